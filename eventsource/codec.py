@@ -1,0 +1,71 @@
+"""Events to exact bytes and back: deterministic, defaults left out, strict on reading."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from .errors import CorruptLogError, InvalidTextError
+from .events import Event
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def encode(event: Event) -> bytes:
+    """Encode an event as one JSON object in UTF-8.
+
+    Raises: InvalidTextError when a text holds a lone surrogate (`clean_text` repairs it where data enters).
+    """
+    try:
+        return _ENCODER.encode(event)
+    except UnicodeEncodeError as error:
+        raise InvalidTextError(type(event).__name__, "a text holds a lone surrogate; repair it before appending") from error
+
+
+def decode(body: bytes | str, *, session: str = "", seq: int = 0) -> Event:
+    """Decode an event of this or any earlier release.
+
+    Raises: CorruptLogError for an unknown tag, an unknown field or broken JSON, with the seq and the text.
+    """
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        text = body if isinstance(body, str) else body.decode("utf-8", "backslashreplace")
+        raise CorruptLogError(session, seq, "an event of this release", f"{error}: {text[:200]}") from error
+
+
+def clean_text(text: str) -> str:
+    """Repair text from outside: a surrogate pair becomes its character, a lone surrogate U+FFFD."""
+    if not _SURROGATES.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def to_json(value: object, *, where: str = "value") -> msgspec.Raw:
+    """Turn a value of JSON's types into JSON text: key order kept, no white space, surrogates repaired.
+
+    Raises: InvalidTextError for NaN, infinities and types JSON does not have.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise InvalidTextError(where, f"cannot be stored as JSON: {error}") from error
+    return msgspec.Raw(clean_text(text).encode())
+
+
+def from_json(raw: msgspec.Raw | msgspec.UnsetType | bytes | str) -> object:
+    """Read JSON text kept in an event; absent reads as None. Numbers keep Python's full integer range."""
+    if isinstance(raw, msgspec.UnsetType):
+        return None
+    return json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw)
+
+
+def read_object(raw: msgspec.Raw | msgspec.UnsetType) -> Mapping[str, object]:
+    """Read JSON text that should be an object; anything else reads as an empty one."""
+    value = from_json(raw)
+    return value if isinstance(value, dict) else {}

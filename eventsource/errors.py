@@ -1,0 +1,224 @@
+"""Everything this program raises on purpose: fields for programs, a sentence for people."""
+
+from __future__ import annotations
+
+
+class RefoldError(Exception):
+    """The root of all errors a caller can do something about."""
+
+
+class IllegalEventError(RefoldError):
+    """This event cannot follow in this phase: the log was not written by this program."""
+
+    def __init__(self, session: str, seq: int, phase: str, event: str, reason: str) -> None:
+        super().__init__(session, seq, phase, event, reason)
+        self.session, self.seq, self.phase, self.event, self.reason = session, seq, phase, event, reason
+
+    def __str__(self) -> str:
+        where = f"session {self.session}, seq {self.seq}" if self.session else f"seq {self.seq}"
+        return f"{where}: {self.event} cannot follow in phase {self.phase}: {self.reason}"
+
+
+class ConflictError(RefoldError):
+    """Another writer appended first; reload and ask the machine again."""
+
+    def __init__(self, session: str, expected: int, head: int) -> None:
+        super().__init__(session, expected, head)
+        self.session, self.expected, self.head = session, expected, head
+
+    def __str__(self) -> str:
+        return f"session {self.session}: expected head {self.expected}, found {self.head}"
+
+
+class FencedError(RefoldError):
+    """The lease was lost: another owner goes on, this one must stop."""
+
+    def __init__(self, session: str, epoch: int, current: int) -> None:
+        super().__init__(session, epoch, current)
+        self.session, self.epoch, self.current = session, epoch, current
+
+    def __str__(self) -> str:
+        return f"session {self.session}: epoch {self.epoch} was superseded by epoch {self.current}"
+
+
+class LeaseHeldError(RefoldError):
+    """Another runner holds the session."""
+
+    def __init__(self, session: str, owner: str, expires_at_us: int) -> None:
+        super().__init__(session, owner, expires_at_us)
+        self.session, self.owner, self.expires_at_us = session, owner, expires_at_us
+
+    def __str__(self) -> str:
+        from datetime import UTC, datetime
+
+        until = datetime.fromtimestamp(self.expires_at_us / 1_000_000, UTC).isoformat(timespec="seconds")
+        return f"session {self.session} is being run by {self.owner}, whose lease lasts until {until}"
+
+
+class OutcomeUnknownError(RefoldError):
+    """The store failed at commit: what was appended may be there or not; read the head, then decide."""
+
+    def __init__(self, session: str, expected: int, cause: str) -> None:
+        super().__init__(session, expected, cause)
+        self.session, self.expected, self.cause = session, expected, cause
+
+    def __str__(self) -> str:
+        return f"session {self.session}: an append after seq {self.expected} failed at commit ({self.cause}); it may be stored or not: read the head"
+
+
+class StoreError(RefoldError):
+    """The store could not do it and nothing was stored: a full disk, a locked or read-only file, not a log at all."""
+
+    def __init__(self, path: str, problem: str, advice: str) -> None:
+        super().__init__(path, problem, advice)
+        self.path, self.problem, self.advice = path, problem, advice
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}; {self.advice}"
+
+
+class CorruptLogError(RefoldError):
+    """Digest, gap or decoding says the log was changed; nothing is repaired silently."""
+
+    def __init__(self, session: str, seq: int, expected: str, found: str) -> None:
+        super().__init__(session, seq, expected, found)
+        self.session, self.seq, self.expected, self.found = session, seq, expected, found
+
+    def __str__(self) -> str:
+        return f"session {self.session}, seq {self.seq}: expected {self.expected}, found {self.found}"
+
+
+class TailLostError(RefoldError):
+    """A follower saw events that are no longer there: a power cut took a tail that was not yet durable."""
+
+    def __init__(self, session: str, seen: int, head: int) -> None:
+        super().__init__(session, seen, head)
+        self.session, self.seen, self.head = session, seen, head
+
+    def __str__(self) -> str:
+        return f"session {self.session}: events up to seq {self.seen} were seen, but the log now differs or ends at {self.head}; read it again"
+
+
+class UnknownSessionError(RefoldError):
+    """No session of that name, or more than one."""
+
+    def __init__(self, name: str, candidates: tuple[str, ...] = ()) -> None:
+        super().__init__(name, candidates)
+        self.name, self.candidates = name, candidates
+
+    def __str__(self) -> str:
+        if self.candidates:
+            return f"{self.name!r} names {len(self.candidates)} sessions ({', '.join(self.candidates[:5])}); give more of the id"
+        return f"no session {self.name!r}; `refold ls` lists them"
+
+
+class UnknownSeqError(RefoldError):
+    """The session has no such seq, or nothing of the wanted kind is there."""
+
+    def __init__(self, session: str, seq: int, head: int, problem: str = "") -> None:
+        super().__init__(session, seq, head, problem)
+        self.session, self.seq, self.head, self.problem = session, seq, head, problem
+
+    def __str__(self) -> str:
+        return f"session {self.session}: {self.problem or 'no such seq'}: {self.seq} (the head is {self.head})"
+
+
+class SessionExistsError(RefoldError):
+    """A session of that id is already there."""
+
+    def __init__(self, session: str) -> None:
+        super().__init__(session)
+        self.session = session
+
+    def __str__(self) -> str:
+        return f"session {self.session} already exists"
+
+
+class HasForksError(RefoldError):
+    """The session cannot be deleted: others begin in it."""
+
+    def __init__(self, session: str, forks: tuple[str, ...]) -> None:
+        super().__init__(session, forks)
+        self.session, self.forks = session, forks
+
+    def __str__(self) -> str:
+        return f"session {self.session} has forks that begin in it ({', '.join(self.forks[:5])}); delete them first"
+
+
+class EventTooLargeError(RefoldError):
+    """An event is larger than the log takes."""
+
+    def __init__(self, session: str, event: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(session, event, size_bytes, limit_bytes)
+        self.session, self.event, self.size_bytes, self.limit_bytes = session, event, size_bytes, limit_bytes
+
+    def __str__(self) -> str:
+        return f"session {self.session}: {self.event} of {self.size_bytes} bytes exceeds the limit of {self.limit_bytes} bytes"
+
+
+class InvalidTextError(RefoldError):
+    """A value cannot be stored as JSON text: a lone surrogate, NaN or an infinity."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(where, problem)
+        self.where, self.problem = where, problem
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}"
+
+
+class MissingToolError(RefoldError):
+    """A call must run now and this process lacks its tool; nothing was appended."""
+
+    def __init__(self, session: str, tool: str, available: tuple[str, ...]) -> None:
+        super().__init__(session, tool, available)
+        self.session, self.tool, self.available = session, tool, available
+
+    def __str__(self) -> str:
+        have = ", ".join(self.available) or "none"
+        return f"session {self.session}: the log calls for tool {self.tool!r}, this process has {have}; name the agent that has it (--agent module:name)"
+
+
+class MissingModelError(RefoldError):
+    """A run needs a model and neither the caller nor the log names one that can be called."""
+
+    def __init__(self, session: str, problem: str) -> None:
+        super().__init__(session, problem)
+        self.session, self.problem = session, problem
+
+    def __str__(self) -> str:
+        return f"session {self.session}: {self.problem}"
+
+
+class ContinueRefusedError(RefoldError):
+    """There is nothing to continue from."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"cannot continue: {self.problem}"
+
+
+class ToolArgumentsError(RefoldError):
+    """A model's arguments do not fit the tool's schema; the model reads this text."""
+
+    def __init__(self, tool: str, problems: tuple[str, ...], received: str) -> None:
+        super().__init__(tool, problems, received)
+        self.tool, self.problems, self.received = tool, problems, received
+
+    def __str__(self) -> str:
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        return f'Validation failed for tool "{self.tool}":\n{lines}\n\nReceived arguments:\n{self.received}'
+
+
+class ToolDefinitionError(RefoldError):
+    """A function or schema cannot become a tool."""
+
+    def __init__(self, tool: str, problem: str) -> None:
+        super().__init__(tool, problem)
+        self.tool, self.problem = tool, problem
+
+    def __str__(self) -> str:
+        return f"tool {self.tool}: {self.problem}"

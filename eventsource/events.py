@@ -1,0 +1,484 @@
+"""The closed union of everything that can happen in a session: it is the schema of the log."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
+
+from .messages import AssistantMessage, Json, Message, UserContent
+
+EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
+ToolMode: TypeAlias = Literal["parallel", "sequential"]
+QueueName: TypeAlias = Literal["prompt", "steering", "follow_up"]
+QueueMode: TypeAlias = Literal["one-at-a-time", "all"]
+EndReason: TypeAlias = Literal["stop", "error", "aborted", "limit"]
+Refusal: TypeAlias = Literal["skipped", "unknown", "invalid", "blocked", "length", "aborted", "adopted"]
+UpdateKind: TypeAlias = Literal[
+    "text_start",
+    "text_delta",
+    "text_end",
+    "thinking_start",
+    "thinking_delta",
+    "thinking_end",
+    "tool_call_start",
+    "tool_call_delta",
+    "tool_call_end",
+    "provider_block",
+]
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A value inside an event."""
+
+
+class Place(Part, frozen=True, kw_only=True):
+    """Where a tool call stands: its assistant message (the seq of that `message_end`) and its content index."""
+
+    message_seq: int
+    content_index: int
+
+
+class Origin(Part, frozen=True, kw_only=True):
+    """Where something adopted came from: a program or format, its session, and the entry there."""
+
+    source: str
+    session: str = ""
+    entry: str = ""
+
+
+class ModelRef(Part, frozen=True, kw_only=True):
+    """Which model is called: wire protocol, vendor, name, and a base URL where it is not the vendor's own."""
+
+    api: str
+    provider: str
+    model: str
+    base_url: str = ""
+
+
+class ToolSpec(Part, frozen=True, kw_only=True):
+    """A tool as the model and the machine know it; `schema` is the JSON Schema of its arguments."""
+
+    name: str
+    schema: msgspec.Raw
+    description: str = ""
+    effect: EffectKind = "once"
+    mode: ToolMode = "parallel"
+    version: str = ""
+
+
+class Policies(Part, frozen=True, kw_only=True):
+    """How a run behaves, as data. Limits of 0 mean none.
+
+    tools: a batch's calls at once or one by one (one sequential tool makes its batch sequential).
+    steering: `interrupt` skips the remaining calls of a sequential batch, `after_batch` waits for its end.
+    length_calls: calls of a message cut at the token limit fail or run.
+    coerce: arguments may be converted to the declared types.
+    in_doubt: a `once` call that started and has no end is settled as unknown, or a person is asked.
+    partial: the text of an interrupted message is dropped from the context or kept.
+    retries: how often a failed assistant message is tried again within its turn.
+    turn_limit: turns of one run; token_limit: input, output and cached tokens of one run.
+    """
+
+    tools: ToolMode = "parallel"
+    steering: Literal["interrupt", "after_batch"] = "interrupt"
+    steering_queue: QueueMode = "one-at-a-time"
+    follow_up_queue: QueueMode = "one-at-a-time"
+    length_calls: Literal["fail", "run"] = "fail"
+    coerce: bool = False
+    in_doubt: Literal["unknown", "ask"] = "unknown"
+    partial: Literal["dropped", "kept"] = "dropped"
+    retries: int = 0
+    turn_limit: int = 0
+    token_limit: int = 0
+
+
+class ToolResult(Part, frozen=True, kw_only=True):
+    """What a tool call came to. `terminate` in every result of a batch ends the run without another model call."""
+
+    content: tuple[UserContent, ...] = ()
+    details: Json = msgspec.UNSET
+    terminate: bool = False
+
+
+class SeqRange(Part, frozen=True, kw_only=True, tag_field="type", tag="range"):
+    """The context's messages whose names lie between two seqs, both included, in their order."""
+
+    first: int
+    last: int
+
+
+class Inserted(Part, frozen=True, kw_only=True, tag_field="type", tag="inserted"):
+    """A message that stands in one request only."""
+
+    message: Message
+
+
+class EventBase(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
+    """Something that happened. Session, seq and time belong to the envelope, not here."""
+
+
+class AgentStart(EventBase, frozen=True, kw_only=True, tag="agent_start"):
+    """A run began."""
+
+    reason: Literal["prompt", "continue", "follow_up"] = "prompt"
+
+
+class TurnStart(EventBase, frozen=True, kw_only=True, tag="turn_start"):
+    """A turn began: one model call and its tool calls."""
+
+
+class MessageStart(EventBase, frozen=True, kw_only=True, tag="message_start"):
+    """A message began.
+
+    input: `push_seq` is the seq of the `queue_push` it delivers. tool_result: `call` is its call's place.
+    assistant: `streamed` is false if it came whole; api, provider and model where they differ from the config.
+    """
+
+    role: Literal["input", "assistant", "tool_result"]
+    push_seq: int = 0
+    call: Place | None = None
+    streamed: bool = True
+    api: str = ""
+    provider: str = ""
+    model: str = ""
+
+
+class MessageUpdate(EventBase, frozen=True, kw_only=True, tag="message_update"):
+    """One delta of the assistant message that is being streamed.
+
+    `delta`: text of a *_delta. `id`, `name`: of a tool_call_start. `signature`: of a *_end, if the block has one.
+    `arguments`: of a tool_call_end, only if they differ from the joined deltas. `redacted`: of a thinking_start.
+    `api`, `block`: of a provider_block, which opens and closes its block at once.
+    """
+
+    kind: UpdateKind
+    content_index: int
+    delta: str = ""
+    id: str = ""
+    name: str = ""
+    arguments: str | None = None
+    signature: str = ""
+    redacted: bool = False
+    api: str = ""
+    block: Json = msgspec.UNSET
+
+
+class MessageEnd(EventBase, frozen=True, kw_only=True, tag="message_end"):
+    """A message ended; its seq is the message's name.
+
+    `message`: the whole assistant message; absent for inputs and tool results, which stand elsewhere in the log.
+    `interrupted`: a later process closed it; its text is dropped from the context or kept.
+    """
+
+    message: AssistantMessage | None = None
+    interrupted: Literal["dropped", "kept"] | None = None
+
+
+class ToolExecutionStart(EventBase, frozen=True, kw_only=True, tag="tool_execution_start"):
+    """A tool call was begun, or refused.
+
+    `arguments`: JSON text, only if preparation changed what the model wrote.
+    `refused`: why it does not run; `reason` is the text for it where the refusal alone does not say it.
+    """
+
+    message_seq: int
+    content_index: int
+    name: str
+    attempt: int = 1
+    arguments: str | None = None
+    refused: Refusal | None = None
+    reason: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """False when the call was skipped, unknown, invalid, blocked, cut, aborted or adopted."""
+        return self.refused is None
+
+
+class ToolExecutionUpdate(EventBase, frozen=True, kw_only=True, tag="tool_execution_update"):
+    """A running tool reported a partial result."""
+
+    message_seq: int
+    content_index: int
+    partial: ToolResult
+
+
+class ToolExecutionEnd(EventBase, frozen=True, kw_only=True, tag="tool_execution_end"):
+    """A tool call ended, well or badly; its result is now a fact.
+
+    `result` is absent when the call was refused: then its start says everything (`refusal_result`).
+    `decided`: by executing it, by the machine, or adopted from `origin`.
+    """
+
+    message_seq: int
+    content_index: int
+    result: ToolResult | None = None
+    is_error: bool = False
+    decided: Literal["executed", "machine", "adopted"] = "executed"
+    origin: Origin | None = None
+
+
+class TurnEnd(EventBase, frozen=True, kw_only=True, tag="turn_end"):
+    """A turn ended."""
+
+
+class AgentEnd(EventBase, frozen=True, kw_only=True, tag="agent_end"):
+    """A run ended."""
+
+    reason: EndReason = "stop"
+    error: str = ""
+
+
+class QueuePush(EventBase, frozen=True, kw_only=True, tag="queue_push"):
+    """A message waits to be delivered. A prompt is a push too, so a run is durable before it begins."""
+
+    queue: QueueName
+    message: Message
+    key: str = ""
+
+
+class QueueClear(EventBase, frozen=True, kw_only=True, tag="queue_clear"):
+    """Messages that waited in a queue will not be delivered."""
+
+    queue: QueueName
+
+
+class AbortRequest(EventBase, frozen=True, kw_only=True, tag="abort_request"):
+    """Something asked the run to end: a person, a hook, a callback that raised, a budget."""
+
+    reason: EndReason = "aborted"
+    cause: Literal["person", "hook", "callback", "budget"] = "person"
+    error: str = ""
+
+
+class ConfigChange(EventBase, frozen=True, kw_only=True, tag="config_change"):
+    """The configuration changed; absent fields stay. `options` is a JSON object of model options."""
+
+    model: ModelRef | None = None
+    system_prompt: str | None = None
+    tools: tuple[ToolSpec, ...] | None = None
+    options: Json = msgspec.UNSET
+    policies: Policies | None = None
+
+
+class ModelRequest(EventBase, frozen=True, kw_only=True, tag="model_request"):
+    """A model is about to be called.
+
+    `request_sha256`: digest of the neutral request. `body_sha256`: of the wire body that codec `body_codec` made.
+    `selection`: what was sent, when a hook changed it; absent: the context as it is.
+    """
+
+    attempt: int
+    request_sha256: str
+    body_sha256: str = ""
+    body_codec: str = ""
+    selection: tuple[SeqRange | Inserted, ...] | None = None
+
+
+class Retry(EventBase, frozen=True, kw_only=True, tag="retry"):
+    """A model call will be made again, not before a time (UTC microseconds; 0: at once)."""
+
+    cause: str
+    not_before_us: int = 0
+
+
+class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):
+    """A runner took the session up again; `continue` in an idle session asks for a run without a new prompt."""
+
+    why: Literal["continue", "crash", "wait", "takeover"]
+    runner: str = ""
+
+
+class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):
+    """This session began as a branch of another; which one, and where, is in the session's row."""
+
+
+class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):
+    """A message from elsewhere joined the history. `sent_at_us` is its own time; `call` names an adopted result's call."""
+
+    message: Message
+    origin: Origin
+    sent_at_us: int = 0
+    call: Place | None = None
+
+
+class Compaction(EventBase, frozen=True, kw_only=True, tag="compaction"):
+    """A summary stands, for the model, in place of every message before `first_kept_seq` (0: of all so far)."""
+
+    summary: str
+    first_kept_seq: int = 0
+    tokens_before: int = 0
+    child: str = ""
+    details: Json = msgspec.UNSET
+
+
+class ContextEdit(EventBase, frozen=True, kw_only=True, tag="context_edit"):
+    """A message was hidden from the model, or replaced for it."""
+
+    message_seq: int
+    replacement: Message | None = None
+
+
+class TokenCreate(EventBase, frozen=True, kw_only=True, tag="token_create"):
+    """Something outside may complete this token, once. `value_schema` is a JSON Schema; `default` is used at the deadline."""
+
+    key: str
+    tags: tuple[str, ...] = ()
+    value_schema: Json = msgspec.UNSET
+    deadline_us: int | None = None
+    default: Json = msgspec.UNSET
+
+
+class WaitStart(EventBase, frozen=True, kw_only=True, tag="wait_start"):
+    """The run (or the tool call `call`) waits for a token, or, without one, for its deadline."""
+
+    key: str
+    reason: str = ""
+    deadline_us: int | None = None
+    call: Place | None = None
+
+
+class WaitEnd(EventBase, frozen=True, kw_only=True, tag="wait_end"):
+    """A token or wait came to its end: the first of completion, deadline and cancellation."""
+
+    key: str
+    outcome: Literal["completed", "timed_out", "cancelled"]
+    value: Json = msgspec.UNSET
+    decided_by: str = ""
+
+
+class StepStart(EventBase, frozen=True, kw_only=True, tag="step_start"):
+    """A task's step began; the digest of its input guards against another input under the same key."""
+
+    key: str
+    input_sha256: str = ""
+    attempt: int = 1
+
+
+class StepEnd(EventBase, frozen=True, kw_only=True, tag="step_end"):
+    """A task's step ended with a result, or with an error."""
+
+    key: str
+    result: Json = msgspec.UNSET
+    error: str = ""
+
+
+class LoopContext(EventBase, frozen=True, kw_only=True, tag="loop_context"):
+    """A loop's context changed; `patch` is a JSON patch (RFC 6902)."""
+
+    iteration: int
+    patch: msgspec.Raw
+    key: str = ""
+
+
+class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
+    """A task's function began."""
+
+    task: str
+    payload: Json = msgspec.UNSET
+    attempt: int = 1
+
+
+class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):
+    """A task's function ended with a result, an error or a cancellation."""
+
+    result: Json = msgspec.UNSET
+    error: str = ""
+    cancelled: bool = False
+
+
+class ChildStart(EventBase, frozen=True, kw_only=True, tag="child_start"):
+    """A child session was started, for a key or for a tool call."""
+
+    key: str
+    child: str
+    call: Place | None = None
+
+
+class ChildEnd(EventBase, frozen=True, kw_only=True, tag="child_end"):
+    """A child session came to its end."""
+
+    key: str
+    result: Json = msgspec.UNSET
+    is_error: bool = False
+
+
+class MetadataSet(EventBase, frozen=True, kw_only=True, tag="metadata_set"):
+    """A named value of the run changed; absent means removed."""
+
+    name: str
+    value: Json = msgspec.UNSET
+
+
+class StreamUpdate(EventBase, frozen=True, kw_only=True, tag="stream_update"):
+    """A named stream of the run got one more item."""
+
+    name: str
+    item: msgspec.Raw
+
+
+class Label(EventBase, frozen=True, kw_only=True, tag="label"):
+    """A bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
+
+    text: str
+    target_seq: int = 0
+
+
+class Custom(EventBase, frozen=True, kw_only=True, tag="custom"):
+    """An application's own fact."""
+
+    kind: str
+    data: Json = msgspec.UNSET
+
+
+class Erase(EventBase, frozen=True, kw_only=True, tag="erase"):
+    """The content of the event at `target_seq` was removed; its shape stays."""
+
+    target_seq: int
+    reason: str = ""
+
+
+Event: TypeAlias = (
+    AgentStart
+    | TurnStart
+    | MessageStart
+    | MessageUpdate
+    | MessageEnd
+    | ToolExecutionStart
+    | ToolExecutionUpdate
+    | ToolExecutionEnd
+    | TurnEnd
+    | AgentEnd
+    | QueuePush
+    | QueueClear
+    | AbortRequest
+    | ConfigChange
+    | ModelRequest
+    | Retry
+    | Resume
+    | Fork
+    | MessageAdopt
+    | Compaction
+    | ContextEdit
+    | TokenCreate
+    | WaitStart
+    | WaitEnd
+    | StepStart
+    | StepEnd
+    | LoopContext
+    | TaskStart
+    | TaskEnd
+    | ChildStart
+    | ChildEnd
+    | MetadataSet
+    | StreamUpdate
+    | Label
+    | Custom
+    | Erase
+)
+
+Update: TypeAlias = MessageUpdate | ToolExecutionUpdate | StreamUpdate
+
+EVENT_TYPES: tuple[type[EventBase], ...] = get_args(Event)
+UPDATE_TYPES: tuple[type[EventBase], ...] = get_args(Update)

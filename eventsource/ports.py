@@ -1,0 +1,235 @@
+"""The envelope of an event, and the protocol every store of events keeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from .events import Event
+
+
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """An event in its envelope: place in its session (1-based, dense) and time (UTC microseconds)."""
+
+    seq: int
+    at_us: int
+    event: Event
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """A place a reader has reached: a seq and the digest of everything up to it (empty: not known)."""
+
+    seq: int = 0
+    digest: str = ""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to run a session. Only a newer epoch takes it away; expiry alone does not."""
+
+    session: str
+    owner: str
+    epoch: int
+    expires_at_us: int
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's row: what it is, and the folds kept beside it (rebuilt by `rebuild`, always equal to the log).
+
+    `fork_seq` is the last seq inherited from `parent` (0 for a session of its own). `head` is the seq of the last event.
+    `digest` is the chain's link at the last fact. `status`: empty, idle, running, waiting (an open wait),
+    failed (the last run ended in error). `open` is true while a run is unfinished. Tokens are those of this lineage.
+    """
+
+    id: str
+    title: str = ""
+    parent: str | None = None
+    fork_seq: int = 0
+    head: int = 0
+    digest: str = ""
+    created_at_us: int = 0
+    updated_at_us: int = 0
+    status: str = "empty"
+    open: bool = False
+    wake_at_us: int | None = None
+    messages: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    owner: str = ""
+    epoch: int = 0
+    expires_at_us: int = 0
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing `verify` found. `problem` is a defect; a `note` names what was dropped or erased on purpose."""
+
+    session: str
+    seq: int
+    problem: str
+    note: bool = False
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `verify` read and found; `ok` when no finding is a defect."""
+
+    sessions: int
+    facts: int
+    updates: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing but notes was found."""
+        return all(finding.note for finding in self.findings)
+
+
+class EventLog(Protocol):
+    """An append-only store of sessions.
+
+    Every method may be cancelled: it has then happened or not, and the log can be used on.
+    Every method that names a session takes its exact id (see `resolve`) and raises UnknownSessionError.
+    """
+
+    async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
+        """Create an empty session; without an id, one is made (random, lower case letters and digits).
+
+        Raises: SessionExistsError.
+        """
+        ...
+
+    async def append(
+        self,
+        session: str,
+        events: Sequence[tuple[int, Event]],
+        *,
+        expected: int | None = None,
+        epoch: int | None = None,
+        key: str | None = None,
+        durable: bool = True,
+    ) -> int:
+        """Append (at_us, event) pairs, all or none; on disk when it returns, unless `durable=False`.
+
+        `durable=False` is for updates, and for an assistant's `message_start` before them, only (else ValueError).
+        `expected=None` appends at the head. `epoch` is the caller's lease's. A repeated `key` (counted per session)
+        changes nothing and gets the first answer. A cancelled call has done all or nothing.
+
+        Returns: the new head.
+        Raises: ConflictError when the head is not `expected`; FencedError when `epoch` was superseded;
+            OutcomeUnknownError when the store failed at commit; StoreError when nothing was stored;
+            EventTooLargeError; InvalidTextError.
+        """
+        ...
+
+    async def read(
+        self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
+    ) -> tuple[Recorded, ...]:
+        """Read a page of events with `after < seq <= upto`, in order, inherited ones included.
+
+        `updates=False` reads facts only. Fewer than `limit` events: there are no more. Dropped or erased updates are
+        left out, so seqs may skip them; `dropped` says where.
+        """
+        ...
+
+    async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
+        """Ranges (first seq, last seq) of updates whose content was dropped or erased."""
+        ...
+
+    async def info(self, session: str) -> SessionInfo:
+        """Read a session's row."""
+        ...
+
+    async def sessions(
+        self,
+        *,
+        open: bool | None = None,
+        status: str | None = None,
+        parent: str | None = None,
+        title: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> tuple[SessionInfo, ...]:
+        """List sessions, latest updated first; `after` is the id of the last one of the page before.
+
+        `title` matches a part of the title, in any case.
+        """
+        ...
+
+    async def resolve(self, name: str) -> str:
+        """Find the id of a session named by id, unique prefix of an id, or title.
+
+        Raises: UnknownSessionError, with the candidates when there is more than one.
+        """
+        ...
+
+    async def fork(self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = "") -> SessionInfo:
+        """Begin a session that shares its parent's events up to `at` and goes on with its own `fork` event at `at + 1`.
+
+        Copies nothing: one row and one event, in one append.
+
+        Raises: UnknownSeqError when the parent has no such seq, or `at` lies within updates that were dropped.
+        """
+        ...
+
+    async def cursor(self, session: str, seq: int | None = None) -> Cursor:
+        """Give the cursor at a seq (the head by default), with its digest."""
+        ...
+
+    def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+        """Yield every event after a place: first what is there, then what comes, also from other processes.
+
+        No gap, no duplicate; an event is shown only after its commit. Never ends by itself.
+
+        Raises: TailLostError when `after` (a Cursor with digest) or what it has itself yielded is not in the log any more.
+        """
+        ...
+
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        """Take the right to run a session for this opened log, raising its epoch.
+
+        Allowed when the lease is free, released, expired, or its owner's process is gone.
+
+        Raises: LeaseHeldError.
+        """
+        ...
+
+    async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
+        """Prolong a lease. Raises: FencedError when another owner has claimed the session."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; a superseded one is ignored."""
+        ...
+
+    async def verify(self, session: str | None = None) -> VerifyReport:
+        """Read everything again and find any changed, missing, swapped or added byte, and where."""
+        ...
+
+    async def drop_updates(self, session: str) -> int:
+        """Drop the updates of closed messages that no fork begins in; counts, times and seqs stay. Returns: how many."""
+        ...
+
+    async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
+        """Remove the content of the event at `seq` for ever, in the session that recorded it; its shape stays.
+
+        Its message's or call's updates are removed too. Appends `erase` to that session. Returns: its new head.
+
+        Raises: UnknownSeqError when there is no such event or it holds nothing to erase.
+        """
+        ...
+
+    async def delete(self, session: str) -> None:
+        """Delete a session and its events for ever. Raises: HasForksError, LeaseHeldError."""
+        ...
+
+    async def rebuild(self) -> int:
+        """Compute the folds in every session's row again. Returns: how many rows were wrong."""
+        ...
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy of the whole log to a new file while it is in use."""
+        ...
+
+    async def close(self) -> None:
+        """Release every lease this opened log holds, and the store."""
+        ...
