@@ -1,0 +1,3 @@
+"""The write side: events, messages, the state machine, the log, the loop."""
+
+__all__: list[str] = []

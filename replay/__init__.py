@@ -1,0 +1,3 @@
+"""Going back, sideways and on: replay, fork, diff, import, export."""
+
+__all__: list[str] = []
