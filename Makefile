@@ -44,8 +44,8 @@ define install
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Refold needs Python 3.11 or later; " + sys.executable + " is " + sys.version.split()[0] + ". Say which to use: make PYTHON=/path/to/python3")'
 @echo "Setting up $(1) (once; a minute or two)" >&2
 @$(PYTHON) -m venv $(1)
-@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
-@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+@$(1)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $(2)
+@$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 @touch $(1)/ready
 endef
 

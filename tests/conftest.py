@@ -1,0 +1,42 @@
+"""What every test may ask for: real inputs, a log of each kind, and the order tests run in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from eventsource.ports import EventLog
+
+ROOT = Path(__file__).parents[1]
+
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("thorough", max_examples=2_000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run whatever is quick first, then the slow tests, then the faults."""
+    items.sort(key=lambda item: 2 * bool(item.get_closest_marker("faults")) + bool(item.get_closest_marker("slow")))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Find the folder of recorded inputs, or skip."""
+    folder = Path(os.environ.get("REFOLD_DATA", ROOT / ".." / "shared" / "data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"needs recorded inputs; there is no folder {folder} (set REFOLD_DATA)")
+    return folder
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EventLog]:
+    """Open an empty log of each kind."""
+    from eventsource.log import open_store
+
+    async with open_store(tmp_path / "log.db" if request.param == "sqlite" else None) as store:
+        yield store

@@ -1,0 +1,218 @@
+"""The rules of the code itself: who imports whom, what is pure, how large a piece may grow."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("eventsource", "projections", "replay", "refold")
+
+# Where I/O may happen: what import-linter protects. Every other file of eventsource and projections is pure.
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+SHELL = [module for contract in CONTRACTS for module in contract.get("protected_modules", ())]
+# The log is a shell as a whole, but for the files in which bytes are worked out and nothing else.
+PURE_LOG = {"eventsource/log/digest.py", "eventsource/log/lineage.py", "eventsource/log/packs.py"}
+# These say what a shell must offer, and do nothing: their async methods have no body.
+TYPE_ONLY = {"eventsource/ports.py": set[str](), "eventsource/models/protocol.py": {"asyncio"}}
+
+IMPURE = {"asyncio", "aiosqlite", "httpx", "sqlite3", "time", "datetime", "random", "uuid", "os", "pathlib", "logging"}
+ASYNC = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+FORBIDDEN_NAMES = {"utils", "helpers", "manager", "handler", "base", "core", "types"}
+SLOW_TO_LOAD = ("httpx", "jsonschema", "click", "rich", "prompt_toolkit")
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PUBLIC_NAMES = 400, 40, 25
+
+
+def sources(*folders: str) -> list[str]:
+    """List the Python files of some folders, as paths from the root."""
+    return sorted(path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+CODE = sources(*PACKAGES, "benchmarks", "examples")
+SUBPACKAGES = [path.removesuffix("/__init__.py").replace("/", ".") for path in CODE if path.endswith("/__init__.py")]
+
+
+def is_pure(path: str) -> bool:
+    """Say whether a file must be free of I/O, time, chance and waiting."""
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    if path in PURE_LOG:
+        return True
+    if path.endswith("/__init__.py") or any(f"{module}.".startswith(f"{shell}.") for shell in SHELL):
+        return False
+    return path.startswith(("eventsource/", "projections/"))
+
+
+PURE = [path for path in CODE if is_pure(path)]
+
+
+def parse(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"), path)
+
+
+def imported(path: str) -> Iterator[tuple[int, str]]:
+    """Find the top name of every module that a file imports from outside its package, wherever in it, with the line."""
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.lineno, (node.module or "").split(".")[0]
+
+
+def is_declaration(node: ast.AST) -> bool:
+    """Say whether an async function only says what it is for."""
+    return isinstance(node, ast.AsyncFunctionDef) and all(
+        isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in node.body
+    )
+
+
+def is_async(node: ast.AST) -> bool:
+    return isinstance(node, ASYNC) or (isinstance(node, ast.comprehension) and bool(node.is_async))
+
+
+@pytest.mark.parametrize("path", PURE)
+def test_a_pure_file_imports_no_io_no_time_and_no_chance(path: str) -> None:
+    allowed = TYPE_ONLY.get(path, set())
+    found = [f"{path}:{line} {name}" for line, name in imported(path) if name in IMPURE - allowed]
+    assert found == [], "a file that waits, stores or asks is named in pyproject's contract of protected modules"
+
+
+@pytest.mark.parametrize("path", PURE)
+def test_a_pure_file_never_waits_prints_or_opens(path: str) -> None:
+    nodes = [node for node in ast.walk(parse(path)) if not (path in TYPE_ONLY and is_declaration(node))]
+    waits = [f"{path}:{getattr(node, 'lineno', '?')} async" for node in nodes if is_async(node)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    named = [(node.lineno, node.func.id) for node in calls if isinstance(node.func, ast.Name)]
+    assert waits + [f"{path}:{line} {name}()" for line, name in named if name in {"open", "print", "input"}] == []
+
+
+def test_every_file_with_a_rule_of_its_own_exists() -> None:
+    assert sorted((PURE_LOG | TYPE_ONLY.keys()) - set(CODE)) == []
+
+
+def test_one_file_at_most_reaches_into_aiosqlite() -> None:
+    reaching = {p for p in CODE for n in ast.walk(parse(p)) if isinstance(n, ast.Attribute) and n.attr == "_execute"}
+    assert len(reaching) <= 1, reaching
+
+
+@pytest.mark.parametrize("path", CODE)
+def test_a_file_keeps_within_its_budget(path: str) -> None:
+    lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_FILE_LINES, f"{path} has {lines} lines; split it by what each part is responsible for"
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count a function's lines from its def to its end, its docstring left out."""
+    first = function.body[0]
+    is_doc = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    doc = (first.end_lineno or first.lineno) - first.lineno + 1 if is_doc else 0
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - doc
+
+
+@pytest.mark.parametrize("path", CODE)
+def test_a_function_keeps_within_its_budget(path: str) -> None:
+    functions = [n for n in ast.walk(parse(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [f"{path}:{f.lineno} {f.name}: {length(f)} lines" for f in functions if length(f) > MAX_FUNCTION_LINES]
+    assert long == []
+
+
+@pytest.mark.parametrize("name", SUBPACKAGES)
+def test_a_package_offers_few_names(name: str) -> None:
+    apart = [vars(importlib.import_module(f"eventsource.{module}")) for module in ("events", "messages", "errors")]
+    package = importlib.import_module(name)
+    public = getattr(package, "__all__", ())
+    counted = [n for n in public if not any(known.get(n, known) is getattr(package, n) for known in apart)]
+    assert len(counted) <= MAX_PUBLIC_NAMES, counted
+
+
+def test_no_file_is_named_after_nothing_in_particular() -> None:
+    parts = {
+        (path, part.strip("_")) for path in sources(*PACKAGES, "tests") for part in Path(path).with_suffix("").parts
+    }
+    assert [path for path, part in parts if part in FORBIDDEN_NAMES] == []
+
+
+def test_every_ignored_type_error_has_a_reason() -> None:
+    bare = re.compile(r"# (type: ignore|noqa)\b(?!(\[|: )[\w, -]+\]?  ?# \S)")
+    lines = [(p, n, line) for p in CODE for n, line in enumerate((ROOT / p).read_text().splitlines(), 1)]
+    assert [f"{path}:{number} {line.strip()}" for path, number, line in lines if bare.search(line)] == []
+
+
+# Run in a process of its own: import a package, and say what that did and which modules are loaded now.
+WATCH = """
+import importlib, json, logging, os, sys, threading
+done = []
+EFFECTS = {"os.mkdir", "os.rename", "os.remove", "socket.connect", "sqlite3.connect", "subprocess.Popen", "os.putenv"}
+def watch(event, arguments):
+    name, mode, flags = (*arguments, "", 0, 0)[:3] if event == "open" else ("", "", 0)
+    if name != os.devnull and (set(mode or "") & set("wax+") or (flags or 0) & 3):
+        done.append(f"opens {name} to write")
+    elif event in EFFECTS:
+        done.append(f"{event} {arguments!r}")
+sys.addaudithook(watch)
+importlib.import_module(sys.argv[1])
+if logging.getLogger().handlers: done.append("sets up logging")
+if threading.active_count() > 1: done.append("starts a thread")
+found = sorted(sys.modules)
+print(json.dumps([done, found]))
+"""
+
+
+def load(name: str, folder: Path) -> tuple[list[str], list[str], list[str]]:
+    """Import a package in a new process; give what it did, the modules it loaded, and the files it left behind."""
+    command = [sys.executable, "-B", "-c", WATCH, name]
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, ""), run.stderr
+    done, modules = json.loads(run.stdout)  # anything printed by the import itself makes this fail
+    return done, modules, [path.name for path in folder.rglob("*")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUBPACKAGES)
+def test_importing_a_package_does_nothing(name: str, tmp_path: Path) -> None:
+    done, modules, left = load(name, tmp_path)
+    assert name in modules
+    assert (done, left) == ([], [])
+
+
+@pytest.mark.slow
+def test_importing_refold_loads_nothing_that_is_slow_to_load(tmp_path: Path) -> None:
+    _, modules, _ = load("refold", tmp_path)
+    assert set(SLOW_TO_LOAD) & set(modules) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PACKAGES[:3])
+def test_the_packages_to_the_left_work_without_refold(name: str, tmp_path: Path) -> None:
+    _, modules, _ = load(name, tmp_path)
+    right = PACKAGES[PACKAGES.index(name) + 1 :]
+    assert set(right) & {module.split(".")[0] for module in modules} == set()
+
+
+def tracked() -> list[Path]:
+    """List the files under version control."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_tracked_file_names_a_machine_or_a_package_registry() -> None:
+    hosts = r"\b(py(?:pi)\.org|(?:python)hosted\.org|registry\.(?:npm)js\.org|(?:ana)conda\.org|crates\.(?:io))\b"
+    paths = "|".join(re.escape(f"{path}/") for path in (ROOT, Path.home(), Path("/", "work"), Path("/", "root")))
+    wrong = re.compile(rf"{hosts}|(?<![\w.])(?:{paths})".encode())
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]!r}" for path in tracked() for match in wrong.finditer(path.read_bytes())
+    ]
+    assert found == []
