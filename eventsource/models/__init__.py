@@ -1,0 +1,1 @@
+"""Models: the protocol, one pure codec per wire protocol, and the transport."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from ..events import ModelRef, MessageUpdate
+from ..events import MessageUpdate, ModelRef
 from ..messages import AssistantMessage
 from ..request import Request
 
