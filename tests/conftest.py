@@ -25,12 +25,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
+def data_folder() -> Path:
+    """Say where the recorded inputs would be."""
+    return Path(os.environ.get("REFOLD_DATA", ROOT / ".." / "shared" / "data")).resolve()
+
+
+@pytest.fixture(scope="session")
+def data(data_folder: Path) -> Path:
     """Find the folder of recorded inputs, or skip."""
-    folder = Path(os.environ.get("REFOLD_DATA", ROOT / ".." / "shared" / "data")).resolve()
-    if not folder.is_dir():
-        pytest.skip(f"needs recorded inputs; there is no folder {folder} (set REFOLD_DATA)")
-    return folder
+    if not data_folder.is_dir():
+        pytest.skip(f"needs recorded inputs; there is no folder {data_folder} (set REFOLD_DATA)")
+    return data_folder
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -1,0 +1,65 @@
+"""What a package offers is listed, documented and typed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("eventsource", "projections", "replay", "refold")
+PUBLIC = [(name, public) for name in PACKAGES for public in importlib.import_module(name).__all__]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_lists_its_names_in_order(name: str) -> None:
+    listed = list(importlib.import_module(name).__all__)
+    assert listed == sorted(set(listed))
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_says_that_it_is_typed(name: str) -> None:
+    assert (ROOT / name / "py.typed").is_file()
+
+
+@pytest.mark.parametrize(("package", "name"), PUBLIC)
+def test_a_public_name_has_a_docstring_of_its_own(package: str, name: str) -> None:
+    thing = getattr(importlib.import_module(package), name)
+    if isinstance(thing, type):
+        assert vars(thing).get("__doc__"), f"{package}.{name} has no docstring"
+    elif callable(thing):
+        assert thing.__doc__, f"{package}.{name} has no docstring"
+
+
+@pytest.mark.parametrize(("package", "name"), PUBLIC)
+def test_a_public_name_stands_in_the_reference(package: str, name: str) -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", reference), (
+        f"docs/reference.md does not mention {package}.{name}"
+    )
+
+
+def functions(thing: object) -> Iterator[Callable[..., object]]:
+    """Find what a caller may call: a function itself, or the public methods that a class defines."""
+    if inspect.isfunction(thing):
+        yield thing
+    elif isinstance(thing, type):
+        members = ((name, getattr(member, "__func__", member)) for name, member in vars(thing).items())
+        yield from (
+            m for name, m in members if inspect.isfunction(m) and (name == "__init__" or not name.startswith("_"))
+        )
+
+
+@pytest.mark.parametrize(("package", "name"), PUBLIC)
+def test_a_public_signature_is_typed_and_says_what_it_means(package: str, name: str) -> None:
+    for function in functions(getattr(importlib.import_module(package), name)):
+        signature = inspect.signature(function)
+        given = [(p.name, p.annotation) for p in signature.parameters.values() if p.name not in ("self", "cls")]
+        for parameter, annotation in [*given, ("return", signature.return_annotation)]:
+            where = f"{package}: {function.__qualname__}({parameter})"
+            assert annotation is not inspect.Signature.empty, f"{where} is not typed"
+            assert not re.search(r"\bAny\b", str(annotation)), f"{where} is Any"
