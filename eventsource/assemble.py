@@ -44,10 +44,14 @@ def _block(start: MessageUpdate, deltas: list[str], end: MessageUpdate | None) -
             return ThinkingContent(thinking=text, signature=signature, redacted=start.redacted)
         case "tool_call_start":
             given = end.arguments if end is not None else None
-            return ToolCall(id=start.id, name=start.name, arguments=text if given is None else given, signature=signature)
+            return ToolCall(
+                id=start.id, name=start.name, arguments=text if given is None else given, signature=signature
+            )
         case _:
             block = start.block
-            return ProviderContent(api=start.api, block=msgspec.Raw(b"null") if isinstance(block, msgspec.UnsetType) else block)
+            return ProviderContent(
+                api=start.api, block=msgspec.Raw(b"null") if isinstance(block, msgspec.UnsetType) else block
+            )
 
 
 def same_arguments(one: str, other: str) -> bool:
@@ -69,7 +73,10 @@ def content_differs(assembled: tuple[AssistantContent, ...], final: tuple[Assist
         return f"content: {len(assembled)} blocks were streamed, {len(final)} were stored"
     for index, (streamed, stored) in enumerate(zip(assembled, final, strict=True)):
         match streamed, stored:
-            case (TextContent(text=one), TextContent(text=two)) | (ThinkingContent(thinking=one), ThinkingContent(thinking=two)):
+            case (TextContent(text=one), TextContent(text=two)) | (
+                ThinkingContent(thinking=one),
+                ThinkingContent(thinking=two),
+            ):
                 same = one == two
             case ToolCall(arguments=one), ToolCall(arguments=two):
                 same = one == two

@@ -24,7 +24,9 @@ def encode(event: Event) -> bytes:
     try:
         return _ENCODER.encode(event)
     except UnicodeEncodeError as error:
-        raise InvalidTextError(type(event).__name__, "a text holds a lone surrogate; repair it before appending") from error
+        raise InvalidTextError(
+            type(event).__name__, "a text holds a lone surrogate; repair it before appending"
+        ) from error
 
 
 def decode(body: bytes | str, *, session: str = "", seq: int = 0) -> Event:

@@ -63,7 +63,10 @@ class OutcomeUnknownError(RefoldError):
         self.session, self.expected, self.cause = session, expected, cause
 
     def __str__(self) -> str:
-        return f"session {self.session}: an append after seq {self.expected} failed at commit ({self.cause}); it may be stored or not: read the head"
+        return (
+            f"session {self.session}: an append after seq {self.expected} failed at commit ({self.cause}); "
+            "it may be stored or not: read the head"
+        )
 
 
 class StoreError(RefoldError):
@@ -96,7 +99,10 @@ class TailLostError(RefoldError):
         self.session, self.seen, self.head = session, seen, head
 
     def __str__(self) -> str:
-        return f"session {self.session}: events up to seq {self.seen} were seen, but the log now differs or ends at {self.head}; read it again"
+        return (
+            f"session {self.session}: events up to seq {self.seen} were seen, but the log now differs "
+            f"or ends at {self.head}; read it again"
+        )
 
 
 class UnknownSessionError(RefoldError):
@@ -108,7 +114,8 @@ class UnknownSessionError(RefoldError):
 
     def __str__(self) -> str:
         if self.candidates:
-            return f"{self.name!r} names {len(self.candidates)} sessions ({', '.join(self.candidates[:5])}); give more of the id"
+            shown = ", ".join(self.candidates[:5])
+            return f"{self.name!r} names {len(self.candidates)} sessions ({shown}); give more of the id"
         return f"no session {self.name!r}; `refold ls` lists them"
 
 
@@ -153,7 +160,10 @@ class EventTooLargeError(RefoldError):
         self.session, self.event, self.size_bytes, self.limit_bytes = session, event, size_bytes, limit_bytes
 
     def __str__(self) -> str:
-        return f"session {self.session}: {self.event} of {self.size_bytes} bytes exceeds the limit of {self.limit_bytes} bytes"
+        return (
+            f"session {self.session}: {self.event} of {self.size_bytes} bytes exceeds the limit "
+            f"of {self.limit_bytes} bytes"
+        )
 
 
 class InvalidTextError(RefoldError):
@@ -176,7 +186,10 @@ class MissingToolError(RefoldError):
 
     def __str__(self) -> str:
         have = ", ".join(self.available) or "none"
-        return f"session {self.session}: the log calls for tool {self.tool!r}, this process has {have}; name the agent that has it (--agent module:name)"
+        return (
+            f"session {self.session}: the log calls for tool {self.tool!r}, this process has {have}; "
+            "name the agent that has it (--agent module:name)"
+        )
 
 
 class MissingModelError(RefoldError):

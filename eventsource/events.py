@@ -295,7 +295,10 @@ class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):
 
 
 class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):
-    """A message from elsewhere joined the history. `sent_at_us` is its own time; `call` names an adopted result's call."""
+    """A message from elsewhere joined the history.
+
+    `sent_at_us` is its own time; `call` names an adopted result's call.
+    """
 
     message: Message
     origin: Origin
@@ -321,7 +324,10 @@ class ContextEdit(EventBase, frozen=True, kw_only=True, tag="context_edit"):
 
 
 class TokenCreate(EventBase, frozen=True, kw_only=True, tag="token_create"):
-    """Something outside may complete this token, once. `value_schema` is a JSON Schema; `default` is used at the deadline."""
+    """Something outside may complete this token, once.
+
+    `value_schema` is a JSON Schema; `default` is used at the deadline.
+    """
 
     key: str
     tags: tuple[str, ...] = ()

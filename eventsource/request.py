@@ -49,7 +49,12 @@ def request_sha256(request: Request, hashes: PartHashes | None = None) -> str:
     hashes = hashes or PartHashes()
     told = [(tool.name, tool.description, tool.schema) for tool in request.tools]
     whole = hashlib.sha256()
-    for part in (request.model, request.system_prompt, told, {} if isinstance(request.options, msgspec.UnsetType) else request.options):
+    for part in (
+        request.model,
+        request.system_prompt,
+        told,
+        {} if isinstance(request.options, msgspec.UnsetType) else request.options,
+    ):
         whole.update(hashlib.sha256(_ENCODER.encode(part)).digest())
     for message in request.messages:
         whole.update(hashes.of(message))

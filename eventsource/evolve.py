@@ -1,0 +1,349 @@
+"""The fold: what each event makes of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from .errors import IllegalEventError
+from .events import (
+    AbortRequest,
+    AgentEnd,
+    AgentStart,
+    ChildEnd,
+    ChildStart,
+    Compaction,
+    ConfigChange,
+    ContextEdit,
+    Custom,
+    Erase,
+    Event,
+    EventBase,
+    Fork,
+    Label,
+    LoopContext,
+    MessageAdopt,
+    MessageEnd,
+    MessageStart,
+    MessageUpdate,
+    MetadataSet,
+    ModelRequest,
+    Place,
+    QueueClear,
+    QueuePush,
+    Resume,
+    Retry,
+    StepEnd,
+    StepStart,
+    StreamUpdate,
+    TaskEnd,
+    TaskStart,
+    TokenCreate,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolExecutionUpdate,
+    TurnEnd,
+    TurnStart,
+    WaitEnd,
+    WaitStart,
+)
+from .guards import DELTAS, OPENS, kind_of, legal
+from .messages import AssistantMessage, CustomMessage, ToolCall
+from .ports import Recorded
+from .state import INPUTS, ROWS, Batch, Call, Config, Phase, Push, Run, State, Stream, Token, Wait
+
+
+def evolve(state: State, recorded: Recorded) -> State:
+    """Fold one event into the state.
+
+    Raises: IllegalEventError when the table or a guard refuses it.
+    """
+    event = recorded.event
+    if type(event) is MessageUpdate and state.stream is not None:
+        wanted = DELTAS.get(event.kind)
+        blocks = state.stream.blocks
+        index = event.content_index
+        if wanted is not None and 0 <= index < len(blocks) and blocks[index] == wanted:
+            return state
+    problem = legal(state, event)
+    if problem is not None:
+        kind = kind_of(state, event)
+        raise IllegalEventError("", recorded.seq, state.phase.value, kind.value, problem)
+    kind = kind_of(state, event)
+    phase = state.phase if kind in INPUTS else ROWS[state.phase][kind]
+    step = _STEPS[type(event)]
+    following: State = step(state, recorded.seq, event)
+    return following if following.phase is phase else replace(following, phase=phase)
+
+
+def fold(history: Iterable[Recorded], state: State | None = None) -> State:
+    """Fold events, from a state or from the beginning."""
+    state = State() if state is None else state
+    for recorded in history:
+        state = evolve(state, recorded)
+    return state
+
+
+def _run(state: State) -> Run:
+    return state.run if state.run is not None else Run()
+
+
+def _same(state: State, seq: int, event: Event) -> State:
+    return state
+
+
+def _agent_start(state: State, seq: int, event: AgentStart) -> State:
+    return replace(state, run=Run(follows=event.reason == "follow_up"), wanted=False)
+
+
+def _turn_start(state: State, seq: int, event: TurnStart) -> State:
+    run = _run(state)
+    follows = run.follows if run.turns == 0 else not run.due and not state.queued("steering")
+    run = replace(
+        run, turns=run.turns + 1, due=False, follows=follows, delivered=0, attempt=0, failures=0, not_before_us=0
+    )
+    return replace(state, run=run)
+
+
+def _message_start(state: State, seq: int, event: MessageStart) -> State:
+    match event.role:
+        case "input":
+            push = next(push for push in state.queue if push.seq == event.push_seq)
+            return replace(state, queue=tuple(p for p in state.queue if p.seq != push.seq), delivering=push)
+        case "assistant":
+            return state if state.stream is not None else replace(state, stream=Stream())
+        case "tool_result":
+            return replace(state, result_of=event.call.content_index if event.call is not None else -1)
+
+
+def _update(state: State, seq: int, event: MessageUpdate) -> State:
+    blocks = state.stream.blocks if state.stream is not None else ()
+    opened = OPENS.get(event.kind)
+    if opened is not None:
+        return replace(state, stream=Stream(blocks=(*blocks, opened)))
+    index = event.content_index
+    return replace(state, stream=Stream(blocks=(*blocks[:index], "", *blocks[index + 1 :])))
+
+
+def _message_end(state: State, seq: int, event: MessageEnd) -> State:
+    if state.phase is Phase.INPUT:
+        push = state.delivering
+        run = _run(state)
+        counted = run.delivered + (push is not None and push.queue != "prompt")
+        role = push.role if push is not None else ""
+        return replace(state, delivering=None, last_role=role, run=replace(run, delivered=counted))
+    if state.phase is Phase.RESULT:
+        index = state.result_of
+        return replace(_with_call(state, index, delivered=True), result_of=-1, last_role="tool_result")
+    assert event.message is not None  # the guard has seen to it
+    return _assistant_end(replace(state, stream=None), seq, event.message, interrupted=event.interrupted is not None)
+
+
+def _assistant_end(state: State, seq: int, message: AssistantMessage, *, interrupted: bool) -> State:
+    run = _run(state)
+    tokens = run.tokens + (message.usage.total_tokens if message.usage is not None else 0)
+    if interrupted:
+        return replace(state, run=replace(run, tokens=tokens))
+    if message.stop_reason in ("error", "aborted"):
+        reason = message.stop_reason if run.aborted is None else run.aborted.reason
+        failed = replace(run, tokens=tokens, failed=reason, error=message.error, failures=run.failures + 1)
+        return replace(state, run=failed)
+    run = replace(run, tokens=tokens, due=message.stop_reason == "pause")
+    batch = _batch(state.in_force, seq, message) if message.tool_calls else None
+    return replace(state, run=run, batch=batch, last_role="assistant")
+
+
+def _batch(config: Config, seq: int, message: AssistantMessage) -> Batch:
+    calls = []
+    sequential = config.policies.tools == "sequential"
+    for index, block in enumerate(message.content):
+        if isinstance(block, ToolCall):
+            spec = config.tool(block.name)
+            sequential = sequential or (spec is not None and spec.mode == "sequential")
+            calls.append(Call(content_index=index, name=block.name, effect=spec.effect if spec is not None else None))
+    cut = message.stop_reason == "length" and config.policies.length_calls == "fail"
+    return Batch(message_seq=seq, calls=tuple(calls), sequential=sequential, policies=config.policies, cut=cut)
+
+
+def _with_call(state: State, content_index: int, **changes: object) -> State:
+    batch = state.batch
+    if batch is None:
+        return state
+    calls = tuple(replace(call, **changes) if call.content_index == content_index else call for call in batch.calls)
+    return replace(state, batch=replace(batch, calls=calls))
+
+
+def _tool_start(state: State, seq: int, event: ToolExecutionStart) -> State:
+    return _with_call(
+        state, event.content_index, started=True, attempt=event.attempt, refused=event.refused, answer=None, lost=False
+    )
+
+
+def _tool_end(state: State, seq: int, event: ToolExecutionEnd) -> State:
+    terminate = event.result is not None and event.result.terminate
+    return _with_call(state, event.content_index, ended=True, terminate=terminate)
+
+
+def _turn_end(state: State, seq: int, event: TurnEnd) -> State:
+    run = _run(state)
+    batch = state.batch
+    due = run.due or (batch is not None and not all(call.terminate for call in batch.calls))
+    return replace(state, batch=None, run=replace(run, due=due and run.failed is None))
+
+
+def _agent_end(state: State, seq: int, event: AgentEnd) -> State:
+    return replace(state, run=None, ended=event.reason)
+
+
+def _queue_push(state: State, seq: int, event: QueuePush) -> State:
+    message = event.message
+    role = message.kind if isinstance(message, CustomMessage) else str(message.__struct_config__.tag)
+    return replace(state, queue=(*state.queue, Push(seq, event.queue, role)))
+
+
+def _queue_clear(state: State, seq: int, event: QueueClear) -> State:
+    return replace(state, queue=tuple(push for push in state.queue if push.queue != event.queue))
+
+
+def _abort(state: State, seq: int, event: AbortRequest) -> State:
+    if state.run is None or state.run.aborted is not None:
+        return state
+    return replace(state, run=replace(state.run, aborted=event))
+
+
+def _config(state: State, seq: int, event: ConfigChange) -> State:
+    changed = {
+        name: value
+        for name in ("model", "system_prompt", "tools", "policies")
+        if (value := getattr(event, name)) is not None
+    }
+    if event.options:
+        changed["options"] = event.options
+    return replace(state, config=replace(state.config, **changed))
+
+
+def _model_request(state: State, seq: int, event: ModelRequest) -> State:
+    run = replace(_run(state), attempt=event.attempt, requested=True, not_before_us=0)
+    return replace(state, run=run, in_force=state.config)
+
+
+def _retry(state: State, seq: int, event: Retry) -> State:
+    return replace(state, run=replace(_run(state), not_before_us=event.not_before_us, failed=None, error=""))
+
+
+def _resume(state: State, seq: int, event: Resume) -> State:
+    wanted = state.wanted or (event.why == "continue" and state.phase is Phase.IDLE)
+    return replace(state, wanted=wanted)
+
+
+def _fork(state: State, seq: int, event: Fork) -> State:
+    batch = state.batch
+    if batch is not None:
+        calls = tuple(replace(c, waiting="", answer=None, lost=bool(c.child), child="") for c in batch.calls)
+        batch = replace(batch, calls=calls)
+    return replace(state, queue=(), tokens=(), waits=(), children=(), batch=batch)
+
+
+def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
+    message = event.message
+    if isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted"):
+        return state
+    role = message.kind if isinstance(message, CustomMessage) else str(message.__struct_config__.tag)
+    return replace(state, last_role=role)
+
+
+def _token(state: State, seq: int, event: TokenCreate) -> State:
+    return replace(state, tokens=(*state.tokens, Token(event.key, event.deadline_us)))
+
+
+def _wait_start(state: State, seq: int, event: WaitStart) -> State:
+    token = next((token for token in state.tokens if token.key == event.key), None)
+    if token is not None and token.end is not None:
+        return _answered(state, event.call, token.end)
+    deadline = event.deadline_us if token is None else token.deadline_us
+    state = replace(state, waits=(*state.waits, Wait(event.key, deadline, event.call)))
+    return state if event.call is None else _with_call(state, event.call.content_index, waiting=event.key)
+
+
+def _wait_end(state: State, seq: int, event: WaitEnd) -> State:
+    tokens = tuple(Token(t.key, t.deadline_us, event) if t.key == event.key else t for t in state.tokens)
+    ended = next((wait for wait in state.waits if wait.key == event.key), None)
+    waits = tuple(wait for wait in state.waits if wait.key != event.key)
+    state = replace(state, tokens=tokens, waits=waits)
+    return state if ended is None else _answered(state, ended.call, event)
+
+
+def _answered(state: State, place: Place | None, end: WaitEnd) -> State:
+    return state if place is None else _with_call(state, place.content_index, waiting="", answer=end)
+
+
+def _child_start(state: State, seq: int, event: ChildStart) -> State:
+    state = replace(state, children=(*state.children, event.key))
+    return state if event.call is None else _with_call(state, event.call.content_index, child=event.key)
+
+
+def _child_end(state: State, seq: int, event: ChildEnd) -> State:
+    state = replace(state, children=tuple(key for key in state.children if key != event.key))
+    if state.batch is None:
+        return state
+    calls = tuple(replace(call, child="") if call.child == event.key else call for call in state.batch.calls)
+    return replace(state, batch=replace(state.batch, calls=calls))
+
+
+def _task_start(state: State, seq: int, event: TaskStart) -> State:
+    return replace(state, task=event.task)
+
+
+def _task_end(state: State, seq: int, event: TaskEnd) -> State:
+    return replace(state, task="", steps=())
+
+
+def _step_start(state: State, seq: int, event: StepStart) -> State:
+    return state if event.key in state.steps else replace(state, steps=(*state.steps, event.key))
+
+
+def _step_end(state: State, seq: int, event: StepEnd) -> State:
+    return replace(state, steps=tuple(key for key in state.steps if key != event.key))
+
+
+# Each event type with its step; a signature cannot say that the event has the type it is filed under.
+_STEPS: Mapping[type[EventBase], Callable[[State, int, Any], State]] = {
+    AgentStart: _agent_start,
+    TurnStart: _turn_start,
+    MessageStart: _message_start,
+    MessageUpdate: _update,
+    MessageEnd: _message_end,
+    ToolExecutionStart: _tool_start,
+    ToolExecutionUpdate: _same,
+    ToolExecutionEnd: _tool_end,
+    TurnEnd: _turn_end,
+    AgentEnd: _agent_end,
+    QueuePush: _queue_push,
+    QueueClear: _queue_clear,
+    AbortRequest: _abort,
+    ConfigChange: _config,
+    ModelRequest: _model_request,
+    Retry: _retry,
+    Resume: _resume,
+    Fork: _fork,
+    MessageAdopt: _adopt,
+    Compaction: _same,
+    ContextEdit: _same,
+    TokenCreate: _token,
+    WaitStart: _wait_start,
+    WaitEnd: _wait_end,
+    StepStart: _step_start,
+    StepEnd: _step_end,
+    LoopContext: _same,
+    TaskStart: _task_start,
+    TaskEnd: _task_end,
+    ChildStart: _child_start,
+    ChildEnd: _child_end,
+    MetadataSet: _same,
+    StreamUpdate: _same,
+    Label: _same,
+    Custom: _same,
+    Erase: _same,
+}

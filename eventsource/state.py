@@ -1,0 +1,298 @@
+"""The state of a session, and the table that says which event may follow in which phase.
+
+A run goes round like this: IDLE, an `agent_start`; OPEN, inputs are delivered; REQUESTED, a model is asked; STREAMING,
+it answers; TOOLS and RESULT, its calls run and their results become messages; SETTLED, the turn ends; BETWEEN, another
+turn or the end. FAILED and ENDING are the way out after an error or an abort. `docs/states.md` draws the table.
+
+A kind is an event's type, refined by the role of a message's start and by what a `message_end` closes. What a table
+cannot see (places of calls, queued pushes, open blocks) is checked by `guards.py`. `evolve.py` folds, `steps.py` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+import msgspec
+
+from .events import (
+    AbortRequest,
+    EffectKind,
+    EndReason,
+    ModelRef,
+    Place,
+    Policies,
+    QueueName,
+    Refusal,
+    ToolSpec,
+    WaitEnd,
+)
+from .messages import Json
+
+
+class Phase(Enum):
+    """Where a session stands."""
+
+    IDLE = "IDLE"
+    STARTED = "STARTED"
+    OPEN = "OPEN"
+    INPUT = "INPUT"
+    REQUESTED = "REQUESTED"
+    STREAMING = "STREAMING"
+    TOOLS = "TOOLS"
+    RESULT = "RESULT"
+    SETTLED = "SETTLED"
+    FAILED = "FAILED"
+    BETWEEN = "BETWEEN"
+    ENDING = "ENDING"
+
+
+class Kind(Enum):
+    """An event's type as the table sees it."""
+
+    AGENT_START = "agent_start"
+    TURN_START = "turn_start"
+    INPUT_START = "message_start:input"
+    ASSISTANT_START = "message_start:assistant"
+    RESULT_START = "message_start:tool_result"
+    UPDATE = "message_update"
+    INPUT_END = "message_end:input"
+    END_CALLS = "message_end:calls"
+    END_FINAL = "message_end:final"
+    END_FAILED = "message_end:failed"
+    END_INTERRUPTED = "message_end:interrupted"
+    RESULT_MORE = "message_end:more"
+    RESULT_LAST = "message_end:last"
+    END_STRAY = "message_end"
+    TOOL_START = "tool_execution_start"
+    TOOL_UPDATE = "tool_execution_update"
+    TOOL_END = "tool_execution_end"
+    TURN_END = "turn_end"
+    AGENT_END = "agent_end"
+    MODEL_REQUEST = "model_request"
+    RETRY = "retry"
+    MESSAGE_ADOPT = "message_adopt"
+    WAIT_START = "wait_start"
+    CHILD_START = "child_start"
+    STEP_START = "step_start"
+    STEP_END = "step_end"
+    LOOP_CONTEXT = "loop_context"
+    TASK_START = "task_start"
+    TASK_END = "task_end"
+    QUEUE_PUSH = "queue_push"
+    QUEUE_CLEAR = "queue_clear"
+    ABORT_REQUEST = "abort_request"
+    CONFIG_CHANGE = "config_change"
+    RESUME = "resume"
+    FORK = "fork"
+    COMPACTION = "compaction"
+    CONTEXT_EDIT = "context_edit"
+    TOKEN_CREATE = "token_create"
+    WAIT_END = "wait_end"
+    CHILD_END = "child_end"
+    METADATA_SET = "metadata_set"
+    STREAM_UPDATE = "stream_update"
+    LABEL = "label"
+    CUSTOM = "custom"
+    ERASE = "erase"
+
+
+_P, _K = Phase, Kind
+
+ROWS: Mapping[Phase, Mapping[Kind, Phase]] = {
+    _P.IDLE: {
+        _K.AGENT_START: _P.STARTED,
+        _K.MESSAGE_ADOPT: _P.IDLE,
+        _K.TASK_START: _P.IDLE,
+        _K.TASK_END: _P.IDLE,
+        _K.STEP_START: _P.IDLE,
+        _K.STEP_END: _P.IDLE,
+        _K.LOOP_CONTEXT: _P.IDLE,
+        _K.CHILD_START: _P.IDLE,
+        _K.WAIT_START: _P.IDLE,
+    },
+    _P.STARTED: {_K.TURN_START: _P.OPEN},
+    _P.OPEN: {_K.INPUT_START: _P.INPUT, _K.MODEL_REQUEST: _P.REQUESTED, _K.ASSISTANT_START: _P.STREAMING},
+    _P.INPUT: {_K.INPUT_END: _P.OPEN},
+    _P.REQUESTED: {_K.MODEL_REQUEST: _P.REQUESTED, _K.RETRY: _P.OPEN, _K.ASSISTANT_START: _P.STREAMING},
+    _P.STREAMING: {
+        _K.ASSISTANT_START: _P.STREAMING,
+        _K.UPDATE: _P.STREAMING,
+        _K.END_CALLS: _P.TOOLS,
+        _K.END_FINAL: _P.SETTLED,
+        _K.END_FAILED: _P.FAILED,
+        _K.END_INTERRUPTED: _P.OPEN,
+    },
+    _P.TOOLS: {
+        _K.TOOL_START: _P.TOOLS,
+        _K.TOOL_UPDATE: _P.TOOLS,
+        _K.TOOL_END: _P.TOOLS,
+        _K.WAIT_START: _P.TOOLS,
+        _K.CHILD_START: _P.TOOLS,
+        _K.RESULT_START: _P.RESULT,
+    },
+    _P.RESULT: {_K.RESULT_MORE: _P.TOOLS, _K.RESULT_LAST: _P.SETTLED},
+    _P.SETTLED: {_K.TURN_END: _P.BETWEEN},
+    _P.FAILED: {_K.RETRY: _P.OPEN, _K.TURN_END: _P.ENDING},
+    _P.BETWEEN: {_K.TURN_START: _P.OPEN, _K.AGENT_END: _P.IDLE},
+    _P.ENDING: {_K.AGENT_END: _P.IDLE},
+}
+"""Which kinds a phase allows, and the phase that follows."""
+
+INPUTS: frozenset[Kind] = frozenset(
+    {
+        _K.QUEUE_PUSH,
+        _K.QUEUE_CLEAR,
+        _K.ABORT_REQUEST,
+        _K.CONFIG_CHANGE,
+        _K.RESUME,
+        _K.FORK,
+        _K.COMPACTION,
+        _K.CONTEXT_EDIT,
+        _K.TOKEN_CREATE,
+        _K.WAIT_END,
+        _K.CHILD_END,
+        _K.METADATA_SET,
+        _K.STREAM_UPDATE,
+        _K.LABEL,
+        _K.CUSTOM,
+        _K.ERASE,
+    }
+)
+"""Kinds that come from outside: legal in every phase, and the phase stays."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration as the log says it."""
+
+    model: ModelRef | None = None
+    system_prompt: str = ""
+    tools: tuple[ToolSpec, ...] = ()
+    options: Json = msgspec.UNSET
+    policies: Policies = Policies()
+
+    def tool(self, name: str) -> ToolSpec | None:
+        """Find a tool by name."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+
+class Push(msgspec.Struct, frozen=True):
+    """A message that waits to be delivered: the seq of its `queue_push`, its queue and its role."""
+
+    seq: int
+    queue: QueueName
+    role: str
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """The assistant message that is open: the type of each block, empty once it has ended."""
+
+    blocks: tuple[str, ...] = ()
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool call of the batch under way.
+
+    `effect` is empty for a tool that the configuration lacks. `waiting` is the key of the wait that holds the call
+    back, `answer` how that wait ended. `lost`: its child session runs on in the parent of a fork.
+    """
+
+    content_index: int
+    name: str
+    effect: EffectKind | None
+    started: bool = False
+    ended: bool = False
+    delivered: bool = False
+    attempt: int = 0
+    refused: Refusal | None = None
+    terminate: bool = False
+    waiting: str = ""
+    answer: WaitEnd | None = None
+    child: str = ""
+    lost: bool = False
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """The tool calls of one assistant message, with the policies they began under."""
+
+    message_seq: int
+    calls: tuple[Call, ...]
+    sequential: bool
+    policies: Policies
+    cut: bool = False
+
+    def place(self, call: Call) -> Place:
+        """Name a call."""
+        return Place(message_seq=self.message_seq, content_index=call.content_index)
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The run under way.
+
+    `due`: the last turn's results want another model call. `follows`: this turn delivers follow-ups.
+    `delivered`: steering and follow-ups delivered in this turn. `attempt`: model calls of this turn.
+    """
+
+    turns: int = 0
+    tokens: int = 0
+    requested: bool = False
+    due: bool = False
+    follows: bool = False
+    delivered: int = 0
+    attempt: int = 0
+    failures: int = 0
+    not_before_us: int = 0
+    aborted: AbortRequest | None = None
+    failed: EndReason | None = None
+    error: str = ""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A token, and how it ended if it has."""
+
+    key: str
+    deadline_us: int | None
+    end: WaitEnd | None = None
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """An open wait."""
+
+    key: str
+    deadline_us: int | None
+    call: Place | None
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """The fold of every event so far: all that the machine needs to say what comes next.
+
+    `in_force` is the configuration of the last model request. `wanted`: a run without a new prompt was asked for.
+    `last_role`: of the last message that a model would see or that was delivered. `ended`: how the last run ended.
+    """
+
+    phase: Phase = Phase.IDLE
+    config: Config = Config()
+    in_force: Config = Config()
+    queue: tuple[Push, ...] = ()
+    run: Run | None = None
+    stream: Stream | None = None
+    batch: Batch | None = None
+    delivering: Push | None = None
+    result_of: int = -1
+    wanted: bool = False
+    last_role: str = ""
+    ended: EndReason | None = None
+    tokens: tuple[Token, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    children: tuple[str, ...] = ()
+    task: str = ""
+    steps: tuple[str, ...] = ()
+
+    @property
+    def aborted(self) -> AbortRequest | None:
+        """What asked the run to end, if anything did."""
+        return self.run.aborted if self.run is not None else None
+
+    def queued(self, queue: QueueName) -> tuple[Push, ...]:
+        """The messages that wait in a queue, in order."""
+        return tuple(push for push in self.queue if push.queue == queue)

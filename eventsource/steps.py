@@ -1,0 +1,307 @@
+"""What a session does next: the one decision function, asked after every outcome."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from .events import (
+    AgentEnd,
+    AgentStart,
+    EndReason,
+    Event,
+    MessageEnd,
+    MessageStart,
+    Place,
+    Refusal,
+    Retry,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    TurnEnd,
+    TurnStart,
+    WaitEnd,
+    WaitStart,
+)
+from .evolve import evolve
+from .ports import Recorded
+from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
+from .state import Batch, Call, Phase, Push, Run, State, Wait
+
+Poll: TypeAlias = Literal["steering", "follow_up", "stop"]
+
+
+class CallRun(msgspec.Struct, frozen=True):
+    """A tool call to run (or, in a parallel batch, to refuse on the way), with the answer of the wait that held it."""
+
+    place: Place
+    name: str
+    attempt: int
+    refused: Refusal | None = None
+    answer: WaitEnd | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Append these events (1..n, in order); after the first of them the machine says the rest again."""
+
+    events: tuple[Event, ...]
+    polls: tuple[Poll, ...] = ()
+
+
+class CallModel(msgspec.Struct, frozen=True):
+    """Append a `model_request` and call the model, not before a time (UTC microseconds; 0: at once)."""
+
+    attempt: int
+    not_before_us: int = 0
+    polls: tuple[Poll, ...] = ()
+
+
+class RunTools(msgspec.Struct, frozen=True):
+    """Run these calls, in parallel or the only one; each gets its start and its end in the log."""
+
+    calls: tuple[CallRun, ...]
+    parallel: bool
+    polls: tuple[Poll, ...] = ()
+
+
+class CloseMessage(msgspec.Struct, frozen=True):
+    """End the assistant message that is open or due, from what was streamed of it."""
+
+    how: Literal["interrupted", "aborted"]
+    polls: tuple[Poll, ...] = ()
+
+
+class Suspend(msgspec.Struct, frozen=True):
+    """Nothing can be done until one of these waits ends."""
+
+    waits: tuple[Wait, ...]
+    polls: tuple[Poll, ...] = ()
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Nothing is left to do; how the last run ended, None if there was none."""
+
+    reason: EndReason | None = None
+    polls: tuple[Poll, ...] = ()
+
+
+Step: TypeAlias = Record | CallModel | RunTools | CloseMessage | Suspend | Stop
+
+
+def next_step(state: State) -> Step:
+    """Say what a session in this state does next, given that nothing is under way.
+
+    Pure: the same state gives the same step, for ever. `polls` names the callbacks to ask before the step is performed,
+    in order; the first that answers becomes an event and the machine is asked again.
+    """
+    step = _decide(state)
+    if not isinstance(step, Record):
+        return step
+    events = list(step.events)
+    fresh = step.events
+    while True:
+        for event in fresh:
+            state = evolve(state, Recorded(0, 0, event))
+        following = _decide(state)
+        if not isinstance(following, Record) or following.polls:
+            return Record(tuple(events), step.polls)
+        fresh = following.events
+        events.extend(fresh)
+
+
+def _decide(state: State) -> Step:
+    match state.phase:
+        case Phase.IDLE:
+            return _idle(state)
+        case Phase.STARTED:
+            return Record((TurnStart(),))
+        case Phase.OPEN:
+            return _open(state, _running(state))
+        case Phase.INPUT | Phase.RESULT:
+            return Record((MessageEnd(),))
+        case Phase.REQUESTED:
+            run = _running(state)
+            return CloseMessage("aborted") if run.aborted is not None else CallModel(run.attempt + 1)
+        case Phase.STREAMING:
+            return CloseMessage("interrupted" if state.aborted is None else "aborted")
+        case Phase.TOOLS:
+            return _tools(state)
+        case Phase.SETTLED:
+            return _settled(state)
+        case Phase.FAILED:
+            run = _running(state)
+            again = run.aborted is None and run.failed == "error" and run.failures <= state.config.policies.retries
+            return Record((Retry(cause="error"),)) if again else Record((TurnEnd(),))
+        case Phase.BETWEEN:
+            return _between(state, _running(state))
+        case Phase.ENDING:
+            run = _running(state)
+            return Record((AgentEnd(reason=run.failed or "error", error=run.error),))
+
+
+def _running(state: State) -> Run:
+    return state.run if state.run is not None else Run()
+
+
+def _idle(state: State) -> Step:
+    waits = tuple(wait for wait in state.waits if wait.call is None)
+    if state.wanted:
+        return Record((AgentStart(reason="prompt" if state.queued("prompt") else "continue"),))
+    if waits:
+        return Suspend(waits)
+    if state.queue and not state.task:
+        return Record((AgentStart(reason="prompt" if state.queued("prompt") else "follow_up"),))
+    return Stop(state.ended)
+
+
+def deliverable(state: State) -> Push | None:
+    """Find the queued message that this turn delivers next."""
+    run = _running(state)
+    policies = state.config.policies
+    prompts = state.queued("prompt") if run.turns == 1 and not run.requested else ()
+    if prompts:
+        return prompts[0]
+    steering = state.queued("steering")
+    if steering and (policies.steering_queue == "all" or not run.delivered):
+        return steering[0]
+    follow_ups = state.queued("follow_up")
+    if follow_ups and run.follows and run.aborted is None:
+        return follow_ups[0] if policies.follow_up_queue == "all" or not run.delivered else None
+    return None
+
+
+def _open(state: State, run: Run) -> Step:
+    push = deliverable(state)
+    if push is not None:
+        return Record((MessageStart(role="input", push_seq=push.seq),))
+    if run.aborted is not None:
+        return CloseMessage("aborted")
+    first = run.turns == 1 and not run.requested and not run.delivered
+    return CallModel(run.attempt + 1, run.not_before_us, ("steering",) if first else ())
+
+
+def _tools(state: State) -> Step:
+    batch = state.batch
+    if batch is None:  # no legal log leads here
+        return Stop(state.ended)
+    ended = next((call for call in batch.calls if call.ended and not call.delivered), None)
+    if ended is not None and (batch.sequential or all(call.ended for call in batch.calls)):
+        return Record((MessageStart(role="tool_result", call=batch.place(ended)),))
+    left = [call for call in batch.calls if not call.ended]
+    held = next((call for call in left if call.waiting), None)
+    if held is not None and state.aborted is not None:
+        return Record((WaitEnd(key=held.waiting, outcome="cancelled", decided_by="machine"),))
+    if batch.sequential:
+        return _call(state, batch, left[0])
+    for call in left:
+        if call.started and not call.waiting:
+            step = _call(state, batch, call)
+            if isinstance(step, Record):
+                return step
+    ready = [call for call in left if not call.waiting]
+    if not ready:
+        return Suspend(state.waits)
+    runs = tuple(_run_of(state, batch, call) for call in ready)
+    if any(run.refused is None for run in runs):
+        return RunTools(runs, parallel=True)
+    return _call(state, batch, ready[0])
+
+
+def _call(state: State, batch: Batch, call: Call) -> Step:
+    if call.waiting:
+        return Suspend(state.waits)
+    place = batch.place(call)
+    if call.started and not _runs_again(state, call):
+        return Record((_settle(state, batch, call),))
+    run = _run_of(state, batch, call)
+    polls = _batch_polls(state, batch, call)
+    if run.refused is None:
+        return RunTools((run,), parallel=False, polls=polls)
+    start = ToolExecutionStart(
+        message_seq=place.message_seq, content_index=place.content_index, name=call.name, refused=run.refused
+    )
+    return Record((start,), polls)
+
+
+def _run_of(state: State, batch: Batch, call: Call) -> CallRun:
+    refused = None if call.started else _refusal(state, batch, call)
+    return CallRun(batch.place(call), call.name, call.attempt + 1, refused, call.answer)
+
+
+def _refusal(state: State, batch: Batch, call: Call) -> Refusal | None:
+    if state.aborted is not None:
+        return "aborted"
+    if batch.cut:
+        return "length"
+    if _interrupted(state, batch):
+        return "skipped"
+    return "unknown" if call.effect is None else None
+
+
+def _interrupted(state: State, batch: Batch) -> bool:
+    interruptible = batch.sequential and batch.policies.steering == "interrupt"
+    return interruptible and bool(state.queued("steering")) and any(call.delivered for call in batch.calls)
+
+
+def _batch_polls(state: State, batch: Batch, call: Call) -> tuple[Poll, ...]:
+    asks = batch.sequential and batch.policies.steering == "interrupt" and any(c.delivered for c in batch.calls)
+    return ("steering",) if asks and not call.started and not state.queued("steering") and state.aborted is None else ()
+
+
+def _runs_again(state: State, call: Call) -> bool:
+    if call.refused is not None or call.lost or state.aborted is not None:
+        return False
+    if call.effect in ("pure", "idempotent"):
+        return True
+    return call.answer is not None and bytes(call.answer.value or b"") == b'"rerun"'
+
+
+def _settle(state: State, batch: Batch, call: Call) -> Event:
+    """End a call that was refused, or that started in a process which is gone."""
+    place = batch.place(call)
+    if call.refused is not None and call.refused != "adopted":
+        return refused_end(place)
+    asks = batch.policies.in_doubt == "ask" and call.answer is None and not call.lost and call.refused is None
+    if asks and state.aborted is None:
+        key = f"in_doubt:{place.message_seq}:{place.content_index}:{call.attempt}"
+        return WaitStart(key=key, reason="in_doubt", call=place)
+    result = LOST_CHILD if call.lost else ABORTED if state.aborted is not None else UNKNOWN_OUTCOME
+    return replace(refused_end(place), result=result)
+
+
+def refused_end(place: Place) -> ToolExecutionEnd:
+    """Make the end of a call that was refused: its start says the rest."""
+    return ToolExecutionEnd(
+        message_seq=place.message_seq, content_index=place.content_index, is_error=True, decided="machine"
+    )
+
+
+def _settled(state: State) -> Step:
+    if state.aborted is not None:
+        return Record((TurnEnd(),))
+    batch = state.batch
+    asks = batch is not None and batch.sequential and batch.policies.steering == "interrupt"
+    polls: tuple[Poll, ...] = ("steering", "stop") if asks and not state.queued("steering") else ("stop",)
+    return Record((TurnEnd(),), polls)
+
+
+def _between(state: State, run: Run) -> Step:
+    policies = state.config.policies
+    aborted = run.aborted
+    if aborted is not None and (aborted.reason != "aborted" or not run.due):
+        return Record((AgentEnd(reason=aborted.reason, error=aborted.error),))
+    steering, follow_ups = state.queued("steering"), state.queued("follow_up")
+    if aborted is not None:
+        return Record((TurnStart(),))
+    goes_on = run.due or steering or follow_ups
+    if goes_on and 0 < policies.turn_limit <= run.turns:
+        return Record((AgentEnd(reason="limit", error=f"the turn limit of {policies.turn_limit} was reached"),))
+    if goes_on and 0 < policies.token_limit <= run.tokens:
+        return Record((AgentEnd(reason="limit", error=f"the token limit of {policies.token_limit} was reached"),))
+    if run.due:
+        once = policies.steering == "interrupt"
+        return Record((TurnStart(),), () if steering else ("steering",) if once else ("steering", "steering"))
+    if steering:
+        return Record((TurnStart(),))
+    return Record((TurnStart(),), ("steering",)) if follow_ups else Record((AgentEnd(),), ("steering", "follow_up"))
