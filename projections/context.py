@@ -1,0 +1,310 @@
+"""What a model would be sent: the fold of events into the history, and from it the exact next request.
+
+The history is an append-only list that all views share (`Trail`), so folding is linear and a view never changes. Its
+entries are messages, the summaries of compactions, and edits of either. An entry is named by the seq of its
+`message_end` (adopted: of its `message_adopt`; a summary: of its `compaction`). Each entry keeps its message in three
+forms, built once, so that the same object goes into every request: as recorded, as it stands in the context, and as a
+model gets it.
+
+    history(view)     everything said, in order, also what failed and what was compacted away
+    messages(view)    the context as agent messages: the last compaction's summary, the messages it kept, the rest;
+                      edits applied; failed messages and those of applications included
+    parts(view)       what is sent by default: failed messages are out with their calls, custom messages are rendered,
+                      every call has a result
+    request(view)     the parts with model, system prompt, tools and options; or, given a selection, what a hook chose
+
+The cost of a request depends on the messages in the context, not on the tokens that were streamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from eventsource.codec import to_json
+from eventsource.events import (
+    Compaction,
+    ConfigChange,
+    ContextEdit,
+    Inserted,
+    MessageAdopt,
+    MessageEnd,
+    MessageStart,
+    ModelRef,
+    Place,
+    QueuePush,
+    SeqRange,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolResult,
+)
+from eventsource.messages import AssistantMessage, CustomMessage, Message, TextContent, ToolCall, ToolResultMessage
+from eventsource.ports import Recorded
+from eventsource.refusals import refusal_result
+from eventsource.request import Request
+from eventsource.state import Config
+
+from .custom import COMPACTION_SUMMARY, render
+from .fold import Projection, Trail
+from .pairing import ContextMessage, paired
+from .selection import apply_selection
+
+UNKNOWN_MODEL = ModelRef(api="", provider="", model="")
+"""Stands in a request of a session whose log names no model."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing of the history.
+
+    `message` is as recorded, `standing` as it stands in the context, `sent` as a model gets it; None: not there.
+    `source_seq`: the event that holds its content. `call`: a result's call. `interrupted`: a later process closed it.
+    `summary`: it is a compaction's. `edits`: an edit's target; its message is the replacement, or None to hide it.
+    """
+
+    seq: int
+    source_seq: int
+    at_us: int
+    message: Message | None
+    standing: Message | None
+    sent: Message | None
+    call: Place | None = None
+    interrupted: bool = False
+    summary: bool = False
+    edits: int = 0
+
+
+class ContextView(msgspec.Struct, frozen=True, kw_only=True):
+    """The history so far, the configuration in force, and what is being delivered.
+
+    `summary` is the place of the last compaction in the history (-1: none), `kept` that of the first entry it kept.
+    """
+
+    entries: Trail[Entry] = Trail()
+    config: Config = Config()
+    summary: int = -1
+    kept: int = 0
+    open: MessageStart | None = None
+    pushes: Trail[Recorded] = Trail()
+    calls: Trail[Recorded] = Trail()
+
+
+def step(view: ContextView, recorded: Recorded) -> ContextView:
+    """Fold one event into the view; most kinds do not concern it."""
+    handler = _STEPS.get(type(recorded.event))
+    return view if handler is None else handler(view, recorded, recorded.event)
+
+
+def history(view: ContextView) -> tuple[Entry, ...]:
+    """List every message in the order of the log, compacted and failed ones and summaries included."""
+    return tuple(entry for entry in view.entries if not entry.edits)
+
+
+def messages(view: ContextView) -> tuple[ContextMessage, ...]:
+    """List the context as agent messages, each with its name."""
+    return tuple(
+        ContextMessage(entry.seq, entry.standing, entry.call) for entry in _standing(view) if entry.standing is not None
+    )
+
+
+def parts(view: ContextView) -> tuple[ContextMessage, ...]:
+    """List what the next request holds if no hook changes it."""
+    return paired(
+        [ContextMessage(entry.seq, entry.sent, entry.call) for entry in _standing(view) if entry.sent is not None]
+    )
+
+
+def request(view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
+    """Build the request that would be sent next; with a `model_request`'s selection, the one that was."""
+    sent = parts(view)
+    config = view.config
+    return Request(
+        model=config.model or UNKNOWN_MODEL,
+        system_prompt=config.system_prompt,
+        tools=config.tools,
+        options=config.options,
+        messages=tuple(part.message for part in sent) if selection is None else apply_selection(sent, selection),
+    )
+
+
+def convert(message: Message) -> Message | None:
+    """Say what a model gets for an agent message: itself, a custom message's rendering, or nothing."""
+    if isinstance(message, CustomMessage):
+        return render(message)
+    if isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted"):
+        return None
+    return message
+
+
+def _standing(view: ContextView) -> Iterator[Entry]:
+    """Give the entries in force, in the order of the context, edits applied."""
+    entries = view.entries.between(view.kept)
+    edits = {entry.edits: entry for entry in entries if entry.edits}
+    if view.summary >= 0:
+        entries.insert(0, view.entries[view.summary])
+    for place, entry in enumerate(entries):
+        if entry.edits or (place and entry.summary):
+            continue  # an earlier compaction, or this one a second time, contributes nothing
+        edit = edits.get(entry.seq)
+        yield entry if edit is None else replace(edit, seq=entry.seq, call=entry.call)
+
+
+def _entry(recorded: Recorded, message: Message, *, source_seq: int = 0, call: Place | None = None) -> Entry:
+    return Entry(
+        seq=recorded.seq,
+        source_seq=source_seq or recorded.seq,
+        at_us=recorded.at_us,
+        message=message,
+        standing=message,
+        sent=convert(message),
+        call=call,
+    )
+
+
+def _with(view: ContextView, entry: Entry) -> ContextView:
+    return replace(view, entries=view.entries.append(entry), open=None)
+
+
+def _push(view: ContextView, recorded: Recorded, event: QueuePush) -> ContextView:
+    return replace(view, pushes=view.pushes.append(recorded))
+
+
+def _start(view: ContextView, recorded: Recorded, event: MessageStart) -> ContextView:
+    return replace(view, open=event)
+
+
+def _end(view: ContextView, recorded: Recorded, event: MessageEnd) -> ContextView:
+    if event.message is not None:
+        return _assistant(view, recorded, event.message, event)
+    begun = view.open
+    if begun is not None and begun.role == "input":
+        push = view.pushes[view.pushes.find(begun.push_seq, _seq)].event
+        if isinstance(push, QueuePush):
+            return _with(view, _entry(recorded, push.message, source_seq=begun.push_seq))
+    if begun is not None and begun.call is not None:
+        source_seq, result = _result(view, begun.call)
+        return _with(view, _entry(recorded, result, source_seq=source_seq, call=begun.call))
+    return replace(view, open=None)
+
+
+def _assistant(view: ContextView, recorded: Recorded, message: AssistantMessage, event: MessageEnd) -> ContextView:
+    entry = _entry(recorded, message)
+    if event.interrupted is not None:
+        kept = _text_only(message) if event.interrupted == "kept" else None
+        entry = replace(entry, standing=kept, sent=kept, interrupted=True)
+    return replace(_with(view, entry), calls=Trail())
+
+
+def _text_only(message: AssistantMessage) -> AssistantMessage | None:
+    """Keep what a reader saw of a message that was cut off: its text, without thinking and calls."""
+    texts = tuple(block for block in message.content if isinstance(block, TextContent) and block.text)
+    return replace(message, content=texts, stop_reason="stop", raw_stop_reason="", error="") if texts else None
+
+
+def _call(view: ContextView, recorded: Recorded, event: ToolExecutionStart | ToolExecutionEnd) -> ContextView:
+    return replace(view, calls=view.calls.append(recorded))
+
+
+def _result(view: ContextView, call: Place) -> tuple[int, ToolResultMessage]:
+    """Build a result message from its call's start and end, and say which event holds the result."""
+    start, end, source_seq = None, None, 0
+    for recorded in view.calls:
+        event = recorded.event
+        if isinstance(event, ToolExecutionStart | ToolExecutionEnd) and _place(event) == call:
+            source_seq = recorded.seq
+            if isinstance(event, ToolExecutionStart):
+                start = event
+            else:
+                end = event
+    name, call_id = _called(view, call)
+    result = end.result if end is not None else None
+    if result is None:
+        result = refusal_result(start) if start is not None else ToolResult()
+    return source_seq, ToolResultMessage(
+        tool_call_id=call_id,
+        tool_name=start.name if start is not None else name,
+        content=result.content,
+        details=result.details,
+        is_error=end.is_error if end is not None else False,
+    )
+
+
+def _place(event: ToolExecutionStart | ToolExecutionEnd) -> Place:
+    return Place(message_seq=event.message_seq, content_index=event.content_index)
+
+
+def _called(view: ContextView, call: Place) -> tuple[str, str]:
+    """Look up a call's name and the provider's id for it."""
+    place = view.entries.find(call.message_seq, _entry_seq)
+    message = view.entries[place].message if place < len(view.entries) else None
+    if isinstance(message, AssistantMessage) and call.content_index < len(message.content):
+        block = message.content[call.content_index]
+        if isinstance(block, ToolCall):
+            return block.name, block.id
+    return "", ""
+
+
+def _adopt(view: ContextView, recorded: Recorded, event: MessageAdopt) -> ContextView:
+    entry = _entry(recorded, event.message, call=event.call)
+    return replace(view, entries=view.entries.append(replace(entry, at_us=event.sent_at_us or recorded.at_us)))
+
+
+def _compaction(view: ContextView, recorded: Recorded, event: Compaction) -> ContextView:
+    place = len(view.entries)
+    kept = view.entries.find(event.first_kept_seq, _entry_seq) if event.first_kept_seq else place
+    body = to_json({"summary": event.summary, "tokensBefore": event.tokens_before})
+    entry = _entry(recorded, CustomMessage(kind=COMPACTION_SUMMARY, body=body))
+    return replace(view, entries=view.entries.append(replace(entry, summary=True)), summary=place, kept=kept)
+
+
+def _edit(view: ContextView, recorded: Recorded, event: ContextEdit) -> ContextView:
+    new = event.replacement
+    entry = Entry(
+        seq=recorded.seq,
+        source_seq=recorded.seq,
+        at_us=recorded.at_us,
+        message=new,
+        standing=new,
+        sent=convert(new) if new is not None else None,
+        edits=event.message_seq,
+    )
+    return replace(view, entries=view.entries.append(entry))
+
+
+def _config(view: ContextView, recorded: Recorded, event: ConfigChange) -> ContextView:
+    config = view.config
+    return replace(
+        view,
+        config=Config(
+            model=config.model if event.model is None else event.model,
+            system_prompt=config.system_prompt if event.system_prompt is None else event.system_prompt,
+            tools=config.tools if event.tools is None else event.tools,
+            options=config.options if isinstance(event.options, msgspec.UnsetType) else event.options,
+            policies=config.policies if event.policies is None else event.policies,
+        ),
+    )
+
+
+def _seq(recorded: Recorded) -> int:
+    return recorded.seq
+
+
+def _entry_seq(entry: Entry) -> int:
+    return entry.seq
+
+
+_STEPS: dict[type, Callable[[ContextView, Recorded, Any], ContextView]] = {
+    QueuePush: _push,
+    MessageStart: _start,
+    MessageEnd: _end,
+    ToolExecutionStart: _call,
+    ToolExecutionEnd: _call,
+    MessageAdopt: _adopt,
+    Compaction: _compaction,
+    ContextEdit: _edit,
+    ConfigChange: _config,
+}
+
+CONTEXT = Projection(name="context", version=1, initial=ContextView(), step=step)

@@ -1,0 +1,88 @@
+"""Calls and results in pairs: no request is sent in which a tool call lacks its result, or a result its call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+
+from eventsource.events import Place
+from eventsource.messages import AssistantMessage, Message, TextContent, ToolCall, ToolResultMessage
+
+NO_RESULT = "[no result on record: this call was never answered in the history it comes from]"
+
+
+class ContextMessage(msgspec.Struct, frozen=True):
+    """A message of a context: its name (0: it has none, it was made for this request), and a result's call if known."""
+
+    seq: int
+    message: Message
+    call: Place | None = None
+
+
+def paired(messages: Sequence[ContextMessage]) -> tuple[ContextMessage, ...]:
+    """Complete calls without a result by a marked one, and leave out results without a call.
+
+    A result belongs to the call at its place; without a place, to the latest message with an unanswered call of its id.
+    What is made stands right after the last result of its message.
+    """
+    calls = _Calls()
+    kept: list[ContextMessage] = []
+    last: dict[int, int] = {}  # place of an assistant message in `kept` -> place of its last result, or its own
+    for one in messages:
+        owner = len(kept)
+        if isinstance(one.message, AssistantMessage):
+            calls.open(one.seq, owner, one.message)
+        elif isinstance(one.message, ToolResultMessage):
+            found = calls.answer(one.message.tool_call_id, one.call)
+            if found is None:
+                continue
+            owner = found
+        last[owner] = len(kept)
+        kept.append(one)
+    missing = calls.unanswered()
+    if not missing:
+        return tuple(kept)
+    made = {last[owner]: results for owner, results in missing.items()}
+    return tuple(part for place, one in enumerate(kept) for part in (one, *made.get(place, ())))
+
+
+class _Calls:
+    """The calls seen so far that have no result yet."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[int, int], tuple[int, ToolCall]] = {}
+        self._by_id: dict[str, list[tuple[int, int]]] = {}
+
+    def open(self, seq: int, owner: int, message: AssistantMessage) -> None:
+        name = seq or -1 - owner  # messages without a name are told apart by where they stand
+        for index, block in enumerate(message.content):
+            if isinstance(block, ToolCall):
+                self._open[name, index] = (owner, block)
+                self._by_id.setdefault(block.id, []).append((name, index))
+
+    def answer(self, call_id: str, place: Place | None) -> int | None:
+        """Take the call a result belongs to, and give its message's place; None when there is none."""
+        if place is not None:
+            found = self._open.pop((place.message_seq, place.content_index), None)
+            return found[0] if found is not None else None
+        candidates = [key for key in self._by_id.get(call_id, ()) if key in self._open]
+        if not candidates:
+            return None
+        latest = max(self._open[key][0] for key in candidates)
+        return self._open.pop(next(key for key in candidates if self._open[key][0] == latest))[0]
+
+    def unanswered(self) -> dict[int, list[ContextMessage]]:
+        results: dict[int, list[ContextMessage]] = {}
+        for owner, call in self._open.values():
+            results.setdefault(owner, []).append(ContextMessage(0, _no_result(call.id, call.name)))
+        return results
+
+
+@lru_cache(maxsize=1024)
+def _no_result(call_id: str, name: str) -> ToolResultMessage:
+    """Build the result of a call that has none; the same object each time, so that it is hashed once."""
+    return ToolResultMessage(
+        tool_call_id=call_id, tool_name=name, content=(TextContent(text=NO_RESULT),), is_error=True
+    )
