@@ -13,7 +13,7 @@ from .retry import delay_in_text
 _MAX_CHARS = 2000  # of an error text; some servers answer with a whole web page
 _RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 _RETRYABLE_KINDS = re.compile(
-    r"overloaded|unavailable|rate_?limit|resource_exhausted|too_many_requests|timeout|deadline_exceeded"
+    r"overloaded|unavailable|rate_?limit|connection_error|resource_exhausted|too_many_requests|timeout|deadline_exceeded"
     r"|^api_error$|server_error|^internal$|internal_error|processing_error",
     re.IGNORECASE,
 )

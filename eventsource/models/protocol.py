@@ -45,10 +45,11 @@ class WireBody(msgspec.Struct, frozen=True):
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs to one call and never to the log: the key, and the abort signal."""
+    """What belongs to one call and never to the log: the key, the abort signal, which attempt of its turn it is."""
 
     api_key: str | None = None
     signal: asyncio.Event | None = None
+    attempt: int = 1
 
 
 class Model(Protocol):
