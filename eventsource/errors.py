@@ -235,3 +235,28 @@ class ToolDefinitionError(RefoldError):
 
     def __str__(self) -> str:
         return f"tool {self.tool}: {self.problem}"
+
+
+class ToolFailure(RefoldError):  # noqa: N818  # what a tool raises to say that it failed; not an error of this program
+    """Raised by a tool to fail with a text for the model and, if it likes, details for the program."""
+
+    def __init__(self, message: str, details: object = None) -> None:
+        super().__init__(message, details)
+        self.message, self.details = message, details
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ScriptFileError(RefoldError):
+    """A file of scripted answers cannot be used; `answer` and `item` count from 1, 0 where it is not about one."""
+
+    def __init__(self, path: str, problem: str, answer: int = 0, item: int = 0) -> None:
+        super().__init__(path, problem, answer, item)
+        self.path, self.problem, self.answer, self.item = path, problem, answer, item
+
+    def __str__(self) -> str:
+        where = [self.path]
+        where += [f"answer {self.answer}"] if self.answer else []
+        where += [f"item {self.item}"] if self.item else []
+        return f"{', '.join(where)}: {self.problem}"

@@ -1,0 +1,137 @@
+"""The check of a tool's arguments against a JSON Schema given by its author, by jsonschema."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from .errors import ToolDefinitionError
+from .tool_arguments import Accepted, Check, Refused
+
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+
+
+class _Problem(Protocol):
+    """What is read of a jsonschema.ValidationError."""
+
+    absolute_path: Iterator[str | int]
+    validator: str
+    validator_value: object
+    instance: object
+    message: str
+
+
+def schema_check(tool: str, schema: Mapping[str, object]) -> Check:
+    """Build the check of arguments by a JSON Schema, in the draft it names (2020-12 when it names none).
+
+    References are looked up within the schema only, never fetched.
+
+    Raises: ToolDefinitionError when it is no valid schema of an object.
+    """
+    import jsonschema  # type: ignore[import-untyped, unused-ignore]  # no stubs; slow to load, so only here
+    import referencing
+
+    if schema.get("type") != "object":
+        raise ToolDefinitionError(tool, f"the schema of its arguments must be of type object, not {schema.get('type')}")
+    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        where = "/".join(map(str, error.absolute_path)) or "root"
+        raise ToolDefinitionError(tool, f"its JSON Schema is not valid at {where}: {error.message}") from error
+    validator = kind(schema, registry=referencing.Registry())
+
+    def check(given: dict[str, object], *, coerce: bool) -> Accepted | Refused:
+        problems = list(validator.iter_errors(given))
+        if not problems:
+            return Accepted(given)
+        converted = _convert(given, schema, schema) if coerce else given
+        if isinstance(converted, dict) and converted != given:
+            problems = list(validator.iter_errors(converted))
+            if not problems:
+                return Accepted(converted, converted)
+        return Refused(tuple(dict.fromkeys(line for problem in problems for line in _lines(problem))))
+
+    return check
+
+
+def _lines(error: _Problem) -> Iterator[str]:
+    """Say what is wrong, in the words of the checks of Python functions where they have some."""
+    path = [str(part) for part in error.absolute_path]
+    wanted = error.validator_value
+    if error.validator == "required" and isinstance(wanted, list) and isinstance(error.instance, dict):
+        yield from (
+            f"{'.'.join([*path, name])}: must have required property '{name}'"
+            for name in wanted
+            if name not in error.instance
+        )
+        return
+    where = ".".join(path) or "root"
+    match error.validator, wanted:
+        case "type", str():
+            yield f"{where}: must be {wanted}"
+        case "type", list():
+            yield f"{where}: must be {' or '.join(map(str, wanted))}"
+        case "enum", list():
+            yield f"{where}: must be one of {', '.join(map(json.dumps, wanted))}"
+        case _:
+            yield f"{where}: {error.message}"
+
+
+def _convert(value: object, schema: object, root: Mapping[str, object]) -> object:
+    """Convert scalars along a schema: text to number, integer, boolean or null; number or boolean to text."""
+    schema = _resolved(schema, root)
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for part in _list(schema.get(keyword)):
+            value = _convert(value, part, root)
+    if isinstance(value, dict):
+        properties, others = _dict(schema.get("properties")), schema.get("additionalProperties")
+        return {key: _convert(item, properties.get(key, others), root) for key, item in value.items()}
+    if isinstance(value, list):
+        first, rest = _list(schema.get("prefixItems")), schema.get("items")
+        return [_convert(item, first[n] if n < len(first) else rest, root) for n, item in enumerate(value)]
+    types = schema.get("type")
+    return _scalar(value, [types] if isinstance(types, str) else _list(types))
+
+
+def _scalar(value: object, types: list[object]) -> object:
+    """Convert a value to the first type it can stand for, unless it is of one of them."""
+    match value:
+        case str() if "string" not in types:
+            if "integer" in types and re.fullmatch(r"-?\d+", value):
+                return int(value)
+            if "number" in types and _NUMBER.fullmatch(value):
+                return json.loads(value)
+            words: dict[str, bool | None] = {}
+            words |= {"true": True, "false": False} if "boolean" in types else {}
+            words |= {"null": None} if "null" in types else {}
+            return words.get(value, value)
+        case bool() if "string" in types and "boolean" not in types:
+            return json.dumps(value)
+        case int() | float() if (
+            not isinstance(value, bool) and "string" in types and not {"number", "integer"} & {*types}
+        ):
+            return json.dumps(value)
+        case _:
+            return value
+
+
+def _resolved(schema: object, root: Mapping[str, object], depth: int = 20) -> Mapping[str, object]:
+    """Follow references within the schema (`#/…`); what cannot be followed converts nothing."""
+    found = _dict(schema)
+    while isinstance(reference := found.get("$ref"), str) and reference.startswith("#") and depth:
+        target: object = root
+        for part in reference.removeprefix("#").split("/")[1:]:
+            target = _dict(target).get(part.replace("~1", "/").replace("~0", "~"))
+        found, depth = _dict(target), depth - 1
+    return found
+
+
+def _dict(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,170 @@
+"""A Python function's parameters as JSON Schema, and the check of arguments against them. The one user of pydantic."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pydantic
+import pydantic_core
+from pydantic.json_schema import GenerateJsonSchema
+
+from .codec import to_json
+from .errors import InvalidTextError, ToolDefinitionError
+from .tool_arguments import Accepted, Check, Refused
+from .tool_context import ToolContext
+
+_UNIONS = (Union, type(int | str))
+_NAMED = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """What a function takes: schema and check of its arguments, and the names that need care when it is called."""
+
+    schema: msgspec.Raw
+    check: Check
+    contexts: tuple[str, ...]
+    positional: tuple[str, ...]
+
+
+class _Schema(GenerateJsonSchema):
+    """Schemas without titles that only repeat a name, and without a word about defaults that have no JSON form."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+    def emit_warning(self, kind: str, detail: str) -> None:
+        pass
+
+
+def read_parameters(name: str, function: Callable[..., object]) -> Parameters:
+    """Read a function's signature; parameters of type `ToolContext` are given by the run and not told to the model.
+
+    Raises: ToolDefinitionError when a model could not give the arguments.
+    """
+    try:
+        signature = inspect.signature(function)
+        hints = get_type_hints(_annotated(function), include_extras=True)
+    except (NameError, TypeError, ValueError) as error:
+        raise ToolDefinitionError(name, f"its signature cannot be read: {error}") from error
+    every = signature.parameters.values()
+    contexts = tuple(p.name for p in every if _is_context(hints.get(p.name)))
+    given = [p for p in every if p.name not in contexts]
+    for parameter in given:
+        _refuse_unnamed(name, parameter)
+    adapter = _adapter(name, signature, given, hints)
+    try:
+        schema = to_json(adapter.json_schema(schema_generator=_Schema))
+    except (pydantic.PydanticUserError, pydantic_core.PydanticOmit, InvalidTextError) as error:
+        raise ToolDefinitionError(name, f"its parameters have no JSON Schema: {_first_line(error)}") from error
+    defaults = {p.name: p.default for p in given}
+    positional = tuple(p.name for p in every if p.kind is p.POSITIONAL_ONLY)
+    return Parameters(schema, functools.partial(_check, adapter, defaults), contexts, positional)
+
+
+def _annotated(function: Callable[..., object]) -> Callable[..., object]:
+    """Find where the annotations stand: behind partials, or in the class of a callable object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function) or isinstance(function, type):
+        return function
+    return type(function).__call__
+
+
+def _is_context(hint: object) -> bool:
+    if hint is ToolContext or get_origin(hint) is ToolContext:
+        return True
+    return get_origin(hint) in (*_UNIONS, Annotated) and any(map(_is_context, get_args(hint)))
+
+
+def _refuse_unnamed(name: str, parameter: inspect.Parameter) -> None:
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        raise ToolDefinitionError(name, f"a model gives arguments by name, which *{parameter.name} has not")
+    if parameter.name in ("self", "cls") and parameter.annotation is parameter.empty:
+        raise ToolDefinitionError(name, "it is a method; make the tool of a bound one: tool(thing.method)")
+
+
+def _adapter(
+    name: str, signature: inspect.Signature, given: list[inspect.Parameter], hints: dict[str, object]
+) -> pydantic.TypeAdapter[dict[str, object]]:
+    """Build the validator of a function that takes the same arguments by name and gives them back.
+
+    Source: docs/decisions/0030-tools-from-signatures.md
+    """
+
+    def collect(**arguments: object) -> dict[str, object]:
+        return arguments
+
+    named = [p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY) for p in given]
+    ordered = sorted(named, key=lambda p: p.kind)
+    collect.__dict__["__signature__"] = signature.replace(parameters=ordered, return_annotation=signature.empty)
+    collect.__annotations__ = {p.name: hints[p.name] for p in given if p.name in hints}
+    collect.__name__ = collect.__qualname__ = name
+    config = pydantic.ConfigDict(coerce_numbers_to_str=True, populate_by_name=True)
+    try:
+        return pydantic.TypeAdapter(collect, config=config)  # type: ignore[arg-type, unused-ignore]  # a function is taken too
+    except (pydantic.PydanticUserError, pydantic_core.SchemaError, TypeError) as error:
+        raise ToolDefinitionError(name, f"its parameters cannot be checked: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _check(
+    adapter: pydantic.TypeAdapter[dict[str, object]],
+    defaults: dict[str, object],
+    given: dict[str, object],
+    *,
+    coerce: bool,
+) -> Accepted | Refused:
+    text = to_json(given)
+    try:
+        return Accepted(adapter.validate_json(bytes(text), strict=True))
+    except pydantic.ValidationError as error:
+        refused = Refused(_problems(error))
+    whole = to_json(_whole_numbers(given))
+    if whole != text:
+        try:
+            return Accepted(adapter.validate_json(bytes(whole), strict=True))
+        except pydantic.ValidationError:
+            pass  # the first refusal says more
+    if not coerce:
+        return refused
+    try:
+        values = adapter.validate_json(bytes(text), strict=False)
+        again = adapter.validate_json(bytes(text), strict=False)  # an iterator among the values can be read only once
+    except pydantic.ValidationError as error:
+        return Refused(_problems(error))
+    said = {key: value for key, value in again.items() if value is not defaults.get(key, given)}
+    return Accepted(values, pydantic_core.to_jsonable_python(said, fallback=list))
+
+
+def _whole_numbers(value: object) -> object:
+    """Write 3.0 as 3: JSON knows one number, some providers send every number as a float."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: _whole_numbers(item) for key, item in value.items()}
+        case list():
+            return [_whole_numbers(item) for item in value]
+        case _:
+            return value
+
+
+def _problems(error: pydantic.ValidationError) -> tuple[str, ...]:
+    return tuple(map(_problem, error.errors(include_url=False, include_input=False)))
+
+
+def _problem(error: pydantic_core.ErrorDetails) -> str:
+    path = ".".join(map(str, error["loc"])) or "root"
+    if error["type"].startswith("missing"):
+        return f"{path}: must have required property '{error['loc'][-1]}'"
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{path}: is not a parameter of this tool"
+    return f"{path}: {re.sub('^Input should ', 'must ', error['msg'])}"

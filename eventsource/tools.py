@@ -1,0 +1,240 @@
+"""Tools: what a model may call, made of Python functions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args, overload
+
+import msgspec
+
+from .codec import clean_text, from_json, to_json
+from .errors import InvalidTextError, ToolDefinitionError, ToolFailure
+from .events import EffectKind, ToolMode, ToolSpec
+from .tool_arguments import Arguments, Check, prepare
+from .tool_context import ToolContext
+from .tool_results import ToolOutcome, failure, to_outcome
+
+# What every provider takes; some are stricter and say so themselves.
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function a model may call, and how it is told of it. Calling the tool calls the function, unchecked."""
+
+    spec: ToolSpec
+    function: Callable[..., object]
+    _check: Check
+    _call: Callable[[Arguments, ToolContext], object]
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        """Call the function itself."""
+        return self.function(*arguments, **named)
+
+    def prepare(self, arguments_text: str, *, coerce: bool) -> Arguments:
+        """Check the arguments a model wrote, as JSON text; empty text is an empty object.
+
+        Without `coerce`, "1" is no number. With it, what can be converted to the declared types is, and the result's
+        `changed` and `text` say what is passed on. Each result is for one execution.
+
+        Raises: ToolArgumentsError, whose text is for the model.
+        """
+        return prepare(self.spec.name, self._check, arguments_text, coerce=coerce)
+
+    async def execute(self, arguments: Arguments, context: ToolContext) -> ToolOutcome:
+        """Run the function and turn whatever comes of it into an outcome; only a cancellation is raised.
+
+        A plain function runs in a thread of its own, with the caller's context variables. Cancelling this call cancels
+        an async function; a thread cannot be stopped: it goes on, and what it does or reports from then on is dropped.
+        """
+        context.begin()
+        try:
+            if _is_async(self.function):
+                value = self._call(arguments, context)
+            else:
+                value = await _in_thread(functools.partial(self._call, arguments, context), self.spec.name)
+            if inspect.isawaitable(value):
+                value = await value
+            return to_outcome(value, tool=self.spec.name)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return failure(ToolFailure("The tool was cancelled by something it waited for; the run was not"))
+        except Exception as error:
+            return failure(error)
+        finally:
+            context.end()
+
+
+@overload
+def tool(function: Callable[..., object], /) -> Tool: ...
+
+
+@overload
+def tool(
+    *,
+    name: str = "",
+    description: str = "",
+    effect: EffectKind = "once",
+    mode: ToolMode = "parallel",
+    version: str = "",
+) -> Callable[[Callable[..., object]], Tool]: ...
+
+
+def tool(
+    function: Callable[..., object] | None = None,
+    /,
+    *,
+    name: str = "",
+    description: str = "",
+    effect: EffectKind = "once",
+    mode: ToolMode = "parallel",
+    version: str = "",
+) -> Tool | Callable[[Callable[..., object]], Tool]:
+    """Make a function a tool: `@tool` or `@tool(effect="pure")`.
+
+    Its signature gives the schema, its docstring the description. A parameter annotated `ToolContext` gets the call's
+    context and is not told to the model.
+
+    Args:
+        function: sync (runs in a thread) or async.
+        name: what the model calls it; the function's own by default.
+        description: instead of the docstring.
+        effect: a call that started and has no end runs again if `pure` or `idempotent`, but not if `once`.
+        mode: `sequential` makes every batch with a call of it run one by one.
+        version: shown in the log, never enforced.
+
+    Raises:
+        ToolDefinitionError: a model could not call this.
+    """
+    if function is None:
+        return functools.partial(
+            _from_function, name=name, description=description, effect=effect, mode=mode, version=version
+        )
+    return _from_function(function, name=name, description=description, effect=effect, mode=mode, version=version)
+
+
+def _from_function(
+    function: Callable[..., object], *, name: str, description: str, effect: EffectKind, mode: ToolMode, version: str
+) -> Tool:
+    from .tool_signature import read_parameters  # pydantic is slow to load
+
+    name = name or str(getattr(function, "__name__", type(function).__name__))
+    description = description or inspect.getdoc(function) or ""
+    parameters = read_parameters(name, function)
+    spec = _spec(name, parameters.schema, description, effect, mode, version)
+
+    def call(arguments: Arguments, context: ToolContext) -> object:
+        named = {**arguments.values, **dict.fromkeys(parameters.contexts, context)}
+        unnamed = [named.pop(key) for key in parameters.positional]
+        return function(*unnamed, **named)
+
+    return Tool(_checked(function, spec), function, parameters.check, call)
+
+
+def json_tool(
+    name: str,
+    schema: Mapping[str, object],
+    function: Callable[..., object],
+    *,
+    description: str = "",
+    effect: EffectKind = "once",
+    mode: ToolMode = "parallel",
+    version: str = "",
+) -> Tool:
+    """Make a tool whose arguments are described by a JSON Schema; sync or async.
+
+    The function gets them as one dict, and the call's context if it takes a second parameter.
+
+    Raises: ToolDefinitionError when a model could not call this.
+    """
+    from .tool_schema import schema_check
+
+    try:
+        kept = to_json(dict(schema))
+        takes_context = len(inspect.signature(function).parameters) > 1
+    except (InvalidTextError, TypeError, ValueError) as error:
+        raise ToolDefinitionError(name, str(error)) from error
+    own = from_json(kept)
+    check = schema_check(name, own if isinstance(own, dict) else {})
+
+    def call(arguments: Arguments, context: ToolContext) -> object:
+        return function(arguments.values, context) if takes_context else function(arguments.values)
+
+    return Tool(_checked(function, _spec(name, kept, description, effect, mode, version)), function, check, call)
+
+
+def toolbox(tools: Sequence[Tool | Callable[..., object]]) -> dict[str, Tool]:
+    """Put tools under their names, in order; a plain function becomes a tool with the defaults of `tool`.
+
+    Raises: ToolDefinitionError when two have one name.
+    """
+    box: dict[str, Tool] = {}
+    for given in tools:
+        made = given if isinstance(given, Tool) else tool(given)
+        if made.spec.name in box:
+            raise ToolDefinitionError(made.spec.name, "two tools have this name; give one another: @tool(name=...)")
+        box[made.spec.name] = made
+    return box
+
+
+def _spec(
+    name: str, schema: msgspec.Raw, description: str, effect: EffectKind, mode: ToolMode, version: str
+) -> ToolSpec:
+    if not _NAME.fullmatch(name):
+        raise ToolDefinitionError(name, "a name has 1 to 128 letters, digits and _ . : -; give it one: name=...")
+    for value, known in ((effect, EffectKind), (mode, ToolMode)):
+        if value not in get_args(known):
+            raise ToolDefinitionError(name, f"{value!r} is none of {', '.join(get_args(known))}")
+    text = clean_text(description)
+    return ToolSpec(name=name, schema=schema, description=text, effect=effect, mode=mode, version=version)
+
+
+def _checked(function: Callable[..., object], spec: ToolSpec) -> ToolSpec:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ToolDefinitionError(spec.name, "a generator cannot be a tool; report progress with ToolContext.update")
+    return spec
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+async def _in_thread(call: Callable[[], object], name: str) -> object:
+    """Run a function in a new daemon thread; an exception comes back as a failed outcome.
+
+    Source: docs/decisions/0031-plain-tools-in-threads.md
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()
+
+    def settle(value: object, error: BaseException | None) -> None:
+        if not ended.done():
+            ended.set_result((value, error))
+
+    def run() -> None:
+        value, raised = None, None
+        try:
+            value = call()
+        except Exception as error:
+            value = failure(error)
+        except BaseException as error:  # KeyboardInterrupt and the like belong to the program
+            raised = error
+        try:
+            loop.call_soon_threadsafe(settle, value, raised)
+        except RuntimeError:  # the loop is closed: the run gave this call up
+            pass
+
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name=f"tool {name}", daemon=True).start()
+    value, raised = await ended
+    if raised is not None:
+        raise raised
+    return value
