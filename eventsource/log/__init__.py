@@ -1,0 +1,50 @@
+"""The stores of events: one protocol (`eventsource.ports.EventLog`), in memory and in SQLite."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from ..ports import EventLog
+from .memory import MemoryLog
+from .prepare import LIMIT_BYTES
+
+__all__ = ["MemoryLog", "open_store", "random_id", "utc_now_us"]
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def utc_now_us() -> int:
+    """Read the clock: UTC in microseconds."""
+    return time.time_ns() // 1000
+
+
+def random_id() -> str:
+    """Make a session id: 12 random lower case letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+@asynccontextmanager
+async def open_store(
+    path: str | None = None,
+    *,
+    clock: Callable[[], int] = utc_now_us,
+    new_id: Callable[[], str] = random_id,
+    limit_bytes: int = LIMIT_BYTES,
+) -> AsyncIterator[EventLog]:
+    """Open a log, and close it at the end; without a path it lives in memory and ends with the program.
+
+    Args:
+        clock: gives UTC microseconds.
+        new_id: makes the id of a session that is created without one.
+        limit_bytes: no event may be larger.
+
+    Raises: StoreError when the file is no log, is of a newer format, or cannot be opened.
+    """
+    store = MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
+    try:
+        yield store
+    finally:
+        await store.close()

@@ -1,0 +1,37 @@
+"""The digest chain: one link per fact, so that a changed, missing, swapped or added byte shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from struct import Struct
+
+import msgspec
+
+from ..errors import InvalidTextError
+from ..events import Event
+
+ZERO = bytes(32)
+_AT = Struct(">q")
+_ENCODER = msgspec.json.Encoder()
+
+
+def link(previous: bytes, updates: bytes, at_us: int, body: bytes) -> bytes:
+    """Chain a fact to what came before it: SHA-256(previous link | U | at_us | B)."""
+    return sha256(previous + updates + _AT.pack(at_us) + body).digest()
+
+
+def link_at_update(previous: bytes, updates: bytes) -> bytes:
+    """Digest of a place among updates: SHA-256(last link | U so far)."""
+    return sha256(previous + updates).digest()
+
+
+def update_lines(updates: Iterable[tuple[int, Event]]) -> bytes:
+    """Write updates as the JSON lines `[at,update]` whose SHA-256 is U.
+
+    Raises: InvalidTextError when a text holds a lone surrogate.
+    """
+    try:
+        return _ENCODER.encode_lines(updates)
+    except UnicodeEncodeError as error:
+        raise InvalidTextError("update", "a text holds a lone surrogate; repair it before appending") from error

@@ -1,0 +1,139 @@
+"""The folds kept in a session's row: one pure function, used by every append and by `rebuild`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from ..events import (
+    AgentEnd,
+    AgentStart,
+    Event,
+    Fork,
+    Label,
+    MessageAdopt,
+    MessageEnd,
+    MessageStart,
+    QueueClear,
+    QueuePush,
+    TaskEnd,
+    TaskStart,
+    TokenCreate,
+    WaitEnd,
+    WaitStart,
+)
+from ..messages import AssistantMessage
+
+
+class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a list of sessions shows of each, and what is needed to keep it right.
+
+    `queued`: (seq, queue) of pushes not yet delivered. `waits`, `tokens`: (key, deadline) of the open ones.
+    """
+
+    title: str = ""
+    messages: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    run: bool = False
+    task: bool = False
+    failed: bool = False
+    queued: tuple[tuple[int, str], ...] = ()
+    waits: tuple[tuple[str, int | None], ...] = ()
+    tokens: tuple[tuple[str, int | None], ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """True while a run or task is unfinished, or a message or an open wait is due."""
+        return bool(self.run or self.task or self.queued or self.waits)
+
+    @property
+    def status(self) -> str:
+        """idle, running, waiting or failed (empty is for the store to say: nothing was appended)."""
+        if self.waits:
+            return "waiting"
+        if self.open:
+            return "running"
+        return "failed" if self.failed else "idle"
+
+    @property
+    def wake_at_us(self) -> int | None:
+        """The first deadline of an open wait, its token's where it has none itself."""
+        tokens = dict(self.tokens)
+        due = [tokens.get(key) if deadline is None else deadline for key, deadline in self.waits]
+        return min((deadline for deadline in due if deadline is not None), default=None)
+
+
+def step(folds: Folds, seq: int, event: Event) -> Folds:
+    """Fold one fact; most change nothing. A fork keeps counts and the open run, and begins without a title."""
+    change = _CHANGES.get(type(event))
+    return folds if change is None else change(folds, seq, event)
+
+
+def _message(folds: Folds, message: object) -> Folds:
+    usage = message.usage if isinstance(message, AssistantMessage) else None
+    return msgspec.structs.replace(
+        folds,
+        messages=folds.messages + 1,
+        input_tokens=folds.input_tokens + (usage.input_tokens if usage else 0),
+        output_tokens=folds.output_tokens + (usage.output_tokens if usage else 0),
+    )
+
+
+def _without(pairs: tuple[tuple[str, int | None], ...], key: str) -> tuple[tuple[str, int | None], ...]:
+    return tuple(pair for pair in pairs if pair[0] != key)
+
+
+def _structure(folds: Folds, seq: int, event: Event) -> Folds:
+    replace = msgspec.structs.replace
+    match event:
+        case AgentStart():
+            return replace(folds, run=True, failed=False)
+        case AgentEnd(reason=reason):
+            return replace(folds, run=False, failed=reason == "error")
+        case TaskStart():
+            return replace(folds, task=True, failed=False)
+        case TaskEnd(error=error):
+            return replace(folds, task=False, failed=bool(error))
+        case Fork():
+            return replace(folds, title="", queued=(), waits=(), tokens=())
+        case Label(text=text, target_seq=0):
+            return replace(folds, title=text)
+        case _:
+            return folds
+
+
+def _content(folds: Folds, seq: int, event: Event) -> Folds:
+    replace = msgspec.structs.replace
+    match event:
+        case MessageEnd(message=message) | MessageAdopt(message=message):
+            return _message(folds, message)
+        case QueuePush(queue=queue):
+            return replace(folds, queued=(*folds.queued, (seq, queue)))
+        case QueueClear(queue=queue):
+            return replace(folds, queued=tuple(pair for pair in folds.queued if pair[1] != queue))
+        case MessageStart(role="input", push_seq=push):
+            return replace(folds, queued=tuple(pair for pair in folds.queued if pair[0] != push))
+        case _:
+            return folds
+
+
+def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
+    replace = msgspec.structs.replace
+    match event:
+        case TokenCreate(key=key, deadline_us=deadline):
+            return replace(folds, tokens=(*_without(folds.tokens, key), (key, deadline)))
+        case WaitStart(key=key, deadline_us=deadline):
+            return replace(folds, waits=(*_without(folds.waits, key), (key, deadline)))
+        case WaitEnd(key=key):
+            return replace(folds, waits=_without(folds.waits, key), tokens=_without(folds.tokens, key))
+        case _:
+            return folds
+
+
+_CHANGES: Mapping[type, Callable[[Folds, int, Event], Folds]] = {
+    **dict.fromkeys((AgentStart, AgentEnd, TaskStart, TaskEnd, Fork, Label), _structure),
+    **dict.fromkeys((MessageEnd, MessageAdopt, QueuePush, QueueClear, MessageStart), _content),
+    **dict.fromkeys((TokenCreate, WaitStart, WaitEnd), _waiting),
+}

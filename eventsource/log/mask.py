@@ -1,0 +1,174 @@
+"""The shape of an erased event: type, kind, places, stop reason and usage stay, every content becomes a marker."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..events import (
+    AbortRequest,
+    AgentEnd,
+    ChildEnd,
+    Compaction,
+    ConfigChange,
+    ContextEdit,
+    Custom,
+    Erase,
+    Event,
+    Inserted,
+    Label,
+    LoopContext,
+    MessageAdopt,
+    MessageEnd,
+    MetadataSet,
+    ModelRequest,
+    QueuePush,
+    Retry,
+    SeqRange,
+    StepEnd,
+    TaskEnd,
+    TaskStart,
+    TokenCreate,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolResult,
+    WaitEnd,
+    WaitStart,
+)
+from ..messages import (
+    AssistantContent,
+    AssistantMessage,
+    CustomMessage,
+    ImageContent,
+    Json,
+    Message,
+    ProviderContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
+
+MARKER = "[erased]"
+_JSON = msgspec.Raw(b'"[erased]"')
+_OBJECT = msgspec.Raw(b'{"content":"[erased]"}')
+_replace = msgspec.structs.replace
+
+
+def mask(event: Event) -> Event:
+    """Build the event without its content; an equal event when it holds none."""
+    match event:
+        case QueuePush(message=message) | MessageAdopt(message=message):
+            return _replace(event, message=_message(message))
+        case MessageEnd(message=assistant) if assistant is not None:
+            return _replace(event, message=_assistant(assistant))
+        case ContextEdit(replacement=message) if message is not None:
+            return _replace(event, replacement=_message(message))
+        case ModelRequest(selection=selection) if selection is not None:
+            return _replace(event, selection=tuple(_selected(part) for part in selection))
+        case ToolExecutionStart(arguments=arguments):
+            return _replace(event, arguments=None if arguments is None else MARKER, reason=_text(event.reason))
+        case ToolExecutionEnd(result=result) if result is not None:
+            return _replace(event, result=_result(result))
+        case ConfigChange():
+            return _config(event)
+        case Compaction():
+            return _replace(event, summary=MARKER, details=_json(event.details))
+        case Label():
+            return _replace(event, text=_text(event.text))
+        case _:
+            return _mask_rest(event)
+
+
+def _mask_rest(event: Event) -> Event:
+    match event:
+        case AbortRequest() | AgentEnd():
+            return _replace(event, error=_text(event.error))
+        case Retry():
+            return _replace(event, cause=_text(event.cause))
+        case TokenCreate():
+            return _replace(event, default=_json(event.default))
+        case WaitStart() | Erase():
+            return _replace(event, reason=_text(event.reason))
+        case WaitEnd():
+            return _replace(event, value=_json(event.value), decided_by=_text(event.decided_by))
+        case MetadataSet():
+            return _replace(event, value=_json(event.value))
+        case StepEnd() | TaskEnd():
+            return _replace(event, result=_json(event.result), error=_text(event.error))
+        case ChildEnd():
+            return _replace(event, result=_json(event.result))
+        case TaskStart():
+            return _replace(event, payload=_json(event.payload))
+        case LoopContext():
+            return _replace(event, patch=msgspec.Raw(b"[]"))
+        case Custom():
+            return _replace(event, data=_json(event.data))
+        case _:
+            return event
+
+
+def _text(text: str) -> str:
+    return MARKER if text else ""
+
+
+def _json(value: Json) -> Json:
+    return msgspec.UNSET if isinstance(value, msgspec.UnsetType) else _JSON
+
+
+def _selected(part: SeqRange | Inserted) -> SeqRange | Inserted:
+    return Inserted(message=_message(part.message)) if isinstance(part, Inserted) else part
+
+
+def _config(event: ConfigChange) -> ConfigChange:
+    tools = event.tools
+    return _replace(
+        event,
+        system_prompt=None if event.system_prompt is None else MARKER,
+        tools=None if tools is None else tuple(_replace(tool, description=_text(tool.description)) for tool in tools),
+        options=msgspec.UNSET if isinstance(event.options, msgspec.UnsetType) else msgspec.Raw(b"{}"),
+    )
+
+
+def _message(message: Message) -> Message:
+    match message:
+        case AssistantMessage():
+            return _assistant(message)
+        case UserMessage(content=content):
+            return _replace(
+                message, content=MARKER if isinstance(content, str) else _content(content), raw=msgspec.UNSET
+            )
+        case ToolResultMessage(content=content):
+            return _replace(message, content=_content(content), details=_json(message.details), raw=msgspec.UNSET)
+        case CustomMessage():
+            return _replace(message, body=_OBJECT)
+
+
+def _assistant(message: AssistantMessage) -> AssistantMessage:
+    content = tuple(_block(block) for block in message.content)
+    return _replace(message, content=content, error=_text(message.error), raw=msgspec.UNSET)
+
+
+def _block(block: AssistantContent) -> AssistantContent:
+    match block:
+        case TextContent():
+            return _replace(block, text=MARKER, signature="", raw=msgspec.UNSET)
+        case ThinkingContent():
+            return _replace(block, thinking=MARKER, signature="", raw=msgspec.UNSET)
+        case ToolCall():
+            return _replace(block, arguments=MARKER, signature="", raw=msgspec.UNSET)
+        case ProviderContent():
+            return _replace(block, block=_JSON)
+
+
+def _content(content: tuple[TextContent | ImageContent, ...]) -> tuple[TextContent | ImageContent, ...]:
+    return tuple(
+        _replace(block, text=MARKER, signature="", raw=msgspec.UNSET)
+        if isinstance(block, TextContent)
+        else _replace(block, data=MARKER, raw=msgspec.UNSET)
+        for block in content
+    )
+
+
+def _result(result: ToolResult) -> ToolResult:
+    return _replace(result, content=_content(result.content), details=_json(result.details))

@@ -1,0 +1,319 @@
+"""The log in memory: the same promises as on disk, for as long as the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from ..errors import (
+    ConflictError,
+    FencedError,
+    HasForksError,
+    LeaseHeldError,
+    SessionExistsError,
+    StoreError,
+    UnknownSeqError,
+    UnknownSessionError,
+)
+from ..events import Erase, Event, Fork
+from ..ports import Cursor, Finding, Lease, Recorded, SessionInfo, VerifyReport
+from .follow import Bell, follow
+from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
+from .mask import mask
+from .memory_session import MemorySession
+from .names import check_id, check_title, choose, erasable_updates
+from .prepare import LIMIT_BYTES, UPDATES, prepare
+
+_OWNER = "this process"
+
+
+class MemoryLog:
+    """Sessions in a dict; see `EventLog` for what each method promises."""
+
+    def __init__(self, *, clock: Callable[[], int], new_id: Callable[[], str], limit_bytes: int = LIMIT_BYTES) -> None:
+        self._clock = clock
+        self._new_id = new_id
+        self._limit_bytes = limit_bytes
+        self._sessions: dict[str, MemorySession] = {}
+        self._bell = Bell()
+        self._updated = 0
+        self._closed = False
+
+    async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
+        """Create an empty session."""
+        await self._turn()
+        made = self._make(session, title)
+        return made.info()
+
+    async def append(
+        self,
+        session: str,
+        events: Sequence[tuple[int, Event]],
+        *,
+        expected: int | None = None,
+        epoch: int | None = None,
+        key: str | None = None,
+        durable: bool = True,
+    ) -> int:
+        """Append all or none."""
+        parts = prepare(session, events, durable=durable, limit_bytes=self._limit_bytes)
+        await self._turn()
+        found = self._get(session)
+        if key is not None and key in found.keys:
+            return found.keys[key]
+        if epoch is not None and epoch != found.epoch:
+            raise FencedError(session, epoch, found.epoch)
+        if expected is not None and expected != found.head:
+            raise ConflictError(session, expected, found.head)
+        if found.head + len(events) > MAX_SEQ:
+            raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
+        found.append(parts)
+        self._touch(found)
+        if key is not None:
+            found.keys[key] = found.head
+        self._bell.ring(session)
+        return found.head
+
+    async def read(
+        self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
+    ) -> tuple[Recorded, ...]:
+        """Read a page."""
+        await self._turn()
+        page: list[Recorded] = []
+        for segment in self._segments(session, after=after, upto=MAX_SEQ if upto is None else upto):
+            own = self._sessions[segment.session]
+            for seq in range(segment.first, min(segment.last, own.head) + 1):
+                if len(page) >= limit:
+                    return tuple(page)
+                event = own.event(seq)
+                if event is not None and (updates or type(event) not in UPDATES):
+                    page.append(Recorded(seq, own.at_us(seq), event))
+        return tuple(page)
+
+    async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
+        """Name the ranges without content."""
+        await self._turn()
+        ranges: list[tuple[int, int]] = []
+        for segment in self._segments(session):
+            own = self._sessions[segment.session]
+            for seq in range(segment.first, min(segment.last, own.head) + 1):
+                if own.event(seq) is not None:
+                    continue
+                if ranges and ranges[-1][1] == seq - 1:
+                    ranges[-1] = (ranges[-1][0], seq)
+                else:
+                    ranges.append((seq, seq))
+        return tuple(ranges)
+
+    async def info(self, session: str) -> SessionInfo:
+        """Read a session's row."""
+        await self._turn()
+        return self._get(session).info()
+
+    async def sessions(
+        self,
+        *,
+        open: bool | None = None,  # noqa: A002 - the protocol's word
+        status: str | None = None,
+        parent: str | None = None,
+        title: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> tuple[SessionInfo, ...]:
+        """List sessions, latest updated first."""
+        await self._turn()
+        ordered = sorted(self._sessions.values(), key=lambda one: (one.updated_at_us, one.number), reverse=True)
+        if after is not None:
+            ordered = ordered[ordered.index(self._get(after)) + 1 :]
+        infos = (one.info() for one in ordered)
+        wanted = [
+            info
+            for info in infos
+            if (open is None or info.open == open)
+            and (status is None or info.status == status)
+            and (parent is None or info.parent == parent)
+            and (title is None or title.casefold() in info.title.casefold())
+        ]
+        return tuple(wanted[:limit])
+
+    async def resolve(self, name: str) -> str:
+        """Find a session by id, title or unique prefix."""
+        await self._turn()
+        if name in self._sessions:
+            return name
+        titled = [one.id for one in self._sessions.values() if one.folds.title == name]
+        return choose(name, titled, [one for one in self._sessions if one.startswith(name)])
+
+    async def fork(
+        self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = ""
+    ) -> SessionInfo:
+        """Begin a session at a seq of another."""
+        await self._turn()
+        head = self._get(parent).head
+        if not 0 <= at <= head:
+            raise UnknownSeqError(parent, at, head)
+        if at and self._owner_of(parent, at).event(at) is None:
+            raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
+        digest = self._digest(parent, at)
+        folds = self._owner_of(parent, at).folds_at(at) if at else MemorySession.no_folds()
+        made = self._make(session, title)
+        made.begin(parent, at, digest, folds)
+        made.append(prepare(made.id, [(at_us, Fork())], durable=True, limit_bytes=self._limit_bytes))
+        self._touch(made)
+        return made.info()
+
+    async def cursor(self, session: str, seq: int | None = None) -> Cursor:
+        """Give a place with its digest."""
+        await self._turn()
+        head = self._get(session).head
+        seq = head if seq is None else seq
+        if not 0 <= seq <= head:
+            raise UnknownSeqError(session, seq, head)
+        return Cursor(seq, self._digest(session, seq).hex())
+
+    def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+        """Yield every event after a place, for ever."""
+        return follow(self, self._bell, session, after)
+
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        """Take the right to run a session."""
+        await self._turn()
+        found, now = self._get(session), self._clock()
+        if found.owner and found.expires_at_us > now:
+            raise LeaseHeldError(session, found.owner, found.expires_at_us)
+        found.owner, found.epoch, found.expires_at_us = _OWNER, found.epoch + 1, now + ttl_us
+        return Lease(session, _OWNER, found.epoch, found.expires_at_us)
+
+    async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
+        """Prolong a lease."""
+        await self._turn()
+        found = self._get(lease.session)
+        if found.epoch != lease.epoch or found.owner != lease.owner:
+            raise FencedError(lease.session, lease.epoch, found.epoch)
+        found.expires_at_us = self._clock() + ttl_us
+        return Lease(lease.session, lease.owner, lease.epoch, found.expires_at_us)
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back."""
+        await self._turn()
+        found = self._sessions.get(lease.session)
+        if found is not None and (found.epoch, found.owner) == (lease.epoch, lease.owner):
+            found.owner, found.expires_at_us = "", 0
+
+    async def verify(self, session: str | None = None) -> VerifyReport:
+        """Compute every digest again."""
+        await self._turn()
+        names = list(self._sessions) if session is None else [one.session for one in self._segments(session)]
+        findings: list[Finding] = []
+        facts = updates = 0
+        for name in names:
+            own = self._sessions[name]
+            findings += own.verify(self._limit_bytes)
+            facts += own.facts
+            updates += own.head - own.fork_seq - own.facts
+        return VerifyReport(sessions=len(names), facts=facts, updates=updates, findings=tuple(findings))
+
+    async def drop_updates(self, session: str) -> int:
+        """Drop the updates of closed messages that no fork begins in."""
+        await self._turn()
+        own = self._get(session)
+        points = self._fork_points(session)
+        return sum(
+            own.drop(erasable_updates(own.recorded(), end))
+            for start, end in closed_messages(own.recorded())
+            if not any(start <= point < end for point in points)
+        )
+
+    async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
+        """Remove the content of an event for ever."""
+        await self._turn()
+        head = self._get(session).head
+        if not 1 <= seq <= head:
+            raise UnknownSeqError(session, seq, head)
+        own = self._owner_of(session, seq)
+        event = own.event(seq)
+        if event is None or type(event) in UPDATES:
+            raise UnknownSeqError(session, seq, head, "an update is erased with its message or call, not alone")
+        shape = mask(event)
+        if shape == event:
+            raise UnknownSeqError(session, seq, head, "the event holds nothing to erase")
+        fact = [(at_us, Erase(target_seq=seq, reason=reason))]
+        parts = prepare(own.id, fact, durable=True, limit_bytes=self._limit_bytes)
+        own.drop(erasable_updates(own.recorded(), seq))
+        own.replace(seq, shape)
+        own.append(parts)
+        self._touch(own)
+        for one in self._sessions.values():
+            one.refold()
+        self._bell.ring(own.id)
+        return own.head
+
+    async def delete(self, session: str) -> None:
+        """Delete a session for ever."""
+        await self._turn()
+        found = self._get(session)
+        forks = tuple(one.id for one in self._sessions.values() if one.parent == session)
+        if forks:
+            raise HasForksError(session, forks)
+        if found.owner and found.expires_at_us > self._clock():
+            raise LeaseHeldError(session, found.owner, found.expires_at_us)
+        del self._sessions[session]
+        self._bell.ring(session)
+
+    async def rebuild(self) -> int:
+        """Compute the folds again."""
+        return sum(1 for one in self._sessions.values() if one.refold())
+
+    async def backup(self, path: str) -> None:
+        """Refuse: there is no file to copy."""
+        raise StoreError(path, "a log in memory has no file to copy", "open the log with a path")
+
+    async def close(self) -> None:
+        """Release every lease."""
+        self._closed = True
+        for session in self._sessions.values():
+            session.owner, session.expires_at_us = "", 0
+
+    async def _turn(self) -> None:
+        """Let other tasks run; the only place at which a call can be cancelled, and nothing has happened yet."""
+        if self._closed:
+            raise StoreError("the log in memory", "it was closed", "open a new one")
+        await asyncio.sleep(0)
+
+    def _get(self, session: str) -> MemorySession:
+        found = self._sessions.get(session)
+        if found is None:
+            raise UnknownSessionError(session)
+        return found
+
+    def _make(self, session: str | None, title: str) -> MemorySession:
+        name = check_id(self._new_id() if session is None else session)
+        if name in self._sessions:
+            raise SessionExistsError(name)
+        made = self._sessions[name] = MemorySession(name, check_title(title), self._clock())
+        self._touch(made)
+        return made
+
+    def _touch(self, session: MemorySession) -> None:
+        self._updated += 1
+        session.number = self._updated
+
+    def _segments(self, session: str, *, after: int = 0, upto: int = MAX_SEQ) -> list[Segment[str]]:
+        chain: list[tuple[str, int]] = []
+        at: str | None = session
+        while at is not None:
+            own = self._get(at)
+            chain.append((at, own.fork_seq))
+            at = own.parent
+        return segments(chain, after=after, upto=upto)
+
+    def _owner_of(self, session: str, seq: int) -> MemorySession:
+        return self._sessions[self._segments(session, after=seq - 1, upto=seq)[0].session]
+
+    def _digest(self, session: str, seq: int) -> bytes:
+        if seq == 0:
+            return MemorySession.no_digest()
+        return self._owner_of(session, seq).digest_at(seq)
+
+    def _fork_points(self, session: str) -> set[int]:
+        return fork_points({one.id: (one.parent, one.fork_seq) for one in self._sessions.values()}, session)

@@ -1,0 +1,202 @@
+"""One session of the log in memory: its own events, their chain and their folds."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from ..events import Event
+from ..ports import Finding, Recorded, SessionInfo
+from .digest import ZERO, link, link_at_update, update_lines
+from .folds import Folds, step
+from .prepare import Fact, Updates, prepare
+
+
+class _Own(NamedTuple):
+    """An event of the session's own; the event is None when it was dropped. Facts have B, U and the link."""
+
+    at_us: int
+    event: Event | None
+    body_sha256: bytes = b""
+    updates_sha256: bytes = ZERO
+    link: bytes = b""
+    folds: Folds | None = None
+    erased: bool = False
+
+
+class MemorySession:
+    """A session's row and events."""
+
+    def __init__(self, name: str, title: str, created_at_us: int) -> None:
+        self.id = name
+        self.number = 0
+        self.parent: str | None = None
+        self.fork_seq = 0
+        self.folds = Folds(title=title)
+        self.created_at_us = self.updated_at_us = created_at_us
+        self.owner, self.epoch, self.expires_at_us = "", 0, 0
+        self.keys: dict[str, int] = {}
+        self.facts = 0
+        self._given = title
+        self._base_digest = ZERO
+        self._base_folds = Folds()
+        self._link = ZERO
+        self._lines = sha256()
+        self._pending = False
+        self._own: list[_Own] = []
+
+    @staticmethod
+    def no_folds() -> Folds:
+        """Give the folds of nothing."""
+        return Folds()
+
+    @staticmethod
+    def no_digest() -> bytes:
+        """Give the digest of nothing."""
+        return ZERO
+
+    @property
+    def head(self) -> int:
+        """Seq of the last event."""
+        return self.fork_seq + len(self._own)
+
+    def begin(self, parent: str, at: int, digest: bytes, folds: Folds) -> None:
+        """Make this session a fork."""
+        self.parent, self.fork_seq = parent, at
+        self._base_digest = self._link = digest
+        self._base_folds = folds
+
+    def info(self) -> SessionInfo:
+        """Build the session's row."""
+        return SessionInfo(
+            id=self.id,
+            title=self.folds.title,
+            parent=self.parent,
+            fork_seq=self.fork_seq,
+            head=self.head,
+            digest=self._link.hex(),
+            created_at_us=self.created_at_us,
+            updated_at_us=self.updated_at_us,
+            status=self.folds.status if self.head else "empty",
+            open=self.folds.open,
+            wake_at_us=self.folds.wake_at_us,
+            messages=self.folds.messages,
+            input_tokens=self.folds.input_tokens,
+            output_tokens=self.folds.output_tokens,
+            owner=self.owner,
+            epoch=self.epoch,
+            expires_at_us=self.expires_at_us,
+        )
+
+    def append(self, parts: list[Fact | Updates]) -> None:
+        """Append what was prepared."""
+        for part in parts:
+            if isinstance(part, Updates):
+                self._own.extend(_Own(at_us, event) for at_us, event in part.events)
+                self._lines.update(part.lines)
+                self._pending = True
+                continue
+            updates = self._lines.digest() if self._pending else ZERO
+            self._link = link(self._link, updates, part.at_us, part.body_sha256)
+            self.folds = self._step(self._first() if not self._own else self.folds, self.head + 1, part.event)
+            self._own.append(_Own(part.at_us, part.event, part.body_sha256, updates, self._link, self.folds))
+            self._lines, self._pending = sha256(), False
+            self.updated_at_us = part.at_us
+            self.facts += 1
+
+    def event(self, seq: int) -> Event | None:
+        """Give an own event; None when it was dropped."""
+        return self._own[seq - self.fork_seq - 1].event
+
+    def at_us(self, seq: int) -> int:
+        """Give an own event's time."""
+        return self._own[seq - self.fork_seq - 1].at_us
+
+    def recorded(self) -> list[Recorded]:
+        """List own events that still have their content."""
+        numbered = enumerate(self._own, self.fork_seq + 1)
+        return [Recorded(seq, own.at_us, own.event) for seq, own in numbered if own.event is not None]
+
+    def replace(self, seq: int, shape: Event) -> None:
+        """Put an erased event's shape in its place."""
+        index = seq - self.fork_seq - 1
+        self._own[index] = self._own[index]._replace(event=shape, erased=True)
+
+    def drop(self, seqs: set[int]) -> int:
+        """Drop the content of updates."""
+        for seq in seqs:
+            index = seq - self.fork_seq - 1
+            self._own[index] = self._own[index]._replace(event=None)
+        return len(seqs)
+
+    def digest_at(self, seq: int) -> bytes:
+        """Digest of an own seq; empty when updates it needs were dropped."""
+        last = seq - self.fork_seq - 1
+        if self._own[last].link:
+            return self._own[last].link
+        first = last
+        while first and not self._own[first - 1].link:
+            first -= 1
+        before = self._own[first - 1].link if first else self._base_digest
+        updates = [(own.at_us, own.event) for own in self._own[first : last + 1] if own.event is not None]
+        if len(updates) <= last - first:
+            return b""
+        return link_at_update(before, sha256(update_lines(updates)).digest())
+
+    def folds_at(self, seq: int) -> Folds:
+        """Folds after an own seq."""
+        for own in reversed(self._own[: seq - self.fork_seq]):
+            if own.folds is not None:
+                return own.folds
+        return self._first()
+
+    def refold(self) -> bool:
+        """Compute the folds again. Returns: whether they were wrong."""
+        folds = self._first()
+        for index, own in enumerate(self._own):
+            if own.link and own.event is not None:
+                folds = self._step(folds, self.fork_seq + 1 + index, own.event)
+                self._own[index] = own._replace(folds=folds)
+        wrong = folds != self.folds
+        self.folds = folds
+        return wrong
+
+    def verify(self, limit_bytes: int) -> list[Finding]:
+        """Compute the chain again."""
+        findings: list[Finding] = []
+        previous, updates, whole = self._base_digest, list[tuple[int, Event]](), True
+        for seq, own in enumerate(self._own, self.fork_seq + 1):
+            if not own.link:
+                whole = whole and own.event is not None
+                if own.event is None:
+                    findings.append(Finding(session=self.id, seq=seq, problem="an update was dropped", note=True))
+                else:
+                    updates.append((own.at_us, own.event))
+                continue
+            if whole and own.updates_sha256 != (sha256(update_lines(updates)).digest() if updates else ZERO):
+                findings.append(Finding(session=self.id, seq=seq, problem="the updates before it were changed"))
+            findings += self._verify_body(seq, own, limit_bytes)
+            previous = link(previous, own.updates_sha256, own.at_us, own.body_sha256)
+            if previous != own.link:
+                findings.append(Finding(session=self.id, seq=seq, problem="the digest chain is broken"))
+            updates, whole = [], True
+        return findings
+
+    def _verify_body(self, seq: int, own: _Own, limit_bytes: int) -> list[Finding]:
+        if own.erased or own.event is None:
+            return [Finding(session=self.id, seq=seq, problem="the content was erased", note=True)]
+        part = prepare(self.id, [(own.at_us, own.event)], durable=True, limit_bytes=limit_bytes)[0]
+        if isinstance(part, Fact) and part.body_sha256 == own.body_sha256:
+            return []
+        return [Finding(session=self.id, seq=seq, problem="the event was changed")]
+
+    def _first(self) -> Folds:
+        return Folds(title=self._given) if self.parent is None else self._base_folds
+
+    def _step(self, folds: Folds, seq: int, event: Event) -> Folds:
+        after = step(folds, seq, event)
+        if self.parent is not None and seq == self.fork_seq + 1:
+            return msgspec.structs.replace(after, title=self._given)
+        return after

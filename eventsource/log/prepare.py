@@ -1,0 +1,165 @@
+"""An append's events as the log keeps them: canonical bytes and hashes for facts, JSON lines for updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from ..codec import decode, encode
+from ..errors import CorruptLogError, EventTooLargeError, InvalidTextError
+from ..events import (
+    UPDATE_TYPES,
+    ContextEdit,
+    Event,
+    Inserted,
+    MessageAdopt,
+    MessageStart,
+    MessageUpdate,
+    ModelRequest,
+    QueuePush,
+    ToolExecutionEnd,
+)
+from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, UserContent
+from .digest import update_lines
+
+LIMIT_BYTES = 64 * 2**20
+UPDATES = frozenset(UPDATE_TYPES)
+_IMAGES = frozenset((QueuePush, MessageAdopt, ContextEdit, ToolExecutionEnd, ModelRequest))
+_IMAGE_MARK = b'"type":"image"'
+OnImage: TypeAlias = Callable[[ImageContent], ImageContent]
+
+
+class Fact(NamedTuple):
+    """A fact ready to be stored.
+
+    `body`: its canonical bytes, an image's data standing as the SHA-256 of it in hex; `body_sha256`: B.
+    `images`: (SHA-256, data) of each image in it.
+    """
+
+    at_us: int
+    event: Event
+    body: bytes
+    body_sha256: bytes
+    images: tuple[tuple[bytes, bytes], ...]
+
+
+class Updates(NamedTuple):
+    """Updates without a fact between them, and their JSON lines."""
+
+    events: Sequence[tuple[int, Event]]
+    lines: bytes
+
+
+def prepare(
+    session: str, events: Sequence[tuple[int, Event]], *, durable: bool, limit_bytes: int
+) -> list[Fact | Updates]:
+    """Encode and hash what will be appended; everything that can be refused without the log is refused here.
+
+    Raises: ValueError when `durable` is false and a fact other than an assistant's `message_start` is given;
+        EventTooLargeError; InvalidTextError.
+    """
+    parts: list[Fact | Updates] = []
+    run: list[tuple[int, Event]] = []
+    for pair in events:
+        event = pair[1]
+        if type(event) in UPDATES:
+            run.append(pair)
+            continue
+        if run:
+            parts.append(_updates(session, run, limit_bytes))
+            run = []
+        if not durable and not (isinstance(event, MessageStart) and event.role == "assistant"):
+            raise ValueError(
+                f"durable=False is for updates and an assistant's message_start, not for {type(event).__name__}"
+            )
+        parts.append(_fact(session, pair[0], event, limit_bytes))
+    if run:
+        parts.append(_updates(session, run, limit_bytes))
+    return parts
+
+
+def _fact(session: str, at_us: int, event: Event, limit_bytes: int) -> Fact:
+    images: list[tuple[bytes, bytes]] = []
+    stored = event
+    if type(event) in _IMAGES:
+        stored = map_images(event, lambda image: _by_hash(image, images))
+    body = encode(stored)
+    size = len(body) + sum(len(data) for _, data in images)
+    if size > limit_bytes:
+        raise EventTooLargeError(session, type(event).__name__, size, limit_bytes)
+    _check_json(event, body)
+    return Fact(at_us, event, body, sha256(body).digest(), tuple(images))
+
+
+def _check_json(event: Event, body: bytes) -> None:
+    """Refuse what could be written but never read again: JSON kept as received that is none."""
+    try:
+        decode(body)
+    except CorruptLogError as error:
+        raise InvalidTextError(type(event).__name__, f"cannot be read back from JSON: {error.found[:200]}") from error
+
+
+def _updates(session: str, run: list[tuple[int, Event]], limit_bytes: int) -> Updates:
+    lines = update_lines(run)
+    for _, event in run if len(lines) > limit_bytes else ():
+        if (size := len(encode(event))) > limit_bytes:
+            raise EventTooLargeError(session, type(event).__name__, size, limit_bytes)
+    for _, event in run:
+        if type(event) is not MessageUpdate or event.block is not msgspec.UNSET:
+            _check_json(event, encode(event))
+    return Updates(run, lines)
+
+
+def _by_hash(image: ImageContent, images: list[tuple[bytes, bytes]]) -> ImageContent:
+    try:
+        data = image.data.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidTextError("ImageContent", "the data is no base64 text") from error
+    digest = sha256(data)
+    images.append((digest.digest(), data))
+    return msgspec.structs.replace(image, data=digest.hexdigest())
+
+
+def has_images(event: Event, body: bytes) -> bool:
+    """Say whether a stored fact names images."""
+    return type(event) in _IMAGES and _IMAGE_MARK in body
+
+
+def map_images(event: Event, change: OnImage) -> Event:
+    """Build the event with each image changed; the event itself when it holds none."""
+    match event:
+        case QueuePush(message=message) | MessageAdopt(message=message):
+            changed = _in_message(message, change)
+            return event if changed is message else msgspec.structs.replace(event, message=changed)
+        case ContextEdit(replacement=message) if message is not None:
+            changed = _in_message(message, change)
+            return event if changed is message else msgspec.structs.replace(event, replacement=changed)
+        case ToolExecutionEnd(result=result) if result is not None:
+            content = _in_content(result.content, change)
+            if content is result.content:
+                return event
+            return msgspec.structs.replace(event, result=msgspec.structs.replace(result, content=content))
+        case ModelRequest(selection=selection) if selection is not None:
+            parts = tuple(
+                Inserted(message=_in_message(part.message, change)) if isinstance(part, Inserted) else part
+                for part in selection
+            )
+            return msgspec.structs.replace(event, selection=parts)
+        case _:
+            return event
+
+
+def _in_message(message: Message, change: OnImage) -> Message:
+    if isinstance(message, AssistantMessage | CustomMessage) or isinstance(message.content, str):
+        return message
+    content = _in_content(message.content, change)
+    return message if content is message.content else msgspec.structs.replace(message, content=content)
+
+
+def _in_content(content: tuple[UserContent, ...], change: OnImage) -> tuple[UserContent, ...]:
+    if not any(isinstance(block, ImageContent) for block in content):
+        return content
+    return tuple(change(block) if isinstance(block, ImageContent) else block for block in content)

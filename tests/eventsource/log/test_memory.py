@@ -1,0 +1,30 @@
+"""The log in memory keeps the contract of stores."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from eventsource.errors import StoreError
+from eventsource.log import open_store
+from eventsource.log.contract import LogContract
+from eventsource.ports import EventLog
+
+
+class TestMemoryLog(LogContract):
+    def open(self) -> AbstractAsyncContextManager[EventLog]:
+        return open_store()
+
+
+async def test_a_log_in_memory_cannot_be_copied_to_a_file() -> None:
+    async with open_store() as log:
+        with pytest.raises(StoreError, match="no file"):
+            await log.backup("copy.db")
+
+
+async def test_a_closed_log_says_so() -> None:
+    async with open_store() as log:
+        session = (await log.create()).id
+    with pytest.raises(StoreError, match="closed"):
+        await log.info(session)
