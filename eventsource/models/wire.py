@@ -88,3 +88,21 @@ def event_object(event: ServerEvent) -> dict[str, object] | Failure:
 
 def _refuse(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
+
+
+def inner(value: Mapping[str, object], name: str) -> dict[str, object]:
+    """Read a field that should be an object; anything else reads as an empty one."""
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def text_of(value: Mapping[str, object], name: str) -> str:
+    """Read a field that should be a text; anything else reads as an empty one."""
+    found = value.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def count(value: Mapping[str, object], name: str) -> int:
+    """Read a field that should be a count; anything else reads as 0."""
+    found = value.get(name)
+    return int(found) if isinstance(found, int | float) and found > 0 else 0

@@ -1,0 +1,209 @@
+"""The protocol `anthropic-messages`: requests to POST /v1/messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from ..codec import from_json, read_object, to_json
+from ..events import ModelRef, ToolSpec
+from ..messages import (
+    AssistantContent,
+    AssistantMessage,
+    ImageContent,
+    Message,
+    ProviderContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserContent,
+    UserMessage,
+)
+from ..request import Request
+from .anthropic_reader import API, AnthropicReader
+from .options import ModelOptions, NamedTool, merge_body, read_options
+from .prepare import Accepts, prepare
+from .wire import Reader
+
+_VERSION_HEADER = "2023-06-01"
+# The most a model may write, where nobody says: the protocol wants a number. First pattern found counts.
+_MAX_TOKENS = (
+    (re.compile(r"claude-3-(opus|sonnet|haiku)|claude-2"), 4_096),
+    (re.compile(r"claude-3-5"), 8_192),
+    (re.compile(r"claude-opus-4(-0|-1|-2025|$)"), 32_000),
+    (re.compile(r"."), 64_000),
+)
+# These take a number of tokens to think with; every later model takes an effort.
+_BUDGETED = re.compile(r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-0|-1|-5|-2025|$)")
+_BUDGET = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 32_768}
+_EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "max"}
+_MIN_BUDGET = 1_024
+_CHOICE = {"auto": "auto", "required": "any", "none": "none"}
+
+
+class AnthropicMessages(msgspec.Struct, frozen=True):
+    """Anthropic's own protocol, also spoken by others at their own base URL."""
+
+    provider: str = "anthropic"
+
+    @property
+    def name(self) -> str:
+        """The protocol's name."""
+        return API
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same request gives another body."""
+        return 1
+
+    def encode(self, request: Request) -> bytes:
+        """Write the body. Raises: ModelOptionsError."""
+        options = read_options(request.options)
+        body: dict[str, object] = {
+            "model": request.model.model,
+            "max_tokens": options.max_tokens or _max_tokens(request.model.model),
+            "messages": _messages(
+                prepare(request.messages, Accepts(api=API, provider=self.provider, signed_thinking=True))
+            ),
+        }
+        if request.system_prompt:
+            body["system"] = [{"type": "text", "text": request.system_prompt}]
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+        body.update(_asked(request.model.model, options))
+        body["stream"] = True
+        if options.cache != "none":
+            _mark_cached(body, {"type": "ephemeral"} | ({"ttl": "1h"} if options.cache == "long" else {}))
+        return bytes(to_json(merge_body(body, read_object(options.extra_body))))
+
+    def path(self, model: ModelRef) -> str:
+        """The path below the base URL, which has no version in it."""
+        return "/v1/messages"
+
+    def headers(self, request: Request, api_key: str) -> Mapping[str, str]:
+        """The protocol's version, and the key: an OAuth token goes as a bearer's."""
+        named = {"anthropic-version": _VERSION_HEADER}
+        if api_key.startswith("sk-ant-oat"):
+            return named | {"authorization": f"Bearer {api_key}", "anthropic-beta": "oauth-2025-04-20"}
+        return named | ({"x-api-key": api_key} if api_key else {})
+
+    def reader(self, request: Request) -> Reader:
+        """Begin to read the answer to a request."""
+        return AnthropicReader(request.model.model)
+
+
+def _max_tokens(model: str) -> int:
+    return next(limit for pattern, limit in _MAX_TOKENS if pattern.search(model))
+
+
+def _asked(model: str, options: ModelOptions) -> dict[str, object]:
+    """Write the options that were given."""
+    body: dict[str, object] = {}
+    config: dict[str, object] = {}
+    if options.temperature is not None:
+        body["temperature"] = options.temperature
+    if options.stop:
+        body["stop_sequences"] = list(options.stop)
+    match options.tool_choice:
+        case None:
+            pass
+        case NamedTool(name=name):
+            body["tool_choice"] = {"type": "tool", "name": name}
+        case word:
+            body["tool_choice"] = {"type": _CHOICE[word]}
+    if options.thinking not in (None, "off"):
+        if _BUDGETED.search(model):
+            limit = options.max_tokens or _max_tokens(model)
+            budget = min(_BUDGET[options.thinking], max(_MIN_BUDGET, limit - _MIN_BUDGET))
+            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+        else:
+            body["thinking"] = {"type": "adaptive"}
+            config["effort"] = _EFFORT[options.thinking]
+    if not isinstance(options.output_schema, msgspec.UnsetType):
+        config["format"] = {"type": "json_schema", "schema": from_json(options.output_schema)}
+    return body | ({"output_config": config} if config else {})
+
+
+def _tool(tool: ToolSpec) -> dict[str, object]:
+    schema = dict(read_object(tool.schema))
+    schema.setdefault("type", "object")
+    return {"name": tool.name, "description": tool.description, "input_schema": schema}
+
+
+def _messages(history: tuple[Message, ...]) -> list[dict[str, object]]:
+    """Write the history; results that follow each other are one message, as parallel calls want it."""
+    messages: list[dict[str, object]] = []
+    results: list[object] = []
+    for message in history:
+        if isinstance(message, ToolResultMessage):
+            if not results:
+                messages.append({"role": "user", "content": results})
+            results.append(_result(message))
+            continue
+        results = []
+        match message:
+            case UserMessage(content=content):
+                parts = (TextContent(text=content),) if isinstance(content, str) else content
+                blocks, role = [_user_block(part) for part in parts if part != TextContent(text="")], "user"
+            case AssistantMessage(content=parts):
+                blocks, role = [block for part in parts for block in _assistant_block(part)], "assistant"
+            case _:
+                continue
+        if blocks:
+            messages.append({"role": role, "content": blocks})
+    return messages
+
+
+def _user_block(part: UserContent) -> dict[str, object]:
+    match part:
+        case TextContent(text=text):
+            return {"type": "text", "text": text}
+        case ImageContent(data=data, media_type=media_type):
+            return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+
+
+def _result(message: ToolResultMessage) -> dict[str, object]:
+    content = [_user_block(part) for part in message.content if part != TextContent(text="")]
+    said = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
+    return said | ({"is_error": True} if message.is_error else {})
+
+
+def _assistant_block(part: AssistantContent) -> Iterator[dict[str, object]]:
+    match part:
+        case TextContent(text=text, raw=raw):
+            if text:
+                yield {"type": "text", "text": text, **read_object(raw)}
+        case ThinkingContent(redacted=True, signature=data):
+            yield {"type": "redacted_thinking", "data": data}
+        case ThinkingContent(thinking=thinking, signature=signature, raw=raw):
+            yield {"type": "thinking", "thinking": thinking, "signature": signature, **read_object(raw)}
+        case ToolCall(id=call_id, name=name, arguments=arguments, raw=raw):
+            yield {"type": "tool_use", "id": call_id, "name": name, "input": _input(arguments), **read_object(raw)}
+        case ProviderContent(block=block):
+            yield dict(read_object(block))
+
+
+def _input(arguments: str) -> Mapping[str, object]:
+    """Read arguments as the object they must be; what is none is quoted, so that the model sees what it wrote."""
+    try:
+        value = from_json(arguments or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"invalid_arguments": arguments}
+
+
+def _mark_cached(body: dict[str, object], control: dict[str, str]) -> None:
+    """Let the provider keep what comes before the last tool, the prompt's end and the last two messages of the user's.
+
+    Four marks are allowed. The one before the last finds what the request before has written.
+    """
+    places = [body.get("tools"), body.get("system")]
+    messages = body["messages"]
+    if isinstance(messages, list):
+        places += [message["content"] for message in messages if message["role"] == "user"][-2:]
+    for blocks in places:
+        if isinstance(blocks, list) and blocks:
+            blocks[-1] = {**blocks[-1], "cache_control": control}
