@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from .errors import CorruptLogError, InvalidTextError
 from .events import Event
+
+T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -46,6 +49,27 @@ def clean_text(text: str) -> str:
     if not _SURROGATES.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def repair(value: T) -> T:
+    """Repair every text within a message, an event or a part of one, as `clean_text` does."""
+    try:
+        _ENCODER.encode(value)
+    except UnicodeEncodeError:
+        repaired = _repair(value)
+        return repaired if isinstance(repaired, type(value)) else value
+    return value
+
+
+def _repair(value: object) -> object:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, tuple):
+        return tuple(map(_repair, value))
+    if isinstance(value, msgspec.Struct):
+        fields = {name: _repair(getattr(value, name)) for name in value.__struct_fields__}
+        return msgspec.structs.replace(value, **fields)
+    return value
 
 
 def to_json(value: object, *, where: str = "value") -> msgspec.Raw:

@@ -260,3 +260,15 @@ class ScriptFileError(RefoldError):
         where += [f"answer {self.answer}"] if self.answer else []
         where += [f"item {self.item}"] if self.item else []
         return f"{', '.join(where)}: {self.problem}"
+
+
+class TranscriptError(RefoldError):
+    """A file is not a session this program can read; `line` is 0 where it is not about one."""
+
+    def __init__(self, path: str, problem: str, line: int = 0) -> None:
+        super().__init__(path, problem, line)
+        self.path, self.problem, self.line = path, problem, line
+
+    def __str__(self) -> str:
+        where = f"{self.path}, line {self.line}" if self.line else self.path
+        return f"{where}: {self.problem}"

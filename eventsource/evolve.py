@@ -49,7 +49,7 @@ from .events import (
     WaitEnd,
     WaitStart,
 )
-from .guards import DELTAS, OPENS, kind_of, legal
+from .guards import DELTAS, OPENS, find_call, kind_of, legal
 from .messages import AssistantMessage, CustomMessage, ToolCall
 from .ports import Recorded
 from .state import INPUTS, ROWS, Batch, Call, Config, Phase, Push, Run, State, Stream, Token, Wait
@@ -113,18 +113,20 @@ def _message_start(state: State, seq: int, event: MessageStart) -> State:
             push = next(push for push in state.queue if push.seq == event.push_seq)
             return replace(state, queue=tuple(p for p in state.queue if p.seq != push.seq), delivering=push)
         case "assistant":
-            return state if state.stream is not None else replace(state, stream=Stream())
+            return state if state.stream is not None else replace(state, stream=Stream(seq))
         case "tool_result":
             return replace(state, result_of=event.call.content_index if event.call is not None else -1)
 
 
 def _update(state: State, seq: int, event: MessageUpdate) -> State:
-    blocks = state.stream.blocks if state.stream is not None else ()
+    stream = state.stream
+    if stream is None:
+        return state
     opened = OPENS.get(event.kind)
     if opened is not None:
-        return replace(state, stream=Stream(blocks=(*blocks, opened)))
+        return replace(state, stream=Stream(stream.start_seq, (*stream.blocks, opened)))
     index = event.content_index
-    return replace(state, stream=Stream(blocks=(*blocks[:index], "", *blocks[index + 1 :])))
+    return replace(state, stream=Stream(stream.start_seq, (*stream.blocks[:index], "", *stream.blocks[index + 1 :])))
 
 
 def _message_end(state: State, seq: int, event: MessageEnd) -> State:
@@ -176,8 +178,17 @@ def _with_call(state: State, content_index: int, **changes: object) -> State:
 
 
 def _tool_start(state: State, seq: int, event: ToolExecutionStart) -> State:
+    call = find_call(state, event.message_seq, event.content_index)
+    first = call.start_seq if call is not None and call.started else seq
     return _with_call(
-        state, event.content_index, started=True, attempt=event.attempt, refused=event.refused, answer=None, lost=False
+        state,
+        event.content_index,
+        started=True,
+        start_seq=first,
+        attempt=event.attempt,
+        refused=event.refused,
+        answer=None,
+        lost=False,
     )
 
 

@@ -162,7 +162,9 @@ class EventLog(Protocol):
         """
         ...
 
-    async def fork(self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = "") -> SessionInfo:
+    async def fork(
+        self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = ""
+    ) -> SessionInfo:
         """Begin a session that shares its parent's events up to `at` and goes on with its own `fork` event at `at + 1`.
 
         Copies nothing: one row and one event, in one append.

@@ -5,7 +5,7 @@ it answers; TOOLS and RESULT, its calls run and their results become messages; S
 turn or the end. FAILED and ENDING are the way out after an error or an abort. `docs/states.md` draws the table.
 
 A kind is an event's type, refined by the role of a message's start and by what a `message_end` closes. What a table
-cannot see (places of calls, queued pushes, open blocks) is checked by `guards.py`. `evolve.py` folds, `steps.py` decides.
+cannot see (places of calls, queued pushes, open blocks) `guards.py` checks. `evolve.py` folds, `steps.py` decides.
 """
 
 from __future__ import annotations
@@ -185,22 +185,25 @@ class Push(msgspec.Struct, frozen=True):
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """The assistant message that is open: the type of each block, empty once it has ended."""
+    """The assistant message that is open: the seq of its start, and the type of each block, empty once it has ended."""
 
+    start_seq: int
     blocks: tuple[str, ...] = ()
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One tool call of the batch under way.
 
-    `effect` is empty for a tool that the configuration lacks. `waiting` is the key of the wait that holds the call
-    back, `answer` how that wait ended. `lost`: its child session runs on in the parent of a fork.
+    `effect` is empty for a tool that the configuration lacks; `start_seq` is the first start's. `waiting` is the key of
+    the wait that holds the call back, `answer` how that wait ended. `lost`: its child session runs on in the parent of
+    a fork.
     """
 
     content_index: int
     name: str
     effect: EffectKind | None
     started: bool = False
+    start_seq: int = 0
     ended: bool = False
     delivered: bool = False
     attempt: int = 0

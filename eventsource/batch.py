@@ -1,0 +1,209 @@
+"""Running a batch of tool calls: each gets its start before it runs, and its end as soon as it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from .errors import ToolArgumentsError
+from .events import AbortRequest, Place, Refusal, ToolExecutionEnd, ToolExecutionStart, ToolExecutionUpdate, ToolResult
+from .hooks import HookError, Hooks, ToolOutcomeShown, ToolRequest, ToolVerdict, ask
+from .messages import AssistantMessage, ToolCall
+from .refusals import ABORTED, ABORTED_RUNNING
+from .reply import flushing
+from .steps import CallRun, RunTools, refused_end
+from .tool_arguments import Arguments
+from .tool_context import RunningCall, ToolContext, idempotency_key
+from .tool_results import ToolOutcome
+from .tools import Tool
+from .writer import Writer
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What a batch needs of its run.
+
+    `grace_s`: how long a tool may go on after an abort. `note_abort` puts an abort that was signalled on record.
+    """
+
+    tools: Mapping[str, Tool]
+    hooks: Hooks
+    deps: object
+    grace_s: float
+    aborting: asyncio.Event
+    note_abort: Callable[[], None]
+
+
+class _Ready(msgspec.Struct, frozen=True):
+    run: CallRun
+    call: ToolCall
+    tool: Tool
+    arguments: Arguments
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    outcome: ToolOutcome
+    by_machine: bool = False
+
+
+class BatchRunner(Generic[V]):
+    """Performs one `RunTools` step."""
+
+    def __init__(self, writer: Writer[V], shop: Workshop, message: AssistantMessage) -> None:
+        self._writer, self._shop, self._message = writer, shop, message
+        self._inbox: asyncio.Queue[tuple[_Ready, ToolResult | _Ended]] = asyncio.Queue()
+
+    async def run(self, step: RunTools) -> None:
+        """Start the calls in order, then record updates and ends as they come.
+
+        When outside input comes before the starts are on record, nothing has run and the machine is asked again.
+        """
+        if self._shop.hooks.before_tool_call is not None and not await self._writer.flush():
+            return
+        ready = []
+        for run in step.calls:
+            try:
+                prepared = await self._prepare(run)
+            except HookError as error:
+                self._writer.forget_decisions()
+                self._writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
+                return
+            if prepared is not None:
+                ready.append(prepared)
+        if not await self._writer.flush() or self._shop.aborting.is_set() or not ready:
+            return
+        async with flushing(self._writer):
+            await self._execute(ready)
+
+    async def _prepare(self, run: CallRun) -> _Ready | None:
+        """Decide a call's start; None when it is refused."""
+        block = self._message.content[run.place.content_index]
+        if run.refused is not None or not isinstance(block, ToolCall):
+            self._refuse(_start(run, refused=run.refused or "unknown"))
+            return None
+        tool = self._shop.tools[run.name]
+        coerce = self._writer.state.in_force.policies.coerce
+        try:
+            arguments = tool.prepare(block.arguments, coerce=coerce)
+            verdict = await self._before(run, block, arguments.text)
+            if verdict.block:
+                self._refuse(_start(run, refused="blocked", reason=verdict.reason))
+                return None
+            if verdict.arguments is not None and verdict.arguments != arguments.text:
+                arguments = tool.prepare(verdict.arguments, coerce=coerce)
+        except ToolArgumentsError as error:
+            self._refuse(_start(run, refused="invalid", reason=str(error)))
+            return None
+        changed = arguments.changed or (verdict.arguments is not None and verdict.arguments != block.arguments)
+        self._writer.decide(_start(run, arguments=arguments.text if changed else None))
+        return _Ready(run, block, tool, arguments)
+
+    async def _before(self, run: CallRun, call: ToolCall, arguments: str) -> ToolVerdict:
+        hook = self._shop.hooks.before_tool_call
+        if hook is None:
+            return ToolVerdict()
+        shown = ToolRequest(call, run.place, arguments)
+        return await ask(lambda: hook(shown)) or ToolVerdict()
+
+    def _refuse(self, start: ToolExecutionStart) -> None:
+        place = Place(message_seq=start.message_seq, content_index=start.content_index)
+        self._writer.decide(start, refused_end(place))
+
+    async def _execute(self, ready: list[_Ready]) -> None:
+        keys = {r.run.place.content_index: await self._writer.recorder_of(r.run.place) for r in ready}
+        tasks = [asyncio.create_task(self._one(r, keys[r.run.place.content_index])) for r in ready]
+        watcher = asyncio.create_task(self._give_up(tasks))
+        open_calls = len(ready)
+        try:
+            while open_calls:
+                item, news = await self._inbox.get()
+                self._shop.note_abort()
+                if isinstance(news, ToolResult):
+                    self._writer.outcome(_update(item.run, news))
+                    continue
+                await self._end(item, news)
+                open_calls -= 1
+                if open_calls:
+                    await self._writer.flush()
+        finally:
+            for task in (watcher, *tasks):
+                task.cancel()
+            await asyncio.gather(watcher, *tasks, return_exceptions=True)
+
+    async def _one(self, ready: _Ready, session: str) -> None:
+        context = ToolContext(
+            deps=self._shop.deps,
+            call=RunningCall(
+                place=ready.run.place,
+                id=ready.call.id,
+                name=ready.run.name,
+                idempotency_key=idempotency_key(session, ready.run.place),
+            ),
+            session=self._writer.session,
+            signal=self._shop.aborting,
+            report=lambda partial: self._inbox.put_nowait((ready, partial)),
+        )
+        try:
+            ended = _Ended(await ready.tool.execute(ready.arguments, context))
+        except asyncio.CancelledError:
+            in_thread = not inspect.iscoroutinefunction(ready.tool.function)
+            ended = _Ended(ToolOutcome(ABORTED_RUNNING if in_thread else ABORTED, is_error=True), by_machine=True)
+        self._inbox.put_nowait((ready, ended))
+
+    async def _give_up(self, tasks: list[asyncio.Task[None]]) -> None:
+        await self._shop.aborting.wait()
+        await asyncio.sleep(self._shop.grace_s)
+        for task in tasks:
+            task.cancel()
+
+    async def _end(self, ready: _Ready, ended: _Ended) -> None:
+        result, is_error = ended.outcome.result, ended.outcome.is_error
+        hook = self._shop.hooks.after_tool_call
+        failed = None
+        if hook is not None and not ended.by_machine:
+            shown = ToolOutcomeShown(ready.call, ready.run.place, result, is_error)
+            try:
+                revision = await ask(lambda: hook(shown))
+            except HookError as error:
+                failed = AbortRequest(reason="error", cause="hook", error=str(error))
+            else:
+                if revision is not None:
+                    result = result if revision.result is None else revision.result
+                    is_error = is_error if revision.is_error is None else revision.is_error
+        self._writer.outcome(
+            ToolExecutionEnd(
+                message_seq=ready.run.place.message_seq,
+                content_index=ready.run.place.content_index,
+                result=result,
+                is_error=is_error,
+                decided="machine" if ended.by_machine else "executed",
+            )
+        )
+        if failed is not None:
+            self._writer.outcome(failed)
+
+
+def _start(
+    run: CallRun, *, arguments: str | None = None, refused: Refusal | None = None, reason: str = ""
+) -> ToolExecutionStart:
+    return ToolExecutionStart(
+        message_seq=run.place.message_seq,
+        content_index=run.place.content_index,
+        name=run.name,
+        attempt=run.attempt,
+        arguments=arguments,
+        refused=refused,
+        reason=reason,
+    )
+
+
+def _update(run: CallRun, partial: ToolResult) -> ToolExecutionUpdate:
+    place = run.place
+    return ToolExecutionUpdate(message_seq=place.message_seq, content_index=place.content_index, partial=partial)

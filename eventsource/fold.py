@@ -1,0 +1,29 @@
+"""What the loop needs of the context projection, given to it from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .events import Inserted, SeqRange
+from .messages import Message
+from .ports import Recorded
+from .request import Request
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class ContextFold(Generic[V]):
+    """The fold of events into what a model is sent.
+
+    `messages`: the context as agent messages. `request`: the next request, or the one a selection describes.
+    `select`: what a hook's final messages are in terms of the log; None when they are the default request's.
+    """
+
+    initial: V
+    step: Callable[[V, Recorded], V]
+    messages: Callable[[V], tuple[Message, ...]]
+    request: Callable[[V, Sequence[SeqRange | Inserted] | None], Request]
+    select: Callable[[V, Sequence[Message]], tuple[SeqRange | Inserted, ...] | None]

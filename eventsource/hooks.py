@@ -1,0 +1,98 @@
+"""The callbacks a run may have, and how they are asked: sync or async, and what they raise is told apart."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from .events import ModelRef, Place, ToolResult, ToolSpec
+from .messages import AssistantMessage, Json, Message, ToolCall
+
+T = TypeVar("T")
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+
+
+class HookError(Exception):
+    """A callback raised; carries its words."""
+
+
+class TurnEnded(msgspec.Struct, frozen=True):
+    """What the turn hooks are shown: the turn's assistant message and the context as agent messages."""
+
+    message: AssistantMessage | None
+    messages: tuple[Message, ...]
+
+
+class NextTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """What `prepare_next_turn` changes; absent fields stay. A model is named; the run's `models` finds it."""
+
+    model: ModelRef | None = None
+    system_prompt: str | None = None
+    tools: tuple[ToolSpec, ...] | None = None
+    options: Json = msgspec.UNSET
+
+
+class ToolRequest(msgspec.Struct, frozen=True):
+    """What `before_tool_call` is shown: the call, its place, and the arguments as JSON text."""
+
+    call: ToolCall
+    place: Place
+    arguments: str
+
+
+class ToolVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What `before_tool_call` may answer: block the call, or run it with other arguments (JSON text)."""
+
+    block: bool = False
+    reason: str = ""
+    arguments: str | None = None
+
+
+class ToolOutcomeShown(msgspec.Struct, frozen=True):
+    """What `after_tool_call` is shown: the call, its place, what came of it."""
+
+    call: ToolCall
+    place: Place
+    result: ToolResult
+    is_error: bool
+
+
+class ToolRevision(msgspec.Struct, frozen=True, kw_only=True):
+    """What `after_tool_call` may answer; absent fields stay."""
+
+    result: ToolResult | None = None
+    is_error: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """The callbacks of a run; each may be sync or async, None is never asked.
+
+    What one of them raises ends the run with reason error and its words.
+    """
+
+    get_steering_messages: Callable[[], MaybeAwaitable[Sequence[Message]]] | None = None
+    get_follow_up_messages: Callable[[], MaybeAwaitable[Sequence[Message]]] | None = None
+    should_stop_after_turn: Callable[[TurnEnded], MaybeAwaitable[bool]] | None = None
+    prepare_next_turn: Callable[[TurnEnded], MaybeAwaitable[NextTurn | None]] | None = None
+    transform_context: Callable[[list[Message]], MaybeAwaitable[Sequence[Message]]] | None = None
+    convert_to_llm: Callable[[list[Message]], MaybeAwaitable[Sequence[Message]]] | None = None
+    before_tool_call: Callable[[ToolRequest], MaybeAwaitable[ToolVerdict | None]] | None = None
+    after_tool_call: Callable[[ToolOutcomeShown], MaybeAwaitable[ToolRevision | None]] | None = None
+    get_api_key: Callable[[str], MaybeAwaitable[str | None]] | None = None
+
+
+async def ask(answer: Callable[[], MaybeAwaitable[T]]) -> T:
+    """Call a callback and await it if it is async.
+
+    Raises: HookError with the words of whatever it raised.
+    """
+    try:
+        value = answer()
+        return await value if inspect.isawaitable(value) else value
+    except Exception as error:
+        raise HookError(str(error) or type(error).__name__) from error

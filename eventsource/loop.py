@@ -1,0 +1,313 @@
+"""The loop: ask the machine, do what it says, append what came of it. No rule of a run lives here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from msgspec.structs import replace
+
+from .batch import BatchRunner, Workshop
+from .closing import closing_message, streamed_content
+from .errors import MissingModelError, MissingToolError
+from .events import (
+    AbortRequest,
+    ConfigChange,
+    MessageEnd,
+    MessageStart,
+    ModelRequest,
+    QueuePush,
+    TurnStart,
+)
+from .fold import ContextFold
+from .hooks import HookError, Hooks, TurnEnded, ask
+from .messages import AssistantMessage, Message
+from .models.protocol import CallOptions, Model
+from .reply import ReplyReader, flushing, read_reply
+from .request import PartHashes, Request, request_sha256
+from .state import Config, Phase
+from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, next_step
+from .tools import Tool
+from .writer import Writer
+
+V = TypeVar("V")
+
+ABORT_POLL_S = 0.1
+"""Seconds between two looks for what other processes appended; an abort must arrive within 0.25 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program(Generic[V]):
+    """What a process brings to a run: it is compared with the log's configuration, never stored beside it.
+
+    `model` answers; `find_model` finds another one when the log names it. `flush_updates`: so many updates are appended
+    at once at the latest (a stalled stream is flushed after 50 ms anyway). `grace_s`: how long a tool may go on after
+    an abort before it is given up.
+    """
+
+    model: Model | None
+    context: ContextFold[V]
+    clock: Callable[[], int]
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    hooks: Hooks = field(default_factory=Hooks)
+    deps: object = None
+    api_key: str | None = None
+    find_model: Callable[[Config], Model | None] | None = None
+    flush_updates: int = 32
+    grace_s: float = 1.0
+
+
+class Loop(Generic[V]):
+    """Drives one session until nothing is left to do."""
+
+    def __init__(self, writer: Writer[V], program: Program[V], signal: asyncio.Event | None = None) -> None:
+        self.writer, self.program = writer, program
+        self.signal = signal if signal is not None else asyncio.Event()
+        self._hashes = PartHashes()
+        self._aborting = asyncio.Event()
+
+    async def run(self, *, until_agent_end: bool = False) -> Stop | Suspend:
+        """Do one step after another; with `until_agent_end`, or once signalled, stop when the run has ended.
+
+        Raises: MissingToolError, MissingModelError before anything of the step is appended; FencedError;
+            OutcomeUnknownError when the store keeps failing.
+        """
+        began = False
+        async with self._watching():
+            while True:
+                self._note_signal()
+                self._note_abort()
+                step = next_step(self.writer.state)
+                began = began or self.writer.state.run is not None
+                if began and self.writer.state.run is None and (until_agent_end or self.signal.is_set()):
+                    await self.writer.flush()
+                    if self.writer.state.run is None:
+                        return Stop(self.writer.state.ended)
+                    continue
+                if step.polls and await self._poll(step.polls):
+                    continue
+                if isinstance(step, Stop | Suspend):
+                    if await self.writer.flush():
+                        return step
+                    continue
+                try:
+                    await self._perform(step)
+                except (MissingModelError, MissingToolError):
+                    self.writer.forget_decisions()
+                    await self.writer.flush()
+                    raise
+
+    async def _perform(self, step: Step) -> None:
+        match step:
+            case Record():
+                await self._record(step)
+            case CallModel():
+                await self._call_model(step)
+            case RunTools():
+                await self._run_tools(step)
+            case CloseMessage():
+                await self._close(step)
+            case Stop() | Suspend():
+                pass
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """Look for what others append while we are busy, above all for an abort."""
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch(self) -> None:
+        while not self.signal.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.signal.wait(), ABORT_POLL_S)
+                break
+            await self.writer.catch_up()
+            self._note_abort()
+        self._aborting.set()
+
+    def _note_abort(self) -> None:
+        """Pass on to whatever is under way that the run is to end; a new run begins without that."""
+        if self.writer.state.aborted is not None:
+            self._aborting.set()
+        elif self.writer.state.run is None and not self.signal.is_set():
+            self._aborting.clear()
+
+    def _note_signal(self) -> None:
+        state = self.writer.state
+        if self.signal.is_set() and state.run is not None and state.aborted is None:
+            self.writer.outcome(AbortRequest())
+
+    async def _poll(self, polls: Sequence[Poll]) -> bool:
+        """Ask the callbacks in order; the first answer becomes events and ends the asking."""
+        hooks = self.program.hooks
+        for poll in polls:
+            hook = {
+                "steering": hooks.get_steering_messages,
+                "follow_up": hooks.get_follow_up_messages,
+                "stop": hooks.should_stop_after_turn,
+            }[poll]
+            if hook is None:
+                continue
+            if not await self.writer.flush():
+                return True
+            try:
+                answered = await self._ask(poll)
+            except HookError as error:
+                self.writer.outcome(AbortRequest(reason="error", cause="callback", error=str(error)))
+                answered = True
+            if answered:
+                await self.writer.flush()
+                return True
+        return False
+
+    async def _ask(self, poll: Poll) -> bool:
+        hooks = self.program.hooks
+        if poll == "stop":
+            shown, stop = self._turn_ended(), hooks.should_stop_after_turn
+            if stop is None or not await ask(lambda: stop(shown)):
+                return False
+            self.writer.outcome(AbortRequest(reason="stop", cause="hook"))
+            return True
+        hook = hooks.get_steering_messages if poll == "steering" else hooks.get_follow_up_messages
+        messages = await ask(hook) if hook is not None else ()
+        for message in messages or ():
+            self.writer.outcome(QueuePush(queue=poll, message=message))
+        return bool(messages)
+
+    def _turn_ended(self) -> TurnEnded:
+        messages = self.program.context.messages(self.writer.view)
+        last = next((m for m in reversed(messages) if isinstance(m, AssistantMessage)), None)
+        return TurnEnded(last, messages)
+
+    async def _record(self, step: Record) -> None:
+        prepare = self.program.hooks.prepare_next_turn
+        run = self.writer.state.run
+        if prepare is not None and isinstance(step.events[0], TurnStart) and run is not None and run.turns:
+            if not await self.writer.flush():
+                return
+            shown = self._turn_ended()
+            try:
+                turn = await ask(lambda: prepare(shown))
+            except HookError as error:
+                self.writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
+                return
+            if turn is not None:
+                change = ConfigChange(
+                    model=turn.model, system_prompt=turn.system_prompt, tools=turn.tools, options=turn.options
+                )
+                self.writer.decide(change)
+        self.writer.decide(*step.events)
+
+    async def _call_model(self, step: CallModel) -> None:
+        writer, hooks = self.writer, self.program.hooks
+        asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key
+        if asks and not await writer.flush():
+            return
+        model = self._model()
+        try:
+            request, sent = await self._request()
+            key = hooks.get_api_key
+            api_key = await ask(lambda: key(model.ref.provider)) if key is not None else None
+        except HookError as error:
+            writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
+            return
+        if not await self._wait_until(step.not_before_us):
+            return
+        writer.decide(replace(sent, attempt=step.attempt))
+        if not await writer.flush() or self.signal.is_set():
+            return
+        options = CallOptions(api_key=api_key or self.program.api_key, signal=self._aborting, attempt=step.attempt)
+        reader = ReplyReader(writer, model.ref, self.program.flush_updates)
+        async with flushing(writer):
+            await read_reply(reader, model.stream(request, options), aborting=self._aborting, stopped=self._stopped)
+
+    async def _request(self) -> tuple[Request, ModelRequest]:
+        """Build the request, and the event that says which one it is."""
+        context, hooks, view = self.program.context, self.program.hooks, self.writer.view
+        request = context.request(view, None)
+        selection = None
+        if hooks.transform_context is not None or hooks.convert_to_llm is not None:
+            chosen = await self._hooked(context.messages(view))
+            if chosen is not None:
+                selection = context.select(view, chosen)
+                request = context.request(view, selection)
+        body = self._model().encode(request)
+        sent = ModelRequest(
+            attempt=1,
+            request_sha256=request_sha256(request, self._hashes),
+            body_sha256=hashlib.sha256(body.body).hexdigest() if body is not None else "",
+            body_codec=body.codec if body is not None else "",
+            selection=selection,
+        )
+        return request, sent
+
+    async def _hooked(self, messages: tuple[Message, ...]) -> Sequence[Message]:
+        hooks = self.program.hooks
+        chosen: Sequence[Message] = messages
+        if (transform := hooks.transform_context) is not None:
+            given = list(chosen)
+            chosen = await ask(lambda: transform(given))
+        if (convert := hooks.convert_to_llm) is not None:
+            shown = list(chosen)
+            chosen = await ask(lambda: convert(shown))
+        return chosen
+
+    def _model(self) -> Model:
+        program, config = self.program, self.writer.state.config
+        if program.model is not None and (config.model is None or program.model.ref == config.model):
+            return program.model
+        found = program.find_model(config) if program.find_model is not None else None
+        if found is None:
+            ref = config.model
+            wanted = f"the log asks for model {ref.provider}:{ref.model}" if ref is not None else "no model is named"
+            raise MissingModelError(self.writer.session, f"{wanted}, and this process has none to call")
+        return found
+
+    def _stopped(self) -> bool:
+        return self.signal.is_set() or self._aborting.is_set()
+
+    async def _run_tools(self, step: RunTools) -> None:
+        program = self.program
+        for call in step.calls:
+            if call.refused is None and call.name not in program.tools:
+                raise MissingToolError(self.writer.session, call.name, tuple(sorted(program.tools)))
+        shop = Workshop(
+            tools=program.tools,
+            hooks=program.hooks,
+            deps=program.deps,
+            grace_s=program.grace_s,
+            aborting=self._aborting,
+            note_abort=self._note_signal,
+        )
+        last = self._turn_ended().message
+        if last is not None:
+            await BatchRunner(self.writer, shop, last).run(step)
+
+    async def _wait_until(self, not_before_us: int) -> bool:
+        """Wait for a time; false when the run was aborted meanwhile."""
+        delay_s = (not_before_us - self.program.clock()) / 1_000_000
+        if not_before_us == 0 or delay_s <= 0:
+            return True
+        if not await self.writer.flush():
+            return False
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._aborting.wait(), delay_s)
+        return not self._aborting.is_set()
+
+    async def _close(self, step: CloseMessage) -> None:
+        writer = self.writer
+        content = streamed_content(await writer.open_updates())
+        message = closing_message(content, step.how, writer.state.aborted)
+        if writer.state.phase is not Phase.STREAMING:
+            writer.outcome(MessageStart(role="assistant", streamed=False))
+        interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None
+        writer.outcome(MessageEnd(message=message, interrupted=interrupted))

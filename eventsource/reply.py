@@ -1,0 +1,159 @@
+"""Reading one answer of a model into the log, delta by delta."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Generic, TypeVar
+
+from msgspec.structs import replace
+
+from .assemble import Assembler, content_differs
+from .codec import clean_text, repair
+from .events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
+from .guards import legal
+from .messages import AssistantMessage
+from .models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart
+from .writer import Writer
+
+V = TypeVar("V")
+
+FLUSH_S = 0.05
+"""Seconds that an update waits for its append at the most."""
+
+NO_END = "The stream ended without a terminal event"
+
+
+class ReplyReader(Generic[V]):
+    """Turns stream events into the events of one assistant message."""
+
+    def __init__(self, writer: Writer[V], ref: ModelRef, flush_updates: int) -> None:
+        self._writer, self._ref, self._flush_updates = writer, ref, flush_updates
+        self._assembler = Assembler()
+        self._halves: dict[int, str] = {}
+        self._begun = False
+        self._held = 0
+        self.ended = False
+
+    async def take(self, item: StreamEvent) -> None:
+        """Record one stream event; what comes after the end, and deltas before the start, are dropped."""
+        if self.ended:
+            return
+        match item:
+            case StreamStart():
+                self._begin(item, streamed=True)
+            case MessageUpdate() if self._begun:
+                self._update(item)
+            case MessageUpdate():
+                return
+            case StreamRetry():
+                self._writer.outcome(Retry(cause=item.cause, not_before_us=item.not_before_us))
+                self.ended = True
+            case StreamEnd():
+                self.finish(item.message)
+        self._held += 1
+        if self._held >= self._flush_updates and not self.ended:
+            self._held = 0
+            await self._writer.flush()
+
+    def _update(self, update: MessageUpdate) -> None:
+        """Record an update; half of a character (a surrogate) waits for the delta that brings the other half."""
+        index = update.content_index
+        if index in self._halves or not update.delta.isascii():
+            text = self._halves.pop(index, "") + update.delta
+            if text[-1:] >= "\ud800" and text[-1:] <= "\udbff" and update.kind.endswith("_delta"):
+                self._halves[index], text = text[-1], text[:-1]
+            update = replace(update, delta=clean_text(text)) if update.kind.endswith("_delta") else update
+        problem = legal(self._writer.state, update)
+        if problem is not None:
+            self.fail(f"The stream is not well formed: {problem}")
+            return
+        self._assembler.add(update)
+        self._writer.outcome(update)
+
+    def finish(self, message: AssistantMessage) -> None:
+        """End the message; one that contradicts its own stream ends as an error with what was streamed."""
+        api, provider, model = self._differing(message.api, message.provider, message.model)
+        message = repair(replace(message, api=api, provider=provider, model=model))
+        streamed = self._assembler.content()
+        problem = content_differs(streamed, message.content[: len(streamed)])
+        if problem:
+            message = replace(message, content=streamed, stop_reason="error", error=f"the provider's {problem}")
+        if not self._begun:
+            self._begin(StreamStart(api=message.api, provider=message.provider, model=message.model), streamed=False)
+        self._writer.outcome(MessageEnd(message=message))
+        self.ended = True
+
+    def fail(self, error: str) -> None:
+        """End the message as an error, with what was streamed of it."""
+        content = self._assembler.content()
+        self.finish(AssistantMessage(content=content, stop_reason="error", error=clean_text(error)))
+
+    def _begin(self, start: StreamStart, *, streamed: bool) -> None:
+        self._begun = True
+        api, provider, model = self._differing(start.api, start.provider, start.model)
+        self._writer.outcome(MessageStart(role="assistant", streamed=streamed, api=api, provider=provider, model=model))
+
+    def _differing(self, api: str, provider: str, model: str) -> tuple[str, str, str]:
+        """Keep of a model's names what the configuration does not say already."""
+        ref = self._ref
+        return (
+            api if api != ref.api else "",
+            provider if provider != ref.provider else "",
+            model if model != ref.model else "",
+        )
+
+
+async def read_reply(
+    reader: ReplyReader[V], stream: AsyncIterator[StreamEvent], *, aborting: asyncio.Event, stopped: Callable[[], bool]
+) -> None:
+    """Read a stream to its end, or until the run is aborted; what it raises becomes an error message.
+
+    Leaves the message open after an abort: closing it is the machine's to decide.
+    """
+    work = asyncio.create_task(_read(stream, reader, stopped))
+    abort = asyncio.create_task(aborting.wait())
+    try:
+        await asyncio.wait([work, abort], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        abort.cancel()
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+
+
+async def _read(stream: AsyncIterator[StreamEvent], reader: ReplyReader[V], stopped: Callable[[], bool]) -> None:
+    try:
+        while not (stopped() or reader.ended):
+            try:
+                item = await anext(stream)
+            except StopAsyncIteration:
+                reader.fail(NO_END)
+                return
+            except Exception as error:
+                reader.fail(str(error) or type(error).__name__)
+                return
+            if not stopped():
+                await reader.take(item)
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+
+
+@asynccontextmanager
+async def flushing(writer: Writer[V]) -> AsyncIterator[None]:
+    """Append what waits every 50 ms, so that a stalled stream shows what it has."""
+
+    async def flush() -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await writer.flush()
+
+    task = asyncio.create_task(flush())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

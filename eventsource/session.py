@@ -1,0 +1,179 @@
+"""A session: one conversation and its log, for whoever steers it, looks at it or drives it by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal
+
+from .codec import repair, to_json
+from .errors import UnknownSeqError
+from .events import (
+    UPDATE_TYPES,
+    AbortRequest,
+    AgentStart,
+    EndReason,
+    Event,
+    Label,
+    MessageAdopt,
+    MessageEnd,
+    MessageStart,
+    QueueClear,
+    QueueName,
+    QueuePush,
+    WaitEnd,
+)
+from .loading import evolve_in, load_state, read_all
+from .messages import Message, UserMessage
+from .ports import Cursor, EventLog, Recorded, SessionInfo, VerifyReport
+from .state import State
+from .steps import Step, next_step
+
+
+class Session:
+    """One conversation with its log. Data only: it may be used from several tasks at once."""
+
+    def __init__(self, log: EventLog, session: str, *, clock: Callable[[], int]) -> None:
+        self.log, self.id, self.clock = log, session, clock
+        self._seen: tuple[int, State] | None = None
+        self._lock = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"Session({self.id!r})"
+
+    async def info(self) -> SessionInfo:
+        """Read the session's row."""
+        return await self.log.info(self.id)
+
+    async def events(
+        self, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
+    ) -> tuple[Recorded, ...]:
+        """Read a page of events with `after < seq <= upto`; fewer than `limit`: there are no more."""
+        return await self.log.read(self.id, after=after, upto=upto, limit=limit, updates=updates)
+
+    def follow(self, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+        """Yield every event after a place, first what is there, then what comes, from any process; never ends."""
+        return self.log.follow(self.id, after)
+
+    async def push(self, queue: QueueName, *messages: Message | str, key: str | None = None) -> int:
+        """Queue messages, all in one append; a repeated key changes nothing. Returns: the new head."""
+        whole = [UserMessage(content=message) if isinstance(message, str) else message for message in messages]
+        pushes = [QueuePush(queue=queue, message=repair(message), key=key or "") for message in whole]
+        return await self._input(*pushes, key=key)
+
+    async def steer(self, message: Message | str, *, key: str | None = None) -> int:
+        """Say something to a run under way: it is delivered before the next model call."""
+        return await self.push("steering", message, key=key)
+
+    async def follow_up(self, message: Message | str, *, key: str | None = None) -> int:
+        """Say something that is delivered when the run would otherwise end."""
+        return await self.push("follow_up", message, key=key)
+
+    async def clear(self, queue: QueueName) -> int:
+        """Drop what waits in a queue."""
+        return await self._input(QueueClear(queue=queue))
+
+    async def abort(self, reason: EndReason = "aborted", *, error: str = "") -> int:
+        """Ask the run under way to end; it reaches a runner in any process within 250 ms, in an idle session nobody."""
+        return await self._input(AbortRequest(reason=reason, error=error))
+
+    async def label(self, text: str, seq: int | None = None) -> int:
+        """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
+        if seq is not None and not 1 <= seq <= (head := (await self.info()).head):
+            raise UnknownSeqError(self.id, seq, head)
+        return await self._input(Label(text=text, target_seq=seq or 0))
+
+    async def decide(
+        self,
+        wait: str,
+        value: object = None,
+        *,
+        outcome: Literal["completed", "cancelled"] = "completed",
+        decided_by: str = "",
+    ) -> int:
+        """End a wait or token by its key; the first decision counts.
+
+        Raises: IllegalEventError when no such wait or token is open.
+        """
+        end = WaitEnd(key=wait, outcome=outcome, value=to_json(value, where=f"wait {wait}"), decided_by=decided_by)
+        return await self.append([end])
+
+    async def fork(
+        self, *, at: int | None = None, before: int | None = None, title: str = "", session: str | None = None
+    ) -> Session:
+        """Begin a session that shares this one's events: up to a seq (the head by default), or before a message.
+
+        `before` is a message's name, the seq of its `message_end` or `message_adopt`.
+
+        Raises: UnknownSeqError.
+        """
+        if before is not None:
+            at = await self._before(before)
+        place = at if at is not None else (await self.info()).head
+        info = await self.log.fork(self.id, place, at_us=self.clock(), session=session, title=title)
+        return Session(self.log, info.id, clock=self.clock)
+
+    async def state(self, at: int | None = None) -> State:
+        """Fold the state at the head, or at a seq."""
+        if at is not None:
+            return (await load_state(self.log, self.id, upto=at))[1]
+        async with self._lock:
+            return (await self._catch_up())[1]
+
+    async def next_step(self) -> Step:
+        """Say what the session does next, given that nothing is under way."""
+        return next_step(await self.state())
+
+    async def append(self, events: Sequence[Event]) -> int:
+        """Append events that the machine allows here, all or none. Returns: the new head.
+
+        Raises: IllegalEventError, and nothing is stored; ConflictError when somebody else appended meanwhile.
+        """
+        events = [repair(event) for event in events]
+        async with self._lock:
+            head, state = await self._catch_up()
+            now = self.clock()
+            for seq, event in enumerate(events, start=head + 1):
+                state = evolve_in(self.id, state, Recorded(seq, now, event))
+            soft = all(isinstance(event, UPDATE_TYPES) for event in events)
+            reached = await self.log.append(
+                self.id, [(now, event) for event in events], expected=head, durable=not soft
+            )
+            self._seen = (reached, state)
+            return reached
+
+    async def verify(self) -> VerifyReport:
+        """Read everything again and find any changed, missing, swapped or added byte, and where."""
+        return await self.log.verify(self.id)
+
+    async def _input(self, *events: Event, key: str | None = None) -> int:
+        return await self.log.append(self.id, [(self.clock(), event) for event in events], key=key)
+
+    async def _catch_up(self) -> tuple[int, State]:
+        if self._seen is None:
+            self._seen = await load_state(self.log, self.id)
+            return self._seen
+        head, state = self._seen
+        async for recorded in read_all(self.log, self.id, after=head):
+            head, state = recorded.seq, evolve_in(self.id, state, recorded)
+        self._seen = (head, state)
+        return self._seen
+
+    async def _before(self, message_seq: int) -> int:
+        """Find the seq to fork at so that a message is not yet there."""
+        run, start, messages = 0, 0, 0
+        async for recorded in read_all(self.log, self.id, upto=message_seq, updates=False):
+            match recorded.event:
+                case AgentStart():
+                    run, messages = recorded.seq, 0
+                case MessageStart():
+                    start = start or recorded.seq
+                case MessageEnd() if recorded.seq == message_seq:
+                    return (start if messages else run) - 1
+                case MessageAdopt() if recorded.seq == message_seq:
+                    return message_seq - 1
+                case MessageEnd():
+                    start, messages = 0, messages + 1
+                case _:
+                    pass
+        raise UnknownSeqError(self.id, message_seq, (await self.info()).head, "no message ends at this seq")
