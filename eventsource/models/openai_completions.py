@@ -1,0 +1,244 @@
+"""The protocol `openai-completions`: Chat Completions of OpenAI and of everyone who speaks like it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..codec import from_json, read_object, to_json
+from ..events import ModelRef, ToolSpec
+from ..messages import (
+    AssistantMessage,
+    CustomMessage,
+    ImageContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserContent,
+    UserMessage,
+)
+from ..request import Request
+from .dialects import Dialect, dialect_of, thinking_fields
+from .openai_chunks import CONTENT, REASONING_FIELDS, REFUSAL, ChunkReader
+from .openai_shapes import (
+    custom_fields,
+    custom_input,
+    image_url,
+    plain_text,
+    schema_format,
+    sent_arguments,
+    tool_fields,
+    with_text,
+)
+from .options import ModelOptions, NamedTool, merge_body, read_options
+from .prepare import Accepts, prepare
+from .wire import Reader
+
+API = "openai-completions"
+_NINE = re.compile(r"[a-zA-Z0-9]{9}")
+_IMAGES_FOLLOW = "(see the images that follow)"
+
+
+class OpenAICompletions:
+    """The codec. How a vendor differs from the others is data, found by provider or base URL (`dialects.py`)."""
+
+    name = API
+    version = 1
+
+    def encode(self, request: Request) -> bytes:
+        """Write the body. See `wire.Codec`."""
+        options, dialect = read_options(request.options), dialect_of(request.model)
+        body: dict[str, object] = {
+            "model": request.model.model,
+            "messages": _messages(request, options, dialect),
+            "stream": True,
+        }
+        if dialect.ask_usage:
+            body["stream_options"] = {"include_usage": True}
+        if request.tools:
+            body["tools"] = [_tool(tool, dialect) for tool in request.tools]
+        body = merge_body(body, {**dialect.body, **_option_fields(request.model, options, dialect)})
+        return bytes(to_json(merge_body(body, read_object(options.extra_body)), where="request"))
+
+    def path(self, model: ModelRef) -> str:
+        """The path below the base URL."""
+        return "/chat/completions"
+
+    def headers(self, request: Request, api_key: str) -> Mapping[str, str]:
+        """The headers, the key's included."""
+        if not api_key:
+            return {}
+        own = dialect_of(request.model).key_header
+        return {own: api_key} if own else {"authorization": f"Bearer {api_key}"}
+
+    def reader(self, request: Request) -> Reader:
+        """Begin to read the answer."""
+        return ChunkReader(request.model.model)
+
+
+def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    if options.temperature is not None:
+        fields["temperature"] = options.temperature
+    if options.max_tokens is not None:
+        fields[dialect.max_tokens] = options.max_tokens
+    if options.stop:
+        fields["stop"] = list(options.stop)
+    if isinstance(options.tool_choice, NamedTool):
+        fields["tool_choice"] = {"type": "function", "function": {"name": options.tool_choice.name}}
+    elif options.tool_choice is not None:
+        fields["tool_choice"] = options.tool_choice
+    if (schema := from_json(options.output_schema)) is not None:
+        written = {"json_schema": schema_format(options.output_name, schema, strict=dialect.strict)}
+        fields["response_format"] = (
+            {"type": "json_schema", **written} if dialect.json_schema else {"type": "json_object"}
+        )
+    if options.thinking is not None:
+        fields.update(thinking_fields(options.thinking, model.model, dialect))
+    if options.cache == "long":
+        fields.update(dialect.cache_long)
+    return fields
+
+
+def _tool(tool: ToolSpec, dialect: Dialect) -> dict[str, object]:
+    custom = custom_fields(tool)
+    if custom is not None:
+        return {"type": "custom", "custom": custom}
+    return {"type": "function", "function": tool_fields(tool, strict=dialect.strict)}
+
+
+def _messages(request: Request, options: ModelOptions, dialect: Dialect) -> list[dict[str, object]]:
+    accepts = Accepts(
+        api=API,
+        provider=request.model.provider,
+        signed_thinking=not dialect.reasoning,
+        id_pattern=r"[^!-~]",
+        id_chars=dialect.id_chars,
+    )
+    told: list[dict[str, object]] = []
+    system = request.system_prompt
+    if not dialect.json_schema and (schema := from_json(options.output_schema)) is not None:
+        words = f"Answer with one JSON value that follows this JSON Schema: {bytes(to_json(schema)).decode()}"
+        system = f"{system}\n\n{words}" if system else words
+    if system:
+        is_developer = bool(dialect.developer) and re.search(dialect.developer, request.model.model)
+        told.append({"role": "developer" if is_developer else "system", "content": system})
+    images: list[ImageContent] = []
+    for message in prepare(request.messages, accepts):
+        if images and not isinstance(message, ToolResultMessage):
+            told.append({"role": "user", "content": [_part(image) for image in images]})
+            images = []
+        match message:
+            case UserMessage(content=content):
+                told.append({"role": "user", "content": _content(content)})
+            case AssistantMessage():
+                told.append(_assistant(message, dialect))
+            case ToolResultMessage(content=content):
+                told.append(
+                    {
+                        "role": "tool",
+                        "content": plain_text(content, _IMAGES_FOLLOW),
+                        "tool_call_id": _call_id(message.tool_call_id, dialect),
+                    }
+                )
+                images += [part for part in content if isinstance(part, ImageContent)]
+            case CustomMessage():
+                pass
+    if images:
+        told.append({"role": "user", "content": [_part(image) for image in images]})
+    if options.cache != "none" and dialect.cached and re.search(dialect.cached, request.model.model):
+        _mark(told, {"type": "ephemeral"} if options.cache == "short" else {"type": "ephemeral", "ttl": "1h"})
+    return told
+
+
+def _content(content: str | Sequence[UserContent]) -> object:
+    if isinstance(content, str):
+        return content
+    if len(content) == 1 and isinstance(content[0], TextContent):
+        return content[0].text
+    return [_part(part) for part in content]
+
+
+def _part(part: UserContent) -> dict[str, object]:
+    if isinstance(part, TextContent):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": image_url(part)}}
+
+
+def _assistant(message: AssistantMessage, dialect: Dialect) -> dict[str, object]:
+    said = [block for block in message.content if isinstance(block, TextContent)]
+    text = "".join(block.text for block in said if block.signature != REFUSAL)
+    refusal = "".join(block.text for block in said if block.signature == REFUSAL)
+    told: dict[str, object] = {"role": "assistant", "content": text or None}
+    if refusal:
+        told["refusal"] = refusal
+    calls = [_call(call, dialect) for call in message.tool_calls]
+    if calls:
+        told["tool_calls"] = calls
+    elif not refusal:
+        told["content"] = text
+    for block in message.content:
+        if isinstance(block, ThinkingContent):
+            _add_thinking(told, block, dialect)
+    if calls and dialect.needs_reasoning and not told.get(dialect.reasoning):
+        told[dialect.reasoning] = " "  # from another model: the server wants the field, and takes an empty one for none
+    return told
+
+
+def _add_thinking(told: dict[str, object], block: ThinkingContent, dialect: Dialect) -> None:
+    """Send reasoning back where it came from: its field, the structured details, or a part of the content."""
+    details = _details(block)
+    if details is not None:
+        kept = told.get("reasoning_details")
+        told["reasoning_details"] = (kept if isinstance(kept, list) else []) + details
+        return
+    field = block.signature if block.signature in (*REASONING_FIELDS, CONTENT) else dialect.reasoning
+    if field == CONTENT:
+        part = {"type": "thinking", "thinking": [{"type": "text", "text": block.thinking}], "closed": True}
+        content = told["content"]
+        rest = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+        told["content"] = [part, *rest]
+    elif field:
+        before = told.get(field)
+        told[field] = (before if isinstance(before, str) else "") + block.thinking
+
+
+def _details(block: ThinkingContent) -> list[object] | None:
+    try:
+        parts = json.loads(block.signature) if block.signature.startswith("[") else None
+    except ValueError:
+        return None
+    return with_text(parts, block.thinking, ("reasoning.text",)) if isinstance(parts, list) else None
+
+
+def _call(call: ToolCall, dialect: Dialect) -> dict[str, object]:
+    told: dict[str, object] = {"id": _call_id(call.id, dialect), "type": "function"}
+    if call.signature == "custom":
+        told |= {"type": "custom", "custom": {"name": call.name, "input": custom_input(call.arguments)}}
+    else:
+        told["function"] = {"name": call.name, "arguments": sent_arguments(call.arguments)}
+    return told
+
+
+def _call_id(call_id: str, dialect: Dialect) -> str:
+    if not dialect.nine_char_ids or _NINE.fullmatch(call_id):
+        return call_id
+    return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+
+
+def _mark(told: list[dict[str, object]], mark: Mapping[str, object]) -> None:
+    """Mark the ends of the prompt and of the last message, up to which the server caches."""
+    for message in _marked(told):
+        content = message["content"]
+        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        last = parts[-1] if parts else None
+        if isinstance(last, dict) and last.get("type") == "text" and last.get("text"):
+            message["content"] = [*parts[:-1], {**last, "cache_control": mark}]
+
+
+def _marked(told: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    yield from (message for message in told[:1] if message["role"] in ("system", "developer"))
+    yield from [message for message in told if message["role"] in ("user", "tool")][-1:]

@@ -1,0 +1,223 @@
+"""The protocol `openai-responses`: OpenAI's Responses API, stateless, and those who speak like it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from ..codec import from_json, read_object, to_json
+from ..events import ModelRef, ToolSpec
+from ..messages import (
+    AssistantMessage,
+    CustomMessage,
+    ProviderContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserContent,
+    UserMessage,
+)
+from ..request import Request
+from .dialects import Dialect, dialect_of, effort
+from .openai_items import API, ItemReader
+from .openai_shapes import (
+    custom_fields,
+    custom_input,
+    image_url,
+    schema_format,
+    sent_arguments,
+    tool_fields,
+    with_text,
+)
+from .options import ModelOptions, ModelOptionsError, NamedTool, merge_body, read_options
+from .prepare import Accepts, prepare
+from .wire import Reader
+
+_ID_CHARS = 64  # the longest id the API takes; a longer one (GitHub Copilot's) means nothing to it and is left out
+_TEXT_TYPES = ("reasoning_text", "summary_text", "text")
+_ENCRYPTED = "reasoning.encrypted_content"
+
+
+class OpenAIResponses:
+    """The codec. Nothing is stored at the server: every item goes back as it came."""
+
+    name = API
+    version = 1
+
+    def encode(self, request: Request) -> bytes:
+        """Write the body. See `wire.Codec`."""
+        options, dialect = read_options(request.options), dialect_of(request.model)
+        if options.stop:
+            raise ModelOptionsError(f"{API} knows no stop sequences")
+        extra = read_object(options.extra_body)
+        stateless = extra.get("store") is not True
+        body: dict[str, object] = {
+            "model": request.model.model,
+            "input": _input(request, stateless=stateless),
+            "stream": True,
+            "store": False,
+        }
+        if request.system_prompt:
+            body["instructions"] = request.system_prompt
+        if stateless and dialect.encrypts and re.search(dialect.encrypts, request.model.model):
+            body["include"] = [_ENCRYPTED]
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+        body.update(_option_fields(request.model, options, dialect))
+        return bytes(to_json(merge_body(body, extra), where="request"))
+
+    def path(self, model: ModelRef) -> str:
+        """The path below the base URL."""
+        return "/responses"
+
+    def headers(self, request: Request, api_key: str) -> Mapping[str, str]:
+        """The headers, the key's included."""
+        if not api_key:
+            return {}
+        own = dialect_of(request.model).key_header
+        return {own: api_key} if own else {"authorization": f"Bearer {api_key}"}
+
+    def reader(self, request: Request) -> Reader:
+        """Begin to read the answer."""
+        return ItemReader(request.model.model, [tool.name for tool in request.tools])
+
+
+def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    if options.temperature is not None:
+        fields["temperature"] = options.temperature
+    if options.max_tokens is not None:
+        fields["max_output_tokens"] = options.max_tokens
+    if isinstance(options.tool_choice, NamedTool):
+        fields["tool_choice"] = {"type": "function", "name": options.tool_choice.name}
+    elif options.tool_choice is not None:
+        fields["tool_choice"] = options.tool_choice
+    if (schema := from_json(options.output_schema)) is not None:
+        written = schema_format(options.output_name, schema, strict=True)
+        fields["text"] = {"format": {"type": "json_schema", **written}}
+    if options.thinking is not None and (word := effort(options.thinking, model.model, dialect.efforts)):
+        fields["reasoning"] = {"effort": word} if word == "none" else {"effort": word, "summary": "auto"}
+    if options.cache == "long":
+        fields.update(dialect.cache_long)
+    return fields
+
+
+def _tool(tool: ToolSpec) -> dict[str, object]:
+    custom = custom_fields(tool)
+    if custom is not None:
+        return {"type": "custom", **custom}
+    return {"type": "function", **tool_fields(tool, strict=True, say_loose=True)}
+
+
+def _input(request: Request, *, stateless: bool) -> list[dict[str, object]]:
+    accepts = Accepts(
+        api=API, provider=request.model.provider, signed_thinking=True, id_pattern=r"[^!-~]", id_chars=_ID_CHARS
+    )
+    items: list[dict[str, object]] = []
+    custom: set[str] = set()
+    for message in prepare(request.messages, accepts):
+        match message:
+            case UserMessage(content=content):
+                items.append({"role": "user", "content": _content(content)})
+            case AssistantMessage():
+                own = _items(message, stateless=stateless)
+                custom |= {str(item["call_id"]) for item in own if item.get("type") == "custom_tool_call"}
+                items += own
+            case ToolResultMessage(tool_call_id=call_id, content=content):
+                kind = "custom_tool_call_output" if call_id in custom else "function_call_output"
+                items.append({"type": kind, "call_id": call_id, "output": _output(content)})
+            case CustomMessage():
+                pass
+    return items
+
+
+def _content(content: str | Sequence[UserContent]) -> object:
+    if isinstance(content, str):
+        return content
+    if len(content) == 1 and isinstance(content[0], TextContent):
+        return content[0].text
+    return [_part(part) for part in content]
+
+
+def _output(content: Sequence[UserContent]) -> object:
+    texts = [part.text for part in content if isinstance(part, TextContent)]
+    return "\n".join(texts) if len(texts) == len(content) else [_part(part) for part in content]
+
+
+def _part(part: UserContent) -> dict[str, object]:
+    if isinstance(part, TextContent):
+        return {"type": "input_text", "text": part.text}
+    return {"type": "input_image", "image_url": image_url(part)}
+
+
+def _items(message: AssistantMessage, *, stateless: bool) -> list[dict[str, object]]:
+    """Write a message as the items it came in; reasoning that nothing follows would be refused and stays out."""
+    items: list[dict[str, object]] = []
+    for block in message.content:
+        match block:
+            case TextContent():
+                _add_text(items, block)
+            case ThinkingContent():
+                item = _reasoning(block, stateless=stateless)
+                items += [item] if item else []
+            case ToolCall():
+                items.append(_call(block))
+            case ProviderContent(block=raw):
+                items.append(dict(read_object(raw)))
+    while items and items[-1].get("type") == "reasoning":
+        items.pop()
+    return items
+
+
+def _add_text(items: list[dict[str, object]], block: TextContent) -> None:
+    """Write a text as a message, or as a further part of the message before it when both have the same id."""
+    signed = _signed(block.signature)
+    if not signed:
+        items.append({"role": "assistant", "content": block.text})
+        return
+    refusal = signed.pop("type", "") == "refusal"
+    rest = {k: v for k, v in read_object(block.raw).items() if k != "logprobs"}
+    part = {"type": "output_text", "text": block.text, "annotations": [], **rest}
+    part = {"type": "refusal", "refusal": block.text} if refusal else part
+    before = items[-1] if items else {}
+    parts = before.get("content")
+    if signed.get("id") and before.get("id") == signed.get("id") and isinstance(parts, list):
+        parts.append(part)
+        return
+    items.append({"type": "message", "role": "assistant", "status": "completed", **signed, "content": [part]})
+
+
+def _reasoning(block: ThinkingContent, *, stateless: bool) -> dict[str, object] | None:
+    """Write reasoning as it came; None if the server would look in vain for it in what it did not store."""
+    signed = _signed(block.signature)
+    if not signed or (stateless and not signed.get("encrypted_content") and not signed.get("content")):
+        return None
+    item: dict[str, object] = {"type": "reasoning", "summary": [], **signed}
+    for name in ("summary", "content"):
+        parts = signed.get(name)
+        if isinstance(parts, list):
+            item[name] = with_text(parts, block.thinking, _TEXT_TYPES)
+    return item
+
+
+def _call(call: ToolCall) -> dict[str, object]:
+    signed = _signed(call.signature)
+    if signed.pop("type", "") == "custom_tool_call":
+        told = {"type": "custom_tool_call", "name": call.name, "input": custom_input(call.arguments)}
+    else:
+        told = {"type": "function_call", "name": call.name, "arguments": sent_arguments(call.arguments)}
+    return {**told, **signed, "call_id": call.id}
+
+
+def _signed(signature: str) -> dict[str, object]:
+    """Read what an item's other fields were; an id longer than the API takes is left out."""
+    try:
+        value = json.loads(signature) if signature.startswith("{") else None
+    except ValueError:
+        value = None
+    signed = dict(value) if isinstance(value, dict) else {}
+    if len(str(signed.get("id", ""))) > _ID_CHARS:
+        signed.pop("id")
+    return signed

@@ -1,0 +1,265 @@
+"""Every recorded exchange in OpenAI's two protocols is read as expected, but for what a named rule says."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventsource.codec import from_json, read_object
+from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
+from eventsource.models.openai_completions import OpenAICompletions
+from eventsource.models.openai_responses import OpenAIResponses
+from eventsource.request import Request
+from tests.conformance.exchanges import ABSENT, Case, asked, cases, final, pieces, play, read_bytes
+
+CHAT = [*cases("openai_chat"), *cases("openai_compat")]
+RESPONSES = cases("openai_responses")
+COMPLETIONS, ITEMS = OpenAICompletions(), OpenAIResponses()
+pytestmark = pytest.mark.skipif(not CHAT, reason=ABSENT)
+
+WORDS = {"stop": "stop", "length": "length", "tool_use": "tool_calls", "refusal": "content_filter", "error": "error"}
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """Where our reading differs from the expectation: which fields, in which exchanges, to what, and why."""
+
+    reason: str
+    applies: Callable[[Case, dict[str, Any]], bool]
+    instead: Callable[[Case, dict[str, Any]], dict[str, Any]]
+
+
+def chunks(case: Case) -> list[dict[str, Any]]:
+    """Read the data lines of a body the plain way, for the rules."""
+    values = []
+    for line in case.body.decode("utf-8", "replace").replace("\r\n", "\n").split("\n"):
+        if line.startswith("data:"):
+            try:
+                values.append(json.loads(line[5:]))
+            except ValueError:
+                continue
+    return [value for value in values if isinstance(value, dict)]
+
+
+def deltas(case: Case) -> Iterator[dict[str, Any]]:
+    for chunk in chunks(case):
+        for choice in chunk.get("choices") or []:
+            if choice.get("index") in (0, None) and choice.get("delta"):
+                yield choice["delta"]
+
+
+def parts(case: Case, kind: str) -> str:
+    said = ""
+    for delta in deltas(case):
+        content = delta.get("content")
+        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content or []:
+            if kind == "text":
+                said += part.get("text") or "" if part["type"] == "text" else ""
+            elif part["type"] == "thinking":
+                said += "".join(inner.get("text") or "" for inner in part["thinking"])
+    return said
+
+
+def hidden_usage(case: Case) -> dict[str, Any]:
+    """Find usage where the expectation does not look: beside Groq's own fields, inside the choice (Moonshot)."""
+    found: dict[str, Any] = {}
+    for chunk in chunks(case):
+        inside = [choice.get("usage") for choice in chunk.get("choices") or []]
+        for usage in [(chunk.get("x_groq") or {}).get("usage"), *inside, chunk.get("usage")]:
+            found = usage or found
+    return found
+
+
+def details_text(case: Case) -> str:
+    found = [part for delta in deltas(case) for part in delta.get("reasoning_details") or []]
+    return "".join(part.get("text") or part.get("summary") or "" for part in found)
+
+
+CHAT_RULES = [
+    Rule(
+        "usage in x_groq or inside the choice is usage too; the expectation looks only at the chunk",
+        lambda case, want: not any(want["usage"]) and bool(hidden_usage(case)),
+        lambda case, want: {"usage": usage_of(hidden_usage(case))},
+    ),
+    Rule(
+        "xAI counts reasoning beside the answer: it is a part of our output tokens",
+        lambda case, want: bool(want["usage"][3]) and want["total"] == want["usage"][0] + want["usage"][1] + want["usage"][3],
+        lambda case, want: {"usage": [want["usage"][0], want["usage"][1] + want["usage"][3], *want["usage"][2:]]},
+    ),
+    Rule(
+        "no finish reason came, but [DONE] did: the calls decide",
+        lambda case, want: want["stop"] is None,
+        lambda case, want: {"stop": "tool_calls" if want["calls"] else "stop"},
+    ),
+    Rule(
+        "a call whose name never came is an error",
+        lambda case, want: any(not name for _, name, _ in want["calls"]),
+        lambda case, want: {"error": True, "calls": [(i, name or "", a) for i, name, a in want["calls"]]},
+    ),
+    Rule(
+        "reasoning that comes only in reasoning_details is reasoning too",
+        lambda case, want: not want["thinking"] and bool(details_text(case)),
+        lambda case, want: {"thinking": details_text(case)},
+    ),
+    Rule(
+        "a content that comes as a list is text and reasoning; the official client cannot read it",
+        lambda case, want: any(isinstance(delta.get("content"), list) for delta in deltas(case)),
+        lambda case, want: {"text": parts(case, "text"), "thinking": parts(case, "thinking")},
+    ),
+]
+
+
+def usage_of(usage: dict[str, Any] | None) -> list[int]:
+    """Say usage as prompt, completion, cached and reasoning tokens."""
+    usage = usage or {}
+    inner, outer = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    cached = usage.get("cached_tokens") or inner.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0
+    reasoning = usage.get("reasoning_tokens") or outer.get("reasoning_tokens") or 0
+    return [usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, cached, reasoning]
+
+
+def said_usage(message: AssistantMessage) -> list[int]:
+    usage = message.usage
+    if usage is None:
+        return [0, 0, 0, 0]
+    read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    return [read, usage.output_tokens, usage.cache_read_tokens, usage.reasoning_tokens]
+
+
+def said(message: AssistantMessage) -> dict[str, Any]:
+    texts = [block for block in message.content if isinstance(block, TextContent)]
+    return {
+        "text": "".join(block.text for block in texts if "refusal" not in block.signature),
+        "refusal": "".join(block.text for block in texts if "refusal" in block.signature),
+        "thinking": "".join(block.thinking for block in message.content if isinstance(block, ThinkingContent)),
+        "calls": [(call.id, call.name, call.arguments) for call in message.tool_calls],
+        "error": message.stop_reason == "error",
+        "usage": said_usage(message),
+    }
+
+
+def wanted_chat(case: Case) -> dict[str, Any]:
+    summary, error = case.expected.get("summary") or {}, case.expected.get("error")
+    usage = summary.get("usage") or {}
+    want = {
+        "text": summary.get("text") or "",
+        "refusal": summary.get("refusal") or "",
+        "thinking": summary.get("reasoning_content") or summary.get("reasoning") or "",
+        "calls": [(c["id"] or "", c["name"], c["arguments_json"] or "") for c in summary.get("tool_calls") or []],
+        "stop": summary.get("finish_reason"),
+        "error": bool(error) and "streaming went on" not in error.get("note", ""),
+        "usage": usage_of(usage),
+        "total": usage.get("total_tokens"),
+    }
+    for rule in CHAT_RULES:
+        if rule.applies(case, want):
+            want |= rule.instead(case, want)
+    return want
+
+
+def provider(case: Case) -> str:
+    return {"moonshotai": "moonshot"}.get(case.data["vendor"], case.data["vendor"])
+
+
+@pytest.mark.parametrize("case", CHAT, ids=repr)
+async def test_a_chat_completion_is_read_as_expected(case: Case) -> None:
+    request = asked(COMPLETIONS.name, provider(case), "asked")
+    message = final(await play(case, COMPLETIONS, request, [case.body]))
+    want = wanted_chat(case)
+    stop = want.pop("stop")
+    want.pop("total")
+    assert said(message) == want
+    if want["error"] and (error := case.expected.get("error")):
+        words = error.get("message", "").removeprefix(f"Error code: {error.get('status_code')} - ")
+        assert words in message.error or "not JSON" in message.error
+        assert str(error.get("status_code") or "") in message.error
+    elif not want["error"]:
+        assert (message.raw_stop_reason or WORDS[message.stop_reason]) == stop
+        assert not (message.tool_calls and message.stop_reason == "stop")
+    await cut_anyhow(case, COMPLETIONS, request, message)
+
+
+async def cut_anyhow(case: Case, codec: Any, request: Request, message: AssistantMessage) -> None:
+    assert final(await play(case, codec, request, pieces(case))) == message
+    if case.response["status"] == 200:
+        assert final(read_bytes(case, codec, request)).content == message.content
+
+
+RESPONSES_RULES = [
+    Rule(
+        "the final text is not what was streamed: what was handed on stays",
+        lambda case, want: bool(want["deltas"]) and not want["text"].startswith(want["deltas"]),
+        lambda case, want: {"text": want["deltas"]},
+    ),
+]
+
+
+def wanted_responses(case: Case) -> dict[str, Any]:
+    summary = case.expected.get("summary") or {}
+    usage = summary.get("usage") or {}
+    inner, outer = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
+    counts = [usage.get("input_tokens"), usage.get("output_tokens"), inner.get("cached_tokens"), outer.get("reasoning_tokens")]
+    want = {
+        "text": summary.get("text") or "",
+        "deltas": summary.get("text_from_deltas") or "",
+        "calls": [(c["id"], c["name"], c["arguments_json"]) for c in summary.get("tool_calls") or []],
+        "items": Counter(summary.get("item_types") or []),
+        "thinking": [said for said in summary.get("reasoning_summary") or [] if said],
+        "error": "terminal_event" not in case.expected or case.expected["terminal_event"] in (None, "response.failed", "error"),
+        "usage": [n or 0 for n in counts],
+    }
+    for rule in RESPONSES_RULES:
+        if rule.applies(case, want):
+            want |= rule.instead(case, want)
+    return want
+
+
+def items_of(message: AssistantMessage) -> Iterator[tuple[str, str]]:
+    """Say what kind of item each block came as, with its id."""
+    for block in message.content:
+        match block:
+            case TextContent():
+                yield "message", str(json.loads(block.signature or "{}").get("id"))
+            case ThinkingContent():
+                yield "reasoning", ""
+            case ToolCall():
+                yield "function_call", ""
+            case ProviderContent():
+                yield str(read_object(block.block)["type"]), ""
+
+
+def read_responses(message: AssistantMessage) -> dict[str, Any]:
+    kinds: list[tuple[str, str]] = []
+    for kind in items_of(message):
+        if not (kind[0] == "message" and kinds and kinds[-1] == kind):
+            kinds.append(kind)
+    read = said(message)
+    spoken = []
+    for block in message.content:
+        if isinstance(block, ThinkingContent):
+            has_summary = bool(json.loads(block.signature or "{}").get("summary"))
+            spoken += [block.thinking] if has_summary or not block.signature else []
+    return {
+        "text": read["text"] + read["refusal"],
+        "calls": read["calls"],
+        "items": Counter(kind for kind, _ in kinds),
+        "error": read["error"],
+        "usage": read["usage"],
+    }
+
+
+@pytest.mark.parametrize("case", RESPONSES, ids=repr)
+async def test_a_response_is_read_as_expected(case: Case) -> None:
+    request = asked(ITEMS.name, provider(case), "asked")
+    message = final(await play(case, ITEMS, request, [case.body]))
+    want = wanted_responses(case)
+    want.pop("deltas")
+    thinking = want.pop("thinking")
+    assert read_responses(message) == want
+    spoken = [b.thinking.replace("\n\n", "\n") for b in message.content if isinstance(b, ThinkingContent)]
+    assert [text.replace("\n\n", "\n") for text in thinking] == [text for text in spoken if text and thinking]
+    await cut_anyhow(case, ITEMS, request, message)
