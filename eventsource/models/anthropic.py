@@ -25,7 +25,7 @@ from ..messages import (
 from ..request import Request
 from .anthropic_reader import API, AnthropicReader
 from .options import ModelOptions, NamedTool, merge_body, read_options
-from .prepare import Accepts, prepare
+from .prepare import Accepts, arguments_object, prepare
 from .wire import Reader
 
 _VERSION_HEADER = "2023-06-01"
@@ -181,18 +181,15 @@ def _assistant_block(part: AssistantContent) -> Iterator[dict[str, object]]:
         case ThinkingContent(thinking=thinking, signature=signature, raw=raw):
             yield {"type": "thinking", "thinking": thinking, "signature": signature, **read_object(raw)}
         case ToolCall(id=call_id, name=name, arguments=arguments, raw=raw):
-            yield {"type": "tool_use", "id": call_id, "name": name, "input": _input(arguments), **read_object(raw)}
+            yield {
+                "type": "tool_use",
+                "id": call_id,
+                "name": name,
+                "input": arguments_object(arguments),
+                **read_object(raw),
+            }
         case ProviderContent(block=block):
             yield dict(read_object(block))
-
-
-def _input(arguments: str) -> Mapping[str, object]:
-    """Read arguments as the object they must be; what is none is quoted, so that the model sees what it wrote."""
-    try:
-        value = from_json(arguments or "{}")
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"invalid_arguments": arguments}
 
 
 def _mark_cached(body: dict[str, object], control: dict[str, str]) -> None:

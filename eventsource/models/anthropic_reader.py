@@ -199,8 +199,10 @@ def _grow(block: dict[str, object], delta: Mapping[str, object]) -> None:
         known = block.get(name)
         if name == "type" or value is None:
             continue
-        if (isinstance(known, str) and isinstance(value, str)) or (isinstance(known, list) and isinstance(value, list)):
+        if isinstance(known, str) and isinstance(value, str):
             block[name] = known + value
+        elif isinstance(known, list) and isinstance(value, list):
+            block[name] = [*known, *value]
         else:
             block[name] = value
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
+from ..codec import from_json
 from ..messages import (
     AssistantContent,
     AssistantMessage,
@@ -163,3 +164,12 @@ def _translated(block: AssistantContent, accepts: Accepts) -> AssistantContent |
             return ToolCall(id=call_id, name=name, arguments=arguments)
         case ProviderContent():
             return None
+
+
+def arguments_object(arguments: str) -> Mapping[str, object]:
+    """Read arguments as the object a provider wants; what is none is quoted, so that the model sees what it wrote."""
+    try:
+        value = from_json(arguments or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"invalid_arguments": arguments}

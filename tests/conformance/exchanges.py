@@ -15,7 +15,7 @@ import msgspec
 
 from eventsource.assemble import Assembler, content_differs
 from eventsource.events import MessageUpdate, ModelRef
-from eventsource.messages import AssistantMessage
+from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.models.body import BodyParser
 from eventsource.models.http import Access, HttpModel
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart
@@ -140,10 +140,22 @@ def _length(case: Case) -> int:
 
 
 def with_answer(request: Request, asked_before: Request, answer: AssistantMessage) -> Request:
-    """Put our reading of an answer in place of the one a recorded request repeats."""
+    """Put our reading of an answer in place of the one a recorded request repeats, with our ids in its results."""
     begin = end = len(asked_before.messages)
     while end < len(request.messages) and isinstance(request.messages[end], AssistantMessage):
         end += 1
     assert end > begin, "the request does not go on from the answer before it"
-    messages = (*request.messages[:begin], answer, *request.messages[end:])
-    return msgspec.structs.replace(request, messages=messages)
+    theirs = [call.id for message in request.messages[begin:end] for call in _calls(message)]
+    assert len(theirs) == len(answer.tool_calls), "the request repeats other calls than the answer made"
+    ours = dict(zip(theirs, (call.id for call in answer.tool_calls), strict=True))
+    after = (
+        msgspec.structs.replace(message, tool_call_id=ours.get(message.tool_call_id, message.tool_call_id))
+        if isinstance(message, ToolResultMessage)
+        else message
+        for message in request.messages[end:]
+    )
+    return msgspec.structs.replace(request, messages=(*request.messages[:begin], answer, *after))
+
+
+def _calls(message: Message) -> tuple[ToolCall, ...]:
+    return message.tool_calls if isinstance(message, AssistantMessage) else ()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 ANSWERS: dict[str, str] = {
-    "sdk-incomplete_partial_json_response": "arguments cut at the token limit stay as received; the client repairs them",
+    "sdk-incomplete_partial_json_response": "arguments cut at the limit stay as received; the client repairs them",
     "ver-spliced-message-start": "two answers in one stream are an error; the client merges them silently",
 }
 """Case -> why our final message differs."""
 
 REQUESTS: dict[str, str] = {
-    "pai-anthropic-model_name_suggestion-anthropic": "the body asks for no stream; we always do",
     "llm-anthropic-url_prompt-2": "an image by URL has no neutral form",
 }
 """Case -> why our request differs."""

@@ -75,7 +75,7 @@ def arguments_of(call: ToolCall) -> object:
 
 
 def neutral(block: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what says nothing: nulls, empty citations and signatures, a direct caller; the client renames `from`."""
+    """Leave out what says nothing: nulls, empty lists and signatures, a direct caller; the client renames `from`."""
     block = {"from" if name == "from_" else name: value for name, value in block.items()}
     return {
         k: v

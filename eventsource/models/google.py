@@ -1,0 +1,209 @@
+"""The protocol `google-generative-ai`: requests to streamGenerateContent, of the Gemini API and of Vertex."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+import msgspec
+
+from ..codec import from_json, read_object, to_json
+from ..events import ModelRef, ToolSpec
+from ..messages import (
+    AssistantContent,
+    AssistantMessage,
+    ImageContent,
+    Message,
+    ProviderContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserContent,
+    UserMessage,
+)
+from ..request import Request
+from .google_reader import API, MADE_ID, GoogleReader
+from .options import ModelOptions, NamedTool, ThinkingLevel, merge_body, read_options
+from .prepare import Accepts, arguments_object, prepare
+from .wire import Reader
+
+# What Google documents for calls that another model made, which Gemini 3 would refuse without a signature.
+_NO_SIGNATURE = "skip_thought_signature_validator"
+_CHOICE = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
+_NEVER_THINKS = re.compile(r"gemini-(1|2\.0)|gemma|embedding")
+# Gemini 2.5 takes a number of tokens to think with, later models a level. First pattern found counts.
+_BUDGETED: tuple[tuple[re.Pattern[str], dict[ThinkingLevel, int]], ...] = (
+    (
+        re.compile(r"gemini-2\.5-pro"),
+        {"off": 128, "minimal": 128, "low": 2_048, "medium": 8_192, "high": 32_768, "xhigh": 32_768},
+    ),
+    (
+        re.compile(r"gemini-2\.5-flash-lite"),
+        {"off": 0, "minimal": 512, "low": 2_048, "medium": 8_192, "high": 24_576, "xhigh": 24_576},
+    ),
+    (
+        re.compile(r"gemini-2\.5"),
+        {"off": 0, "minimal": 128, "low": 2_048, "medium": 8_192, "high": 24_576, "xhigh": 24_576},
+    ),
+)
+_LEVEL: dict[ThinkingLevel, str] = {"off": "minimal", "minimal": "minimal", "xhigh": "high"}
+_LEVEL_PRO: dict[ThinkingLevel, str] = {"off": "low", "minimal": "low", "xhigh": "high"}
+
+
+class GoogleGenerativeAI(msgspec.Struct, frozen=True):
+    """Google's own protocol. `bearer`: the key is an OAuth token (Vertex)."""
+
+    provider: str = "google"
+    bearer: bool = False
+
+    @property
+    def name(self) -> str:
+        """The protocol's name."""
+        return API
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same request gives another body."""
+        return 1
+
+    def encode(self, request: Request) -> bytes:
+        """Write the body. Raises: ModelOptionsError."""
+        options, model = read_options(request.options), request.model.model
+        accepts = Accepts(api=API, provider=self.provider)
+        body: dict[str, object] = {"contents": _contents(prepare(request.messages, accepts), model)}
+        if request.system_prompt:
+            body["systemInstruction"] = {"parts": [{"text": request.system_prompt}]}
+        if request.tools:
+            body["tools"] = [{"functionDeclarations": [_tool(tool) for tool in request.tools]}]
+        match options.tool_choice:
+            case None:
+                pass
+            case NamedTool(name=name):
+                body["toolConfig"] = {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": [name]}}
+            case word:
+                body["toolConfig"] = {"functionCallingConfig": {"mode": _CHOICE[word]}}
+        asked = _asked(model, options)
+        if asked:
+            body["generationConfig"] = asked
+        return bytes(to_json(merge_body(body, read_object(options.extra_body))))
+
+    def path(self, model: ModelRef) -> str:
+        """The path below the base URL, which ends with the version (on Vertex: with the publisher)."""
+        name = model.model if "/" in model.model else f"models/{model.model}"
+        return f"/{quote(name)}:streamGenerateContent?alt=sse"
+
+    def headers(self, request: Request, api_key: str) -> Mapping[str, str]:
+        """The key."""
+        if not api_key:
+            return {}
+        return {"authorization": f"Bearer {api_key}"} if self.bearer else {"x-goog-api-key": api_key}
+
+    def reader(self, request: Request) -> Reader:
+        """Begin to read the answer to a request."""
+        return GoogleReader(request.model.model)
+
+
+def _asked(model: str, options: ModelOptions) -> dict[str, object]:
+    """Write the options that were given. A cache needs no word: Google keeps prompts by itself."""
+    config: dict[str, object] = {}
+    if options.temperature is not None:
+        config["temperature"] = options.temperature
+    if options.max_tokens is not None:
+        config["maxOutputTokens"] = options.max_tokens
+    if options.stop:
+        config["stopSequences"] = list(options.stop)
+    if not isinstance(options.output_schema, msgspec.UnsetType):
+        config["responseMimeType"] = "application/json"
+        config["responseJsonSchema"] = from_json(options.output_schema)
+    if options.thinking is not None and not _NEVER_THINKS.search(model):
+        config["thinkingConfig"] = _thinking(model, options.thinking)
+    return config
+
+
+def _thinking(model: str, level: ThinkingLevel) -> dict[str, object]:
+    """Say how long to think; a model that cannot be kept from it thinks as little as it can."""
+    shown = {"includeThoughts": level != "off"}
+    for pattern, budgets in _BUDGETED:
+        if pattern.search(model):
+            return shown | {"thinkingBudget": budgets[level]}
+    levels = _LEVEL_PRO if "pro" in model else _LEVEL
+    return shown | {"thinkingLevel": levels.get(level, level)}
+
+
+def _tool(tool: ToolSpec) -> dict[str, object]:
+    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": from_json(tool.schema)}
+
+
+def _contents(history: tuple[Message, ...], model: str) -> list[dict[str, object]]:
+    """Write the history; the results of one answer's calls are one turn, their images the next."""
+    contents: list[dict[str, object]] = []
+    results: list[object] = []
+    images: list[object] = []
+    for message in (*history, UserMessage(content="")):
+        if isinstance(message, ToolResultMessage):
+            results.append(_result(message))
+            images += [_user_part(part) for part in message.content if isinstance(part, ImageContent)]
+            continue
+        contents += [{"role": "user", "parts": parts} for parts in (results, images) if parts]
+        results, images = [], []
+        match message:
+            case UserMessage(content=content):
+                said = (TextContent(text=content),) if isinstance(content, str) else content
+                parts, role = [_user_part(part) for part in said if part != TextContent(text="")], "user"
+            case AssistantMessage():
+                parts, role = _answer(message, model), "model"
+            case _:
+                continue
+        if parts:
+            contents.append({"role": role, "parts": parts})
+    return contents
+
+
+def _user_part(part: UserContent) -> dict[str, object]:
+    match part:
+        case TextContent(text=text):
+            return {"text": text}
+        case ImageContent(data=data, media_type=media_type):
+            return {"inlineData": {"mimeType": media_type, "data": data}}
+
+
+def _result(message: ToolResultMessage) -> dict[str, object]:
+    text = "\n".join(part.text for part in message.content if isinstance(part, TextContent))
+    said = {"name": message.tool_name, "response": {"error" if message.is_error else "output": text}}
+    return {"functionResponse": said if _made(message.tool_call_id) else {"id": message.tool_call_id, **said}}
+
+
+def _answer(message: AssistantMessage, model: str) -> list[dict[str, object]]:
+    parts = [part for block in message.content for part in _answer_part(block)]
+    calls = [part for part in parts if "functionCall" in part]
+    if calls and "gemini-3" in model and not any("thoughtSignature" in part for part in parts):
+        calls[0]["thoughtSignature"] = _NO_SIGNATURE
+    return parts
+
+
+def _answer_part(block: AssistantContent) -> Iterator[dict[str, object]]:
+    """Write a block as the part it was; reasoning without a signature is a summary that nobody wants back."""
+    match block:
+        case TextContent(text=text, signature=signature, raw=raw):
+            if text or signature:
+                yield {"text": text, **_signed(signature), **read_object(raw)}
+        case ThinkingContent(thinking=thinking, signature=signature, raw=raw):
+            if signature:
+                yield {"text": thinking, "thought": True, **_signed(signature), **read_object(raw)}
+        case ToolCall(id=call_id, name=name, arguments=arguments, signature=signature, raw=raw):
+            named: dict[str, object] = {} if _made(call_id) else {"id": call_id}
+            call = {**named, "name": name, "args": arguments_object(arguments)}
+            yield {"functionCall": call, **_signed(signature), **read_object(raw)}
+        case ProviderContent(block=part):
+            yield dict(read_object(part))
+
+
+def _signed(signature: str) -> dict[str, object]:
+    return {"thoughtSignature": signature} if signature else {}
+
+
+def _made(call_id: str) -> bool:
+    """True when the call came without an id, and so goes back without one."""
+    return call_id.startswith(MADE_ID)
