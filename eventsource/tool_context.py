@@ -16,11 +16,11 @@ from .tool_results import to_result
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    Deps = TypeVar("Deps", default=object)
+    Deps = TypeVar("Deps", covariant=True, default=object)
 else:
     from typing import TypeVar
 
-    Deps = TypeVar("Deps")
+    Deps = TypeVar("Deps", covariant=True)
 
 
 class RunningCall(msgspec.Struct, frozen=True, kw_only=True):

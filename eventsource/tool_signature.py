@@ -58,7 +58,7 @@ def read_parameters(name: str, function: Callable[..., object]) -> Parameters:
         _refuse_unnamed(name, parameter)
     adapter = _adapter(name, signature, given, hints)
     try:
-        schema = to_json(adapter.json_schema(schema_generator=_Schema))
+        schema = to_json(adapter.json_schema(schema_generator=_Schema), where="a default")
     except (pydantic.PydanticUserError, pydantic_core.PydanticOmit, InvalidTextError) as error:
         raise ToolDefinitionError(name, f"its parameters have no JSON Schema: {_first_line(error)}") from error
     defaults = {p.name: p.default for p in given}

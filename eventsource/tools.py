@@ -75,7 +75,16 @@ class Tool:
 
 
 @overload
-def tool(function: Callable[..., object], /) -> Tool: ...
+def tool(
+    function: Callable[..., object],
+    /,
+    *,
+    name: str = "",
+    description: str = "",
+    effect: EffectKind = "once",
+    mode: ToolMode = "parallel",
+    version: str = "",
+) -> Tool: ...
 
 
 @overload
@@ -99,7 +108,7 @@ def tool(
     mode: ToolMode = "parallel",
     version: str = "",
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
-    """Make a function a tool: `@tool` or `@tool(effect="pure")`.
+    """Make a function a tool: `@tool`, `@tool(effect="pure")` or `tool(thing.method)`.
 
     Its signature gives the schema, its docstring the description. A parameter annotated `ToolContext` gets the call's
     context and is not told to the model.
@@ -159,10 +168,13 @@ def json_tool(
     from .tool_schema import schema_check
 
     try:
-        kept = to_json(dict(schema))
-        takes_context = len(inspect.signature(function).parameters) > 1
-    except (InvalidTextError, TypeError, ValueError) as error:
+        kept = to_json(dict(schema), where="its schema")
+    except InvalidTextError as error:
         raise ToolDefinitionError(name, str(error)) from error
+    try:
+        takes_context = len(inspect.signature(function).parameters) > 1
+    except ValueError:  # a builtin that does not tell
+        takes_context = False
     own = from_json(kept)
     check = schema_check(name, own if isinstance(own, dict) else {})
 
