@@ -30,6 +30,7 @@ class _Item:
         self.refused: set[int] = set()
         self.notes: dict[int, list[object]] = {}
         self.part: object = None
+        self.summary: dict[object, str] = {}
         self.done = False
 
 
@@ -185,11 +186,13 @@ class ItemReader:
         if text.startswith(said):
             self._draft.add(block, text[len(said) :])
 
-    def _reason(self, found: _Item, text: str, part: object) -> None:
+    def _reason(self, found: _Item, text: str, part: tuple[str, object]) -> None:
         block = self._block(found, 0)
         if found.part is not None and found.part != part:
             self._say(block, SEPARATOR)
         found.part = part
+        if "summary" in part[0]:
+            found.summary[part] = found.summary.get(part, "") + text
         self._say(block, text)
 
     def _done(self, found: _Item, item: Mapping[str, object]) -> None:
@@ -223,7 +226,8 @@ class ItemReader:
             self._close(block, signed, raw=to_json(rest) if rest else msgspec.UNSET)
 
     def _done_reasoning(self, found: _Item, item: Mapping[str, object]) -> None:
-        summary, content = _objects(item.get("summary")), _objects(item.get("content"))
+        streamed = [{"type": "summary_text", "text": text} for text in found.summary.values()]
+        summary, content = _objects(item.get("summary")) or streamed, _objects(item.get("content"))
         block = self._block(found, 0)
         whole = SEPARATOR.join(text_of(part, "text") for part in (*summary, *content))
         self._say(block, whole, whole=True)

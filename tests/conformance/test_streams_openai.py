@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventsource.codec import from_json, read_object
+from eventsource.codec import read_object
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
 from eventsource.models.openai_completions import OpenAICompletions
 from eventsource.models.openai_responses import OpenAIResponses
@@ -56,7 +56,8 @@ def parts(case: Case, kind: str) -> str:
     said = ""
     for delta in deltas(case):
         content = delta.get("content")
-        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content or []:
+        listed: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+        for part in listed:
             if kind == "text":
                 said += part.get("text") or "" if part["type"] == "text" else ""
             elif part["type"] == "thinking":
@@ -87,7 +88,9 @@ CHAT_RULES = [
     ),
     Rule(
         "xAI counts reasoning beside the answer: it is a part of our output tokens",
-        lambda case, want: bool(want["usage"][3]) and want["total"] == want["usage"][0] + want["usage"][1] + want["usage"][3],
+        lambda case, want: (
+            bool(want["usage"][3]) and want["total"] == want["usage"][0] + want["usage"][1] + want["usage"][3]
+        ),
         lambda case, want: {"usage": [want["usage"][0], want["usage"][1] + want["usage"][3], *want["usage"][2:]]},
     ),
     Rule(
@@ -143,7 +146,7 @@ def said(message: AssistantMessage) -> dict[str, Any]:
 
 
 def wanted_chat(case: Case) -> dict[str, Any]:
-    summary, error = case.expected.get("summary") or {}, case.expected.get("error")
+    summary, error = case.expected.get("summary") or {}, case.expected.get("error") or {}
     usage = summary.get("usage") or {}
     want = {
         "text": summary.get("text") or "",
@@ -162,7 +165,8 @@ def wanted_chat(case: Case) -> dict[str, Any]:
 
 
 def provider(case: Case) -> str:
-    return {"moonshotai": "moonshot"}.get(case.data["vendor"], case.data["vendor"])
+    vendor = str(case.data["vendor"])
+    return {"moonshotai": "moonshot"}.get(vendor, vendor)
 
 
 @pytest.mark.parametrize("case", CHAT, ids=repr)
@@ -202,14 +206,20 @@ def wanted_responses(case: Case) -> dict[str, Any]:
     summary = case.expected.get("summary") or {}
     usage = summary.get("usage") or {}
     inner, outer = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
-    counts = [usage.get("input_tokens"), usage.get("output_tokens"), inner.get("cached_tokens"), outer.get("reasoning_tokens")]
+    counts = [
+        usage.get("input_tokens"),
+        usage.get("output_tokens"),
+        inner.get("cached_tokens"),
+        outer.get("reasoning_tokens"),
+    ]
     want = {
         "text": summary.get("text") or "",
         "deltas": summary.get("text_from_deltas") or "",
         "calls": [(c["id"], c["name"], c["arguments_json"]) for c in summary.get("tool_calls") or []],
         "items": Counter(summary.get("item_types") or []),
         "thinking": [said for said in summary.get("reasoning_summary") or [] if said],
-        "error": "terminal_event" not in case.expected or case.expected["terminal_event"] in (None, "response.failed", "error"),
+        "error": "terminal_event" not in case.expected
+        or case.expected["terminal_event"] in (None, "response.failed", "error"),
         "usage": [n or 0 for n in counts],
     }
     for rule in RESPONSES_RULES:
@@ -238,11 +248,6 @@ def read_responses(message: AssistantMessage) -> dict[str, Any]:
         if not (kind[0] == "message" and kinds and kinds[-1] == kind):
             kinds.append(kind)
     read = said(message)
-    spoken = []
-    for block in message.content:
-        if isinstance(block, ThinkingContent):
-            has_summary = bool(json.loads(block.signature or "{}").get("summary"))
-            spoken += [block.thinking] if has_summary or not block.signature else []
     return {
         "text": read["text"] + read["refusal"],
         "calls": read["calls"],
@@ -262,4 +267,16 @@ async def test_a_response_is_read_as_expected(case: Case) -> None:
     assert read_responses(message) == want
     spoken = [b.thinking.replace("\n\n", "\n") for b in message.content if isinstance(b, ThinkingContent)]
     assert [text.replace("\n\n", "\n") for text in thinking] == [text for text in spoken if text and thinking]
+    if failed := case.expected.get("error_object"):
+        assert failed["message"] in message.error
+    if case.expected.get("status") == "incomplete":
+        reason = case.expected["incomplete_details"]["reason"]
+        assert (message.stop_reason, message.raw_stop_reason) in (
+            ("length", ""),
+            ("refusal", reason),
+            ("length", reason),
+        )
+    elif not want["error"]:
+        refused = any("refusal" in str(item.get("content")) for item in case.expected["output"])
+        assert message.stop_reason == ("tool_use" if want["calls"] else "refusal" if refused else "stop")
     await cut_anyhow(case, ITEMS, request, message)

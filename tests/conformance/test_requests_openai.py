@@ -1,0 +1,172 @@
+"""Recorded requests in OpenAI's protocols, written again, and conversations of several turns, played end to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
+from eventsource.models.openai_completions import OpenAICompletions
+from eventsource.models.openai_responses import OpenAIResponses
+from eventsource.models.prepare import Accepts, prepare
+from eventsource.models.wire import Codec
+from eventsource.request import Request
+from tests.conformance.exchanges import ABSENT, Case, asked, cases, final, play
+from tests.conformance.openai_bodies import UnreadableError, chat_request, plain, responses_request
+from tests.conformance.test_streams_openai import chunks, provider
+
+CASES = [*cases("openai_chat"), *cases("openai_compat"), *cases("openai_responses")]
+WITH_BODY = [
+    case for case in CASES if case.request_body and case.request_body.get("messages", case.request_body.get("input"))
+]
+RESPONSES = [case for case in cases("openai_responses") if case.response["status"] == 200]
+pytestmark = pytest.mark.skipif(not CASES, reason=ABSENT)
+
+
+def codec_of(case: Case) -> Codec:
+    return OpenAIResponses() if case.data["provider_api"] == "openai_responses" else OpenAICompletions()
+
+
+def request_of(case: Case) -> Request:
+    assert case.request_body is not None
+    read = responses_request if case.data["provider_api"] == "openai_responses" else chat_request
+    try:
+        return read(case.request_body, provider(case))
+    except UnreadableError as error:
+        pytest.skip(f"the recorded request holds {error}")
+
+
+def written(codec: Codec, request: Request) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(codec.encode(request))
+    return body
+
+
+ANYTHING = Accepts(api="", id_pattern="(?!)")
+
+
+def lacks_results(request: Request) -> bool:
+    calls = [call.id for m in request.messages if isinstance(m, AssistantMessage) for call in m.tool_calls]
+    results = [m.tool_call_id for m in request.messages if isinstance(m, ToolResultMessage)]
+    return sorted(calls) != sorted(results)
+
+
+@pytest.mark.parametrize("case", WITH_BODY, ids=repr)
+def test_a_recorded_request_is_written_again_as_it_was(case: Case) -> None:
+    request, codec = request_of(case), codec_of(case)
+    ours = written(codec, request)
+    if lacks_results(request):  # the recorded server refused it; ours has a result for each call, and no other
+        assert not lacks_results(msgspec.structs.replace(request, messages=prepare(request.messages, ANYTHING)))
+        return
+    assert plain(ours) == plain(case.request_body or {})
+    assert codec.encode(request) == codec.encode(request)
+
+
+def turns() -> Iterator[tuple[Case, Case]]:
+    """Find requests that carry the answer to the one before."""
+    by_place = {case.turns[:2]: case for case in WITH_BODY}
+    for (source, index), case in by_place.items():
+        before = by_place.get((source, index - 1))
+        if before is not None and before.response["status"] == 200:
+            yield before, case
+
+
+TURNS = list(turns())
+
+
+@pytest.mark.parametrize(("before", "case"), TURNS, ids=[repr(case) for _, case in TURNS])
+async def test_the_next_request_holds_our_reading_of_the_answer(before: Case, case: Case) -> None:
+    codec, first, second = codec_of(case), request_of(before), request_of(case)
+    answer = final(await play(before, codec, first, [before.body]))
+    count = len(first.messages)
+    rest = list(second.messages[count:])
+    if second.messages[:count] != first.messages or not rest or not isinstance(rest[0], AssistantMessage):
+        pytest.skip("the second request does not go on where the first one ended")
+    recorded = []
+    while rest and isinstance(rest[0], AssistantMessage):
+        recorded.append(rest.pop(0))
+    answer = named_as_recorded(answer, [m for m in recorded if isinstance(m, AssistantMessage)])
+    ours = msgspec.structs.replace(second, messages=(*first.messages, answer, *rest))
+    assert retyped(plain(written(codec, ours))) == retyped(plain(case.request_body or {}))
+
+
+def named_as_recorded(answer: AssistantMessage, recorded: list[AssistantMessage]) -> AssistantMessage:
+    """Give our calls the ids of the recorded request: some recordings name calls that their answer names otherwise."""
+    names = [call.id for message in recorded for call in message.tool_calls]
+    assert len(names) == len(answer.tool_calls)
+    content = [
+        msgspec.structs.replace(block, id=names.pop(0)) if isinstance(block, ToolCall) else block
+        for block in answer.content
+    ]
+    return msgspec.structs.replace(answer, content=tuple(content))
+
+
+RETYPED = {"’": "'", "‘": "'", "“": '"', "”": '"', "—": "--", "–": "-", "…": "..."}
+"""What one recording program made of typography in request bodies; the answers it left alone."""
+
+
+def retyped(body: dict[str, Any]) -> dict[str, Any]:
+    """Write texts in plain letters, and without the line ends that one recording client sets after <think>."""
+    for message in body["messages"]:
+        if isinstance(text := message.get("content"), str):
+            for letter, plain_letters in RETYPED.items():
+                text = text.replace(letter, plain_letters)
+            message["content"] = "".join(text.split()) if "<think>" in text else text
+    return body
+
+
+def bare(item: dict[str, Any]) -> dict[str, Any]:
+    """Say an item without what is empty, its state, and log probabilities, which nobody takes back."""
+    item = {k: v for k, v in item.items() if v not in (None, [], {}) and k != "status"}
+    if isinstance(item.get("content"), list):
+        item["content"] = [{k: v for k, v in part.items() if v and k != "logprobs"} for part in item["content"]]
+    return item
+
+
+def finished(case: Case) -> list[dict[str, Any]]:
+    """Collect the items by place: as their end was streamed, and what that left out from the terminal event."""
+    found: dict[int, dict[str, Any]] = {}
+    last: dict[str, Any] = {}
+    for chunk in chunks(case):
+        last = chunk.get("response") or last
+        if chunk.get("type") == "response.output_item.done":
+            found[chunk["output_index"]] = chunk["item"]
+    for place, item in enumerate(last.get("output") or []):
+        ids = {k: v for k, v in item.items() if k == "call_id"}
+        found[place] = {**item, **found.get(place, {}), **ids}
+    return [found[place] for place in sorted(found)]
+
+
+def edited(case: Case) -> bool:
+    """Tell that the texts at the end are not the texts that were streamed: somebody wrote into the recording."""
+    summary = case.expected["summary"]
+    return not summary["text"].startswith(summary["text_from_deltas"])
+
+
+@pytest.mark.parametrize("case", [case for case in RESPONSES if finished(case)], ids=repr)
+async def test_every_item_goes_back_as_it_came(case: Case) -> None:
+    codec = OpenAIResponses()
+    request = asked(codec.name, provider(case), "asked")
+    answer = final(await play(case, codec, request, [case.body]))
+    stored = msgspec.Raw(b'{"extra_body":{"store":true}}')
+    whole = msgspec.structs.replace(request, messages=(answer,), options=stored)
+    ours = [bare(item) for item in written(codec, whole)["input"]]
+    ours = [item for item in ours if item["type"] != "function_call_output"]
+    theirs = [bare(item) for item in finished(case)]
+    while theirs and theirs[-1]["type"] == "reasoning":
+        theirs.pop()
+    if edited(case):
+        for item in (*ours, *theirs):
+            item.pop("content", None)
+    assert ordered(ours) == ordered(theirs)
+    ends = [chunk["output_index"] for chunk in chunks(case) if chunk.get("type") == "response.output_item.done"]
+    if ends == list(range(len(theirs))):
+        assert list(map(sorted, ours)) == list(map(sorted, theirs))
+
+
+def ordered(items: list[dict[str, Any]]) -> list[str]:
+    """Put items into one order: those that end at the same time, or only with the answer, come in any."""
+    return sorted(json.dumps(item, sort_keys=True) for item in items)
