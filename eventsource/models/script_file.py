@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -41,7 +42,7 @@ def load_script(path: str | Path, *, pace_ms: int = 0) -> ScriptedModel:
     """
     name = str(path)
     try:
-        given = json.loads(Path(path).read_text(encoding="utf-8"))
+        given = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_constant)
     except OSError as error:
         raise ScriptFileError(name, f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -71,6 +72,10 @@ def _item(path: str, answer: int, number: int, given: object) -> Block | Control
     except msgspec.ValidationError as error:
         problem = f"{kinds[0]}: {str(error)[:1].lower()}{str(error)[1:]}".replace("`$.", "`")
         raise ScriptFileError(path, problem, answer, number) from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _named(value: object) -> str:
