@@ -69,6 +69,11 @@ class Loop(Generic[V]):
         self.signal = signal if signal is not None else asyncio.Event()
         self._hashes = PartHashes()
         self._aborting = asyncio.Event()
+        self._end: AbortRequest | None = None
+
+    def end(self, request: AbortRequest) -> None:
+        """End the run under way at its next step, for a reason; what listens to a run ends it so when it raises."""
+        self._end = self._end or request
 
     async def run(self, *, until_agent_end: bool = False) -> Stop | Suspend:
         """Do one step after another; with `until_agent_end`, or once signalled, stop when the run has ended.
@@ -143,7 +148,12 @@ class Loop(Generic[V]):
 
     def _note_signal(self) -> None:
         state = self.writer.state
-        if self.signal.is_set() and state.run is not None and state.aborted is None:
+        if state.run is None or state.aborted is not None:
+            return
+        if self._end is not None:
+            self.writer.outcome(self._end)
+            self._end = None
+        elif self.signal.is_set():
             self.writer.outcome(AbortRequest())
 
     async def _poll(self, polls: Sequence[Poll]) -> bool:
@@ -237,9 +247,8 @@ class Loop(Generic[V]):
         selection = None
         if hooks.transform_context is not None or hooks.convert_to_llm is not None:
             chosen = await self._hooked(context.messages(view))
-            if chosen is not None:
-                selection = context.select(view, chosen)
-                request = context.request(view, selection)
+            selection = context.select(view, context.settle(chosen))
+            request = context.request(view, selection)
         body = self._model().encode(request)
         sent = ModelRequest(
             attempt=1,

@@ -302,6 +302,6 @@ def _between(state: State, run: Run) -> Step:
     if run.due:
         once = policies.steering == "interrupt"
         return Record((TurnStart(),), () if steering else ("steering",) if once else ("steering", "steering"))
-    if steering:
+    if steering or follow_ups:
         return Record((TurnStart(),))
-    return Record((TurnStart(),), ("steering",)) if follow_ups else Record((AgentEnd(),), ("steering", "follow_up"))
+    return Record((AgentEnd(),), ("steering", "follow_up"))

@@ -1,0 +1,36 @@
+"""The context projection as the loop wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eventsource.events import Inserted, SeqRange
+from eventsource.fold import ContextFold
+from eventsource.messages import AssistantMessage, Message
+from projections.context import CONTEXT as PROJECTION
+from projections.context import ContextView, convert, messages, parts, request, step
+from projections.pairing import ContextMessage, paired
+from projections.selection import select
+
+
+def _messages(view: ContextView) -> tuple[Message, ...]:
+    """Give the context as agent messages; what failed is not part of it."""
+    return tuple(part.message for part in messages(view) if not _failed(part.message))
+
+
+def _failed(message: Message) -> bool:
+    return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
+
+
+def _settle(chosen: Sequence[Message]) -> tuple[Message, ...]:
+    converted = (convert(message) for message in chosen)
+    return tuple(part.message for part in paired([ContextMessage(0, m) for m in converted if m is not None]))
+
+
+def _select(view: ContextView, chosen: Sequence[Message]) -> tuple[SeqRange | Inserted, ...] | None:
+    return select(parts(view), chosen)
+
+
+CONTEXT: ContextFold[ContextView] = ContextFold(
+    initial=PROJECTION.initial, step=step, messages=_messages, request=request, settle=_settle, select=_select
+)

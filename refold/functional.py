@@ -1,0 +1,208 @@
+"""The founding form: `agent_loop` and `agent_loop_continue`, the loop with its context and its event stream."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from eventsource.codec import to_json
+from eventsource.configure import difference
+from eventsource.errors import ContinueRefusedError
+from eventsource.events import AbortRequest, Event, MessageAdopt, ModelRef, Origin, Policies, QueuePush, Resume
+from eventsource.hooks import Hooks
+from eventsource.log import MemoryLog, random_id, utc_now_us
+from eventsource.loop import Loop, Program
+from eventsource.messages import AssistantMessage, Message
+from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
+from eventsource.ports import EventLog, Recorded
+from eventsource.request import Request
+from eventsource.state import Config
+from eventsource.tools import Tool, toolbox
+from eventsource.writer import Writer
+from projections.lifecycle import Lifecycle, LifecycleEvent
+
+from .context import CONTEXT
+
+StreamFunction = Callable[
+    [ModelRef, Request, CallOptions], AsyncIterator[StreamEvent] | Awaitable[AsyncIterator[StreamEvent]]
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentContext:
+    """What a run begins with; it is copied, the caller's lists stay as they are."""
+
+    system_prompt: str = ""
+    messages: Sequence[Message] = ()
+    tools: Sequence[Tool | Callable[..., object]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentLoopConfig(Hooks):
+    """How a run goes: the model, the callbacks of `Hooks`, policies, and options passed through to the model.
+
+    `on_event` is called synchronously with every event as soon as it is on record. `log`: where the run is recorded,
+    in a new session; without one, in memory.
+    """
+
+    model: Model | ModelRef
+    api_key: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    policies: Policies = field(default_factory=lambda: Policies(steering_queue="all", follow_up_queue="all"))
+    on_event: Callable[[LifecycleEvent], None] | None = None
+    log: EventLog | None = None
+    session: str | None = None
+    clock: Callable[[], int] = utc_now_us
+    deps: object = None
+
+
+class AgentEventStream:
+    """The events of a run as they are recorded, and its result; a reader that stops does not stop the run."""
+
+    def __init__(self, start: Callable[[AgentEventStream], Awaitable[None]]) -> None:
+        self._queue: asyncio.Queue[LifecycleEvent | None] = asyncio.Queue()
+        self._messages: tuple[Message, ...] = ()
+        self.session = ""
+        self._task = asyncio.ensure_future(self._run(start))
+
+    def __aiter__(self) -> AsyncIterator[LifecycleEvent]:
+        """Yield each event once."""
+        return self._events()
+
+    async def result(self) -> tuple[Message, ...]:
+        """Wait for the end.
+
+        Returns: every message the run added, inputs included. Raises: what kept the run from ending, if anything did.
+        """
+        await asyncio.shield(self._task)
+        return self._messages
+
+    def push(self, shown: LifecycleEvent) -> None:
+        """Show an event to the reader."""
+        if shown.type == "agent_end":
+            self._messages = shown.messages
+        self._queue.put_nowait(shown)
+
+    async def _run(self, start: Callable[[AgentEventStream], Awaitable[None]]) -> None:
+        try:
+            await start(self)
+        finally:
+            self._queue.put_nowait(None)
+
+    async def _events(self) -> AsyncIterator[LifecycleEvent]:
+        while (shown := await self._queue.get()) is not None:
+            yield shown
+        await self._task
+
+
+def agent_loop(
+    prompts: Sequence[Message],
+    context: AgentContext,
+    config: AgentLoopConfig,
+    signal: asyncio.Event | None = None,
+    stream_fn: StreamFunction | None = None,
+) -> AgentEventStream:
+    """Run prompts on top of a context; must be called while an event loop runs.
+
+    Source: the founding document's `agentLoop`; docs/conformance.md lists where this one differs and why.
+    """
+    given = [QueuePush(queue="prompt", message=message) for message in prompts]
+    opening: list[Event] = [*given] if given else [Resume(why="continue")]
+    return _start(opening, context, config, signal, stream_fn)
+
+
+def agent_loop_continue(
+    context: AgentContext,
+    config: AgentLoopConfig,
+    signal: asyncio.Event | None = None,
+    stream_fn: StreamFunction | None = None,
+) -> AgentEventStream:
+    """Run on from a context whose last message waits for an answer.
+
+    Raises: ContinueRefusedError, before anything is written, for an empty context or a last message of the assistant.
+    """
+    if not context.messages:
+        raise ContinueRefusedError("no messages in context")
+    if isinstance(context.messages[-1], AssistantMessage):
+        raise ContinueRefusedError("the last message is the assistant's")
+    return _start([Resume(why="continue")], context, config, signal, stream_fn)
+
+
+def _start(
+    opening: Sequence[Event],
+    context: AgentContext,
+    config: AgentLoopConfig,
+    signal: asyncio.Event | None,
+    stream_fn: StreamFunction | None,
+) -> AgentEventStream:
+    messages, tools = tuple(context.messages), toolbox(context.tools)
+    model = _model(config.model, stream_fn)
+    wanted = Config(
+        model=model.ref,
+        system_prompt=context.system_prompt,
+        tools=tuple(tool.spec for tool in tools.values()),
+        options=to_json(dict(config.options), where="options") if config.options else msgspec.UNSET,
+        policies=config.policies,
+    )
+
+    async def run(stream: AgentEventStream) -> None:
+        log = config.log if config.log is not None else MemoryLog(clock=config.clock, new_id=random_id)
+        stream.session = (await log.create(config.session)).id
+        view, listen = Lifecycle(), config.on_event or (lambda shown: None)
+
+        def show(recorded: Sequence[Recorded]) -> None:
+            for shown in (shown for item in recorded for shown in view.feed(item)):
+                stream.push(shown)
+                try:
+                    listen(shown)
+                except Exception as error:
+                    loop.end(AbortRequest(reason="error", cause="callback", error=str(error) or type(error).__name__))
+
+        writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show)
+        origin = Origin(source="caller")
+        writer.outcome(*(MessageAdopt(message=message, origin=origin) for message in messages))
+        change = difference(Config(), wanted)
+        writer.outcome(*([change] if change is not None else []), *opening)
+        program = Program(
+            model=model,
+            context=CONTEXT,
+            clock=config.clock,
+            tools=tools,
+            hooks=config,
+            deps=config.deps,
+            api_key=config.api_key,
+            flush_updates=1 if config.on_event is not None else 32,
+        )
+        loop = Loop(writer, program, signal)
+        await loop.run(until_agent_end=True)
+
+    return AgentEventStream(run)
+
+
+def _model(model: Model | ModelRef, stream_fn: StreamFunction | None) -> Model:
+    if stream_fn is not None:
+        return _FunctionModel(model if isinstance(model, ModelRef) else model.ref, stream_fn)
+    if isinstance(model, ModelRef):
+        raise ContinueRefusedError("a model's name needs a stream_fn that calls it")
+    return model
+
+
+class _FunctionModel:
+    """A stream function as a model."""
+
+    def __init__(self, ref: ModelRef, function: StreamFunction) -> None:
+        self.ref, self._function = ref, function
+
+    def encode(self, request: Request) -> WireBody | None:
+        return None
+
+    async def stream(self, request: Request, options: CallOptions) -> AsyncIterator[StreamEvent]:
+        stream = self._function(self.ref, request, options)
+        if inspect.isawaitable(stream):
+            stream = await stream
+        async for item in stream:
+            yield item

@@ -1,0 +1,278 @@
+"""Replaying a history: inputs and outcomes come from the record, every decision must come out as it stands there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from eventsource.assemble import Assembler, content_differs
+from eventsource.closing import closing_message
+from eventsource.errors import IllegalEventError
+from eventsource.events import (
+    AgentEnd,
+    AgentStart,
+    Erase,
+    Event,
+    MessageEnd,
+    MessageStart,
+    MessageUpdate,
+    ModelRequest,
+    Retry,
+    StreamUpdate,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolExecutionUpdate,
+    TurnEnd,
+    TurnStart,
+    WaitEnd,
+    WaitStart,
+)
+from eventsource.evolve import evolve
+from eventsource.ports import Recorded
+from eventsource.refusals import ABORTED, ABORTED_RUNNING
+from eventsource.request import PartHashes, request_sha256
+from eventsource.state import Phase, State
+from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, next_step, refused_end
+from projections.context import CONTEXT, ContextView, request
+from projections.context import step as context_step
+
+
+class Diverged(msgspec.Struct, frozen=True, kw_only=True):
+    """The first place where a replay came out differently: what was expected there, what stands there."""
+
+    seq: int
+    field: str
+    expected: str
+    found: str
+    state: State
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay read: events given (inputs, outcomes), decisions predicted, and the first difference if any.
+
+    `unchecked`: requests whose digest cannot be computed any more, because content before them was erased, and messages
+    whose updates were dropped.
+    """
+
+    given: int
+    predicted: int
+    unchecked: int = 0
+    difference: Diverged | None = None
+
+
+def replay(history: Iterable[Recorded]) -> ReplayReport:
+    """Replay a session's events from its first one on: no model, no tool, no network, no clock.
+
+    Pure: reads the history once, in order. A difference is a value, never an exception.
+    """
+    run = Replay()
+    for recorded in history:
+        if not run.feed(recorded):
+            break
+    return run.report()
+
+
+class Replay:
+    """A replay under way."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self._view: ContextView = CONTEXT.initial
+        self._hashes = PartHashes()
+        self._expected: deque[Event | CallRun] = deque()
+        self._assembler = Assembler()
+        self._updates = 0
+        self._start_seq = 0
+        self._erased = False
+        self._given = self._predicted = self._unchecked = 0
+        self._difference: Diverged | None = None
+
+    def report(self) -> ReplayReport:
+        """Say how far it came."""
+        return ReplayReport(
+            given=self._given, predicted=self._predicted, unchecked=self._unchecked, difference=self._difference
+        )
+
+    def feed(self, recorded: Recorded) -> bool:
+        """Take one event; False once it differs."""
+        event = recorded.event
+        if type(event) is MessageUpdate:
+            return self._update(recorded, event)
+        if isinstance(event, ToolExecutionUpdate | StreamUpdate):
+            self._given += 1
+            return True
+        if self._is_given(event):
+            self._given += 1
+            self._expected.clear()
+            self._erased = self._erased or isinstance(event, Erase)
+        elif self._predict(recorded):
+            self._predicted += 1
+        if self._difference is None:
+            self._check_message(recorded)
+            self._fold(recorded)
+        return self._difference is None
+
+    def _update(self, recorded: Recorded, event: MessageUpdate) -> bool:
+        self._fold(recorded)
+        if self._difference is None:
+            self._given += 1
+            self._updates += 1
+            self._assembler.add(event)
+        return self._difference is None
+
+    def _fold(self, recorded: Recorded) -> None:
+        event = recorded.event
+        try:
+            self.state = evolve(self.state, recorded)
+        except IllegalEventError as error:
+            allowed = f"an event that phase {error.phase} allows"
+            self._differ(recorded.seq, "event", allowed, f"{error.event}: {error.reason}")
+            return
+        if type(event) is MessageUpdate:
+            return
+        self._view = context_step(self._view, recorded)
+        if isinstance(event, MessageStart) and event.role == "assistant" and self._updates == 0:
+            self._assembler, self._start_seq = Assembler(), recorded.seq
+        elif isinstance(event, MessageEnd):
+            self._updates = 0
+
+    def _is_given(self, event: Event) -> bool:
+        """Say whether an event comes from outside the machine: an input, or the outcome of an effect."""
+        phase = self.state.phase
+        match event:
+            case AgentStart() | TurnStart() | TurnEnd() | AgentEnd() | ModelRequest():
+                return False
+            case MessageStart():
+                return event.role == "assistant" and phase is not Phase.OPEN
+            case MessageEnd():
+                return event.message is not None and not self._is_closing(event)
+            case ToolExecutionStart():
+                return event.refused == "adopted"
+            case ToolExecutionEnd():
+                settled = event.decided == "machine" and not (self.state.aborted and event.result == ABORTED_RUNNING)
+                return not settled
+            case Retry():
+                return phase is not Phase.FAILED
+            case WaitStart():
+                return event.reason != "in_doubt"
+            case WaitEnd():
+                return event.decided_by != "machine"
+            case _:
+                return True
+
+    def _is_closing(self, event: MessageEnd) -> bool:
+        """Say whether a message was closed by the machine's decision, not ended by the model."""
+        if event.interrupted is not None:
+            return True
+        step = next_step(self.state)
+        return isinstance(step, CloseMessage) and event.message == self._closing(step)
+
+    def _closing(self, step: CloseMessage) -> object:
+        return closing_message(self._assembler.content() if self._updates else (), step.how, self.state.aborted)
+
+    def _predict(self, recorded: Recorded) -> bool:
+        """Compare a decision with what the machine says here."""
+        if not self._expected:
+            self._ask(recorded)
+        if not self._expected:
+            if self._difference is None:
+                self._differ(recorded.seq, "event", type(next_step(self.state)).__name__, _show(recorded.event))
+            return False
+        expected, event = self._expected.popleft(), recorded.event
+        if isinstance(expected, CallRun):
+            return self._start(recorded, expected)
+        if isinstance(expected, ModelRequest) and isinstance(event, ModelRequest):
+            return self._request(recorded.seq, expected, event)
+        if expected == event or (event == _aborted(expected) and self.state.aborted is not None):
+            return True
+        self._differ(recorded.seq, *_first_difference(expected, event))
+        return False
+
+    def _ask(self, recorded: Recorded) -> None:
+        match next_step(self.state):
+            case Record(events=events):
+                self._expected.extend(events)
+            case CallModel(attempt=attempt):
+                self._expected.append(ModelRequest(attempt=attempt, request_sha256=""))
+            case RunTools(calls=calls):
+                self._expected.extend(calls)
+            case CloseMessage() as step:
+                if self.state.phase is not Phase.STREAMING:
+                    self._expected.append(MessageStart(role="assistant", streamed=False))
+                elif isinstance(recorded.event, MessageEnd):
+                    partial = self.state.config.policies.partial if step.how == "interrupted" else None
+                    message = closing_message(
+                        self._assembler.content() if self._updates else (), step.how, self.state.aborted
+                    )
+                    self._expected.append(MessageEnd(message=message, interrupted=partial))
+            case _:
+                return
+
+    def _start(self, recorded: Recorded, expected: CallRun) -> bool:
+        event = recorded.event
+        if not isinstance(event, ToolExecutionStart):
+            self._differ(recorded.seq, "event", f"the start of {expected.name} at {expected.place}", _show(event))
+            return False
+        if event.refused is not None:
+            self._expected.appendleft(refused_end(expected.place))
+        place = (event.message_seq, event.content_index, event.name, event.attempt)
+        wanted = (expected.place.message_seq, expected.place.content_index, expected.name, expected.attempt)
+        if place != wanted:
+            self._differ(recorded.seq, "call", str(wanted), str(place))
+            return False
+        decided = event.refused if event.refused not in ("invalid", "blocked") else None
+        if decided != expected.refused:
+            self._differ(recorded.seq, "refused", str(expected.refused), str(event.refused))
+            return False
+        return True
+
+    def _request(self, seq: int, expected: ModelRequest, event: ModelRequest) -> bool:
+        if event.attempt != expected.attempt:
+            self._differ(seq, "attempt", str(expected.attempt), str(event.attempt))
+            return False
+        if self._erased:
+            self._unchecked += 1
+            return True
+        digest = request_sha256(request(self._view, event.selection), self._hashes)
+        if digest != event.request_sha256:
+            self._differ(seq, "request_sha256", digest, event.request_sha256)
+            return False
+        return True
+
+    def _check_message(self, recorded: Recorded) -> None:
+        """Compare a finished message with its updates."""
+        event = recorded.event
+        if not isinstance(event, MessageEnd) or event.message is None:
+            return
+        if not self._updates:
+            return
+        streamed = self._assembler.content()
+        problem = "" if self._erased else content_differs(streamed, event.message.content[: len(streamed)])
+        if problem:
+            self._differ(recorded.seq, "message", "what its updates say", problem)
+
+    def _differ(self, seq: int, field: str, expected: str, found: str) -> None:
+        self._difference = Diverged(seq=seq, field=field, expected=expected, found=found, state=self.state)
+
+
+def _aborted(expected: Event) -> Event | None:
+    """Allow, for a call that an abort ended, that its tool was given up while it still ran."""
+    if isinstance(expected, ToolExecutionEnd) and expected.result == ABORTED:
+        return msgspec.structs.replace(expected, result=ABORTED_RUNNING)
+    return None
+
+
+def _first_difference(expected: Event, found: Event) -> tuple[str, str, str]:
+    if type(expected) is not type(found):
+        return "event", _show(expected), _show(found)
+    for name in expected.__struct_fields__:
+        one, two = getattr(expected, name), getattr(found, name)
+        if one != two:
+            return name, repr(one), repr(two)
+    return "event", _show(expected), _show(found)
+
+
+def _show(event: Event) -> str:
+    return str(event.__struct_config__.tag)
