@@ -19,7 +19,6 @@ from .tool_arguments import Accepted, Check, Refused
 from .tool_context import ToolContext
 
 _UNIONS = (Union, type(int | str))
-_NO_TITLE = "\0"
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -36,9 +35,6 @@ class _Schema(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
-
-    def get_title_from_name(self, name: str) -> str:
-        return _NO_TITLE
 
     def emit_warning(self, kind: str, detail: str) -> None:
         pass
@@ -61,11 +57,7 @@ def read_parameters(name: str, function: Callable[..., object]) -> Parameters:
         _refuse_unnamed(name, parameter)
     adapter = _adapter(name, signature, given, hints)
     try:
-        told = adapter.json_schema(schema_generator=_Schema)
-        for described in told.get("properties", {}).values():
-            if described.get("title") == _NO_TITLE:  # pydantic before 2.10 sets one all the same
-                del described["title"]
-        schema = to_json(told, where="a default")
+        schema = to_json(adapter.json_schema(schema_generator=_Schema), where="a default")
     except (pydantic.PydanticUserError, pydantic_core.PydanticOmit, InvalidTextError) as error:
         raise ToolDefinitionError(name, f"its parameters have no JSON Schema: {_first_line(error)}") from error
     defaults = {p.name: p.default for p in given}
