@@ -27,7 +27,6 @@ from eventsource.models import openai_completions, openai_items
 from eventsource.request import Request
 
 Body = dict[str, Any]
-LEVELS = ("minimal", "low", "medium", "high", "xhigh")
 
 
 class UnreadableError(Exception):
@@ -114,7 +113,6 @@ def chat_request(body: Body, provider: str) -> Request:
     options.take("max_tokens", "max_tokens")
     options.take("max_completion_tokens", "max_tokens")
     options.take("tool_choice", "tool_choice", choice)
-    options.take("reasoning_effort", "thinking", lambda level: level if level in LEVELS else None)
     own, foreign = tools(body)
     if foreign:
         options.rest["tools"] = foreign
@@ -165,7 +163,9 @@ def chat_blocks(message: Body) -> list[AssistantContent]:
         else:
             raise UnreadableError(f"an assistant's part of the type {part['type']}")
     for call in message.get("tool_calls") or []:
-        function = call["function"]
+        function = call.get("function")
+        if function is None:
+            raise UnreadableError("a call that is no function")
         blocks.append(ToolCall(id=call["id"], name=function["name"], arguments=function["arguments"]))
     return blocks
 
@@ -242,6 +242,8 @@ def plain(body: Body) -> Body:
     """Say a body without what the two sides may write differently; each line here is named in `SAME`."""
     body = json.loads(json.dumps(body))
     body = {name: value for name, value in body.items() if name not in IGNORED and value not in (None, [], {})}
+    if "max_tokens" in body:
+        body["max_completion_tokens"] = body.pop("max_tokens")
     for tool in body.get("tools", []):
         for function in (tool, tool.get("function") or {}):
             function.pop("strict", None)
@@ -274,10 +276,19 @@ def plain_message(message: Body) -> None:
             message.pop(name, None)
     if message.get("type") in ("function_call", "custom_tool_call"):
         message.pop("id", None)
+    if "type" in message:
         message.pop("status", None)
+    if message.get("reasoning_details"):
+        message.pop("reasoning", None)
+        details = [{k: v for k, v in part.items() if v not in (None, "")} for part in message["reasoning_details"]]
+        message["reasoning_details"] = details
     content = message.get("content", message.get("output"))
-    if isinstance(content, list) and all(part.get("type") in ("text", "output_text", "input_text") for part in content):
-        message["output" if "output" in message else "content"] = "".join(part["text"] for part in content)
+    if isinstance(content, list):
+        content = [{k: v for k, v in part.items() if k not in ("cache_control", "detail")} for part in content]
+        if all(part.get("type") in ("text", "output_text", "input_text") for part in content):
+            line_end = "\n" if "output" in message or message.get("role") == "tool" else ""
+            content = line_end.join(part["text"] for part in content)
+        message["output" if "output" in message else "content"] = content
     for call in [message, *[call.get("function", {}) for call in message.get("tool_calls") or []]]:
         if "arguments" in call:
             call["arguments"] = json.loads(call["arguments"] or "{}")
@@ -294,6 +305,34 @@ IGNORED = (
     "tool_stream",
     "previous_response_id",
 )
+
+
+def renamed(body: Body) -> Body:
+    """Name calls by their order and each result by its call; where both sides must name calls differently."""
+    waiting: dict[str, list[str]] = {}
+    for message in body["messages"]:
+        for call in [message, *(message.get("tool_calls") or [])]:
+            if call is not message or message.get("type") == "function_call":
+                field = "call_id" if call is message else "id"
+                name = f"call {sum(map(len, waiting.values()))}"
+                waiting.setdefault(call[field], []).append(name)
+                call[field] = name
+        for field in ("tool_call_id", "call_id"):
+            if waiting.get(message.get(field, "")):
+                message[field] = waiting[message[field]][-1]
+    return body
+
+
+def call_ids(body: Body) -> list[str]:
+    found = [call["id"] for message in body["messages"] for call in message.get("tool_calls") or []]
+    return found + [item["call_id"] for item in body["messages"] if item.get("type") == "function_call"]
+
+
+def same_names(ours: Body, theirs: Body) -> tuple[Body, Body]:
+    """Rename calls on both sides if an id is refused by the vendor or is used twice, so that ours is another."""
+    return (ours, theirs) if call_ids(ours) == call_ids(theirs) else (renamed(ours), renamed(theirs))
+
+
 SAME = {
     "stream, stream_options": "we always stream, and ask for usage where it does not come by itself",
     "store, include": "we are stateless: nothing is stored, and reasoning comes encrypted",
@@ -302,8 +341,12 @@ SAME = {
     "tools.strict": "ours are strict where the schema allows it",
     "tools.description": "an empty one is none",
     "developer, system, instructions": "one prompt, told as the model wants it",
-    "id, status, phase of messages and calls": "ours go back as they came; the recording clients drop them",
+    "id, phase, status of messages and calls": "ours go back as they came; the recording clients drop them",
+    "max_tokens": "the field is the vendor's choice; both say the same",
+    "reasoning": "says again what reasoning_details say",
+    "cache_control, detail": "marks of the recording client's own; ours are tested elsewhere",
     "content": "texts of several parts may be joined; null, empty and absent are the same; an empty message is none",
+    "ids of calls": "ours are unique and of the form the vendor takes; where they differ, the pairs are compared",
     "arguments": "compared as JSON: some clients write them anew",
 }
 """Why two bodies count as equal although they are not the same bytes."""
