@@ -1,35 +1,38 @@
 """The read side: pure folds of events into what people, programs and models want to see."""
 
-from .context import (
-    CONTEXT,
-    ContextView,
-    Entry,
-    convert,
-    history,
-    messages,
-    parts,
-    request,
-)
-from .custom import render
-from .fold import Projection, Trail, project
-from .pairing import ContextMessage, paired
-from .selection import apply_selection, select
+from .calls import CALLS, tool_calls
+from .context import CONTEXT, ContextView, convert, history, messages, parts, request
+from .fold import Projection, project
+from .lifecycle import Lifecycle, LifecycleEvent
+from .search import find_text
+from .selection import select
+from .timeline import TIMELINE, spans
+from .transcript import read_transcript, text_of
+from .tree import LABELS, fork_tree, tree_lines
+from .usage import USAGE
 
 __all__ = [
+    "CALLS",
     "CONTEXT",
-    "ContextMessage",
+    "LABELS",
+    "TIMELINE",
+    "USAGE",
     "ContextView",
-    "Entry",
+    "Lifecycle",
+    "LifecycleEvent",
     "Projection",
-    "Trail",
-    "apply_selection",
     "convert",
+    "find_text",
+    "fork_tree",
     "history",
     "messages",
-    "paired",
     "parts",
     "project",
-    "render",
+    "read_transcript",
     "request",
     "select",
+    "spans",
+    "text_of",
+    "tool_calls",
+    "tree_lines",
 ]

@@ -13,7 +13,7 @@ from .jsonl import LineNote
 
 
 class PlannedBranch(msgspec.Struct, frozen=True, kw_only=True):
-    """One session to write: its own events, and which branch it parts from, after which seq (None: from none)."""
+    """One session to write: its own events (at least one), and the branch it parts from, after which seq."""
 
     events: tuple[tuple[int, Event], ...]
     leaf: str
@@ -77,45 +77,48 @@ async def write_plan(
 
     `title` stands where the file says none.
     """
-    written: list[str] = []
     named = plan.title or title
+    extra = Label(text=named) if named and not plan.title else None
+    written: list[str] = []
     try:
-        for number, branch in enumerate(plan.branches):
+        for branch in plan.branches:
+            written.append(await _open(log, branch, written, session))
             events = branch.events
-            if branch.parent is None:
-                info = await log.create(session)
-                at_us = events[-1][0] if events else 0
-                events = events if plan.title or not named else (*events, (at_us, Label(text=named)))
-            else:
-                at_us = events[0][0] if events else 0
-                info = await log.fork(written[branch.parent], branch.fork_seq, at_us=at_us)
-            written.append(info.id)
-            if events:
-                await log.append(info.id, events, expected=branch.fork_seq + 1 if number else 0)
+            if branch.parent is None and extra is not None:
+                events = (*events, (events[-1][0], extra))
+            await log.append(written[-1], events)
     except BaseException:
         for one in reversed(written):
             await log.delete(one)
         raise
+    done = tuple(_imported(branch, number, written) for number, branch in enumerate(plan.branches))
     return ImportReport(
         path=path,
         format=plan.format,
         version=plan.version,
         session=written[0],
         title=named,
-        branches=tuple(
-            ImportedBranch(
-                session=session_id,
-                leaf=branch.leaf,
-                parent=None if branch.parent is None else written[branch.parent],
-                fork_seq=branch.fork_seq,
-                messages=branch.messages,
-            )
-            for session_id, branch in zip(written, plan.branches, strict=True)
-        ),
+        branches=done,
         entries=len(plan.entries),
-        messages=sum(branch.messages for branch in plan.branches),
+        messages=sum(branch.messages for branch in done),
         recovered=plan.recovered,
         lost=plan.lost,
+    )
+
+
+async def _open(log: EventLog, branch: PlannedBranch, written: list[str], session: str | None) -> str:
+    if branch.parent is None:
+        return (await log.create(session)).id
+    return (await log.fork(written[branch.parent], branch.fork_seq, at_us=branch.events[0][0])).id
+
+
+def _imported(branch: PlannedBranch, number: int, written: list[str]) -> ImportedBranch:
+    return ImportedBranch(
+        session=written[number],
+        leaf=branch.leaf,
+        parent=None if branch.parent is None else written[branch.parent],
+        fork_seq=branch.fork_seq,
+        messages=branch.messages,
     )
 
 

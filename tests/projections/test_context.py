@@ -42,18 +42,9 @@ from eventsource.messages import (
     UserMessage,
 )
 from eventsource.ports import Recorded
-from projections import (
-    CONTEXT,
-    ContextView,
-    Trail,
-    apply_selection,
-    history,
-    messages,
-    parts,
-    project,
-    request,
-    select,
-)
+from projections import CONTEXT, ContextView, history, messages, parts, project, request, select
+from projections.fold import Trail
+from projections.selection import apply_selection
 
 ORIGIN = Origin(source="test")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsource.errors import SessionExistsError, TranscriptError
+from eventsource.errors import EventTooLargeError, SessionExistsError, TranscriptError
 from eventsource.log import open_store
 from replay.importers import detect, import_file
 from replay.importers.jsonl import Lines, read_lines
@@ -74,6 +74,19 @@ async def test_an_id_that_is_taken_is_refused_and_nothing_is_written(tmp_path: P
         with pytest.raises(SessionExistsError):
             await import_file(log, str(path), session="mine")
         assert [info.id for info in await log.sessions()] == ["mine"]
+
+
+async def test_an_import_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    entries = [json.loads(ONE) | {"id": "a", "parentId": None}, json.loads(ONE) | {"id": "b", "parentId": "a"}]
+    entries[1]["message"] = {"role": "user", "content": "long " * 100}
+    header = {"type": "session", "version": 3, "id": "x", "timestamp": "2026-01-01T00:00:00.000Z"}
+    last = entries[0] | {"id": "c", "parentId": "a"}  # the branch with the long message is written second
+    path.write_text("\n".join(map(json.dumps, [header, *entries, last])))
+    async with open_store(limit_bytes=400) as log:
+        with pytest.raises(EventTooLargeError):
+            await import_file(log, str(path))
+        assert await log.sessions() == ()
 
 
 def test_two_records_on_one_line_are_both_read_and_the_line_is_named() -> None:

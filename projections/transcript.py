@@ -1,0 +1,98 @@
+"""A session as a person reads it: who said what, which tools were called, and what of it a model still sees."""
+
+from __future__ import annotations
+
+import msgspec
+
+from eventsource.codec import read_object
+from eventsource.events import Place
+from eventsource.messages import (
+    AssistantMessage,
+    CustomMessage,
+    ImageContent,
+    Message,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
+
+from .context import ContextView, Entry, history, messages
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a transcript.
+
+    `role`: user, assistant, tool_result, summary, or the kind of an application's message. `tool`: whose result it is.
+    `calls`: place in the content, tool and arguments of each call. `note`: failed, aborted or interrupted, and why.
+    `seen`: a model would get it, whole or replaced.
+    """
+
+    seq: int
+    at_us: int
+    role: str
+    text: str
+    thinking: str = ""
+    images: int = 0
+    calls: tuple[tuple[int, str, str], ...] = ()
+    tool: str = ""
+    call: Place | None = None
+    is_error: bool = False
+    note: str = ""
+    seen: bool = True
+
+
+def read_transcript(view: ContextView) -> tuple[Said, ...]:
+    """List what was said, in order, compacted and failed messages included."""
+    seen = {part.seq: part.message for part in messages(view)}
+    said = []
+    for entry in history(view):
+        if entry.message is not None:
+            standing = seen.get(entry.seq)
+            sees = standing is not None and not _failed(standing)
+            said.append(_said(entry, entry.message, seen=sees))
+    return tuple(said)
+
+
+def text_of(message: Message) -> str:
+    """Give the text that a person reads in a message; thinking and calls are not part of it."""
+    if isinstance(message, CustomMessage):
+        fields = read_object(message.body)
+        texts = [fields.get(name) for name in ("summary", "command", "output", "content")]
+        return "\n".join(text for text in texts if isinstance(text, str) and text)
+    if isinstance(message, UserMessage) and isinstance(message.content, str):
+        return message.content
+    return "\n".join(block.text for block in message.content if isinstance(block, TextContent))
+
+
+def _failed(message: Message) -> bool:
+    return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
+
+
+def _said(entry: Entry, message: Message, *, seen: bool) -> Said:
+    said = Said(seq=entry.seq, at_us=entry.at_us, role="user", text=text_of(message), call=entry.call, seen=seen)
+    change = msgspec.structs.replace
+    match message:
+        case UserMessage(content=content):
+            return change(said, images=sum(isinstance(block, ImageContent) for block in content))
+        case ToolResultMessage(tool_name=tool, is_error=is_error, content=content):
+            images = sum(isinstance(block, ImageContent) for block in content)
+            return change(said, role="tool_result", tool=tool, is_error=is_error, images=images)
+        case CustomMessage(kind=kind):
+            return change(said, role="summary" if entry.summary else kind)
+        case AssistantMessage(content=content):
+            calls = tuple(
+                (index, block.name, block.arguments)
+                for index, block in enumerate(content)
+                if isinstance(block, ToolCall)
+            )
+            thinking = "\n".join(block.thinking for block in content if isinstance(block, ThinkingContent))
+            return change(said, role="assistant", calls=calls, thinking=thinking, note=_note(entry, message))
+
+
+def _note(entry: Entry, message: AssistantMessage) -> str:
+    reasons = ["interrupted"] if entry.interrupted else []
+    if message.stop_reason not in ("stop", "tool_use") and not entry.interrupted:
+        reasons.append(message.raw_stop_reason or message.stop_reason)
+    return ": ".join([*reasons, *([message.error] if message.error else [])])

@@ -1,0 +1,78 @@
+"""Sessions and their forks as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from eventsource.events import Label
+from eventsource.ports import Recorded, SessionInfo
+
+from .fold import Projection
+
+Labels = tuple[tuple[int, str], ...]
+"""Bookmarks: (seq, text), in the order of their seqs."""
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """A session, its bookmarks, and its forks in the order of the seqs they begin after."""
+
+    info: SessionInfo
+    labels: Labels = ()
+    forks: tuple[Branch, ...] = ()
+
+
+def _step(labels: Labels, recorded: Recorded) -> Labels:
+    event = recorded.event
+    if not isinstance(event, Label) or not event.target_seq:
+        return labels
+    named = dict(labels)
+    named.pop(event.target_seq, None)
+    return tuple(sorted({**named, **({event.target_seq: event.text} if event.text else {})}.items()))
+
+
+LABELS = Projection(name="labels", version=1, initial=Labels(), step=_step)
+
+
+def fork_tree(rows: Sequence[SessionInfo], labels: Mapping[str, Labels] | None = None) -> tuple[Branch, ...]:
+    """Arrange sessions as trees, in the order given; a fork whose parent is not among them stands at the top.
+
+    `labels`: the bookmarks of each session, inherited ones too; each is shown once, where it was set.
+    """
+    known = {row.id for row in rows}
+    forks: dict[str, list[SessionInfo]] = {}
+    for row in rows:
+        if row.parent in known:
+            forks.setdefault(row.parent or "", []).append(row)
+    branches: dict[str, Branch] = {}
+    waiting = [row for row in rows if row.parent not in known]
+    order = []
+    while waiting:  # parents before children, without recursion: a tree may be deep
+        row = waiting.pop()
+        order.append(row)
+        waiting += forks.get(row.id, ())
+    for row in reversed(order):
+        inherited = row.fork_seq if row.parent in known else 0
+        own = tuple((seq, text) for seq, text in (labels or {}).get(row.id, ()) if seq > inherited)
+        below = sorted(forks.get(row.id, ()), key=lambda fork: fork.fork_seq)
+        branches[row.id] = Branch(row, own, tuple(branches[fork.id] for fork in below))
+    return tuple(branches[row.id] for row in rows if row.parent not in known)
+
+
+def tree_lines(branches: Sequence[Branch]) -> Iterator[str]:
+    """Draw trees, a line for each session."""
+    waiting = [(branch, "", "") for branch in reversed(branches)]
+    while waiting:
+        branch, lead, below = waiting.pop()
+        yield lead + _line(branch)
+        for number, fork in enumerate(reversed(branch.forks)):
+            last = number == 0
+            waiting.append((fork, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+
+
+def _line(branch: Branch) -> str:
+    info = branch.info
+    words = [f"at {info.fork_seq}"] if info.parent is not None else []
+    words += [info.id, *([info.title] if info.title else []), f"{info.head} events", info.status]
+    return "  ".join(words + [f"[{seq} {text}]" for seq, text in branch.labels])
