@@ -272,3 +272,14 @@ class TranscriptError(RefoldError):
     def __str__(self) -> str:
         where = f"{self.path}, line {self.line}" if self.line else self.path
         return f"{where}: {self.problem}"
+
+
+class OutputError(RefoldError):
+    """An answer does not have the type that was asked for."""
+
+    def __init__(self, output: str, problem: str) -> None:
+        super().__init__(output, problem)
+        self.output, self.problem = output, problem
+
+    def __str__(self) -> str:
+        return f"output {self.output}: {self.problem}" if self.output else self.problem

@@ -28,7 +28,7 @@ UpdateKind: TypeAlias = Literal[
 ]
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Part(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
     """A value inside an event."""
 
 
@@ -77,6 +77,7 @@ class Policies(Part, frozen=True, kw_only=True):
     in_doubt: a `once` call that started and has no end is settled as unknown, or a person is asked.
     partial: the text of an interrupted message is dropped from the context or kept.
     retries: how often a failed assistant message is tried again within its turn.
+    unknown_tools: calls of tools that the configuration lacks are refused, or run (a foreign loop declares none).
     turn_limit: turns of one run; token_limit: input, output and cached tokens of one run.
     """
 
@@ -88,6 +89,7 @@ class Policies(Part, frozen=True, kw_only=True):
     coerce: bool = False
     in_doubt: Literal["unknown", "ask"] = "unknown"
     partial: Literal["dropped", "kept"] = "dropped"
+    unknown_tools: Literal["refuse", "run"] = "refuse"
     retries: int = 0
     turn_limit: int = 0
     token_limit: int = 0
@@ -114,7 +116,14 @@ class Inserted(Part, frozen=True, kw_only=True, tag_field="type", tag="inserted"
     message: Message
 
 
-class EventBase(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
+class EventBase(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="type",
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+):
     """Something that happened. Session, seq and time belong to the envelope, not here."""
 
 

@@ -19,7 +19,8 @@ class ContextFold(Generic[V]):
     """The fold of events into what a model is sent.
 
     `messages`: the context as agent messages. `request`: the next request, or the one a selection describes.
-    `settle`: what is sent of a hook's messages: none but a model's kinds, every call with its result. `select`: what a hook's final messages are in terms of the log; None when they are the default request's.
+    `settle`: what is sent of a hook's messages: none but a model's kinds, every call with its result. `select`: what
+    those are in terms of the log; None when they are the default request's.
     """
 
     initial: V

@@ -75,6 +75,11 @@ class Loop(Generic[V]):
         """End the run under way at its next step, for a reason; what listens to a run ends it so when it raises."""
         self._end = self._end or request
 
+    def abort(self) -> None:
+        """End the run under way at once, as a person would."""
+        self.end(AbortRequest())
+        self._aborting.set()
+
     async def run(self, *, until_agent_end: bool = False) -> Stop | Suspend:
         """Do one step after another; with `until_agent_end`, or once signalled, stop when the run has ended.
 
@@ -88,7 +93,7 @@ class Loop(Generic[V]):
                 self._note_abort()
                 step = next_step(self.writer.state)
                 began = began or self.writer.state.run is not None
-                if began and self.writer.state.run is None and (until_agent_end or self.signal.is_set()):
+                if began and self.writer.state.run is None and (until_agent_end or self._stopped()):
                     await self.writer.flush()
                     if self.writer.state.run is None:
                         return Stop(self.writer.state.ended)
@@ -143,7 +148,7 @@ class Loop(Generic[V]):
         """Pass on to whatever is under way that the run is to end; a new run begins without that."""
         if self.writer.state.aborted is not None:
             self._aborting.set()
-        elif self.writer.state.run is None and not self.signal.is_set():
+        elif self.writer.state.run is None and self._end is None and not self.signal.is_set():
             self._aborting.clear()
 
     def _note_signal(self) -> None:
@@ -282,7 +287,7 @@ class Loop(Generic[V]):
         return found
 
     def _stopped(self) -> bool:
-        return self.signal.is_set() or self._aborting.is_set()
+        return self.signal.is_set() or self._aborting.is_set() or self._end is not None
 
     async def _run_tools(self, step: RunTools) -> None:
         program = self.program

@@ -11,7 +11,14 @@ Json: TypeAlias = msgspec.Raw | msgspec.UnsetType
 StopReason: TypeAlias = Literal["stop", "length", "tool_use", "error", "aborted", "refusal", "pause"]
 
 
-class Block(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
+class Block(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="type",
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+):
     """One piece of a message's content."""
 
 
@@ -65,7 +72,9 @@ UserContent: TypeAlias = TextContent | ImageContent
 AssistantContent: TypeAlias = TextContent | ThinkingContent | ToolCall | ProviderContent
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Usage(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True
+):
     """Tokens of one model call; `raw` keeps the provider's own figures.
 
     `input_tokens` excludes cached ones; `reasoning_tokens` are part of `output_tokens`.
@@ -100,7 +109,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
-class MessageBase(msgspec.Struct, frozen=True, tag_field="role", omit_defaults=True, forbid_unknown_fields=True):
+class MessageBase(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="role",
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+):
     """One message of a conversation."""
 
 

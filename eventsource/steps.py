@@ -110,6 +110,15 @@ def next_step(state: State) -> Step:
         events.extend(fresh)
 
 
+def can_continue(state: State) -> bool:
+    """Say whether an idle session has something to answer without a new prompt: its last message is not the model's.
+
+    A message that failed or was aborted does not count, so a run that ended so can be tried again.
+    """
+    idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.task
+    return idle and state.last_role in ("user", "tool_result")
+
+
 def _decide(state: State) -> Step:
     match state.phase:
         case Phase.IDLE:
@@ -236,7 +245,7 @@ def _refusal(state: State, batch: Batch, call: Call) -> Refusal | None:
         return "length"
     if _interrupted(state, batch):
         return "skipped"
-    return "unknown" if call.effect is None else None
+    return "unknown" if call.effect is None and batch.policies.unknown_tools == "refuse" else None
 
 
 def _interrupted(state: State, batch: Batch) -> bool:

@@ -1,3 +1,36 @@
-"""The front door: an agent whose only memory is its event log."""
+"""Refold: an agent runtime whose only memory is its event log."""
 
-__all__: list[str] = []
+from eventsource.errors import RefoldError
+from eventsource.events import Policies
+from eventsource.hooks import Hooks
+from eventsource.tool_context import ToolContext
+from eventsource.tool_results import Image, ToolOutcome, tool_result
+from eventsource.tools import Tool, json_tool, tool
+
+from .agent import Agent
+from .functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_continue
+from .log import Log, open_log
+from .run import Run
+from .session import Session
+
+__all__ = [
+    "Agent",
+    "AgentContext",
+    "AgentLoopConfig",
+    "Hooks",
+    "Image",
+    "Log",
+    "Policies",
+    "RefoldError",
+    "Run",
+    "Session",
+    "Tool",
+    "ToolContext",
+    "ToolOutcome",
+    "agent_loop",
+    "agent_loop_continue",
+    "json_tool",
+    "open_log",
+    "tool",
+    "tool_result",
+]

@@ -1,0 +1,192 @@
+"""An agent: code, and no state; it runs sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from eventsource.codec import repair, to_json
+from eventsource.events import Event, Policies, QueuePush
+from eventsource.hooks import Hooks
+from eventsource.loop import Program
+from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, UserContent, UserMessage
+from eventsource.models.protocol import Model
+from eventsource.ports import Recorded
+from eventsource.state import Config
+from eventsource.tools import Tool, toolbox
+from projections.context import ContextView
+
+from .context import CONTEXT
+from .drive import Driven, drive
+from .log import open_log
+from .models import find_model, find_recorded_model
+from .output import Output
+from .run import Run
+from .session import Session
+from .stream import AgentStream
+
+T = TypeVar("T")
+Prompt = Message | str | Sequence[UserContent]
+
+
+@dataclass(frozen=True)
+class Agent(Generic[T]):
+    """A model, a system prompt, tools, hooks and policies; every verb takes the session it works on.
+
+    model: a name (`anthropic:claude-sonnet-4-5`, `scripted:answers.json`) or a model object. output: a pydantic type
+    for the last answer (`run.output`). deps_type: the type of what `deps=` hands to tools, checked when a run starts.
+    options: for the model (temperature, max_tokens, thinking, ...). api_key: a key; else the environment has it.
+    """
+
+    model: str | Model
+    system: str = ""
+    tools: Sequence[Tool | Callable[..., object]] = ()
+    output: type[T] | None = None
+    deps_type: type[object] | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    policies: Policies = field(default_factory=Policies)
+    options: Mapping[str, object] = field(default_factory=dict)
+    api_key: str | None = None
+
+    def replace(self, **changes: object) -> Agent[T]:
+        """Make an agent that differs in some fields."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # the fields are checked by dataclasses
+
+    async def run(
+        self,
+        prompt: Prompt,
+        *,
+        session: Session | None = None,
+        deps: object = None,
+        signal: asyncio.Event | None = None,
+        key: str | None = None,
+    ) -> Run[T]:
+        """Say something and run until nothing is left to do.
+
+        Without a session, in one that lives in memory. A session whose run is unfinished is finished first. `signal`
+        aborts the run when set. A repeated `key` says nothing new, so a call that may have been made can be repeated.
+
+        Raises: LeaseHeldError when somebody else runs the session; MissingToolError, MissingModelError.
+        """
+        if session is None:
+            async with open_log() as log:
+                return await self.run(prompt, session=await log.session(), deps=deps, signal=signal, key=key)
+        if key is not None:
+            await session.core.push("prompt", _message(prompt), key=key)
+        opening = () if key is not None else (QueuePush(queue="prompt", message=_message(prompt)),)
+        return await self._drive(session, opening, deps=deps, signal=signal)
+
+    def run_sync(
+        self, prompt: Prompt, *, session: str | None = None, log: str | Path | None = None, deps: object = None
+    ) -> Run[T]:
+        """Run from code that is not async: opens the log, runs the session of that name, closes the log."""
+
+        async def run() -> Run[T]:
+            async with open_log(log) as opened:
+                return await self.run(prompt, session=await opened.session(session), deps=deps)
+
+        return asyncio.run(run())
+
+    async def resume(self, session: Session, *, deps: object = None, signal: asyncio.Event | None = None) -> Run[T]:
+        """Go on from wherever the log stops: after a crash, a wait, a failed answer, or in a fork.
+
+        Where the last answer is complete and nothing is queued, nothing happens.
+
+        Raises: as `run`.
+        """
+        return await self._drive(session, (), deps=deps, signal=signal, resume=True)
+
+    def stream(
+        self,
+        prompt: Prompt | None,
+        *,
+        session: Session | None = None,
+        deps: object = None,
+        signal: asyncio.Event | None = None,
+    ) -> AgentStream[T]:
+        """Run as `run` does (without a prompt, as `resume`), showing each event as soon as it is on record.
+
+        Returns: an async iterator of events; `await stream.run()` gives the Run. Leaving it does not stop the run.
+        """
+        opening = () if prompt is None else (QueuePush(queue="prompt", message=_message(prompt)),)
+
+        async def start(target: Session, listen: Callable[[Recorded], None]) -> Run[T]:
+            return await self._drive(target, opening, deps=deps, signal=signal, resume=prompt is None, listen=listen)
+
+        return AgentStream(session, start)
+
+    @cached_property
+    def _toolbox(self) -> dict[str, Tool]:
+        return toolbox(self.tools)
+
+    @cached_property
+    def _output(self) -> Output[T] | None:
+        return Output(self.output) if self.output is not None else None
+
+    @cached_property
+    def _model(self) -> Model:
+        return find_model(self.model) if isinstance(self.model, str) else self.model
+
+    def config(self) -> Config:
+        """Say this agent's configuration as the log records it."""
+        options = dict(self.options)
+        if self._output is not None:
+            options["output_schema"] = self._output.schema
+        return Config(
+            model=self._model.ref,
+            system_prompt=self.system,
+            tools=tuple(tool.spec for tool in self._toolbox.values()),
+            options=to_json(options, where="options") if options else msgspec.UNSET,
+            policies=self.policies,
+        )
+
+    async def _drive(
+        self,
+        session: Session,
+        opening: Sequence[Event],
+        *,
+        deps: object,
+        signal: asyncio.Event | None,
+        resume: bool = False,
+        listen: Callable[[Recorded], None] | None = None,
+    ) -> Run[T]:
+        if self.deps_type is not None and not isinstance(deps, self.deps_type):
+            raise TypeError(f"deps must be a {self.deps_type.__name__}, not a {type(deps).__name__}")
+        program: Program[ContextView] = Program(
+            model=self._model,
+            context=CONTEXT,
+            clock=session.core.clock,
+            tools=self._toolbox,
+            hooks=self.hooks,
+            deps=deps,
+            api_key=self.api_key,
+            find_model=find_recorded_model,
+        )
+        driven: Driven = await drive(
+            session.core.log,
+            session.id,
+            program,
+            wanted=self.config(),
+            opening=opening,
+            resume=resume,
+            signal=signal,
+            listen=listen,
+        )
+        return Run(session, driven, self._output)
+
+
+def _message(prompt: Prompt) -> Message:
+    match prompt:
+        case str():
+            return repair(UserMessage(content=prompt))
+        case UserMessage() | AssistantMessage() | ToolResultMessage() | CustomMessage():
+            return repair(prompt)
+        case _:
+            return repair(UserMessage(content=tuple(prompt)))

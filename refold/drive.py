@@ -1,0 +1,120 @@
+"""Running a session under a lease: load it, bring the configuration in, drive the loop, hand the session back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from eventsource.configure import difference
+from eventsource.errors import FencedError
+from eventsource.events import Event, Resume
+from eventsource.loop import Loop, Program
+from eventsource.ports import EventLog, Lease, Recorded
+from eventsource.state import Config, Phase, State
+from eventsource.steps import Stop, Suspend, can_continue
+from eventsource.writer import Writer
+from projections.context import ContextView
+
+from .context import CONTEXT
+
+LEASE_US = 30_000_000
+"""How long a lease lasts; renewed at a third of it."""
+SHIELD_S = 10.0
+"""How long a cancelled run may take to give its open calls their results."""
+
+
+@dataclass(frozen=True)
+class Driven:
+    """How a session stands after a drive: why it stopped, its state and context, its head, and what was recorded."""
+
+    end: Stop | Suspend
+    state: State
+    view: ContextView
+    head: int
+    recorded: tuple[Recorded, ...]
+
+
+async def drive(
+    log: EventLog,
+    session: str,
+    program: Program[ContextView],
+    *,
+    wanted: Config | None,
+    opening: Sequence[Event] = (),
+    resume: bool = False,
+    signal: asyncio.Event | None = None,
+    listen: Callable[[Recorded], None] | None = None,
+) -> Driven:
+    """Run a session until nothing is left to do.
+
+    `wanted`: the process's configuration, None to keep the log's. `opening`: inputs appended first, in the same append
+    as what differs in the configuration. `resume`: an idle session is to be answered if its last message waits for it.
+
+    Raises: LeaseHeldError when somebody else runs it; CancelledError when cancelled, after the run was aborted.
+    """
+    recorded: list[Recorded] = []
+
+    def note(events: Sequence[Recorded]) -> None:
+        recorded.extend(events)
+        if listen is not None:
+            for item in events:
+                listen(item)
+
+    writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note)
+    async with _lease(log, session, writer) as lease:
+        await writer.load()
+        writer.outcome(*_resuming(writer.state, lease, idle=resume), *_configuring(writer.state, wanted), *opening)
+        await writer.flush()
+        loop = Loop(writer, program, signal)
+        task = asyncio.create_task(loop.run())
+        try:
+            end = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await _abort(loop, task)
+            raise
+    return Driven(end, writer.state, writer.view, writer.head, tuple(recorded))
+
+
+def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:
+    if state.phase is not Phase.IDLE:
+        return [Resume(why="wait" if state.waits else "crash", runner=lease.owner)]
+    return [Resume(why="continue", runner=lease.owner)] if idle and can_continue(state) else []
+
+
+def _configuring(state: State, wanted: Config | None) -> Sequence[Event]:
+    change = difference(state.config, wanted) if wanted is not None else None
+    return [] if change is None else [change]
+
+
+async def _abort(loop: Loop[ContextView], task: asyncio.Task[Stop | Suspend]) -> None:
+    """Give a cancelled run the time to settle what is open."""
+    loop.abort()
+    try:
+        await asyncio.wait([task], timeout=SHIELD_S)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+@asynccontextmanager
+async def _lease(log: EventLog, session: str, writer: Writer[ContextView]) -> AsyncIterator[Lease]:
+    """Hold the session while it runs; renewing it fails only when another runner has claimed it."""
+    writer.lease = lease = await log.claim(session, ttl_us=LEASE_US)
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(LEASE_US / 3_000_000)
+            with suppress(FencedError):
+                await log.renew(lease, ttl_us=LEASE_US)
+
+    task = asyncio.create_task(renew())
+    try:
+        yield lease
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await log.release(lease)

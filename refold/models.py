@@ -1,0 +1,34 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+from eventsource.errors import MissingModelError
+from eventsource.models.protocol import Model
+from eventsource.state import Config
+
+
+def find_model(name: str) -> Model:
+    """Find the model of a name: `vendor:model`, or `scripted:FILE` for a script of answers.
+
+    Raises: MissingModelError for a name without a vendor; what the vendor's table raises for an unknown one.
+    """
+    vendor, _, rest = name.partition(":")
+    if not rest:
+        raise MissingModelError("", f"{name!r} is not of the form vendor:model, such as anthropic:claude-sonnet-4-5")
+    if vendor == "scripted":
+        from eventsource.models.script_file import load_script
+
+        return load_script(rest)
+    from eventsource.models.catalog import model
+
+    return model(name)
+
+
+def find_recorded_model(config: Config) -> Model | None:
+    """Find the model that a log names; None when it was a script's or a foreign loop's."""
+    ref = config.model
+    if ref is None or ref.api in ("", "scripted", "caller"):
+        return None
+    from eventsource.models.catalog import model
+
+    return model(f"{ref.provider}:{ref.model}", base_url=ref.base_url, api=ref.api if ref.base_url else "")

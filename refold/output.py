@@ -1,0 +1,40 @@
+"""Typed answers: a pydantic type as a JSON Schema for the model, and its answer read back."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from eventsource.errors import OutputError
+
+T = TypeVar("T")
+
+
+class Output(Generic[T]):
+    """The type that an agent's last answer must have."""
+
+    def __init__(self, output: type[T]) -> None:
+        self._adapter: TypeAdapter[T] = TypeAdapter(output)
+        self._name = getattr(output, "__name__", str(output))
+
+    @property
+    def schema(self) -> dict[str, object]:
+        """The JSON Schema that the model is told."""
+        return self._adapter.json_schema()
+
+    def read(self, text: str) -> T:
+        """Read an answer. Raises: OutputError, with what does not fit."""
+        try:
+            return self._adapter.validate_json(_without_fence(text))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'answer'}: {e['msg']}" for e in error.errors())
+            raise OutputError(self._name, f"{problems}; the answer was {text[:200]!r}") from error
+
+
+def _without_fence(text: str) -> str:
+    """Take JSON out of the code fence that many models put around it."""
+    inner = text.strip()
+    if inner.startswith("```") and inner.endswith("```") and "\n" in inner:
+        return inner[inner.index("\n") : -3]
+    return inner

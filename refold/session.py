@@ -1,0 +1,146 @@
+"""A session with everything that can be done with its log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal
+
+from eventsource import session as core
+from eventsource.errors import UnknownSeqError
+from eventsource.events import EndReason, Event, ModelRequest
+from eventsource.loading import load, read_all
+from eventsource.messages import Message, UserMessage
+from eventsource.ports import Cursor, Recorded, SessionInfo, VerifyReport
+from eventsource.request import Request
+from eventsource.state import State
+from eventsource.steps import Step
+from projections.context import Entry, history, messages, request
+from projections.pairing import ContextMessage
+from replay.replay import Replay, ReplayReport
+
+from .context import CONTEXT
+
+
+class Session:
+    """One conversation with its log: look at it, steer it, fork it, replay it. Data only; an `Agent` runs it.
+
+    Seqs are 1-based; a message is named by the seq of its `message_end` (adopted: of its `message_adopt`).
+    """
+
+    def __init__(self, session: core.Session) -> None:
+        self.core = session
+
+    def __repr__(self) -> str:
+        return f"Session({self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """The session's id in its log."""
+        return self.core.id
+
+    async def info(self) -> SessionInfo:
+        """Read the session's row: title, parent, head, status, tokens."""
+        return await self.core.info()
+
+    async def events(
+        self, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
+    ) -> tuple[Recorded, ...]:
+        """Read a page of events with `after < seq <= upto`; fewer than `limit`: there are no more."""
+        return await self.core.events(after=after, upto=upto, limit=limit, updates=updates)
+
+    def follow(self, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+        """Yield every event after a place, first what is there, then what comes, from any process; never ends."""
+        return self.core.follow(after)
+
+    async def messages(self, at: int | None = None) -> tuple[ContextMessage, ...]:
+        """Give the context's messages, each with its name (`seq`), at the head or at a seq."""
+        _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at)
+        return messages(view)
+
+    async def history(self, at: int | None = None) -> tuple[Entry, ...]:
+        """Give every message ever recorded, also what failed, was compacted or hidden."""
+        _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at)
+        return history(view)
+
+    async def state(self, at: int | None = None) -> State:
+        """Fold the state at the head, or at a seq."""
+        return await self.core.state(at)
+
+    async def request(self, at: int | None = None) -> Request:
+        """Build the request that would be sent at the head; at a seq, the one of that `model_request`, or the next one.
+
+        Raises: UnknownSeqError.
+        """
+        if at is None:
+            _, _, view = await load(self.core.log, self.id, context=CONTEXT)
+            return request(view)
+        recorded = next(iter(await self.events(after=at - 1, upto=at, limit=1)), None)
+        event = recorded.event if recorded is not None else None
+        asked = isinstance(event, ModelRequest)
+        _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at - 1 if asked else at)
+        return request(view, event.selection if isinstance(event, ModelRequest) else None)
+
+    async def steer(self, message: Message | str, *, key: str | None = None) -> int:
+        """Say something to a run under way: it is delivered before the next model call."""
+        return await self.core.steer(message, key=key)
+
+    async def follow_up(self, message: Message | str, *, key: str | None = None) -> int:
+        """Say something that is delivered when the run would otherwise end."""
+        return await self.core.follow_up(message, key=key)
+
+    async def abort(self, reason: EndReason = "aborted", *, error: str = "") -> int:
+        """Ask the run under way to end; it reaches a runner in any process within 250 ms."""
+        return await self.core.abort(reason, error=error)
+
+    async def label(self, text: str, seq: int | None = None) -> int:
+        """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
+        return await self.core.label(text, seq)
+
+    async def decide(
+        self, wait: str, value: object = None, *, outcome: Literal["completed", "cancelled"] = "completed"
+    ) -> int:
+        """End a wait by its key; the first decision counts."""
+        return await self.core.decide(wait, value, outcome=outcome)
+
+    async def fork(
+        self, *, at: int | None = None, before: ContextMessage | int | None = None, title: str = ""
+    ) -> Session:
+        """Begin a session that shares this one's events up to a seq (the head by default), or before a message.
+
+        Raises: UnknownSeqError.
+        """
+        name = before.seq if isinstance(before, ContextMessage) else before
+        return Session(await self.core.fork(at=at, before=name, title=title))
+
+    async def edit(self, message: ContextMessage | int, new: Message | str, *, title: str = "") -> Session:
+        """Fork before a message that was said to the model, and queue another in its place; run the fork to go on.
+
+        Raises: UnknownSeqError when no such message was a person's.
+        """
+        name = message.seq if isinstance(message, ContextMessage) else message
+        said = next((entry for entry in await self.history() if entry.seq == name), None)
+        if said is None or not isinstance(said.message, UserMessage):
+            raise UnknownSeqError(self.id, name, (await self.info()).head, "no user message of this name")
+        fork = await self.fork(before=name, title=title)
+        await fork.core.push("prompt", new)
+        return fork
+
+    async def replay(self, upto: int | None = None) -> ReplayReport:
+        """Replay the record: every decision and every request's digest must come out as it stands there."""
+        run = Replay()
+        async for recorded in read_all(self.core.log, self.id, upto=upto):
+            if not run.feed(recorded):
+                break
+        return run.report()
+
+    async def next_step(self) -> Step:
+        """Say what the session does next, given that nothing is under way."""
+        return await self.core.next_step()
+
+    async def append(self, events: Sequence[Event]) -> int:
+        """Append events that the machine allows here, all or none. Returns: the new head."""
+        return await self.core.append(events)
+
+    async def verify(self) -> VerifyReport:
+        """Read everything again and find any changed, missing, swapped or added byte, and where."""
+        return await self.core.verify()
