@@ -177,12 +177,11 @@ _HOST = re.compile(r"^[a-z]+://(?:[^/@]*@)?([^/:?#]+)", re.IGNORECASE)
 
 
 def vendor_of(model: ModelRef) -> str:
-    """Name the vendor whose dialect a server speaks: the provider, else the owner of the base URL, else none."""
-    if model.provider in DIALECTS:
-        return model.provider
+    """Name the vendor whose dialect a server speaks: the owner of the base URL, else the provider, else none."""
     found = _HOST.match(model.base_url)
     host = found[1].lower() if found else ""
-    return next((name for known, name in _HOSTS.items() if host == known or host.endswith(f".{known}")), "")
+    owner = next((name for known, name in _HOSTS.items() if host == known or host.endswith(f".{known}")), "")
+    return owner or (model.provider if model.provider in DIALECTS else "")
 
 
 def dialect_of(model: ModelRef) -> Dialect:

@@ -118,40 +118,44 @@ def _messages(request: Request, options: ModelOptions, dialect: Dialect) -> list
         id_pattern=r"[^!-~]",
         id_chars=dialect.id_chars,
     )
-    told: list[dict[str, object]] = []
-    system = request.system_prompt
-    if not dialect.json_schema and (schema := from_json(options.output_schema)) is not None:
-        words = f"Answer with one JSON value that follows this JSON Schema: {bytes(to_json(schema)).decode()}"
-        system = f"{system}\n\n{words}" if system else words
-    if system:
-        is_developer = bool(dialect.developer) and re.search(dialect.developer, request.model.model)
-        told.append({"role": "developer" if is_developer else "system", "content": system})
+    told = _system(request, options, dialect)
     images: list[ImageContent] = []
     for message in prepare(request.messages, accepts):
-        if images and not isinstance(message, ToolResultMessage):
-            told.append({"role": "user", "content": [_part(image) for image in images]})
+        if not isinstance(message, ToolResultMessage):
+            told += _shown(images)
             images = []
         match message:
             case UserMessage(content=content):
                 told.append({"role": "user", "content": _content(content)})
             case AssistantMessage():
                 told.append(_assistant(message, dialect))
-            case ToolResultMessage(content=content):
-                told.append(
-                    {
-                        "role": "tool",
-                        "content": plain_text(content, _IMAGES_FOLLOW),
-                        "tool_call_id": _call_id(message.tool_call_id, dialect),
-                    }
-                )
+            case ToolResultMessage(tool_call_id=call_id, content=content):
+                text = plain_text(content, _IMAGES_FOLLOW)
+                told.append({"role": "tool", "content": text, "tool_call_id": _call_id(call_id, dialect)})
                 images += [part for part in content if isinstance(part, ImageContent)]
             case CustomMessage():
                 pass
-    if images:
-        told.append({"role": "user", "content": [_part(image) for image in images]})
+    told += _shown(images)
     if options.cache != "none" and dialect.cached and re.search(dialect.cached, request.model.model):
         _mark(told, {"type": "ephemeral"} if options.cache == "short" else {"type": "ephemeral", "ttl": "1h"})
     return told
+
+
+def _system(request: Request, options: ModelOptions, dialect: Dialect) -> list[dict[str, object]]:
+    """Write the prompt, and in words the schema that the server takes in no other form."""
+    system = request.system_prompt
+    if not dialect.json_schema and (schema := from_json(options.output_schema)) is not None:
+        words = f"Answer with one JSON value that follows this JSON Schema: {bytes(to_json(schema)).decode()}"
+        system = f"{system}\n\n{words}" if system else words
+    if not system:
+        return []
+    by_developer = bool(dialect.developer) and re.search(dialect.developer, request.model.model)
+    return [{"role": "developer" if by_developer else "system", "content": system}]
+
+
+def _shown(images: Sequence[ImageContent]) -> list[dict[str, object]]:
+    """Write the images of results as a user's message: the protocol has no room for them in a result."""
+    return [{"role": "user", "content": [_part(image) for image in images]}] if images else []
 
 
 def _content(content: str | Sequence[UserContent]) -> object:
