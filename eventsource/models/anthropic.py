@@ -26,7 +26,7 @@ from ..request import Request
 from .anthropic_reader import API, AnthropicReader
 from .options import ModelOptions, NamedTool, merge_body, read_options
 from .prepare import Accepts, arguments_object, prepare
-from .wire import Reader
+from .wire import Reader, inner
 
 _VERSION_HEADER = "2023-06-01"
 # The most a model may write, where nobody says: the protocol wants a number. First pattern found counts.
@@ -41,13 +41,14 @@ _BUDGETED = re.compile(r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-0|-1
 _BUDGET = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 32_768}
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "max"}
 _MIN_BUDGET = 1_024
+# https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs, 2026-07: what schemas may not hold
+_LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
+_LIMITS |= {"maxItems", "uniqueItems", "minProperties", "maxProperties"}
 _CHOICE = {"auto": "auto", "required": "any", "none": "none"}
 
 
 class AnthropicMessages(msgspec.Struct, frozen=True):
     """Anthropic's own protocol, also spoken by others at their own base URL."""
-
-    provider: str = "anthropic"
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
             "model": request.model.model,
             "max_tokens": options.max_tokens or _max_tokens(request.model.model),
             "messages": _messages(
-                prepare(request.messages, Accepts(api=API, provider=self.provider, signed_thinking=True))
+                prepare(request.messages, Accepts(api=API, provider=request.model.provider, signed_thinking=True))
             ),
         }
         if request.system_prompt:
@@ -123,8 +124,25 @@ def _asked(model: str, options: ModelOptions) -> dict[str, object]:
             body["thinking"] = {"type": "adaptive"}
             config["effort"] = _EFFORT[options.thinking]
     if not isinstance(options.output_schema, msgspec.UnsetType):
-        config["format"] = {"type": "json_schema", "schema": from_json(options.output_schema)}
+        config["format"] = {"type": "json_schema", "schema": _closed(from_json(options.output_schema))}
     return body | ({"output_config": config} if config else {})
+
+
+def _closed(schema: object) -> object:
+    """Write a schema as structured output wants it: objects closed, limits it does not know told as words."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {name: value for name, value in schema.items() if name in _LIMITS and not isinstance(value, dict)}
+    closed = {name: _closed(value) for name, value in schema.items() if name not in told}
+    if schema.get("type") == "object":
+        closed["properties"] = {name: _closed(value) for name, value in inner(schema, "properties").items()}
+        closed["additionalProperties"] = False
+    if told:
+        words = ", ".join(f"{name}: {value}" for name, value in told.items())
+        closed["description"] = f"{schema.get('description', '')} ({words})".strip()
+    return closed
 
 
 def _tool(tool: ToolSpec) -> dict[str, object]:

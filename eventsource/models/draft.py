@@ -130,10 +130,9 @@ class Draft:
         response_id: str = "",
         raw: Json = msgspec.UNSET,
     ) -> None:
-        """End the blocks that are open, then the message."""
+        """End the blocks that are open, then the message; one of which nothing came has no start."""
         for index in sorted(self._open):
             self.close(index)
-        self.start()
         message = AssistantMessage(
             content=self.content,
             stop_reason=stop_reason,

@@ -55,7 +55,6 @@ _LEVEL_PRO: dict[ThinkingLevel, str] = {"off": "low", "minimal": "low", "xhigh":
 class GoogleGenerativeAI(msgspec.Struct, frozen=True):
     """Google's own protocol. `bearer`: the key is an OAuth token (Vertex)."""
 
-    provider: str = "google"
     bearer: bool = False
 
     @property
@@ -71,7 +70,7 @@ class GoogleGenerativeAI(msgspec.Struct, frozen=True):
     def encode(self, request: Request) -> bytes:
         """Write the body. Raises: ModelOptionsError."""
         options, model = read_options(request.options), request.model.model
-        accepts = Accepts(api=API, provider=self.provider)
+        accepts = Accepts(api=API, provider=request.model.provider)
         body: dict[str, object] = {"contents": _contents(prepare(request.messages, accepts), model)}
         if request.system_prompt:
             body["systemInstruction"] = {"parts": [{"text": request.system_prompt}]}

@@ -9,6 +9,4 @@ from tests.conformance.exchanges import cases
 
 @pytest.mark.parametrize("case", cases("bedrock"), ids=repr)
 def test_bedrock_is_read_as_expected(case: object) -> None:
-    pytest.skip(
-        "Bedrock's binary event stream and request signing are none of the four protocols; call it through a proxy"
-    )
+    pytest.skip("Bedrock's binary event stream and signed requests are none of the four protocols")
