@@ -147,6 +147,7 @@ def model(
     Raises: UnknownModelError; ModelOptionsError.
     """
     from .http import Access, HttpModel
+    from .prices import priced
 
     given: dict[str, object] = dict(arguments)
     access = {field: given.pop(field) for field in _ACCESS if field in given}
@@ -158,6 +159,7 @@ def model(
         options=_options(given),
         client=client,
         secrets=secrets,
+        price=priced,
     )
 
 

@@ -8,14 +8,14 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 import httpx
 import msgspec
 
 from ..events import MessageUpdate, ModelRef
-from ..messages import Json
+from ..messages import Json, Usage
 from ..request import Request
 from .body import BodyParser
 from .failures import Failure, body_failure
@@ -61,6 +61,14 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int = 4
 
 
+class Price(Protocol):
+    """Adds the cost of a call to its usage (see `prices.priced`)."""
+
+    def __call__(self, usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") -> Usage:
+        """Give the usage with its cost, or as it was."""
+        ...
+
+
 class CallFailedError(Exception):
     """The call failed in the transport, or with an HTTP status."""
 
@@ -76,7 +84,7 @@ class HttpModel:
     `options` hold for every request and are overridden, option by option, by the request's own. `client` is the
     caller's own httpx client (certificates, tunnels, tests), which is never closed here; else one per event loop is
     made, kept for further calls and closed with the loop. `secrets` collects the keys and headers that were used:
-    whoever writes what tools say passes it through `secrets.redact`.
+    whoever writes what tools say passes it through `secrets.redact`. `price` adds the cost to an answer's usage.
     """
 
     def __init__(
@@ -88,13 +96,14 @@ class HttpModel:
         options: ModelOptions | None = None,
         client: httpx.AsyncClient | None = None,
         secrets: Secrets | None = None,
+        price: Price | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self._codec, self._ref, self._access = codec, ref, access
         self._options = options or ModelOptions()
         self._own = client
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
-        self._now_us = now_us
+        self._price, self._now_us = price, now_us
         self._last: tuple[Request, Request, bytes] | None = None
         self.secrets = secrets or Secrets()
         self.secrets.add_url(access.base_url)
@@ -240,19 +249,22 @@ class HttpModel:
         return StreamRetry(cause=last.message.error, not_before_us=at_us)
 
     def _clean(self, event: StreamEvent) -> StreamEvent:
-        """Keep secrets that a provider echoes out of causes and error messages."""
+        """Keep secrets that a provider echoes out of causes and error messages; add what the answer cost."""
         redact = self.secrets.redact
         if isinstance(event, StreamRetry):
             return msgspec.structs.replace(event, cause=redact(event.cause))
-        if isinstance(event, StreamEnd) and event.message.error:
-            said = event.message
-            raw = (
-                said.raw
-                if isinstance(said.raw, msgspec.UnsetType)
-                else msgspec.Raw(redact(bytes(said.raw).decode()).encode())
-            )
-            return StreamEnd(message=msgspec.structs.replace(said, error=redact(said.error), raw=raw))
-        return event
+        if not isinstance(event, StreamEnd):
+            return event
+        said = event.message
+        if said.usage is not None and said.usage.cost_microusd is None and self._price is not None:
+            usage = self._price(said.usage, self._ref, at_us=self._now_us(), answered_by=said.model)
+            said = msgspec.structs.replace(said, usage=usage)
+        if said.error:
+            raw = said.raw
+            if not isinstance(raw, msgspec.UnsetType):
+                raw = msgspec.Raw(redact(bytes(raw).decode()).encode())
+            said = msgspec.structs.replace(said, error=redact(said.error), raw=raw)
+        return StreamEnd(message=said)
 
     async def _key(self, given: str | None) -> str:
         """Find the key: the call's, the callback's, the given one, the first variable set. Raises: CallFailedError."""

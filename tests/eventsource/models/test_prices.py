@@ -1,0 +1,38 @@
+"""What a call cost is known from the price list, and said with its version."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventsource.events import ModelRef
+from eventsource.messages import Usage
+from eventsource.models.prices import context_window, priced
+
+genai_prices = pytest.importorskip("genai_prices", reason="the extra `prices` is not installed")
+AT_US = 1_760_000_000_000_000
+SONNET = ModelRef(api="anthropic-messages", provider="anthropic", model="claude-sonnet-4-5")
+
+
+def test_cached_tokens_have_their_own_price() -> None:
+    usage = Usage(input_tokens=1_000, output_tokens=100, cache_read_tokens=10_000, cache_write_tokens=1_000)
+    found = priced(usage, SONNET, at_us=AT_US)
+    # 3, 15, 0.30 and 3.75 dollars a million
+    assert found.cost_microusd == 3_000 + 1_500 + 3_000 + 3_750
+    assert found.prices == f"genai-prices {genai_prices.__version__}"
+
+
+def test_the_model_that_answered_is_looked_up_first() -> None:
+    alias = ModelRef(api="anthropic-messages", provider="anthropic", model="no-such-alias")
+    found = priced(Usage(output_tokens=1_000), alias, at_us=AT_US, answered_by="claude-sonnet-4-5-20250929")
+    assert found.cost_microusd == 15_000
+
+
+def test_an_unknown_model_has_no_cost() -> None:
+    local = ModelRef(api="openai-completions", provider="ollama", model="qwen3")
+    usage = Usage(output_tokens=1)
+    assert priced(usage, local, at_us=AT_US) == usage
+    assert context_window(local) is None
+
+
+def test_a_known_model_has_a_window() -> None:
+    assert context_window(SONNET) == 200_000
