@@ -283,3 +283,14 @@ class OutputError(RefoldError):
 
     def __str__(self) -> str:
         return f"output {self.output}: {self.problem}" if self.output else self.problem
+
+
+class RecorderError(RefoldError):
+    """A foreign loop was recorded in a way that makes no legal log; what it recorded before stands."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem

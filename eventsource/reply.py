@@ -35,6 +35,7 @@ class ReplyReader(Generic[V]):
         self._begun = False
         self._held = 0
         self.ended = False
+        self.message: AssistantMessage | None = None
 
     async def take(self, item: StreamEvent) -> None:
         """Record one stream event; what comes after the end, and deltas before the start, are dropped."""
@@ -83,7 +84,7 @@ class ReplyReader(Generic[V]):
         if not self._begun:
             self._begin(StreamStart(api=message.api, provider=message.provider, model=message.model), streamed=False)
         self._writer.outcome(MessageEnd(message=message))
-        self.ended = True
+        self.ended, self.message = True, message
 
     def fail(self, error: str) -> None:
         """End the message as an error, with what was streamed of it."""

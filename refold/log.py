@@ -10,8 +10,14 @@ from eventsource import session as core
 from eventsource.errors import UnknownSessionError
 from eventsource.log import open_store, utc_now_us
 from eventsource.ports import EventLog, SessionInfo, VerifyReport
+from eventsource.recorder import Recorder
+from projections.context import ContextView
 
+from .context import CONTEXT
+from .models import chunk_feed, recorded_ref
 from .session import Session
+
+Recording = Recorder[ContextView]
 
 
 class Log:
@@ -65,6 +71,21 @@ class Log:
     async def backup(self, path: str | Path) -> None:
         """Write a consistent copy of the whole log to a new file, while it is in use."""
         await self.store.backup(str(path))
+
+    @asynccontextmanager
+    async def record(self, name: str | None = None, *, model: str = "caller:unknown") -> AsyncIterator[Recording]:
+        """Record a loop of your own in a session, opened or created by name.
+
+        `model`: `vendor:model`; a vendor that Refold knows also says how `reply.feed` reads chunks.
+
+        Raises: LeaseHeldError when somebody else runs the session.
+        """
+        session = await self.session(name)
+        recorder = Recorder(
+            self.store, session.id, model=recorded_ref(model), feed=chunk_feed, context=CONTEXT, clock=self.clock
+        )
+        async with recorder:
+            yield recorder
 
     def _wrap(self, session: str) -> Session:
         return Session(core.Session(self.store, session, clock=self.clock))

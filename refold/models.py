@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eventsource.errors import MissingModelError
+from eventsource.events import ModelRef
 from eventsource.models.protocol import Model
+from eventsource.request import Request
 from eventsource.state import Config
+
+if TYPE_CHECKING:
+    from eventsource.models.feeding import ChunkFeed
 
 
 def find_model(name: str) -> Model:
@@ -32,3 +39,22 @@ def find_recorded_model(config: Config) -> Model | None:
     from eventsource.models.catalog import model
 
     return model(f"{ref.provider}:{ref.model}", base_url=ref.base_url, api=ref.api if ref.base_url else "")
+
+
+def recorded_ref(name: str) -> ModelRef:
+    """Name a model that somebody else calls; a vendor that is not known speaks no known protocol."""
+    from eventsource.models.catalog import VENDORS
+
+    vendor, _, rest = name.rpartition(":") if ":" not in name else name.partition(":")
+    known = VENDORS.get(vendor)
+    return ModelRef(api=known.api if known is not None else "caller", provider=vendor, model=rest)
+
+
+def chunk_feed(ref: ModelRef, request: Request) -> ChunkFeed | None:
+    """Find what reads a model's chunks; None when its protocol is not known."""
+    if ref.api in ("caller", "scripted"):
+        return None
+    from eventsource.models.catalog import find_codec
+    from eventsource.models.feeding import ChunkFeed
+
+    return ChunkFeed(find_codec(ref).reader(request))

@@ -19,6 +19,7 @@ from eventsource.events import (
     MessageStart,
     MessageUpdate,
     ModelRequest,
+    Place,
     Retry,
     StreamUpdate,
     ToolExecutionEnd,
@@ -180,7 +181,7 @@ class Replay:
             if self._difference is None:
                 self._differ(recorded.seq, "event", type(next_step(self.state)).__name__, _show(recorded.event))
             return False
-        expected, event = self._expected.popleft(), recorded.event
+        expected, event = self._take_expected(recorded.event), recorded.event
         if isinstance(expected, CallRun):
             return self._start(recorded, expected)
         if isinstance(expected, ModelRequest) and isinstance(event, ModelRequest):
@@ -189,6 +190,16 @@ class Replay:
             return True
         self._differ(recorded.seq, *_first_difference(expected, event))
         return False
+
+    def _take_expected(self, event: Event) -> Event | CallRun:
+        """Take what is expected next; the calls of a parallel batch may be started in any order."""
+        if isinstance(event, ToolExecutionStart):
+            place = Place(message_seq=event.message_seq, content_index=event.content_index)
+            for expected in self._expected:
+                if isinstance(expected, CallRun) and expected.place == place:
+                    self._expected.remove(expected)
+                    return expected
+        return self._expected.popleft()
 
     def _ask(self, recorded: Recorded) -> None:
         match next_step(self.state):

@@ -191,6 +191,11 @@ def _from_environment(vendor: Vendor) -> str:
     return url if url.endswith(vendor.suffix) else url + vendor.suffix
 
 
+def find_codec(ref: ModelRef) -> Codec:
+    """Find the codec of a model's protocol. Raises: UnknownModelError."""
+    return _codec(f"{ref.provider}:{ref.model}", ref)
+
+
 def _codec(name: str, ref: ModelRef) -> Codec:
     from .anthropic import AnthropicMessages
     from .google import GoogleGenerativeAI
