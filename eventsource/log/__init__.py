@@ -6,10 +6,15 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..ports import EventLog
 from .memory import MemoryLog
 from .prepare import LIMIT_BYTES
+
+if TYPE_CHECKING:
+    from .sqlite import SqliteLog
 
 __all__ = ["MemoryLog", "open_store", "random_id", "utc_now_us"]
 
@@ -28,7 +33,7 @@ def random_id() -> str:
 
 @asynccontextmanager
 async def open_store(
-    path: str | None = None,
+    path: str | Path | None = None,
     *,
     clock: Callable[[], int] = utc_now_us,
     new_id: Callable[[], str] = random_id,
@@ -43,8 +48,21 @@ async def open_store(
 
     Raises: StoreError when the file is no log, is of a newer format, or cannot be opened.
     """
-    store = MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
+    if path is None:
+        store: EventLog = MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
+    else:
+        store = await _open_sqlite(path, clock, new_id, limit_bytes)
     try:
         yield store
     finally:
         await store.close()
+
+
+async def _open_sqlite(
+    path: str | Path, clock: Callable[[], int], new_id: Callable[[], str], limit_bytes: int
+) -> SqliteLog:
+    from .sqlite import SqliteLog  # what a log in memory does not need is not loaded
+
+    log = SqliteLog(Path(path), clock=clock, new_id=new_id, limit_bytes=limit_bytes)
+    await log.start()
+    return log

@@ -97,9 +97,11 @@ def _fact(session: str, at_us: int, event: Event, limit_bytes: int) -> Fact:
 def _check_json(event: Event, body: bytes) -> None:
     """Refuse what could be written but never read again: JSON kept as received that is none."""
     try:
-        decode(body)
+        decode(body if body.isascii() else body.decode())
     except CorruptLogError as error:
         raise InvalidTextError(type(event).__name__, f"cannot be read back from JSON: {error.found[:200]}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidTextError(type(event).__name__, "holds JSON that is not UTF-8") from error
 
 
 def _updates(session: str, run: list[tuple[int, Event]], limit_bytes: int) -> Updates:

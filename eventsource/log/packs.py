@@ -1,0 +1,294 @@
+"""Updates as rows: packed as they come, sealed by reference into the message they made, dropped but counted.
+
+A row holds updates without a gap. Its body is msgpack, then its CRC-32 (4 bytes, big-endian): `[reach, at_us, runs]`.
+`at_us` is the first update's time. `reach` says how many seqs after the row's last one the `message_end` stands whose
+message holds the texts (0: the row holds them itself; -1: dropped, and `runs` is a list of time offsets). A run is
+
+    [code, content index, text, lengths, offsets]   deltas of one block: their text joined, or the code point in the
+                                                    message's block at which it begins; lengths in code points
+    [code, content index, offset]                   one update that says nothing more (code + 16: whose other fields
+                                                    are the message's block's; + 32: its arguments too)
+    [64, offset, update as JSON]                    any other
+
+where `code` counts the kinds of `message_update` in the order of `UpdateKind`, from 0, and an offset is the time since
+the update before, in microseconds, signed (0 for a row's first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+from zlib import crc32
+
+import msgspec
+
+from ..codec import decode, encode
+from ..errors import CorruptLogError
+from ..events import Event, MessageUpdate, UpdateKind
+from ..messages import AssistantContent, ProviderContent, TextContent, ThinkingContent, ToolCall
+from ..ports import Recorded
+
+PACKED, SEALED, DROPPED = 0, 1, 2
+MAX_COUNT = 4096
+MAX_TEXT = 2**18
+KINDS: tuple[UpdateKind, ...] = get_args(UpdateKind)
+CODES = {kind: code for code, kind in enumerate(KINDS)}
+DELTAS = {
+    CODES["text_delta"]: TextContent,
+    CODES["thinking_delta"]: ThinkingContent,
+    CODES["tool_call_delta"]: ToolCall,
+}
+DELTA_KINDS = frozenset(KINDS[code] for code in DELTAS)
+FROM_BLOCK, ARGUMENTS, JSON = 16, 32, 64
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(tuple[int, int, list[list[int | str | list[int]]]])
+_DROPPED = msgspec.msgpack.Decoder(tuple[int, int, list[int]])
+
+
+class Delta:
+    """Deltas of one block, one after the other; `text` is theirs joined, or where it begins in the message's block."""
+
+    __slots__ = ("code", "index", "lengths", "offsets", "text")
+
+    def __init__(self, code: int, index: int, text: str | int, lengths: list[int], offsets: list[int]) -> None:
+        self.code, self.index, self.text, self.lengths, self.offsets = code, index, text, lengths, offsets
+
+
+class Single:
+    """One update that is no plain delta; `event` is there where no message says it."""
+
+    __slots__ = ("code", "event", "index", "offset")
+
+    def __init__(self, code: int, index: int, offset: int, event: Event | None) -> None:
+        self.code, self.index, self.offset, self.event = code, index, offset, event
+
+
+class Pack:
+    """One row of updates, taken apart; `end` is the seq of the message_end that holds its texts, or 0."""
+
+    __slots__ = ("at_us", "count", "end", "first", "runs", "until_us")
+
+    def __init__(self, first: int, at_us: int) -> None:
+        self.first, self.count, self.end = first, 0, 0
+        self.at_us = self.until_us = at_us
+        self.runs: list[Delta | Single] = []
+
+    @property
+    def last(self) -> int:
+        """Seq of its last update."""
+        return self.first + self.count - 1
+
+    def add(self, run: Delta | Single) -> None:
+        """Take one more run; its first offset counts from the update before it."""
+        if isinstance(run, Delta):
+            self.count += len(run.lengths)
+            self.until_us += sum(run.offsets)
+        else:
+            self.count += 1
+            self.until_us += run.offset
+        self.runs.append(run)
+
+
+def pack(first: int, updates: Sequence[tuple[int, Event]]) -> list[Pack]:
+    """Pack updates without a gap, the first of which has seq `first`."""
+    packs: list[Pack] = []
+    n = size = 0
+    while n < len(updates):
+        if not packs or packs[-1].count >= MAX_COUNT or size > MAX_TEXT:
+            previous, size = updates[n][0], 0
+            packs.append(Pack(first + n, previous))
+        row = packs[-1]
+        previous, event = updates[n - 1][0] if row.count else row.at_us, updates[n][1]
+        if isinstance(event, MessageUpdate) and _is_bare(event) and (event.kind in DELTA_KINDS or not event.delta):
+            code = CODES[event.kind]
+            if code in DELTAS:
+                delta, length = _take_deltas(event, updates, n, min(len(updates), n + MAX_COUNT - row.count), previous)
+                row.add(delta)
+                n, size = n + len(delta.lengths), size + length
+                continue
+            row.add(Single(code, event.content_index, updates[n][0] - previous, None))
+        else:
+            row.add(Single(JSON, 0, updates[n][0] - previous, event))
+            size += len(encode(event))
+        n += 1
+    return packs
+
+
+def _take_deltas(
+    first: MessageUpdate, updates: Sequence[tuple[int, Event]], n: int, stop: int, previous: int
+) -> tuple[Delta, int]:
+    """Take the deltas of one block from the n-th update, `first`, on. Returns: them, and how much text they hold."""
+    texts, lengths, offsets, size = list[str](), list[int](), list[int](), 0
+    kind, index = first.kind, first.content_index
+    while n < stop and size <= MAX_TEXT:
+        at_us, event = updates[n]
+        if type(event) is not MessageUpdate or event.kind != kind or event.content_index != index:
+            break
+        if not _is_bare(event):
+            break
+        texts.append(event.delta)
+        length = len(event.delta)
+        lengths.append(length)
+        offsets.append(at_us - previous)
+        previous, size, n = at_us, size + length, n + 1
+    return Delta(CODES[kind], index, "".join(texts), lengths, offsets), size
+
+
+def _is_bare(event: MessageUpdate) -> bool:
+    """Say whether an update has nothing but kind, index and delta."""
+    return not (
+        event.id
+        or event.name
+        or event.signature
+        or event.api
+        or event.redacted
+        or event.arguments is not None
+        or event.block is not msgspec.UNSET
+    )
+
+
+def to_row(row: Pack) -> tuple[int, int, int, bytes]:
+    """Write a row: (last seq, kind, count, body)."""
+    runs: list[list[int | str | list[int]]] = []
+    for run in row.runs:
+        if isinstance(run, Delta):
+            runs.append([run.code, run.index, run.text, run.lengths, run.offsets])
+        elif run.event is not None:
+            runs.append([JSON, run.offset, encode(run.event).decode()])
+        else:
+            runs.append([run.code, run.index, run.offset])
+    reach = row.end - row.last if row.end else 0
+    return row.last, SEALED if row.end else PACKED, row.count, _signed(_ENCODER.encode((reach, row.at_us, runs)))
+
+
+def dropped_row(last: int, times: Sequence[int]) -> tuple[int, int, int, bytes]:
+    """Write a row of updates whose content is gone."""
+    offsets = [at_us - before for before, at_us in zip((times[0], *times), times, strict=False)]
+    return last, DROPPED, len(times), _signed(_ENCODER.encode((-1, times[0], offsets)))
+
+
+def from_row(session: str, last: int, count: int, body: bytes) -> Pack:
+    """Take a row apart. Raises: CorruptLogError when it is not what was written."""
+    row = Pack(last - count + 1, 0)
+    try:
+        reach, row.at_us, runs = _DECODER.decode(_checked(session, last, body))
+        row.until_us = row.at_us
+        for run in runs:
+            row.add(_run(session, last, run))
+    except (msgspec.DecodeError, ValueError, TypeError) as error:
+        raise CorruptLogError(session, last, "a row of updates", str(error)) from error
+    if row.count != count or reach < 0:
+        raise CorruptLogError(session, last, f"{count} updates", f"{row.count} in the row")
+    row.end = row.last + reach if reach else 0
+    return row
+
+
+def dropped_times(session: str, last: int, count: int, body: bytes) -> list[int]:
+    """Give the times of dropped updates. Raises: CorruptLogError."""
+    try:
+        reach, at_us, offsets = _DROPPED.decode(_checked(session, last, body))
+    except msgspec.DecodeError as error:
+        raise CorruptLogError(session, last, "a row of dropped updates", str(error)) from error
+    if reach != -1 or len(offsets) != count:
+        raise CorruptLogError(session, last, f"{count} dropped updates", f"{len(offsets)} in the row")
+    times = []
+    for offset in offsets:
+        at_us += offset
+        times.append(at_us)
+    return times
+
+
+def _signed(body: bytes) -> bytes:
+    return body + crc32(body).to_bytes(4, "big")
+
+
+def _checked(session: str, last: int, body: bytes) -> bytes:
+    if crc32(body[:-4]).to_bytes(4, "big") != body[-4:]:
+        raise CorruptLogError(session, last, "a row of updates as it was written", "changed bytes in it")
+    return body[:-4]
+
+
+def _run(session: str, last: int, run: list[int | str | list[int]]) -> Delta | Single:
+    match run:
+        case [int(code), int(index), int() | str() as text, list(lengths), list(offsets)] if len(lengths) == len(
+            offsets
+        ):
+            return Delta(code, index, text, lengths, offsets)
+        case [int(code), int(offset), str(text)] if code == JSON:
+            return Single(JSON, 0, offset, decode(text, session=session, seq=last))
+        case [int(code), int(index), int(offset)]:
+            return Single(code, index, offset, None)
+        case _:
+            raise ValueError("a run of no known shape")
+
+
+def unpack(row: Pack, content: Sequence[AssistantContent] = (), *, after: int = 0, upto: int = 2**32) -> list[Recorded]:
+    """Build the updates of a row with `after < seq <= upto`.
+
+    Args:
+        content: of the message at `row.end`; nothing when the row is not sealed.
+    Raises: CorruptLogError when the content is not what the row was sealed with.
+    """
+    found: list[Recorded] = []
+    seq, at_us = row.first, row.at_us
+    try:
+        for run in row.runs:
+            if seq > upto:
+                break
+            if isinstance(run, Single):
+                at_us += run.offset
+                if seq > after:
+                    found.append(Recorded(seq, at_us, run.event or from_block(run, content)))
+                seq += 1
+                continue
+            if seq + len(run.lengths) - 1 > after:
+                _deltas(found, run, seq, at_us, content, after, upto)
+            seq += len(run.lengths)
+            at_us += sum(run.offsets)
+    except (IndexError, AttributeError) as error:
+        raise CorruptLogError(
+            "", row.last, f"the message at seq {row.end} to hold these updates", str(error)
+        ) from error
+    return found
+
+
+def _deltas(
+    found: list[Recorded], run: Delta, seq: int, at_us: int, content: Sequence[AssistantContent], after: int, upto: int
+) -> None:
+    skip, stop = max(0, after - seq + 1), min(len(run.lengths), upto - seq + 1)
+    text, at = (run.text, 0) if isinstance(run.text, str) else (block_text(content[run.index]), run.text)
+    at += sum(run.lengths[:skip])
+    at_us += sum(run.offsets[:skip])
+    kind, index = KINDS[run.code], run.index
+    for n in range(skip, stop):
+        end = at + run.lengths[n]
+        at_us += run.offsets[n]
+        found.append(Recorded(seq + n, at_us, MessageUpdate(kind=kind, content_index=index, delta=text[at:end])))
+        at = end
+
+
+def from_block(run: Single, content: Sequence[AssistantContent]) -> MessageUpdate:
+    """Build an update that says what the message's block says."""
+    kind = KINDS[run.code & (FROM_BLOCK - 1)]
+    if not run.code & FROM_BLOCK:
+        return MessageUpdate(kind=kind, content_index=run.index)
+    match content[run.index]:
+        case ProviderContent(api=api, block=raw):
+            return MessageUpdate(kind=kind, content_index=run.index, api=api, block=raw)
+        case ThinkingContent(redacted=redacted) if kind == "thinking_start":
+            return MessageUpdate(kind=kind, content_index=run.index, redacted=redacted)
+        case ToolCall(id=call, name=name) if kind == "tool_call_start":
+            return MessageUpdate(kind=kind, content_index=run.index, id=call, name=name)
+        case ToolCall(arguments=arguments, signature=signature) if run.code & ARGUMENTS:
+            return MessageUpdate(kind=kind, content_index=run.index, arguments=arguments, signature=signature)
+        case block:
+            return MessageUpdate(kind=kind, content_index=run.index, signature=block.signature)
+
+
+def block_text(block: AssistantContent) -> str:
+    """The text that a block's deltas come to."""
+    match block:
+        case TextContent(text=text) | ThinkingContent(thinking=text) | ToolCall(arguments=text):
+            return text
+        case ProviderContent():
+            return ""

@@ -1,0 +1,76 @@
+"""The folds of the sessions' rows computed again from the events, to set them right or to compare."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from .append import SNAPSHOT_FACTS, folds_row, snapshot, write_folds
+from .folds import Folds, step
+from .lineage import MAX_SEQ
+from .reading import folds_at, id_of, lineage, load_fact
+
+_STORED = """
+SELECT title, status, open, wake_at_us, messages, input_tokens, output_tokens, folds FROM sessions WHERE number = ?"""
+
+
+class Folded(NamedTuple):
+    """The folds after one of a session's own facts."""
+
+    seq: int
+    at_us: int
+    folds: Folds
+    since: int
+
+
+def own_folds(connection: sqlite3.Connection, number: int) -> Iterator[Folded]:
+    """Fold a session's own facts, from what it inherits. Raises: CorruptLogError."""
+    session = id_of(connection, number)
+    chain = lineage(connection, number)
+    fork_seq = chain[0][1]
+    (given,) = connection.execute("SELECT given FROM sessions WHERE number = ?", (number,)).fetchone()
+    title = given.decode("utf-8", "replace")
+    folds, since = Folds(title=title), 0
+    if len(chain) > 1:
+        folds, since = folds_at(connection, session, chain[1:], fork_seq)
+    base = number << 32
+    rows = connection.execute("SELECT id, at_us, body, b FROM events WHERE id BETWEEN ? AND ?", (base, base | MAX_SEQ))
+    for key, at_us, body, b in rows:
+        seq = key & MAX_SEQ
+        folds = step(folds, seq, load_fact(connection, session, seq, body, b))
+        if len(chain) > 1 and seq == fork_seq + 1:
+            folds = msgspec.structs.replace(folds, title=title)
+        since += 1
+        yield Folded(seq, at_us, folds, since)
+
+
+def is_stored(connection: sqlite3.Connection, number: int, folds: Folds) -> bool:
+    """Say whether a session's row holds these folds."""
+    row = connection.execute(_STORED, (number,)).fetchone()
+    stored = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in row]
+    return stored == list(folds_row(folds))
+
+
+def refold(connection: sqlite3.Connection, numbers: Sequence[int]) -> int:
+    """Set the folds and snapshots of sessions right, parents first. Returns: how many rows were wrong."""
+    wrong = 0
+    for number in numbers:
+        first, last = number << 32, number << 32 | MAX_SEQ
+        connection.execute("DELETE FROM snapshots WHERE id BETWEEN ? AND ?", (first, last))
+        folded, taken = None, 0
+        for folded in own_folds(connection, number):
+            if folded.since - taken >= SNAPSHOT_FACTS:
+                taken = folded.since
+                snapshot(connection, first | folded.seq, folded.folds)
+        if folded is not None and not is_stored(connection, number, folded.folds):
+            wrong += 1
+            write_folds(connection, number, folded.folds)
+    return wrong
+
+
+def all_numbers(connection: sqlite3.Connection) -> list[int]:
+    """List every session's number, parents first."""
+    return [row[0] for row in connection.execute("SELECT number FROM sessions ORDER BY number")]

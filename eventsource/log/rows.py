@@ -1,0 +1,194 @@
+"""The sessions' rows: making, forking, finding and listing them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import SessionExistsError, UnknownSeqError, UnknownSessionError
+from ..events import Fork
+from ..ports import SessionInfo
+from .append import SNAPSHOT_FACTS, append
+from .digest import ZERO
+from .lineage import MAX_SEQ
+from .names import choose
+from .packs import DROPPED
+from .prepare import LIMIT_BYTES, prepare
+from .reading import digest_at, folds_at, head_of, lineage
+from .tails import Tail, Tails
+
+_MAX_NUMBER = 2**31 - 1
+_INFO = """
+SELECT s.id, s.title, p.id, s.fork_seq, s.head, s.link, s.created_at_us, s.updated_at_us, s.status, s.open,
+    s.wake_at_us, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch, s.expires_at_us, (
+        SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
+        ORDER BY u.id DESC LIMIT 1)
+FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
+"""
+_INSERT = """
+INSERT INTO sessions (id, parent, fork_seq, head, link, given, title, created_at_us, updated_at_us, messages,
+    input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+def create(connection: sqlite3.Connection, tails: Tails, session: str, title: str, now_us: int) -> None:
+    """Insert the row of an empty session. Raises: SessionExistsError."""
+    number = _insert(connection, session, (None, 0, 0, ZERO, title, title, now_us, now_us, 0, 0, 0))
+    tails.put(session, Tail(number, None, 0, title))
+
+
+def _insert(connection: sqlite3.Connection, session: str, values: tuple[object, ...]) -> int:
+    try:
+        number = connection.execute(_INSERT, (session, *values)).lastrowid or 0
+    except sqlite3.IntegrityError as error:
+        raise SessionExistsError(session) from error
+    if number > _MAX_NUMBER:
+        raise sqlite3.DatabaseError(f"a log holds at most {_MAX_NUMBER} sessions")
+    return number
+
+
+def fork(
+    connection: sqlite3.Connection,
+    tails: Tails,
+    parent: str,
+    at: int,
+    *,
+    session: str,
+    title: str,
+    at_us: int,
+    now_us: int,
+) -> None:
+    """Insert a fork's row and its first event. Raises: UnknownSeqError, SessionExistsError."""
+    chain = lineage(connection, parent)
+    head = head_of(connection, chain[0][0])
+    if not 0 <= at <= head:
+        raise UnknownSeqError(parent, at, head)
+    number = next((number for number, fork_seq in chain if fork_seq < at), 0)
+    if at and _is_dropped(connection, number, at):
+        raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
+    digest = digest_at(connection, parent, at)
+    folds, since = folds_at(connection, parent, chain, at)
+    counts = (folds.messages, folds.input_tokens, folds.output_tokens)
+    own = _insert(connection, session, (chain[0][0], at, at, digest, title, title, now_us, at_us, *counts))
+    tail = Tail(own, chain[0][0], at, title)
+    tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
+    tail.row_head = 0
+    tails.put(session, tail)
+    first = prepare(session, [(at_us, Fork())], durable=True, limit_bytes=LIMIT_BYTES)
+    append(connection, tails, session, first, expected=at, epoch=None, key=None)
+
+
+def _is_dropped(connection: sqlite3.Connection, number: int, seq: int) -> bool:
+    sql = "SELECT kind, id, count FROM updates WHERE id >= ? AND id <= ? ORDER BY id LIMIT 1"
+    row = connection.execute(sql, (number << 32 | seq, number << 32 | MAX_SEQ)).fetchone()
+    return row is not None and row[0] == DROPPED and (row[1] & MAX_SEQ) - row[2] < seq
+
+
+def info(connection: sqlite3.Connection, session: str) -> SessionInfo:
+    """Read a session's row. Raises: UnknownSessionError."""
+    row = connection.execute(f"{_INFO} WHERE s.id = ?", (session,)).fetchone()
+    if row is None:
+        raise UnknownSessionError(session)
+    return _info(row)
+
+
+def _info(row: tuple[object, ...]) -> SessionInfo:
+    match row:
+        case (
+            bytes(name), bytes(title), bytes() | None as parent, int(fork_seq), int(head), bytes(link), int(created),
+            int(updated), bytes(status), int(opened), int() | None as wake, int(messages), int(input_tokens),
+            int(output_tokens),
+            bytes() | None as owner, int(epoch), int(expires), int() | None as last,
+        ):  # fmt: skip
+            head = max(head, (last or 0) & MAX_SEQ)
+            return SessionInfo(
+                id=_text(name),
+                title=_text(title),
+                parent=None if parent is None else _text(parent),
+                fork_seq=fork_seq,
+                head=head,
+                digest=link.hex(),
+                created_at_us=created,
+                updated_at_us=updated,
+                status="idle" if status == b"empty" and head else _text(status),
+                open=bool(opened),
+                wake_at_us=wake,
+                messages=messages,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                owner=_text(owner or b""),
+                epoch=epoch,
+                expires_at_us=expires,
+            )
+        case _:
+            raise sqlite3.DatabaseError("a session's row is damaged")
+
+
+def _text(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
+
+
+def sessions(
+    connection: sqlite3.Connection,
+    *,
+    is_open: bool | None,
+    status: str | None,
+    parent: str | None,
+    title: str | None,
+    after: str | None,
+    limit: int,
+) -> tuple[SessionInfo, ...]:
+    """List sessions, latest updated first. Raises: UnknownSessionError when `after` is none."""
+    where, values = ["1"], list[object]()
+    for condition, value in (
+        ("s.open = ?", None if is_open is None else int(is_open)),
+        ("s.status = ?", status),
+        ("p.id = ?", parent),
+        ("instr(casefold(s.title), ?) > 0", None if title is None else title.casefold()),
+    ):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    if after is not None:
+        row = connection.execute("SELECT updated_at_us, number FROM sessions WHERE id = ?", (after,)).fetchone()
+        if row is None:
+            raise UnknownSessionError(after)
+        where.append("(s.updated_at_us, s.number) < (?, ?)")
+        values += row
+    order = "ORDER BY s.updated_at_us DESC, s.number DESC LIMIT ?"
+    rows = connection.execute(f"{_INFO} WHERE {' AND '.join(where)} {order}", (*values, limit))
+    return tuple(map(_info, rows))
+
+
+def resolve(connection: sqlite3.Connection, name: str) -> str:
+    """Find a session by id, title or unique prefix of an id. Raises: UnknownSessionError."""
+    if connection.execute("SELECT 1 FROM sessions WHERE id = ?", (name,)).fetchone():
+        return name
+    titled = connection.execute("SELECT id FROM sessions WHERE title = ? LIMIT 20", (name,)).fetchall()
+    sql = "SELECT id FROM sessions WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 20"
+    prefixed = connection.execute(sql, (len(name), name)).fetchall()
+    return choose(name, [_text(row[0]) for row in titled], [_text(row[0]) for row in prefixed])
+
+
+def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, int], ...]:
+    """Name the ranges of updates without content."""
+    ranges: list[tuple[int, int]] = []
+    line = lineage(connection, session)
+    for (number, fork_seq), upto in zip(reversed(line), reversed(_upto(line)), strict=True):
+        sql = "SELECT id, count FROM updates WHERE id > ? AND id <= ? AND kind = 2 ORDER BY id"
+        for key, count in connection.execute(sql, (number << 32 | fork_seq, number << 32 | MAX_SEQ)):
+            first, last = (key & MAX_SEQ) - count + 1, min(key & MAX_SEQ, upto)
+            if first > last:
+                continue
+            if ranges and ranges[-1][1] == first - 1:
+                ranges[-1] = (ranges[-1][0], last)
+            else:
+                ranges.append((first, last))
+    return tuple(ranges)
+
+
+def _upto(line: list[tuple[int, int]]) -> list[int]:
+    """Say up to which seq each session of a lineage counts."""
+    found, last = list[int](), MAX_SEQ
+    for _, fork_seq in line:
+        found.append(last)
+        last = min(last, fork_seq)
+    return found

@@ -1,0 +1,345 @@
+"""The log in an SQLite database, which several processes may use at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import StoreError
+from ..events import Event
+from ..ports import Cursor, Lease, Recorded, SessionInfo, VerifyReport
+from . import leases, removal, rows
+from .append import append
+from .commits import Commits, Counts, Job
+from .database import connect_reader, is_read_only, sentence, translated
+from .files import Owner
+from .follow import Bell, follow
+from .lineage import MAX_SEQ
+from .names import check_id, check_title
+from .prepare import LIMIT_BYTES, Updates, prepare
+from .reading import Page, check_seq, digest_at
+from .refold import all_numbers, refold
+from .tails import Tails
+from .thread import SqlThread
+from .verify import verify
+
+T = TypeVar("T")
+_POLL_S = 0.02
+
+
+class SqliteLog:
+    """A database file; see `EventLog` for what each method promises."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], int],
+        new_id: Callable[[], str],
+        limit_bytes: int = LIMIT_BYTES,
+        timeout_s: float = 5.0,
+    ) -> None:
+        """Prepare; `start` opens.
+
+        Args:
+            timeout_s: how long to wait for another process that is writing.
+        """
+        self._path, self._clock, self._new_id, self._limit_bytes = path, clock, new_id, limit_bytes
+        self._bell = Bell()
+        self._tails = Tails()
+        self._commits = Commits(path, self._tails, self._bell.ring, timeout_s=timeout_s)
+        self._owner = Owner(path, new_id()[:8])
+        self._reader: SqlThread | None = None
+        self._starting = asyncio.Lock()
+        self._poll: asyncio.Task[None] | None = None
+        self._following = 0
+        self._read_only = False
+        self._closed = False
+
+    @property
+    def counts(self) -> Counts:
+        """What this opened log has committed so far."""
+        return self._commits.counts
+
+    async def start(self) -> None:
+        """Open the database, or make it. Raises: StoreError."""
+        with translated(self._path):
+            self._read_only = is_read_only(self._path)
+            if self._read_only:
+                await self._read_with(all_numbers)
+            else:
+                await self._commits.start()
+
+    async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
+        """Create an empty session."""
+        name = check_id(self._new_id() if session is None else session)
+        made = partial(rows.create, tails=self._tails, session=name, title=check_title(title), now_us=self._clock())
+        await self._write(Job(made, session=name, durable=True))
+        return await self.info(name)
+
+    async def append(
+        self,
+        session: str,
+        events: Sequence[tuple[int, Event]],
+        *,
+        expected: int | None = None,
+        epoch: int | None = None,
+        key: str | None = None,
+        durable: bool = True,
+    ) -> int:
+        """Append all or none."""
+        parts = prepare(session, events, durable=durable, limit_bytes=self._limit_bytes)
+        size = sum(len(part.lines) if isinstance(part, Updates) else len(part.body) for part in parts)
+
+        def work(connection: sqlite3.Connection) -> int:
+            return append(connection, self._tails, session, parts, expected=expected, epoch=epoch, key=key)
+
+        return await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
+
+    async def read(
+        self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
+    ) -> tuple[Recorded, ...]:
+        """Read a page."""
+        last = MAX_SEQ if upto is None else upto
+        return await self._read_with(
+            lambda connection: tuple(Page(connection, session).read(after, last, limit, updates=updates))
+        )
+
+    async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
+        """Name the ranges without content."""
+        return await self._read_with(lambda connection: rows.dropped(connection, session))
+
+    async def info(self, session: str) -> SessionInfo:
+        """Read a session's row."""
+        return await self._read_with(lambda connection: rows.info(connection, session))
+
+    async def sessions(
+        self,
+        *,
+        open: bool | None = None,  # noqa: A002 - the protocol's word
+        status: str | None = None,
+        parent: str | None = None,
+        title: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> tuple[SessionInfo, ...]:
+        """List sessions, latest updated first."""
+        listed = partial(
+            rows.sessions, is_open=open, status=status, parent=parent, title=title, after=after, limit=limit
+        )
+        return await self._read_with(listed)
+
+    async def resolve(self, name: str) -> str:
+        """Find a session by id, title or unique prefix."""
+        return await self._read_with(lambda connection: rows.resolve(connection, name))
+
+    async def fork(
+        self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = ""
+    ) -> SessionInfo:
+        """Begin a session at a seq of another."""
+        name = check_id(self._new_id() if session is None else session)
+        given, now_us = check_title(title), self._clock()
+
+        def work(connection: sqlite3.Connection) -> SessionInfo:
+            rows.fork(connection, self._tails, parent, at, session=name, title=given, at_us=at_us, now_us=now_us)
+            return rows.info(connection, name)
+
+        return await self._write(Job(work, session=name, durable=True))
+
+    async def cursor(self, session: str, seq: int | None = None) -> Cursor:
+        """Give a place with its digest."""
+
+        def work(connection: sqlite3.Connection) -> Cursor:
+            head = check_seq(connection, session, seq or 0)
+            at = head if seq is None else seq
+            return Cursor(at, digest_at(connection, session, at).hex())
+
+        return await self._read_with(work)
+
+    async def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+        """Yield every event after a place, for ever."""
+        self._following += 1
+        if self._poll is None or self._poll.done():
+            self._poll = asyncio.get_running_loop().create_task(self._listen())
+        try:
+            async for recorded in follow(self, self._bell, session, after):
+                yield recorded
+        finally:
+            self._following -= 1
+
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        """Take the right to run a session."""
+        if not self._read_only:
+            with translated(self._path):
+                self._owner.hold()
+        owner, now_us = self._owner.name, self._clock()
+
+        def work(connection: sqlite3.Connection) -> Lease:
+            return leases.claim(
+                connection, self._tails, self._path, session=session, owner=owner, now_us=now_us, ttl_us=ttl_us
+            )
+
+        return await self._write(Job(work, session=session, durable=False))
+
+    async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
+        """Prolong a lease."""
+        renewed = partial(leases.renew, lease=lease, now_us=self._clock(), ttl_us=ttl_us)
+        return await self._write(Job(renewed, session=lease.session, durable=False))
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back."""
+        work = partial(leases.release, lease=lease)
+        await self._write(Job(work, session=lease.session, durable=False))
+
+    async def verify(self, session: str | None = None) -> VerifyReport:
+        """Read everything again, beside whatever else goes on."""
+        return await self._beside(lambda connection: verify(connection, session))
+
+    async def drop_updates(self, session: str) -> int:
+        """Drop the updates of closed messages that no fork begins in."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return removal.drop_updates(connection, session)
+
+        return await self._write(Job(work, session=session, durable=True))
+
+    async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
+        """Remove the content of an event for ever, from the write-ahead file too."""
+        self._commits.truncate_soon()
+
+        def work(connection: sqlite3.Connection) -> int:
+            return removal.erase(connection, self._tails, session, seq, at_us=at_us, reason=reason)
+
+        head = await self._write(Job(work, session=session, durable=True))
+        self._bell.ring_all()
+        return head
+
+    async def delete(self, session: str) -> None:
+        """Delete a session for ever, from the write-ahead file too."""
+        self._commits.truncate_soon()
+        now_us = self._clock()
+
+        def work(connection: sqlite3.Connection) -> None:
+            removal.delete(connection, self._tails, self._path, session, now_us=now_us)
+
+        await self._write(Job(work, session=session, durable=True))
+
+    async def rebuild(self) -> int:
+        """Compute the folds again."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            self._tails.forget()
+            return refold(connection, all_numbers(connection))
+
+        return await self._write(Job(work, session="", durable=True))
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy to a new file, beside whatever else goes on."""
+        target = Path(path)
+        with translated(target):
+            os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            await self._beside(lambda connection: _copy(connection, target), transaction=False)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(target)
+            raise
+
+    async def close(self) -> None:
+        """Release every lease and close the database."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._poll is not None:
+            self._poll.cancel()
+            await asyncio.wait([self._poll])
+        if self._reader is not None:
+            await self._reader.close()
+        owner = self._owner.name
+        with translated(self._path):
+            try:
+                if self._owner.is_held:
+                    work = partial(leases.release_all, owner=owner)
+                    job = Job(work, session="", durable=False)
+                    with suppress(StoreError):
+                        await self._commits.run(job)
+            finally:
+                await self._commits.close()
+                self._owner.close()
+
+    async def _write(self, job: Job[T]) -> T:
+        if self._closed:
+            raise StoreError(str(self._path), "this log was closed", "open it again")
+        if self._read_only:
+            raise StoreError(str(self._path), "it lies where nothing can be written", "copy it, or change the modes")
+        return await self._commits.run(job)
+
+    async def _read_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Read within one transaction that has ended when the answer is given."""
+        if self._closed:
+            raise StoreError(str(self._path), "this log was closed", "open it again")
+        reader = self._reader
+        if reader is None:
+            async with self._starting:
+                if self._reader is None:
+                    self._reader = await self._connect()
+                reader = self._reader
+        try:
+            return await reader.call(lambda connection: _within(connection, work))
+        except sqlite3.Error as error:
+            raise sentence(self._path, error) from error
+
+    async def _connect(self) -> SqlThread:
+        reader = SqlThread(lambda: connect_reader(self._path, immutable=self._read_only))
+        with translated(self._path):
+            await reader.start()
+        return reader
+
+    async def _beside(self, work: Callable[[sqlite3.Connection], T], *, transaction: bool = True) -> T:
+        """Do long reading with a connection of its own."""
+        reader = await self._connect()
+        try:
+            return await reader.call((lambda connection: _within(connection, work)) if transaction else work)
+        except sqlite3.Error as error:
+            raise sentence(self._path, error) from error
+        finally:
+            await reader.close()
+
+    async def _listen(self) -> None:
+        """Ring when another connection has written, as long as somebody follows."""
+        seen = -1
+        while self._following:
+            with suppress(StoreError):
+                version = await self._read_with(_data_version)
+                if version != seen:
+                    seen = version
+                    self._bell.ring_all()
+            await asyncio.sleep(_POLL_S)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _within(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    connection.execute("VACUUM INTO ?", (str(target),))
+    copied = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(copied)
+    finally:
+        os.close(copied)

@@ -1,0 +1,268 @@
+"""Reading a database again to find any changed, missing, swapped or added byte, and where."""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import sha256
+
+import msgspec
+
+from ..codec import decode
+from ..errors import CorruptLogError
+from ..events import Fork
+from ..messages import ImageContent
+from ..ports import Finding, VerifyReport
+from .append import stub
+from .digest import ZERO, link, update_lines
+from .lineage import MAX_SEQ
+from .mask import MARKER
+from .packs import DROPPED, PACKED, SEALED, dropped_times, from_row, unpack
+from .prepare import has_images, map_images
+from .reading import FOLDS, Page, id_of, lineage, start_digest
+from .refold import all_numbers, is_stored, own_folds
+
+_MAX_FINDINGS = 1_000
+
+
+def verify(connection: sqlite3.Connection, session: str | None) -> VerifyReport:
+    """Check a session with what it inherits, or everything. Raises: UnknownSessionError."""
+    findings = _check_file(connection)
+    facts = updates = 0
+    if session is None:
+        numbers = all_numbers(connection)
+        findings += _check_strays(connection)
+    else:
+        numbers = sorted(number for number, _ in lineage(connection, session))
+    for number in numbers:
+        one = _Session(connection, number)
+        one.check()
+        findings += one.findings[:_MAX_FINDINGS]
+        facts += one.facts
+        updates += one.updates
+    return VerifyReport(sessions=len(numbers), facts=facts, updates=updates, findings=tuple(findings))
+
+
+def _check_file(connection: sqlite3.Connection) -> list[Finding]:
+    try:
+        rows = connection.execute("PRAGMA integrity_check(20)").fetchall()
+    except sqlite3.DatabaseError as error:
+        rows = [(str(error).encode(),)]
+    told = [row[0].decode("utf-8", "replace") for row in rows]
+    return [
+        Finding(session="", seq=0, problem=f"the database file is damaged: {line}") for line in told if line != "ok"
+    ]
+
+
+def _check_strays(connection: sqlite3.Connection) -> list[Finding]:
+    """Find rows of no session, and bodies of no event."""
+    findings: list[Finding] = []
+    for table in ("events", "updates", "snapshots", "refs"):
+        sql = f"SELECT DISTINCT id >> 32 FROM {table} WHERE id >> 32 NOT IN (SELECT number FROM sessions)"
+        for (number,) in connection.execute(sql):
+            findings.append(
+                Finding(session="", seq=0, problem=f"{table} holds rows of session number {number}, which is none")
+            )
+    sql = "SELECT DISTINCT number FROM keys WHERE number NOT IN (SELECT number FROM sessions)"
+    for (number,) in connection.execute(sql):
+        findings.append(
+            Finding(session="", seq=0, problem=f"keys holds rows of session number {number}, which is none")
+        )
+    sql = "SELECT sha256 FROM bodies WHERE sha256 NOT IN (SELECT sha256 FROM refs)"
+    for (name,) in connection.execute(sql):
+        findings.append(Finding(session="", seq=0, problem=f"body {name.hex()[:12]} belongs to no event"))
+    return findings
+
+
+class _Session:
+    """The check of one session's own rows."""
+
+    def __init__(self, connection: sqlite3.Connection, number: int) -> None:
+        self._connection, self._number, self._base = connection, number, number << 32
+        self.session = id_of(connection, number)
+        self.findings: list[Finding] = []
+        self.facts = self.updates = 0
+        self._next = self._link_seq = 0
+        self._link = ZERO
+        self._lines = sha256()
+        self._pending = 0
+        self._whole = True
+        self._refs: set[tuple[bytes, int]] = set()
+
+    def check(self) -> None:
+        """Check everything; what goes wrong becomes a finding."""
+        for part in (self._check_events, self._check_row, self._check_refs, self._check_folds):
+            try:
+                part()
+            except CorruptLogError as error:
+                self._find(error.seq, f"expected {error.expected}, found {error.found}")
+            except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
+                self._find(self._next, f"it cannot be read: {error}")
+
+    def _find(self, seq: int, problem: str, *, note: bool = False) -> None:
+        self.findings.append(Finding(session=self.session, seq=seq, problem=problem, note=note))
+
+    def _check_events(self) -> None:
+        row = self._connection.execute(
+            "SELECT parent, fork_seq, link, head FROM sessions WHERE number = ?", (self._number,)
+        )
+        parent, fork_seq, _, _ = row.fetchone()
+        if parent is not None:
+            self._check_parent(int(parent), int(fork_seq))
+        self._next = self._link_seq = int(fork_seq) + 1
+        self._link = start_digest(self._connection, self._number)
+        if parent is not None and not self._link:
+            self._find(self._next, "the digest at which the fork begins cannot be computed: updates are gone")
+        page = Page(self._connection, self.session)
+        first, last = self._base, self._base | MAX_SEQ
+        sql = "SELECT id, kind, count, body FROM updates WHERE id BETWEEN ? AND ? ORDER BY id"
+        rows = self._connection.execute(sql, (first, last))
+        sql = "SELECT id, at_us, body, u, link, b FROM events WHERE id BETWEEN ? AND ? ORDER BY id"
+        waiting = rows.fetchone()
+        for key, at_us, body, u, stored, b in self._connection.execute(sql, (first, last)):
+            while waiting is not None and waiting[0] < key:
+                self._check_updates(page, *waiting)
+                waiting = rows.fetchone()
+            self._place(key & MAX_SEQ, key & MAX_SEQ)
+            self._check_fact(key & MAX_SEQ, at_us, body, u, stored, b)
+        while waiting is not None:
+            self._check_updates(page, *waiting)
+            waiting = rows.fetchone()
+
+    def _check_parent(self, parent: int, fork_seq: int) -> None:
+        row = self._connection.execute("SELECT head FROM sessions WHERE number = ?", (parent,)).fetchone()
+        if row is None or parent >= self._number:
+            self._find(fork_seq, f"its parent, session number {parent}, is not there")
+        first = self._connection.execute(
+            "SELECT body FROM events WHERE id = ?", (self._base | fork_seq + 1,)
+        ).fetchone()
+        if first is None or not isinstance(decode(first[0], session=self.session, seq=fork_seq + 1), Fork):
+            self._find(fork_seq + 1, "a fork must begin with the event `fork`")
+
+    def _place(self, first: int, last: int) -> None:
+        if first > self._next:
+            self._find(self._next, f"seqs {self._next} to {first - 1} are missing")
+        elif first < self._next:
+            self._find(first, f"seq {first} is there twice, or before the session's first")
+        self._next = last + 1
+
+    def _check_updates(self, page: Page, key: int, kind: int, count: int, body: bytes) -> None:
+        last = key & MAX_SEQ
+        self._place(last - count + 1, last)
+        self._pending += count
+        self.updates += count
+        if kind == DROPPED:
+            self._whole = False
+            dropped_times(self.session, last, count, body)
+            self._find(last - count + 1, f"{count} updates were dropped", note=True)
+            return
+        try:
+            row = from_row(self.session, last, count, body)
+            if kind != (SEALED if row.end else PACKED):
+                self._find(last, f"the row of updates is marked {kind}, which it is not")
+            updates = unpack(row, page.content(self._base | row.end) if row.end else ())
+        except CorruptLogError as error:
+            self._whole = False
+            self._find(last, f"the updates up to here cannot be read: expected {error.expected}, found {error.found}")
+            return
+        self._lines.update(update_lines((one.at_us, one.event) for one in updates))
+
+    def _check_fact(
+        self, seq: int, at_us: int, body: bytes, u: bytes | None, stored: bytes | None, b: bytes | None
+    ) -> None:
+        self.facts += 1
+        expected = self._lines.digest() if self._pending else ZERO
+        if self._whole and expected != (u or ZERO):
+            self._find(seq, f"the updates before it, from seq {seq - self._pending}, or their digest were changed")
+        self._lines, self._pending, self._whole = sha256(), 0, True
+        self._link = link(self._link, u or ZERO, at_us, self._body_digest(seq, body, b))
+        if stored is None:
+            return
+        if stored != self._link:
+            between = f"one of the facts {self._link_seq} to {seq}" if self._link_seq < seq else "the fact"
+            self._find(seq, f"the digest chain is broken: {between}, its time, or the link itself was changed")
+            self._link = stored
+        self._link_seq = seq + 1
+
+    def _body_digest(self, seq: int, body: bytes, b: bytes | None) -> bytes:
+        """Check a fact's body. Returns: B."""
+        if b is not None and len(b) == 64:
+            self._find(seq, "its content was erased", note=True)
+            if sha256(body).digest() != b[32:]:
+                self._find(seq, "what was left of the erased event was changed")
+            self._decode(seq, body)
+            return b[:32]
+        if b is not None:
+            body = self._aside(seq, b, body)
+        self._decode(seq, body)
+        return sha256(body).digest()
+
+    def _aside(self, seq: int, name: bytes, told: bytes) -> bytes:
+        row = self._connection.execute("SELECT body FROM bodies WHERE sha256 = ?", (name,)).fetchone()
+        self._refs.add((name, self._base | seq))
+        body = bytes(row[0]) if row else b""
+        if sha256(body).digest() != name:
+            self._find(seq, f"its body {name.hex()[:12]} is missing or was changed")
+        elif stub(body) != told:
+            self._find(seq, "what stands for its body was changed")
+        return body
+
+    def _decode(self, seq: int, body: bytes) -> None:
+        try:
+            event = decode(body, session=self.session, seq=seq)
+        except CorruptLogError as error:
+            self._find(seq, f"the event cannot be read: {error.found}")
+            return
+        if has_images(event, body):
+            map_images(event, lambda image: self._image(seq, image))
+
+    def _image(self, seq: int, image: ImageContent) -> ImageContent:
+        try:
+            name = bytes.fromhex(image.data) if image.data != MARKER else b""
+        except ValueError:
+            name = b"?"
+        if not name:
+            return image
+        row = self._connection.execute("SELECT body FROM bodies WHERE sha256 = ?", (name,)).fetchone()
+        self._refs.add((name, self._base | seq))
+        if row is None or sha256(row[0]).digest() != name:
+            self._find(seq, f"its image {name.hex()[:12]} is missing or was changed")
+        return image
+
+    def _check_row(self) -> None:
+        """Compare the session's row with its events."""
+        sql = "SELECT head, link, mark, updated_at_us FROM sessions WHERE number = ?"
+        head, stored, mark, updated = self._connection.execute(sql, (self._number,)).fetchone()
+        there = self._next - 1
+        if head > there:
+            self._find(there + 1, f"the row says the head is {head}; what comes after seq {there} is missing")
+        if stored != self._link:
+            self._find(there, "the row's digest is not that of the last fact")
+        if mark is not None:
+            self._find(0, f"the row is marked for {mark.decode('utf-8', 'replace')}")
+        sql = "SELECT id, at_us, link FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+        last = self._connection.execute(sql, (self._base, self._base | MAX_SEQ)).fetchone()
+        if last is not None and (head < last[0] & MAX_SEQ or updated != last[1] or last[2] is None):
+            self._find(last[0] & MAX_SEQ, "the row's head or time, or the last link, was changed")
+        sql = "SELECT count(*) FROM keys WHERE number = ? AND head > ?"
+        if self._connection.execute(sql, (self._number, there)).fetchone()[0]:
+            self._find(there, "a caller's key was answered with a seq that is not there")
+
+    def _check_refs(self) -> None:
+        sql = "SELECT sha256, id FROM refs WHERE id BETWEEN ? AND ?"
+        stored = set(self._connection.execute(sql, (self._base, self._base | MAX_SEQ)))
+        for name, key in stored ^ self._refs:
+            self._find(key & MAX_SEQ, f"body {name.hex()[:12]} is named in refs or in the event, not in both")
+
+    def _check_folds(self) -> None:
+        sql = "SELECT id, folds FROM snapshots WHERE id BETWEEN ? AND ?"
+        rows = self._connection.execute(sql, (self._base, self._base | MAX_SEQ))
+        snapshots = {key & MAX_SEQ: FOLDS.decode(folds) for key, folds in rows}
+        last = None
+        for last in own_folds(self._connection, self._number):
+            snapshot = snapshots.pop(last.seq, None)
+            if snapshot is not None and snapshot != msgspec.structs.replace(last.folds, title=""):
+                self._find(last.seq, "a snapshot of the folds is not what its events come to")
+        for seq in snapshots:
+            self._find(seq, "a snapshot of the folds belongs to no fact")
+        if last is not None and not is_stored(self._connection, self._number, last.folds):
+            self._find(last.seq, "title, status, counts or wake-up in the row are not what its events come to")
