@@ -118,8 +118,9 @@ class AnthropicReader:
         self._draft.start(model="" if model == self._asked else model)
         content = message.get("content")
         for block in content if isinstance(content, list) else []:
-            self._open(self._ended, block)
-            self._close(self._ended)
+            if isinstance(block, dict):
+                self._open(self._ended, block)
+                self._close(self._ended)
 
     def _merge(self, message: Mapping[str, object], usage: Mapping[str, object]) -> None:
         """Take what is said of the message: each figure is a total so far, a missing or null one says nothing."""

@@ -13,6 +13,7 @@ from ..messages import (
     Json,
     ProviderContent,
     StopReason,
+    ToolCall,
     Usage,
 )
 from .protocol import StreamEnd, StreamEvent, StreamStart
@@ -182,4 +183,7 @@ def _kind(prefix: str, suffix: str) -> UpdateKind:
 
 
 def _amended(block: AssistantContent, fields: dict[str, object]) -> AssistantContent:
-    return block if not fields or isinstance(block, ProviderContent) else msgspec.structs.replace(block, **fields)
+    if isinstance(block, ProviderContent):
+        return block
+    known = {name: value for name, value in fields.items() if name == "raw" or isinstance(block, ToolCall)}
+    return msgspec.structs.replace(block, **known) if known else block

@@ -112,7 +112,8 @@ class GoogleReader:
             if isinstance(candidate, dict) and not candidate.get("index"):
                 parts = inner(candidate, "content").get("parts")
                 for part in parts if isinstance(parts, list) else []:
-                    self._part(part)
+                    if isinstance(part, dict):
+                        self._part(part)
                 self._finish = text_of(candidate, "finishReason") or self._finish
                 self._said = text_of(candidate, "finishMessage") or self._said
                 self._keep(candidate, _CANDIDATE_FIELDS)
@@ -165,7 +166,8 @@ class GoogleReader:
         if self._call is not None:
             pieces = call.get("partialArgs")
             for piece in pieces if isinstance(pieces, list) else []:
-                _set(self._call[1], piece)
+                if isinstance(piece, dict):
+                    _set(self._call[1], piece)
             if not call.get("willContinue"):
                 self._close_call()
 

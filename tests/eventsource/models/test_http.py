@@ -16,11 +16,14 @@ import pytest
 from eventsource.events import MessageUpdate, ModelRef
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.anthropic import AnthropicMessages
+from eventsource.models.anthropic_reader import AnthropicReader
 from eventsource.models.catalog import model
 from eventsource.models.http import ABORTED, CUT, Access, HttpModel
 from eventsource.models.options import ModelOptions
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart
 from eventsource.models.redact import MARK
+from eventsource.models.sse import ServerEvent
+from eventsource.models.wire import Reader
 from eventsource.request import Request
 
 KEY = "sk-planted-secret-1234"
@@ -249,9 +252,25 @@ async def test_a_line_that_is_not_json_is_quoted() -> None:
     assert (said.stop_reason, "{oops" in said.error) == ("error", True)
 
 
-async def test_an_event_of_an_unknown_shape_is_an_error_not_an_exception() -> None:
-    said = await ended(httpx.Response(200, content=sse({"type": "message_start", "message": {"content": [1]}})))
-    assert said.stop_reason == "error"
+class Startled(AnthropicReader):
+    """A reader with a mistake in it."""
+
+    def feed(self, event: ServerEvent) -> list[StreamEvent]:
+        raise KeyError(event.data)
+
+
+class StartledCodec(AnthropicMessages, frozen=True):
+    def reader(self, request: Request) -> Reader:
+        return Startled("claude")
+
+
+async def test_what_a_reader_did_not_expect_is_an_error_not_an_exception() -> None:
+    asked, client = answering(httpx.Response(200, content=WHOLE))
+    asked = HttpModel(StartledCodec(), asked.ref, Access(base_url="http://host", api_key=KEY), client=client)
+    async with client:
+        (last,) = await ask(asked)
+    assert isinstance(last, StreamEnd)
+    assert "unknown shape (KeyError" in last.message.error
 
 
 @pytest.mark.parametrize(
