@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import TypedDict
 
 import msgspec
 
@@ -25,8 +26,8 @@ from ..messages import (
 from ..request import Request
 from .anthropic_reader import API, AnthropicReader
 from .options import ModelOptions, NamedTool, merge_body, read_options
-from .prepare import Accepts, arguments_object, prepare
-from .wire import Reader, inner
+from .prepare import NOT_SHOWN, Accepts, arguments_object, prepare
+from .wire import Reader, inner, text_of
 
 _VERSION_HEADER = "2023-06-01"
 # The most a model may write, where nobody says: the protocol wants a number. First pattern found counts.
@@ -47,6 +48,13 @@ _LIMITS |= {"maxItems", "uniqueItems", "minProperties", "maxProperties"}
 _CHOICE = {"auto": "auto", "required": "any", "none": "none"}
 
 
+class Said(TypedDict):
+    """One message as it is written."""
+
+    role: str
+    content: list[dict[str, object]]
+
+
 class AnthropicMessages(msgspec.Struct, frozen=True):
     """Anthropic's own protocol, also spoken by others at their own base URL."""
 
@@ -62,19 +70,18 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
 
     def encode(self, request: Request) -> bytes:
         """Write the body. Raises: ModelOptionsError."""
-        options = read_options(request.options)
-        body: dict[str, object] = {
-            "model": request.model.model,
-            "max_tokens": options.max_tokens or _max_tokens(request.model.model),
-            "messages": _messages(
-                prepare(request.messages, Accepts(api=API, provider=request.model.provider, signed_thinking=True))
-            ),
-        }
+        options, model = read_options(request.options), request.model.model
+        accepts = Accepts(api=API, provider=request.model.provider, signed_thinking=True)
+        messages = _accepted(_messages(prepare(request.messages, accepts)))
+        limit = options.max_tokens or _max_tokens(model)
+        body: dict[str, object] = {"model": model, "max_tokens": limit, "messages": messages}
         if request.system_prompt:
             body["system"] = [{"type": "text", "text": request.system_prompt}]
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
-        body.update(_asked(request.model.model, options))
+        body.update(_asked(model, options))
+        if inner(body, "thinking").get("type") == "enabled" and not _may_think(messages):
+            del body["thinking"]
         body["stream"] = True
         if options.cache != "none":
             _mark_cached(body, {"type": "ephemeral"} | ({"ttl": "1h"} if options.cache == "long" else {}))
@@ -151,10 +158,10 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     return {"name": tool.name, "description": tool.description, "input_schema": schema}
 
 
-def _messages(history: tuple[Message, ...]) -> list[dict[str, object]]:
+def _messages(history: tuple[Message, ...]) -> list[Said]:
     """Write the history; results that follow each other are one message, as parallel calls want it."""
-    messages: list[dict[str, object]] = []
-    results: list[object] = []
+    messages: list[Said] = []
+    results: list[dict[str, object]] = []
     for message in history:
         if isinstance(message, ToolResultMessage):
             if not results:
@@ -173,6 +180,32 @@ def _messages(history: tuple[Message, ...]) -> list[dict[str, object]]:
         if blocks:
             messages.append({"role": role, "content": blocks})
     return messages
+
+
+def _accepted(messages: list[Said]) -> list[Said]:
+    """Let the user speak first, and leave no space at the end of words the model shall go on from."""
+    if messages and messages[0]["role"] == "assistant":
+        messages.insert(0, {"role": "user", "content": [{"type": "text", "text": NOT_SHOWN}]})
+    if messages and messages[-1]["role"] == "assistant":
+        *_, last = blocks = messages[-1]["content"]
+        if last.get("type") == "text":
+            blocks[-1] = {**last, "text": text_of(last, "text").rstrip()}
+            if not blocks[-1]["text"]:
+                blocks.pop()
+        if not blocks:
+            messages.pop()
+    return messages
+
+
+def _may_think(messages: list[Said]) -> bool:
+    """Say whether a model that is given tokens to think with may think: not within a turn that began without."""
+    first: Said | None = None
+    for message in reversed(messages):
+        if message["role"] == "assistant":
+            first = message
+        elif any(block.get("type") != "tool_result" for block in message["content"]):
+            break
+    return first is None or str(first["content"][0].get("type")).endswith("thinking")
 
 
 def _user_block(part: UserContent) -> dict[str, object]:

@@ -26,7 +26,7 @@ from ..messages import (
 from ..request import Request
 from .google_reader import API, MADE_ID, GoogleReader
 from .options import ModelOptions, NamedTool, ThinkingLevel, merge_body, read_options
-from .prepare import Accepts, arguments_object, prepare
+from .prepare import NOT_SHOWN, Accepts, arguments_object, prepare
 from .wire import Reader
 
 # What Google documents for calls that another model made, which Gemini 3 would refuse without a signature.
@@ -157,6 +157,8 @@ def _contents(history: tuple[Message, ...], model: str) -> list[dict[str, object
                 continue
         if parts:
             contents.append({"role": role, "parts": parts})
+    if contents and contents[0]["role"] == "model":
+        contents.insert(0, {"role": "user", "parts": [{"text": NOT_SHOWN}]})
     return contents
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -37,6 +38,7 @@ Key: TypeAlias = str | Callable[[], str | Awaitable[str]]
 _Kept: TypeAlias = tuple[httpx.AsyncClient, AsyncGenerator[None, None]]
 
 
+_IS_KEY = re.compile(r"^authorization$|api-?key$", re.IGNORECASE)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -99,6 +101,8 @@ class HttpModel:
         price: Price | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
+        if client is not None and access.proxy is not None:
+            raise ValueError("give the proxy to the client that you give: proxy= is for the client that is made here")
         self._codec, self._ref, self._access = codec, ref, access
         self._options = options or ModelOptions()
         self._own = client
@@ -279,7 +283,7 @@ class HttpModel:
             given = access.api_key
         found = (given or next((os.environ[name] for name in access.env if os.environ.get(name)), "")).strip()
         self.secrets.add(found)
-        if not found and not access.keyless:
+        if not found and not access.keyless and not any(_IS_KEY.search(name) for name in access.headers):
             names = " or ".join(access.env) or "a variable of the environment"
             raise CallFailedError(Failure(message=f"no key for {self._ref.provider}: set {names}, or give api_key="))
         if not (found.isascii() and found.isprintable()):

@@ -25,6 +25,7 @@ from ..messages import (
 )
 
 NO_RESULT = "No result was recorded for this call."
+NOT_SHOWN = "(what was said before is not shown)"
 NO_IMAGE = "(an image was left out: this model does not take images)"
 
 

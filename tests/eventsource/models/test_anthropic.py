@@ -36,8 +36,12 @@ def written(*messages: Message, model: str = "claude-sonnet-4-5", **options: Any
     return body
 
 
+ASKED = UserMessage(content="q")
+
+
 def content(*messages: Message) -> list[Any]:
-    return [message["content"] for message in written(*messages)["messages"]]
+    """What is written after a question."""
+    return [message["content"] for message in written(ASKED, *messages)["messages"][1:]]
 
 
 def test_parallel_results_are_one_message_and_texts_stay_outside() -> None:
@@ -81,7 +85,7 @@ def test_empty_texts_and_empty_messages_are_left_out() -> None:
 
 
 def test_arguments_cut_by_the_limit_are_quoted() -> None:
-    asked, _ = content(AssistantMessage(content=(ToolCall(id="a", name="t", arguments='{"x":'),)))
+    asked, _result = content(AssistantMessage(content=(ToolCall(id="a", name="t", arguments='{"x":'),)))
     assert asked[0]["input"] == {"invalid_arguments": '{"x":'}
 
 
@@ -117,6 +121,26 @@ def test_four_places_are_cached() -> None:
 def test_a_thinking_level_is_said_as_the_model_knows_it(model: str, level: str, fields: dict[str, Any]) -> None:
     body = written(model=model, thinking=level)
     assert {name: body[name] for name in ("thinking", "output_config") if name in body} == fields
+
+
+def test_no_thinking_is_asked_in_a_turn_that_another_model_began() -> None:
+    call = AssistantMessage(api="other", content=(ToolCall(id="a", name="t"),))
+    result = ToolResultMessage(tool_call_id="a", tool_name="t")
+    assert "thinking" not in written(ASKED, call, result, thinking="low")
+    assert "thinking" in written(ASKED, call, result, ASKED, thinking="low")
+    thought = AssistantMessage(content=(ThinkingContent(thinking="", signature="s"), ToolCall(id="a", name="t")))
+    assert "thinking" in written(ASKED, thought, result, msgspec.structs.replace(call, api=""), thinking="low")
+
+
+def test_the_user_speaks_first() -> None:
+    first, second = written(AssistantMessage(content=(TextContent(text="Hello"),)), ASKED)["messages"][:2]
+    assert (first["role"], second["role"]) == ("user", "assistant")
+
+
+def test_words_to_go_on_from_end_without_space() -> None:
+    begun = AssistantMessage(content=(TextContent(text="Once "),))
+    assert content(begun) == [[{"type": "text", "text": "Once"}]]
+    assert content(AssistantMessage(content=(TextContent(text=" "),))) == []
 
 
 def test_thinking_leaves_room_for_the_answer() -> None:

@@ -17,6 +17,7 @@ from eventsource.messages import (
     ThinkingContent,
     ToolCall,
     ToolResultMessage,
+    UserMessage,
 )
 from eventsource.models.google import GoogleGenerativeAI
 from eventsource.request import Request
@@ -33,7 +34,8 @@ def written(*messages: Message, model: str = "gemini-2.5-flash", **options: Any)
 
 
 def parts(*messages: Message, model: str = "gemini-2.5-flash") -> list[Any]:
-    return [content["parts"] for content in written(*messages, model=model)["contents"]]
+    """What is written after a question."""
+    return [content["parts"] for content in written(UserMessage(content="q"), *messages, model=model)["contents"][1:]]
 
 
 def test_parallel_results_are_one_turn_in_order_and_images_the_next() -> None:
@@ -71,6 +73,11 @@ def test_signatures_stay_on_their_parts_and_unsigned_summaries_stay_here() -> No
         {"text": "", "thoughtSignature": "2"},
         {"functionCall": {"name": "t", "args": {}}, "thoughtSignature": "3"},
     ]
+
+
+def test_the_user_speaks_first() -> None:
+    first, second = written(AssistantMessage(content=(TextContent(text="Hello"),)))["contents"]
+    assert (first["role"], second["role"]) == ("user", "model")
 
 
 def test_calls_of_another_model_pass_gemini_3() -> None:

@@ -348,6 +348,21 @@ async def test_a_missing_key_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ANTHROPIC_API_KEY" in last.message.error
 
 
+async def test_a_header_of_your_own_can_be_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=WHOLE)))
+    async with client:
+        last = (await ask(model("anthropic:claude", client=client, headers={"Authorization": "Bearer mine"})))[-1]
+    assert isinstance(last, StreamEnd)
+    assert last.message.text == "Hello"
+
+
+async def test_a_proxy_beside_a_client_of_your_own_is_refused() -> None:
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(ValueError, match="proxy"):
+            model("anthropic:claude", client=client, proxy="http://localhost:1")
+
+
 async def test_an_abort_closes_the_connection_at_once() -> None:
     signal, body = asyncio.Event(), Pieces(sse(START, *HELLO), then=stall)
     asked, client = answering(httpx.Response(200, stream=body))
