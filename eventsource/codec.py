@@ -10,12 +10,14 @@ from typing import TypeVar
 import msgspec
 
 from .errors import CorruptLogError, InvalidTextError
-from .events import Event
+from .events import AbortRequest, ConfigChange, Event, MessageAdopt, MessageEnd, ModelRequest, QueuePush
 
 T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+# Events that hold what a caller made: their fields may equal a default without being it.
+_HOLDERS = (AbortRequest, ConfigChange, MessageAdopt, MessageEnd, ModelRequest, QueuePush)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -59,6 +61,15 @@ def repair(value: T) -> T:
         repaired = _repair(value)
         return repaired if isinstance(repaired, type(value)) else value
     return value
+
+
+def canonical(event: Event) -> Event:
+    """Give an event the form it has when it is read back: texts repaired, nothing that a fresh decoding would not have.
+
+    The encoder tells a default by identity, so a text that equals a default and was made at run time would be written.
+    """
+    event = repair(event)
+    return _DECODER.decode(_ENCODER.encode(event)) if isinstance(event, _HOLDERS) else event
 
 
 def _repair(value: object) -> object:

@@ -13,14 +13,17 @@ from msgspec.structs import replace
 
 from .batch import BatchRunner, Workshop
 from .closing import closing_message, streamed_content
+from .codec import canonical
 from .errors import MissingModelError, MissingToolError
 from .events import (
     AbortRequest,
     ConfigChange,
+    Inserted,
     MessageEnd,
     MessageStart,
     ModelRequest,
     QueuePush,
+    SeqRange,
     TurnStart,
 )
 from .fold import ContextFold
@@ -59,6 +62,12 @@ class Program(Generic[V]):
     find_model: Callable[[Config], Model | None] | None = None
     flush_updates: int = 32
     grace_s: float = 1.0
+
+
+def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
+    """Give a hook's messages the form they have when they are read back, since that is what is hashed."""
+    event = canonical(ModelRequest(attempt=1, request_sha256="", selection=selection))
+    return event.selection if isinstance(event, ModelRequest) else selection
 
 
 class Loop(Generic[V]):
@@ -252,7 +261,7 @@ class Loop(Generic[V]):
         selection = None
         if hooks.transform_context is not None or hooks.convert_to_llm is not None:
             chosen = await self._hooked(context.messages(view))
-            selection = context.select(view, context.settle(chosen))
+            selection = _as_stored(context.select(view, context.settle(chosen)))
             request = context.request(view, selection)
         body = self._model().encode(request)
         sent = ModelRequest(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
-from .codec import repair, to_json
+from .codec import canonical, to_json
 from .errors import UnknownSeqError
 from .events import (
     UPDATE_TYPES,
@@ -58,7 +58,7 @@ class Session:
     async def push(self, queue: QueueName, *messages: Message | str, key: str | None = None) -> int:
         """Queue messages, all in one append; a repeated key changes nothing. Returns: the new head."""
         whole = [UserMessage(content=message) if isinstance(message, str) else message for message in messages]
-        pushes = [QueuePush(queue=queue, message=repair(message), key=key or "") for message in whole]
+        pushes = [QueuePush(queue=queue, message=message, key=key or "") for message in whole]
         return await self._input(*pushes, key=key)
 
     async def steer(self, message: Message | str, *, key: str | None = None) -> int:
@@ -129,7 +129,7 @@ class Session:
 
         Raises: IllegalEventError, and nothing is stored; ConflictError when somebody else appended meanwhile.
         """
-        events = [repair(event) for event in events]
+        events = [canonical(event) for event in events]
         async with self._lock:
             head, state = await self._catch_up()
             now = self.clock()
@@ -147,7 +147,7 @@ class Session:
         return await self.log.verify(self.id)
 
     async def _input(self, *events: Event, key: str | None = None) -> int:
-        return await self.log.append(self.id, [(self.clock(), event) for event in events], key=key)
+        return await self.log.append(self.id, [(self.clock(), canonical(event)) for event in events], key=key)
 
     async def _catch_up(self) -> tuple[int, State]:
         if self._seen is None:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from .codec import repair
+from .codec import canonical
 from .errors import ConflictError, OutcomeUnknownError
 from .events import UPDATE_TYPES, Event, MessageStart, Place
 from .fold import ContextFold
@@ -20,6 +20,7 @@ from .state import State
 V = TypeVar("V")
 T = TypeVar("T")
 
+_NEWS = 500
 _TRIES = 20
 """How often an append is tried again after a conflict; each conflict means that somebody else got on."""
 
@@ -121,11 +122,13 @@ class Writer(Generic[V]):
     async def catch_up(self) -> None:
         """Fold what others appended, unless a decision of ours is about to be appended anyway."""
         async with self._lock:
-            if all(pending.outcome for pending in self._pending):
-                await self._rebase()
+            news = await self._log.read(self.session, after=self.head, limit=_NEWS)
+            if news and all(pending.outcome for pending in self._pending):
+                self._take_in(news)
+                self.forget_decisions()
 
     def _take(self, events: Sequence[Event], *, outcome: bool) -> None:
-        for event in map(repair, events):
+        for event in map(canonical, events):
             self._now = self._evolve(self._now, Recorded(self.next_seq, self._clock(), event))
             self._pending.append(_Pending(self._clock(), event, outcome))
 
@@ -176,12 +179,15 @@ class Writer(Generic[V]):
 
     async def _rebase(self) -> None:
         """Fold what others appended in front of what is pending."""
-        while news := await self._log.read(self.session, after=self.head, limit=500):
-            for recorded in news:
-                self._stored = self._evolve(self._stored, recorded)
-            self.head = news[-1].seq
-            self._on_commit(news)
+        while news := await self._log.read(self.session, after=self.head, limit=_NEWS):
+            self._take_in(news)
         self.forget_decisions()
+
+    def _take_in(self, news: Sequence[Recorded]) -> None:
+        for recorded in news:
+            self._stored = self._evolve(self._stored, recorded)
+        self.head = news[-1].seq
+        self._on_commit(news)
 
 
 def _may_vanish(event: Event) -> bool:

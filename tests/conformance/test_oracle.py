@@ -37,7 +37,7 @@ cases = pytest.mark.parametrize(("path", "variant"), CASES)
 async def test_the_stream_equals_the_founding_loops(path: Path, variant: str, tmp_path: Path) -> None:
     scenario = read(path)
     expected = list(expected_lines(DATA / "oracle" / variant / f"{path.stem}.jsonl"))
-    async with open_store(None) as log:
+    async with open_store(str(tmp_path / "log.db")) as log:
         played = await play(scenario, variant, log)
         if played.session:
             history = [recorded async for recorded in read_all(log, played.session)]
