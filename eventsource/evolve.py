@@ -194,7 +194,9 @@ def _tool_start(state: State, seq: int, event: ToolExecutionStart) -> State:
 
 def _tool_end(state: State, seq: int, event: ToolExecutionEnd) -> State:
     terminate = event.result is not None and event.result.terminate
-    return _with_call(state, event.content_index, ended=True, terminate=terminate)
+    place = Place(message_seq=event.message_seq, content_index=event.content_index)
+    waits = tuple(wait for wait in state.waits if wait.call != place)
+    return _with_call(replace(state, waits=waits), event.content_index, ended=True, waiting="", terminate=terminate)
 
 
 def _turn_end(state: State, seq: int, event: TurnEnd) -> State:
@@ -287,7 +289,11 @@ def _wait_end(state: State, seq: int, event: WaitEnd) -> State:
 
 
 def _answered(state: State, place: Place | None, end: WaitEnd) -> State:
-    return state if place is None else _with_call(state, place.content_index, waiting="", answer=end)
+    call = find_call(state, place.message_seq, place.content_index) if place is not None else None
+    if call is None:
+        return state
+    waiting = "" if call.waiting == end.key else call.waiting
+    return _with_call(state, call.content_index, waiting=waiting, answer=end)
 
 
 def _child_start(state: State, seq: int, event: ChildStart) -> State:

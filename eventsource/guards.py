@@ -157,10 +157,11 @@ def _tool_running(state: State, event: ToolExecutionUpdate | ToolExecutionEnd) -
         return "the call was not started"
     if call.ended:
         return "the call has ended"
-    if isinstance(event, ToolExecutionEnd):
-        settled = call.refused is not None and call.refused != "adopted"
-        if settled != (event.result is None):
-            return "a refused call stores no result" if settled else "the result is missing"
+    settled = call.refused is not None and call.refused != "adopted"
+    if isinstance(event, ToolExecutionUpdate):
+        return "a refused call reports nothing" if settled else None
+    if settled != (event.result is None):
+        return "a refused call stores no result" if settled else "the result is missing"
     return None
 
 
