@@ -122,6 +122,7 @@ class Arguments(TypedDict, total=False):
     output_name: str
     stop: tuple[str, ...] | list[str]
     cache: Literal["none", "short", "long"]
+    images: bool
     extra_body: Mapping[str, object]
 
 

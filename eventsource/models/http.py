@@ -21,6 +21,7 @@ from ..request import Request
 from .body import BodyParser
 from .failures import Failure, body_failure
 from .options import ModelOptions, read_options
+from .prepare import without_images
 from .protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, WireBody
 from .redact import Secrets
 from .retry import not_before_us, retry_after_us
@@ -172,11 +173,12 @@ class HttpModel:
     def _written(self, request: Request) -> tuple[Request, bytes]:
         """Put the model's own options under the request's, and encode it, once for the digest and the call."""
         if self._last is None or self._last[0] is not request:
-            read_options(request.options)
             own: dict[str, msgspec.Raw] = _FIELDS.decode(msgspec.json.encode(self._options))
             if not isinstance(request.options, msgspec.UnsetType):
                 own.update(_FIELDS.decode(request.options))
             whole = msgspec.structs.replace(request, options=msgspec.Raw(msgspec.json.encode(own)))
+            if not read_options(whole.options).images:
+                whole = msgspec.structs.replace(whole, messages=without_images(whole.messages))
             self._last = (request, whole, self._codec.encode(whole))
         return self._last[1:]
 

@@ -26,6 +26,7 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tool_choice: may call, must call some tool, must call none, or must call the named one.
     output_schema: the JSON Schema its text must follow, called `output_name` where a provider wants a name.
     cache: how long the provider keeps the prompt (short: minutes, long: an hour or more), or none.
+    images: false for a model that takes none; a remark stands in their place.
     extra_body: merged into the request's body last: objects merge, lists are appended, null removes, all else replaces.
     """
 
@@ -37,6 +38,7 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     output_name: str = "output"
     stop: tuple[str, ...] = ()
     cache: Literal["none", "short", "long"] = "short"
+    images: bool = True
     extra_body: Json = msgspec.UNSET
 
 

@@ -40,7 +40,6 @@ class Accepts(msgspec.Struct, frozen=True, kw_only=True):
 
     api: str
     provider: str = ""
-    images: bool = True
     signed_thinking: bool = False
     foreign_thinking: Literal["drop", "text"] = "text"
     id_pattern: str = r"[^a-zA-Z0-9_-]"
@@ -70,10 +69,9 @@ def _repaired(messages: list[Message], accepts: Accepts) -> Iterator[Message]:
                 yield from _exchange(message, messages[place:end], used, accepts)
                 place = end
             case ToolResultMessage():
-                yield _orphan(message, accepts)
-            case UserMessage(content=content):
-                taken = content if isinstance(content, str) else _taken(content, accepts)
-                yield message if taken is content else msgspec.structs.replace(message, content=taken)
+                yield _orphan(message)
+            case UserMessage():
+                yield message
             case CustomMessage():
                 pass
 
@@ -98,7 +96,7 @@ def _exchange(
         kept = _accepted(block, accepts) if own else _translated(block, accepts)
         if isinstance(kept, ToolCall):
             wire_id = _unique(kept.id, used, accepts)
-            results.append(_result(kept, wire_id, rest, accepts))
+            results.append(_result(kept, wire_id, rest))
             kept = kept if kept.id == wire_id else msgspec.structs.replace(kept, id=wire_id)
         if kept is not None:
             content.append(kept)
@@ -111,20 +109,19 @@ def _exchange(
     yield from _repaired(rest, accepts)
 
 
-def _result(call: ToolCall, wire_id: str, rest: list[Message], accepts: Accepts) -> ToolResultMessage:
+def _result(call: ToolCall, wire_id: str, rest: list[Message]) -> ToolResultMessage:
     """Take the first result with the call's id out of `rest`, or make one that says there is none."""
     for index, message in enumerate(rest):
         if isinstance(message, ToolResultMessage) and message.tool_call_id == call.id:
             del rest[index]
-            content = _taken(message.content, accepts)
-            return msgspec.structs.replace(message, tool_call_id=wire_id, tool_name=call.name, content=content)
+            return msgspec.structs.replace(message, tool_call_id=wire_id, tool_name=call.name)
     text = TextContent(text=NO_RESULT)
     return ToolResultMessage(tool_call_id=wire_id, tool_name=call.name, content=(text,), is_error=True)
 
 
-def _orphan(message: ToolResultMessage, accepts: Accepts) -> UserMessage:
+def _orphan(message: ToolResultMessage) -> UserMessage:
     said = TextContent(text=f"Result of a call of the tool {message.tool_name or message.tool_call_id}:")
-    return UserMessage(content=(said, *_taken(message.content, accepts)))
+    return UserMessage(content=(said, *message.content))
 
 
 def _unique(call_id: str, used: set[str], accepts: Accepts) -> str:
@@ -136,12 +133,6 @@ def _unique(call_id: str, used: set[str], accepts: Accepts) -> str:
         found = f"{legal[: accepts.id_chars - len(suffix)]}{suffix}"
     used.add(found)
     return found
-
-
-def _taken(content: tuple[UserContent, ...], accepts: Accepts) -> tuple[UserContent, ...]:
-    if accepts.images or not any(isinstance(part, ImageContent) for part in content):
-        return content
-    return tuple(TextContent(text=NO_IMAGE) if isinstance(part, ImageContent) else part for part in content)
 
 
 def _accepted(block: AssistantContent, accepts: Accepts) -> AssistantContent | None:
@@ -165,6 +156,20 @@ def _translated(block: AssistantContent, accepts: Accepts) -> AssistantContent |
             return ToolCall(id=call_id, name=name, arguments=arguments)
         case ProviderContent():
             return None
+
+
+def without_images(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Put a remark in place of each image, for a model that takes none."""
+    return tuple(
+        msgspec.structs.replace(message, content=tuple(map(_without_image, message.content)))
+        if isinstance(message, UserMessage | ToolResultMessage) and not isinstance(message.content, str)
+        else message
+        for message in messages
+    )
+
+
+def _without_image(part: UserContent) -> UserContent:
+    return TextContent(text=NO_IMAGE) if isinstance(part, ImageContent) else part
 
 
 def arguments_object(arguments: str) -> Mapping[str, object]:

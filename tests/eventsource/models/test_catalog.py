@@ -85,6 +85,7 @@ def test_a_type_becomes_the_schema_of_the_output() -> None:
     assert options["output_name"] == "City"
 
 
+@pytest.mark.slow
 def test_naming_the_catalog_loads_no_http_client() -> None:
     code = "import sys, eventsource.models.catalog; print('httpx' in sys.modules, 'pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

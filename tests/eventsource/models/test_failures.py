@@ -89,6 +89,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_any_json_is_told_without_an_exception(value: Any) -> None:
     assert body_failure(500, json.dumps(value).encode()).text.startswith(("500", "context overflow: 500"))

@@ -14,12 +14,13 @@ import msgspec
 import pytest
 
 from eventsource.events import MessageUpdate, ModelRef
-from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.messages import AssistantMessage, ImageContent, UserMessage
 from eventsource.models.anthropic import AnthropicMessages
 from eventsource.models.anthropic_reader import AnthropicReader
 from eventsource.models.catalog import model
 from eventsource.models.http import ABORTED, CUT, Access, HttpModel
 from eventsource.models.options import ModelOptions
+from eventsource.models.prepare import NO_IMAGE
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart
 from eventsource.models.redact import MARK
 from eventsource.models.sse import ServerEvent
@@ -162,6 +163,14 @@ async def test_a_requests_options_come_before_the_models() -> None:
     request = msgspec.structs.replace(request_of(asked), options=msgspec.Raw(b'{"temperature":1}'))
     body = json.loads(asked.encode(request).body)
     assert (body["temperature"], body["max_tokens"]) == (1, 9)
+    await client.aclose()
+
+
+async def test_a_model_that_takes_no_images_gets_none() -> None:
+    asked, client = answering(httpx.Response(200), ModelOptions(images=False))
+    image = UserMessage(content=(ImageContent(data="AA==", media_type="image/png"),))
+    request = msgspec.structs.replace(request_of(asked), messages=(image,))
+    assert NO_IMAGE in asked.encode(request).body.decode()
     await client.aclose()
 
 
@@ -410,6 +419,7 @@ async def test_silence_ends_the_call() -> None:
     assert never.error == "timeout: nothing came for 0.005 seconds"
 
 
+@pytest.mark.slow
 async def test_a_complete_answer_does_not_wait_for_the_body_to_end() -> None:
     body = Pieces(WHOLE, then=stall)
     said = await ended(httpx.Response(200, stream=body))

@@ -20,7 +20,7 @@ from eventsource.messages import (
     ToolResultMessage,
     UserMessage,
 )
-from eventsource.models.prepare import NO_IMAGE, NO_RESULT, Accepts, prepare
+from eventsource.models.prepare import NO_IMAGE, NO_RESULT, Accepts, prepare, without_images
 
 ACCEPTS = Accepts(api="here")
 
@@ -94,9 +94,14 @@ def test_what_only_one_provider_reads_is_left_out_for_another() -> None:
 
 
 def test_images_become_a_remark_where_none_are_taken() -> None:
-    image = ImageContent(data="AA==", media_type="image/png")
-    blind = msgspec.structs.replace(ACCEPTS, images=False)
-    assert prepare((UserMessage(content=(image,)),), blind) == (UserMessage(content=(TextContent(text=NO_IMAGE),)),)
+    image, remark = ImageContent(data="AA==", media_type="image/png"), TextContent(text=NO_IMAGE)
+    history = (UserMessage(content="q"), UserMessage(content=(image,)), result("a"))
+    shown = msgspec.structs.replace(history[2], content=(image,))
+    assert without_images((*history[:2], shown)) == (
+        history[0],
+        UserMessage(content=(remark,)),
+        msgspec.structs.replace(shown, content=(remark,)),
+    )
 
 
 def test_custom_messages_are_left_out() -> None:

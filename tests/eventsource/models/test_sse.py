@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def test_a_null_in_an_id_voids_it_and_ids_hold() -> None:
     assert (one.id, two.id, two.last_id) == ("1", None, "1")
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["data: é\u2028😀", "event: x", "id: 1", ":c", "data", "", "retry: 7"])), st.data())
 def test_where_a_body_is_cut_does_not_matter(lines: list[str], data: st.DataObject) -> None:
     body = b"".join(line.encode() + data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"])) for line in lines)
