@@ -173,6 +173,7 @@ class HttpModel:
     def _written(self, request: Request) -> tuple[Request, bytes]:
         """Put the model's own options under the request's, and encode it, once for the digest and the call."""
         if self._last is None or self._last[0] is not request:
+            read_options(request.options)
             own: dict[str, msgspec.Raw] = _FIELDS.decode(msgspec.json.encode(self._options))
             if not isinstance(request.options, msgspec.UnsetType):
                 own.update(_FIELDS.decode(request.options))
