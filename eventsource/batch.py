@@ -37,6 +37,7 @@ class Workshop:
     hooks: Hooks
     deps: object
     grace_s: float
+    deadline_us: int | None
     aborting: asyncio.Event
     note_abort: Callable[[], None]
 
@@ -147,6 +148,7 @@ class BatchRunner(Generic[V]):
                 idempotency_key=idempotency_key(session, ready.run.place),
             ),
             session=self._writer.session,
+            deadline_us=self._shop.deadline_us,
             signal=self._shop.aborting,
             report=lambda partial: self._inbox.put_nowait((ready, partial)),
         )

@@ -30,6 +30,7 @@ from .fold import ContextFold
 from .hooks import HookError, Hooks, TurnEnded, ask
 from .messages import AssistantMessage, Message
 from .models.protocol import CallOptions, Model
+from .models.redact import Secrets
 from .reply import ReplyReader, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
 from .state import Config, Phase
@@ -49,7 +50,7 @@ class Program(Generic[V]):
 
     `model` answers; `find_model` finds another one when the log names it. `flush_updates`: so many updates are appended
     at once at the latest (a stalled stream is flushed after 50 ms anyway). `grace_s`: how long a tool may go on after
-    an abort before it is given up.
+    an abort before it is given up. `deadline_us`: when the run must be over. `secrets`: values kept out of the log.
     """
 
     model: Model | None
@@ -62,6 +63,8 @@ class Program(Generic[V]):
     find_model: Callable[[Config], Model | None] | None = None
     flush_updates: int = 32
     grace_s: float = 1.0
+    deadline_us: int | None = None
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
@@ -145,9 +148,13 @@ class Loop(Generic[V]):
                 await task
 
     async def _watch(self) -> None:
+        deadline_us = self.program.deadline_us
         while not self.signal.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.signal.wait(), ABORT_POLL_S)
+                break
+            if deadline_us is not None and self.program.clock() >= deadline_us:
+                self.end(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
                 break
             await self.writer.catch_up()
             self._note_abort()
@@ -241,6 +248,7 @@ class Loop(Generic[V]):
             request, sent = await self._request()
             key = hooks.get_api_key
             api_key = await ask(lambda: key(model.ref.provider)) if key is not None else None
+            self.program.secrets.add(api_key)
         except HookError as error:
             writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
             return
@@ -308,6 +316,7 @@ class Loop(Generic[V]):
             hooks=program.hooks,
             deps=program.deps,
             grace_s=program.grace_s,
+            deadline_us=program.deadline_us,
             aborting=self._aborting,
             note_abort=self._note_signal,
         )

@@ -15,6 +15,7 @@ from .fold import ContextFold
 from .guards import find_call
 from .loading import evolve_in, load, read_all
 from .ports import EventLog, Lease, Recorded
+from .redaction import Redact, redact_event
 from .state import State
 
 V = TypeVar("V")
@@ -47,11 +48,13 @@ class Writer(Generic[V]):
         context: ContextFold[V],
         clock: Callable[[], int],
         on_commit: Callable[[Sequence[Recorded]], None],
+        redact: Redact | None = None,
     ) -> None:
         self.session = session
         self.head = 0
         self.lease: Lease | None = None
         self._log, self._context, self._clock, self._on_commit = log, context, clock, on_commit
+        self._redact = redact
         self._stored: tuple[State, V] = (State(), context.initial)
         self._now: tuple[State, V] = self._stored
         self._pending: list[_Pending] = []
@@ -129,6 +132,8 @@ class Writer(Generic[V]):
 
     def _take(self, events: Sequence[Event], *, outcome: bool) -> None:
         for event in map(canonical, events):
+            if self._redact is not None:
+                event = redact_event(event, self._redact)
             self._now = self._evolve(self._now, Recorded(self.next_seq, self._clock(), event))
             self._pending.append(_Pending(self._clock(), event, outcome))
 

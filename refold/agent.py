@@ -26,7 +26,7 @@ from projections.context import ContextView
 from .context import CONTEXT
 from .drive import Driven, drive
 from .log import open_log
-from .models import find_model, find_recorded_model
+from .models import find_model, find_recorded_model, known_secrets
 from .output import Output
 from .run import Run
 from .session import Session
@@ -66,22 +66,26 @@ class Agent(Generic[T]):
         session: Session | None = None,
         deps: object = None,
         signal: asyncio.Event | None = None,
+        timeout_ms: int | None = None,
         key: str | None = None,
     ) -> Run[T]:
         """Say something and run until nothing is left to do.
 
         Without a session, in one that lives in memory. A session whose run is unfinished is finished first. `signal`
-        aborts the run when set. A repeated `key` says nothing new, so a call that may have been made can be repeated.
+        aborts the run when set, `timeout_ms` ends it with status limit. A repeated `key` says nothing new, so a call that
+        may have been made can be repeated.
 
         Raises: LeaseHeldError when somebody else runs the session; MissingToolError, MissingModelError.
         """
         if session is None:
             async with open_log() as log:
-                return await self.run(prompt, session=await log.session(), deps=deps, signal=signal, key=key)
+                return await self.run(
+                    prompt, session=await log.session(), deps=deps, signal=signal, timeout_ms=timeout_ms, key=key
+                )
         if key is not None:
             await session.core.push("prompt", _message(prompt), key=key)
         opening = () if key is not None else (QueuePush(queue="prompt", message=_message(prompt)),)
-        return await self._drive(session, opening, deps=deps, signal=signal)
+        return await self._drive(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms)
 
     def run_sync(
         self, prompt: Prompt, *, session: str | None = None, log: str | Path | None = None, deps: object = None
@@ -94,14 +98,21 @@ class Agent(Generic[T]):
 
         return asyncio.run(run())
 
-    async def resume(self, session: Session, *, deps: object = None, signal: asyncio.Event | None = None) -> Run[T]:
+    async def resume(
+        self,
+        session: Session,
+        *,
+        deps: object = None,
+        signal: asyncio.Event | None = None,
+        timeout_ms: int | None = None,
+    ) -> Run[T]:
         """Go on from wherever the log stops: after a crash, a wait, a failed answer, or in a fork.
 
         Where the last answer is complete and nothing is queued, nothing happens.
 
         Raises: as `run`.
         """
-        return await self._drive(session, (), deps=deps, signal=signal, resume=True)
+        return await self._drive(session, (), deps=deps, signal=signal, timeout_ms=timeout_ms, resume=True)
 
     def stream(
         self,
@@ -110,6 +121,7 @@ class Agent(Generic[T]):
         session: Session | None = None,
         deps: object = None,
         signal: asyncio.Event | None = None,
+        timeout_ms: int | None = None,
     ) -> AgentStream[T]:
         """Run as `run` does (without a prompt, as `resume`), showing each event as soon as it is on record.
 
@@ -118,7 +130,9 @@ class Agent(Generic[T]):
         opening = () if prompt is None else (QueuePush(queue="prompt", message=_message(prompt)),)
 
         async def start(target: Session, listen: Callable[[Recorded], None]) -> Run[T]:
-            return await self._drive(target, opening, deps=deps, signal=signal, resume=prompt is None, listen=listen)
+            return await self._drive(
+                target, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, resume=prompt is None, listen=listen
+            )
 
         return AgentStream(session, start)
 
@@ -154,6 +168,7 @@ class Agent(Generic[T]):
         *,
         deps: object,
         signal: asyncio.Event | None,
+        timeout_ms: int | None,
         resume: bool = False,
         listen: Callable[[Recorded], None] | None = None,
     ) -> Run[T]:
@@ -167,6 +182,8 @@ class Agent(Generic[T]):
             hooks=self.hooks,
             deps=deps,
             api_key=self.api_key,
+            secrets=known_secrets(self._model, self.api_key),
+            deadline_us=None if timeout_ms is None else session.core.clock() + timeout_ms * 1000,
             find_model=find_recorded_model,
         )
         driven: Driven = await drive(

@@ -62,7 +62,7 @@ async def drive(
             for item in events:
                 listen(item)
 
-    writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note)
+    writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note, redact=program.secrets.redact)
     async with _lease(log, session, writer) as lease:
         await writer.load()
         writer.outcome(*_resuming(writer.state, lease, idle=resume), *_configuring(writer.state, wanted), *opening)

@@ -26,6 +26,7 @@ from eventsource.writer import Writer
 from projections.lifecycle import Lifecycle, LifecycleEvent
 
 from .context import CONTEXT
+from .models import known_secrets
 
 StreamFunction = Callable[
     [ModelRef, Request, CallOptions], AsyncIterator[StreamEvent] | Awaitable[AsyncIterator[StreamEvent]]
@@ -152,6 +153,7 @@ def _start(
     async def run(stream: AgentEventStream) -> None:
         log = config.log if config.log is not None else MemoryLog(clock=config.clock, new_id=random_id)
         stream.session = (await log.create(config.session)).id
+        secrets = known_secrets(model, config.api_key)
         view, listen = Lifecycle(), config.on_event or (lambda shown: None)
 
         def show(recorded: Sequence[Recorded]) -> None:
@@ -162,7 +164,7 @@ def _start(
                 except Exception as error:
                     loop.end(AbortRequest(reason="error", cause="callback", error=str(error) or type(error).__name__))
 
-        writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show)
+        writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show, redact=secrets.redact)
         origin = Origin(source="caller")
         writer.outcome(*(MessageAdopt(message=message, origin=origin) for message in messages))
         change = difference(Config(), wanted)
@@ -175,6 +177,7 @@ def _start(
             hooks=config,
             deps=config.deps,
             api_key=config.api_key,
+            secrets=secrets,
             flush_updates=1 if config.on_event is not None else 32,
         )
         loop = Loop(writer, program, signal)

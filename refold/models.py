@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from eventsource.errors import MissingModelError
 from eventsource.events import ModelRef
 from eventsource.models.protocol import Model
+from eventsource.models.redact import Secrets
 from eventsource.request import Request
 from eventsource.state import Config
 
@@ -58,3 +59,11 @@ def chunk_feed(ref: ModelRef, request: Request) -> ChunkFeed | None:
     from eventsource.models.feeding import ChunkFeed
 
     return ChunkFeed(find_codec(ref).reader(request))
+
+
+def known_secrets(model: Model, api_key: str | None) -> Secrets:
+    """Collect what must not reach the log: the model's own keys as it comes to know them, and one that was given."""
+    own = getattr(model, "secrets", None)
+    secrets = own if isinstance(own, Secrets) else Secrets()
+    secrets.add(api_key)
+    return secrets

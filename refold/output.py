@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from eventsource.errors import OutputError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -15,6 +16,8 @@ class Output(Generic[T]):
     """The type that an agent's last answer must have."""
 
     def __init__(self, output: type[T]) -> None:
+        from pydantic import TypeAdapter  # slow to load
+
         self._adapter: TypeAdapter[T] = TypeAdapter(output)
         self._name = getattr(output, "__name__", str(output))
 
@@ -25,6 +28,8 @@ class Output(Generic[T]):
 
     def read(self, text: str) -> T:
         """Read an answer. Raises: OutputError, with what does not fit."""
+        from pydantic import ValidationError
+
         try:
             return self._adapter.validate_json(_without_fence(text))
         except ValidationError as error:

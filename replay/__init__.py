@@ -1,3 +1,7 @@
 """Going back, sideways and on: replay, fork, diff, import, export."""
 
-__all__: list[str] = []
+from .exporters import export_pi
+from .importers import detect, import_file
+from .replay import Diverged, Replay, ReplayReport, replay
+
+__all__ = ["Diverged", "Replay", "ReplayReport", "detect", "export_pi", "import_file", "replay"]
