@@ -40,7 +40,8 @@ _MAX_TOKENS = (
 # These take a number of tokens to think with; every later model takes an effort.
 _BUDGETED = re.compile(r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-0|-1|-5|-2025|$)")
 _BUDGET = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 32_768}
-_EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "max"}
+_EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh"}
+_NO_XHIGH = re.compile(r"-4-6")  # these know `max` above `high`, and nothing between
 _MIN_BUDGET = 1_024
 # https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs, 2026-07: what schemas may not hold
 _LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
@@ -128,8 +129,10 @@ def _asked(model: str, options: ModelOptions) -> dict[str, object]:
             budget = min(_BUDGET[options.thinking], max(_MIN_BUDGET, limit - _MIN_BUDGET))
             body["thinking"] = {"type": "enabled", "budget_tokens": budget}
         else:
-            body["thinking"] = {"type": "adaptive"}
-            config["effort"] = _EFFORT[options.thinking]
+            # later models keep their reasoning to themselves unless asked for its summary
+            body["thinking"] = {"type": "adaptive", "display": "summarized"}
+            effort = _EFFORT[options.thinking]
+            config["effort"] = "max" if effort == "xhigh" and _NO_XHIGH.search(model) else effort
     if not isinstance(options.output_schema, msgspec.UnsetType):
         config["format"] = {"type": "json_schema", "schema": _closed(from_json(options.output_schema))}
     return body | ({"output_config": config} if config else {})

@@ -179,7 +179,7 @@ def _result(message: ToolResultMessage) -> dict[str, object]:
 def _answer(message: AssistantMessage, model: str) -> list[dict[str, object]]:
     parts = [part for block in message.content for part in _answer_part(block)]
     calls = [part for part in parts if "functionCall" in part]
-    if calls and "gemini-3" in model and not any("thoughtSignature" in part for part in parts):
+    if calls and "gemini-3" in model and not any("thoughtSignature" in part for part in calls):
         calls[0]["thoughtSignature"] = _NO_SIGNATURE
     return parts
 

@@ -23,6 +23,7 @@ from eventsource.messages import (
 from eventsource.models.anthropic import AnthropicMessages
 from eventsource.request import Request
 
+ADAPTIVE = {"type": "adaptive", "display": "summarized"}
 EPHEMERAL = {"type": "ephemeral"}
 
 
@@ -113,8 +114,9 @@ def test_four_places_are_cached() -> None:
     [
         ("claude-sonnet-4-5", "high", {"thinking": {"type": "enabled", "budget_tokens": 16384}}),
         ("claude-opus-4-20250514", "minimal", {"thinking": {"type": "enabled", "budget_tokens": 1024}}),
-        ("claude-opus-4-6", "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}),
-        ("claude-sonnet-5", "minimal", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
+        ("claude-opus-4-6", "xhigh", {"thinking": ADAPTIVE, "output_config": {"effort": "max"}}),
+        ("claude-opus-4-8", "xhigh", {"thinking": ADAPTIVE, "output_config": {"effort": "xhigh"}}),
+        ("claude-sonnet-5", "minimal", {"thinking": ADAPTIVE, "output_config": {"effort": "low"}}),
         ("claude-sonnet-4-5", "off", {}),
     ],
 )
