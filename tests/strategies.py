@@ -82,8 +82,11 @@ def events() -> st.SearchStrategy[Event]:
 
 
 def choices(size: int = 60) -> st.SearchStrategy[list[int]]:
-    """Make numbers that decide what happens, one at each turn; 0 is the plainest choice."""
-    return st.lists(st.integers(0, 2**24), max_size=size)
+    """Make numbers that decide what happens, one at each turn; 0 is the plainest choice.
+
+    Left to itself, Hypothesis makes lists of about five; these are as often long as short.
+    """
+    return st.integers(0, size).flatmap(lambda least: st.lists(st.integers(0, 2**24), min_size=least, max_size=size))
 
 
 def histories(size: int = 60) -> st.SearchStrategy[tuple[Recorded, ...]]:
