@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import msgspec
+
 from ..codec import to_json
 from ..messages import StopReason
 from .draft import Draft
@@ -16,6 +18,7 @@ from .wire import event_object, text_of
 
 REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text")
 REFUSAL = "refusal"  # the signature of a text that came as a refusal
+CUSTOM = "custom"  # the signature of a call of a custom tool
 CONTENT = "content"  # the signature of reasoning that came as a part of the content
 _STOPS: Mapping[str, StopReason] = {
     "content_filter": "refusal",
@@ -34,6 +37,7 @@ _STOPS: Mapping[str, StopReason] = {
 _WORDS: Mapping[str, str] = {"length": "length", "refusal": "content_filter", "stop": "stop", "tool_use": "tool_calls"}
 _KNOWN_CHUNK = frozenset({"choices", "created", "error", "id", "model", "obfuscation", "object", "usage", "x_groq"})
 _KNOWN_CHOICE = frozenset({"delta", "finish_reason", "index", "message", "usage"})
+_KNOWN_CALL = frozenset({"custom", "function", "id", "index", "type"})
 _KNOWN_DELTA = frozenset(
     {*REASONING_FIELDS, "content", "function_call", "index", "reasoning_details", "refusal", "role", "tool_calls"}
 )
@@ -47,6 +51,7 @@ class _Call:
         self.arguments = ""
         self.block: int | None = None
         self.custom = False
+        self.rest: dict[str, object] = {}
 
 
 class ChunkReader:
@@ -98,7 +103,7 @@ class ChunkReader:
             usage=None if self._usage is None else read_usage(self._usage),
             model="" if self._model == self._asked else self._model,
             response_id=self._id,
-            **({"raw": to_json(self._rest)} if self._rest else {}),
+            raw=to_json(self._rest) if self._rest else msgspec.UNSET,
         )
         self.done = True
         return self._draft.take()
@@ -199,6 +204,7 @@ class ChunkReader:
         call = self._call_of(delta.get("index"), call_id, name)
         call.id, call.name = call.id or call_id, call.name or name
         call.custom = call.custom or isinstance(custom, dict)
+        _merge(call.rest, {k: v for k, v in delta.items() if k not in _KNOWN_CALL}, joins=True)
         if call.block is None and call.name:
             self._open(call)
         given = function.get("input" if call.custom else "arguments")
@@ -236,7 +242,8 @@ class ChunkReader:
             self._draft.add(call.block, CUSTOM_CLOSE)
         if call.id != call.opened_id:
             self._draft.amend(call.block, call_id=call.id)
-        self._draft.close(call.block, signature="custom" if call.custom else "")
+        raw = to_json(call.rest) if call.rest else msgspec.UNSET
+        self._draft.close(call.block, signature=CUSTOM if call.custom else "", raw=raw)
 
     def _thinking_signature(self) -> str:
         if not self._details:
@@ -264,7 +271,7 @@ class ChunkReader:
 def _complete(arguments: str) -> bool:
     try:
         json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

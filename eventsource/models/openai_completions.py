@@ -22,7 +22,7 @@ from ..messages import (
 )
 from ..request import Request
 from .dialects import Dialect, dialect_of, thinking_fields
-from .openai_chunks import CONTENT, REASONING_FIELDS, REFUSAL, ChunkReader
+from .openai_chunks import CONTENT, CUSTOM, REASONING_FIELDS, REFUSAL, ChunkReader
 from .openai_shapes import (
     custom_fields,
     custom_input,
@@ -213,14 +213,15 @@ def _add_thinking(told: dict[str, object], block: ThinkingContent, dialect: Dial
 def _details(block: ThinkingContent) -> list[object] | None:
     try:
         parts = json.loads(block.signature) if block.signature.startswith("[") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return with_text(parts, block.thinking, ("reasoning.text",)) if isinstance(parts, list) else None
 
 
 def _call(call: ToolCall, dialect: Dialect) -> dict[str, object]:
-    told: dict[str, object] = {"id": _call_id(call.id, dialect), "type": "function"}
-    if call.signature == "custom":
+    """Write a call, with the fields of the server's own that must come back (Gemini's signatures)."""
+    told: dict[str, object] = {**read_object(call.raw), "id": _call_id(call.id, dialect), "type": "function"}
+    if call.signature == CUSTOM:
         told |= {"type": "custom", "custom": {"name": call.name, "input": custom_input(call.arguments)}}
     else:
         told["function"] = {"name": call.name, "arguments": sent_arguments(call.arguments)}

@@ -29,8 +29,8 @@ class _Item:
         self.blocks: dict[int, int] = {}
         self.refused: set[int] = set()
         self.notes: dict[int, list[object]] = {}
-        self.part: object = None
-        self.summary: dict[object, str] = {}
+        self.part: tuple[str, int] | None = None
+        self.summary: dict[tuple[str, int], str] = {}
         self.done = False
 
 
@@ -136,7 +136,9 @@ class ItemReader:
             self._open_call(found, item)
 
     def _is_call(self, found: _Item, item: Mapping[str, object]) -> bool:
-        return found.type == "function_call" or (found.type == "custom_tool_call" and item.get("name") in self._tools)
+        return found.type == "function_call" or (
+            found.type == "custom_tool_call" and text_of(item, "name") in self._tools
+        )
 
     def _open_call(self, found: _Item, item: Mapping[str, object]) -> int:
         if 0 not in found.blocks:
@@ -164,7 +166,7 @@ class ItemReader:
                 self._say(self._block(found, part, refusal=kind == "refusal.delta"), text)
             case "reasoning_summary_text.delta" | "reasoning_text.delta":
                 found = self._item(value, kind="reasoning")
-                self._reason(found, text, (kind, value.get("summary_index", part)))
+                self._reason(found, text, (kind, count(value, "summary_index") or part))
             case "function_call_arguments.delta":
                 found = self._item(value, kind="function_call")
                 self._say(self._open_call(found, {}), text)
@@ -186,7 +188,7 @@ class ItemReader:
         if text.startswith(said):
             self._draft.add(block, text[len(said) :])
 
-    def _reason(self, found: _Item, text: str, part: tuple[str, object]) -> None:
+    def _reason(self, found: _Item, text: str, part: tuple[str, int]) -> None:
         block = self._block(found, 0)
         if found.part is not None and found.part != part:
             self._say(block, SEPARATOR)

@@ -123,7 +123,7 @@ def _input(request: Request, *, stateless: bool) -> list[dict[str, object]]:
                 items.append({"role": "user", "content": _content(content)})
             case AssistantMessage():
                 own = _items(message, stateless=stateless)
-                custom |= {str(item["call_id"]) for item in own if item.get("type") == "custom_tool_call"}
+                custom |= {str(item.get("call_id")) for item in own if item.get("type") == "custom_tool_call"}
                 items += own
             case ToolResultMessage(tool_call_id=call_id, content=content):
                 kind = "custom_tool_call_output" if call_id in custom else "function_call_output"
@@ -215,7 +215,7 @@ def _signed(signature: str) -> dict[str, object]:
     """Read what an item's other fields were; an id longer than the API takes is left out."""
     try:
         value = json.loads(signature) if signature.startswith("{") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     signed = dict(value) if isinstance(value, dict) else {}
     if len(str(signed.get("id", ""))) > _ID_CHARS:

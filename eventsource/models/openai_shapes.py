@@ -97,7 +97,7 @@ def custom_input(arguments: str) -> str:
     """Read the text of a custom call out of its arguments; what is not of that form is the text itself."""
     try:
         value = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
     text = value.get("input") if isinstance(value, dict) else None
     return text if isinstance(text, str) else arguments
@@ -109,7 +109,7 @@ def sent_arguments(arguments: str) -> str:
         return "{}"
     try:
         whole = isinstance(json.loads(arguments), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = False
     return arguments if whole else bytes(to_json({"invalid_arguments": arguments})).decode()
 

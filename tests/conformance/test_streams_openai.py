@@ -193,7 +193,13 @@ def provider(case: Case) -> str:
     return {"moonshotai": "moonshot"}.get(vendor, vendor)
 
 
-@pytest.mark.parametrize("case", CHAT, ids=repr)
+def long_ones_last(found: list[Case]) -> list[Any]:
+    """Mark what takes its time: a long body is read three times, once byte by byte."""
+    slow = [pytest.mark.slow]
+    return [pytest.param(case, id=case.name, marks=slow if len(case.body) > 30_000 else []) for case in found]
+
+
+@pytest.mark.parametrize("case", long_ones_last(CHAT))
 async def test_a_chat_completion_is_read_as_expected(case: Case) -> None:
     request = asked(COMPLETIONS.name, provider(case), "asked")
     message = final(await play(case, COMPLETIONS, request, [case.body]))
@@ -299,7 +305,7 @@ def read_responses(message: AssistantMessage) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("case", RESPONSES, ids=repr)
+@pytest.mark.parametrize("case", long_ones_last(RESPONSES))
 async def test_a_response_is_read_as_expected(case: Case) -> None:
     request = asked(ITEMS.name, provider(case), "asked")
     message = final(await play(case, ITEMS, request, [case.body]))

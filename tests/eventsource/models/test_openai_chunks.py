@@ -129,6 +129,12 @@ def test_a_custom_call_becomes_a_call_with_an_input() -> None:
     assert message.tool_calls[0].signature == "custom"
 
 
+def test_fields_of_a_call_without_a_name_here_are_kept() -> None:
+    own = {"extra_content": {"google": {"thought_signature": "S"}}}
+    first = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, **own}
+    assert from_json(read(chunk({"tool_calls": [first]}), DONE).tool_calls[0].raw) == own
+
+
 def test_a_function_call_of_the_old_kind_is_a_call() -> None:
     message = read(
         chunk({"function_call": {"name": "f", "arguments": "{"}}),

@@ -225,6 +225,14 @@ def test_claude_at_openrouter_gets_marks_for_its_cache() -> None:
     ]
 
 
+def test_fields_of_a_call_that_the_server_made_up_go_back_to_it_alone() -> None:
+    call = ToolCall(id="a", name="f", raw=to_json({"extra_content": {"google": {"thought_signature": "S"}}}))
+    own, foreign = asked(call), asked(call, api="anthropic-messages", provider="anthropic")
+    sent = [body(HI, said, result("a"))["messages"][1]["tool_calls"][0] for said in (own, foreign)]
+    assert sent[0]["extra_content"] == {"google": {"thought_signature": "S"}}
+    assert "extra_content" not in sent[1]
+
+
 def test_an_empty_assistant_message_has_an_empty_text() -> None:
     assert body(HI, asked())["messages"][1] == {"role": "assistant", "content": ""}
 
