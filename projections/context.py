@@ -34,6 +34,7 @@ from eventsource.events import (
     MessageEnd,
     MessageStart,
     ModelRef,
+    ModelRequest,
     Place,
     QueuePush,
     SeqRange,
@@ -79,13 +80,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class ContextView(msgspec.Struct, frozen=True, kw_only=True):
     """The history so far, the configuration in force, and what is being delivered.
 
-    `summary` is the place of the last compaction in the history (-1: none), `kept` that of the first entry it kept.
+    `asked` is the model of the last request. `summary` is the place of the last compaction in the history (-1: none),
+    `kept` that of the first entry it kept.
     """
 
     entries: Trail[Entry] = Trail()
     config: Config = Config()
     summary: int = -1
     kept: int = 0
+    asked: ModelRef | None = None
     open: MessageStart | None = None
     pushes: Trail[Recorded] = Trail()
     calls: Trail[Recorded] = Trail()
@@ -190,9 +193,9 @@ def _end(view: ContextView, recorded: Recorded, event: MessageEnd) -> ContextVie
 
 
 def _assistant(view: ContextView, recorded: Recorded, message: AssistantMessage, event: MessageEnd) -> ContextView:
-    entry = _entry(recorded, message)
+    entry = replace(_entry(recorded, _named(message, view.asked)), message=message)
     if event.interrupted is not None:
-        kept = _text_only(message) if event.interrupted == "kept" else None
+        kept = _text_only(_named(message, view.asked)) if event.interrupted == "kept" else None
         entry = replace(entry, standing=kept, sent=kept, interrupted=True)
     return replace(_with(view, entry), calls=Trail())
 
@@ -201,6 +204,22 @@ def _text_only(message: AssistantMessage) -> AssistantMessage | None:
     """Keep what a reader saw of a message that was cut off: its text, without thinking and calls."""
     texts = tuple(block for block in message.content if isinstance(block, TextContent) and block.text)
     return replace(message, content=texts, stop_reason="stop", raw_stop_reason="", error="") if texts else None
+
+
+def _asked(view: ContextView, recorded: Recorded, event: ModelRequest) -> ContextView:
+    return replace(view, asked=view.config.model)
+
+
+def _named(message: AssistantMessage, ref: ModelRef | None) -> AssistantMessage:
+    """Say who answered, which the log leaves out where it is the model that was asked."""
+    if ref is None:
+        return message
+    return replace(
+        message,
+        api=message.api or ref.api,
+        provider=message.provider or ref.provider,
+        model=message.model or ref.model,
+    )
 
 
 def _call(view: ContextView, recorded: Recorded, event: ToolExecutionStart | ToolExecutionEnd) -> ContextView:
@@ -299,6 +318,7 @@ _STEPS: dict[type, Callable[[ContextView, Recorded, Any], ContextView]] = {
     QueuePush: _push,
     MessageStart: _start,
     MessageEnd: _end,
+    ModelRequest: _asked,
     ToolExecutionStart: _call,
     ToolExecutionEnd: _call,
     MessageAdopt: _adopt,

@@ -39,7 +39,7 @@ def find_recorded_model(config: Config) -> Model | None:
         return None
     from eventsource.models.catalog import model
 
-    return model(f"{ref.provider}:{ref.model}", base_url=ref.base_url, api=ref.api if ref.base_url else "")
+    return model(f"{ref.provider}:{ref.model}", base_url=ref.base_url, api=ref.api)
 
 
 def recorded_ref(name: str) -> ModelRef:
