@@ -1,0 +1,82 @@
+"""Folding: how many events a second become the state, with every check of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from eventsource.evolve import evolve, fold
+from eventsource.loading import read_all
+from eventsource.log import open_store
+from eventsource.ports import Recorded
+from eventsource.state import State
+
+from . import floor
+from .exchange import SESSION, history
+from .measure import compare, seconds
+from .rows import Row
+from .stores import files
+
+_DELTAS = 200  # of each message, so that 95 of 100 events are updates
+_EVENTS_PER_EXCHANGE = 435
+
+
+def run(quick: bool) -> list[Row]:
+    """Measure the fold in memory, its cost as a session grows, and the fold from disk."""
+    count = 50_000 if quick else 1_000_000
+    events = list(islice(history(count // _EVENTS_PER_EXCHANGE + 1, deltas=_DELTAS), count))
+    return [_in_memory(events), _growth(events), _from_disk(count)]
+
+
+def _in_memory(events: Sequence[Recorded]) -> Row:
+    found = compare(5, lambda: _rate(events), lambda: _look_rate(events))
+    name = f"fold {len(events):,} events in memory (floor: look at each one's type)"
+    return Row(name, found.value, "events/s", found.floor, found.ratio, ">= 1,000,000")
+
+
+def _growth(events: Sequence[Recorded]) -> Row:
+    """Compare the cost of an event in a short history with that in the long one."""
+    few = events[:10_000]
+    found = compare(5, lambda: 1e9 / _rate(events), lambda: 1e9 / _rate(few))
+    name = f"cost of folding one of {len(events):,} events (floor: one of 10,000)"
+    return Row(name, found.value, "ns", found.floor, found.ratio, "<= 1.2x")
+
+
+def _from_disk(count: int) -> Row:
+    made = files(count // _EVENTS_PER_EXCHANGE, deltas=_DELTAS)
+    found = compare(3, lambda: _disk_rate(made.refold, made.head), lambda: _floor_rate(made.floor, made.head))
+    return Row(f"fold {made.head:,} events from disk", found.value, "events/s", found.floor, found.ratio, ">= 500,000")
+
+
+def _rate(events: Sequence[Recorded]) -> float:
+    return len(events) / seconds(lambda: fold(events))
+
+
+def _look_rate(events: Iterable[Recorded]) -> float:
+    seen: dict[type, int] = {}
+    began, n = time.perf_counter(), 0
+    for n, recorded in enumerate(events, start=1):
+        seen[type(recorded.event)] = n
+    return n / (time.perf_counter() - began)
+
+
+def _disk_rate(path: Path, head: int) -> float:
+    async def read() -> float:
+        async with open_store(path) as log:
+            began, state = time.perf_counter(), State()
+            async for recorded in read_all(log, SESSION):
+                state = evolve(state, recorded)
+            return head / (time.perf_counter() - began)
+
+    return asyncio.run(read())
+
+
+def _floor_rate(path: Path, head: int) -> float:
+    connection = floor.connect(path)
+    try:
+        return head / seconds(lambda: fold(floor.read_all(connection)))
+    finally:
+        connection.close()

@@ -1,0 +1,26 @@
+"""Importing: how long `import refold` takes in a fresh process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from .measure import compare
+from .rows import Row
+
+_TIMED = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
+
+
+def run(quick: bool) -> list[Row]:
+    """Measure with compiled bytecode in place; the floor imports what any such program needs."""
+    _import_ms("refold")
+    found = compare(
+        3 if quick else 11, lambda: _import_ms("refold"), lambda: _import_ms("asyncio, sqlite3, msgspec, aiosqlite")
+    )
+    name = "import refold (floor: asyncio, sqlite3, msgspec, aiosqlite)"
+    return [Row(name, found.value, "ms", found.floor, found.ratio, "<= 200")]
+
+
+def _import_ms(modules: str) -> float:
+    done = subprocess.run([sys.executable, "-c", _TIMED.format(modules)], capture_output=True, text=True, check=True)
+    return float(done.stdout) * 1000

@@ -1,0 +1,98 @@
+"""Reading and room: a full scan, a page in the middle of a huge message, and how much disk an exchange takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from eventsource.events import MessageEnd, MessageStart, MessageUpdate
+from eventsource.loading import read_all
+from eventsource.log import open_store
+from eventsource.messages import AssistantMessage, TextContent
+
+from . import floor
+from .exchange import SESSION, exchange
+from .measure import compare
+from .rows import Row
+from .stores import files, folder
+
+_MESSAGE_BYTES = 10_000_000
+_PAGE = 100
+
+
+def run(quick: bool) -> list[Row]:
+    """Measure reading, and the files' sizes."""
+    count = 100 if quick else 1_000
+    made = files(count)
+    found = compare(
+        5, lambda: asyncio.run(_scan_rate(made.refold, made.head)), lambda: _floor_rate(made.floor, made.head)
+    )
+    return [
+        Row(f"scan {count:,} exchanges, every delta", found.value, "events/s", found.floor, found.ratio),
+        _page(20_000 if quick else 200_000),
+        *_sizes(count),
+    ]
+
+
+async def _scan_rate(path: Path, head: int) -> float:
+    async with open_store(path) as log:
+        began = time.perf_counter()
+        async for _ in read_all(log, SESSION):
+            pass
+        return head / (time.perf_counter() - began)
+
+
+def _floor_rate(path: Path, head: int) -> float:
+    connection = floor.connect(path)
+    began = time.perf_counter()
+    for _ in floor.read_all(connection):
+        pass
+    taken = time.perf_counter() - began
+    connection.close()
+    return head / taken
+
+
+def _page(deltas: int) -> Row:
+    path = folder() / f"page-{deltas}.db"
+    taken = asyncio.run(_page_ms(path, deltas))
+    name = (
+        f"open, read {_PAGE} updates in the middle of a {_MESSAGE_BYTES // 1_000_000} MB message of {deltas:,} deltas"
+    )
+    return Row(name, taken, "ms", goal="<= 50")
+
+
+async def _page_ms(path: Path, deltas: int) -> float:
+    """Record one huge message, reopen the file, and read a page."""
+    delta = "word " * (_MESSAGE_BYTES // deltas // 5)
+    message = AssistantMessage(content=(TextContent(text=delta * deltas),))
+    async with open_store(path) as log:
+        await log.create(SESSION)
+        start = await log.append(SESSION, exchange(0)[0])
+        updates = [MessageUpdate(kind="text_start", content_index=0)]
+        updates += [MessageUpdate(kind="text_delta", content_index=0, delta=delta) for _ in range(deltas)]
+        timed = [(20_000 * n, update) for n, update in enumerate(updates)]
+        await log.append(SESSION, [(0, MessageStart(role="assistant"))], durable=False)
+        for n in range(0, len(timed), 1_000):
+            await log.append(SESSION, timed[n : n + 1_000], durable=False)
+        await log.append(SESSION, [(20_000 * deltas, MessageEnd(message=message))])
+    return min([await _read_page_ms(path, start + deltas // 2) for _ in range(3)])
+
+
+async def _read_page_ms(path: Path, after: int) -> float:
+    began = time.perf_counter()
+    async with open_store(path) as log:
+        page = await log.read(SESSION, after=after, limit=_PAGE)
+        taken = (time.perf_counter() - began) * 1000
+    if len(page) != _PAGE:
+        raise RuntimeError(f"a page of {_PAGE} updates was asked for, {len(page)} came")
+    return taken
+
+
+def _sizes(count: int) -> list[Row]:
+    made = files(count)
+    ours, plain, deltas = (path.stat().st_size / count for path in (made.refold, made.facts, made.floor))
+    return [
+        Row("disk for an exchange (floor: no delta)", ours, "bytes", plain, ours / plain, "<= 1.25x and <= 6,600"),
+        Row("the same (floor: deltas coalesced)", ours, "bytes", deltas, ours / deltas),
+    ]

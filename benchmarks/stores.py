@@ -1,0 +1,59 @@
+"""Files with so many exchanges in them, made once and shared by the benchmarks that read."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from atexit import register
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from eventsource.log import open_store
+
+from .exchange import SESSION, exchanges
+from .floor import Floor
+
+
+class Files(NamedTuple):
+    """One session of so many exchanges: as Refold stores it, and as the floor does with and without deltas."""
+
+    exchanges: int
+    head: int
+    refold: Path
+    floor: Path
+    facts: Path
+
+
+@cache
+def folder() -> Path:
+    """Make a folder that goes with the process."""
+    made = Path(tempfile.mkdtemp(prefix="refold-bench-"))
+    register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+@cache
+def files(count: int, *, deltas: int = 100) -> Files:
+    """Make the files of so many exchanges."""
+    place = folder() / f"{count}-{deltas}"
+    place.mkdir()
+    return asyncio.run(_record(place, count, deltas))
+
+
+async def _record(place: Path, count: int, deltas: int) -> Files:
+    floor, facts = Floor(place / "floor.db"), Floor(place / "facts.db", updates=False)
+    await floor.start()
+    await facts.start()
+    head = 0
+    async with open_store(place / "refold.db") as log:
+        await log.create(SESSION)
+        for made in exchanges(count, deltas=deltas):
+            for append in made:
+                head = await log.append(SESSION, append)
+                await floor.append(append)
+                await facts.append(append)
+    await floor.close()
+    await facts.close()
+    return Files(count, head, place / "refold.db", place / "floor.db", place / "facts.db")

@@ -1,0 +1,61 @@
+"""Every benchmark runs, with small numbers; how fast is for `make bench` to say."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from benchmarks.__main__ import NAMES, measure
+from benchmarks.exchange import exchange, flushed, history
+from benchmarks.rows import Row, Section, table
+from eventsource.events import UPDATE_TYPES
+from eventsource.evolve import fold
+from eventsource.state import Phase
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_measures_something(name: str) -> None:
+    (section,) = measure([name], quick=True)
+    assert section.rows
+    for row in section.rows:
+        assert row.value is None or row.value > 0, row
+        assert row.met in (True, False, None)
+
+
+def test_the_exchange_that_is_measured_is_legal_and_as_large_as_it_says() -> None:
+    events = list(history(2))
+    assert fold(events).phase is Phase.IDLE
+    updates = sum(type(recorded.event) in UPDATE_TYPES for recorded in events)
+    assert (len(events) - updates, updates) == (2 * 19, 2 * 216)
+
+
+def test_flushes_hold_everything_once_and_the_last_is_durable() -> None:
+    answer = exchange(0)[1]
+    parts = list(flushed(answer, 20))
+    assert [event for part, _ in parts for event in part] == answer
+    assert [durable for _, durable in parts] == [False] * (len(parts) - 1) + [True]
+    assert len(parts) == 6
+
+
+@pytest.mark.parametrize(
+    ("goal", "met"), [("<= 1.4x", True), ("<= 1.2x", False), (">= 2,000 and <= 1.4x", False), ("<= 1,500", True)]
+)
+def test_a_goal_is_judged_by_its_ratio_or_its_value(goal: str, met: bool) -> None:
+    assert Row("append", 1_300, "ms", 1_000, 1.3, goal).met is met
+
+
+def test_a_goal_nobody_can_read_is_an_error() -> None:
+    with pytest.raises(ValueError, match="a goal is written"):
+        _ = Row("append", 1.0, "ms", goal="fast").met
+
+
+def test_a_peer_that_is_missing_is_said_to_be() -> None:
+    printed = table([Section("Peers", [Row("a peer", None, "not installed")])])
+    assert "not installed" in printed.splitlines()[-1]
+
+
+def test_each_benchmark_says_in_a_sentence_what_it_measures() -> None:
+    for name in NAMES:
+        assert (import_module(f"benchmarks.{name}").__doc__ or "").endswith(".")
