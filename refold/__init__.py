@@ -8,6 +8,7 @@ from eventsource.tool_results import Image, ToolOutcome, tool_result
 from eventsource.tools import Tool, json_tool, tool
 
 from .agent import Agent
+from .comparing import diff
 from .functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_continue
 from .log import Log, open_log
 from .run import Run
@@ -29,6 +30,7 @@ __all__ = [
     "ToolOutcome",
     "agent_loop",
     "agent_loop_continue",
+    "diff",
     "json_tool",
     "open_log",
     "tool",

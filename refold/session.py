@@ -7,7 +7,7 @@ from typing import Literal
 
 from eventsource import session as core
 from eventsource.errors import UnknownSeqError
-from eventsource.events import EndReason, Event, ModelRequest
+from eventsource.events import ContextEdit, EndReason, Event, ModelRequest
 from eventsource.loading import load, read_all
 from eventsource.messages import Message, UserMessage
 from eventsource.ports import Cursor, Recorded, SessionInfo, VerifyReport
@@ -16,6 +16,7 @@ from eventsource.state import State
 from eventsource.steps import Step
 from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
+from projections.rewording import reworded
 from replay.replay import Replay, ReplayReport
 
 from .context import CONTEXT
@@ -125,6 +126,22 @@ class Session:
         await fork.core.push("prompt", new)
         return fork
 
+    async def hide(self, message: ContextMessage | int) -> int:
+        """Keep a message from the model from now on, with its calls' results; it stays in the history.
+
+        Raises: UnknownSeqError when the context holds no such message.
+        """
+        return await self.core.append([ContextEdit(message_seq=(await self._standing(message)).seq)])
+
+    async def replace(self, message: ContextMessage | int, new: Message | str) -> int:
+        """Let the model read something else in a message's place from now on; a text keeps role and calls.
+
+        Raises: UnknownSeqError when the context holds no such message.
+        """
+        standing = await self._standing(message)
+        said = reworded(standing.message, new) if isinstance(new, str) else new
+        return await self.core.append([ContextEdit(message_seq=standing.seq, replacement=said)])
+
     async def replay(self, upto: int | None = None) -> ReplayReport:
         """Replay the record: every decision and every request's digest must come out as it stands there."""
         run = Replay()
@@ -132,6 +149,13 @@ class Session:
             if not run.feed(recorded):
                 break
         return run.report()
+
+    async def _standing(self, message: ContextMessage | int) -> ContextMessage:
+        name = message.seq if isinstance(message, ContextMessage) else message
+        found = next((one for one in await self.messages() if one.seq == name and name), None)
+        if found is None:
+            raise UnknownSeqError(self.id, name, (await self.info()).head, "no message of this name in the context")
+        return found
 
     async def next_step(self) -> Step:
         """Say what the session does next, given that nothing is under way."""

@@ -1,0 +1,16 @@
+"""Comparing sessions."""
+
+from __future__ import annotations
+
+from replay.diff import SessionDiff
+from replay.diff import diff as compare
+
+from .session import Session
+
+
+async def diff(a: Session, b: Session) -> SessionDiff:
+    """Compare two sessions: branches from the last event they share, unrelated ones by what was said.
+
+    Returns: a value, false when nothing differs; `.pretty()` writes it for a terminal, `.json()` as JSON.
+    """
+    return await compare(a.core, b.core)

@@ -1,0 +1,28 @@
+"""How sessions hang together: which ancestors a history comes from, and up to which seq two of them are one."""
+
+from __future__ import annotations
+
+from eventsource.ports import EventLog
+
+
+async def lineage(log: EventLog, session: str) -> tuple[tuple[str, int], ...]:
+    """List the sessions whose events a history is made of, itself first: (session, last seq taken from it).
+
+    Raises: UnknownSessionError.
+    """
+    info = await log.info(session)
+    last = info.head
+    chain = [(info.id, last)]
+    while info.parent is not None:
+        last = min(last, info.fork_seq)
+        info = await log.info(info.parent)
+        chain.append((info.id, last))
+    return tuple(chain)
+
+
+async def shared_seq(log: EventLog, one: str, other: str) -> int:
+    """Give the last seq that two histories share; 0 when they have no ancestor in common."""
+    taken = dict(await lineage(log, one))
+    return max(
+        (min(last, taken[session]) for session, last in await lineage(log, other) if session in taken), default=0
+    )

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+
+from eventsource.events import Event
+from eventsource.log import MemoryLog
+from eventsource.models.script import call, stop
+from eventsource.models.scripted import ScriptedModel, scripted
+from eventsource.ports import Recorded
+from eventsource.session import Session
+from refold import Agent, diff, open_log, tool
+from refold import Session as OpenedSession
+from replay.diff import SessionDiff
+from replay.diff import diff as compare
+from tests.strategies import histories
+
+
+@tool(effect="pure")
+def weather(city: str) -> str:
+    """Say what the weather is."""
+    return f"{city}: rain"
+
+
+def agent(*answers: object, system: str = "Be brief.") -> Agent[None]:
+    return Agent(ScriptedModel(answers), system=system, tools=[weather])  # type: ignore[arg-type]  # answers of any form
+
+
+ASKS = [call("weather", {"city": "Oslo"}), stop("tool_use")]
+
+
+async def stored(log: MemoryLog, history: tuple[Recorded, ...]) -> Session:
+    info = await log.create()
+    events: list[tuple[int, Event]] = [(recorded.at_us, recorded.event) for recorded in history]
+    if events:
+        await log.append(info.id, events)
+    return Session(log, info.id, clock=lambda: 0)
+
+
+def memory() -> MemoryLog:
+    numbers = iter(range(1000))
+    return MemoryLog(clock=lambda: 0, new_id=lambda: f"s{next(numbers)}")
+
+
+@pytest.mark.slow
+@given(histories())
+async def test_a_session_does_not_differ_from_itself_nor_from_a_copy(history: tuple[Recorded, ...]) -> None:
+    log = memory()
+    session, copy = await stored(log, history), await stored(log, history)
+    assert not await compare(session, session)
+    found = await compare(session, copy)
+    assert not found
+    assert {pair.kind for pair in found.pairs} <= {"same"}
+
+
+@pytest.mark.slow
+@given(histories(), histories())
+async def test_the_other_way_round_left_and_right_change_places(
+    one: tuple[Recorded, ...], other: tuple[Recorded, ...]
+) -> None:
+    log = memory()
+    a, b = await stored(log, one), await stored(log, other)
+    there, back = await compare(a, b), await compare(b, a)
+    assert (there.left, there.right) == (back.right, back.left)
+    assert bool(there) == bool(back)
+    kept = [pair.left.seq for pair in there.pairs if pair.left is not None]
+    assert kept == sorted(kept)
+    assert len(kept) == there.left.messages
+    assert sum(pair.right is not None for pair in there.pairs) == there.right.messages
+
+
+async def branches() -> tuple[OpenedSession, OpenedSession, SessionDiff]:
+    async with open_log() as log:
+        s = await log.session("oslo")
+        await agent(ASKS, "Take a coat.").run("Do I need a coat?", session=s)
+        t = await s.fork(before=(await s.messages())[3], title="facts")
+        await agent("It rains.", system="Facts only.").resume(t)
+        return s, t, await diff(s, t)
+
+
+async def test_branches_share_what_came_before_and_differ_in_what_was_said_after() -> None:
+    s, t, found = await branches()
+    assert found.shared_seq == found.pairs[0].left.seq - 3 if found.pairs[0].left else False  # its start, its request
+    [pair] = found.changes
+    assert (pair.kind, pair.lines) == ("changed", ("@@ -1 +1 @@", "-Take a coat.", "+It rains."))
+    assert [(one.field, one.lines) for one in found.config] == [
+        ("system_prompt", ("@@ -1 +1 @@", "-Be brief.", "+Facts only."))
+    ]
+    assert (found.left.model_calls, found.right.model_calls, found.left.tool_calls) == (1, 1, 0)  # the tool's is shared
+    assert s.id == found.left.session
+
+
+async def test_unrelated_runs_are_aligned_by_what_was_said() -> None:
+    async with open_log() as log:
+        a, b = await log.session("a"), await log.session("b")
+        await agent(ASKS, "Take a coat.").run("Do I need a coat?", session=a)
+        await agent("Where?").run("Hello", session=b)
+        other = [call("weather", {"city": "Bergen"}), stop("tool_use")]
+        await agent(other, "Take a coat.").run("Do I need a coat?", session=b)
+        found = await diff(a, b)
+    assert found.shared_seq == 0
+    assert [pair.kind for pair in found.pairs] == ["right", "right", "same", "changed", "changed", "same"]
+    made, result = found.pairs[3:5]
+    assert [(one.left and one.left.arguments, one.right and one.right.arguments) for one in made.calls] == [
+        ('{"city":"Oslo"}', '{"city":"Bergen"}')
+    ]
+    assert result.lines[1:] == ("-Oslo: rain", "+Bergen: rain")
+
+
+async def test_arguments_are_compared_as_values_and_provider_ids_not_at_all() -> None:
+    async with open_log() as log:
+        a, b = await log.session("a"), await log.session("b")
+        await agent([call("weather", '{"city":"Oslo"}', id="1"), stop("tool_use")], "Rain.").run("So?", session=a)
+        await agent([call("weather", '{ "city": "Oslo" }', id="2"), stop("tool_use")], "Rain.").run("So?", session=b)
+        assert not await diff(a, b)
+
+
+async def test_a_message_that_one_branch_hides_from_the_model_is_a_difference() -> None:
+    async with open_log() as log:
+        s = await log.session("a")
+        await agent("Hello.").run("Hi", session=s)
+        t = await s.fork()
+        assert not await diff(s, t)
+        await t.hide((await t.messages())[0])
+        [pair] = (await diff(s, t)).changes
+    assert pair.lines[-1] == "+[hidden from the model]"
+
+
+async def test_usage_cost_and_time_are_those_after_the_shared_part() -> None:
+    now = iter(range(0, 10**9, 1000))
+    async with open_log(clock=lambda: next(now)) as log:
+        s = await log.session("a")
+        await agent("One.").run("Hi", session=s)
+        t = await s.fork()
+        await Agent(scripted("Two.")).run("And?", session=t)
+        found = await diff(s, t)
+    assert (found.left.model_calls, found.right.model_calls) == (0, 1)
+    assert found.left.model_us == 0 < found.right.model_us
+
+
+async def test_it_is_written_for_people_and_as_json() -> None:
+    s, t, found = await branches()
+    text = found.pretty()
+    assert f"left   {s.id}  oslo" in text
+    assert "    -Take a coat.\n    +It rains." in text
+    assert "~ system prompt" in text
+    assert "\x1b" not in text
+    data = json.loads(found.json())
+    assert data["right"]["session"] == t.id
+    assert [pair["kind"] for pair in data["pairs"]] == ["changed"]
+
+
+async def test_without_a_difference_it_says_so() -> None:
+    async with open_log() as log:
+        s = await log.session("a")
+        assert "no difference" in (await diff(s, s)).pretty()
