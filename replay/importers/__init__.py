@@ -8,11 +8,14 @@ from pathlib import Path
 from eventsource.errors import TranscriptError
 from eventsource.ports import EventLog
 
+from ..export_file import is_export
 from .jsonl import Fields, LineNote, read_lines
 from .pi import FORMAT as PI
 from .pi import import_pi, plan_pi
 from .pi_tree import is_record
 from .plan import ImportedBranch, ImportPlan, ImportReport
+from .refold import FORMAT as REFOLD
+from .refold import import_refold
 
 _HEAD_BYTES = 1 << 20  # enough for a header and some records; what it cuts short is not judged
 
@@ -24,6 +27,7 @@ __all__ = [
     "detect",
     "import_file",
     "import_pi",
+    "import_refold",
     "plan_pi",
 ]
 
@@ -33,12 +37,12 @@ async def import_file(log: EventLog, path: str, *, session: str | None = None, t
 
     Raises: TranscriptError when it is none, cannot be read or holds nothing; SessionExistsError.
     """
-    await asyncio.to_thread(detect, path)
-    return await import_pi(log, path, session=session, title=title)
+    read = {REFOLD: import_refold, PI: import_pi}[await asyncio.to_thread(detect, path)]
+    return await read(log, path, session=session, title=title)
 
 
 def detect(path: str) -> str:
-    """Say which format a file has: `pi`.
+    """Say which format a file has: `refold` (Refold's own) or `pi`.
 
     Raises: TranscriptError when it is missing, empty or of no format this program reads.
     """
@@ -49,10 +53,14 @@ def detect(path: str) -> str:
         raise TranscriptError(path, f"cannot be read: {error.strerror or error}") from error
     if not head.strip():
         raise TranscriptError(path, "is empty")
+    if is_export(head):
+        return REFOLD
     records = read_lines(head, is_record).records
     if any(_is_pi(record.fields) for record in records[:20]):
         return PI
-    raise TranscriptError(path, "is not a session this program can read; it reads session files of pi (JSON Lines)")
+    raise TranscriptError(
+        path, "is not a session this program can read; it reads its own exports and session files of pi"
+    )
 
 
 def _is_pi(fields: Fields) -> bool:

@@ -1,0 +1,232 @@
+"""Refold's own session file: JSON Lines with a session's whole lineage, so that an import folds and hashes the same.
+
+    {"type":"refold_export","version":1,"session":"…","head":9,"digest":"…"}        which session, up to where
+    {"type":"refold_session","session":"…","last":4,"digest":"…",…}        a session of the lineage, root first
+    [1,1700000000000000,{"type":"queue_push",…}]                                    its own events: seq, time, event
+    {"type":"refold_dropped","first":7,"last":40}                                   seqs whose content is gone
+    {"type":"refold_end","sha256":"…"}                                              SHA-256 of every byte before
+
+An event whose JSON, kept as received, holds a line break stands as a string of that JSON. Lines end at LF.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import TypeAlias
+
+import msgspec
+
+from eventsource.codec import decode, encode
+from eventsource.errors import CorruptLogError, TranscriptError
+from eventsource.ports import Recorded
+
+VERSION = 1
+"""Raised whenever a file is written that the release before could not read."""
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """A line that is an object."""
+
+
+class ExportHeader(_Line, frozen=True, kw_only=True, tag="refold_export"):
+    """The first line: which session the file is of, and the digest at its head."""
+
+    version: int
+    session: str
+    head: int
+    digest: str
+
+
+class SessionLine(_Line, frozen=True, kw_only=True, tag="refold_session"):
+    """Begins the own events of one session, `fork_seq` + 1 to `last`; `digest` is the one at `last`."""
+
+    session: str
+    last: int
+    digest: str
+    parent: str | None = None
+    fork_seq: int = 0
+    title: str = ""
+    created_at_us: int = 0
+
+
+class DroppedLine(_Line, frozen=True, kw_only=True, tag="refold_dropped"):
+    """Seqs of updates whose content was dropped or erased before the export."""
+
+    first: int
+    last: int
+
+
+class EndLine(_Line, frozen=True, kw_only=True, tag="refold_end"):
+    """The last line: SHA-256 of every byte before it, so that a cut or edited file is noticed."""
+
+    sha256: str
+
+
+class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """One session of a lineage: its row, its own events, and the ranges of seqs whose content is gone."""
+
+    row: SessionLine
+    events: tuple[Recorded, ...]
+    dropped: tuple[tuple[int, int], ...] = ()
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """A file's content: the lineage from its root to the session itself."""
+
+    header: ExportHeader
+    sessions: tuple[ExportedSession, ...]
+
+    @property
+    def history(self) -> tuple[Recorded, ...]:
+        """The session's events from the first one on, inherited ones included."""
+        return tuple(recorded for session in self.sessions for recorded in session.events)
+
+
+_Fields: TypeAlias = ExportHeader | SessionLine | DroppedLine | EndLine
+_FIELDS: msgspec.json.Decoder[_Fields] = msgspec.json.Decoder(_Fields)
+_EVENT = msgspec.json.Decoder(tuple[int, int, msgspec.Raw])
+
+
+def write_export(export: Export) -> bytes:
+    """Write a file."""
+    content = b"".join(line + b"\n" for line in _lines(export))
+    return content + msgspec.json.encode(EndLine(sha256=sha256(content).hexdigest())) + b"\n"
+
+
+def _lines(export: Export) -> Iterator[bytes]:
+    yield msgspec.json.encode(export.header)
+    for session in export.sessions:
+        yield msgspec.json.encode(session.row)
+        gaps = list(reversed(session.dropped))
+        for recorded in session.events:
+            while gaps and gaps[-1][0] < recorded.seq:
+                yield msgspec.json.encode(_gap(gaps.pop()))
+            body = encode(recorded.event)
+            if b"\n" in body:
+                body = json.dumps(body.decode(), ensure_ascii=False).encode()
+            yield b"[%d,%d,%b]" % (recorded.seq, recorded.at_us, body)
+        for gap in reversed(gaps):
+            yield msgspec.json.encode(_gap(gap))
+
+
+def _gap(seqs: tuple[int, int]) -> DroppedLine:
+    return DroppedLine(first=seqs[0], last=seqs[1])
+
+
+def read_export(data: bytes, *, path: str = "the export") -> Export:
+    """Read a file.
+
+    Raises: TranscriptError with the line, when something in it cannot be read, is missing, or of a newer version.
+    """
+    lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
+    if not lines:
+        raise TranscriptError(path, "is empty")
+    header = _fields(path, *lines[0])
+    if not isinstance(header, ExportHeader):
+        raise TranscriptError(path, "does not begin with the header of an export", lines[0][0])
+    if header.version > VERSION:
+        problem = f"is an export of version {header.version}, this program reads version {VERSION}; update refold"
+        raise TranscriptError(path, problem)
+    lines = _checked(path, data, lines)
+    sessions: list[_Session] = []
+    for number, line in lines[1:]:
+        if line.startswith(b"{"):
+            fields = _fields(path, number, line)
+            if isinstance(fields, SessionLine):
+                _check_end(path, sessions)
+                sessions.append(_Session(fields, number))
+                continue
+            if isinstance(fields, DroppedLine) and sessions:
+                sessions[-1].drop(path, number, fields)
+                continue
+            raise TranscriptError(path, "expected an event or a session's row", number)
+        if not sessions:
+            raise TranscriptError(path, "an event stands before any session's row", number)
+        sessions[-1].add(path, number, _event(path, number, line))
+    _check_end(path, sessions)
+    _check_lineage(path, header, [session.row for session in sessions])
+    return Export(header=header, sessions=tuple(session.done() for session in sessions))
+
+
+def _checked(path: str, data: bytes, lines: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Compare the file with its last line, and take that away."""
+    number, line = lines[-1]
+    end = _fields(path, number, line) if line.startswith(b"{") else None
+    if not isinstance(end, EndLine):
+        raise TranscriptError(path, "is cut off: it does not end as an export does", number)
+    if sha256(data[: data.rindex(line)]).hexdigest() != end.sha256:
+        raise TranscriptError(path, "was changed since it was exported: its digest is another; export it again", number)
+    return lines[:-1]
+
+
+class _Session:
+    """A session while its lines are read."""
+
+    def __init__(self, row: SessionLine, number: int) -> None:
+        self.row, self.number = row, number
+        self.next = row.fork_seq + 1
+        self._events: list[Recorded] = []
+        self._dropped: list[tuple[int, int]] = []
+
+    def add(self, path: str, number: int, recorded: Recorded) -> None:
+        if recorded.seq != self.next:
+            raise TranscriptError(path, f"expected seq {self.next}, found {recorded.seq}", number)
+        self._events.append(recorded)
+        self.next += 1
+
+    def drop(self, path: str, number: int, gap: DroppedLine) -> None:
+        if gap.first != self.next or gap.last < gap.first:
+            raise TranscriptError(path, f"expected seq {self.next}, found {gap.first} to {gap.last}", number)
+        self._dropped.append((gap.first, gap.last))
+        self.next = gap.last + 1
+
+    def done(self) -> ExportedSession:
+        return ExportedSession(row=self.row, events=tuple(self._events), dropped=tuple(self._dropped))
+
+
+def _check_end(path: str, sessions: Sequence[_Session]) -> None:
+    if sessions and sessions[-1].next != sessions[-1].row.last + 1:
+        one = sessions[-1]
+        problem = f"session {one.row.session} should end at seq {one.row.last}, it ends at {one.next - 1}"
+        raise TranscriptError(path, problem, one.number)
+
+
+def _check_lineage(path: str, header: ExportHeader, rows: Sequence[SessionLine]) -> None:
+    parent: SessionLine | None = None
+    for row in rows:
+        expected = (parent.session, parent.last) if parent is not None else (None, 0)
+        if (row.parent, row.fork_seq) != expected:
+            raise TranscriptError(path, f"session {row.session} does not begin where the one before it ends")
+        parent = row
+    if parent is None or (parent.session, parent.last) != (header.session, header.head):
+        raise TranscriptError(path, f"session {header.session} up to seq {header.head} is not in it")
+
+
+def _fields(path: str, number: int, line: bytes) -> _Fields:
+    try:
+        return _FIELDS.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TranscriptError(path, f"cannot be read: {error}", number) from error
+
+
+def _event(path: str, number: int, line: bytes) -> Recorded:
+    try:
+        seq, at_us, body = _EVENT.decode(line)
+        text = bytes(body)
+        event = decode(msgspec.json.decode(text, type=str) if text.startswith(b'"') else text, seq=seq)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TranscriptError(path, f"cannot be read: {error}", number) from error
+    except CorruptLogError as error:
+        raise TranscriptError(path, f"the event cannot be read: {error.found}", number) from error
+    return Recorded(seq, at_us, event)
+
+
+def is_export(head: bytes) -> bool:
+    """Say whether a file that begins so is an export; one of a newer version counts too."""
+    try:
+        first = msgspec.json.decode(head.split(b"\n", 1)[0])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(first, dict) and first.get("type") == "refold_export"
