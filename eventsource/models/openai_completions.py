@@ -27,10 +27,12 @@ from .openai_shapes import (
     custom_fields,
     custom_input,
     image_url,
+    is_object_schema,
     plain_text,
     schema_format,
     sent_arguments,
     tool_fields,
+    with_schema_words,
     with_text,
 )
 from .options import ModelOptions, NamedTool, merge_body, read_options
@@ -91,7 +93,7 @@ def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> 
         fields["tool_choice"] = {"type": "function", "function": {"name": options.tool_choice.name}}
     elif options.tool_choice is not None:
         fields["tool_choice"] = options.tool_choice
-    if (schema := from_json(options.output_schema)) is not None:
+    if is_object_schema(schema := from_json(options.output_schema)):
         written = {"json_schema": schema_format(options.output_name, schema, strict=dialect.strict)}
         fields["response_format"] = (
             {"type": "json_schema", **written} if dialect.json_schema else {"type": "json_object"}
@@ -142,11 +144,10 @@ def _messages(request: Request, options: ModelOptions, dialect: Dialect) -> list
 
 
 def _system(request: Request, options: ModelOptions, dialect: Dialect) -> list[dict[str, object]]:
-    """Write the prompt, and in words the schema that the server takes in no other form."""
-    system = request.system_prompt
-    if not dialect.json_schema and (schema := from_json(options.output_schema)) is not None:
-        words = f"Answer with one JSON value that follows this JSON Schema: {bytes(to_json(schema)).decode()}"
-        system = f"{system}\n\n{words}" if system else words
+    """Write the prompt, and with it the schema that the server takes in no other form."""
+    system, schema = request.system_prompt, from_json(options.output_schema)
+    if schema is not None and not (dialect.json_schema and is_object_schema(schema)):
+        system = with_schema_words(system, schema)
     if not system:
         return []
     by_developer = bool(dialect.developer) and re.search(dialect.developer, request.model.model)

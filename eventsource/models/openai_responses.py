@@ -26,9 +26,11 @@ from .openai_shapes import (
     custom_fields,
     custom_input,
     image_url,
+    is_object_schema,
     schema_format,
     sent_arguments,
     tool_fields,
+    with_schema_words,
     with_text,
 )
 from .options import ModelOptions, ModelOptionsError, NamedTool, merge_body, read_options
@@ -59,8 +61,11 @@ class OpenAIResponses:
             "stream": True,
             "store": False,
         }
-        if request.system_prompt:
-            body["instructions"] = request.system_prompt
+        instructions, schema = request.system_prompt, from_json(options.output_schema)
+        if schema is not None and not is_object_schema(schema):
+            instructions = with_schema_words(instructions, schema)
+        if instructions:
+            body["instructions"] = instructions
         if stateless and dialect.encrypts and re.search(dialect.encrypts, request.model.model):
             body["include"] = [_ENCRYPTED]
         if request.tools:
@@ -94,7 +99,7 @@ def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> 
         fields["tool_choice"] = {"type": "function", "name": options.tool_choice.name}
     elif options.tool_choice is not None:
         fields["tool_choice"] = options.tool_choice
-    if (schema := from_json(options.output_schema)) is not None:
+    if is_object_schema(schema := from_json(options.output_schema)):
         written = schema_format(options.output_name, schema, strict=True)
         fields["text"] = {"format": {"type": "json_schema", **written}}
     if options.thinking is not None and (word := effort(options.thinking, model.model, dialect.efforts)):

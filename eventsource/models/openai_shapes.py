@@ -56,6 +56,17 @@ def schema_format(name: str, schema: object, *, strict: bool) -> dict[str, objec
     return {"name": name, "schema": schema if form is None else form, "strict": form is not None}
 
 
+def is_object_schema(schema: object) -> bool:
+    """True if a schema may stand as a format: the API takes objects only, a list or a number must be told in words."""
+    return isinstance(schema, dict) and schema.get("type") == "object"
+
+
+def with_schema_words(prompt: str, schema: object) -> str:
+    """Add to a prompt, in words, the schema that the server takes in no other form."""
+    words = f"Answer with one JSON value that follows this JSON Schema: {bytes(to_json(schema)).decode()}"
+    return f"{prompt}\n\n{words}" if prompt else words
+
+
 def strict_form(schema: object) -> object | None:
     """Write a schema as strict mode wants it: closed objects, every property required, no defaults; or None."""
     if isinstance(schema, list):

@@ -131,6 +131,11 @@ def test_an_output_schema_is_closed_where_strictness_is_known_and_told_in_words_
     assert json.dumps(schema, separators=(",", ":")) in words["messages"][0]["content"]
 
 
+def test_a_schema_of_no_object_is_told_in_words() -> None:
+    assert body(output_schema={"type": "array"})["messages"][0]["content"].endswith('{"type":"array"}')
+    assert "response_format" not in body(output_schema={"type": "array"})
+
+
 def test_a_refusal_goes_back_beside_the_content() -> None:
     (_, said) = body(HI, asked(TextContent(text="no", signature="refusal")))["messages"]
     assert said == {"role": "assistant", "content": None, "refusal": "no"}

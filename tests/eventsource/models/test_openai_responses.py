@@ -100,6 +100,11 @@ def test_an_output_schema_is_a_text_format() -> None:
     assert (written["type"], written["name"], written["strict"]) == ("json_schema", "answer", True)
 
 
+def test_a_schema_of_no_object_is_told_in_words() -> None:
+    assert body(output_schema={"type": "array"})["instructions"].endswith('{"type":"array"}')
+    assert "text" not in body(output_schema={"type": "array"})
+
+
 def test_reasoning_goes_back_as_it_came_with_the_item_that_followed_it() -> None:
     assert items(REASONING, SAID) == [
         {
