@@ -21,9 +21,7 @@ from eventsource.events import (
     MessageStart,
     MessageUpdate,
     ModelRequest,
-    Place,
     QueueClear,
-    QueuePush,
     Retry,
     StepEnd,
     StepStart,
@@ -32,38 +30,40 @@ from eventsource.events import (
     TokenCreate,
     ToolExecutionEnd,
     ToolExecutionStart,
-    ToolExecutionUpdate,
     TurnEnd,
     TurnStart,
     WaitEnd,
     WaitStart,
 )
-from eventsource.evolve import evolve, fold
+from eventsource.evolve import evolve
 from eventsource.guards import legal
 from eventsource.messages import AssistantMessage, ToolCall, UserMessage
 from eventsource.ports import Recorded
-from eventsource.state import Phase, State
-from tests.candidates import DONE, ORIGIN, calling
+from eventsource.state import Phase
+from tests.candidates import ORIGIN
+from tests.stories import (
+    ASSISTANT,
+    CALLED,
+    END,
+    FAILED,
+    FIRST,
+    INPUT,
+    OPENED,
+    PUSH,
+    REFUSED,
+    REQUESTED,
+    RESULT,
+    SECOND,
+    SETTLE,
+    SETTLED,
+    START,
+    STREAMING,
+    TEXT,
+    UPDATE,
+    WAIT,
+    state_of,
+)
 
-PUSH = QueuePush(queue="prompt", message=UserMessage(content="Do I need a coat?"))
-STEER = QueuePush(queue="steering", message=UserMessage(content="Quickly."))
-INPUT, INPUT_END = MessageStart(role="input", push_seq=1), MessageEnd()
-ASSISTANT = MessageStart(role="assistant")
-OPENED: list[Event] = [PUSH, AgentStart(), TurnStart(), INPUT, INPUT_END]
-REQUESTED: list[Event] = [*OPENED, ModelRequest(attempt=1, request_sha256="0" * 64)]
-STREAMING: list[Event] = [*REQUESTED, ASSISTANT]
-TEXT: list[Event] = [*STREAMING, MessageUpdate(kind="text_start", content_index=0)]
-CALLED: list[Event] = [*STREAMING, MessageEnd(message=calling("read", "send"))]  # the calls are 8:1 and 8:2
-SETTLED: list[Event] = [*STREAMING, MessageEnd(message=AssistantMessage())]
-FAILED: list[Event] = [*STREAMING, MessageEnd(message=AssistantMessage(stop_reason="error"))]
-START = ToolExecutionStart(message_seq=8, content_index=1, name="read")
-REFUSED = ToolExecutionStart(message_seq=8, content_index=1, name="read", refused="skipped")
-UPDATE = ToolExecutionUpdate(message_seq=8, content_index=1, partial=DONE)
-END = ToolExecutionEnd(message_seq=8, content_index=1, result=DONE)
-SETTLE = ToolExecutionEnd(message_seq=8, content_index=1, decided="machine", is_error=True)
-FIRST, SECOND = Place(message_seq=8, content_index=1), Place(message_seq=8, content_index=2)
-RESULT = MessageStart(role="tool_result", call=FIRST)
-WAIT = WaitStart(key="w", call=FIRST)
 DELTA = MessageUpdate(kind="text_delta", content_index=0, delta="x")
 TASK = TaskStart(task="report")
 
@@ -209,13 +209,9 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-def recorded(events: list[Event]) -> list[Recorded]:
-    return [Recorded(seq, 0, event) for seq, event in enumerate(events, 1)]
-
-
 @pytest.mark.parametrize("corruption", CORRUPTIONS.values(), ids=CORRUPTIONS)
 def test_a_corrupt_log_is_refused_with_its_own_reason(corruption: Corruption) -> None:
-    state = fold(recorded(corruption.history))
+    state = state_of(corruption.history)
     seq = len(corruption.history) + 1
     with pytest.raises(IllegalEventError) as caught:
         evolve(state, Recorded(seq, 0, corruption.bad))
@@ -225,28 +221,24 @@ def test_a_corrupt_log_is_refused_with_its_own_reason(corruption: Corruption) ->
 
 
 def test_the_corruptions_use_every_sentence_there_is() -> None:
-    found = {legal(fold(recorded(history)), bad) for history, bad, _ in CORRUPTIONS.values()}
+    found = {legal(state_of(history), bad) for history, bad, _ in CORRUPTIONS.values()}
     assert None not in found
     assert len(found) >= 50
 
 
-def state_after(*more: Event, history: list[Event] | None = None) -> State:
-    return fold(recorded([*(CALLED if history is None else history), *more]))
-
-
 def test_an_answer_may_start_twice_before_it_streams() -> None:
-    assert state_after(ASSISTANT, history=STREAMING).phase is Phase.STREAMING
+    assert state_of(STREAMING, ASSISTANT).phase is Phase.STREAMING
 
 
 def test_an_aborted_run_may_end_in_a_message_that_no_model_was_asked_for() -> None:
     whole = MessageStart(role="assistant", streamed=False)
-    assert state_after(AbortRequest(), whole, history=OPENED).phase is Phase.STREAMING
+    assert state_of(OPENED, AbortRequest(), whole).phase is Phase.STREAMING
 
 
 def test_a_late_decision_about_a_call_that_has_ended_does_not_reach_the_next_batch() -> None:
     other = AssistantMessage(content=(ToolCall(id="c", name="read"), ToolCall(id="c", name="read")))
     token = TokenCreate(key="w")
-    first = [
+    first: list[Event] = [
         token,
         START,
         WAIT,
@@ -254,7 +246,7 @@ def test_a_late_decision_about_a_call_that_has_ended_does_not_reach_the_next_bat
         ToolExecutionStart(message_seq=8, content_index=2, name="send", refused="blocked"),
     ]
     second = ToolExecutionEnd(message_seq=8, content_index=2, is_error=True, decided="machine")
-    results = [MessageStart(role="tool_result", call=place) for place in (FIRST, SECOND)]
+    results: list[Event] = [MessageStart(role="tool_result", call=place) for place in (FIRST, SECOND)]
     again: list[Event] = [
         TurnEnd(),
         TurnStart(),
@@ -263,14 +255,14 @@ def test_a_late_decision_about_a_call_that_has_ended_does_not_reach_the_next_bat
         MessageEnd(message=other),
     ]
     turn: list[Event] = [*first, second, results[0], MessageEnd(), results[1], MessageEnd(), *again]
-    before = state_after(*turn)
+    before = state_of(CALLED, *turn)
     assert before.waits == ()
-    after = state_after(*turn, WaitEnd(key="w", outcome="completed"))
+    after = state_of(CALLED, *turn, WaitEnd(key="w", outcome="completed"))
     assert after.batch == before.batch is not None
 
 
 def test_the_answer_to_one_wait_leaves_another_open() -> None:
-    state = state_after(WAIT, WaitStart(key="v", call=FIRST), WaitEnd(key="w", outcome="completed"))
+    state = state_of(CALLED, WAIT, WaitStart(key="v", call=FIRST), WaitEnd(key="w", outcome="completed"))
     assert state.batch is not None
     assert [call.waiting for call in state.batch.calls] == ["v", ""]
     assert [wait.key for wait in state.waits] == ["v"]
@@ -278,6 +270,6 @@ def test_the_answer_to_one_wait_leaves_another_open() -> None:
 
 def test_a_wait_for_a_token_that_was_completed_is_over_at_once() -> None:
     done = WaitEnd(key="w", outcome="completed")
-    state = state_after(TokenCreate(key="w"), done, WAIT)
+    state = state_of(CALLED, TokenCreate(key="w"), done, WAIT)
     assert state.batch is not None
     assert (state.waits, state.batch.calls[0].waiting, state.batch.calls[0].answer) == ((), "", done)

@@ -1,0 +1,472 @@
+"""What the machine says next: given events, then a step; and what holds after any events at all."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsource.events import (
+    AbortRequest,
+    AgentEnd,
+    AgentStart,
+    ChildStart,
+    ConfigChange,
+    Event,
+    Fork,
+    MessageEnd,
+    MessageStart,
+    ModelRequest,
+    Place,
+    Policies,
+    QueueClear,
+    QueuePush,
+    Resume,
+    Retry,
+    TaskStart,
+    TokenCreate,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolResult,
+    TurnEnd,
+    TurnStart,
+    WaitEnd,
+    WaitStart,
+)
+from eventsource.evolve import evolve, fold
+from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.ports import Recorded
+from eventsource.refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
+from eventsource.state import Phase, State, Wait
+from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, Step, Stop, Suspend, next_step
+from tests.candidates import CONFIGS, DONE, calling
+from tests.interpreter import judge_request, played, resumed
+from tests.stories import (
+    ASSISTANT,
+    CALLED,
+    END,
+    FAILED,
+    INPUT,
+    INPUT_END,
+    OPENED,
+    PUSH,
+    REFUSED,
+    REQUESTED,
+    RESULT,
+    SECOND,
+    SETTLE,
+    SETTLED,
+    START,
+    STEER,
+    STREAMING,
+    TEXT,
+    WAIT,
+    state_of,
+)
+from tests.strategies import choices, histories
+
+FOLLOW = QueuePush(queue="follow_up", message=UserMessage(content="And tomorrow?"))
+SEQUENTIAL = Policies(tools="sequential")
+
+
+def with_config(history: list[Event], policies: Policies, *more: Event) -> list[Event]:
+    """Put policies and tools behind the prompt (so that it keeps its seq), and shift the calls' places for it."""
+    change = msgspec.structs.replace(CONFIGS[0], policies=policies)
+    return [history[0], change, *(shifted(event) for event in (*history[1:], *more))]
+
+
+def shifted(event: Event) -> Event:
+    """Move an event's call place by the one event that was put before it."""
+    if isinstance(event, ToolExecutionStart | ToolExecutionEnd):
+        return msgspec.structs.replace(event, message_seq=event.message_seq + 1)
+    if isinstance(event, MessageStart | WaitStart) and event.call is not None:
+        place = msgspec.structs.replace(event.call, message_seq=event.call.message_seq + 1)
+        return msgspec.structs.replace(event, call=place)
+    return event
+
+
+def called(policies: Policies, *more: Event) -> list[Event]:
+    """A batch of read (9:1, pure) and send (9:2, once)."""
+    return with_config(CALLED, policies, *more)
+
+
+READ, SEND = Place(message_seq=9, content_index=1), Place(message_seq=9, content_index=2)
+START_SEND = ToolExecutionStart(message_seq=8, content_index=2, name="send")
+END_SEND = ToolExecutionEnd(message_seq=8, content_index=2, result=DONE)
+RESULT_SEND = MessageStart(role="tool_result", call=SECOND)
+ABORT = AbortRequest()
+ANSWERED: list[Event] = [START, END, RESULT, MessageEnd()]
+BOTH: list[Event] = [START, START_SEND, END, END_SEND, RESULT, MessageEnd(), RESULT_SEND, MessageEnd()]
+LEFT_OVER = ToolResult(terminate=True)
+IN_DOUBT = "in_doubt:9:2:1"
+
+
+class Case(NamedTuple):
+    given: list[Event]
+    then: Step
+
+
+def settle(place: Place, result: ToolResult | None = None) -> ToolExecutionEnd:
+    return ToolExecutionEnd(
+        message_seq=place.message_seq,
+        content_index=place.content_index,
+        result=result,
+        is_error=True,
+        decided="machine",
+    )
+
+
+CASES: dict[str, Case] = {
+    "nothing is to be done in an empty session": Case([], Stop()),
+    "a prompt begins a run": Case([PUSH], Record((AgentStart(), TurnStart(), INPUT, INPUT_END))),
+    "the last step of what began a run polls steering": Case(OPENED, CallModel(1, polls=("steering",))),
+    "what is queued is delivered before anybody is asked": Case(
+        [*OPENED, STEER], Record((MessageStart(role="input", push_seq=6), MessageEnd()))
+    ),
+    "one at a time, the second steering waits for the next turn": Case(
+        [*OPENED, STEER, STEER, MessageStart(role="input", push_seq=6), MessageEnd()], CallModel(1)
+    ),
+    "all at once, it does not": Case(
+        [
+            PUSH,
+            ConfigChange(policies=Policies(steering_queue="all")),
+            *OPENED[1:],
+            STEER,
+            STEER,
+            MessageStart(role="input", push_seq=7),
+            MessageEnd(),
+        ],
+        Record((MessageStart(role="input", push_seq=8), MessageEnd())),
+    ),
+    "a follow-up waits for the end": Case([*OPENED, FOLLOW], CallModel(1, polls=("steering",))),
+    "a continuation begins without input": Case(
+        [Resume(why="continue")], Record((AgentStart(reason="continue"), TurnStart()))
+    ),
+    "what was steered into an idle session begins a run": Case(
+        [STEER], Record((AgentStart(reason="follow_up"), TurnStart(), INPUT, INPUT_END))
+    ),
+    "a queue that was cleared begins nothing": Case([PUSH, QueueClear(queue="prompt")], Stop()),
+    "while a task is open, a push begins nothing": Case([PUSH, TaskStart(task="report")], Stop()),
+    "until its code asks": Case(
+        [PUSH, TaskStart(task="report"), Resume(why="continue")], Record((AgentStart(), TurnStart(), INPUT, INPUT_END))
+    ),
+    "an idle session with an open wait suspends": Case(
+        [WaitStart(key="w", deadline_us=7)], Suspend((Wait("w", 7, None),))
+    ),
+    "a wait of a token has the token's deadline": Case(
+        [TokenCreate(key="w", deadline_us=5), WaitStart(key="w")], Suspend((Wait("w", 5, None),))
+    ),
+    "after a request without an answer comes a new attempt": Case(REQUESTED, CallModel(2)),
+    "a retry says when": Case([*REQUESTED, Retry(cause="busy", not_before_us=9)], CallModel(2, 9)),
+    "after an abort, the answer that is due is closed": Case([*REQUESTED, ABORT], CloseMessage("aborted")),
+    "also where no model was asked yet": Case([*OPENED, ABORT], CloseMessage("aborted")),
+    "an open answer is closed as interrupted": Case(TEXT, CloseMessage("interrupted")),
+    "or as aborted": Case([*TEXT, ABORT], CloseMessage("aborted")),
+    "an interrupted answer is asked for again": Case(
+        [*TEXT, MessageEnd(message=AssistantMessage(), interrupted="dropped")], CallModel(2)
+    ),
+    "a final answer ends the turn, if nobody wants to stop before": Case(SETTLED, Record((TurnEnd(),), ("stop",))),
+    "after an abort nobody is asked": Case([*SETTLED, ABORT], Record((TurnEnd(), AgentEnd(reason="aborted")))),
+    "before a run ends, steering and follow-ups are asked for": Case(
+        [*SETTLED, TurnEnd()], Record((AgentEnd(),), ("steering", "follow_up"))
+    ),
+    "a follow-up makes another turn": Case(
+        [*SETTLED, TurnEnd(), FOLLOW],
+        Record((TurnStart(), MessageStart(role="input", push_seq=10), MessageEnd())),
+    ),
+    "a paused answer goes on": Case(
+        [*STREAMING, MessageEnd(message=AssistantMessage(stop_reason="pause")), TurnEnd()],
+        Record((TurnStart(),), ("steering",)),
+    ),
+    "a failed answer ends the run": Case(FAILED, Record((TurnEnd(), AgentEnd(reason="error")))),
+    "unless it may be tried again": Case(with_config(FAILED, Policies(retries=1)), Record((Retry(cause="error"),))),
+    "so often and no more": Case(
+        with_config(
+            FAILED,
+            Policies(retries=1),
+            Retry(cause="error"),
+            ModelRequest(attempt=2, request_sha256=""),
+            ASSISTANT,
+            MessageEnd(message=AssistantMessage(stop_reason="error", error="again")),
+        ),
+        Record((TurnEnd(), AgentEnd(reason="error", error="again"))),
+    ),
+    "an aborted answer is never tried again": Case(
+        with_config(
+            STREAMING, Policies(retries=9), MessageEnd(message=AssistantMessage(stop_reason="aborted", error="cut"))
+        ),
+        Record((TurnEnd(), AgentEnd(reason="aborted", error="cut"))),
+    ),
+    "calls run at once": Case(
+        called(Policies()), RunTools((CallRun(READ, "read", 1), CallRun(SEND, "send", 1)), parallel=True)
+    ),
+    "or one by one, by policy": Case(called(SEQUENTIAL), RunTools((CallRun(READ, "read", 1),), parallel=False)),
+    "a tool that the configuration lacks is refused": Case(
+        [*STREAMING, MessageEnd(message=calling("nowhere"))],
+        Record(
+            (
+                ToolExecutionStart(message_seq=8, content_index=1, name="nowhere", refused="unknown"),
+                SETTLE,
+                RESULT,
+                MessageEnd(),
+            )
+        ),
+    ),
+    "the calls of a message that was cut are refused": Case(
+        with_config(STREAMING, Policies(), MessageEnd(message=calling("read", reason="length"))),
+        Record(
+            (
+                ToolExecutionStart(message_seq=9, content_index=1, name="read", refused="length"),
+                settle(READ),
+                MessageStart(role="tool_result", call=READ),
+                MessageEnd(),
+            )
+        ),
+    ),
+    "unless the policy runs them": Case(
+        with_config(STREAMING, Policies(length_calls="run"), MessageEnd(message=calling("read", reason="length"))),
+        RunTools((CallRun(READ, "read", 1),), parallel=True),
+    ),
+    "a parallel batch delivers no result before its last call has ended": Case(
+        called(Policies(), START, START_SEND, END, END_SEND),
+        Record(
+            (
+                MessageStart(role="tool_result", call=READ),
+                MessageEnd(),
+                MessageStart(role="tool_result", call=SEND),
+                MessageEnd(),
+            )
+        ),
+    ),
+    "between the calls of a sequential batch, steering is asked for": Case(
+        called(SEQUENTIAL, *ANSWERED), RunTools((CallRun(SEND, "send", 1),), parallel=False, polls=("steering",))
+    ),
+    "and skips what is left": Case(
+        called(SEQUENTIAL, *ANSWERED, STEER),
+        Record(
+            (
+                ToolExecutionStart(message_seq=9, content_index=2, name="send", refused="skipped"),
+                settle(SEND),
+                MessageStart(role="tool_result", call=SEND),
+                MessageEnd(),
+            )
+        ),
+    ),
+    "but never the first call": Case(called(SEQUENTIAL, STEER), RunTools((CallRun(READ, "read", 1),), parallel=False)),
+    "and nothing when steering waits for the batch": Case(
+        called(Policies(tools="sequential", steering="after_batch"), *ANSWERED, STEER),
+        RunTools((CallRun(SEND, "send", 1),), parallel=False),
+    ),
+    "after the last result of a sequential batch steering is asked for, then whether to stop": Case(
+        called(SEQUENTIAL, START, END, RESULT, MessageEnd(), START_SEND, END_SEND, RESULT_SEND, MessageEnd()),
+        Record((TurnEnd(),), ("steering", "stop")),
+    ),
+    "results want another turn": Case(called(Policies(), *BOTH, TurnEnd()), Record((TurnStart(),), ("steering",))),
+    "and steering is asked for twice when it waits for batches": Case(
+        called(Policies(steering="after_batch"), *BOTH, TurnEnd()), Record((TurnStart(),), ("steering", "steering"))
+    ),
+    "unless every result says to end": Case(
+        called(
+            Policies(),
+            START,
+            START_SEND,
+            msgspec.structs.replace(END, result=LEFT_OVER),
+            msgspec.structs.replace(END_SEND, result=LEFT_OVER),
+            *BOTH[4:],
+            TurnEnd(),
+        ),
+        Record((AgentEnd(),), ("steering", "follow_up")),
+    ),
+    "a limit of turns ends what would go on": Case(
+        called(Policies(turn_limit=1), *BOTH, TurnEnd()),
+        Record((AgentEnd(reason="limit", error="the turn limit of 1 was reached"),)),
+    ),
+    "a limit of tokens too": Case(
+        called(Policies(token_limit=9), *BOTH, TurnEnd()),
+        Record((AgentEnd(reason="limit", error="the token limit of 9 was reached"),)),
+    ),
+    "a pure call without an end runs again": Case(
+        called(SEQUENTIAL, START), RunTools((CallRun(READ, "read", 2),), parallel=False)
+    ),
+    "a once call without an end is settled as unknown": Case(
+        called(Policies(), START, START_SEND), Record((settle(SEND, UNKNOWN_OUTCOME),))
+    ),
+    "or a person is asked": Case(
+        called(Policies(in_doubt="ask"), START, START_SEND),
+        Record((WaitStart(key=IN_DOUBT, reason="in_doubt", call=SEND),)),
+    ),
+    "who may say to run it again": Case(
+        [
+            *called(SEQUENTIAL, *ANSWERED, START_SEND),
+            WaitStart(key="d", call=SEND),
+            WaitEnd(key="d", outcome="completed", value=msgspec.Raw(b'"rerun"')),
+        ],
+        RunTools(
+            (
+                CallRun(
+                    SEND,
+                    "send",
+                    2,
+                    answer=WaitEnd(key="d", outcome="completed", value=msgspec.Raw(b'"rerun"')),
+                ),
+            ),
+            parallel=False,
+        ),
+    ),
+    "or not": Case(
+        [
+            *called(SEQUENTIAL, *ANSWERED, START_SEND),
+            WaitStart(key="d", call=SEND),
+            WaitEnd(key="d", outcome="timed_out"),
+        ],
+        Record((settle(SEND, UNKNOWN_OUTCOME), MessageStart(role="tool_result", call=SEND), MessageEnd())),
+    ),
+    "after an abort, a call without an end gets an error": Case(
+        called(SEQUENTIAL, START, ABORT),
+        Record(
+            (
+                settle(READ, ABORTED),
+                MessageStart(role="tool_result", call=READ),
+                MessageEnd(),
+                ToolExecutionStart(message_seq=9, content_index=2, name="send", refused="aborted"),
+                settle(SEND),
+                MessageStart(role="tool_result", call=SEND),
+                MessageEnd(),
+                TurnEnd(),
+                TurnStart(),
+            )
+        ),
+    ),
+    "and so does a call that was refused before": Case(
+        [*STREAMING, MessageEnd(message=calling("read")), REFUSED],
+        Record((SETTLE, RESULT, MessageEnd())),
+    ),
+    "after an abort, an open wait is cancelled": Case(
+        [*STREAMING, MessageEnd(message=calling("nowhere")), WAIT, ABORT],
+        Record(
+            (
+                WaitEnd(key="w", outcome="cancelled", decided_by="machine"),
+                ToolExecutionStart(message_seq=8, content_index=1, name="nowhere", refused="aborted"),
+                SETTLE,
+                RESULT,
+                MessageEnd(),
+                TurnEnd(),
+                TurnStart(),
+            )
+        ),
+    ),
+    "a call that waits holds a sequential batch up": Case(called(SEQUENTIAL, WAIT), Suspend((Wait("w", None, READ),))),
+    "but not the other calls of a parallel one": Case(
+        called(Policies(), WAIT), RunTools((CallRun(SEND, "send", 1),), parallel=True)
+    ),
+    "which suspends when they are done": Case(
+        called(Policies(), WAIT, START_SEND, END_SEND), Suspend((Wait("w", None, READ),))
+    ),
+    "a fork drops what was queued": Case([PUSH, Fork()], Stop()),
+    "and open waits": Case([WaitStart(key="w"), Fork()], Stop()),
+    "a session that ended in an error stays where it is": Case(
+        [*FAILED, TurnEnd(), AgentEnd(reason="error")], Stop("error")
+    ),
+    "until somebody asks for more": Case(
+        [*FAILED, TurnEnd(), AgentEnd(reason="error"), Resume(why="continue")],
+        Record((AgentStart(reason="continue"), TurnStart())),
+    ),
+    "a run that was asked to stop ends well": Case(
+        [*SETTLED, AbortRequest(reason="stop", cause="hook")], Record((TurnEnd(), AgentEnd(reason="stop")))
+    ),
+    "what a callback raised ends the run in its words": Case(
+        [*SETTLED, AbortRequest(reason="error", cause="callback", error="no")],
+        Record((TurnEnd(), AgentEnd(reason="error", error="no"))),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_given_events_then_step(case: Case) -> None:
+    assert next_step(state_of(case.given)) == case.then
+
+
+def test_a_child_that_runs_on_in_the_parent_of_a_fork_is_lost() -> None:
+    history = called(SEQUENTIAL, START)
+    step = next_step(state_of([*history, ChildStart(key="k", child="c", call=READ), Fork()]))
+    assert isinstance(step, Record)
+    assert step.events[0] == settle(READ, LOST_CHILD)
+
+
+def test_the_policies_of_a_batch_are_those_it_began_under() -> None:
+    change = ConfigChange(policies=Policies(tools="sequential"), tools=())
+    assert next_step(state_of(called(Policies()), change)) == next_step(state_of(called(Policies())))
+
+
+def hold_prefixes(state: State, seq: int) -> None:
+    step = next_step(state)
+    assert next_step(state) == step
+    if not isinstance(step, Record):
+        return
+    for place, event in enumerate(step.events):
+        state = evolve(state, Recorded(seq + place, 0, event))
+        following = next_step(state)
+        rest = step.events[place + 1 :]
+        if rest:
+            assert following == Record(rest)
+        else:
+            assert not isinstance(following, Record) or following.polls
+
+
+@given(histories())
+def test_after_each_event_of_a_record_the_machine_says_the_rest(history: tuple[Recorded, ...]) -> None:
+    state = State()
+    hold_prefixes(state, 1)
+    for seq, recorded in enumerate(history, 1):
+        state = evolve(state, recorded)
+        hold_prefixes(state, seq + 1)
+
+
+@given(histories())
+def test_a_model_is_called_only_with_every_result_there_and_never_after_an_abort(
+    history: tuple[Recorded, ...],
+) -> None:
+    state = State()
+    for place, recorded in enumerate(history, 1):
+        state = evolve(state, recorded)
+        if isinstance(next_step(state), CallModel):
+            judge_request(history[:place])
+
+
+@given(histories(), st.integers(0, 60), choices(10))
+def test_every_prefix_of_a_legal_history_goes_on_to_a_legal_end(
+    history: tuple[Recorded, ...], cut: int, numbers: list[int]
+) -> None:
+    for prefix in (history[:cut], history):
+        state = fold(resumed(prefix, numbers))
+        assert (state.phase, state.queue, state.task) == (Phase.IDLE, (), "")
+        assert isinstance(next_step(state), Stop)
+
+
+@given(choices(120), st.data())
+def test_a_run_cut_anywhere_goes_on_to_a_legal_end(numbers: list[int], data: st.DataObject) -> None:
+    history = played(numbers)
+    cut = data.draw(st.integers(0, len(history)))
+    state = fold(resumed(history[:cut]))
+    assert (state.phase, state.queue) == (Phase.IDLE, ())
+
+
+@given(choices(120))
+def test_every_message_that_was_pushed_is_delivered_once_or_was_taken_back(numbers: list[int]) -> None:
+    waiting: dict[int, str] = {}
+    for recorded in played(numbers):
+        match recorded.event:
+            case QueuePush(queue=queue):
+                waiting[recorded.seq] = queue
+            case QueueClear(queue=queue):
+                waiting = {seq: name for seq, name in waiting.items() if name != queue}
+            case Fork():
+                waiting = {}
+            case MessageStart(role="input", push_seq=seq):
+                assert waiting.pop(seq, None) is not None
+            case _:
+                pass
+    assert waiting == {}
