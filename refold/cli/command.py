@@ -1,0 +1,76 @@
+"""Making a command of an async function: examples first in its help, the log opened, its result the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Concatenate, ParamSpec
+
+import click
+
+from ..config import LogFile, log_file
+from ..log import Log, open_log
+from .options import SETTINGS, Choices, Examples, shared_options, write_examples
+from .screen import Screen
+
+P = ParamSpec("P")
+Body = Callable[Concatenate[Screen, Log, P], Awaitable[int | None]]
+
+
+class RefoldCommand(click.Command):
+    """A command whose help begins with examples."""
+
+    examples: Examples = ()
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then what click writes."""
+        write_examples(formatter, self.examples)
+        formatter.write_paragraph()
+        super().format_help(ctx, formatter)
+
+
+def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Callable[[Body[P]], RefoldCommand]:
+    """Make an async function a command that works on the log; what it returns is its exit code (None: 0).
+
+    Args:
+        creates: the log is made if it is not there; other commands then find it empty, or say that it is not there.
+    """
+
+    def wrap(body: Body[P]) -> RefoldCommand:
+        @functools.wraps(body)
+        def invoke(*args: P.args, **kwargs: P.kwargs) -> int | None:
+            choices = click.get_current_context().ensure_object(Choices)
+            file = log_file(choices.db)
+            screen = Screen(file, as_json=choices.json)
+
+            async def work() -> int | None:
+                async with opened(file, creates=creates) as log:
+                    return await body(screen, log, *args, **kwargs)
+
+            return asyncio.run(work())
+
+        made = click.command(name, cls=RefoldCommand, **SETTINGS)(invoke)
+        made.params += shared_options()
+        made.examples = examples
+        return made
+
+    return wrap
+
+
+@asynccontextmanager
+async def opened(file: LogFile, *, creates: bool) -> AsyncIterator[Log]:
+    """Open the log. One that is not there yet is made, or read as an empty one if nobody said it should be there."""
+    path = file.path
+    if creates:
+        if file.named_by == "nobody":
+            path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        if file.named_by == "option":
+            raise FileNotFoundError(2, "There is no such log; `run`, `import` and `demo` make one", str(path))
+        async with open_log() as log:
+            yield log
+        return
+    async with open_log(path) as log:
+        yield log

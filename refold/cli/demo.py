@@ -1,0 +1,133 @@
+"""The command demo: an agent runs here, then its log is shown, replayed, forked and continued."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eventsource.events import MessageStart, MessageUpdate
+from eventsource.loading import read_all
+from eventsource.ports import Recorded
+from projections import fork_tree, tree_lines
+
+from ..agent import Agent
+from ..log import Log
+from ..run import Run
+from ..session import Session
+from .command import command
+from .exits import NO
+from .listing import family
+from .screen import Screen
+from .showing import show_event
+from .telling import Teller
+from .travelling import end_of
+from .wording import count, plain
+
+_INDENT = "  "
+_AGENT = "refold.demo:agent"
+
+
+@command(
+    "demo",
+    ("refold demo", "in the current folder, of which it only reads"),
+    ("refold demo --db demo.db", "in a log of its own"),
+    creates=True,
+)
+async def demo(screen: Screen, log: Log) -> int | None:
+    """Watch an agent run, its log being replayed, forked and continued: a scripted model, no key, no network.
+
+    Its tools list and read files of the current folder and change nothing.
+    """
+    from ..demo import BRIEFLY, QUESTION, agent  # builds tools, which loads pydantic
+
+    session = await log.session()
+    await session.label("demo")
+    _title(screen, "An agent runs", "a scripted model and two tools that read in this folder; no key, no network")
+    ran = await _run(screen, agent, session, QUESTION)
+    history = [recorded async for recorded in read_all(log.store, session.id)]
+    _title(screen, "Its log", "every event, each word that streamed too")
+    _show_log(screen, history)
+    report = await session.replay()
+    _title(screen, "Replayed", "from the log alone: no model, no tool")
+    if not screen.as_json:
+        given, predicted = count(report.given, "event"), count(report.predicted, "decision")
+        screen.line(f"{_INDENT}{given} given, {predicted} predicted", end_of(report))
+    middle, said = _middle(history)
+    fork = await session.fork(at=middle, title="demo, in one line")
+    _title(screen, f"Forked at {middle}", f"inside the last answer, after “…{said}”")
+    again = await _run(screen, agent.replace(system=BRIEFLY), fork, None)
+    rows = await family(log.store, session.id)
+    _title(screen, "The tree", "a fork copies nothing")
+    if screen.as_json:
+        screen.json(_summary(screen, ran, again, middle, differs=report.difference is not None))
+    else:
+        for line in tree_lines(fork_tree(rows)):
+            screen.line(_INDENT, line)
+        _show_next(screen, session.id, fork.id, middle)
+    return None if report.difference is None and ran.status == again.status == "done" else NO
+
+
+def _title(screen: Screen, title: str, says: str) -> None:
+    if not screen.as_json:
+        screen.line("" if title == "An agent runs" else "\n", (title, "bold"), (f"  {says}", "dim"))
+
+
+async def _run(screen: Screen, agent: Agent[object], session: Session, prompt: str | None) -> Run[object]:
+    teller = Teller(screen.out, screen.out, inputs=True, indent=_INDENT)
+    stream = agent.stream(prompt, session=session)
+    async for shown in stream:
+        if not screen.as_json:
+            teller.show(shown)
+    teller.close()
+    return await stream.run()
+
+
+def _show_log(screen: Screen, history: Sequence[Recorded]) -> None:
+    """Show the beginning and the end of the log, and of what streamed a piece or two."""
+    if screen.as_json:
+        return
+    width = len(str(history[-1].seq))
+    last = next(n for n, one in enumerate(reversed(history)) if isinstance(one.event, MessageStart))
+    shown = [*history[:7], None, *history[-last - 1 : -last + 3], None, *history[-3:]]
+    for recorded in shown:
+        if recorded is None:
+            screen.line((f"{_INDENT}{'…':>{width}}", "dim"))
+        else:
+            show_event(screen, recorded, width + len(_INDENT), room=70)
+
+
+def _middle(history: Sequence[Recorded]) -> tuple[int, str]:
+    """Find a seq in the middle of the last answer's text, and the words before it."""
+    start = max(n for n, one in enumerate(history) if _is_answer_start(one))
+    pieces = [one for one in history[start:] if isinstance(one.event, MessageUpdate) and one.event.delta]
+    half = pieces[: len(pieces) // 2 + 1]
+    said = "".join(one.event.delta for one in half[-3:] if isinstance(one.event, MessageUpdate))
+    return half[-1].seq, plain(" ".join(said.split()))
+
+
+def _is_answer_start(recorded: Recorded) -> bool:
+    return isinstance(recorded.event, MessageStart) and recorded.event.role == "assistant"
+
+
+def _summary(screen: Screen, ran: Run[object], again: Run[object], middle: int, *, differs: bool) -> dict[str, object]:
+    return {
+        "log": str(screen.log.path),
+        "id": ran.session.id,
+        "text": ran.text,
+        "replayed": not differs,
+        "fork": {"id": again.session.id, "at": middle, "text": again.text},
+    }
+
+
+def _show_next(screen: Screen, session: str, fork: str, middle: int) -> None:
+    tries = (
+        (screen.command("show", session), "read it; the numbers are places to fork at"),
+        (screen.command("replay", session, "--speed", "1"), "watch it again"),
+        (screen.command("context", session, "--at", str(middle)), "what a model would be sent there"),
+        (screen.command("fork", session, "--at", str(middle - 3)), "another fork"),
+        (screen.command("continue", fork, "--agent", _AGENT, "--prompt", "And here?"), "go on"),
+        (screen.command("verify"), "find any changed byte"),
+    )
+    screen.line("\n", ("Try next", "bold"), (f"  the log is {screen.log.path}", "dim"))
+    width = max(len(line) for line, _ in tries)
+    for line, says in tries:
+        screen.line(f"{_INDENT}{line:<{width}}  ", (says, "dim"))

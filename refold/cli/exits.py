@@ -1,0 +1,52 @@
+"""Exit codes, and which of them an error means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eventsource import errors
+
+OK, NO, USAGE, MISSING, LOG, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+MEANINGS: Mapping[int, str] = {
+    OK: "done",
+    NO: "the answer is no: a difference, a defect, nothing found, a run that ended in an error",
+    USAGE: "the command line is wrong, or names a model, tool or agent that cannot be used",
+    MISSING: "no such session, seq or file",
+    LOG: "the log cannot be used: damaged, locked, of a newer format, or no log at all",
+    HELD: "somebody else holds it, or builds on it",
+    INTERRUPTED: "interrupted; what was recorded is kept",
+}
+"""What each code says; they stay as they are."""
+
+_CODES: Mapping[type[errors.RefoldError], int] = {
+    errors.UnknownSessionError: MISSING,
+    errors.UnknownSeqError: MISSING,
+    errors.TranscriptError: MISSING,
+    errors.ScriptFileError: MISSING,
+    errors.StoreError: LOG,
+    errors.CorruptLogError: LOG,
+    errors.IllegalEventError: LOG,
+    errors.OutcomeUnknownError: LOG,
+    errors.TailLostError: LOG,
+    errors.ConflictError: HELD,
+    errors.FencedError: HELD,
+    errors.LeaseHeldError: HELD,
+    errors.SessionExistsError: HELD,
+    errors.HasForksError: HELD,
+}
+
+
+def code_of(error: errors.RefoldError | OSError) -> int:
+    """Say which exit code an error means; what is not listed is something the caller said wrongly."""
+    if isinstance(error, OSError):
+        return MISSING
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), USAGE)
+
+
+def sentence(error: errors.RefoldError | OSError) -> str:
+    """Say an error in one sentence."""
+    if isinstance(error, OSError) and error.strerror:
+        named = f"{error.filename}: " if error.filename is not None else ""
+        return f"{named}{error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error)

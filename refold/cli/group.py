@@ -1,0 +1,179 @@
+"""The command `refold` itself: its help, its commands (loaded when they are asked for), and how it ends."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from eventsource.errors import RefoldError
+
+from .exits import INTERRUPTED, MEANINGS, NO, OK, USAGE, code_of, sentence
+from .options import SETTINGS, shared_options, write_examples
+
+SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
+    (
+        "Run",
+        (
+            ("demo", "demo", "Watch an agent run, its log being replayed, forked and continued."),
+            ("run", "running", "Say something to a model; the answer streams as it comes."),
+            ("continue", "running", "Go on from wherever a session's log stops."),
+            ("steer", "steering", "Say something to a run under way, from another terminal."),
+            ("abort", "steering", "End a run under way, from another terminal."),
+        ),
+    ),
+    (
+        "Look",
+        (
+            ("ls", "listing", "List sessions."),
+            ("tree", "listing", "Draw sessions and their forks."),
+            ("search", "listing", "Find a text in what was said."),
+            ("show", "showing", "Read a session: what was said, or every event."),
+            ("context", "showing", "Print the exact request a model would get, or got."),
+            ("calls", "measuring", "List tool calls and what came of them."),
+            ("usage", "measuring", "Count tokens and money, by model."),
+            ("timeline", "measuring", "Say how long runs, model calls and tools took."),
+        ),
+    ),
+    (
+        "Go back and sideways",
+        (
+            ("replay", "travelling", "Replay the record: prove it, or play it as it happened."),
+            ("fork", "travelling", "Begin a session that shares another's events up to a seq."),
+            ("label", "travelling", "Name a session, or set a bookmark in it."),
+        ),
+    ),
+    (
+        "Keep",
+        (
+            ("import", "moving", "Read session files of other agents into the log."),
+            ("export", "moving", "Write a session and its forks as a session file of pi."),
+            ("verify", "keeping", "Find any changed, missing, swapped or added byte."),
+            ("backup", "keeping", "Copy the whole log to a new file while it is in use."),
+            ("erase", "keeping", "Remove what one event says, for ever."),
+            ("delete", "keeping", "Delete a session, for ever."),
+        ),
+    ),
+)
+"""The commands: name, module, and the line that the overview has for it."""
+
+_COMMANDS = {name: (module, line) for _, listed in SECTIONS for name, module, line in listed}
+_EXAMPLES = (
+    ("refold demo", "see what this is about: no key, no network"),
+    ('refold run "Why is the sky blue?" -m MODEL', "ask one, such as anthropic:claude-sonnet-4-5"),
+    ("refold ls", "list sessions"),
+    ("refold show ID", "read one: by id, the beginning of an id, or title"),
+    ("refold fork ID --at 42", "go back to any seq of it"),
+    ("refold continue ID --prompt TEXT", "and on from there"),
+)
+
+
+class RefoldGroup(click.Group):
+    """Knows the names of its commands, and loads a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        found = (thing for thing in vars(module).values() if isinstance(thing, click.Command))
+        return next(command for command in found if command.name == cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was named. Raises: UsageError, with the name that was probably meant."""
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, _COMMANDS, n=1)
+            raise click.UsageError(f"no command {name!r}{f'; did you mean {near[0]!r}?' if near else ''}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples, commands, options, and what exit codes mean."""
+        write_examples(formatter, _EXAMPLES)
+        formatter.write_paragraph()
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        for title, listed in SECTIONS:
+            with formatter.section(title):
+                formatter.write_dl([(name, line) for name, _, line in listed], col_max=10)
+        super(click.Group, self).format_options(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in MEANINGS.items()])
+
+    def main(  # type: ignore[override]  # the one way this command is run: it always exits
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run a command line and exit with one of the documented codes; never a traceback, unless REFOLD_TRACE=1."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a terminal that cannot show a character
+        try:
+            code = super().main(args, prog_name or "refold", **{**extra, "standalone_mode": False})
+            code = code if isinstance(code, int) else OK
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            code = _leave_pipe()
+        except (KeyboardInterrupt, click.Abort, Exception) as error:
+            if os.environ.get("REFOLD_TRACE") == "1":
+                raise
+            code = _report(error)
+        sys.exit(code)
+
+
+def _leave_pipe() -> int:
+    """End as a command does whose reader has seen enough (`refold show ID | head`): well, and silently."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)
+    return OK
+
+
+def _report(error: BaseException) -> int:
+    match error:
+        case KeyboardInterrupt() | click.Abort():
+            return _say("interrupted", INTERRUPTED)
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx is not None else "refold"
+            return _say(f"{_lowered(error.format_message())}\nSee `{command} --help`.", USAGE)
+        case click.ClickException():
+            return _say(_lowered(error.format_message()), error.exit_code)
+        case RefoldError() | OSError():
+            return _say(sentence(error), code_of(error))
+        case _:
+            problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            return _say(f"this should not happen: {problem}; REFOLD_TRACE=1 shows where, please report it", NO)
+
+
+def _say(text: str, code: int) -> int:
+    try:
+        name = click.style("refold:", fg="red", bold=True) if not os.environ.get("NO_COLOR") else "refold:"
+        click.echo(f"{name} {text}", err=True)
+    except OSError:
+        pass  # nobody listens
+    return code
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:].removesuffix(".") if text[1:2].islower() else text.removesuffix(".")
+
+
+@click.command(cls=RefoldGroup, **SETTINGS)
+@click.version_option(package_name="refold", message="%(prog)s %(version)s")
+@click.pass_context
+def refold(ctx: click.Context) -> None:
+    """An agent runtime whose only memory is its event log: replay a run, fork it at any event, go on from anywhere."""
+
+
+refold.params += shared_options()

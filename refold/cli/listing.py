@@ -1,0 +1,176 @@
+"""Commands that look at many sessions: ls, tree, search."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import click
+import msgspec
+
+from eventsource.loading import load
+from eventsource.ports import EventLog, SessionInfo
+from projections import CONTEXT, LABELS, find_text, fork_tree, tree_lines
+from projections.tree import Labels
+
+from ..log import Log
+from .command import command
+from .exits import NO
+from .screen import Screen
+from .wording import moment, plain
+
+_PAGE = 200
+_SHOWN = 100
+
+
+@command(
+    "ls",
+    ("refold ls", "the latest hundred"),
+    ("refold ls --open", "runs that are unfinished, as after a crash"),
+    ("refold ls --title oslo", "whose title holds a text"),
+    ("refold ls --json", "all of them, as an array of objects with `id`"),
+)
+@click.option("--open", "unfinished", is_flag=True, help="Only sessions whose run is unfinished.")
+@click.option(
+    "--status",
+    type=click.Choice(["empty", "idle", "running", "waiting", "failed"]),
+    help="Only sessions that stand so.",
+)
+@click.option("--title", metavar="TEXT", help="Only sessions whose title holds a text, in any case.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="At most so many; 0: all. [default: 100, all in JSON]",
+)
+async def ls(
+    screen: Screen, log: Log, unfinished: bool, status: str | None, title: str | None, limit: int | None
+) -> None:
+    """List sessions, latest updated first."""
+    wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
+    rows: list[SessionInfo] = []
+    more = False
+    async for info in sessions(log.store, unfinished=unfinished or None, status=status, title=title):
+        more = bool(wanted) and len(rows) == wanted
+        if more:
+            break
+        rows.append(info)
+    if screen.as_json:
+        screen.json(rows)
+    elif rows:
+        lines = [
+            (
+                info.id,
+                moment(info.updated_at_us),
+                info.status,
+                f"{info.messages:,}",
+                f"{info.head:,}",
+                info.title + (f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else ""),
+            )
+            for info in rows
+        ]
+        screen.table(("id", "updated", "status", "messages", "events", "title"), lines, right=("messages", "events"))
+    if more:
+        screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
+    elif not rows and not (unfinished or status or title):
+        screen.note(f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`.")
+
+
+@command(
+    "tree",
+    ("refold tree", "all sessions"),
+    ("refold tree ID", "one session's whole family, with its bookmarks"),
+)
+@click.argument("session", required=False)
+async def tree(screen: Screen, log: Log, session: str | None) -> None:
+    """Draw sessions and their forks; `at N` is the last seq that a fork shares. In JSON, an array of sessions."""
+    if session is None:
+        rows = [info async for info in sessions(log.store)]
+        labels: dict[str, Labels] = {}
+    else:
+        rows = await family(log.store, await log.store.resolve(session))
+        labels = {info.id: await _labels(log.store, info.id) for info in rows}
+    if screen.as_json:
+        bare: list[dict[str, object]] = [msgspec.to_builtins(info) for info in rows]
+        known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
+        screen.json(known if session is not None else bare)
+        return
+    for line in tree_lines(fork_tree(rows, labels)):
+        screen.line(line)
+
+
+@command(
+    "search",
+    ("refold search coat", "in every session"),
+    ("refold search 'rain, rain' --session oslo", "in one"),
+)
+@click.argument("text")
+@click.option("--session", metavar="ID", help="Only in this session.")
+async def search(screen: Screen, log: Log, text: str, session: str | None) -> int | None:
+    """Find a text, in any case, in messages, thinking, calls and results. The exit code is 1 when it is nowhere.
+
+    What a fork shares with its parent is found in the parent only.
+    """
+    if not text:
+        raise click.UsageError("say what to look for")
+    named = None if session is None else await log.store.info(await log.store.resolve(session))
+    hits: list[dict[str, object]] = []
+    with screen.busy("searching"):
+        async for info in _these(named) if named is not None else sessions(log.store):
+            _, _, view = await load(log.store, info.id, context=CONTEXT)
+            shared = 0 if named is not None else info.fork_seq
+            for found in find_text(view, text):
+                if found.seq > shared:
+                    hits.append({"id": info.id, "seq": found.seq, "role": found.role, "excerpt": found.excerpt})
+                    if not screen.as_json:
+                        screen.line((info.id, "dim"), f"  {found.seq:>6}  {found.role:<11}  ", found.excerpt)
+    if screen.as_json:
+        screen.json(hits)
+    elif not hits:
+        screen.note(f"{plain(text)!r} is nowhere in {info_name(named)}")
+    return None if hits else NO
+
+
+def info_name(info: SessionInfo | None) -> str:
+    """Name what was looked at."""
+    return f"session {info.id}" if info is not None else "the log"
+
+
+async def sessions(
+    store: EventLog,
+    *,
+    unfinished: bool | None = None,
+    status: str | None = None,
+    parent: str | None = None,
+    title: str | None = None,
+) -> AsyncIterator[SessionInfo]:
+    """Read the rows of all sessions, page by page, latest updated first."""
+    after: str | None = None
+    while page := await store.sessions(
+        open=unfinished, status=status, parent=parent, title=title, after=after, limit=_PAGE
+    ):
+        for info in page:
+            yield info
+        after = page[-1].id
+        if len(page) < _PAGE:
+            return
+
+
+async def family(store: EventLog, session: str) -> list[SessionInfo]:
+    """Read the rows of a session's first ancestor and of everything forked from it, parents first."""
+    info = await store.info(session)
+    while info.parent is not None:
+        info = await store.info(info.parent)
+    rows = [info]
+    for row in rows:  # grows while it is read
+        rows += [fork async for fork in sessions(store, parent=row.id)]
+    return rows
+
+
+async def _these(info: SessionInfo) -> AsyncIterator[SessionInfo]:
+    yield info
+
+
+async def _labels(store: EventLog, session: str) -> Labels:
+    _, _, labels = await load(store, session, context=LABELS)
+    return labels

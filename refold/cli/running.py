@@ -1,0 +1,181 @@
+"""Commands that run a session: run, continue."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+import msgspec
+
+from eventsource.state import Phase
+from eventsource.steps import can_continue
+
+from ..agent import Agent
+from ..log import Log
+from ..run import Run
+from ..session import Session
+from .agents import agent_options, named_agent, named_model, recorded_agent
+from .command import command
+from .exits import INTERRUPTED, NO, OK
+from .screen import Screen
+from .telling import Teller
+from .wording import count
+
+
+@command(
+    "run",
+    ('refold run "Why is the sky blue?" -m anthropic:claude-sonnet-4-5', "in a new session"),
+    ('refold run "And at night?" -m openai:gpt-5 --session sky', "in the session of that name, new or not"),
+    ('refold run --agent my_agents:weather "A coat?"', "with your own agent, its tools and hooks"),
+    ("refold run - -m scripted < prompt.txt", "the prompt from a file; nobody is called"),
+    creates=True,
+)
+@click.argument("prompt")
+@agent_options
+@click.option("--session", metavar="NAME", help="Where: an id, the beginning of one, or a title; else a new session.")
+async def run(
+    screen: Screen,
+    log: Log,
+    prompt: str,
+    model_name: str | None,
+    agent_name: str | None,
+    system: str | None,
+    session: str | None,
+) -> int:
+    """Say something and run until nothing is left to do. The answer streams to stdout; all else goes to stderr."""
+    said = _read_prompt(prompt)
+    agent = named_agent(agent_name, model_name, system)
+    model = named_model(model_name) if model_name is not None and agent is None else None
+    if agent is None and model is None and session is None:
+        raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
+    known = agent is None and model is None  # then the log must say who answers
+    target = await log.find(session or "") if known else await log.session(session)
+    if agent is None:
+        state = await target.state()
+        agent = recorded_agent(target.id, state.config, model, system, without_tools=False)
+    return await _drive(screen, agent, target, said)
+
+
+@command(
+    "continue",
+    ("refold continue ID", "as the log says: same model, same prompt"),
+    ("refold continue ID -m openai:gpt-5", "another model goes on"),
+    ('refold continue ID --prompt "Shorter, please."', "say something more"),
+    ("refold continue ID --agent my_agents:weather", "a session with tools needs their code"),
+    ("refold continue ID -m scripted", "nobody is called: see what would happen"),
+)
+@click.argument("session")
+@agent_options
+@click.option("--prompt", metavar="TEXT", help="Say something; -: read it from stdin.")
+@click.option("--no-tools", is_flag=True, help="Go on without the session's tools.")
+async def continue_(
+    screen: Screen,
+    log: Log,
+    session: str,
+    model_name: str | None,
+    agent_name: str | None,
+    system: str | None,
+    prompt: str | None,
+    no_tools: bool,
+) -> int:
+    """Go on from wherever a session's log stops: after a crash, a failed answer, a wait, or in a fork.
+
+    What the log says is kept but for what is named here. An answer that broke off is closed, and asked for again.
+    """
+    if no_tools and agent_name is not None:
+        raise click.UsageError("--no-tools goes without --agent: an agent says itself which tools it has")
+    said = _read_prompt(prompt) if prompt is not None else None
+    agent = named_agent(agent_name, model_name, system)
+    model = named_model(model_name) if model_name is not None and agent is None else None
+    target = await log.find(session)
+    state = await target.state()
+    idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.wanted
+    if said is None and idle and not can_continue(state):
+        return await _nothing_to_do(screen, target)
+    if agent is None:
+        agent = recorded_agent(target.id, state.config, model, system, without_tools=no_tools)
+    return await _drive(screen, agent, target, said)
+
+
+def _read_prompt(given: str) -> str:
+    text = sys.stdin.read() if given == "-" else given
+    if not text.strip():
+        raise click.UsageError("the prompt is empty")
+    return text
+
+
+async def _nothing_to_do(screen: Screen, session: Session) -> int:
+    head = (await session.info()).head
+    what = "its last answer is complete" if head else "nothing was said in it"
+    if screen.as_json:
+        screen.json({"id": session.id, "status": "done", "head": head, "text": "", "error": "", "usage": {}})
+    hint = screen.command("continue", session.id)
+    screen.note(f"Session {session.id} has nothing to continue: {what}. Say something: {hint} --prompt TEXT")
+    return OK
+
+
+async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None) -> int:
+    """Run, tell what happens, and say how it ended."""
+    stop = asyncio.Event()
+    teller = Teller(screen.out, screen.err)
+    with _interrupts(stop):
+        stream = agent.stream(prompt, session=session, signal=stop)
+        async for shown in stream:
+            if not screen.as_json:
+                teller.show(shown)
+        ended = await stream.run()
+    teller.close()
+    if screen.as_json:
+        screen.json(_summary(ended))
+    _say_end(screen, ended, stopped=stop.is_set())
+    if stop.is_set() and ended.status == "aborted":
+        return INTERRUPTED
+    return OK if ended.status in ("done", "waiting") else NO
+
+
+def _summary(ended: Run[object]) -> dict[str, object]:
+    return {
+        "id": ended.session.id,
+        "status": ended.status,
+        "head": ended.head,
+        "text": ended.text,
+        "error": ended.error,
+        "usage": ended.usage,
+        "waits": [msgspec.to_builtins(wait) for wait in ended.waits],
+    }
+
+
+def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
+    tokens = ended.usage.total_tokens
+    words = [ended.status, count(ended.head, "event"), *([count(tokens, "token")] if tokens else [])]
+    screen.note((f"\nsession {ended.session.id}: {', '.join(words)}", "dim"))
+    if stopped and ended.status == "aborted":
+        screen.note(f"Interrupted; the session is kept. Go on: {screen.command('continue', ended.session.id)}")
+    for wait in ended.waits:
+        screen.note(f"It waits for {wait.key}.")
+
+
+@contextmanager
+def _interrupts(stop: asyncio.Event) -> Iterator[None]:
+    """Turn the first Ctrl-C into an abort that is recorded; the second one ends the program at once."""
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if stop.is_set():
+            loop.remove_signal_handler(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        stop.set()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+    except (NotImplementedError, RuntimeError, ValueError):  # no such signals here, or not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

@@ -1,0 +1,259 @@
+"""Commands that look into one session: show, context."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from eventsource.codec import from_json
+from eventsource.errors import MissingModelError
+from eventsource.loading import load, read_all
+from eventsource.messages import (
+    AssistantMessage,
+    ImageContent,
+    Message,
+    ThinkingContent,
+    ToolResultMessage,
+    UserMessage,
+)
+from eventsource.ports import Recorded, SessionInfo
+from eventsource.request import Request, request_sha256
+from eventsource.state import Config
+from projections import CONTEXT, read_transcript, text_of
+from projections.transcript import Said
+
+from ..log import Log
+from ..models import find_recorded_model
+from ..session import Session
+from .command import command
+from .eventlines import describe, kind_of, message_role
+from .screen import Screen
+from .wording import clock, count, moment, short
+
+_CUT_LINES = 8
+_ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "bold yellow"}
+
+
+@command(
+    "show",
+    ("refold show ID", "what was said; the number before a message is its seq"),
+    ("refold show ID --last 3 --full", "the last three messages, nothing cut"),
+    ("refold show ID --at 42", "as it was at a seq"),
+    ("refold show ID --events", "every fact, a line each"),
+    ("refold show ID --updates", "every event, each streamed piece too"),
+    ("refold show ID --follow", "and what comes, until Ctrl-C"),
+)
+@click.argument("session")
+@click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Show it as it was at this seq.")
+@click.option(
+    "--after", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out what stands up to this seq."
+)
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the last N messages or events.")
+@click.option("--full", is_flag=True, help="Cut nothing, and show what models thought.")
+@click.option("--events", is_flag=True, help="Show facts, a line each, not messages.")
+@click.option("--updates", is_flag=True, help="Show every event, streamed pieces included.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with each event that comes.")
+async def show(
+    screen: Screen,
+    log: Log,
+    session: str,
+    at: int | None,
+    after: int,
+    last: int | None,
+    full: bool,
+    events: bool,
+    updates: bool,
+    follow: bool,
+) -> None:
+    """Print a session as people read it, or event by event.
+
+    What is dim is not in the context any more: it failed, was compacted away or hidden. Fork at any seq:
+    `refold fork ID --at N`, or `--before N` for a message's number.
+    """
+    if follow and (screen.as_json or at is not None):
+        raise click.UsageError("--follow never ends: it goes with neither --json nor --at")
+    found = await log.find(session)
+    if events or updates or follow:
+        await _show_events(screen, found, at=at, after=after, last=last, updates=updates, follow=follow)
+        return
+    reached, state, view = await load(found.core.log, found.id, context=CONTEXT, upto=at)
+    said = [one for one in read_transcript(view) if one.seq > after]
+    said = said[-last:] if last is not None else said
+    info = await found.info()
+    if screen.as_json:
+        screen.json({**_row(info), "at": reached, "phase": state.phase.value, "transcript": said})
+        return
+    _show_head(screen, info, reached, view.config)
+    width = len(str(reached))
+    for one in said:
+        _show_said(screen, one, width, full=full)
+    if screen.out.is_terminal and said:
+        screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
+
+
+@command(
+    "context",
+    ("refold context ID", "what the next call would send"),
+    ("refold context ID --at 42", "what the `model_request` at 42 sent, or one there would"),
+    ("refold context ID --at 42 --json", "the request as data, with its digest"),
+    ("refold context ID --wire", "the very bytes, in the model's protocol"),
+)
+@click.argument("session")
+@click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="At this seq, not at the head.")
+@click.option("--full", is_flag=True, help="Cut nothing.")
+@click.option("--wire", is_flag=True, help="Print the body that goes over the wire, as JSON.")
+async def context(screen: Screen, log: Log, session: str, at: int | None, full: bool, wire: bool) -> None:
+    """Print the exact request a model would get at the head, or at a seq; of a past call, the one it got."""
+    found = await log.find(session)
+    request = await found.request(at)
+    if wire:
+        click.echo(_body(found.id, request))
+    elif screen.as_json:
+        screen.json({"session": found.id, "at": at, "request_sha256": request_sha256(request), "request": request})
+    else:
+        _show_request(screen, request, full=full)
+
+
+def _body(session: str, request: Request) -> bytes:
+    model = find_recorded_model(Config(model=request.model)) if request.model.api else None
+    body = model.encode(request) if model is not None else None
+    if body is None:
+        spoken = request.model.api or "nothing"
+        raise MissingModelError(session, f"the log's model speaks {spoken}, which has no wire; --json has the request")
+    return body.body
+
+
+def _row(info: SessionInfo) -> dict[str, object]:
+    row: dict[str, object] = msgspec.to_builtins(info)
+    return row
+
+
+def _show_head(screen: Screen, info: SessionInfo, reached: int, config: Config) -> None:
+    screen.line((info.id, "bold"), f"  {info.title}" if info.title else "")
+    model = f"{config.model.provider}:{config.model.model}" if config.model is not None else ""
+    words = [f"at {reached:,} of {info.head:,} events" if reached < info.head else count(info.head, "event")]
+    words += [count(info.messages, "message"), info.status, model, f"updated {moment(info.updated_at_us)}"]
+    words += [f"fork of {info.parent} at {info.fork_seq}"] if info.parent is not None else []
+    screen.line((", ".join(word for word in words if word), "dim"))
+
+
+def _show_said(screen: Screen, said: Said, width: int, *, full: bool) -> None:
+    style = _ROLE_STYLES.get(said.role, "bold magenta") if said.seen else "dim"
+    role = f"result of {said.tool}" if said.role == "tool_result" else said.role
+    note = f"  {short(said.note)}" if said.note else "" if said.seen else "  not in the context"
+    screen.line()
+    screen.line(
+        (f"{said.seq:>{width}}", "dim"),
+        "  ",
+        (role, style),
+        (f"  {moment(said.at_us)}", "dim"),
+        ("  error", "red") if said.is_error else "",
+        (note, "red" if said.note else "dim"),
+    )
+    text_style = "" if said.seen else "dim"
+    cut = not full and said.role not in ("user", "assistant", "summary")
+    if full and said.thinking:
+        _show_text(screen, said.thinking, width, style="dim italic", cut=False)
+    _show_text(screen, said.text, width, style=text_style, cut=cut)
+    _show_text(screen, f"({count(said.images, 'image')})" if said.images else "", width, style="dim", cut=False)
+    for _, name, arguments in said.calls:
+        shown = arguments if full else short(arguments, 200)
+        _show_text(screen, f"→ {name} {shown}".rstrip(), width, style=text_style or "yellow", cut=False)
+
+
+def _show_text(screen: Screen, text: str, width: int, *, style: str, cut: bool) -> None:
+    """Print text below its seq, indented; a terminal gets it wrapped to its width."""
+    lines = text.strip("\n").expandtabs(4).split("\n") if text.strip("\n") else []
+    left = len(lines) - _CUT_LINES
+    if cut and left > 1:
+        lines = lines[:_CUT_LINES]
+    room = screen.width - width - 2
+    for line in lines:
+        if cut and len(line) > 1000:
+            line = f"{line[:1000]}… ({len(line) - 1000:,} characters more)"
+        for piece in _wrapped(line, room):
+            screen.line(" " * (width + 2), (piece, style))
+    if cut and left > 1:
+        screen.line(" " * (width + 2), (f"… {count(left, 'line')} more (--full)", "dim"))
+
+
+def _wrapped(line: str, room: int) -> Sequence[str]:
+    if len(line) <= room:
+        return (line,)
+    return textwrap.wrap(line, max(room, 20), replace_whitespace=False, break_on_hyphens=False) or ("",)
+
+
+async def _show_events(
+    screen: Screen, session: Session, *, at: int | None, after: int, last: int | None, updates: bool, follow: bool
+) -> None:
+    """Print events, a line each; of a session that goes on, those that come too."""
+    head = (await session.info()).head
+    await session.state(at if at is not None and at > head else 0)  # says so if there is no such seq
+    if last is not None and updates:
+        after = max(after, (at if at is not None else head) - last)
+    page = [one async for one in read_all(session.core.log, session.id, after=after, upto=at, updates=updates)]
+    page = page[-last:] if last is not None else page
+    if screen.as_json:
+        events = [{"seq": one.seq, "at_us": one.at_us, "event": one.event} for one in page]
+        screen.json({**_row(await session.info()), "events": events})
+        return
+    width = len(str(head))
+    for one in page:
+        show_event(screen, one, width)
+    if follow:
+        async for one in session.follow(head):
+            if updates or kind_of(one.event) != "message_update":
+                show_event(screen, one, width)
+
+
+def show_event(screen: Screen, recorded: Recorded, width: int, *, room: int = 200) -> None:
+    """Print an event on one line, which on a terminal it does not leave."""
+    kind = kind_of(recorded.event)
+    room = max(min(screen.width - width - 42, room), 20)
+    said = describe(recorded.event, width=room)
+    style = "dim" if kind.endswith("_update") else ""
+    stamp = clock(recorded.at_us)
+    screen.line((f"{recorded.seq:>{width}}  {stamp}  ", "dim"), (f"{kind:<22}  ", style or "cyan"), (said, style))
+
+
+def _show_request(screen: Screen, request: Request, *, full: bool) -> None:
+    ref = request.model
+    address = f" at {ref.base_url}" if ref.base_url else ""
+    screen.line(
+        ("model    ", "dim"), f"{ref.provider}:{ref.model} ({ref.api}){address}" if ref.api else "none is named"
+    )
+    if from_json(request.options):
+        screen.line(("options  ", "dim"), msgspec.json.encode(request.options).decode())
+    for tool in request.tools:
+        screen.line(("tool     ", "dim"), tool.name, (f"  {short(tool.description, 80)}", "dim"))
+    if request.system_prompt:
+        screen.line(("system", "dim"))
+        _show_text(screen, request.system_prompt, 2, style="", cut=not full)
+    for number, message in enumerate(request.messages, 1):
+        screen.line()
+        role = message_role(message)
+        named = f" {message.tool_name}" if isinstance(message, ToolResultMessage) else ""
+        failed = isinstance(message, ToolResultMessage) and message.is_error
+        screen.line(
+            (f"{number}/{len(request.messages)}  ", "dim"),
+            (role + named, _ROLE_STYLES.get(role, "bold")),
+            ("  error", "red") if failed else "",
+        )
+        _show_message(screen, message, full=full)
+
+
+def _show_message(screen: Screen, message: Message, *, full: bool) -> None:
+    if isinstance(message, AssistantMessage):
+        thought = "\n".join(block.thinking for block in message.content if isinstance(block, ThinkingContent))
+        _show_text(screen, thought, 2, style="dim italic", cut=not full)
+    _show_text(screen, text_of(message), 2, style="", cut=not full)
+    if isinstance(message, AssistantMessage):
+        for call in message.tool_calls:
+            arguments = call.arguments if full else short(call.arguments, 200)
+            _show_text(screen, f"→ {call.name} {arguments}".rstrip(), 2, style="yellow", cut=False)
+    if isinstance(message, UserMessage | ToolResultMessage):
+        images = sum(isinstance(block, ImageContent) for block in message.content)
+        _show_text(screen, f"({count(images, 'image')})" if images else "", 2, style="dim", cut=False)

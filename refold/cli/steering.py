@@ -1,0 +1,47 @@
+"""Commands that reach into a run under way from another terminal: steer, abort."""
+
+from __future__ import annotations
+
+import click
+
+from ..log import Log
+from .command import command
+from .exits import NO
+from .screen import Screen
+
+
+@command(
+    "steer",
+    ('refold steer ID "In Celsius, please."', "heard before the next model call"),
+    ('refold steer ID "And tomorrow?" --later', "heard when the run would otherwise end"),
+)
+@click.argument("session")
+@click.argument("text")
+@click.option("--later", is_flag=True, help="Only when the run would otherwise end.")
+async def steer(screen: Screen, log: Log, session: str, text: str, later: bool) -> None:
+    """Say something to a run under way. A session that does not run hears it when it runs next."""
+    if not text.strip():
+        raise click.UsageError("say something")
+    found = await log.find(session)
+    head = await (found.follow_up(text) if later else found.steer(text))
+    info = await found.info()
+    if screen.as_json:
+        screen.json({"id": found.id, "seq": head, "status": info.status})
+    elif not info.open:
+        screen.note(f"Session {found.id} does not run now; it hears this with {screen.command('continue', found.id)}")
+
+
+@command("abort", ("refold abort ID", "the run ends within a quarter of a second; the session is kept"))
+@click.argument("session")
+async def abort(screen: Screen, log: Log, session: str) -> int | None:
+    """End a run under way, in whatever terminal it runs. The exit code is 1 when none is."""
+    found = await log.find(session)
+    info = await found.info()
+    if info.open:
+        await found.abort()
+        screen.note(f"Asked the run of session {found.id} to end. Go on: {screen.command('continue', found.id)}")
+    else:
+        screen.note(f"Session {found.id} does not run.")
+    if screen.as_json:
+        screen.json({"id": found.id, "aborted": info.open})
+    return None if info.open else NO

@@ -1,0 +1,62 @@
+"""How things are said in one line: texts cut short, times, counts, sizes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+_SIGNS = {code: code + 0x2400 for code in range(32) if code not in (9, 10)} | {0x7F: 0x2421}
+_SIGNS |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_SIGNS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)  # these turn the reading order round
+
+_LAST_US = 250_000_000_000_000_000  # in the year 9892; Python's calendar ends soon after
+
+
+def plain(text: str) -> str:
+    """Make signs that would steer a terminal visible; a text of a model or a tool may hold any."""
+    return text if text.isprintable() else text.replace("\r\n", "\n").translate(_SIGNS)
+
+
+def short(text: str, width: int = 60) -> str:
+    """Put a text on one line of at most so many characters."""
+    line = " ".join(text[: width * 8].split())
+    return line if len(line) <= width and len(text) <= width * 8 else line[: width - 1].rstrip() + "…"
+
+
+def count(number: int, thing: str) -> str:
+    """Say how many: `1 event`, `1,000 events`."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}es" if thing.endswith("ch") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else plural}"
+
+
+def moment(at_us: int) -> str:
+    """Say a time as people here do, to the minute."""
+    return _local(at_us).strftime("%Y-%m-%d %H:%M")
+
+
+def clock(at_us: int) -> str:
+    """Say a time of day, to the millisecond."""
+    return _local(at_us).strftime("%H:%M:%S.") + f"{at_us // 1000 % 1000:03}"
+
+
+def duration(us: int | None) -> str:
+    """Say how long something took; nothing when that is not known."""
+    if us is None:
+        return ""
+    if us < 1_000_000:
+        return f"{us / 1000:.0f} ms"
+    seconds = us / 1_000_000
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def size(size_bytes: int) -> str:
+    """Say how large something is."""
+    amount = float(size_bytes)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def _local(at_us: int) -> datetime:
+    return datetime.fromtimestamp(min(max(at_us, 0), _LAST_US) / 1_000_000).astimezone()
