@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 
 from benchmarks.__main__ import NAMES, measure
@@ -54,8 +52,3 @@ def test_a_goal_nobody_can_read_is_an_error() -> None:
 def test_a_peer_that_is_missing_is_said_to_be() -> None:
     printed = table([Section("Peers", [Row("a peer", None, "not installed")])])
     assert "not installed" in printed.splitlines()[-1]
-
-
-def test_each_benchmark_says_in_a_sentence_what_it_measures() -> None:
-    for name in NAMES:
-        assert (import_module(f"benchmarks.{name}").__doc__ or "").endswith(".")
