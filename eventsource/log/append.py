@@ -22,7 +22,12 @@ INLINE_BYTES = 32 * 1024
 SNAPSHOT_FACTS = 64
 _INSERT_FACT = "INSERT INTO events (id, at_us, body, u, link, b) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_UPDATES = "INSERT INTO updates (id, kind, count, body) VALUES (?, ?, ?, ?)"
+_FOLDS = (
+    "title = ?, status = ?, open = ?, wake_at_us = ?, messages = ?, input_tokens = ?, output_tokens = ?, folds = ?"
+    " WHERE number = ?"
+)
 _MOVE = "UPDATE sessions SET head = ?, link = ?, updated_at_us = ? WHERE number = ?"
+_MOVE_AND_FOLD = f"UPDATE sessions SET head = ?, link = ?, updated_at_us = ?, {_FOLDS}"
 _ENCODER = msgspec.json.Encoder()
 
 FactRow = tuple[int, int, str, bytes | None, bytes | None, bytes | None]
@@ -96,23 +101,24 @@ class _Append:
         u = None
         if tail.lines is not None:
             u, tail.lines = tail.lines.digest(), None
-        tail.link = link(tail.link, u or ZERO, fact.at_us, fact.body_sha256)
-        tail.folds = step(tail.folds, seq, fact.event)
+        at_us, event, stored, name, images = fact
+        tail.link = link(tail.link, u or ZERO, at_us, name)
+        tail.folds = step(tail.folds, seq, event)
         tail.since += 1
-        stored, b = fact.body, None
+        b = None
         if len(stored) > INLINE_BYTES:
-            b = fact.body_sha256
+            b = name
             self._aside(seq, b, stored)
             stored = stub(stored)
-        for name, data in fact.images:
-            self._aside(seq, name, data)
+        for image, data in images:
+            self._aside(seq, image, data)
         here = None
         if tail.since >= SNAPSHOT_FACTS:
             here, tail.since = tail.link, 0
             snapshot(self._connection, self._base | seq, tail.folds)
-        self._facts.append((self._base | seq, fact.at_us, stored.decode(), u, here, b))
-        if isinstance(fact.event, MessageEnd):
-            self._seal(fact.event, seq)
+        self._facts.append((self._base | seq, at_us, stored.decode(), u, here, b))
+        if isinstance(event, MessageEnd):
+            self._seal(event, seq)
             tail.message_seq, tail.flushed = seq, False
 
     def _aside(self, seq: int, name: bytes, body: bytes) -> None:
@@ -122,8 +128,9 @@ class _Append:
     def _seal(self, event: MessageEnd, seq: int) -> None:
         """Seal the message's updates: those of this append, and the rows that earlier flushes left."""
         if event.message is None:
-            self._insert(self._packs)
-            self._packs = []
+            if self._packs:
+                self._insert(self._packs)
+                self._packs = []
             return
         rows = self._flushed() + self._packs if self._tail.flushed else self._packs
         self._packs = []
@@ -133,12 +140,12 @@ class _Append:
     def _flushed(self) -> list[Pack]:
         """Take the packed rows of the open message out of the database."""
         first = self._base | (self._tail.message_seq if self._tail.message_seq is not None else self._last_end())
-        sql = "SELECT id, count, body FROM updates WHERE id > ? AND id <= ? AND kind = ? ORDER BY id"
+        sql = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? AND kind = ? ORDER BY id"
         rows = self._connection.execute(sql, (first, self._base | MAX_SEQ, PACKED)).fetchall()
         if rows:
             sql = "DELETE FROM updates WHERE id > ? AND id <= ? AND kind = ?"
             self._connection.execute(sql, (first, self._base | MAX_SEQ, PACKED))
-        return [from_row(self._session, key & MAX_SEQ, count, body) for key, count, body in rows]
+        return [from_row(self._session, key & MAX_SEQ, kind, count, body) for key, kind, count, body in rows]
 
     def _last_end(self) -> int:
         """Seq of the message_end before this append, or of the fork, or 0."""
@@ -160,9 +167,11 @@ class _Append:
         self._connection.executemany(_INSERT_FACT, self._facts)
         if tail.parent is not None and self._facts[0][0] == self._base | tail.fork_seq + 1:
             tail.folds = msgspec.structs.replace(tail.folds, title=tail.given)
-        self._connection.execute(_MOVE, (tail.head, tail.link, at_us, tail.number))
-        if tail.folds is not self._folds or not tail.row_head:
-            write_folds(self._connection, tail.number, tail.folds)
+        if tail.folds is self._folds and tail.row_head:
+            self._connection.execute(_MOVE, (tail.head, tail.link, at_us, tail.number))
+        else:
+            folds = folds_row(tail.folds)
+            self._connection.execute(_MOVE_AND_FOLD, (tail.head, tail.link, at_us, *folds, tail.number))
         tail.row_head = tail.head
 
 
@@ -189,8 +198,4 @@ def folds_row(folds: Folds) -> tuple[str, str, int, int | None, int, int, int, s
 
 def write_folds(connection: sqlite3.Connection, number: int, folds: Folds) -> None:
     """Write the folds into a session's row."""
-    connection.execute(
-        "UPDATE sessions SET title = ?, status = ?, open = ?, wake_at_us = ?, messages = ?, input_tokens = ?,"
-        " output_tokens = ?, folds = ? WHERE number = ?",
-        (*folds_row(folds), number),
-    )
+    connection.execute(f"UPDATE sessions SET {_FOLDS}", (*folds_row(folds), number))

@@ -1,8 +1,9 @@
 """Updates as rows: packed as they come, sealed by reference into the message they made, dropped but counted.
 
-A row holds updates without a gap. Its body is msgpack, then its CRC-32 (4 bytes, big-endian): `[reach, at_us, runs]`.
-`at_us` is the first update's time. `reach` says how many seqs after the row's last one the `message_end` stands whose
-message holds the texts (0: the row holds them itself; -1: dropped, and `runs` is a list of time offsets). A run is
+A row holds updates without a gap. Its body is `[reach, at_us, runs]` as msgpack: in a packed row followed by its CRC-32
+(4 bytes, big-endian), in a sealed or dropped one as a zlib stream, which has a checksum of its own. `at_us` is the
+first update's time. `reach` says how many seqs after the row's last one the `message_end` stands whose message holds
+the texts (0: the row holds them itself; -1: dropped, and `runs` is a list of offsets). A run is
 
     [code, content index, text, lengths, offsets]   deltas of one block: their text joined, or the code point in the
                                                     message's block at which it begins; lengths in code points
@@ -16,11 +17,12 @@ the update before, in microseconds, signed (0 for a row's first).
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import get_args
-from zlib import crc32
 
 import msgspec
+from msgspec import UNSET
 
 from ..codec import decode, encode
 from ..errors import CorruptLogError
@@ -124,7 +126,10 @@ def _take_deltas(
         at_us, event = updates[n]
         if type(event) is not MessageUpdate or event.kind != kind or event.content_index != index:
             break
-        if not _is_bare(event):
+        # what `_is_bare` says, without the call: this is the hottest line of an append
+        if event.signature or event.id or event.name or event.api or event.redacted or event.arguments is not None:
+            break
+        if event.block is not UNSET:
             break
         texts.append(event.delta)
         length = len(event.delta)
@@ -143,7 +148,7 @@ def _is_bare(event: MessageUpdate) -> bool:
         or event.api
         or event.redacted
         or event.arguments is not None
-        or event.block is not msgspec.UNSET
+        or event.block is not UNSET
     )
 
 
@@ -157,27 +162,30 @@ def to_row(row: Pack) -> tuple[int, int, int, bytes]:
             runs.append([JSON, run.offset, encode(run.event).decode()])
         else:
             runs.append([run.code, run.index, run.offset])
-    reach = row.end - row.last if row.end else 0
-    return row.last, SEALED if row.end else PACKED, row.count, _signed(_ENCODER.encode((reach, row.at_us, runs)))
+    if row.end:
+        body = _ENCODER.encode((row.end - row.last, row.at_us, runs))
+        return row.last, SEALED, row.count, _compress(body)
+    body = _ENCODER.encode((0, row.at_us, runs))
+    return row.last, PACKED, row.count, body + zlib.crc32(body).to_bytes(4, "big")
 
 
 def dropped_row(last: int, times: Sequence[int]) -> tuple[int, int, int, bytes]:
     """Write a row of updates whose content is gone."""
     offsets = [at_us - before for before, at_us in zip((times[0], *times), times, strict=False)]
-    return last, DROPPED, len(times), _signed(_ENCODER.encode((-1, times[0], offsets)))
+    return last, DROPPED, len(times), _compress(_ENCODER.encode((-1, times[0], offsets)))
 
 
-def from_row(session: str, last: int, count: int, body: bytes) -> Pack:
+def from_row(session: str, last: int, kind: int, count: int, body: bytes) -> Pack:
     """Take a row apart. Raises: CorruptLogError when it is not what was written."""
     row = Pack(last - count + 1, 0)
     try:
-        reach, row.at_us, runs = _DECODER.decode(_checked(session, last, body))
+        reach, row.at_us, runs = _DECODER.decode(_checked(body) if kind == PACKED else zlib.decompress(body))
         row.until_us = row.at_us
         for run in runs:
             row.add(_run(session, last, run))
-    except (msgspec.DecodeError, ValueError, TypeError) as error:
+    except (msgspec.DecodeError, zlib.error, ValueError, TypeError, IndexError) as error:
         raise CorruptLogError(session, last, "a row of updates", str(error)) from error
-    if row.count != count or reach < 0:
+    if row.count != count or (reach > 0) != (kind == SEALED):
         raise CorruptLogError(session, last, f"{count} updates", f"{row.count} in the row")
     row.end = row.last + reach if reach else 0
     return row
@@ -186,8 +194,8 @@ def from_row(session: str, last: int, count: int, body: bytes) -> Pack:
 def dropped_times(session: str, last: int, count: int, body: bytes) -> list[int]:
     """Give the times of dropped updates. Raises: CorruptLogError."""
     try:
-        reach, at_us, offsets = _DROPPED.decode(_checked(session, last, body))
-    except msgspec.DecodeError as error:
+        reach, at_us, offsets = _DROPPED.decode(zlib.decompress(body))
+    except (msgspec.DecodeError, zlib.error) as error:
         raise CorruptLogError(session, last, "a row of dropped updates", str(error)) from error
     if reach != -1 or len(offsets) != count:
         raise CorruptLogError(session, last, f"{count} dropped updates", f"{len(offsets)} in the row")
@@ -198,28 +206,31 @@ def dropped_times(session: str, last: int, count: int, body: bytes) -> list[int]
     return times
 
 
-def _signed(body: bytes) -> bytes:
-    return body + crc32(body).to_bytes(4, "big")
+def _compress(body: bytes) -> bytes:
+    """Compress a small row with little memory: clearing the usual 256 kB would cost more than the rest."""
+    stream = zlib.compressobj(1, zlib.DEFLATED, 12, 5)
+    return stream.compress(body) + stream.flush()
 
 
-def _checked(session: str, last: int, body: bytes) -> bytes:
-    if crc32(body[:-4]).to_bytes(4, "big") != body[-4:]:
-        raise CorruptLogError(session, last, "a row of updates as it was written", "changed bytes in it")
-    return body[:-4]
+def _checked(body: bytes) -> bytes:
+    told = body[:-4]
+    if zlib.crc32(told).to_bytes(4, "big") != body[-4:]:
+        raise ValueError("bytes that were changed")
+    return told
 
 
 def _run(session: str, last: int, run: list[int | str | list[int]]) -> Delta | Single:
-    match run:
-        case [int(code), int(index), int() | str() as text, list(lengths), list(offsets)] if len(lengths) == len(
-            offsets
-        ):
-            return Delta(code, index, text, lengths, offsets)
-        case [int(code), int(offset), str(text)] if code == JSON:
-            return Single(JSON, 0, offset, decode(text, session=session, seq=last))
-        case [int(code), int(index), int(offset)]:
-            return Single(code, index, offset, None)
-        case _:
-            raise ValueError("a run of no known shape")
+    code, index, text = run[0], run[1], run[2]
+    if isinstance(code, int) and isinstance(index, int) and not isinstance(text, list):
+        if len(run) == 5:
+            lengths, offsets = run[3], run[4]
+            if isinstance(lengths, list) and isinstance(offsets, list) and len(lengths) == len(offsets):
+                return Delta(code, index, text, lengths, offsets)
+        elif len(run) == 3 and isinstance(text, int):
+            return Single(code, index, text, None)
+        elif len(run) == 3 and code == JSON and isinstance(text, str):
+            return Single(JSON, 0, index, decode(text, session=session, seq=last))
+    raise ValueError("a run of no known shape")
 
 
 def unpack(row: Pack, content: Sequence[AssistantContent] = (), *, after: int = 0, upto: int = 2**32) -> list[Recorded]:

@@ -12,22 +12,30 @@ from ..codec import decode, encode
 from ..errors import CorruptLogError, EventTooLargeError, InvalidTextError
 from ..events import (
     UPDATE_TYPES,
+    AgentEnd,
+    AgentStart,
     ContextEdit,
     Event,
+    Fork,
     Inserted,
+    Label,
     MessageAdopt,
     MessageStart,
     MessageUpdate,
     ModelRequest,
     QueuePush,
     ToolExecutionEnd,
+    ToolExecutionStart,
+    TurnEnd,
+    TurnStart,
 )
 from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, UserContent
 from .digest import update_lines
 
 LIMIT_BYTES = 64 * 2**20
 UPDATES = frozenset(UPDATE_TYPES)
-_IMAGES = frozenset((QueuePush, MessageAdopt, ContextEdit, ToolExecutionEnd, ModelRequest))
+IMAGE_HOLDERS = frozenset((QueuePush, MessageAdopt, ContextEdit, ToolExecutionEnd, ModelRequest))
+_NO_JSON = frozenset((AgentStart, AgentEnd, TurnStart, TurnEnd, MessageStart, ToolExecutionStart, Fork, Label))
 _IMAGE_MARK = b'"type":"image"'
 OnImage: TypeAlias = Callable[[ImageContent], ImageContent]
 
@@ -62,35 +70,36 @@ def prepare(
         EventTooLargeError; InvalidTextError.
     """
     parts: list[Fact | Updates] = []
-    run: list[tuple[int, Event]] = []
-    for pair in events:
-        event = pair[1]
-        if type(event) in UPDATES:
-            run.append(pair)
-            continue
-        if run:
-            parts.append(_updates(session, run, limit_bytes))
-            run = []
+    begin = 0
+    for n in [n for n, pair in enumerate(events) if type(pair[1]) not in UPDATES]:
+        if begin < n:
+            parts.append(_updates(session, events[begin:n], limit_bytes))
+        at_us, event = events[n]
+        begin = n + 1
         if not durable and not (isinstance(event, MessageStart) and event.role == "assistant"):
             raise ValueError(
                 f"durable=False is for updates and an assistant's message_start, not for {type(event).__name__}"
             )
-        parts.append(_fact(session, pair[0], event, limit_bytes))
-    if run:
-        parts.append(_updates(session, run, limit_bytes))
+        parts.append(_fact(session, at_us, event, limit_bytes))
+    if begin < len(events):
+        parts.append(_updates(session, events[begin:], limit_bytes))
     return parts
 
 
 def _fact(session: str, at_us: int, event: Event, limit_bytes: int) -> Fact:
+    kind = type(event)
     images: list[tuple[bytes, bytes]] = []
     stored = event
-    if type(event) in _IMAGES:
+    if kind in IMAGE_HOLDERS:
         stored = map_images(event, lambda image: _by_hash(image, images))
     body = encode(stored)
-    size = len(body) + sum(len(data) for _, data in images)
+    size = len(body)
+    if images:
+        size += sum(len(data) for _, data in images)
     if size > limit_bytes:
-        raise EventTooLargeError(session, type(event).__name__, size, limit_bytes)
-    _check_json(event, body)
+        raise EventTooLargeError(session, kind.__name__, size, limit_bytes)
+    if kind not in _NO_JSON:
+        _check_json(event, body)
     return Fact(at_us, event, body, sha256(body).digest(), tuple(images))
 
 
@@ -104,14 +113,13 @@ def _check_json(event: Event, body: bytes) -> None:
         raise InvalidTextError(type(event).__name__, "holds JSON that is not UTF-8") from error
 
 
-def _updates(session: str, run: list[tuple[int, Event]], limit_bytes: int) -> Updates:
+def _updates(session: str, run: Sequence[tuple[int, Event]], limit_bytes: int) -> Updates:
     lines = update_lines(run)
     for _, event in run if len(lines) > limit_bytes else ():
         if (size := len(encode(event))) > limit_bytes:
             raise EventTooLargeError(session, type(event).__name__, size, limit_bytes)
-    for _, event in run:
-        if type(event) is not MessageUpdate or event.block is not msgspec.UNSET:
-            _check_json(event, encode(event))
+    for event in [event for _, event in run if type(event) is not MessageUpdate or event.block is not msgspec.UNSET]:
+        _check_json(event, encode(event))
     return Updates(run, lines)
 
 
@@ -127,7 +135,7 @@ def _by_hash(image: ImageContent, images: list[tuple[bytes, bytes]]) -> ImageCon
 
 def has_images(event: Event, body: bytes) -> bool:
     """Say whether a stored fact names images."""
-    return type(event) in _IMAGES and _IMAGE_MARK in body
+    return type(event) in IMAGE_HOLDERS and _IMAGE_MARK in body
 
 
 def map_images(event: Event, change: OnImage) -> Event:

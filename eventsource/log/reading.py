@@ -18,7 +18,7 @@ from .folds import Folds, step
 from .lineage import MAX_SEQ, Segment, segments
 from .mask import MARKER
 from .packs import DROPPED, from_row, unpack
-from .prepare import has_images, map_images
+from .prepare import IMAGE_HOLDERS, has_images, map_images
 
 _LINE = """
 WITH RECURSIVE line (number, parent, fork_seq, depth) AS (
@@ -32,6 +32,7 @@ _LINE_OF_NUMBER = _LINE.format("number = ?")
 _FACTS = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 _UPDATES = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? ORDER BY id"
 _LAST_UPDATE = "SELECT id FROM updates WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
+_decode = msgspec.json.Decoder(Event).decode
 FOLDS = msgspec.json.Decoder(Folds)
 
 
@@ -100,12 +101,18 @@ class Page:
 
     def _facts(self, segment: Segment[int], limit: int) -> list[Recorded]:
         base = segment.session << 32
-        rows = self._connection.execute(_FACTS, (base | segment.first - 1, base | segment.last, limit)).fetchall()
-        connection, session = self._connection, self.session
-        return [
-            Recorded(key & MAX_SEQ, at_us, load_fact(connection, session, key & MAX_SEQ, body, b))
-            for key, at_us, body, b in rows
-        ]
+        rows = self._connection.execute(_FACTS, (base | segment.first - 1, base | segment.last, limit))
+        connection, session, found = self._connection, self.session, list[Recorded]()
+        for key, at_us, body, b in rows:
+            seq = key & MAX_SEQ
+            try:
+                event = _decode(body)
+            except msgspec.DecodeError:  # an older shape, or damaged: the codec knows
+                event = decode(body, session=session, seq=seq)
+            if b is not None or (type(event) in IMAGE_HOLDERS and has_images(event, body)):
+                event = load_fact(connection, session, seq, body, b)
+            found.append(Recorded(seq, at_us, event))
+        return found
 
     def _all(self, found: list[Recorded], segment: Segment[int], limit: int) -> None:
         """Add facts and updates, as many seqs at a time as are missing: seqs are dense but for what was dropped."""
@@ -130,7 +137,7 @@ class Page:
                 break
             if kind == DROPPED:
                 continue
-            row = from_row(self.session, last, count, body)
+            row = from_row(self.session, last, kind, count, body)
             content = self.content(base | row.end) if row.end else ()
             found += unpack(row, content, after=segment.first - 1, upto=segment.last)
         return found

@@ -55,7 +55,7 @@ def _drop(connection: sqlite3.Connection, page: Page, number: int, gone: set[int
             break
         if kind == DROPPED:
             continue
-        row = from_row(page.session, last, count, body)
+        row = from_row(page.session, last, kind, count, body)
         content = page.content(base | row.end) if row.end else ()
         connection.execute("DELETE FROM updates WHERE id = ?", (key,))
         connection.executemany(INSERT_UPDATES, [(base | seq, *rest) for seq, *rest in redact(row, content, gone)])

@@ -16,7 +16,7 @@ from .append import stub
 from .digest import ZERO, link, update_lines
 from .lineage import MAX_SEQ
 from .mask import MARKER
-from .packs import DROPPED, PACKED, SEALED, dropped_times, from_row, unpack
+from .packs import DROPPED, dropped_times, from_row, unpack
 from .prepare import has_images, map_images
 from .reading import FOLDS, Page, id_of, lineage, start_digest
 from .refold import all_numbers, is_stored, own_folds
@@ -156,9 +156,7 @@ class _Session:
             self._find(last - count + 1, f"{count} updates were dropped", note=True)
             return
         try:
-            row = from_row(self.session, last, count, body)
-            if kind != (SEALED if row.end else PACKED):
-                self._find(last, f"the row of updates is marked {kind}, which it is not")
+            row = from_row(self.session, last, kind, count, body)
             updates = unpack(row, page.content(self._base | row.end) if row.end else ())
         except CorruptLogError as error:
             self._whole = False
