@@ -98,6 +98,7 @@ def place(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         elif (ROOT / name).is_file():
             shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as for a reader who types in this folder
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("REFOLD_DB", str(tmp_path / "refold.db"))
     monkeypatch.setenv("REFOLD_DATA", str(data_folder))
