@@ -6,14 +6,25 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
-from .messages import AssistantMessage, Json, Message, UserContent
+from .messages import AssistantMessage, Json, Message
+from .values import (
+    EffectKind as EffectKind,
+    EndReason as EndReason,
+    Inserted as Inserted,
+    ModelRef as ModelRef,
+    Origin as Origin,
+    Part as Part,
+    Place as Place,
+    Policies as Policies,
+    QueueMode as QueueMode,
+    QueueName as QueueName,
+    Refusal as Refusal,
+    SeqRange as SeqRange,
+    ToolMode as ToolMode,
+    ToolResult as ToolResult,
+    ToolSpec as ToolSpec,
+)
 
-EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
-ToolMode: TypeAlias = Literal["parallel", "sequential"]
-QueueName: TypeAlias = Literal["prompt", "steering", "follow_up"]
-QueueMode: TypeAlias = Literal["one-at-a-time", "all"]
-EndReason: TypeAlias = Literal["stop", "error", "aborted", "limit"]
-Refusal: TypeAlias = Literal["skipped", "unknown", "invalid", "blocked", "length", "aborted", "adopted"]
 UpdateKind: TypeAlias = Literal[
     "text_start",
     "text_delta",
@@ -26,94 +37,6 @@ UpdateKind: TypeAlias = Literal[
     "tool_call_end",
     "provider_block",
 ]
-
-
-class Part(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
-    """A value inside an event."""
-
-
-class Place(Part, frozen=True, kw_only=True):
-    """Where a tool call stands: its assistant message (the seq of that `message_end`) and its content index."""
-
-    message_seq: int
-    content_index: int
-
-
-class Origin(Part, frozen=True, kw_only=True):
-    """Where something adopted came from: a program or format, its session, and the entry there."""
-
-    source: str
-    session: str = ""
-    entry: str = ""
-
-
-class ModelRef(Part, frozen=True, kw_only=True):
-    """Which model is called: wire protocol, vendor, name, and a base URL where it is not the vendor's own."""
-
-    api: str
-    provider: str
-    model: str
-    base_url: str = ""
-
-
-class ToolSpec(Part, frozen=True, kw_only=True):
-    """A tool as the model and the machine know it; `schema` is the JSON Schema of its arguments."""
-
-    name: str
-    schema: msgspec.Raw
-    description: str = ""
-    effect: EffectKind = "once"
-    mode: ToolMode = "parallel"
-    version: str = ""
-
-
-class Policies(Part, frozen=True, kw_only=True):
-    """How a run behaves, as data. Limits of 0 mean none.
-
-    tools: a batch's calls at once or one by one (one sequential tool makes its batch sequential).
-    steering: `interrupt` skips the remaining calls of a sequential batch, `after_batch` waits for its end.
-    length_calls: calls of a message cut at the token limit fail or run.
-    coerce: arguments may be converted to the declared types.
-    in_doubt: a `once` call that started and has no end is settled as unknown, or a person is asked.
-    partial: the text of an interrupted message is dropped from the context or kept.
-    retries: how often a failed assistant message is tried again within its turn.
-    unknown_tools: calls of tools that the configuration lacks are refused, or run (a foreign loop declares none).
-    turn_limit: turns of one run; token_limit: input, output and cached tokens of one run.
-    """
-
-    tools: ToolMode = "parallel"
-    steering: Literal["interrupt", "after_batch"] = "interrupt"
-    steering_queue: QueueMode = "one-at-a-time"
-    follow_up_queue: QueueMode = "one-at-a-time"
-    length_calls: Literal["fail", "run"] = "fail"
-    coerce: bool = False
-    in_doubt: Literal["unknown", "ask"] = "unknown"
-    partial: Literal["dropped", "kept"] = "dropped"
-    unknown_tools: Literal["refuse", "run"] = "refuse"
-    retries: int = 0
-    turn_limit: int = 0
-    token_limit: int = 0
-
-
-class ToolResult(Part, frozen=True, kw_only=True):
-    """What a tool call came to. `terminate` in every result of a batch ends the run without another model call."""
-
-    content: tuple[UserContent, ...] = ()
-    details: Json = msgspec.UNSET
-    terminate: bool = False
-
-
-class SeqRange(Part, frozen=True, kw_only=True, tag_field="type", tag="range"):
-    """The context's messages whose names lie between two seqs, both included, in their order."""
-
-    first: int
-    last: int
-
-
-class Inserted(Part, frozen=True, kw_only=True, tag_field="type", tag="inserted"):
-    """A message that stands in one request only."""
-
-    message: Message
 
 
 class EventBase(
@@ -454,44 +377,15 @@ class Erase(EventBase, frozen=True, kw_only=True, tag="erase"):
     reason: str = ""
 
 
+# fmt: off
 Event: TypeAlias = (
-    AgentStart
-    | TurnStart
-    | MessageStart
-    | MessageUpdate
-    | MessageEnd
-    | ToolExecutionStart
-    | ToolExecutionUpdate
-    | ToolExecutionEnd
-    | TurnEnd
-    | AgentEnd
-    | QueuePush
-    | QueueClear
-    | AbortRequest
-    | ConfigChange
-    | ModelRequest
-    | Retry
-    | Resume
-    | Fork
-    | MessageAdopt
-    | Compaction
-    | ContextEdit
-    | TokenCreate
-    | WaitStart
-    | WaitEnd
-    | StepStart
-    | StepEnd
-    | LoopContext
-    | TaskStart
-    | TaskEnd
-    | ChildStart
-    | ChildEnd
-    | MetadataSet
-    | StreamUpdate
-    | Label
-    | Custom
-    | Erase
+    AgentStart | TurnStart | MessageStart | MessageUpdate | MessageEnd | ToolExecutionStart | ToolExecutionUpdate
+    | ToolExecutionEnd | TurnEnd | AgentEnd | QueuePush | QueueClear | AbortRequest | ConfigChange | ModelRequest
+    | Retry | Resume | Fork | MessageAdopt | Compaction | ContextEdit | TokenCreate | WaitStart | WaitEnd
+    | StepStart | StepEnd | LoopContext | TaskStart | TaskEnd | ChildStart | ChildEnd | MetadataSet | StreamUpdate
+    | Label | Custom | Erase
 )
+# fmt: on
 
 Update: TypeAlias = MessageUpdate | ToolExecutionUpdate | StreamUpdate
 
