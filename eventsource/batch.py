@@ -12,9 +12,11 @@ import msgspec
 
 from .errors import ToolArgumentsError
 from .events import AbortRequest, Place, Refusal, ToolExecutionEnd, ToolExecutionStart, ToolExecutionUpdate, ToolResult
+from .guards import find_call
 from .hooks import HookError, Hooks, ToolOutcomeShown, ToolRequest, ToolVerdict, ask
 from .messages import AssistantMessage, ToolCall
 from .refusals import ABORTED, ABORTED_RUNNING
+from .repeats import NOT_AGAIN, FindRepeat, RepeatedTools, adopted_pair, ask_about, judge
 from .reply import flushing
 from .steps import CallRun, RunTools, refused_end
 from .tool_arguments import Arguments
@@ -30,6 +32,7 @@ V = TypeVar("V")
 class Workshop:
     """What a batch needs of its run.
 
+    `find_repeat` knows the calls that another branch has made, `repeated_tools` what becomes of those made again.
     `grace_s`: how long a tool may go on after an abort. `note_abort` puts an abort that was signalled on record.
     """
 
@@ -40,6 +43,8 @@ class Workshop:
     deadline_us: int | None
     aborting: asyncio.Event
     note_abort: Callable[[], None]
+    find_repeat: FindRepeat | None = None
+    repeated_tools: RepeatedTools = "ask"
 
 
 class _Ready(msgspec.Struct, frozen=True):
@@ -81,7 +86,7 @@ class BatchRunner(Generic[V]):
         if not await self._writer.flush() or self._shop.aborting.is_set() or not ready:
             return
         async with flushing(self._writer):
-            await self._execute(ready)
+            await self._perform(ready)
 
     async def _prepare(self, run: CallRun) -> _Ready | None:
         """Decide a call's start; None when it is refused."""
@@ -103,8 +108,33 @@ class BatchRunner(Generic[V]):
             self._refuse(_start(run, refused="invalid", reason=str(error)))
             return None
         changed = arguments.changed or (verdict.arguments is not None and verdict.arguments != block.arguments)
-        self._writer.decide(_start(run, arguments=arguments.text if changed else None))
+        written = arguments.text if changed else None
+        if await self._made_before(run, block, written):
+            return None
+        self._writer.decide(_start(run, arguments=written))
         return _Ready(run, block, tool, arguments)
+
+    async def _made_before(self, run: CallRun, call: ToolCall, arguments: str | None) -> bool:
+        """Settle a `once` call that another branch has made, or let it wait; False when it is to be made."""
+        find, mode, place = self._shop.find_repeat, self._shop.repeated_tools, run.place
+        known = find_call(self._writer.state, place.message_seq, place.content_index)
+        if find is None or run.attempt > 1 or known is None or known.effect not in ("once", None):
+            return False
+        if mode == "live" and run.answer is None:
+            return False
+        repeat = await find(place, run.name, call.arguments if arguments is None else arguments)
+        if repeat is None:
+            return False
+        match judge(repeat, mode, run.answer):
+            case "run":
+                return False
+            case "adopt":
+                self._writer.decide(*adopted_pair(place, run.name, repeat, arguments=arguments))
+            case "refuse":
+                self._refuse(_start(run, arguments=arguments, refused="blocked", reason=NOT_AGAIN))
+            case "ask":
+                self._writer.decide(ask_about(place))
+        return True
 
     async def _before(self, run: CallRun, call: ToolCall, arguments: str) -> ToolVerdict:
         hook = self._shop.hooks.before_tool_call
@@ -117,7 +147,7 @@ class BatchRunner(Generic[V]):
         place = Place(message_seq=start.message_seq, content_index=start.content_index)
         self._writer.decide(start, refused_end(place))
 
-    async def _execute(self, ready: list[_Ready]) -> None:
+    async def _perform(self, ready: list[_Ready]) -> None:
         keys = {r.run.place.content_index: await self._writer.recorder_of(r.run.place) for r in ready}
         tasks = [asyncio.create_task(self._one(r, keys[r.run.place.content_index])) for r in ready]
         watcher = asyncio.create_task(self._give_up(tasks))

@@ -31,7 +31,8 @@ from .hooks import HookError, Hooks, TurnEnded, ask
 from .messages import AssistantMessage, Message
 from .models.protocol import CallOptions, Model
 from .models.redact import Secrets
-from .reply import ReplyReader, flushing, read_reply
+from .repeats import FindRepeat, RepeatedTools
+from .reply import FLUSH_UPDATES, ReplyReader, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
 from .state import Config, Phase
 from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, next_step
@@ -51,6 +52,7 @@ class Program(Generic[V]):
     `model` answers; `find_model` finds another one when the log names it. `flush_updates`: so many updates are appended
     at once at the latest (a stalled stream is flushed after 50 ms anyway). `grace_s`: how long a tool may go on after
     an abort before it is given up. `deadline_us`: when the run must be over. `secrets`: values kept out of the log.
+    `find_repeat`: knows the calls that another branch has made; `repeated_tools`: what becomes of those made again.
     """
 
     model: Model | None
@@ -61,10 +63,12 @@ class Program(Generic[V]):
     deps: object = None
     api_key: str | None = None
     find_model: Callable[[Config], Model | None] | None = None
-    flush_updates: int = 32
+    flush_updates: int = FLUSH_UPDATES
     grace_s: float = 1.0
     deadline_us: int | None = None
     secrets: Secrets = field(default_factory=Secrets)
+    find_repeat: FindRepeat | None = None
+    repeated_tools: RepeatedTools = "ask"
 
 
 def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
@@ -319,6 +323,8 @@ class Loop(Generic[V]):
             deadline_us=program.deadline_us,
             aborting=self._aborting,
             note_abort=self._note_signal,
+            find_repeat=program.find_repeat,
+            repeated_tools=program.repeated_tools,
         )
         last = self._turn_ended().message
         if last is not None:

@@ -34,7 +34,7 @@ from .guards import find_call
 from .messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage
 from .models.protocol import StreamEvent
 from .ports import EventLog
-from .reply import ReplyReader, flushing
+from .reply import FLUSH_UPDATES, ReplyReader, flushing
 from .request import PartHashes, Request, request_sha256
 from .state import Phase
 from .steps import CallModel, CloseMessage, Record, RunTools, Step, Stop, next_step
@@ -53,7 +53,6 @@ POLICIES = Policies(
 )
 """A foreign loop decides by itself what runs; the machine only keeps its record legal."""
 
-FLUSH_UPDATES = 32
 NO_ANSWER = "the recorded call ended without an answer"
 
 

@@ -19,6 +19,9 @@ from .writer import Writer
 
 V = TypeVar("V")
 
+FLUSH_UPDATES = 32
+"""Updates appended at once at the latest."""
+
 FLUSH_S = 0.05
 """Seconds that an update waits for its append at the most."""
 

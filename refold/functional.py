@@ -19,10 +19,12 @@ from eventsource.loop import Loop, Program
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
 from eventsource.ports import EventLog, Recorded
+from eventsource.reply import FLUSH_UPDATES
 from eventsource.request import Request
 from eventsource.state import Config
 from eventsource.tools import Tool, toolbox
 from eventsource.writer import Writer
+from projections.context import ContextView
 from projections.lifecycle import Lifecycle, LifecycleEvent
 
 from .context import CONTEXT
@@ -140,8 +142,8 @@ def _start(
     signal: asyncio.Event | None,
     stream_fn: StreamFunction | None,
 ) -> AgentEventStream:
-    messages, tools = tuple(context.messages), toolbox(context.tools)
-    model = _model(config.model, stream_fn)
+    """Copy what the caller gave, and run; nothing that the caller holds is changed."""
+    tools, model = toolbox(context.tools), _model(config.model, stream_fn)
     wanted = Config(
         model=model.ref,
         system_prompt=context.system_prompt,
@@ -149,41 +151,48 @@ def _start(
         options=to_json(dict(config.options), where="options") if config.options else msgspec.UNSET,
         policies=config.policies,
     )
+    change = difference(Config(), wanted)
+    origin = Origin(source="caller")
+    adopted = [MessageAdopt(message=message, origin=origin) for message in context.messages]
+    inputs: list[Event] = [*adopted, *([change] if change is not None else []), *opening]
+    program: Program[ContextView] = Program(
+        model=model,
+        context=CONTEXT,
+        clock=config.clock,
+        tools=tools,
+        hooks=config,
+        deps=config.deps,
+        api_key=config.api_key,
+        secrets=known_secrets(model, config.api_key),
+        flush_updates=1 if config.on_event is not None else FLUSH_UPDATES,
+    )
+    return AgentEventStream(lambda stream: _run(stream, inputs, program, config, signal))
 
-    async def run(stream: AgentEventStream) -> None:
-        log = config.log if config.log is not None else MemoryLog(clock=config.clock, new_id=random_id)
-        stream.session = (await log.create(config.session)).id
-        secrets = known_secrets(model, config.api_key)
-        view, listen = Lifecycle(), config.on_event or (lambda shown: None)
 
-        def show(recorded: Sequence[Recorded]) -> None:
-            for shown in (shown for item in recorded for shown in view.feed(item)):
-                stream.push(shown)
-                try:
-                    listen(shown)
-                except Exception as error:
-                    loop.end(AbortRequest(reason="error", cause="callback", error=str(error) or type(error).__name__))
+async def _run(
+    stream: AgentEventStream,
+    inputs: Sequence[Event],
+    program: Program[ContextView],
+    config: AgentLoopConfig,
+    signal: asyncio.Event | None,
+) -> None:
+    log = config.log if config.log is not None else MemoryLog(clock=config.clock, new_id=random_id)
+    stream.session = (await log.create(config.session)).id
+    view, listen = Lifecycle(), config.on_event or (lambda shown: None)
 
-        writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show, redact=secrets.redact)
-        origin = Origin(source="caller")
-        writer.outcome(*(MessageAdopt(message=message, origin=origin) for message in messages))
-        change = difference(Config(), wanted)
-        writer.outcome(*([change] if change is not None else []), *opening)
-        program = Program(
-            model=model,
-            context=CONTEXT,
-            clock=config.clock,
-            tools=tools,
-            hooks=config,
-            deps=config.deps,
-            api_key=config.api_key,
-            secrets=secrets,
-            flush_updates=1 if config.on_event is not None else 32,
-        )
-        loop = Loop(writer, program, signal)
-        await loop.run(until_agent_end=True)
+    def show(recorded: Sequence[Recorded]) -> None:
+        for shown in (shown for item in recorded for shown in view.feed(item)):
+            stream.push(shown)
+            try:
+                listen(shown)
+            except Exception as error:
+                loop.end(AbortRequest(reason="error", cause="callback", error=str(error) or type(error).__name__))
 
-    return AgentEventStream(run)
+    redact = program.secrets.redact
+    writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show, redact=redact)
+    loop = Loop(writer, program, signal)
+    writer.outcome(*inputs)
+    await loop.run(until_agent_end=True)
 
 
 def _model(model: Model | ModelRef, stream_fn: StreamFunction | None) -> Model:
