@@ -49,7 +49,7 @@ from .events import (
     WaitEnd,
     WaitStart,
 )
-from .guards import DELTAS, OPENS, find_call, kind_of, legal
+from .guards import DELTAS, OPENS, find_call, kind_of, why_illegal
 from .messages import AssistantMessage, CustomMessage, ToolCall
 from .ports import Recorded
 from .state import INPUTS, ROWS, Batch, Call, Config, Phase, Push, Run, State, Stream, Token, Wait
@@ -67,11 +67,10 @@ def evolve(state: State, recorded: Recorded) -> State:
         index = event.content_index
         if wanted is not None and 0 <= index < len(blocks) and blocks[index] == wanted:
             return state
-    problem = legal(state, event)
-    if problem is not None:
-        kind = kind_of(state, event)
-        raise IllegalEventError("", recorded.seq, state.phase.value, kind.value, problem)
     kind = kind_of(state, event)
+    problem = why_illegal(state, event, kind)
+    if problem is not None:
+        raise IllegalEventError("", recorded.seq, state.phase.value, kind.value, problem)
     phase = state.phase if kind in INPUTS else ROWS[state.phase][kind]
     step = _STEPS[type(event)]
     following: State = step(state, recorded.seq, event)

@@ -49,7 +49,11 @@ def kind_of(state: State, event: Event) -> Kind:
 
 def legal(state: State, event: Event) -> str | None:
     """Say why an event cannot follow in this state; None when it can."""
-    kind = kind_of(state, event)
+    return why_illegal(state, event, kind_of(state, event))
+
+
+def why_illegal(state: State, event: Event, kind: Kind) -> str | None:
+    """Say what `legal` says of an event whose kind is known."""
     if kind not in INPUTS and kind not in ROWS[state.phase]:
         return f"the phase does not allow {kind.value}"
     guard = _GUARDS.get(kind)

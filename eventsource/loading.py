@@ -52,13 +52,17 @@ async def load(log: EventLog, session: str, *, context: Foldable[V], upto: int |
     if upto is not None and not 0 <= upto <= head:
         raise UnknownSeqError(session, upto, head)
     upto = head if upto is None else upto
-    state, view = State(), context.initial
+    state, view, step = State(), context.initial, context.step
     before: tuple[int, State] | None = None
-    async for recorded in read_all(log, session, upto=upto, updates=False):
-        event = recorded.event
-        if isinstance(event, MessageStart) and event.role == "assistant" and state.phase is not Phase.STREAMING:
-            before = (recorded.seq - 1, state)
-        state, view = evolve_in(session, state, recorded), context.step(view, recorded)
+    async for page in _pages(log, session, upto=upto, updates=False):
+        try:
+            for recorded in page:
+                event = recorded.event
+                if isinstance(event, MessageStart) and event.role == "assistant" and state.phase is not Phase.STREAMING:
+                    before = (recorded.seq - 1, state)
+                state, view = evolve(state, recorded), step(view, recorded)
+        except IllegalEventError as error:
+            raise _in(session, error) from error
     if before is not None and state.phase is Phase.STREAMING:
         start, state = before
         async for recorded in read_all(log, session, after=start, upto=upto):
@@ -70,9 +74,16 @@ async def read_all(
     log: EventLog, session: str, *, after: int = 0, upto: int | None = None, updates: bool = True
 ) -> AsyncIterator[Recorded]:
     """Read a session page by page; nothing of the store stays open between two pages."""
-    while page := await log.read(session, after=after, upto=upto, limit=PAGE, updates=updates):
+    async for page in _pages(log, session, after=after, upto=upto, updates=updates):
         for recorded in page:
             yield recorded
+
+
+async def _pages(
+    log: EventLog, session: str, *, after: int = 0, upto: int | None = None, updates: bool = True
+) -> AsyncIterator[tuple[Recorded, ...]]:
+    while page := await log.read(session, after=after, upto=upto, limit=PAGE, updates=updates):
+        yield page
         after = page[-1].seq
         if len(page) < PAGE:
             return
@@ -89,4 +100,8 @@ def evolve_in(session: str, state: State, recorded: Recorded) -> State:
     try:
         return evolve(state, recorded)
     except IllegalEventError as error:
-        raise IllegalEventError(session, recorded.seq, error.phase, error.event, error.reason) from error
+        raise _in(session, error) from error
+
+
+def _in(session: str, error: IllegalEventError) -> IllegalEventError:
+    return IllegalEventError(session, error.seq, error.phase, error.event, error.reason)

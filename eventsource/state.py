@@ -33,6 +33,8 @@ from .messages import Json
 class Phase(Enum):
     """Where a session stands."""
 
+    __hash__ = object.__hash__  # a member is itself and no other; Enum hashes its name, in Python, at each look-up
+
     IDLE = "IDLE"
     STARTED = "STARTED"
     OPEN = "OPEN"
@@ -49,6 +51,8 @@ class Phase(Enum):
 
 class Kind(Enum):
     """An event's type as the table sees it."""
+
+    __hash__ = object.__hash__  # as above
 
     AGENT_START = "agent_start"
     TURN_START = "turn_start"
