@@ -115,6 +115,10 @@ class Interpreter:
             self._view = CONTEXT.step(self._view, recorded)
             self.history.append(recorded)
 
+    def digest(self) -> str:
+        """Digest the request that would be sent now."""
+        return request_sha256(request(self._view))
+
     def _pick(self, ways: int) -> int:
         return self._numbers.pop() % ways if self._numbers else 0
 
@@ -149,8 +153,7 @@ class Interpreter:
                 self.add(*step.events[: len(step.events) - self._pick(len(step.events))])
             case CallModel():
                 judge_request(self.history)
-                sent = request_sha256(request(self._view))
-                self.add(ModelRequest(attempt=step.attempt, request_sha256=sent))
+                self.add(ModelRequest(attempt=step.attempt, request_sha256=self.digest()))
                 self._answer()
             case RunTools():
                 self._run_tools(step.calls)
