@@ -75,7 +75,8 @@ def tool_calls(trail: Trail[Recorded]) -> tuple[CallView, ...]:
 
 def _moved(call: CallView, event: ToolExecutionStart | ToolExecutionEnd, at_us: int) -> CallView:
     if isinstance(event, ToolExecutionEnd):
-        status: CallStatus = "refused" if call.refused else "failed" if event.is_error else "done"
+        refused = call.refused and call.refused != "adopted"
+        status: CallStatus = "refused" if refused else "failed" if event.is_error else "done"
         result = event.result if event.result is not None else call.result
         adopted = event.decided == "adopted"
         return replace(call, status=status, result=result, is_error=event.is_error, ended_at_us=at_us, adopted=adopted)

@@ -8,20 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from eventsource.codec import repair, to_json
 from eventsource.events import Event, Policies, QueuePush
 from eventsource.hooks import Hooks
+from eventsource.loading import read_all
 from eventsource.loop import Program
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, UserContent, UserMessage
 from eventsource.models.protocol import Model
 from eventsource.ports import Recorded
+from eventsource.repeats import RepeatedTools
 from eventsource.state import Config
 from eventsource.tools import Tool, toolbox
 from projections.context import ContextView
+from replay.repeats import Repeats
 
 from .context import CONTEXT
 from .drive import Driven, drive
@@ -31,6 +34,12 @@ from .output import Output
 from .run import Run
 from .session import Session
 from .stream import AgentStream
+
+if TYPE_CHECKING:
+    from replay.reexecute import Mode, ToolsMode
+
+    from .log import Log
+    from .reexecution import Reexecution
 
 T = TypeVar("T")
 Prompt = Message | str | Sequence[UserContent]
@@ -68,12 +77,17 @@ class Agent(Generic[T]):
         signal: asyncio.Event | None = None,
         timeout_ms: int | None = None,
         key: str | None = None,
+        tools: RepeatedTools = "ask",
     ) -> Run[T]:
         """Say something and run until nothing is left to do.
 
         Without a session, in one that lives in memory. A session whose run is unfinished is finished first. `signal`
-        aborts the run when set, `timeout_ms` ends it with status limit. A repeated `key` says nothing new, so a call that
-        may have been made can be repeated.
+        aborts the run when set, `timeout_ms` ends it with status limit. A repeated `key` says nothing new, so a call
+        that may have been made can be repeated.
+
+        `tools`: in a fork, what becomes of a `once` call that its parent made after the fork point (same name, same
+        arguments). It is made again (`live`), gets the parent's result (`recorded`), or waits (`ask`) for
+        `session.decide(key, "rerun" | "adopt" | "fail")`.
 
         Raises: LeaseHeldError when somebody else runs the session; MissingToolError, MissingModelError.
         """
@@ -85,7 +99,7 @@ class Agent(Generic[T]):
         if key is not None:
             await session.core.push("prompt", _message(prompt), key=key)
         opening = () if key is not None else (QueuePush(queue="prompt", message=_message(prompt)),)
-        return await self._drive(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms)
+        return await self._drive(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools)
 
     def run_sync(
         self, prompt: Prompt, *, session: str | None = None, log: str | Path | None = None, deps: object = None
@@ -105,14 +119,15 @@ class Agent(Generic[T]):
         deps: object = None,
         signal: asyncio.Event | None = None,
         timeout_ms: int | None = None,
+        tools: RepeatedTools = "ask",
     ) -> Run[T]:
         """Go on from wherever the log stops: after a crash, a wait, a failed answer, or in a fork.
 
-        Where the last answer is complete and nothing is queued, nothing happens.
+        Where the last answer is complete and nothing is queued, nothing happens. `tools`: as in `run`.
 
         Raises: as `run`.
         """
-        return await self._drive(session, (), deps=deps, signal=signal, timeout_ms=timeout_ms, resume=True)
+        return await self._drive(session, (), deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools, resume=True)
 
     def stream(
         self,
@@ -122,6 +137,7 @@ class Agent(Generic[T]):
         deps: object = None,
         signal: asyncio.Event | None = None,
         timeout_ms: int | None = None,
+        tools: RepeatedTools = "ask",
     ) -> AgentStream[T]:
         """Run as `run` does (without a prompt, as `resume`), showing each event as soon as it is on record.
 
@@ -131,10 +147,52 @@ class Agent(Generic[T]):
 
         async def start(target: Session, listen: Callable[[Recorded], None]) -> Run[T]:
             return await self._drive(
-                target, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, resume=prompt is None, listen=listen
+                target,
+                opening,
+                deps=deps,
+                signal=signal,
+                timeout_ms=timeout_ms,
+                tools=tools,
+                resume=prompt is None,
+                listen=listen,
             )
 
         return AgentStream(session, start)
+
+    async def reexecute(
+        self,
+        recording: Session | Sequence[Recorded],
+        *,
+        mode: Mode = "strict",
+        tools: ToolsMode = "recorded",
+        log: Log | None = None,
+        deps: object = None,
+    ) -> Reexecution[T]:
+        """Run this agent against a recorded session, in a new session of a log (by default one in memory).
+
+        Recorded answers and results are found by what is asked; prompts, steering and aborts come where they came.
+        `mode`: `strict` ends at the first mismatch, `live` goes on from there with the agent's own model and tools.
+        `tools`: `live` lets pure tools really run and compares what they say.
+
+        Raises: TranscriptError when the recording holds no run.
+        """
+        if log is None:
+            async with open_log() as opened:
+                return await self.reexecute(recording, mode=mode, tools=tools, log=opened, deps=deps)
+        from .reexecution import reexecute  # not needed by who only runs
+
+        session = await log.session()
+        if isinstance(recording, Session):
+            recording = [one async for one in read_all(recording.core.log, recording.id)]
+        return await reexecute(
+            self._program(session, deps),
+            recording,
+            session,
+            wanted=self.config(),
+            output=self._output,
+            mode=mode,
+            tools=tools,
+        )
 
     @cached_property
     def _toolbox(self) -> dict[str, Tool]:
@@ -169,23 +227,11 @@ class Agent(Generic[T]):
         deps: object,
         signal: asyncio.Event | None,
         timeout_ms: int | None,
+        tools: RepeatedTools,
         resume: bool = False,
         listen: Callable[[Recorded], None] | None = None,
     ) -> Run[T]:
-        if self.deps_type is not None and not isinstance(deps, self.deps_type):
-            raise TypeError(f"deps must be a {self.deps_type.__name__}, not a {type(deps).__name__}")
-        program: Program[ContextView] = Program(
-            model=self._model,
-            context=CONTEXT,
-            clock=session.core.clock,
-            tools=self._toolbox,
-            hooks=self.hooks,
-            deps=deps,
-            api_key=self.api_key,
-            secrets=known_secrets(self._model, self.api_key),
-            deadline_us=None if timeout_ms is None else session.core.clock() + timeout_ms * 1000,
-            find_model=find_recorded_model,
-        )
+        program = self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
         driven: Driven = await drive(
             session.core.log,
             session.id,
@@ -197,6 +243,26 @@ class Agent(Generic[T]):
             listen=listen,
         )
         return Run(session, driven, self._output)
+
+    def _program(
+        self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
+    ) -> Program[ContextView]:
+        if self.deps_type is not None and not isinstance(deps, self.deps_type):
+            raise TypeError(f"deps must be a {self.deps_type.__name__}, not a {type(deps).__name__}")
+        return Program(
+            model=self._model,
+            context=CONTEXT,
+            clock=session.core.clock,
+            tools=self._toolbox,
+            hooks=self.hooks,
+            deps=deps,
+            api_key=self.api_key,
+            secrets=known_secrets(self._model, self.api_key),
+            deadline_us=None if timeout_ms is None else session.core.clock() + timeout_ms * 1000,
+            find_model=find_recorded_model,
+            find_repeat=Repeats(session.core.log, session.id).find,
+            repeated_tools=tools,
+        )
 
 
 def _message(prompt: Prompt) -> Message:

@@ -17,6 +17,7 @@ from eventsource.steps import Step
 from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
 from projections.rewording import reworded
+from replay.adopt import adopt
 from replay.replay import Replay, ReplayReport
 
 from .context import CONTEXT
@@ -125,6 +126,20 @@ class Session:
         fork = await self.fork(before=name, title=title)
         await fork.core.push("prompt", new)
         return fork
+
+    async def adopt(
+        self, messages: Sequence[ContextMessage | int] | range | ContextMessage | int, *, from_: Session
+    ) -> tuple[int, ...]:
+        """Take messages of another session into this idle one, calls together with their results.
+
+        A `range` takes the messages whose names lie in it; what both sessions share is left out. In a batch of tool
+        calls that nobody runs, results are taken for the calls of the same name and arguments.
+
+        Returns: the seqs of what was appended; in an idle session they name the adopted messages.
+        Raises: UnknownSeqError; IllegalEventError when a run is under way; LeaseHeldError when somebody runs it.
+        """
+        chosen = [messages] if isinstance(messages, ContextMessage | int) else messages
+        return await adopt(self.core, from_.core, chosen)
 
     async def hide(self, message: ContextMessage | int) -> int:
         """Keep a message from the model from now on, with its calls' results; it stays in the history.

@@ -148,7 +148,7 @@ async def _read(session: Session, shared: int) -> _Read:
             usage = replace(usage, total=Usage())
     made = _by_message(tool_calls(calls))
     edits = {entry.edits: entry for entry in view.entries if entry.edits}
-    said = zip(read_transcript(view), history(view), strict=True)
+    said = zip(read_transcript(view), [e for e in history(view) if e.message is not None], strict=True)
     items = tuple(_item(one, entry, edits.get(entry.seq), made.get(entry.seq, ())) for one, entry in said)
     own = [span for span in spans(times) if (span.end_seq or span.start_seq) > shared]
     took = {kind: [span.duration_us or 0 for span in own if span.kind == kind] for kind in ("model", "tool")}

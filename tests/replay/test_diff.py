@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies as st
 
 from eventsource.events import Event
 from eventsource.log import MemoryLog
@@ -11,10 +11,10 @@ from eventsource.models.script import call, stop
 from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.ports import Recorded
 from eventsource.session import Session
-from refold import Agent, diff, open_log, tool
-from refold import Session as OpenedSession
-from replay.diff import SessionDiff
-from replay.diff import diff as compare
+from projections.context import CONTEXT, Entry, history as entries
+from projections.fold import project
+from refold import Agent, Session as OpenedSession, diff, open_log, tool
+from replay.diff import SessionDiff, diff as compare
 from tests.strategies import histories
 
 
@@ -71,6 +71,24 @@ async def test_the_other_way_round_left_and_right_change_places(
     assert sum(pair.right is not None for pair in there.pairs) == there.right.messages
 
 
+@pytest.mark.slow
+@given(histories(), st.integers(0, 60))
+async def test_a_fork_shares_what_came_before_it_and_lacks_the_rest(history: tuple[Recorded, ...], at: int) -> None:
+    log = memory()
+    parent = await stored(log, history)
+    at = min(at, len(history))
+    found = await compare(parent, await parent.fork(at=at))
+    assert found.shared_seq == at
+    assert [pair.left.seq for pair in found.pairs if pair.left is not None and pair.kind == "left"] == sorted(
+        entry.seq for entry in messages_of(history) if entry.seq > at
+    )
+    assert all(pair.kind in ("left", "changed") for pair in found.pairs)
+
+
+def messages_of(history: tuple[Recorded, ...]) -> list[Entry]:
+    return [entry for entry in entries(project(CONTEXT, history)) if entry.message is not None]
+
+
 async def branches() -> tuple[OpenedSession, OpenedSession, SessionDiff]:
     async with open_log() as log:
         s = await log.session("oslo")
@@ -81,8 +99,9 @@ async def branches() -> tuple[OpenedSession, OpenedSession, SessionDiff]:
 
 
 async def test_branches_share_what_came_before_and_differ_in_what_was_said_after() -> None:
-    s, t, found = await branches()
-    assert found.shared_seq == found.pairs[0].left.seq - 3 if found.pairs[0].left else False  # its start, its request
+    s, _, found = await branches()
+    assert found.pairs[0].left is not None
+    assert found.shared_seq < found.pairs[0].left.seq
     [pair] = found.changes
     assert (pair.kind, pair.lines) == ("changed", ("@@ -1 +1 @@", "-Take a coat.", "+It rains."))
     assert [(one.field, one.lines) for one in found.config] == [
