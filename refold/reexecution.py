@@ -1,0 +1,98 @@
+"""Today's agent against a recording: the same loop over a fresh session, answered by what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace as change
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from eventsource.errors import TranscriptError
+from eventsource.events import Event
+from eventsource.ports import Recorded
+from eventsource.steps import Suspend
+from replay.mismatch import Mismatch
+from replay.recording import Recording
+from replay.reexecute import Mode, Reexecutor, ToolsMode
+
+from .drive import Driven, drive
+from .run import Run
+
+if TYPE_CHECKING:
+    from eventsource.loop import Program
+    from eventsource.state import Config
+    from projections.context import ContextView
+
+    from .output import Output
+    from .session import Session
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reexecution(Generic[T]):
+    """What came of running today's agent against a recording.
+
+    run: the run in its session (of several, the last). requests, calls: model and tool calls that the recording
+    answered. mismatch: the first thing that differed, None if nothing did. history: every event of the session.
+    """
+
+    run: Run[T]
+    requests: int
+    calls: int
+    mismatch: Mismatch | None
+    history: tuple[Recorded, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when today's agent asked what was recorded, and nothing else."""
+        return self.mismatch is None
+
+    def __str__(self) -> str:
+        """Say it for a person."""
+        matched = f"{self.requests} model calls and {self.calls} tool calls are as recorded"
+        return matched if self.mismatch is None else f"{self.mismatch}\nbefore that, {matched}"
+
+
+async def reexecute(
+    program: Program[ContextView],
+    history: Sequence[Recorded],
+    session: Session,
+    *,
+    wanted: Config,
+    output: Output[T] | None,
+    mode: Mode,
+    tools: ToolsMode,
+) -> Reexecution[T]:
+    """Run a program against a history, in a session that is empty.
+
+    Raises: TranscriptError when the history holds no run.
+    """
+    log, events, driven = session.core.log, list[Recorded](), None
+
+    async def give(given: Sequence[Event]) -> None:
+        await log.append(session.id, [(program.clock(), event) for event in given])
+
+    reexecutor = Reexecutor(Recording(history), program, give=give, mode=mode, tools=tools)
+
+    def listen(recorded: Recorded) -> None:
+        events.append(recorded)
+        reexecutor.listen(recorded)
+
+    answered = reexecutor.program()
+    while (opening := reexecutor.opening()) is not None:
+        driven = await drive(log, session.id, answered, wanted=wanted, opening=opening, listen=listen)
+        if isinstance(driven.end, Suspend):
+            reexecutor.suspended()
+    if driven is None:
+        raise TranscriptError("the recording", "holds no run, so there is nothing to do again")
+    return Reexecution(
+        run=Run(session, _whole(driven, events), output),
+        requests=reexecutor.requests,
+        calls=reexecutor.calls,
+        mismatch=reexecutor.mismatch,
+        history=tuple(events),
+    )
+
+
+def _whole(driven: Driven, events: Sequence[Recorded]) -> Driven:
+    return change(driven, recorded=tuple(events))
