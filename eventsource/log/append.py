@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import ConflictError, FencedError, StoreError
 from ..events import MessageEnd
-from .digest import ZERO, link
+from .digest import ZERO, link, row_crc
 from .folds import Folds, step
 from .lineage import MAX_SEQ
 from .packs import PACKED, Pack, from_row, pack, to_row
@@ -61,7 +61,8 @@ def append(
         raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
     _Append(connection, session, tail).write(parts)
     if key is not None:
-        connection.execute("INSERT INTO keys (number, key, head) VALUES (?, ?, ?)", (tail.number, key, tail.head))
+        row = (tail.number, key, tail.head)
+        connection.execute("INSERT INTO keys (number, key, head, crc) VALUES (?, ?, ?, ?)", (*row, row_crc(*row)))
     return tail.head
 
 

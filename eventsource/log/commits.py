@@ -157,6 +157,8 @@ class Commits:
                 await thread.close()
         with translated(self._path):
             await self.start()
+            if self._thread is not None:
+                await self._thread.call(self._empty)
 
     def _batch(self, connection: sqlite3.Connection, taken: list[Job[object]]) -> None:
         """Commit what waits; runs in the thread, and tells each job what came of it."""
@@ -257,12 +259,13 @@ class Commits:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._truncate = True
         try:
-            await thread.call(self._last_checkpoint)
+            await thread.call(self._empty)
         finally:
             await thread.close()
 
-    def _last_checkpoint(self, connection: sqlite3.Connection) -> None:
+    def _empty(self, connection: sqlite3.Connection) -> None:
+        """Empty the write-ahead file: at the end, and after a failed sync, which may have lost what it held before."""
+        self._truncate = True
         with suppress(StoreError), self._turn:
             self._checkpoint(connection)

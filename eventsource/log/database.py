@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 from ..errors import StoreError
@@ -33,7 +32,8 @@ def sentence(path: Path, error: sqlite3.Error) -> StoreError:
     """Turn what SQLite says into what a person can do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     problem, advice = _ADVICE.get(code, ("the database refused", "this should not happen; please report it"))
-    return StoreError(str(path), f"{problem} ({error})", advice)
+    told = str(error).partition("\n")[0][:200]
+    return StoreError(str(path), f"{problem} ({told})", advice)
 
 
 @contextmanager
@@ -123,8 +123,26 @@ def _format(path: Path, connection: sqlite3.Connection) -> int:
     return 0
 
 
+def schema_of(connection: sqlite3.Connection | None = None) -> set[tuple[object, ...]]:
+    """Give the tables, indexes, views and triggers of a database; without one, those it ought to have."""
+    if connection is not None:
+        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {tuple(value.decode("utf-8", "replace") for value in row) for row in rows}
+    ideal = sqlite3.connect(":memory:")
+    try:
+        ideal.text_factory = bytes
+        ideal.executescript(_schema())
+        return schema_of(ideal)
+    finally:
+        ideal.close()
+
+
+def _schema() -> str:
+    return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+
+
 def _make(connection: sqlite3.Connection) -> None:
-    schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    schema = _schema()
     connection.execute("PRAGMA page_size=8192")
     connection.execute("PRAGMA journal_mode=WAL")
     ends = f"PRAGMA application_id={_APPLICATION};\nPRAGMA user_version={FORMAT};"

@@ -106,10 +106,10 @@ class Page:
         for key, at_us, body, b in rows:
             seq = key & MAX_SEQ
             try:
-                event = _decode(body)
+                event = _decode(body) if b is None else None
             except msgspec.DecodeError:  # an older shape, or damaged: the codec knows
-                event = decode(body, session=session, seq=seq)
-            if b is not None or (type(event) in IMAGE_HOLDERS and has_images(event, body)):
+                event = None
+            if event is None or (type(event) in IMAGE_HOLDERS and has_images(event, body)):
                 event = load_fact(connection, session, seq, body, b)
             found.append(Recorded(seq, at_us, event))
         return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..errors import SessionExistsError, UnknownSeqError, UnknownSessionError
+from ..errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ..events import Fork
 from ..ports import SessionInfo
 from .append import SNAPSHOT_FACTS, append
-from .digest import ZERO
+from .digest import ZERO, row_crc
 from .lineage import MAX_SEQ
 from .names import choose
 from .packs import DROPPED
@@ -25,23 +25,25 @@ SELECT s.id, s.title, p.id, s.fork_seq, s.head, s.link, s.created_at_us, s.updat
 FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
 """
 _INSERT = """
-INSERT INTO sessions (id, parent, fork_seq, head, link, given, title, created_at_us, updated_at_us, messages,
-    input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT INTO sessions (number, id, parent, fork_seq, given, created_at_us, crc, head, link, title, updated_at_us,
+    messages, input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def create(connection: sqlite3.Connection, tails: Tails, session: str, title: str, now_us: int) -> None:
     """Insert the row of an empty session. Raises: SessionExistsError."""
-    number = _insert(connection, session, (None, 0, 0, ZERO, title, title, now_us, now_us, 0, 0, 0))
+    number = _insert(connection, (session, None, 0, title, now_us), (0, ZERO, title, now_us, 0, 0, 0))
     tails.put(session, Tail(number, None, 0, title))
 
 
-def _insert(connection: sqlite3.Connection, session: str, values: tuple[object, ...]) -> int:
-    try:
-        number = connection.execute(_INSERT, (session, *values)).lastrowid or 0
-    except sqlite3.IntegrityError as error:
-        raise SessionExistsError(session) from error
+def _insert(connection: sqlite3.Connection, fixed: tuple[object, ...], values: tuple[object, ...]) -> int:
+    """Insert a row: (id, parent, fork seq, given title, created), then what changes. Returns: its number."""
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
+    number = (int(last[0]) if last else 0) + 1
     if number > _MAX_NUMBER:
-        raise sqlite3.DatabaseError(f"a log holds at most {_MAX_NUMBER} sessions")
+        raise StoreError(str(fixed[0]), f"a log holds at most {_MAX_NUMBER} sessions", "begin another log")
+    if connection.execute("SELECT 1 FROM sessions WHERE id = ?", (fixed[0],)).fetchone():
+        raise SessionExistsError(str(fixed[0]))
+    connection.execute(_INSERT, (number, *fixed, row_crc(number, *fixed), *values))
     return number
 
 
@@ -67,7 +69,8 @@ def fork(
     digest = digest_at(connection, parent, at)
     folds, since = folds_at(connection, parent, chain, at)
     counts = (folds.messages, folds.input_tokens, folds.output_tokens)
-    own = _insert(connection, session, (chain[0][0], at, at, digest, title, title, now_us, at_us, *counts))
+    fixed = (session, chain[0][0], at, title, now_us)
+    own = _insert(connection, fixed, (at, digest, title, at_us, *counts))
     tail = Tail(own, chain[0][0], at, title)
     tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
     tail.row_head = 0

@@ -2,7 +2,8 @@
 
 -- One row per session. `number` is the high half of every key below and is never used twice.
 -- `fork_seq`: last seq taken from `parent`. `head`, `link`: of the last append that held a fact.
--- `given`: the title it was made with. `title` to `folds`: what its events come to (`rebuild` computes them again).
+-- `given`: the title it was made with. `crc`: CRC-32 of what never changes, as JSON: [number, id, parent, fork_seq, given,
+-- created_at_us]. `title` to `folds`: what its events come to (`rebuild` computes them again).
 -- `base`: the digest a fork began with, kept once what it was made of is gone.
 -- `mark`: set within the transaction of an erase or a delete, and by nobody else.
 CREATE TABLE sessions (
@@ -14,6 +15,7 @@ CREATE TABLE sessions (
     link BLOB NOT NULL,
     given TEXT NOT NULL DEFAULT '',
     created_at_us INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
     updated_at_us INTEGER NOT NULL,
     title TEXT NOT NULL DEFAULT '',
     status TEXT NOT NULL DEFAULT 'empty',
@@ -59,9 +61,9 @@ CREATE TABLE bodies (sha256 BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE refs (sha256 BLOB NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (sha256, id)) STRICT, WITHOUT ROWID;
 CREATE INDEX refs_of ON refs (id);
 
--- What a caller's key was answered.
+-- What a caller's key was answered. `crc`: CRC-32 of [number, key, head] as JSON.
 CREATE TABLE keys (
-    number INTEGER NOT NULL, key TEXT NOT NULL, head INTEGER NOT NULL, PRIMARY KEY (number, key)
+    number INTEGER NOT NULL, key TEXT NOT NULL, head INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (number, key)
 ) STRICT, WITHOUT ROWID;
 
 -- The folds at a fact, now and then, so that a fork need not read its parent from the start.
@@ -75,7 +77,7 @@ CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
 WHEN (SELECT mark FROM sessions WHERE number = OLD.id >> 32) IS NOT 'delete'
 BEGIN SELECT RAISE(ABORT, 'an event is deleted with its whole session only'); END;
 
-CREATE TRIGGER sessions_keep_their_place BEFORE UPDATE OF number, id, parent, fork_seq ON sessions
+CREATE TRIGGER sessions_keep_their_place BEFORE UPDATE OF number, id, parent, fork_seq, given, created_at_us, crc ON sessions
 BEGIN SELECT RAISE(ABORT, 'a session keeps its id, its number and its place in the tree'); END;
 
 CREATE TRIGGER sessions_are_not_orphaned BEFORE DELETE ON sessions

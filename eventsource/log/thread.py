@@ -19,9 +19,16 @@ class SqlThread:
         self._connection = aiosqlite.Connection(self._connect, 64)
         self._make = connect
         self._raw: sqlite3.Connection | None = None
+        self._error: Exception | None = None
 
     def _connect(self) -> sqlite3.Connection:
-        self._raw = self._make()
+        try:
+            self._raw = self._make()
+        except (
+            Exception
+        ) as error:  # aiosqlite would leave its thread behind: it is closed as usual, then this is raised
+            self._error = error
+            return sqlite3.connect(":memory:")
         return self._raw
 
     async def start(self) -> None:
@@ -33,6 +40,9 @@ class SqlThread:
             await _settle(opening)
             await self.close()
             raise
+        if self._error is not None:
+            await self.close()
+            raise self._error
 
     async def _open(self) -> None:
         await self._connection

@@ -8,12 +8,13 @@ from hashlib import sha256
 import msgspec
 
 from ..codec import decode
-from ..errors import CorruptLogError
+from ..errors import CorruptLogError, RefoldError
 from ..events import Fork
 from ..messages import ImageContent
 from ..ports import Finding, VerifyReport
 from .append import stub
-from .digest import ZERO, link, update_lines
+from .database import schema_of
+from .digest import ZERO, link, row_crc, update_lines
 from .lineage import MAX_SEQ
 from .mask import MARKER
 from .packs import DROPPED, dropped_times, from_row, unpack
@@ -33,8 +34,9 @@ def verify(connection: sqlite3.Connection, session: str | None) -> VerifyReport:
         findings += _check_strays(connection)
     else:
         numbers = sorted(number for number, _ in lineage(connection, session))
+    suspects: set[int] = set()
     for number in numbers:
-        one = _Session(connection, number)
+        one = _Session(connection, number, suspects)
         one.check()
         findings += one.findings[:_MAX_FINDINGS]
         facts += one.facts
@@ -47,10 +49,11 @@ def _check_file(connection: sqlite3.Connection) -> list[Finding]:
         rows = connection.execute("PRAGMA integrity_check(20)").fetchall()
     except sqlite3.DatabaseError as error:
         rows = [(str(error).encode(),)]
-    told = [row[0].decode("utf-8", "replace") for row in rows]
-    return [
-        Finding(session="", seq=0, problem=f"the database file is damaged: {line}") for line in told if line != "ok"
-    ]
+    told = [row[0].decode("utf-8", "replace").partition("\n")[0] for row in rows]
+    told = [f"the database file is damaged: {line}" for line in told if line != "ok"]
+    if schema_of(connection) != schema_of():
+        told.append("the tables, views or triggers are not those of a log")
+    return [Finding(session="", seq=0, problem=line) for line in told]
 
 
 def _check_strays(connection: sqlite3.Connection) -> list[Finding]:
@@ -76,8 +79,14 @@ def _check_strays(connection: sqlite3.Connection) -> list[Finding]:
 class _Session:
     """The check of one session's own rows."""
 
-    def __init__(self, connection: sqlite3.Connection, number: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, number: int, suspects: set[int]) -> None:
+        """Prepare.
+
+        Args:
+            suspects: numbers of sessions with a defect, in whose forks the digest cannot be right either.
+        """
         self._connection, self._number, self._base = connection, number, number << 32
+        self._suspects = suspects
         self.session = id_of(connection, number)
         self.findings: list[Finding] = []
         self.facts = self.updates = 0
@@ -95,10 +104,12 @@ class _Session:
                 part()
             except CorruptLogError as error:
                 self._find(error.seq, f"expected {error.expected}, found {error.found}")
-            except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
-                self._find(self._next, f"it cannot be read: {error}")
+            except (RefoldError, sqlite3.DatabaseError, ValueError, TypeError, LookupError, RecursionError) as error:
+                self._find(self._next, f"it cannot be checked: {str(error).partition(chr(10))[0]}")
 
     def _find(self, seq: int, problem: str, *, note: bool = False) -> None:
+        if not note:
+            self._suspects.add(self._number)
         self.findings.append(Finding(session=self.session, seq=seq, problem=problem, note=note))
 
     def _check_events(self) -> None:
@@ -175,11 +186,21 @@ class _Session:
         self._link = link(self._link, u or ZERO, at_us, self._body_digest(seq, body, b))
         if stored is None:
             return
+        if stored != self._link and self._excused(seq):
+            self._suspects.add(self._number)
+            self._link = stored
         if stored != self._link:
             between = f"one of the facts {self._link_seq} to {seq}" if self._link_seq < seq else "the fact"
             self._find(seq, f"the digest chain is broken: {between}, its time, or the link itself was changed")
             self._link = stored
         self._link_seq = seq + 1
+
+    def _excused(self, seq: int) -> bool:
+        """Say whether a fork's first digest is wrong because its parent was changed."""
+        row = self._connection.execute(
+            "SELECT parent, fork_seq FROM sessions WHERE number = ?", (self._number,)
+        ).fetchone()
+        return row[0] in self._suspects and seq == row[1] + 1
 
     def _body_digest(self, seq: int, body: bytes, b: bytes | None) -> bytes:
         """Check a fact's body. Returns: B."""
@@ -241,9 +262,14 @@ class _Session:
         last = self._connection.execute(sql, (self._base, self._base | MAX_SEQ)).fetchone()
         if last is not None and (head < last[0] & MAX_SEQ or updated != last[1] or last[2] is None):
             self._find(last[0] & MAX_SEQ, "the row's head or time, or the last link, was changed")
-        sql = "SELECT count(*) FROM keys WHERE number = ? AND head > ?"
-        if self._connection.execute(sql, (self._number, there)).fetchone()[0]:
-            self._find(there, "a caller's key was answered with a seq that is not there")
+        sql = "SELECT id, parent, fork_seq, given, created_at_us, crc FROM sessions WHERE number = ?"
+        *fixed, crc = self._connection.execute(sql, (self._number,)).fetchone()
+        if row_crc(self._number, *map(_told, fixed)) != crc:
+            self._find(0, "the row's id, parent, fork seq, title or time was changed")
+        sql = "SELECT key, head, crc FROM keys WHERE number = ?"
+        for key, head, crc in self._connection.execute(sql, (self._number,)):
+            if head > there or row_crc(self._number, _told(key), head) != crc:
+                self._find(head, f"the answer to the key {_told(key)!r} was changed")
 
     def _check_refs(self) -> None:
         sql = "SELECT sha256, id FROM refs WHERE id BETWEEN ? AND ?"
@@ -264,3 +290,7 @@ class _Session:
             self._find(seq, "a snapshot of the folds belongs to no fact")
         if last is not None and not is_stored(self._connection, self._number, last.folds):
             self._find(last.seq, "title, status, counts or wake-up in the row are not what its events come to")
+
+
+def _told(value: object) -> object:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
