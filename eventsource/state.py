@@ -116,7 +116,12 @@ ROWS: Mapping[Phase, Mapping[Kind, Phase]] = {
         _K.WAIT_START: _P.IDLE,
     },
     _P.STARTED: {_K.TURN_START: _P.OPEN},
-    _P.OPEN: {_K.INPUT_START: _P.INPUT, _K.MODEL_REQUEST: _P.REQUESTED, _K.ASSISTANT_START: _P.STREAMING},
+    _P.OPEN: {
+        _K.INPUT_START: _P.INPUT,
+        _K.MODEL_REQUEST: _P.REQUESTED,
+        _K.ASSISTANT_START: _P.STREAMING,
+        _K.CHILD_START: _P.OPEN,
+    },
     _P.INPUT: {_K.INPUT_END: _P.OPEN},
     _P.REQUESTED: {_K.MODEL_REQUEST: _P.REQUESTED, _K.RETRY: _P.OPEN, _K.ASSISTANT_START: _P.STREAMING},
     _P.STREAMING: {
@@ -255,19 +260,25 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token, and how it ended if it has."""
+    """A token, what counts at its deadline, and how it ended if it has."""
 
     key: str
     deadline_us: int | None
     end: WaitEnd | None = None
+    default: Json = msgspec.UNSET
+
+
+INBOX = "inbox"
+"""The reason of a wait that ends with the next message of the inbox."""
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """An open wait."""
+    """An open wait: for a token, a time, a message of the inbox, a child, a person's decision (`reason` says which)."""
 
     key: str
     deadline_us: int | None
     call: Place | None
+    reason: str = ""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,6 +286,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     `in_force` is the configuration of the last model request. `wanted`: a run without a new prompt was asked for.
     `last_role`: of the last message that a model would see or that was delivered. `ended`: how the last run ended.
+    `task`: the one that is open, `attempt` its attempt, `retry_at_us` when the next one is made if this one failed,
+    `cancelled` what cancelled it, `spent_tokens` what its runs and children used, `taken` the message of the inbox that
+    its code was handed last.
     """
 
     phase: Phase = Phase.IDLE
@@ -293,6 +307,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     waits: tuple[Wait, ...] = ()
     children: tuple[str, ...] = ()
     task: str = ""
+    attempt: int = 0
+    retry_at_us: int | None = None
+    cancelled: AbortRequest | None = None
+    spent_tokens: int = 0
+    taken: Push | None = None
     steps: tuple[str, ...] = ()
 
     @property

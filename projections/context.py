@@ -35,6 +35,7 @@ from eventsource.events import (
     MessageStart,
     ModelRef,
     ModelRequest,
+    Origin,
     Place,
     QueuePush,
     SeqRange,
@@ -62,7 +63,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     `message` is as recorded, `standing` as it stands in the context, `sent` as a model gets it; None: not there.
     `source_seq`: the event that holds its content. `call`: a result's call. `interrupted`: a later process closed it.
-    `summary`: it is a compaction's. `edits`: an edit's target; its message is the replacement, or None to hide it.
+    `summary`: it is a compaction's. `origin`: of what was adopted.
+    `edits`: an edit's target; its message is the replacement, or None to hide it.
     """
 
     seq: int
@@ -75,6 +77,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     summary: bool = False
     edits: int = 0
+    origin: Origin | None = None
 
 
 class ContextView(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,7 +270,9 @@ def _called(view: ContextView, call: Place) -> tuple[str, str]:
 
 def _adopt(view: ContextView, recorded: Recorded, event: MessageAdopt) -> ContextView:
     entry = _entry(recorded, event.message, call=event.call)
-    return replace(view, entries=view.entries.append(replace(entry, at_us=event.sent_at_us or recorded.at_us)))
+    return replace(
+        view, entries=view.entries.append(replace(entry, at_us=event.sent_at_us or recorded.at_us, origin=event.origin))
+    )
 
 
 def _compaction(view: ContextView, recorded: Recorded, event: Compaction) -> ContextView:
