@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 import weakref
 from pathlib import Path
@@ -79,10 +80,10 @@ def _close_in_child() -> None:
 class Owner:
     """This opened log as an owner of leases: a locked file beside the database, made with the first claim."""
 
-    def __init__(self, database: Path, name: str) -> None:
+    def __init__(self, database: Path) -> None:
         self._database = database
         self._lock: FileLock | None = None
-        self.name = f"{os.getpid()}-{name}"
+        self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
 
     @property
     def is_held(self) -> bool:

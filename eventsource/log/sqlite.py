@@ -54,7 +54,7 @@ class SqliteLog:
         self._bell = Bell()
         self._tails = Tails()
         self._commits = Commits(path, self._tails, self._bell.ring, timeout_s=timeout_s)
-        self._owner = Owner(path, new_id()[:8])
+        self._owner = Owner(path)
         self._reader: SqlThread | None = None
         self._starting = asyncio.Lock()
         self._poll: asyncio.Task[None] | None = None

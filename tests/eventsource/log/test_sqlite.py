@@ -295,8 +295,7 @@ async def test_what_is_no_log_is_told_apart(path: Path) -> None:
 
 
 async def test_a_writer_that_keeps_the_database_is_waited_for_and_named(path: Path) -> None:
-    ids = iter(["owner000", "s"])
-    log = SqliteLog(path, clock=lambda: 1, new_id=lambda: next(ids), timeout_s=0.05)
+    log = SqliteLog(path, clock=lambda: 1, new_id=lambda: "s", timeout_s=0.05)
     await log.start()
     await log.create("s")
     with locked(Path(f"{path}-lock")), pytest.raises(StoreError, match="another program"):
