@@ -1,7 +1,56 @@
-"""Going back, sideways and on: replay, fork, diff, import, export."""
+"""Going back, sideways and on: replay, re-execute, fork, diff, import, export.
 
-from .exporters import export_pi
-from .importers import detect, import_file
-from .replay import Diverged, Replay, ReplayReport, replay
+A name is loaded when it is first used: every pytest run loads the plugin in here, and must not pay for the rest.
+"""
 
-__all__ = ["Diverged", "Replay", "ReplayReport", "detect", "export_pi", "import_file", "replay"]
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .exporters import export_pi, export_session
+    from .importers import detect, import_file
+    from .mismatch import Mismatch
+    from .replay import Diverged, Replay, ReplayReport, replay
+
+__all__ = [
+    "Diverged",
+    "Mismatch",
+    "Replay",
+    "ReplayReport",
+    "detect",
+    "export_pi",
+    "export_session",
+    "import_file",
+    "replay",
+]
+
+_FILES = {
+    "Diverged": "replay",
+    "Mismatch": "mismatch",
+    "Replay": "replay",
+    "ReplayReport": "replay",
+    "detect": "importers",
+    "export_pi": "exporters",
+    "export_session": "exporters",
+    "import_file": "importers",
+    "replay": "replay",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_FILES[name]}", __name__), name)
+
+
+class _Package(ModuleType):
+    """Keeps the function `replay` in its place when the file of that name is loaded, which would put itself there."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        own = isinstance(value, ModuleType) and name in _FILES
+        super().__setattr__(name, getattr(value, name) if own else value)
+
+
+sys.modules[__name__].__class__ = _Package
