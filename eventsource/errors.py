@@ -285,6 +285,41 @@ class OutputError(RefoldError):
         return f"output {self.output}: {self.problem}" if self.output else self.problem
 
 
+class WaitOverError(RefoldError):
+    """A wait or token cannot be decided: it has ended, or was never there; `outcome` says how it ended, if known."""
+
+    def __init__(self, session: str, key: str, outcome: str) -> None:
+        super().__init__(session, key, outcome)
+        self.session, self.key, self.outcome = session, key, outcome
+
+    def __str__(self) -> str:
+        if self.outcome:
+            return f"session {self.session}: {self.key} was decided already: {self.outcome.replace('_', ' ')}"
+        return f"session {self.session}: no wait or token {self.key} is open"
+
+
+class TokenValueError(RefoldError):
+    """A token was to be completed with a value that it does not take; it stays open."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(key, problem)
+        self.key, self.problem = key, problem
+
+    def __str__(self) -> str:
+        return f"token {self.key} does not take this value: {self.problem}"
+
+
+class DurationError(RefoldError):
+    """A text is no length of time."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        super().__init__(text, problem)
+        self.text, self.problem = text, problem
+
+    def __str__(self) -> str:
+        return f"duration {self.text!r}: {self.problem}"
+
+
 class RecorderError(RefoldError):
     """A foreign loop was recorded in a way that makes no legal log; what it recorded before stands."""
 
@@ -294,3 +329,15 @@ class RecorderError(RefoldError):
 
     def __str__(self) -> str:
         return self.problem
+
+
+class CompactionError(RefoldError):
+    """A summary could not be written; the session stands as it was."""
+
+    def __init__(self, session: str, child: str, problem: str) -> None:
+        super().__init__(session, child, problem)
+        self.session, self.child, self.problem = session, child, problem
+
+    def __str__(self) -> str:
+        where = f" (session {self.child} holds the attempt)" if self.child else ""
+        return f"session {self.session} was not compacted: {self.problem}{where}; nothing is lost"

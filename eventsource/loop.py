@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -35,7 +35,7 @@ from .repeats import FindRepeat, RepeatedTools
 from .reply import FLUSH_UPDATES, ReplyReader, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
 from .state import Config, Phase
-from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, next_step
+from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, expired, next_step
 from .tools import Tool
 from .writer import Writer
 
@@ -53,6 +53,7 @@ class Program(Generic[V]):
     at once at the latest (a stalled stream is flushed after 50 ms anyway). `grace_s`: how long a tool may go on after
     an abort before it is given up. `deadline_us`: when the run must be over. `secrets`: values kept out of the log.
     `find_repeat`: knows the calls that another branch has made; `repeated_tools`: what becomes of those made again.
+    `before_request` may append inputs before a model is asked (a compaction); it is given what is set on abort.
     """
 
     model: Model | None
@@ -69,6 +70,7 @@ class Program(Generic[V]):
     secrets: Secrets = field(default_factory=Secrets)
     find_repeat: FindRepeat | None = None
     repeated_tools: RepeatedTools = "ask"
+    before_request: Callable[[Writer[V], asyncio.Event], Awaitable[None]] | None = None
 
 
 def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
@@ -105,6 +107,8 @@ class Loop(Generic[V]):
         began = False
         async with self._watching():
             while True:
+                if self._is_signalled() and not await self.writer.flush():
+                    continue
                 self._note_signal()
                 self._note_abort()
                 step = next_step(self.writer.state)
@@ -115,6 +119,9 @@ class Loop(Generic[V]):
                         return Stop(self.writer.state.ended)
                     continue
                 if step.polls and await self._poll(step.polls):
+                    continue
+                if isinstance(step, Suspend) and (ends := expired(self.writer.state, self.program.clock())):
+                    self.writer.decide(*ends)
                     continue
                 if isinstance(step, Stop | Suspend):
                     if await self.writer.flush():
@@ -171,15 +178,16 @@ class Loop(Generic[V]):
         elif self.writer.state.run is None and self._end is None and not self.signal.is_set():
             self._aborting.clear()
 
-    def _note_signal(self) -> None:
+    def _is_signalled(self) -> bool:
+        """Say whether the run under way is to end, and the log does not know it yet."""
         state = self.writer.state
-        if state.run is None or state.aborted is not None:
-            return
-        if self._end is not None:
-            self.writer.outcome(self._end)
+        return state.run is not None and state.aborted is None and (self._end is not None or self.signal.is_set())
+
+    def _note_signal(self) -> None:
+        """Take it on record; what was decided before must be there already, since decisions may be forgotten."""
+        if self._is_signalled():
+            self.writer.outcome(self._end or AbortRequest())
             self._end = None
-        elif self.signal.is_set():
-            self.writer.outcome(AbortRequest())
 
     async def _poll(self, polls: Sequence[Poll]) -> bool:
         """Ask the callbacks in order; the first answer becomes events and ends the asking."""
@@ -244,11 +252,16 @@ class Loop(Generic[V]):
 
     async def _call_model(self, step: CallModel) -> None:
         writer, hooks = self.writer, self.program.hooks
-        asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key
+        before = self.program.before_request
+        asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key or before
         if asks and not await writer.flush():
             return
         model = self._model()
         try:
+            if before is not None:
+                await before(writer, self._aborting)
+                if not isinstance(next_step(writer.state), CallModel):
+                    return
             request, sent = await self._request()
             key = hooks.get_api_key
             api_key = await ask(lambda: key(model.ref.provider)) if key is not None else None
@@ -343,6 +356,8 @@ class Loop(Generic[V]):
 
     async def _close(self, step: CloseMessage) -> None:
         writer = self.writer
+        if not await writer.flush():
+            return
         content = streamed_content(await writer.open_updates())
         message = closing_message(content, step.how, writer.state.aborted)
         if writer.state.phase is not Phase.STREAMING:

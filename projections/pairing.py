@@ -65,13 +65,22 @@ class _Calls:
     def answer(self, call_id: str, place: Place | None) -> int | None:
         """Take the call a result belongs to, and give its message's place; None when there is none."""
         if place is not None:
-            found = self._open.pop((place.message_seq, place.content_index), None)
+            found = self._open.pop(self._moved(call_id, place), None)
             return found[0] if found is not None else None
         candidates = [key for key in self._by_id.get(call_id, ()) if key in self._open]
         if not candidates:
             return None
         latest = max(self._open[key][0] for key in candidates)
         return self._open.pop(next(key for key in candidates if self._open[key][0] == latest))[0]
+
+    def _moved(self, call_id: str, place: Place) -> tuple[int, int]:
+        """Find the call of a place; when its message was replaced, it may stand elsewhere in it."""
+        exact = (place.message_seq, place.content_index)
+        found = self._open.get(exact)
+        if found is not None and found[1].id == call_id:
+            return exact
+        same = (key for key in self._by_id.get(call_id, ()) if key[0] == place.message_seq and key in self._open)
+        return next(same, exact)
 
     def unanswered(self) -> dict[int, list[ContextMessage]]:
         results: dict[int, list[ContextMessage]] = {}

@@ -8,6 +8,7 @@ from eventsource.tool_results import Image, ToolOutcome, tool_result
 from eventsource.tools import Tool, json_tool, tool
 
 from .agent import Agent
+from .compaction import CompactionPolicy, Summary
 from .comparing import diff
 from .functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_continue
 from .log import Log, open_log
@@ -18,6 +19,7 @@ __all__ = [
     "Agent",
     "AgentContext",
     "AgentLoopConfig",
+    "CompactionPolicy",
     "Hooks",
     "Image",
     "Log",
@@ -25,6 +27,7 @@ __all__ = [
     "RefoldError",
     "Run",
     "Session",
+    "Summary",
     "Tool",
     "ToolContext",
     "ToolOutcome",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from eventsource.codec import repair, to_json
-from eventsource.events import Event, Policies, QueuePush
+from eventsource.events import Compaction, Event, Policies, QueuePush
 from eventsource.hooks import Hooks
 from eventsource.loading import read_all
 from eventsource.loop import Program
@@ -26,6 +26,7 @@ from eventsource.tools import Tool, toolbox
 from projections.context import ContextView
 from replay.repeats import Repeats
 
+from .compaction import CompactionPolicy, Compactor, compact
 from .context import CONTEXT
 from .drive import Driven, drive
 from .log import open_log
@@ -52,6 +53,7 @@ class Agent(Generic[T]):
     model: a name (`anthropic:claude-sonnet-4-5`, `scripted:answers.json`) or a model object. output: a pydantic type
     for the last answer (`run.output`). deps_type: the type of what `deps=` hands to tools, checked when a run starts.
     options: for the model (temperature, max_tokens, thinking, ...). api_key: a key; else the environment has it.
+    compaction: when the beginning of a long context is summarised, and by whom.
     """
 
     model: str | Model
@@ -63,6 +65,7 @@ class Agent(Generic[T]):
     policies: Policies = field(default_factory=Policies)
     options: Mapping[str, object] = field(default_factory=dict)
     api_key: str | None = None
+    compaction: CompactionPolicy = field(default_factory=CompactionPolicy)
 
     def replace(self, **changes: object) -> Agent[T]:
         """Make an agent that differs in some fields."""
@@ -194,6 +197,21 @@ class Agent(Generic[T]):
             tools=tools,
         )
 
+    async def compact(self, session: Session) -> Compaction | None:
+        """Let a summary stand, for the model, in place of an idle session's beginning; the history stays.
+
+        Returns: what was recorded; None when there is nothing that can be cut off.
+        Raises: CompactionError when no summary was written, and nothing is lost; LeaseHeldError.
+        """
+        program: Program[ContextView] = Program(
+            model=self._model,
+            context=CONTEXT,
+            clock=session.core.clock,
+            api_key=self.api_key,
+            secrets=known_secrets(self._model, self.api_key),
+        )
+        return await compact(session.core.log, session.id, self._compactor(session, program), program)
+
     @cached_property
     def _toolbox(self) -> dict[str, Tool]:
         return toolbox(self.tools)
@@ -232,10 +250,11 @@ class Agent(Generic[T]):
         listen: Callable[[Recorded], None] | None = None,
     ) -> Run[T]:
         program = self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
+        compactor = self._compactor(session, program)
         driven: Driven = await drive(
             session.core.log,
             session.id,
-            program,
+            dataclasses.replace(program, before_request=compactor.before_request),
             wanted=self.config(),
             opening=opening,
             resume=resume,
@@ -243,6 +262,13 @@ class Agent(Generic[T]):
             listen=listen,
         )
         return Run(session, driven, self._output)
+
+    def _compactor(self, session: Session, program: Program[ContextView]) -> Compactor:
+        named = self.compaction.model
+        if named is not None:
+            model = find_model(named) if isinstance(named, str) else named
+            program = dataclasses.replace(program, model=model, api_key=None)
+        return Compactor(session.core.log, self.compaction, program)
 
     def _program(
         self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"

@@ -63,7 +63,7 @@ async def drive(
                 listen(item)
 
     writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note, redact=program.secrets.redact)
-    async with _lease(log, session, writer) as lease:
+    async with leased(log, session, writer) as lease:
         await writer.load()
         writer.outcome(*_resuming(writer.state, lease, idle=resume), *_configuring(writer.state, wanted), *opening)
         await writer.flush()
@@ -100,7 +100,7 @@ async def _abort(loop: Loop[ContextView], task: asyncio.Task[Stop | Suspend]) ->
 
 
 @asynccontextmanager
-async def _lease(log: EventLog, session: str, writer: Writer[ContextView]) -> AsyncIterator[Lease]:
+async def leased(log: EventLog, session: str, writer: Writer[ContextView]) -> AsyncIterator[Lease]:
     """Hold the session while it runs; renewing it fails only when another runner has claimed it."""
     writer.lease = lease = await log.claim(session, ttl_us=LEASE_US)
 
