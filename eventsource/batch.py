@@ -10,8 +10,19 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from .approvals import Decision, approval_key, denial, question, read_decision
 from .errors import ToolArgumentsError
-from .events import AbortRequest, Place, Refusal, ToolExecutionEnd, ToolExecutionStart, ToolExecutionUpdate, ToolResult
+from .events import (
+    AbortRequest,
+    Event,
+    Place,
+    Refusal,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolExecutionUpdate,
+    ToolResult,
+    WaitStart,
+)
 from .guards import find_call
 from .hooks import HookError, Hooks, ToolOutcomeShown, ToolRequest, ToolVerdict, ask
 from .messages import AssistantMessage, ToolCall
@@ -20,12 +31,14 @@ from .repeats import NOT_AGAIN, FindRepeat, RepeatedTools, adopted_pair, ask_abo
 from .reply import flushing
 from .steps import CallRun, RunTools, refused_end
 from .tool_arguments import Arguments
-from .tool_context import RunningCall, ToolContext, idempotency_key
+from .tool_context import CallHeld, RunningCall, ToolContext, idempotency_key
 from .tool_results import ToolOutcome
 from .tools import Tool
 from .writer import Writer
 
 V = TypeVar("V")
+
+HELD = "not decided yet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +77,16 @@ class BatchRunner(Generic[V]):
 
     def __init__(self, writer: Writer[V], shop: Workshop, message: AssistantMessage) -> None:
         self._writer, self._shop, self._message = writer, shop, message
-        self._inbox: asyncio.Queue[tuple[_Ready, ToolResult | _Ended]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[tuple[_Ready, ToolResult | _Ended | WaitStart]] = asyncio.Queue()
+        self._waits: list[Event] = []
+        self._starts: list[Event] = []
 
     async def run(self, step: RunTools) -> None:
         """Start the calls in order, then record updates and ends as they come.
 
         When outside input comes before the starts are on record, nothing has run and the machine is asked again.
         """
-        if self._shop.hooks.before_tool_call is not None and not await self._writer.flush():
+        if self._asks(step) and not await self._writer.flush():
             return
         ready = []
         for run in step.calls:
@@ -83,36 +98,76 @@ class BatchRunner(Generic[V]):
                 return
             if prepared is not None:
                 ready.append(prepared)
+        self._writer.decide(*self._waits, *self._starts)  # waits first: a started call without an end is a lost one
         if not await self._writer.flush() or self._shop.aborting.is_set() or not ready:
             return
         async with flushing(self._writer):
             await self._perform(ready)
 
+    def _asks(self, step: RunTools) -> bool:
+        tools = (self._shop.tools.get(run.name) for run in step.calls)
+        rules = any(tool is not None and callable(tool.approval.rule) for tool in tools)
+        return rules or self._shop.hooks.before_tool_call is not None
+
     async def _prepare(self, run: CallRun) -> _Ready | None:
-        """Decide a call's start; None when it is refused."""
+        """Decide a call's start; None when it is refused, or waits for somebody."""
         block = self._message.content[run.place.content_index]
         if run.refused is not None or not isinstance(block, ToolCall):
             self._refuse(_start(run, refused=run.refused or "unknown"))
             return None
         tool = self._shop.tools[run.name]
-        coerce = self._writer.state.in_force.policies.coerce
         try:
-            arguments = tool.prepare(block.arguments, coerce=coerce)
-            verdict = await self._before(run, block, arguments.text)
+            prepared = await self._agreed(run, block, tool)
+        except ToolArgumentsError as error:
+            self._refuse(_start(run, refused="invalid", reason=str(error)))
+            return None
+        if prepared is None:
+            return None
+        arguments, written = prepared
+        if await self._made_before(run, block, written):
+            return None
+        self._starts.append(_start(run, arguments=written))
+        return _Ready(run, block, tool, arguments)
+
+    async def _agreed(self, run: CallRun, call: ToolCall, tool: Tool) -> tuple[Arguments, str | None] | None:
+        """Find the arguments that hook and people agree to, and their text if it is not the model's; None: not now."""
+        coerce = self._writer.state.in_force.policies.coerce
+        text, approved, changed = call.arguments, set[str](), False
+        while True:
+            arguments = tool.prepare(text, coerce=coerce)
+            approved |= {arguments.text} if changed else set()
+            verdict = await self._before(run, call, arguments.text)
             if verdict.block:
                 self._refuse(_start(run, refused="blocked", reason=verdict.reason))
                 return None
             if verdict.arguments is not None and verdict.arguments != arguments.text:
-                arguments = tool.prepare(verdict.arguments, coerce=coerce)
-        except ToolArgumentsError as error:
-            self._refuse(_start(run, refused="invalid", reason=str(error)))
+                arguments, changed = tool.prepare(verdict.arguments, coerce=coerce), True
+            changed = changed or arguments.changed
+            decision = None if arguments.text in approved else await self._decision(run, tool, arguments)
+            if decision is None or (decision.approve and decision.arguments in (None, arguments.text)):
+                return arguments, arguments.text if changed else None
+            if not decision.approve:
+                if decision.reason != HELD:
+                    self._refuse(_start(run, refused="blocked", reason=denial(decision)))
+                return None
+            text, changed = decision.arguments or "", True
+
+    async def _decision(self, run: CallRun, tool: Tool, arguments: Arguments) -> Decision | None:
+        """Find what was decided on a call, or let it wait for that; None when nobody need agree."""
+        key = approval_key(run.place, arguments.text)
+        token = self._writer.state.token(key)
+        if token is not None and token.end is not None:
+            return read_decision(token.end)
+        rule = tool.approval.rule
+        if callable(rule) and token is None:
+            needed = await ask(lambda: rule(arguments.values))
+        else:
+            needed = rule != "never"
+        if not needed:
             return None
-        changed = arguments.changed or (verdict.arguments is not None and verdict.arguments != block.arguments)
-        written = arguments.text if changed else None
-        if await self._made_before(run, block, written):
-            return None
-        self._writer.decide(_start(run, arguments=written))
-        return _Ready(run, block, tool, arguments)
+        asked = question(tool.approval, run.place, arguments.text, self._writer.now_us())
+        self._waits += asked if token is None else asked[1:]
+        return Decision(False, HELD)
 
     async def _made_before(self, run: CallRun, call: ToolCall, arguments: str | None) -> bool:
         """Settle a `once` call that another branch has made, or let it wait; False when it is to be made."""
@@ -129,11 +184,11 @@ class BatchRunner(Generic[V]):
             case "run":
                 return False
             case "adopt":
-                self._writer.decide(*adopted_pair(place, run.name, repeat, arguments=arguments))
+                self._starts += adopted_pair(place, run.name, repeat, attempt=run.attempt, arguments=arguments)
             case "refuse":
                 self._refuse(_start(run, arguments=arguments, refused="blocked", reason=NOT_AGAIN))
             case "ask":
-                self._writer.decide(ask_about(place))
+                self._waits.append(ask_about(place))
         return True
 
     async def _before(self, run: CallRun, call: ToolCall, arguments: str) -> ToolVerdict:
@@ -145,7 +200,7 @@ class BatchRunner(Generic[V]):
 
     def _refuse(self, start: ToolExecutionStart) -> None:
         place = Place(message_seq=start.message_seq, content_index=start.content_index)
-        self._writer.decide(start, refused_end(place))
+        self._starts += (start, refused_end(place))
 
     async def _perform(self, ready: list[_Ready]) -> None:
         keys = {r.run.place.content_index: await self._writer.recorder_of(r.run.place) for r in ready}
@@ -159,7 +214,10 @@ class BatchRunner(Generic[V]):
                 if isinstance(news, ToolResult):
                     self._writer.outcome(_update(item.run, news))
                     continue
-                await self._end(item, news)
+                if isinstance(news, WaitStart):
+                    self._writer.outcome(news)
+                else:
+                    await self._end(item, news)
                 open_calls -= 1
                 if open_calls:
                     await self._writer.flush()
@@ -183,7 +241,9 @@ class BatchRunner(Generic[V]):
             report=lambda partial: self._inbox.put_nowait((ready, partial)),
         )
         try:
-            ended = _Ended(await ready.tool.execute(ready.arguments, context))
+            ended: _Ended | WaitStart = _Ended(await ready.tool.execute(ready.arguments, context))
+        except CallHeld as held:
+            ended = WaitStart(key=held.key, reason=held.reason, call=ready.run.place)
         except asyncio.CancelledError:
             in_thread = not inspect.iscoroutinefunction(ready.tool.function)
             ended = _Ended(ToolOutcome(ABORTED_RUNNING if in_thread else ABORTED, is_error=True), by_machine=True)

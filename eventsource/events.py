@@ -177,10 +177,10 @@ class QueueClear(EventBase, frozen=True, kw_only=True, tag="queue_clear"):
 
 
 class AbortRequest(EventBase, frozen=True, kw_only=True, tag="abort_request"):
-    """Something asked the run to end: a person, a hook, a callback that raised, a budget."""
+    """Something asked the run to end: a person, a hook, a callback that raised, a budget; `cancel`: its whole task."""
 
     reason: EndReason = "aborted"
-    cause: Literal["person", "hook", "callback", "budget"] = "person"
+    cause: Literal["person", "hook", "callback", "budget", "cancel"] = "person"
     error: str = ""
 
 
@@ -216,10 +216,11 @@ class Retry(EventBase, frozen=True, kw_only=True, tag="retry"):
 
 
 class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):
-    """A runner took the session up again; `continue` in an idle session asks for a run without a new prompt."""
+    """A runner took it up again; `continue` when idle asks for a run, of the message of the inbox that is named."""
 
     why: Literal["continue", "crash", "wait", "takeover"]
     runner: str = ""
+    push_seq: int = 0
 
 
 class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):
@@ -278,12 +279,13 @@ class WaitStart(EventBase, frozen=True, kw_only=True, tag="wait_start"):
 
 
 class WaitEnd(EventBase, frozen=True, kw_only=True, tag="wait_end"):
-    """A token or wait came to its end: the first of completion, deadline and cancellation."""
+    """A token or wait came to its end: the first of completion (by a message of the inbox), deadline, cancellation."""
 
     key: str
     outcome: Literal["completed", "timed_out", "cancelled"]
     value: Json = msgspec.UNSET
     decided_by: str = ""
+    push_seq: int = 0
 
 
 class StepStart(EventBase, frozen=True, kw_only=True, tag="step_start"):
@@ -311,19 +313,22 @@ class LoopContext(EventBase, frozen=True, kw_only=True, tag="loop_context"):
 
 
 class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
-    """A task's function began."""
+    """A task's function began; `parent` is the session that waits for it. A further attempt repeats nothing else."""
 
     task: str
     payload: Json = msgspec.UNSET
     attempt: int = 1
+    parent: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):
-    """A task's function ended with a result, an error or a cancellation."""
+    """A task's function ended with a result, an error or a cancellation; or it failed and is tried again at a time."""
 
     result: Json = msgspec.UNSET
     error: str = ""
     cancelled: bool = False
+    retry_at_us: int | None = None
 
 
 class ChildStart(EventBase, frozen=True, kw_only=True, tag="child_start"):
@@ -335,11 +340,12 @@ class ChildStart(EventBase, frozen=True, kw_only=True, tag="child_start"):
 
 
 class ChildEnd(EventBase, frozen=True, kw_only=True, tag="child_end"):
-    """A child session came to its end."""
+    """A child session came to its end, having used so many tokens."""
 
     key: str
     result: Json = msgspec.UNSET
     is_error: bool = False
+    tokens: int = 0
 
 
 class MetadataSet(EventBase, frozen=True, kw_only=True, tag="metadata_set"):

@@ -52,7 +52,7 @@ from .events import (
 from .guards import DELTAS, OPENS, find_call, kind_of, why_illegal
 from .messages import AssistantMessage, CustomMessage, ToolCall
 from .ports import Recorded
-from .state import INPUTS, ROWS, Batch, Call, Config, Phase, Push, Run, State, Stream, Token, Wait
+from .state import INBOX, INPUTS, ROWS, Batch, Call, Config, Phase, Push, Run, State, Stream, Token, Wait
 
 
 def evolve(state: State, recorded: Recorded) -> State:
@@ -143,15 +143,15 @@ def _message_end(state: State, seq: int, event: MessageEnd) -> State:
 
 
 def _assistant_end(state: State, seq: int, message: AssistantMessage, *, interrupted: bool) -> State:
+    state = _spend(state, message.usage.total_tokens if message.usage is not None else 0)
     run = _run(state)
-    tokens = run.tokens + (message.usage.total_tokens if message.usage is not None else 0)
     if interrupted:
-        return replace(state, run=replace(run, tokens=tokens))
+        return state
     if message.stop_reason in ("error", "aborted"):
         reason = message.stop_reason if run.aborted is None else run.aborted.reason
-        failed = replace(run, tokens=tokens, failed=reason, error=message.error, failures=run.failures + 1)
+        failed = replace(run, failed=reason, error=message.error, failures=run.failures + 1)
         return replace(state, run=failed)
-    run = replace(run, tokens=tokens, due=message.stop_reason == "pause")
+    run = replace(run, due=message.stop_reason == "pause")
     batch = _batch(state.in_force, seq, message) if message.tool_calls else None
     return replace(state, run=run, batch=batch, last_role="assistant")
 
@@ -220,6 +220,8 @@ def _queue_clear(state: State, seq: int, event: QueueClear) -> State:
 
 
 def _abort(state: State, seq: int, event: AbortRequest) -> State:
+    if event.cause == "cancel" and state.task and state.cancelled is None:
+        state = replace(state, cancelled=event)
     if state.run is None or state.run.aborted is not None:
         return state
     return replace(state, run=replace(state.run, aborted=event))
@@ -247,7 +249,10 @@ def _retry(state: State, seq: int, event: Retry) -> State:
 
 def _resume(state: State, seq: int, event: Resume) -> State:
     wanted = state.wanted or (event.why == "continue" and state.phase is Phase.IDLE)
-    return replace(state, wanted=wanted)
+    if not event.push_seq or state.taken is None:
+        return replace(state, wanted=wanted)
+    prompt = Push(event.push_seq, "prompt", state.taken.role)
+    return replace(state, wanted=wanted, taken=None, queue=(prompt, *state.queue))
 
 
 def _fork(state: State, seq: int, event: Fork) -> State:
@@ -255,7 +260,7 @@ def _fork(state: State, seq: int, event: Fork) -> State:
     if batch is not None:
         calls = tuple(replace(c, waiting="", answer=None, lost=bool(c.child), child="") for c in batch.calls)
         batch = replace(batch, calls=calls)
-    return replace(state, queue=(), tokens=(), waits=(), children=(), batch=batch)
+    return replace(state, queue=(), tokens=(), waits=(), children=(), cancelled=None, batch=batch)
 
 
 def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
@@ -267,20 +272,25 @@ def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
 
 
 def _token(state: State, seq: int, event: TokenCreate) -> State:
-    return replace(state, tokens=(*state.tokens, Token(event.key, event.deadline_us)))
+    token = Token(event.key, event.deadline_us, None, event.default, event.value_schema)
+    return replace(state, tokens=(*state.tokens, token))
 
 
 def _wait_start(state: State, seq: int, event: WaitStart) -> State:
-    token = next((token for token in state.tokens if token.key == event.key), None)
+    token = state.token(event.key)
     if token is not None and token.end is not None:
         return _answered(state, event.call, token.end)
     deadline = event.deadline_us if token is None else token.deadline_us
-    state = replace(state, waits=(*state.waits, Wait(event.key, deadline, event.call)))
+    taken = None if event.reason == INBOX else state.taken
+    state = replace(state, waits=(*state.waits, Wait(event.key, deadline, event.call, event.reason)), taken=taken)
     return state if event.call is None else _with_call(state, event.call.content_index, waiting=event.key)
 
 
 def _wait_end(state: State, seq: int, event: WaitEnd) -> State:
-    tokens = tuple(Token(t.key, t.deadline_us, event) if t.key == event.key else t for t in state.tokens)
+    tokens = tuple(replace(token, end=event) if token.key == event.key else token for token in state.tokens)
+    if event.push_seq:
+        taken = next(push for push in state.queue if push.seq == event.push_seq)
+        state = replace(state, taken=taken, queue=tuple(push for push in state.queue if push is not taken))
     ended = next((wait for wait in state.waits if wait.key == event.key), None)
     waits = tuple(wait for wait in state.waits if wait.key != event.key)
     state = replace(state, tokens=tokens, waits=waits)
@@ -301,7 +311,7 @@ def _child_start(state: State, seq: int, event: ChildStart) -> State:
 
 
 def _child_end(state: State, seq: int, event: ChildEnd) -> State:
-    state = replace(state, children=tuple(key for key in state.children if key != event.key))
+    state = _spend(replace(state, children=tuple(key for key in state.children if key != event.key)), event.tokens)
     if state.batch is None:
         return state
     calls = tuple(replace(call, child="") if call.child == event.key else call for call in state.batch.calls)
@@ -309,11 +319,24 @@ def _child_end(state: State, seq: int, event: ChildEnd) -> State:
 
 
 def _task_start(state: State, seq: int, event: TaskStart) -> State:
-    return replace(state, task=event.task)
+    spent = state.spent_tokens if event.attempt > 1 else 0
+    return replace(state, task=event.task, attempt=event.attempt, retry_at_us=None, spent_tokens=spent)
 
 
 def _task_end(state: State, seq: int, event: TaskEnd) -> State:
-    return replace(state, task="", steps=())
+    if event.retry_at_us is not None:
+        return replace(state, steps=(), retry_at_us=event.retry_at_us)
+    return replace(
+        state, task="", attempt=0, steps=(), retry_at_us=None, cancelled=None, taken=None, tokens=(), waits=()
+    )
+
+
+def _spend(state: State, tokens: int) -> State:
+    """Count tokens against the run under way and the task that is open."""
+    if not tokens:
+        return state
+    run = replace(state.run, tokens=state.run.tokens + tokens) if state.run is not None else None
+    return replace(state, run=run, spent_tokens=state.spent_tokens + tokens if state.task else 0)
 
 
 def _step_start(state: State, seq: int, event: StepStart) -> State:

@@ -16,8 +16,9 @@ from .events import (
     MessageUpdate,
     ModelRequest,
     Place,
+    Resume,
     StepEnd,
-    StepStart,
+    TaskStart,
     TokenCreate,
     ToolExecutionEnd,
     ToolExecutionStart,
@@ -92,7 +93,8 @@ def _end_kind(state: State, event: MessageEnd) -> Kind:
 
 
 def _agent_start(state: State, event: Event) -> str | None:
-    return None if state.queue or state.wanted else "nothing is queued and no continuation was asked for"
+    queued = state.wanted or any(push.queue != "inbox" for push in state.queue)
+    return None if queued else "nothing is queued and no continuation was asked for"
 
 
 def _input_start(state: State, event: MessageStart) -> str | None:
@@ -196,6 +198,8 @@ def _held_call(state: State, place: Place | None) -> str | None:
 
 
 def _wait_end(state: State, event: WaitEnd) -> str | None:
+    if event.push_seq and all(push.seq != event.push_seq for push in state.queued("inbox")):
+        return f"no message pushed at seq {event.push_seq} is in the inbox"
     if any(wait.key == event.key for wait in state.waits):
         return None
     if any(token.key == event.key and token.end is None for token in state.tokens):
@@ -211,16 +215,32 @@ def _child_end(state: State, event: ChildEnd) -> str | None:
     return None if event.key in state.children else f"no child {event.key} is running"
 
 
-def _task_start(state: State, event: Event) -> str | None:
-    return f"task {state.task} is open" if state.task else None
+def _task_start(state: State, event: TaskStart) -> str | None:
+    if not state.task:
+        return None if event.attempt == 1 else "the first attempt has the number 1"
+    if state.retry_at_us is None:
+        return f"task {state.task} is open"
+    following = state.attempt + 1
+    return None if event.attempt == following else f"this would be attempt {following}, not {event.attempt}"
 
 
 def _in_task(state: State, event: Event) -> str | None:
+    if state.task and state.retry_at_us is not None:
+        return "the task's attempt has failed"
     return None if state.task else "no task is open"
 
 
-def _step_start(state: State, event: StepStart) -> str | None:
-    return "no task is open" if not state.task else None
+def _task_end(state: State, event: Event) -> str | None:
+    return None if state.cancelled is not None else _in_task(state, event)
+
+
+def _resume(state: State, event: Resume) -> str | None:
+    if not event.push_seq:
+        return None
+    if event.why != "continue" or state.phase is not Phase.IDLE:
+        return "a message of the inbox is answered by a run that begins with it"
+    taken = state.taken is not None and state.taken.seq == event.push_seq
+    return None if taken else f"the message pushed at seq {event.push_seq} was not taken from the inbox"
 
 
 def _step_end(state: State, event: StepEnd) -> str | None:
@@ -251,8 +271,9 @@ _GUARDS: Mapping[Kind, Callable[[State, Any], str | None]] = {
     Kind.CHILD_START: _child_start,
     Kind.CHILD_END: _child_end,
     Kind.TASK_START: _task_start,
-    Kind.TASK_END: _in_task,
-    Kind.STEP_START: _step_start,
+    Kind.TASK_END: _task_end,
+    Kind.RESUME: _resume,
+    Kind.STEP_START: _in_task,
     Kind.STEP_END: _step_end,
     Kind.LOOP_CONTEXT: _in_task,
 }

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
+import msgspec
+
 from .codec import canonical, to_json
-from .errors import UnknownSeqError
+from .errors import ConflictError, IllegalEventError, UnknownSeqError, WaitOverError
 from .events import (
     UPDATE_TYPES,
     AbortRequest,
@@ -26,8 +28,9 @@ from .events import (
 from .loading import evolve_in, load_state, read_all
 from .messages import Message, UserMessage
 from .ports import Cursor, EventLog, Recorded, SessionInfo, VerifyReport
-from .state import State
+from .state import State, Token
 from .steps import Step, next_step
+from .token_values import check_value
 
 
 class Session:
@@ -91,12 +94,26 @@ class Session:
         outcome: Literal["completed", "cancelled"] = "completed",
         decided_by: str = "",
     ) -> int:
-        """End a wait or token by its key; the first decision counts.
+        """End a wait or token by its key; the first decision counts, whoever else decides at the same time.
 
-        Raises: IllegalEventError when no such wait or token is open.
+        Raises: WaitOverError when no such wait or token is open; TokenValueError when the token expects another value.
         """
-        end = WaitEnd(key=wait, outcome=outcome, value=to_json(value, where=f"wait {wait}"), decided_by=decided_by)
-        return await self.append([end])
+        given = to_json(value, where=f"wait {wait}") if outcome == "completed" else msgspec.UNSET
+        end = WaitEnd(key=wait, outcome=outcome, value=given, decided_by=decided_by)
+        while True:
+            token = (await self.state()).token(wait)
+            if token is not None and token.end is None and outcome == "completed":
+                check_value(wait, token.value_schema, value)
+            try:
+                return await self.append([end])
+            except ConflictError:
+                continue  # something else came first; look again
+            except IllegalEventError as error:
+                raise WaitOverError(self.id, wait, _ended(token)) from error
+
+    async def send(self, *messages: Message | str, key: str | None = None) -> int:
+        """Put messages into the inbox, for a task's code; a repeated key changes nothing. Returns: the new head."""
+        return await self.push("inbox", *messages, key=key)
 
     async def fork(
         self, *, at: int | None = None, before: int | None = None, title: str = "", session: str | None = None
@@ -177,3 +194,8 @@ class Session:
                 case _:
                     pass
         raise UnknownSeqError(self.id, message_seq, (await self.info()).head, "no message ends at this seq")
+
+
+def _ended(token: Token | None) -> str:
+    """Say how a token ended, if one did."""
+    return "" if token is None or token.end is None else token.end.outcome

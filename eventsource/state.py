@@ -266,6 +266,7 @@ class Token(msgspec.Struct, frozen=True):
     deadline_us: int | None
     end: WaitEnd | None = None
     default: Json = msgspec.UNSET
+    value_schema: Json = msgspec.UNSET
 
 
 INBOX = "inbox"
@@ -318,6 +319,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def aborted(self) -> AbortRequest | None:
         """What asked the run to end, if anything did."""
         return self.run.aborted if self.run is not None else None
+
+    def token(self, key: str) -> Token | None:
+        """Find a token by its key."""
+        return next((token for token in self.tokens if token.key == key), None)
 
     def queued(self, queue: QueueName) -> tuple[Push, ...]:
         """The messages that wait in a queue, in order."""

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from .approvals import agreed
 from .events import (
     AgentEnd,
     AgentStart,
@@ -17,6 +18,7 @@ from .events import (
     Place,
     Refusal,
     Retry,
+    TaskEnd,
     ToolExecutionEnd,
     ToolExecutionStart,
     TurnEnd,
@@ -27,7 +29,7 @@ from .events import (
 from .evolve import evolve
 from .ports import Recorded
 from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
-from .state import Batch, Call, Phase, Push, Run, State, Wait
+from .state import INBOX, Batch, Call, Phase, Push, Run, State, Wait
 
 Poll: TypeAlias = Literal["steering", "follow_up", "stop"]
 
@@ -115,7 +117,8 @@ def can_continue(state: State) -> bool:
 
     A message that failed or was aborted does not count, so a run that ended so can be tried again.
     """
-    idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.task
+    idle = state.phase is Phase.IDLE and not state.waits and not state.task
+    idle = idle and len(state.queue) == len(state.queued("inbox"))
     return idle and state.last_role in ("user", "tool_result")
 
 
@@ -155,13 +158,35 @@ def _running(state: State) -> Run:
 
 def _idle(state: State) -> Step:
     waits = tuple(wait for wait in state.waits if wait.call is None)
+    if state.cancelled is not None:
+        return Record((_cancel(waits[0].key) if waits else TaskEnd(cancelled=True, error=state.cancelled.error),))
     if state.wanted:
         return Record((AgentStart(reason="prompt" if state.queued("prompt") else "continue"),))
+    inbox = next((wait for wait in waits if wait.reason == INBOX), None)
+    if inbox is not None and (messages := state.queued("inbox")):
+        end = WaitEnd(key=inbox.key, outcome="completed", push_seq=messages[0].seq, decided_by="machine")
+        return Record((end,))
+    if state.retry_at_us is not None:
+        return Suspend((Wait("retry", state.retry_at_us, None, "retry"),))
     if waits:
         return Suspend(waits)
-    if state.queue and not state.task:
+    if len(state.queue) > len(state.queued("inbox")) and not state.task:
         return Record((AgentStart(reason="prompt" if state.queued("prompt") else "follow_up"),))
     return Stop(state.ended)
+
+
+def expired(state: State, now_us: int) -> tuple[WaitEnd, ...]:
+    """End the open waits whose deadline has passed, those for a token with the token's default."""
+    defaults = {token.key: token.default for token in state.tokens}
+    return tuple(
+        WaitEnd(key=wait.key, outcome="timed_out", value=defaults.get(wait.key, msgspec.UNSET))
+        for wait in state.waits
+        if wait.deadline_us is not None and wait.deadline_us <= now_us
+    )
+
+
+def _cancel(key: str) -> WaitEnd:
+    return WaitEnd(key=key, outcome="cancelled", decided_by="machine")
 
 
 def deliverable(state: State) -> Push | None:
@@ -200,7 +225,7 @@ def _tools(state: State) -> Step:
     left = [call for call in batch.calls if not call.ended]
     held = next((call for call in left if call.waiting), None)
     if held is not None and state.aborted is not None:
-        return Record((WaitEnd(key=held.waiting, outcome="cancelled", decided_by="machine"),))
+        return Record((_cancel(held.waiting),))
     if batch.sequential:
         return _call(state, batch, left[0])
     for call in left:
@@ -263,7 +288,7 @@ def _runs_again(state: State, call: Call) -> bool:
         return False
     if call.effect in ("pure", "idempotent"):
         return True
-    return call.answer is not None and bytes(call.answer.value or b"") == b'"rerun"'
+    return call.answer is not None and agreed(call.answer)
 
 
 def _settle(state: State, batch: Batch, call: Call) -> Event:

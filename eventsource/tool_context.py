@@ -37,6 +37,14 @@ def idempotency_key(session: str, place: Place) -> str:
     return f"{session}:{place.message_seq}:{place.content_index}"
 
 
+class CallHeld(BaseException):  # no error: the call goes on when its wait has ended
+    """Raised by a tool of this program to let its call wait: it runs again when the wait has ended."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key, self.reason = key, reason
+
+
 class ToolContext(Generic[Deps]):
     """Given to every tool that has a parameter of this type; `ToolContext[MyDeps]` types `deps`.
 

@@ -10,11 +10,13 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args, overload
+from typing import Literal, get_args, overload
 
 import msgspec
 
+from .approvals import NO_APPROVAL, Approval, ApprovalRule
 from .codec import clean_text, from_json, to_json
+from .durations import Duration, duration_us
 from .errors import InvalidTextError, ToolDefinitionError, ToolFailure
 from .events import EffectKind, ToolMode, ToolSpec
 from .tool_arguments import Arguments, Check, prepare
@@ -33,6 +35,7 @@ class Tool:
     function: Callable[..., object]
     _check: Check
     _call: Callable[[Arguments, ToolContext], object]
+    approval: Approval = NO_APPROVAL
 
     def __call__(self, *arguments: object, **named: object) -> object:
         """Call the function itself."""
@@ -84,6 +87,9 @@ def tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    approval: ApprovalRule = "never",
+    approval_timeout: Duration | None = None,
+    approval_default: Literal["approve", "deny"] = "deny",
 ) -> Tool: ...
 
 
@@ -95,6 +101,9 @@ def tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    approval: ApprovalRule = "never",
+    approval_timeout: Duration | None = None,
+    approval_default: Literal["approve", "deny"] = "deny",
 ) -> Callable[[Callable[..., object]], Tool]: ...
 
 
@@ -107,6 +116,9 @@ def tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    approval: ApprovalRule = "never",
+    approval_timeout: Duration | None = None,
+    approval_default: Literal["approve", "deny"] = "deny",
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
     """Make a function a tool: `@tool`, `@tool(effect="pure")` or `tool(thing.method)`.
 
@@ -120,33 +132,31 @@ def tool(
         effect: a call that started and has no end runs again if `pure` or `idempotent`, but not if `once`.
         mode: `sequential` makes every batch with a call of it run one by one.
         version: shown in the log, never enforced.
+        approval: whether a person must agree before a call runs: always, never, or a function of its arguments.
+        approval_timeout: how long they have; without it, as long as it takes.
+        approval_default: what counts when the time is over.
 
     Raises:
         ToolDefinitionError: a model could not call this.
     """
-    if function is None:
-        return functools.partial(
-            _from_function, name=name, description=description, effect=effect, mode=mode, version=version
-        )
-    return _from_function(function, name=name, description=description, effect=effect, mode=mode, version=version)
+    asked = _approval(name, approval, approval_timeout, approval_default)
 
+    def make(function: Callable[..., object]) -> Tool:
+        from .tool_signature import read_parameters  # pydantic is slow to load
 
-def _from_function(
-    function: Callable[..., object], *, name: str, description: str, effect: EffectKind, mode: ToolMode, version: str
-) -> Tool:
-    from .tool_signature import read_parameters  # pydantic is slow to load
+        called = name or str(getattr(function, "__name__", type(function).__name__))
+        parameters = read_parameters(called, function)
+        told = description or inspect.getdoc(function) or ""
+        spec = _spec(called, parameters.schema, told, effect, mode, version)
 
-    name = name or str(getattr(function, "__name__", type(function).__name__))
-    description = description or inspect.getdoc(function) or ""
-    parameters = read_parameters(name, function)
-    spec = _spec(name, parameters.schema, description, effect, mode, version)
+        def call(arguments: Arguments, context: ToolContext) -> object:
+            named = {**arguments.values, **dict.fromkeys(parameters.contexts, context)}
+            unnamed = [named.pop(key) for key in parameters.positional]
+            return function(*unnamed, **named)
 
-    def call(arguments: Arguments, context: ToolContext) -> object:
-        named = {**arguments.values, **dict.fromkeys(parameters.contexts, context)}
-        unnamed = [named.pop(key) for key in parameters.positional]
-        return function(*unnamed, **named)
+        return Tool(_checked(function, spec), function, parameters.check, call, asked)
 
-    return Tool(_checked(function, spec), function, parameters.check, call)
+    return make if function is None else make(function)
 
 
 def json_tool(
@@ -158,6 +168,9 @@ def json_tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    approval: ApprovalRule = "never",
+    approval_timeout: Duration | None = None,
+    approval_default: Literal["approve", "deny"] = "deny",
 ) -> Tool:
     """Make a tool whose arguments are described by a JSON Schema; sync or async.
 
@@ -181,7 +194,8 @@ def json_tool(
     def call(arguments: Arguments, context: ToolContext) -> object:
         return function(arguments.values, context) if takes_context else function(arguments.values)
 
-    return Tool(_checked(function, _spec(name, kept, description, effect, mode, version)), function, check, call)
+    asked = _approval(name, approval, approval_timeout, approval_default)
+    return Tool(_checked(function, _spec(name, kept, description, effect, mode, version)), function, check, call, asked)
 
 
 def toolbox(tools: Sequence[Tool | Callable[..., object]]) -> dict[str, Tool]:
@@ -196,6 +210,14 @@ def toolbox(tools: Sequence[Tool | Callable[..., object]]) -> dict[str, Tool]:
             raise ToolDefinitionError(made.spec.name, "two tools have this name; give one another: @tool(name=...)")
         box[made.spec.name] = made
     return box
+
+
+def _approval(name: str, rule: ApprovalRule, timeout: Duration | None, default: Literal["approve", "deny"]) -> Approval:
+    if not callable(rule) and rule not in ("always", "never"):
+        raise ToolDefinitionError(name, f"approval is always, never, or a function of the arguments, not {rule!r}")
+    if default not in ("approve", "deny"):
+        raise ToolDefinitionError(name, f"approval_default is approve or deny, not {default!r}")
+    return Approval(rule, None if timeout is None else duration_us(timeout), default)
 
 
 def _spec(

@@ -10,7 +10,7 @@ from .messages import Json, Message, UserContent
 
 EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
 ToolMode: TypeAlias = Literal["parallel", "sequential"]
-QueueName: TypeAlias = Literal["prompt", "steering", "follow_up"]
+QueueName: TypeAlias = Literal["prompt", "steering", "follow_up", "inbox"]
 QueueMode: TypeAlias = Literal["one-at-a-time", "all"]
 EndReason: TypeAlias = Literal["stop", "error", "aborted", "limit"]
 Refusal: TypeAlias = Literal["skipped", "unknown", "invalid", "blocked", "length", "aborted", "adopted"]

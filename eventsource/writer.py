@@ -70,6 +70,10 @@ class Writer(Generic[V]):
         """The context, with what is not appended yet."""
         return self._now[1]
 
+    def now_us(self) -> int:
+        """Read the clock."""
+        return self._clock()
+
     @property
     def next_seq(self) -> int:
         """The seq that the next event will get, if nothing comes between."""

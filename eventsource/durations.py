@@ -1,0 +1,49 @@
+"""Durations as people write them: `"90s"`, `"1h30m"`, `"1d"`, or a timedelta."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol, TypeAlias
+
+from .errors import DurationError
+
+_UNITS_US = {
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 604_800_000_000,
+}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
+_MOST_US = 100 * 365 * _UNITS_US["d"]
+
+
+class Seconds(Protocol):
+    """A timedelta, or what counts seconds like one."""
+
+    def total_seconds(self) -> float:
+        """Give the length in seconds."""
+        ...
+
+
+Duration: TypeAlias = str | Seconds
+"""A text of numbers and units (ms, s, m, h, d, w) or a timedelta."""
+
+
+def duration_us(duration: Duration) -> int:
+    """Give a duration in microseconds.
+
+    Raises: DurationError for another text, a negative length, and more than a hundred years.
+    """
+    length = _read(duration) if isinstance(duration, str) else round(duration.total_seconds() * 1_000_000)
+    if not 0 <= length <= _MOST_US:
+        raise DurationError(str(duration), "it must lie between nothing and a hundred years")
+    return length
+
+
+def _read(text: str) -> int:
+    parts = _PART.findall(text.strip())
+    if not parts or _PART.sub("", text.strip()):
+        raise DurationError(text, 'expected numbers with units, such as "90s", "1h30m" or "1d"')
+    return round(sum(float(number) * _UNITS_US[unit] for number, unit in parts))
