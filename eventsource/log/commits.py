@@ -124,6 +124,9 @@ class Commits:
                 await self._reopen()
             if self._thread is not None:
                 await self._thread.call(lambda connection: self._batch(connection, taken))
+            if self._broken:  # so that whoever is told "unknown" and reads the head reads what will stay
+                with suppress(StoreError):
+                    await self._reopen()
         except RefoldError as error:
             self._refuse(taken, error)
         finally:
