@@ -40,6 +40,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     `fork_seq` is the last seq inherited from `parent` (0 for a session of its own). `head` is the seq of the last event.
     `digest` is the chain's link at the last fact. `status`: empty, idle, running, waiting (an open wait),
     failed (the last run ended in error). `open` is true while a run is unfinished. Tokens are those of this lineage.
+    `task`: the last task's id. `due_at_us`: when a worker should look at it, if its task is open; this one is no fold.
     """
 
     id: str
@@ -53,6 +54,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "empty"
     open: bool = False
     wake_at_us: int | None = None
+    task: str = ""
+    due_at_us: int | None = None
     messages: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -146,12 +149,21 @@ class EventLog(Protocol):
         status: str | None = None,
         parent: str | None = None,
         title: str | None = None,
+        task: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first; `after` is the id of the last one of the page before.
 
-        `title` matches a part of the title, in any case.
+        `title` matches a part of the title, in any case; `task` is the id of the last task.
+        """
+        ...
+
+    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Name sessions with an open task that a worker should look at now by the store's clock, the longest due first.
+
+        One is due when something from outside came for its task, when its first wait's deadline has passed, and when
+        it is leased but the lease has expired or its owner's process is gone. A lease held by a living owner hides it.
         """
         ...
 
@@ -199,8 +211,12 @@ class EventLog(Protocol):
         """Prolong a lease. Raises: FencedError when another owner has claimed the session."""
         ...
 
-    async def release(self, lease: Lease) -> None:
-        """Give a lease back; a superseded one is ignored."""
+    async def release(self, lease: Lease, *, head: int | None = None) -> None:
+        """Give a lease back; a superseded one is ignored.
+
+        `head`: how far its owner has seen; with an open task, the session is due when its first wait is, or at once
+        if it has grown since (or without a head).
+        """
         ...
 
     async def verify(self, session: str | None = None) -> VerifyReport:

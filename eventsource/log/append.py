@@ -11,7 +11,7 @@ import msgspec
 from ..errors import ConflictError, FencedError, StoreError
 from ..events import MessageEnd
 from .digest import ZERO, link, row_crc
-from .folds import Folds, step
+from .folds import POKES, Folds, step
 from .lineage import MAX_SEQ
 from .packs import PACKED, Pack, from_row, pack, to_row
 from .prepare import Fact, Updates
@@ -23,11 +23,15 @@ SNAPSHOT_FACTS = 64
 _INSERT_FACT = "INSERT INTO events (id, at_us, body, u, link, b) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_UPDATES = "INSERT INTO updates (id, kind, count, body) VALUES (?, ?, ?, ?)"
 _FOLDS = (
-    "title = ?, status = ?, open = ?, wake_at_us = ?, messages = ?, input_tokens = ?, output_tokens = ?, folds = ?"
+    "title = ?, status = ?, open = ?, wake_at_us = ?, task = ?, messages = ?, input_tokens = ?, output_tokens = ?,"
+    " folds = ?"
     " WHERE number = ?"
 )
 _MOVE = "UPDATE sessions SET head = ?, link = ?, updated_at_us = ? WHERE number = ?"
 _MOVE_AND_FOLD = f"UPDATE sessions SET head = ?, link = ?, updated_at_us = ?, {_FOLDS}"
+_DUE = """
+UPDATE sessions SET due_at_us = CASE WHEN owner IS NULL OR expires_at_us <= ? THEN ? ELSE expires_at_us END
+WHERE number = ?"""
 _ENCODER = msgspec.json.Encoder()
 
 FactRow = tuple[int, int, str, bytes | None, bytes | None, bytes | None]
@@ -59,7 +63,12 @@ def append(
         raise ConflictError(session, expected, tail.head)
     if tail.head + sum(len(part.events) if isinstance(part, Updates) else 1 for part in parts) > MAX_SEQ:
         raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
+    before = tail.folds
     _Append(connection, session, tail).write(parts)
+    poked = epoch is None and any(isinstance(part, Fact) and isinstance(part.event, POKES) for part in parts)
+    if tail.folds.working and (poked or not before.working):
+        at_us = max(part.at_us for part in parts if isinstance(part, Fact))
+        connection.execute(_DUE, (at_us, at_us, tail.number))
     if key is not None:
         row = (tail.number, key, tail.head)
         connection.execute("INSERT INTO keys (number, key, head, crc) VALUES (?, ?, ?, ?)", (*row, row_crc(*row)))
@@ -187,13 +196,13 @@ def snapshot(connection: sqlite3.Connection, key: int, folds: Folds) -> None:
     connection.execute("INSERT OR REPLACE INTO snapshots (id, folds) VALUES (?, ?)", (key, told.decode()))
 
 
-def folds_row(folds: Folds) -> tuple[str, str, int, int | None, int, int, int, str | None]:
+def folds_row(folds: Folds) -> tuple[str, str, int, int | None, str, int, int, int, str | None]:
     """Give the columns title to folds of a session's row."""
-    rest = msgspec.structs.replace(folds, title="", messages=0, input_tokens=0, output_tokens=0)
+    rest = msgspec.structs.replace(folds, title="", task="", messages=0, input_tokens=0, output_tokens=0)
     told = _ENCODER.encode(rest).decode() if folds.open or folds.tokens else None
     return (
-        folds.title, folds.status, int(folds.open), folds.wake_at_us, folds.messages, folds.input_tokens,
-        folds.output_tokens, told,
+        folds.title, folds.status, int(folds.open), folds.wake_at_us, folds.task, folds.messages,
+        folds.input_tokens, folds.output_tokens, told,
     )  # fmt: skip
 
 

@@ -34,12 +34,13 @@ from ..events import (
 from ..messages import ImageContent, UserMessage
 from ..ports import EventLog
 from .contract_events import exchange, numbered, prompt, read_all, refused, streamed, timed
+from .contract_due import DueContract
 from .contract_life import LifeContract
 
 LABEL = [(1, Label(text="a title"))]
 
 
-class LogContract(LifeContract):
+class LogContract(LifeContract, DueContract):
     """Every promise of `EventLog`, one test each. The clock of the store must be real and `limit_bytes` 64 MiB."""
 
     def open(self) -> AbstractAsyncContextManager[EventLog]:

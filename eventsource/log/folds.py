@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ..events import (
+    AbortRequest,
     AgentEnd,
     AgentStart,
+    ChildEnd,
     Event,
     Fork,
     Label,
@@ -17,6 +19,7 @@ from ..events import (
     MessageStart,
     QueueClear,
     QueuePush,
+    Resume,
     TaskEnd,
     TaskStart,
     TokenCreate,
@@ -25,11 +28,16 @@ from ..events import (
 )
 from ..messages import AssistantMessage
 
+_RETRY = "retry"
+POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
+"""Events from outside that a task's worker must hear of."""
+
 
 class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a list of sessions shows of each, and what is needed to keep it right.
 
-    `queued`: (seq, queue) of pushes not yet delivered. `waits`, `tokens`: (key, deadline) of the open ones.
+    `task`: the last task's id, `working` while it is open. `queued`: (seq, queue) of pushes not yet delivered. `waits`,
+    `tokens`: (key, deadline) of the open ones.
     """
 
     title: str = ""
@@ -37,7 +45,8 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     run: bool = False
-    task: bool = False
+    task: str = ""
+    working: bool = False
     failed: bool = False
     queued: tuple[tuple[int, str], ...] = ()
     waits: tuple[tuple[str, int | None], ...] = ()
@@ -46,7 +55,8 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def open(self) -> bool:
         """True while a run or task is unfinished, or a message or an open wait is due."""
-        return bool(self.run or self.task or self.queued or self.waits)
+        queued = any(queue != "inbox" for _, queue in self.queued)
+        return bool(self.run or self.working or queued or self.waits)
 
     @property
     def status(self) -> str:
@@ -92,10 +102,12 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
             return replace(folds, run=True, failed=False)
         case AgentEnd(reason=reason):
             return replace(folds, run=False, failed=reason == "error")
-        case TaskStart():
-            return replace(folds, task=True, failed=False)
-        case TaskEnd(error=error):
-            return replace(folds, task=False, failed=bool(error))
+        case TaskStart(task=task):
+            return replace(folds, task=task, working=True, failed=False, waits=_without(folds.waits, _RETRY))
+        case TaskEnd(retry_at_us=int() as retry_at_us):
+            return replace(folds, waits=(*folds.waits, (_RETRY, retry_at_us)))
+        case TaskEnd(error=error, cancelled=cancelled):
+            return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=())
         case Fork():
             return replace(folds, title="", queued=(), waits=(), tokens=())
         case Label(text=text, target_seq=0):
@@ -126,8 +138,10 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
             return replace(folds, tokens=(*_without(folds.tokens, key), (key, deadline)))
         case WaitStart(key=key, deadline_us=deadline):
             return replace(folds, waits=(*_without(folds.waits, key), (key, deadline)))
-        case WaitEnd(key=key):
-            return replace(folds, waits=_without(folds.waits, key), tokens=_without(folds.tokens, key))
+        case WaitEnd(key=key, push_seq=push):
+            queued = tuple(pair for pair in folds.queued if pair[0] != push)
+            waits, tokens = _without(folds.waits, key), _without(folds.tokens, key)
+            return replace(folds, waits=waits, tokens=tokens, queued=queued)
         case _:
             return folds
 

@@ -11,7 +11,7 @@ from .files import owner_lives
 from .tails import Tails
 
 _ROW = "SELECT owner, epoch, expires_at_us FROM sessions WHERE id = ?"
-_SET = "UPDATE sessions SET owner = ?, epoch = ?, expires_at_us = ? WHERE id = ?"
+_SET = "UPDATE sessions SET owner = ?, epoch = ?, expires_at_us = ?, due_at_us = ? WHERE id = ?"
 
 
 def _row(connection: sqlite3.Connection, session: str) -> tuple[str, int, int]:
@@ -34,26 +34,34 @@ def claim(
 ) -> Lease:
     """Take a lease, raising its epoch. Raises: LeaseHeldError."""
     epoch = check_free(connection, path, session, now_us) + 1
-    connection.execute(_SET, (owner, epoch, now_us + ttl_us, session))
-    tails.get(connection, session).epoch = epoch
+    tail = tails.get(connection, session)
+    tail.epoch = epoch
+    connection.execute(_SET, (owner, epoch, now_us + ttl_us, now_us + ttl_us if tail.folds.working else None, session))
     return Lease(session, owner, epoch, now_us + ttl_us)
 
 
-def renew(connection: sqlite3.Connection, lease: Lease, *, now_us: int, ttl_us: int) -> Lease:
+def renew(connection: sqlite3.Connection, tails: Tails, *, lease: Lease, now_us: int, ttl_us: int) -> Lease:
     """Prolong a lease. Raises: FencedError."""
     owner, epoch, _ = _row(connection, lease.session)
     if (owner, epoch) != (lease.owner, lease.epoch):
         raise FencedError(lease.session, lease.epoch, epoch)
-    connection.execute(_SET, (owner, epoch, now_us + ttl_us, lease.session))
+    due_at_us = now_us + ttl_us if tails.get(connection, lease.session).folds.working else None
+    connection.execute(_SET, (owner, epoch, now_us + ttl_us, due_at_us, lease.session))
     return Lease(lease.session, owner, epoch, now_us + ttl_us)
 
 
-def release(connection: sqlite3.Connection, lease: Lease) -> None:
-    """Give a lease back, if it still is this owner's."""
-    sql = "UPDATE sessions SET owner = NULL, expires_at_us = 0 WHERE id = ? AND owner = ? AND epoch = ?"
-    connection.execute(sql, (lease.session, lease.owner, lease.epoch))
+def release(connection: sqlite3.Connection, tails: Tails, *, lease: Lease, head: int | None, now_us: int) -> None:
+    """Give a lease back, if it still is this owner's; a session whose owner has not seen all of it is due at once."""
+    if _row(connection, lease.session)[:2] != (lease.owner, lease.epoch):
+        return
+    tail = tails.get(connection, lease.session)
+    due_at_us = None
+    if tail.folds.working:
+        due_at_us = tail.folds.wake_at_us if head == tail.head else now_us
+    connection.execute(_SET, (None, lease.epoch, 0, due_at_us, lease.session))
 
 
-def release_all(connection: sqlite3.Connection, owner: str) -> None:
-    """Give back every lease of an owner."""
-    connection.execute("UPDATE sessions SET owner = NULL, expires_at_us = 0 WHERE owner = ?", (owner,))
+def release_all(connection: sqlite3.Connection, owner: str, now_us: int) -> None:
+    """Give back every lease of an owner; what it ran is due at once."""
+    sql = "UPDATE sessions SET owner = NULL, expires_at_us = 0, due_at_us = min(due_at_us, ?) WHERE owner = ?"
+    connection.execute(sql, (now_us, owner))

@@ -67,7 +67,7 @@ class MemoryLog:
             raise ConflictError(session, expected, found.head)
         if found.head + len(events) > MAX_SEQ:
             raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
-        found.append(parts)
+        found.append(parts, outside=epoch is None)
         self._touch(found)
         if key is not None:
             found.keys[key] = found.head
@@ -117,6 +117,7 @@ class MemoryLog:
         status: str | None = None,
         parent: str | None = None,
         title: str | None = None,
+        task: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -133,8 +134,16 @@ class MemoryLog:
             and (status is None or info.status == status)
             and (parent is None or info.parent == parent)
             and (title is None or title.casefold() in info.title.casefold())
+            and (task is None or info.task == task)
         ]
         return tuple(wanted[:limit])
+
+    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Name sessions that a worker should look at."""
+        await self._turn()
+        now = self._clock()
+        found = [(one.due_at_us, one.id) for one in self._sessions.values() if one.due_at_us is not None]
+        return tuple(name for due_at_us, name in sorted(found)[:limit] if due_at_us <= now)
 
     async def resolve(self, name: str) -> str:
         """Find a session by id, title or unique prefix."""
@@ -181,7 +190,8 @@ class MemoryLog:
         found, now = self._get(session), self._clock()
         if found.owner and found.expires_at_us > now:
             raise LeaseHeldError(session, found.owner, found.expires_at_us)
-        found.owner, found.epoch, found.expires_at_us = _OWNER, found.epoch + 1, now + ttl_us
+        found.epoch += 1
+        found.lease(_OWNER, now + ttl_us)
         return Lease(session, _OWNER, found.epoch, found.expires_at_us)
 
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
@@ -190,15 +200,15 @@ class MemoryLog:
         found = self._get(lease.session)
         if found.epoch != lease.epoch or found.owner != lease.owner:
             raise FencedError(lease.session, lease.epoch, found.epoch)
-        found.expires_at_us = self._clock() + ttl_us
+        found.lease(lease.owner, self._clock() + ttl_us)
         return Lease(lease.session, lease.owner, lease.epoch, found.expires_at_us)
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, *, head: int | None = None) -> None:
         """Give a lease back."""
         await self._turn()
         found = self._sessions.get(lease.session)
         if found is not None and (found.epoch, found.owner) == (lease.epoch, lease.owner):
-            found.owner, found.expires_at_us = "", 0
+            found.free(head, self._clock())
 
     async def verify(self, session: str | None = None) -> VerifyReport:
         """Compute every digest again."""
@@ -272,7 +282,8 @@ class MemoryLog:
         """Release every lease."""
         self._closed = True
         for session in self._sessions.values():
-            session.owner, session.expires_at_us = "", 0
+            if session.owner:
+                session.free(None, self._clock())
 
     async def _turn(self) -> None:
         """Let other tasks run; the only place at which a call can be cancelled, and nothing has happened yet."""

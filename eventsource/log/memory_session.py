@@ -10,7 +10,7 @@ import msgspec
 from ..events import Event
 from ..ports import Finding, Recorded, SessionInfo
 from .digest import ZERO, link, link_at_update, update_lines
-from .folds import Folds, step
+from .folds import POKES, Folds, step
 from .prepare import Fact, Updates, prepare
 
 
@@ -37,6 +37,7 @@ class MemorySession:
         self.folds = Folds(title=title)
         self.created_at_us = self.updated_at_us = created_at_us
         self.owner, self.epoch, self.expires_at_us = "", 0, 0
+        self.due_at_us: int | None = None
         self.keys: dict[str, int] = {}
         self.facts = 0
         self._given = title
@@ -82,6 +83,8 @@ class MemorySession:
             status=self.folds.status if self.head else "empty",
             open=self.folds.open,
             wake_at_us=self.folds.wake_at_us,
+            task=self.folds.task,
+            due_at_us=self.due_at_us,
             messages=self.folds.messages,
             input_tokens=self.folds.input_tokens,
             output_tokens=self.folds.output_tokens,
@@ -90,8 +93,28 @@ class MemorySession:
             expires_at_us=self.expires_at_us,
         )
 
-    def append(self, parts: list[Fact | Updates]) -> None:
-        """Append what was prepared."""
+    def append(self, parts: list[Fact | Updates], *, outside: bool = True) -> None:
+        """Append what was prepared; `outside`: not by the session's runner."""
+        worked = (self.folds if self._own else self._first()).working
+        self._add(parts)
+        facts = [part for part in parts if isinstance(part, Fact)]
+        poked = outside and any(isinstance(fact.event, POKES) for fact in facts)
+        if self.folds.working and (poked or not worked):
+            at_us = max(fact.at_us for fact in facts)
+            self.due_at_us = self.expires_at_us if self.owner and self.expires_at_us > at_us else at_us
+
+    def lease(self, owner: str, expires_at_us: int) -> None:
+        """Note who runs the session, and until when."""
+        self.owner, self.expires_at_us = owner, expires_at_us
+        self.due_at_us = expires_at_us if self.folds.working else None
+
+    def free(self, head: int | None, now_us: int) -> None:
+        """Note that nobody runs the session any more."""
+        self.owner, self.expires_at_us, self.due_at_us = "", 0, None
+        if self.folds.working:
+            self.due_at_us = self.folds.wake_at_us if head == self.head else now_us
+
+    def _add(self, parts: list[Fact | Updates]) -> None:
         for part in parts:
             if isinstance(part, Updates):
                 self._own.extend(_Own(at_us, event) for at_us, event in part.events)

@@ -14,7 +14,8 @@ from .lineage import MAX_SEQ
 from .reading import folds_at, id_of, lineage, load_fact
 
 _STORED = """
-SELECT title, status, open, wake_at_us, messages, input_tokens, output_tokens, folds FROM sessions WHERE number = ?"""
+SELECT title, status, open, wake_at_us, task, messages, input_tokens, output_tokens, folds FROM sessions
+WHERE number = ?"""
 
 
 class Folded(NamedTuple):

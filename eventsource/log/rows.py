@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from ..errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ..events import Fork
 from ..ports import SessionInfo
 from .append import SNAPSHOT_FACTS, append
 from .digest import ZERO, row_crc
+from .files import owner_lives
 from .lineage import MAX_SEQ
 from .names import choose
 from .packs import DROPPED
@@ -19,19 +21,19 @@ from .tails import Tail, Tails
 _MAX_NUMBER = 2**31 - 1
 _INFO = """
 SELECT s.id, s.title, p.id, s.fork_seq, s.head, s.link, s.created_at_us, s.updated_at_us, s.status, s.open,
-    s.wake_at_us, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch, s.expires_at_us, (
+    s.wake_at_us, s.task, s.due_at_us, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch, s.expires_at_us, (
         SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
         ORDER BY u.id DESC LIMIT 1)
 FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
 """
 _INSERT = """
 INSERT INTO sessions (number, id, parent, fork_seq, given, created_at_us, crc, head, link, title, updated_at_us,
-    messages, input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    task, messages, input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def create(connection: sqlite3.Connection, tails: Tails, session: str, title: str, now_us: int) -> None:
     """Insert the row of an empty session. Raises: SessionExistsError."""
-    number = _insert(connection, (session, None, 0, title, now_us), (0, ZERO, title, now_us, 0, 0, 0))
+    number = _insert(connection, (session, None, 0, title, now_us), (0, ZERO, title, now_us, "", 0, 0, 0))
     tails.put(session, Tail(number, None, 0, title))
 
 
@@ -68,7 +70,7 @@ def fork(
         raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
     digest = digest_at(connection, parent, at)
     folds, since = folds_at(connection, parent, chain, at)
-    counts = (folds.messages, folds.input_tokens, folds.output_tokens)
+    counts = (folds.task, folds.messages, folds.input_tokens, folds.output_tokens)
     fixed = (session, chain[0][0], at, title, now_us)
     own = _insert(connection, fixed, (at, digest, title, at_us, *counts))
     tail = Tail(own, chain[0][0], at, title)
@@ -97,8 +99,8 @@ def _info(row: tuple[object, ...]) -> SessionInfo:
     match row:
         case (
             bytes(name), bytes(title), bytes() | None as parent, int(fork_seq), int(head), bytes(link), int(created),
-            int(updated), bytes(status), int(opened), int() | None as wake, int(messages), int(input_tokens),
-            int(output_tokens),
+            int(updated), bytes(status), int(opened), int() | None as wake, bytes(task), int() | None as due,
+            int(messages), int(input_tokens), int(output_tokens),
             bytes() | None as owner, int(epoch), int(expires), int() | None as last,
         ):  # fmt: skip
             head = max(head, (last or 0) & MAX_SEQ)
@@ -114,6 +116,8 @@ def _info(row: tuple[object, ...]) -> SessionInfo:
                 status="idle" if status == b"empty" and head else _text(status),
                 open=bool(opened),
                 wake_at_us=wake,
+                task=_text(task),
+                due_at_us=due,
                 messages=messages,
                 input_tokens=input_tokens,
                 output_tokens=output_tokens,
@@ -136,6 +140,7 @@ def sessions(
     status: str | None,
     parent: str | None,
     title: str | None,
+    task: str | None,
     after: str | None,
     limit: int,
 ) -> tuple[SessionInfo, ...]:
@@ -145,6 +150,7 @@ def sessions(
         ("s.open = ?", None if is_open is None else int(is_open)),
         ("s.status = ?", status),
         ("p.id = ?", parent),
+        ("s.task = ?", task),
         ("instr(casefold(s.title), ?) > 0", None if title is None else title.casefold()),
     ):
         if value is not None:
@@ -159,6 +165,18 @@ def sessions(
     order = "ORDER BY s.updated_at_us DESC, s.number DESC LIMIT ?"
     rows = connection.execute(f"{_INFO} WHERE {' AND '.join(where)} {order}", (*values, limit))
     return tuple(map(_info, rows))
+
+
+def due(connection: sqlite3.Connection, path: Path, now_us: int, limit: int) -> tuple[str, ...]:
+    """Name sessions that are due, those of dead owners included, the longest due first."""
+    sql = "SELECT id FROM sessions WHERE due_at_us <= ? ORDER BY due_at_us LIMIT ?"
+    found = [_text(row[0]) for row in connection.execute(sql, (now_us, limit))]
+    owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
+    for owner in (_text(row[0]) for row in owners):
+        if len(found) < limit and not owner_lives(path, owner):
+            sql = "SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? LIMIT ?"
+            found += [_text(row[0]) for row in connection.execute(sql, (owner, now_us, limit - len(found)))]
+    return tuple(found)
 
 
 def resolve(connection: sqlite3.Connection, name: str) -> str:

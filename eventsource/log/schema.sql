@@ -5,6 +5,7 @@
 -- `given`: the title it was made with. `crc`: CRC-32 of what never changes, as JSON: [number, id, parent, fork_seq, given,
 -- created_at_us]. `title` to `folds`: what its events come to (`rebuild` computes them again).
 -- `base`: the digest a fork began with, kept once what it was made of is gone.
+-- `due_at_us`: when a worker should look at a session whose task is open; while a lease is held, the lease's end.
 -- `mark`: set within the transaction of an erase or a delete, and by nobody else.
 CREATE TABLE sessions (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -21,6 +22,8 @@ CREATE TABLE sessions (
     status TEXT NOT NULL DEFAULT 'empty',
     open INTEGER NOT NULL DEFAULT 0,
     wake_at_us INTEGER,
+    task TEXT NOT NULL DEFAULT '',
+    due_at_us INTEGER,
     messages INTEGER NOT NULL DEFAULT 0,
     input_tokens INTEGER NOT NULL DEFAULT 0,
     output_tokens INTEGER NOT NULL DEFAULT 0,
@@ -32,6 +35,8 @@ CREATE TABLE sessions (
     mark TEXT
 ) STRICT;
 
+CREATE INDEX due ON sessions (due_at_us) WHERE due_at_us IS NOT NULL;
+CREATE INDEX owned ON sessions (owner) WHERE owner IS NOT NULL;
 CREATE INDEX forks ON sessions (parent) WHERE parent IS NOT NULL;
 
 -- One row per fact; id = number << 32 | seq. `u`: SHA-256 of the updates before it. `link`: digest after it, with the

@@ -126,14 +126,20 @@ class SqliteLog:
         status: str | None = None,
         parent: str | None = None,
         title: str | None = None,
+        task: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first."""
         listed = partial(
-            rows.sessions, is_open=open, status=status, parent=parent, title=title, after=after, limit=limit
+            rows.sessions, is_open=open, status=status, parent=parent, title=title, task=task, after=after, limit=limit
         )
         return await self._read_with(listed)
+
+    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Name sessions that a worker should look at."""
+        now_us = self._clock()
+        return await self._read_with(lambda connection: rows.due(connection, self._path, now_us, limit))
 
     async def resolve(self, name: str) -> str:
         """Find a session by id, title or unique prefix."""
@@ -189,12 +195,12 @@ class SqliteLog:
 
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
         """Prolong a lease."""
-        renewed = partial(leases.renew, lease=lease, now_us=self._clock(), ttl_us=ttl_us)
+        renewed = partial(leases.renew, tails=self._tails, lease=lease, now_us=self._clock(), ttl_us=ttl_us)
         return await self._write(Job(renewed, session=lease.session, durable=False))
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, *, head: int | None = None) -> None:
         """Give a lease back."""
-        work = partial(leases.release, lease=lease)
+        work = partial(leases.release, tails=self._tails, lease=lease, head=head, now_us=self._clock())
         await self._write(Job(work, session=lease.session, durable=False))
 
     async def verify(self, session: str | None = None) -> VerifyReport:
@@ -265,7 +271,7 @@ class SqliteLog:
         with translated(self._path):
             try:
                 if self._owner.is_held:
-                    work = partial(leases.release_all, owner=owner)
+                    work = partial(leases.release_all, owner=owner, now_us=self._clock())
                     job = Job(work, session="", durable=False)
                     with suppress(StoreError):
                         await self._commits.run(job)

@@ -112,11 +112,16 @@ def _load(connection: sqlite3.Connection, session: str) -> Tail:
 
 def read_folds(connection: sqlite3.Connection, number: int, title: str, rest: bytes | None) -> Folds:
     """Put a session's folds together from its row."""
-    sql = "SELECT messages, input_tokens, output_tokens, status = 'failed' FROM sessions WHERE number = ?"
-    messages, input_tokens, output_tokens, failed = connection.execute(sql, (number,)).fetchone()
+    sql = "SELECT task, messages, input_tokens, output_tokens, status = 'failed' FROM sessions WHERE number = ?"
+    task, messages, input_tokens, output_tokens, failed = connection.execute(sql, (number,)).fetchone()
     folds = FOLDS.decode(rest) if rest else Folds(failed=bool(failed))
     return msgspec.structs.replace(
-        folds, title=title, messages=messages, input_tokens=input_tokens, output_tokens=output_tokens
+        folds,
+        title=title,
+        task=task.decode("utf-8", "replace"),
+        messages=messages,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
     )
 
 
