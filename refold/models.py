@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventsource.errors import MissingModelError
+from eventsource.errors import MissingModelError, RefoldError
 from eventsource.events import ModelRef
-from eventsource.models.protocol import Model
+from eventsource.models.protocol import Model, WireBody
 from eventsource.models.redact import Secrets
 from eventsource.request import Request
 from eventsource.state import Config
@@ -40,6 +40,15 @@ def find_recorded_model(config: Config) -> Model | None:
     from eventsource.models.catalog import model
 
     return model(f"{ref.provider}:{ref.model}", base_url=ref.base_url, api=ref.api)
+
+
+def encode_recorded(request: Request) -> WireBody | None:
+    """Build the wire body of a request as the model that it names would; None when that model is not known here."""
+    try:
+        model = find_recorded_model(Config(model=request.model))
+        return model.encode(request) if model is not None else None
+    except RefoldError:
+        return None
 
 
 def recorded_ref(name: str) -> ModelRef:

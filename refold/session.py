@@ -19,8 +19,10 @@ from projections.pairing import ContextMessage
 from projections.rewording import reworded
 from replay.adopt import adopt
 from replay.replay import Replay, ReplayReport
+from replay.why import Why, why
 
 from .context import CONTEXT
+from .models import encode_recorded
 
 
 class Session:
@@ -81,6 +83,15 @@ class Session:
         asked = isinstance(event, ModelRequest)
         _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at - 1 if asked else at)
         return request(view, event.selection if isinstance(event, ModelRequest) else None)
+
+    async def why(self, at: int) -> Why:
+        """Say where the run stood at a seq, and which event put each part of the request there.
+
+        From its `model_request` to the end of its turn it is about that request, elsewhere about the next one.
+
+        Returns: a value; `.pretty()` writes it for a person, `.json()` as JSON. Raises: UnknownSeqError.
+        """
+        return await why(self.core, at, encode=encode_recorded)
 
     async def steer(self, message: Message | str, *, key: str | None = None) -> int:
         """Say something to a run under way: it is delivered before the next model call."""

@@ -1,0 +1,164 @@
+"""Words for where a run stands, and for why a request is as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from difflib import unified_diff
+from typing import TYPE_CHECKING
+
+from eventsource.messages import AssistantMessage, Message
+from eventsource.state import Batch, Phase, State
+from projections.transcript import text_of
+
+if TYPE_CHECKING:
+    from .why import Change, RequestPart, Why
+
+_LINE = 72
+"""Characters shown of a message."""
+_SOURCES = {
+    "nobody": "never set",
+    "config": "config_change",
+    "prompt": "prompt queued at",
+    "steering": "steering queued at",
+    "follow_up": "follow-up queued at",
+    "inbox": "put into the inbox at",
+    "answer": "answered at",
+    "result": "result stored at",
+    "adopted": "adopted at",
+    "compaction": "summary of compaction",
+    "edit": "context_edit",
+    "hook": "put in by a hook at",
+    "completed": "completed: its call has no result on record",
+}
+_GONE = {"hook": "left out by a hook at", "edit": "hidden by context_edit", "compaction": "compacted at"}
+
+
+def shown(message: Message) -> str:
+    """Say a message in one line."""
+    text = " ".join(text_of(message).split())
+    if isinstance(message, AssistantMessage):
+        calls = [f"calls {call.name}({call.arguments})" for call in message.tool_calls]
+        text = "; ".join(filter(None, (text, *calls)))
+    return text
+
+
+def stands(state: State) -> str:
+    """Say where a run stands."""
+    said = _phase(state)
+    if state.aborted is not None:
+        said += f"; {state.aborted.cause} asked to end the run ({state.aborted.reason})"
+    if state.queue:
+        said += f"; {_count(len(state.queue), 'message')} queued"
+    if state.waits:
+        said += f"; waiting for {', '.join(wait.key for wait in state.waits)}"
+    return said
+
+
+def _phase(state: State) -> str:
+    turn = f"turn {state.run.turns}" if state.run is not None else ""
+    match state.phase:
+        case Phase.IDLE:
+            ended = f"the last run ended with {state.ended}" if state.ended is not None else "nothing has run yet"
+            return f"idle: {f'task {state.task} is open' if state.task else ended}"
+        case Phase.STARTED:
+            return "a run has begun, its first turn is about to begin"
+        case Phase.OPEN:
+            return f"{turn}: inputs are delivered, then the model is asked"
+        case Phase.INPUT:
+            return f"{turn}: an input is being delivered"
+        case Phase.REQUESTED:
+            return f"{turn}: the model was asked (attempt {state.run.attempt if state.run else 1}), nothing came yet"
+        case Phase.STREAMING:
+            blocks = len(state.stream.blocks) if state.stream is not None else 0
+            return f"{turn}: the model is answering, {_count(blocks, 'block')} so far"
+        case Phase.TOOLS:
+            return f"{turn}: {_batch(state.batch)}"
+        case Phase.RESULT:
+            return f"{turn}: a tool's result is being delivered"
+        case Phase.SETTLED:
+            return f"{turn}: everything is answered, the turn is about to end"
+        case Phase.FAILED:
+            return f"{turn}: the answer failed: {state.run.error if state.run else ''}"
+        case Phase.BETWEEN:
+            return f"{turn} has ended: another one, or the end of the run"
+        case Phase.ENDING:
+            return f"{turn} has ended: the run is about to end"
+
+
+def _batch(batch: Batch | None) -> str:
+    calls = batch.calls if batch is not None else ()
+    ended = sum(call.ended for call in calls)
+    waiting = sum(bool(call.waiting) for call in calls)
+    running = sum(call.started and not call.ended and not call.waiting for call in calls)
+    left = len(calls) - ended - waiting - running
+    counts = {"ended": ended, "running": running, "waiting": waiting, "not begun": left}
+    return f"{_count(len(calls), 'tool call')}: " + ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def pretty(found: Why) -> str:
+    """Write it for a terminal, without colours."""
+    return "\n".join(_pretty(found)) + "\n"
+
+
+def _pretty(found: Why) -> Iterator[str]:
+    at = datetime.fromtimestamp(found.at_us / 1_000_000, UTC).isoformat(sep=" ", timespec="seconds")
+    yield f"session {found.session}, seq {found.seq}: {found.event}, {at}"
+    yield f"stood    {found.standing}"
+    if found.request_seq:
+        yield f"request  sent at seq {found.request_seq}; its digest is {_agreement(found.digest)}"
+        if found.body != "unchecked":
+            settings = "; the model was called with settings of its own" if found.body == "differs" else ""
+            yield f"body     {_agreement(found.body)}{settings}"
+    else:
+        yield "request  not sent: it is what the model would get next"
+    yield ""
+    for part in found.parts:
+        yield _part(part)
+    yield from (f"{_part(part)}, left out by a hook" for part in found.left_out)
+    if not found.before_seq:
+        return
+    yield ""
+    yield (
+        f"changed since the request at seq {found.before_seq}:"
+        if found.changes
+        else (f"the same as the request at seq {found.before_seq}")
+    )
+    for change in found.changes:
+        yield from _change(change)
+
+
+def _agreement(how: str) -> str:
+    words = {"equal": "the recorded one", "differs": "NOT the recorded one"}
+    return words.get(how, "not checkable any more: content was erased")
+
+
+def _part(part: RequestPart, mark: str = " ") -> str:
+    name = str(part.name) if part.name else "-"
+    what = f"{name} {part.role}" if part.what == "message" else part.what.replace("_", " ")
+    text = " ".join(part.text.split())
+    cut = text if len(text) <= _LINE else text[: _LINE - 1] + "…"
+    return f"{mark} {what:<16}  {cut or '-':<40}  {_from(part)}"
+
+
+def _from(part: RequestPart) -> str:
+    detail = f" ({part.detail})" if part.detail else ""
+    return f"{_SOURCES[part.source]}{f' {part.seq}' if part.seq else ''}{detail}"
+
+
+def _change(change: Change) -> Iterator[str]:
+    if change.kind == "added":
+        yield _part(change.part, "+")
+        return
+    if change.kind == "removed":
+        gone = f"{_GONE.get(change.part.source, 'gone since')} {change.part.seq}"
+        yield f"{_part(change.before or change.part, '-')}, {gone if change.part.name else 'and only there'}"
+        return
+    yield _part(change.part, "~")
+    if change.before is not None:
+        old, new = change.before.text.splitlines(), change.part.text.splitlines()
+        yield from (f"      {line}" for line in list(unified_diff(old, new, lineterm="", n=1))[2:] if line[:2] != "@@")
