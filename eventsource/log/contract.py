@@ -33,8 +33,8 @@ from ..events import (
 )
 from ..messages import ImageContent, UserMessage
 from ..ports import EventLog
-from .contract_events import exchange, numbered, prompt, read_all, refused, streamed, timed
 from .contract_due import DueContract
+from .contract_events import exchange, numbered, prompt, read_all, refused, streamed, timed
 from .contract_life import LifeContract
 
 LABEL = [(1, Label(text="a title"))]
