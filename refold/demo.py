@@ -38,7 +38,7 @@ def list_files(folder: str) -> str:
         names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in shown]
     left = len(names) - _LISTED
     more = [f"... and {left}{' or' if len(names) == _LOOKED_AT else ''} more"] if left > 0 else []
-    return "\n".join([*map(clean_text, heapq.nsmallest(_LISTED, names)), *more]) or "(empty)"
+    return "\n".join([*map(_on_a_line, heapq.nsmallest(_LISTED, names)), *more]) or "(empty)"
 
 
 @tool(effect="idempotent")
@@ -53,6 +53,10 @@ def read_file(path: str) -> str:
     if b"\0" in data:
         raise ToolFailure(f"{path}: it is no text")
     return data.decode("utf-8", "ignore") or "(empty)"
+
+
+def _on_a_line(name: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in clean_text(name))
 
 
 def _below(name: str) -> Path:
@@ -104,8 +108,9 @@ def _found(names: Sequence[str], wanted: str | None, read: ToolResultMessage | N
         return f"{_how_many(names)}. {begins}".strip()
     return (
         f"This folder holds {_how_many(names)}.\n{begins or 'None of it is a text that I would read first.'}\n"
-        "More I cannot say: I am a script, and no model was called. Each word of this answer is an event in the log, "
-        "so it can be replayed, cut anywhere and continued from there."
+        "More I cannot say: I am a script, and no model was called.\n"
+        "Each word of this answer is an event in the log: it can be replayed, cut\n"
+        "anywhere and continued from there."
     )
 
 
@@ -124,7 +129,7 @@ def _how_many(names: Sequence[str]) -> str:
 
 def _most_telling(names: Sequence[str], question: str) -> str | None:
     """Choose a file: the one that was asked for, else a README, else any text."""
-    files = [name for name in names if not name.endswith("/") and name.isprintable() and "�" not in name]
+    files = [name for name in names if not name.endswith("/") and not set(name) & {"?", "�"}]
     texts = [name for name in files if PurePath(name).suffix.lower() in _TEXTS]
     asked = [name for name in files if name in question]
     readme = [name for name in files if name.lower().startswith("readme")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from eventsource.errors import UnknownSessionError
 from eventsource.events import MessageStart, MessageUpdate
 from eventsource.loading import read_all
 from eventsource.ports import Recorded
@@ -16,6 +18,7 @@ from ..session import Session
 from .command import command
 from .exits import NO
 from .listing import family
+from .running import tell_run
 from .screen import Screen
 from .showing import show_event
 from .telling import Teller
@@ -62,7 +65,7 @@ async def demo(screen: Screen, log: Log) -> int | None:
     else:
         for line in tree_lines(fork_tree(rows)):
             screen.line(_INDENT, line)
-        _show_next(screen, session.id, fork.id, middle)
+        await _show_next(screen, log, session.id, fork.id, middle)
     return None if report.difference is None and ran.status == again.status == "done" else NO
 
 
@@ -73,12 +76,8 @@ def _title(screen: Screen, title: str, says: str) -> None:
 
 async def _run(screen: Screen, agent: Agent[object], session: Session, prompt: str | None) -> Run[object]:
     teller = Teller(screen.out, screen.out, inputs=True, indent=_INDENT)
-    stream = agent.stream(prompt, session=session)
-    async for shown in stream:
-        if not screen.as_json:
-            teller.show(shown)
-    teller.close()
-    return await stream.run()
+    stop = asyncio.Event()
+    return await tell_run(agent.stream(prompt, session=session, signal=stop), stop, screen, teller)
 
 
 def _show_log(screen: Screen, history: Sequence[Recorded]) -> None:
@@ -118,16 +117,27 @@ def _summary(screen: Screen, ran: Run[object], again: Run[object], middle: int, 
     }
 
 
-def _show_next(screen: Screen, session: str, fork: str, middle: int) -> None:
+async def _show_next(screen: Screen, log: Log, session: str, fork: str, middle: int) -> None:
+    one, other = await _shortened(log, session), await _shortened(log, fork)
     tries = (
-        (screen.command("show", session), "read it; the numbers are places to fork at"),
-        (screen.command("replay", session, "--speed", "1"), "watch it again"),
-        (screen.command("context", session, "--at", str(middle)), "what a model would be sent there"),
-        (screen.command("fork", session, "--at", str(middle - 3)), "another fork"),
-        (screen.command("continue", fork, "--agent", _AGENT, "--prompt", "And here?"), "go on"),
-        (screen.command("verify"), "find any changed byte"),
+        (("show", one), "read it; the numbers are places to fork at"),
+        (("show", one, "--updates"), "each streamed word"),
+        (("replay", one, "--speed", "1"), "watch it again"),
+        (("context", one, "--at", str(middle)), "what a model would be sent there"),
+        (("fork", one, "--at", str(middle - 3)), "another fork"),
+        (("continue", other, "--agent", _AGENT, "--prompt", "And here?"), "go on"),
     )
     screen.line("\n", ("Try next", "bold"), (f"  the log is {screen.log.path}", "dim"))
-    width = max(len(line) for line, _ in tries)
-    for line, says in tries:
-        screen.line(f"{_INDENT}{line:<{width}}  ", (says, "dim"))
+    lines = [(screen.command(*words), says) for words, says in tries]
+    width = max(len(line) for line, _ in lines)
+    width = width if width + 40 <= screen.width else 0
+    for line, says in lines:
+        screen.line(f"{_INDENT}{line:<{width}}", (f"   {says}", "dim"))
+
+
+async def _shortened(log: Log, session: str) -> str:
+    """Give the beginning of an id, if it names the session."""
+    try:
+        return session[:6] if await log.store.resolve(session[:6]) == session else session
+    except UnknownSessionError:
+        return session

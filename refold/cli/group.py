@@ -25,6 +25,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
             ("continue", "running", "Go on from wherever a session's log stops."),
             ("steer", "steering", "Say something to a run under way, from another terminal."),
             ("abort", "steering", "End a run under way, from another terminal."),
+            ("decide", "steering", "Answer what a run waits for."),
         ),
     ),
     (
@@ -44,6 +45,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
         "Go back and sideways",
         (
             ("replay", "travelling", "Replay the record: prove it, or play it as it happened."),
+            ("reexecute", "reexecute", "Run today's agent against a recording: does it ask the same?"),
             ("fork", "travelling", "Begin a session that shares another's events up to a seq."),
             ("label", "travelling", "Name a session, or set a bookmark in it."),
         ),
@@ -51,8 +53,8 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
     (
         "Keep",
         (
-            ("import", "moving", "Read session files of other agents into the log."),
-            ("export", "moving", "Write a session and its forks as a session file of pi."),
+            ("import", "moving", "Read session files, of other agents too, into the log."),
+            ("export", "moving", "Write a session to a file that `import` reads."),
             ("verify", "keeping", "Find any changed, missing, swapped or added byte."),
             ("backup", "keeping", "Copy the whole log to a new file while it is in use."),
             ("erase", "keeping", "Remove what one event says, for ever."),
@@ -169,11 +171,13 @@ def _lowered(text: str) -> str:
     return text[:1].lower() + text[1:].removesuffix(".") if text[1:2].islower() else text.removesuffix(".")
 
 
-@click.command(cls=RefoldGroup, **SETTINGS)
+@click.command(cls=RefoldGroup, invoke_without_command=True, **SETTINGS)
 @click.version_option(package_name="refold", message="%(prog)s %(version)s")
 @click.pass_context
 def refold(ctx: click.Context) -> None:
     """An agent runtime whose only memory is its event log: replay a run, fork it at any event, go on from anywhere."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 refold.params += shared_options()

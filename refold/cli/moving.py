@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from eventsource.errors import RefoldError
-from replay.exporters import export_pi
+from replay.exporters import export_pi, export_session
 from replay.importers import ImportReport, LineNote, import_file
 
 from ..log import Log
@@ -20,8 +20,9 @@ from .wording import count, short, size
 
 @command(
     "import",
+    ("refold import oslo.refold.jsonl", "what `refold export` wrote"),
     ("refold import session.jsonl", "a session file of pi, version 1, 2 or 3"),
-    ("refold import ~/.pi/agent/sessions/*/*.jsonl", "all of them"),
+    ("refold import ~/.pi/agent/sessions/*/*.jsonl", "many"),
     ('refold import session.jsonl --title "Oslo"', "named, if the file has no name for it"),
     creates=True,
 )
@@ -76,22 +77,26 @@ def _noted(what: str, note: LineNote) -> tuple[tuple[str, str], str]:
 
 @command(
     "export",
-    ("refold export ID > session.jsonl", "the session with all its branches"),
-    ("refold export ID -o session.jsonl", "to a file that must not exist yet"),
+    ("refold export ID > oslo.refold.jsonl", "the session and what it inherits: an import hashes the same"),
+    ("refold export ID --at 42 -o oslo.jsonl", "up to a seq, to a file that must not exist yet"),
+    ("refold export ID --format pi -o oslo.jsonl", "as a session file of pi, with all its branches"),
 )
 @click.argument("session")
 @click.option("-o", "--output", metavar="FILE", help="Write a file instead of stdout; with --json, stdout says what.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-async def export(screen: Screen, log: Log, session: str, output: str | None, force: bool) -> None:
-    """Write a session, what it was forked from and all forks of that, as one session file of pi.
-
-    A session that came from such a file is written as it was read.
-    """
+@click.option("--format", "form", type=click.Choice(["refold", "pi"]), default="refold", show_default=True)
+@click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (Refold's own format).")
+async def export(
+    screen: Screen, log: Log, session: str, output: str | None, force: bool, form: str, at: int | None
+) -> None:
+    """Write a session to a file. What was read from a session file of pi is written to one as it was read."""
     if screen.as_json and output is None:
         raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
+    if form == "pi" and at is not None:
+        raise click.UsageError("--at goes with Refold's own format: a file of pi holds all branches")
     found = await log.find(session)
     with screen.busy("exporting"):
-        data = await export_pi(log.store, found.id)
+        data = await (export_pi(log.store, found.id) if form == "pi" else export_session(log.store, found.id, upto=at))
     if output is None:
         click.echo(data, nl=False)
         return

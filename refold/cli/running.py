@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 import msgspec
@@ -18,6 +18,7 @@ from ..agent import Agent
 from ..log import Log
 from ..run import Run
 from ..session import Session
+from ..stream import AgentStream
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .command import command
 from .exits import INTERRUPTED, NO, OK
@@ -123,18 +124,28 @@ async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt:
     stop = asyncio.Event()
     teller = Teller(screen.out, screen.err)
     with _interrupts(stop):
-        stream = agent.stream(prompt, session=session, signal=stop)
-        async for shown in stream:
-            if not screen.as_json:
-                teller.show(shown)
-        ended = await stream.run()
-    teller.close()
+        ended = await tell_run(agent.stream(prompt, session=session, signal=stop), stop, screen, teller)
     if screen.as_json:
         screen.json(_summary(ended))
     _say_end(screen, ended, stopped=stop.is_set())
     if stop.is_set() and ended.status == "aborted":
         return INTERRUPTED
     return OK if ended.status in ("done", "waiting") else NO
+
+
+async def tell_run(stream: AgentStream[object], stop: asyncio.Event, screen: Screen, teller: Teller) -> Run[object]:
+    """Tell a run to its end. Whatever keeps it from being told (nobody reads any more, Ctrl-C) aborts it first."""
+    try:
+        async for shown in stream:
+            if not screen.as_json:
+                teller.show(shown)
+        teller.close()
+    except BaseException:
+        stop.set()
+        with suppress(Exception):  # it is the first one that counts
+            await stream.run()
+        raise
+    return await stream.run()
 
 
 def _summary(ended: Run[object]) -> dict[str, object]:
@@ -156,7 +167,7 @@ def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
     if stopped and ended.status == "aborted":
         screen.note(f"Interrupted; the session is kept. Go on: {screen.command('continue', ended.session.id)}")
     for wait in ended.waits:
-        screen.note(f"It waits for {wait.key}.")
+        screen.note(f"It waits for {wait.key}: {screen.command('decide', ended.session.id, wait.key)} VALUE")
 
 
 @contextmanager

@@ -1,8 +1,11 @@
-"""Commands that reach into a run under way from another terminal: steer, abort."""
+"""Commands that reach into a run under way from outside it: steer, abort, decide."""
 
 from __future__ import annotations
 
 import click
+
+from eventsource.codec import from_json
+from eventsource.ports import SessionInfo
 
 from ..log import Log
 from .command import command
@@ -27,21 +30,59 @@ async def steer(screen: Screen, log: Log, session: str, text: str, later: bool) 
     info = await found.info()
     if screen.as_json:
         screen.json({"id": found.id, "seq": head, "status": info.status})
-    elif not info.open:
+    elif not _runs(log, info):
         screen.note(f"Session {found.id} does not run now; it hears this with {screen.command('continue', found.id)}")
 
 
 @command("abort", ("refold abort ID", "the run ends within a quarter of a second; the session is kept"))
 @click.argument("session")
 async def abort(screen: Screen, log: Log, session: str) -> int | None:
-    """End a run under way, in whatever terminal it runs. The exit code is 1 when none is."""
+    """End a run under way, in whatever terminal it runs. The exit code is 1 when no run is unfinished."""
     found = await log.find(session)
     info = await found.info()
-    if info.open:
-        await found.abort()
-        screen.note(f"Asked the run of session {found.id} to end. Go on: {screen.command('continue', found.id)}")
+    go_on = screen.command("continue", found.id)
+    if not info.open:
+        screen.note(f"Session {found.id} has no unfinished run.")
+    elif await found.abort() and _runs(log, info):
+        screen.note(f"Asked the run of session {found.id} to end. Go on: {go_on}")
     else:
-        screen.note(f"Session {found.id} does not run.")
+        screen.note(f"Nobody runs session {found.id} now; its run ends as aborted with {go_on}")
     if screen.as_json:
         screen.json({"id": found.id, "aborted": info.open})
     return None if info.open else NO
+
+
+@command(
+    "decide",
+    ("refold decide ID deploy true", "the run goes on with this value: any JSON, else a text"),
+    ("refold decide ID deploy --cancel", "it goes on without one"),
+)
+@click.argument("session")
+@click.argument("key")
+@click.argument("value", required=False)
+@click.option("--cancel", is_flag=True, help="Cancel the wait.")
+async def decide(screen: Screen, log: Log, session: str, key: str, value: str | None, cancel: bool) -> None:
+    """Answer what a run waits for, by the wait's key; the first answer counts."""
+    if (value is None) != cancel:
+        raise click.UsageError("say the value, or --cancel")
+    found = await log.find(session)
+    waits = [wait.key for wait in (await found.state()).waits]
+    if key not in waits:
+        known = f"it waits for {', '.join(waits)}" if waits else "it waits for nothing"
+        raise click.UsageError(f"session {found.id} does not wait for {key!r}; {known}")
+    head = await found.decide(key, _json_or_text(value or ""), outcome="cancelled" if cancel else "completed")
+    if screen.as_json:
+        screen.json({"id": found.id, "key": key, "head": head})
+    else:
+        screen.note(("Next: ", "dim"), screen.command("continue", found.id))
+
+
+def _runs(log: Log, info: SessionInfo) -> bool:
+    return bool(info.owner) and info.expires_at_us > log.clock()
+
+
+def _json_or_text(given: str) -> object:
+    try:
+        return from_json(given)
+    except ValueError:
+        return given
