@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from operator import is_
 
 import msgspec
 
@@ -23,13 +24,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartHashes:
-    """Remembers the hash of each message, so that a message is hashed once however often it is sent.
+    """Remembers what was hashed, so that a message is hashed once however often it is sent.
 
-    Messages are kept by identity, which works because the context projection hands out the same objects.
+    Messages are kept by identity, which works because the context projection hands out the same objects. A request that
+    goes on where the last one ended costs what came since.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Message, bytes]] = {}
+        self._last = Request(model=ModelRef(api="", provider="", model=""))
+        self._whole = _begin(self._last)
 
     def of(self, message: Message) -> bytes:
         """SHA-256 of the message's JSON."""
@@ -40,22 +44,36 @@ class PartHashes:
         self._known[id(message)] = (message, digest)
         return digest
 
+    def whole(self, request: Request) -> str:
+        """Digest a request."""
+        last = self._last
+        shared = len(last.messages)
+        same = _head(request) == _head(last) and shared <= len(request.messages)
+        if not same or not all(map(is_, last.messages, request.messages)):
+            self._whole, shared = _begin(request), 0
+        for message in request.messages[shared:]:
+            self._whole.update(self.of(message))
+        self._last = request
+        return self._whole.hexdigest()
+
 
 def request_sha256(request: Request, hashes: PartHashes | None = None) -> str:
     """Digest a request: SHA-256 over the SHA-256 of each part in order (model, system, tools, options, messages).
 
     Returns: 64 hex digits. Tools count by what the model is told of them: name, description and schema.
     """
-    hashes = hashes or PartHashes()
+    return (hashes or PartHashes()).whole(request)
+
+
+def _head(request: Request) -> tuple[object, ...]:
+    return request.model, request.system_prompt, request.tools, request.options
+
+
+def _begin(request: Request) -> hashlib._Hash:
+    """Hash what comes before the messages."""
     told = [(tool.name, tool.description, tool.schema) for tool in request.tools]
+    options = {} if isinstance(request.options, msgspec.UnsetType) else request.options
     whole = hashlib.sha256()
-    for part in (
-        request.model,
-        request.system_prompt,
-        told,
-        {} if isinstance(request.options, msgspec.UnsetType) else request.options,
-    ):
+    for part in (request.model, request.system_prompt, told, options):
         whole.update(hashlib.sha256(_ENCODER.encode(part)).digest())
-    for message in request.messages:
-        whole.update(hashes.of(message))
-    return whole.hexdigest()
+    return whole

@@ -97,7 +97,7 @@ def next_step(state: State) -> Step:
     Pure: the same state gives the same step, for ever. `polls` names the callbacks to ask before the step is performed,
     in order; the first that answers becomes an event and the machine is asked again.
     """
-    step = _decide(state)
+    step = first_step(state)
     if not isinstance(step, Record):
         return step
     events = list(step.events)
@@ -105,7 +105,7 @@ def next_step(state: State) -> Step:
     while True:
         for event in fresh:
             state = evolve(state, Recorded(0, 0, event))
-        following = _decide(state)
+        following = first_step(state)
         if not isinstance(following, Record) or following.polls:
             return Record(tuple(events), step.polls)
         fresh = following.events
@@ -122,7 +122,8 @@ def can_continue(state: State) -> bool:
     return idle and state.last_role in ("user", "tool_result")
 
 
-def _decide(state: State) -> Step:
+def first_step(state: State) -> Step:
+    """Say what a session does next, of a `Record` only the events that come first; what follows is asked for again."""
     match state.phase:
         case Phase.IDLE:
             return _idle(state)

@@ -51,7 +51,7 @@ from eventsource.state import Config
 
 from .custom import COMPACTION_SUMMARY, render
 from .fold import Projection, Trail
-from .pairing import ContextMessage, paired
+from .pairing import ContextMessage, Pairing, paired
 from .selection import apply_selection
 
 UNKNOWN_MODEL = ModelRef(api="", provider="", model="")
@@ -124,14 +124,45 @@ def parts(view: ContextView) -> tuple[ContextMessage, ...]:
 
 def request(view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
     """Build the request that would be sent next; with a `model_request`'s selection, the one that was."""
-    sent = parts(view)
-    config = view.config
+    return _request(view.config, parts(view), selection)
+
+
+class Requests:
+    """Builds the requests of views that follow one another; each costs what came since the one before."""
+
+    def __init__(self) -> None:
+        self._pairing = Pairing()
+        self._taken = 0
+        self._last: Entry | None = None
+
+    def build(self, view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
+        """Build what `request` builds."""
+        return _request(view.config, self._parts(view), selection)
+
+    def _parts(self, view: ContextView) -> tuple[ContextMessage, ...]:
+        entries = view.entries
+        if self._taken and (self._taken > len(entries) or entries[self._taken - 1] is not self._last):
+            self._pairing, self._taken = Pairing(), 0  # a view of another history
+        fresh = entries.between(self._taken)
+        if view.summary >= 0 or any(entry.edits for entry in fresh):
+            return parts(view)
+        for entry in fresh:
+            if entry.sent is not None:
+                self._pairing.add(ContextMessage(entry.seq, entry.sent, entry.call))
+            self._last = entry
+        self._taken = len(entries)
+        return self._pairing.parts()
+
+
+def _request(
+    config: Config, sent: Sequence[ContextMessage], selection: Sequence[SeqRange | Inserted] | None
+) -> Request:
     return Request(
         model=config.model or UNKNOWN_MODEL,
         system_prompt=config.system_prompt,
         tools=config.tools,
         options=config.options,
-        messages=tuple(part.message for part in sent) if selection is None else apply_selection(sent, selection),
+        messages=tuple([part.message for part in sent]) if selection is None else apply_selection(sent, selection),
     )
 
 

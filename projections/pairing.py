@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
@@ -21,31 +21,46 @@ class ContextMessage(msgspec.Struct, frozen=True):
     call: Place | None = None
 
 
-def paired(messages: Sequence[ContextMessage]) -> tuple[ContextMessage, ...]:
+def paired(messages: Iterable[ContextMessage]) -> tuple[ContextMessage, ...]:
     """Complete calls without a result by a marked one, and leave out results without a call.
 
     A result belongs to the call at its place; without a place, to the latest message with an unanswered call of its id.
     What is made stands right after the last result of its message.
     """
-    calls = _Calls()
-    kept: list[ContextMessage] = []
-    last: dict[int, int] = {}  # place of an assistant message in `kept` -> place of its last result, or its own
+    pairing = Pairing()
     for one in messages:
-        owner = len(kept)
+        pairing.add(one)
+    return pairing.parts()
+
+
+class Pairing:
+    """Pairs the calls and results of messages that come one by one; see `paired`."""
+
+    def __init__(self) -> None:
+        self._calls = _Calls()
+        self._kept: list[ContextMessage] = []
+        self._last: dict[int, int] = {}  # place of an assistant message -> place of its last result, or its own
+
+    def add(self, one: ContextMessage) -> None:
+        """Take the next message."""
+        owner = len(self._kept)
         if isinstance(one.message, AssistantMessage):
-            calls.open(one.seq, owner, one.message)
+            self._calls.open(one.seq, owner, one.message)
         elif isinstance(one.message, ToolResultMessage):
-            found = calls.answer(one.message.tool_call_id, one.call)
+            found = self._calls.answer(one.message.tool_call_id, one.call)
             if found is None:
-                continue
+                return
             owner = found
-        last[owner] = len(kept)
-        kept.append(one)
-    missing = calls.unanswered()
-    if not missing:
-        return tuple(kept)
-    made = {last[owner]: results for owner, results in missing.items()}
-    return tuple(part for place, one in enumerate(kept) for part in (one, *made.get(place, ())))
+        self._last[owner] = len(self._kept)
+        self._kept.append(one)
+
+    def parts(self) -> tuple[ContextMessage, ...]:
+        """Give what stands there so far, complete."""
+        missing = self._calls.unanswered()
+        if not missing:
+            return tuple(self._kept)
+        made = {self._last[owner]: results for owner, results in missing.items()}
+        return tuple(part for place, one in enumerate(self._kept) for part in (one, *made.get(place, ())))
 
 
 class _Calls:

@@ -35,9 +35,8 @@ from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, ABORTED_RUNNING
 from eventsource.request import PartHashes, request_sha256
 from eventsource.state import Phase, State
-from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, next_step, refused_end
-from projections.context import CONTEXT, ContextView, request
-from projections.context import step as context_step
+from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, first_step, refused_end
+from projections.context import CONTEXT, ContextView, Requests, step as context_step
 
 _ENCODER = msgspec.json.Encoder()
 _MARK = MARKER.encode()
@@ -84,7 +83,7 @@ class Replay:
     def __init__(self) -> None:
         self.state = State()
         self._view: ContextView = CONTEXT.initial
-        self._hashes = PartHashes()
+        self._requests, self._hashes = Requests(), PartHashes()
         self._expected: deque[Event | CallRun] = deque()
         self._assembler = Assembler()
         self._updates = 0
@@ -102,46 +101,45 @@ class Replay:
     def feed(self, recorded: Recorded) -> bool:
         """Take one event; False once it differs."""
         event = recorded.event
-        self._gap = self._gap or recorded.seq > self._seq + 1
+        if recorded.seq > self._seq + 1:
+            self._gap = True
         self._seq = recorded.seq
         if type(event) is MessageUpdate:
-            return self._update(recorded, event)
+            if not self._evolve(recorded):
+                return False
+            self._given += 1
+            self._updates += 1
+            self._assembler.add(event)
+            return True
         if isinstance(event, ToolExecutionUpdate | StreamUpdate):
-            self._fold(recorded)
-            self._given += self._difference is None
+            self._given += self._evolve(recorded)
             return self._difference is None
         if self._is_given(event):
             self._given += 1
             self._expected.clear()
         elif self._predict(recorded):
             self._predicted += 1
-        if self._difference is None:
-            self._check_message(recorded)
-            self._fold(recorded)
+        if type(event) is MessageEnd and self._difference is None:
+            self._check_message(recorded.seq, event)
+        if self._difference is None and self._evolve(recorded):
+            self._follow(recorded)
         return self._difference is None
 
-    def _update(self, recorded: Recorded, event: MessageUpdate) -> bool:
-        self._fold(recorded)
-        if self._difference is None:
-            self._given += 1
-            self._updates += 1
-            self._assembler.add(event)
-        return self._difference is None
-
-    def _fold(self, recorded: Recorded) -> None:
-        event = recorded.event
+    def _evolve(self, recorded: Recorded) -> bool:
         try:
             self.state = evolve(self.state, recorded)
         except IllegalEventError as error:
             allowed = f"an event that phase {error.phase} allows"
             self._differ(recorded.seq, "event", allowed, f"{error.event}: {error.reason}")
-            return
-        if type(event) is MessageUpdate:
-            return
+        return self._difference is None
+
+    def _follow(self, recorded: Recorded) -> None:
+        """Keep what requests and messages are compared with."""
+        event = recorded.event
         self._view = context_step(self._view, recorded)
-        if isinstance(event, MessageStart) and event.role == "assistant" and self._updates == 0:
+        if type(event) is MessageStart and event.role == "assistant" and self._updates == 0:
             self._assembler, self._gap = Assembler(), False
-        elif isinstance(event, MessageEnd):
+        elif type(event) is MessageEnd:
             self._updates = 0
 
     def _is_given(self, event: Event) -> bool:
@@ -174,7 +172,7 @@ class Replay:
             return False
         if event.interrupted is not None:
             return True
-        step = next_step(self.state)
+        step = first_step(self.state)
         return isinstance(step, CloseMessage) and event.message == self._closing(step)
 
     def _closing(self, step: CloseMessage) -> object:
@@ -186,7 +184,7 @@ class Replay:
             self._ask(recorded)
         if not self._expected:
             if self._difference is None:
-                self._differ(recorded.seq, "event", type(next_step(self.state)).__name__, _show(recorded.event))
+                self._differ(recorded.seq, "event", type(first_step(self.state)).__name__, _show(recorded.event))
             return False
         expected, event = self._take_expected(recorded.event), recorded.event
         if isinstance(expected, CallRun):
@@ -209,7 +207,7 @@ class Replay:
         return self._expected.popleft()
 
     def _ask(self, recorded: Recorded) -> None:
-        match next_step(self.state):
+        match first_step(self.state):
             case Record(events=events):
                 self._expected.extend(events)
             case CallModel(attempt=attempt):
@@ -250,7 +248,7 @@ class Replay:
         if event.attempt != expected.attempt:
             self._differ(seq, "attempt", str(expected.attempt), str(event.attempt))
             return False
-        sent = request(self._view, event.selection)
+        sent = self._requests.build(self._view, event.selection)
         digest = request_sha256(sent, self._hashes)
         if digest != event.request_sha256 and _MARK in _ENCODER.encode(sent):
             self._unchecked += 1
@@ -260,10 +258,9 @@ class Replay:
             return False
         return True
 
-    def _check_message(self, recorded: Recorded) -> None:
+    def _check_message(self, seq: int, event: MessageEnd) -> None:
         """Compare a finished message with its updates."""
-        event = recorded.event
-        if not isinstance(event, MessageEnd) or event.message is None:
+        if event.message is None:
             return
         if self._gap:
             self._unchecked += 1
@@ -271,7 +268,7 @@ class Replay:
         streamed = self._assembler.content() if self._updates else ()
         problem = content_differs(streamed, event.message.content[: len(streamed)])
         if problem:
-            self._differ(recorded.seq, "message", "what its updates say", problem)
+            self._differ(seq, "message", "what its updates say", problem)
 
     def _differ(self, seq: int, field: str, expected: str, found: str) -> None:
         self._difference = Diverged(seq=seq, field=field, expected=expected, found=found, state=self.state)
