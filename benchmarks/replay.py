@@ -55,7 +55,7 @@ async def _recorded(deltas: int, exchanges: int) -> list[Recorded]:
     for number in range(exchanges):
         said = texts(deltas, 2 * number), texts(deltas, 2 * number + 1)
         answers += [[say(*said[0]), call("weather", {"city": "Oslo"})], [say(*said[1])]]
-    agent = Agent(scripted(*answers), system="Be brief.", tools=[weather])
+    agent: Agent[None] = Agent(scripted(*answers), system="Be brief.", tools=[weather])
     async with open_log() as log:
         session = await log.session()
         for number in range(exchanges):
