@@ -42,13 +42,19 @@ def approval_key(place: Place, arguments: str) -> str:
     return f"{REASON}:{place.message_seq}:{place.content_index}:{digest}"
 
 
-def question(approval: Approval, place: Place, arguments: str, now_us: int) -> tuple[TokenCreate, WaitStart]:
-    """Ask whether a call may run: a token for the decision, and the wait that holds the call."""
+def question(
+    approval: Approval, place: Place, arguments: str, now_us: int, *, changed: bool
+) -> tuple[TokenCreate, WaitStart]:
+    """Ask whether a call may run: a token for the decision, and the wait that holds the call.
+
+    Args:
+        changed: the arguments are not those that the model wrote, so they are kept.
+    """
     key = approval_key(place, arguments)
     deadline_us = None if approval.timeout_us is None else now_us + approval.timeout_us
     default = msgspec.UNSET if deadline_us is None else verdict(approve=approval.default == "approve")
     token = TokenCreate(key=key, tags=(REASON,), deadline_us=deadline_us, default=default)
-    return token, WaitStart(key=key, reason=REASON, call=place)
+    return token, WaitStart(key=key, reason=REASON, call=place, arguments=arguments if changed else None)
 
 
 def verdict(*, approve: bool, reason: str = "", arguments: Mapping[str, object] | None = None) -> msgspec.Raw:

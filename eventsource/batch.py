@@ -143,7 +143,9 @@ class BatchRunner(Generic[V]):
             if verdict.arguments is not None and verdict.arguments != arguments.text:
                 arguments, changed = tool.prepare(verdict.arguments, coerce=coerce), True
             changed = changed or arguments.changed
-            decision = None if arguments.text in approved else await self._decision(run, tool, arguments)
+            decision = (
+                None if arguments.text in approved else await self._decision(run, tool, arguments, changed=changed)
+            )
             if decision is None or (decision.approve and decision.arguments in (None, arguments.text)):
                 return arguments, arguments.text if changed else None
             if not decision.approve:
@@ -152,7 +154,7 @@ class BatchRunner(Generic[V]):
                 return None
             text, changed = decision.arguments or "", True
 
-    async def _decision(self, run: CallRun, tool: Tool, arguments: Arguments) -> Decision | None:
+    async def _decision(self, run: CallRun, tool: Tool, arguments: Arguments, *, changed: bool) -> Decision | None:
         """Find what was decided on a call, or let it wait for that; None when nobody need agree."""
         key = approval_key(run.place, arguments.text)
         token = self._writer.state.token(key)
@@ -165,7 +167,7 @@ class BatchRunner(Generic[V]):
             needed = rule != "never"
         if not needed:
             return None
-        asked = question(tool.approval, run.place, arguments.text, self._writer.now_us())
+        asked = question(tool.approval, run.place, arguments.text, self._writer.now_us(), changed=changed)
         self._waits += asked if token is None else asked[1:]
         return Decision(False, HELD)
 

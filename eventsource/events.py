@@ -270,12 +270,13 @@ class TokenCreate(EventBase, frozen=True, kw_only=True, tag="token_create"):
 
 
 class WaitStart(EventBase, frozen=True, kw_only=True, tag="wait_start"):
-    """The run (or the tool call `call`) waits for a token, or, without one, for its deadline."""
+    """The run (or the call, which would run with `arguments` if not the model's) waits for a token or its deadline."""
 
     key: str
     reason: str = ""
     deadline_us: int | None = None
     call: Place | None = None
+    arguments: str | None = None
 
 
 class WaitEnd(EventBase, frozen=True, kw_only=True, tag="wait_end"):

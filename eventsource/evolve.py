@@ -282,7 +282,8 @@ def _wait_start(state: State, seq: int, event: WaitStart) -> State:
         return _answered(state, event.call, token.end)
     deadline = event.deadline_us if token is None else token.deadline_us
     taken = None if event.reason == INBOX else state.taken
-    state = replace(state, waits=(*state.waits, Wait(event.key, deadline, event.call, event.reason)), taken=taken)
+    wait = Wait(event.key, deadline, event.call, event.reason, event.arguments)
+    state = replace(state, waits=(*state.waits, wait), taken=taken)
     return state if event.call is None else _with_call(state, event.call.content_index, waiting=event.key)
 
 

@@ -280,6 +280,7 @@ class Wait(msgspec.Struct, frozen=True):
     deadline_us: int | None
     call: Place | None
     reason: str = ""
+    arguments: str | None = None
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
