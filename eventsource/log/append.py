@@ -177,11 +177,13 @@ class _Append:
         self._connection.executemany(_INSERT_FACT, self._facts)
         if tail.parent is not None and self._facts[0][0] == self._base | tail.fork_seq + 1:
             tail.folds = msgspec.structs.replace(tail.folds, title=tail.given)
+        here = tail.head > tail.fork_seq + 1 or tail.parent is None  # a fork that has only begun is kept small
+        told = tail.link if here else None
         if tail.folds is self._folds and tail.row_head:
-            self._connection.execute(_MOVE, (tail.head, tail.link, at_us, tail.number))
+            self._connection.execute(_MOVE, (tail.head, told, at_us, tail.number))
         else:
             folds = folds_row(tail.folds)
-            self._connection.execute(_MOVE_AND_FOLD, (tail.head, tail.link, at_us, *folds, tail.number))
+            self._connection.execute(_MOVE_AND_FOLD, (tail.head, told, at_us, *folds, tail.number))
         tail.row_head = tail.head
 
 

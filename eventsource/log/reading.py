@@ -33,6 +33,7 @@ _FACTS = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER B
 _UPDATES = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? ORDER BY id"
 _LAST_UPDATE = "SELECT id FROM updates WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
 _decode = msgspec.json.Decoder(Event).decode
+LINK = "coalesce(s.link, (SELECT e.link FROM events e WHERE e.id = (s.number << 32 | s.fork_seq + 1)))"
 FOLDS = msgspec.json.Decoder(Folds)
 
 

@@ -15,12 +15,12 @@ from .lineage import MAX_SEQ
 from .names import choose
 from .packs import DROPPED
 from .prepare import LIMIT_BYTES, prepare
-from .reading import digest_at, folds_at, head_of, lineage
+from .reading import LINK, digest_at, folds_at, head_of, lineage
 from .tails import Tail, Tails
 
 _MAX_NUMBER = 2**31 - 1
-_INFO = """
-SELECT s.id, s.title, p.id, s.fork_seq, s.head, s.link, s.created_at_us, s.updated_at_us, s.status, s.open,
+_INFO = f"""
+SELECT s.id, s.title, p.id, s.fork_seq, s.head, {LINK}, s.created_at_us, s.updated_at_us, s.status, s.open,
     s.wake_at_us, s.task, s.due_at_us, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch, s.expires_at_us, (
         SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
         ORDER BY u.id DESC LIMIT 1)

@@ -1,7 +1,8 @@
 -- The tables of a Refold log, format 1. docs/log-format.md says what they mean.
 
 -- One row per session. `number` is the high half of every key below and is never used twice.
--- `fork_seq`: last seq taken from `parent`. `head`, `link`: of the last append that held a fact.
+-- `fork_seq`: last seq taken from `parent`. `head`, `link`: of the last append that held a fact (no link:
+-- it is that of the first event, `fork`).
 -- `given`: the title it was made with. `crc`: CRC-32 of what never changes, as JSON: [number, id, parent, fork_seq, given,
 -- created_at_us]. `title` to `folds`: what its events come to (`rebuild` computes them again).
 -- `base`: the digest a fork began with, kept once what it was made of is gone.
@@ -13,7 +14,7 @@ CREATE TABLE sessions (
     parent INTEGER REFERENCES sessions (number),
     fork_seq INTEGER NOT NULL DEFAULT 0,
     head INTEGER NOT NULL,
-    link BLOB NOT NULL,
+    link BLOB,
     given TEXT NOT NULL DEFAULT '',
     created_at_us INTEGER NOT NULL,
     crc INTEGER NOT NULL,
@@ -37,8 +38,6 @@ CREATE TABLE sessions (
 
 CREATE INDEX due ON sessions (due_at_us) WHERE due_at_us IS NOT NULL;
 CREATE INDEX owned ON sessions (owner) WHERE owner IS NOT NULL;
-CREATE INDEX forks ON sessions (parent) WHERE parent IS NOT NULL;
-
 -- One row per fact; id = number << 32 | seq. `u`: SHA-256 of the updates before it. `link`: digest after it, with the
 -- last fact of an append. `b`: SHA-256 of the body, where the body is in `bodies` (32 bytes) or was erased
 -- (64 bytes: of what it was, and of what is left).

@@ -12,14 +12,14 @@ from ..errors import UnknownSessionError
 from .digest import ZERO, update_lines
 from .folds import Folds
 from .lineage import MAX_SEQ, Segment
-from .reading import FOLDS, Page, head_of
+from .reading import FOLDS, LINK, Page, head_of
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 _MAX_KNOWN = 1_000
-_ROW = "SELECT number, parent, fork_seq, head, link, epoch, given, title, folds FROM sessions WHERE id = ?"
-_CHECK = "SELECT number, head, link, epoch FROM sessions WHERE id = ?"
+_ROW = f"SELECT number, parent, fork_seq, head, {LINK}, epoch, given, title, folds FROM sessions s WHERE id = ?"
+_CHECK = f"SELECT number, head, {LINK}, epoch FROM sessions s WHERE id = ?"
 
 
 class Tail:
