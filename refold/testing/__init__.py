@@ -1,0 +1,9 @@
+"""For tests of code that uses Refold: any event, any legal history, and a state machine for your own agent.
+
+Needs Hypothesis (`pip install hypothesis`).
+"""
+
+from .events import events
+from .histories import histories
+
+__all__ = ["events", "histories"]
