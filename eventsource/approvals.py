@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from .codec import from_json, to_json
 from .events import Place, TokenCreate, WaitEnd, WaitStart
 
-ApprovalRule: TypeAlias = Literal["always", "never"] | Callable[[Mapping[str, object]], bool | Awaitable[bool]]
+ApprovalRule: TypeAlias = Literal["always", "never"] | Callable[[Mapping[str, Any]], bool | Awaitable[bool]]
 """When a tool's call must be agreed to; a function is asked with the call's arguments."""
 REASON = "approval"
 AGAIN = "rerun"

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from .approvals import agreed
 from .codec import from_json
 from .events import Origin, Place, ToolExecutionEnd, ToolExecutionStart, ToolResult, WaitEnd, WaitStart
 
@@ -37,7 +38,7 @@ def judge(repeat: Repeat, mode: RepeatedTools, answer: WaitEnd | None) -> Verdic
     known = repeat.result is not None
     if answer is not None and answer.key.startswith(f"{_REASON}:"):
         said = from_json(answer.value) if answer.outcome == "completed" else None
-        return "run" if said == "rerun" else "adopt" if said == "adopt" and known else "refuse"
+        return "run" if agreed(answer) else "adopt" if said == "adopt" and known else "refuse"
     if mode == "live":
         return "run"
     return "adopt" if mode == "recorded" and known else "ask"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from eventsource.configure import difference
 from eventsource.errors import FencedError
-from eventsource.events import Event, Resume
+from eventsource.events import Event, Resume, WaitEnd
 from eventsource.loop import Loop, Program
 from eventsource.ports import EventLog, Lease, Recorded
 from eventsource.state import Config, Phase, State
@@ -17,7 +17,9 @@ from eventsource.steps import Stop, Suspend, can_continue
 from eventsource.writer import Writer
 from projections.context import ContextView
 
+from .children import due_children
 from .context import CONTEXT
+from .waiting import Waiting, waiting
 
 LEASE_US = 30_000_000
 """How long a lease lasts; renewed at a third of it."""
@@ -27,13 +29,14 @@ SHIELD_S = 10.0
 
 @dataclass(frozen=True)
 class Driven:
-    """How a session stands after a drive: why it stopped, its state and context, its head, and what was recorded."""
+    """How a session stands after a drive: why it stopped, for what it waits, its state and context, and what came."""
 
     end: Stop | Suspend
     state: State
     view: ContextView
     head: int
     recorded: tuple[Recorded, ...]
+    waiting: tuple[Waiting, ...] = ()
 
 
 async def drive(
@@ -65,7 +68,11 @@ async def drive(
     writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note, redact=program.secrets.redact)
     async with leased(log, session, writer) as lease:
         await writer.load()
-        writer.outcome(*_resuming(writer.state, lease, idle=resume), *_configuring(writer.state, wanted), *opening)
+        woken = await due_children(log, session, writer.state, program.clock())
+        ends = [WaitEnd(key=key, outcome="completed") for key in woken]
+        writer.outcome(
+            *_resuming(writer.state, lease, idle=resume), *configuring(writer.state, wanted), *opening, *ends
+        )
         await writer.flush()
         loop = Loop(writer, program, signal)
         task = asyncio.create_task(loop.run())
@@ -74,7 +81,8 @@ async def drive(
         except asyncio.CancelledError:
             await _abort(loop, task)
             raise
-    return Driven(end, writer.state, writer.view, writer.head, tuple(recorded))
+    waits = await waiting(log, session, writer.state, writer.view) if isinstance(end, Suspend) else ()
+    return Driven(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
 
 
 def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:
@@ -83,7 +91,8 @@ def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:
     return [Resume(why="continue", runner=lease.owner)] if idle and can_continue(state) else []
 
 
-def _configuring(state: State, wanted: Config | None) -> Sequence[Event]:
+def configuring(state: State, wanted: Config | None) -> Sequence[Event]:
+    """Write what differs between the log's configuration and the process's."""
     change = difference(state.config, wanted) if wanted is not None else None
     return [] if change is None else [change]
 

@@ -8,13 +8,13 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 from eventsource.errors import OutputError
 from eventsource.events import EndReason, MessageEnd
 from eventsource.messages import AssistantMessage, Message, Usage
-from eventsource.state import Wait
 from eventsource.steps import Suspend
 
 from .context import CONTEXT
 from .drive import Driven
 from .output import Output
 from .session import Session
+from .waiting import Waiting
 
 T = TypeVar("T")
 RunStatus: TypeAlias = Literal["done", "error", "aborted", "limit", "waiting"]
@@ -46,10 +46,9 @@ class Run(Generic[T]):
         return "waiting" if isinstance(end, Suspend) else _STATUS[end.reason]
 
     @property
-    def waits(self) -> tuple[Wait, ...]:
-        """What the run waits for."""
-        end = self._driven.end
-        return end.waits if isinstance(end, Suspend) else ()
+    def waits(self) -> tuple[Waiting, ...]:
+        """What the run, or an agent that it called, waits for: `session.decide(wait, approve=True)`, then resume."""
+        return self._driven.waiting
 
     @property
     def head(self) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
 from eventsource import session as core
+from eventsource.approvals import verdict
+from eventsource.codec import from_json
 from eventsource.errors import UnknownSeqError
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest
 from eventsource.loading import load, read_all
@@ -18,11 +20,13 @@ from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
 from projections.rewording import reworded
 from replay.adopt import adopt
+from replay.html import session_page
 from replay.replay import Replay, ReplayReport
 from replay.why import Why, why
 
 from .context import CONTEXT
 from .models import encode_recorded
+from .waiting import Waiting, load_waiting
 
 
 class Session:
@@ -109,11 +113,38 @@ class Session:
         """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
         return await self.core.label(text, seq)
 
+    async def waits(self) -> tuple[Waiting, ...]:
+        """List what the session waits for, and what the agents and tasks it waits for do."""
+        return await load_waiting(self.core.log, self.id)
+
     async def decide(
-        self, wait: str, value: object = None, *, outcome: Literal["completed", "cancelled"] = "completed"
+        self,
+        wait: str | Waiting,
+        value: object = None,
+        *,
+        approve: bool | None = None,
+        reason: str = "",
+        arguments: Mapping[str, object] | None = None,
+        outcome: Literal["completed", "cancelled"] = "completed",
+        decided_by: str = "",
     ) -> int:
-        """End a wait by its key; the first decision counts."""
-        return await self.core.decide(wait, value, outcome=outcome)
+        """End a wait; the first decision counts.
+
+        A call that needs approval: `approve=True`, with other `arguments` in place of the model's if given, or
+        `approve=False` with a reason for the model. A token: its value.
+
+        Raises: WaitOverError, TokenValueError.
+        """
+        key, decided = wait if isinstance(wait, str) else wait.key, self.core
+        if isinstance(wait, Waiting) and wait.session != self.id:
+            decided = core.Session(self.core.log, wait.session, clock=self.core.clock)
+        if approve is not None:
+            value = from_json(verdict(approve=approve, reason=reason, arguments=arguments))
+        return await decided.decide(key, value, outcome=outcome, decided_by=decided_by)
+
+    async def send(self, message: Message | str, *, key: str | None = None) -> int:
+        """Put a message into the inbox of a task; a repeated key changes nothing."""
+        return await self.core.send(message, key=key)
 
     async def fork(
         self, *, at: int | None = None, before: ContextMessage | int | None = None, title: str = ""
@@ -190,6 +221,10 @@ class Session:
     async def append(self, events: Sequence[Event]) -> int:
         """Append events that the machine allows here, all or none. Returns: the new head."""
         return await self.core.append(events)
+
+    async def html(self) -> str:
+        """Write the session and its forks as one HTML page that needs nothing else, no script either."""
+        return await session_page(self.core)
 
     async def verify(self) -> VerifyReport:
         """Read everything again and find any changed, missing, swapped or added byte, and where."""

@@ -1,0 +1,47 @@
+"""Child sessions: their names, and whether one of them has something to do."""
+
+from __future__ import annotations
+
+import hashlib
+
+from eventsource.errors import UnknownSessionError
+from eventsource.loading import load_state
+from eventsource.ports import EventLog
+from eventsource.state import State
+
+CHILD = "child"
+"""The reason of a wait for a child session, and the beginning of its key."""
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def child_id(parent: str, key: str) -> str:
+    """Name a child for ever, so that it is started at most once: by its parent's session and its key there."""
+    number = int.from_bytes(hashlib.sha256(f"{parent}\n{key}".encode()).digest()[:10])
+    letters = []
+    for _ in range(15):
+        number, digit = divmod(number, 36)
+        letters.append(_ALPHABET[digit])
+    return "".join(letters)
+
+
+def child_wait(key: str) -> str:
+    """Name the wait for a child that is suspended."""
+    return f"{CHILD}:{key}"
+
+
+async def tree_is_due(log: EventLog, session: str, now_us: int) -> bool:
+    """Say whether a session has something to do, or one of the children it waits for."""
+    try:
+        due_at_us = (await log.info(session)).due_at_us
+    except UnknownSessionError:
+        return True
+    if due_at_us is not None and due_at_us <= now_us:
+        return True
+    _, state = await load_state(log, session)
+    return bool(await due_children(log, session, state, now_us))
+
+
+async def due_children(log: EventLog, session: str, state: State, now_us: int) -> list[str]:
+    """List the keys of the waits for children that have something to do."""
+    waits = [wait.key for wait in state.waits if wait.reason == CHILD]
+    return [key for key in waits if await tree_is_due(log, child_id(session, key.removeprefix("child:")), now_us)]

@@ -1,0 +1,96 @@
+"""What a session waits for, in the words of whoever is to decide: also what its children wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from eventsource.codec import from_json
+from eventsource.errors import UnknownSessionError
+from eventsource.events import Place
+from eventsource.loading import load
+from eventsource.messages import AssistantMessage, ToolCall
+from eventsource.ports import EventLog
+from eventsource.state import State, Wait
+from projections.context import ContextView, history
+
+from .children import CHILD, child_id
+from .context import CONTEXT
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An open wait, and what it is about.
+
+    session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, or empty for a token.
+    deadline_us: when it ends by itself. tool, arguments: the call that it holds, with what it would run with.
+    """
+
+    session: str
+    key: str
+    reason: str = ""
+    deadline_us: int | None = None
+    call: Place | None = None
+    tool: str = ""
+    arguments: Mapping[str, object] = {}
+
+    @property
+    def token(self) -> str:
+        """The name that decides it from anywhere: `refold complete TOKEN VALUE`."""
+        return f"{self.session}:{self.key}"
+
+
+async def waiting(log: EventLog, session: str, state: State, view: ContextView) -> tuple[Waiting, ...]:
+    """List what a session waits for; in place of a child, what that waits for."""
+    found: list[Waiting] = []
+    for wait in state.waits:
+        if wait.reason == CHILD:
+            found += await _of_child(log, child_id(session, wait.key.removeprefix(f"{CHILD}:")))
+        else:
+            found.append(_told(session, wait, view))
+    if state.retry_at_us is not None:
+        found.append(Waiting(session=session, key="retry", reason="retry", deadline_us=state.retry_at_us))
+    return tuple(found)
+
+
+async def load_waiting(log: EventLog, session: str) -> tuple[Waiting, ...]:
+    """Read what a session waits for."""
+    _, state, view = await load(log, session, context=CONTEXT)
+    return await waiting(log, session, state, view)
+
+
+async def _of_child(log: EventLog, child: str) -> tuple[Waiting, ...]:
+    try:
+        return await load_waiting(log, child)
+    except UnknownSessionError:  # it was to be started when its parent's process ended
+        return ()
+
+
+def _told(session: str, wait: Wait, view: ContextView) -> Waiting:
+    call = next(_call_at(view, wait.call), None) if wait.call is not None else None
+    text = wait.arguments if wait.arguments is not None else call.arguments if call is not None else ""
+    return Waiting(
+        session=session,
+        key=wait.key,
+        reason=wait.reason,
+        deadline_us=wait.deadline_us,
+        call=wait.call,
+        tool=call.name if call is not None else "",
+        arguments=_read(text),
+    )
+
+
+def _call_at(view: ContextView, place: Place) -> Iterator[ToolCall]:
+    for entry in reversed(history(view)):
+        if entry.seq == place.message_seq and isinstance(entry.message, AssistantMessage):
+            block = entry.message.content[place.content_index]
+            if isinstance(block, ToolCall):
+                yield block
+
+
+def _read(text: str) -> Mapping[str, object]:
+    try:
+        value = from_json(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

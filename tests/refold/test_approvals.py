@@ -1,0 +1,262 @@
+"""Calls that a person must agree to, in one process, without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from eventsource.errors import DurationError, ToolDefinitionError, WaitOverError
+from eventsource.events import ToolExecutionStart, WaitEnd, WaitStart
+from eventsource.hooks import Hooks, ToolRequest, ToolVerdict
+from eventsource.log import MemoryLog
+from eventsource.messages import ToolResultMessage
+from eventsource.models.script import call
+from eventsource.models.scripted import ScriptedModel, scripted
+from refold import Agent, Log, Policies, Session, tool
+
+PAID: list[int] = []
+
+
+@tool(approval="always")
+def pay(amount: int) -> str:
+    """Pay."""
+    PAID.append(amount)
+    return f"paid {amount}"
+
+
+@tool(approval=lambda arguments: arguments["amount"] > 100)
+def pay_some(amount: int) -> str:
+    """Pay; large amounts must be approved."""
+    PAID.append(amount)
+    return f"paid {amount}"
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now_us = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+@pytest.fixture
+def clock() -> Clock:
+    PAID.clear()
+    return Clock()
+
+
+@pytest.fixture
+def log(clock: Clock) -> Log:
+    ids = iter(f"s{n}" for n in range(99))
+    return Log(MemoryLog(clock=clock, new_id=lambda: next(ids)), clock=clock)
+
+
+def asking(*calls: tuple[str, Mapping[str, object]]) -> ScriptedModel:
+    return scripted([call(name, dict(arguments)) for name, arguments in calls], "Done.", by="request")
+
+
+async def results(session: Session) -> list[str]:
+    found = [one.message for one in await session.messages() if isinstance(one.message, ToolResultMessage)]
+    return [message.content[0].text for message in found]  # type: ignore[union-attr]  # these tools answer in text
+
+
+async def replays(session: Session) -> bool:
+    return (await session.replay()).difference is None
+
+
+async def test_a_call_waits_until_it_is_approved(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    run = await agent.run("Pay 7.", session=session)
+    assert run.status == "waiting"
+    assert [(wait.reason, wait.tool, wait.arguments) for wait in run.waits] == [("approval", "pay", {"amount": 7})]
+    assert PAID == []
+    assert (await agent.resume(session)).status == "waiting"
+    await session.decide(run.waits[0], approve=True, decided_by="ann")
+    run = await agent.resume(session)
+    assert (run.status, run.text, PAID) == ("done", "Done.", [7])
+    ends = [one.event for one in await session.events() if isinstance(one.event, WaitEnd)]
+    assert [(end.outcome, end.decided_by) for end in ends] == [("completed", "ann")]
+    assert await replays(session)
+
+
+async def test_a_denied_call_tells_the_model_why(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    run = await agent.run("Pay 7.", session=session)
+    await session.decide(run.waits[0], approve=False, reason="too much")
+    assert (await agent.resume(session)).status == "done"
+    assert await results(session) == ["This call was denied: too much"]
+    assert PAID == []
+    assert await replays(session)
+
+
+async def test_a_call_runs_with_the_arguments_a_person_gave_it(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 700})), tools=[pay])
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    await session.decide(run.waits[0], approve=True, arguments={"amount": 70})
+    await agent.resume(session)
+    assert PAID == [70]
+    starts = [one.event for one in await session.events() if isinstance(one.event, ToolExecutionStart)]
+    assert [start.arguments for start in starts] == ['{"amount":70}']
+    assert await replays(session)
+
+
+async def test_arguments_that_do_not_fit_the_tool_do_not_run(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 700})), tools=[pay])
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    await session.decide(run.waits[0], approve=True, arguments={"amount": "much"})
+    await agent.resume(session)
+    assert PAID == []
+    assert (await results(session))[0].startswith("Validation failed")
+
+
+@pytest.mark.parametrize("policies", [Policies(), Policies(tools="sequential")], ids=["parallel", "sequential"])
+async def test_the_calls_of_a_batch_are_decided_one_by_one(log: Log, policies: Policies) -> None:
+    model = asking(("pay", {"amount": 1}), ("pay_some", {"amount": 2}), ("pay", {"amount": 3}))
+    agent = Agent[object](model, tools=[pay, pay_some], policies=policies)
+    session = await log.session()
+    run = await agent.run("Pay all.", session=session)
+    while run.waits:
+        wait = run.waits[-1]
+        await session.decide(wait, approve=wait.arguments["amount"] == 3)
+        run = await agent.resume(session)
+    assert run.status == "done"
+    assert sorted(PAID) == [2, 3]
+    assert await results(session) == ["This call was denied", "paid 2", "paid 3"]
+    assert await replays(session)
+
+
+async def test_what_needs_no_approval_runs_while_the_others_wait(log: Log) -> None:
+    agent = Agent[object](asking(("pay_some", {"amount": 1000}), ("pay_some", {"amount": 5})), tools=[pay_some])
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    assert PAID == [5]
+    assert [wait.arguments for wait in run.waits] == [{"amount": 1000}]
+    assert await replays(session)
+
+
+@pytest.mark.parametrize(("default", "paid"), [("deny", []), ("approve", [7])])
+async def test_at_the_deadline_the_default_decides(log: Log, clock: Clock, default: str, paid: list[int]) -> None:
+    @tool(approval="always", approval_timeout="1h", approval_default="approve" if paid else "deny")
+    def pay(amount: int) -> str:
+        """Pay."""
+        PAID.append(amount)
+        return "paid"
+
+    assert pay.approval.default == default
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    assert run.waits[0].deadline_us == clock.now_us + 3_600_000_000
+    clock.now_us += 3_599_999_999
+    assert (await agent.resume(session)).status == "waiting"
+    clock.now_us += 1
+    assert (await agent.resume(session)).status == "done"
+    assert paid == PAID
+    assert (await results(session))[0] == ("paid" if paid else "This call was denied: nobody decided in time")
+    assert await replays(session)
+
+
+async def test_a_call_that_changed_must_be_approved_again(log: Log) -> None:
+    amounts = iter([10, 20, 20])
+
+    def double(request: ToolRequest) -> ToolVerdict:
+        return ToolVerdict(arguments=f'{{"amount":{next(amounts)}}}')
+
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay], hooks=Hooks(before_tool_call=double))
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    assert run.waits[0].arguments == {"amount": 10}
+    await session.decide(run.waits[0], approve=True)
+    run = await agent.resume(session)
+    assert run.waits[0].arguments == {"amount": 20}
+    assert PAID == []
+    await session.decide(run.waits[0], approve=True)
+    assert (await agent.resume(session)).status == "done"
+    assert PAID == [20]
+    assert await replays(session)
+
+
+async def test_what_a_hook_makes_of_a_persons_arguments_must_be_approved(log: Log) -> None:
+    def cap(request: ToolRequest) -> ToolVerdict:
+        return ToolVerdict(arguments='{"amount":50}' if '"amount":500' in request.arguments else None)
+
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay], hooks=Hooks(before_tool_call=cap))
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    await session.decide(run.waits[0], approve=True, arguments={"amount": 500})
+    run = await agent.resume(session)
+    assert run.waits[0].arguments == {"amount": 50}
+    await session.decide(run.waits[0], approve=True)
+    await agent.resume(session)
+    assert PAID == [50]
+
+
+async def test_the_first_decision_counts(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    await session.decide(run.waits[0], approve=False)
+    with pytest.raises(WaitOverError, match="completed"):
+        await session.decide(run.waits[0], approve=True)
+    with pytest.raises(WaitOverError, match="no wait or token"):
+        await session.decide("approval:1:1:x", approve=True)
+
+
+async def test_an_abort_cancels_what_waits(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    await agent.run("Pay.", session=session)
+    await session.abort()
+    assert (await agent.resume(session)).status == "aborted"
+    assert PAID == []
+    outcomes = [one.event.outcome for one in await session.events() if isinstance(one.event, WaitEnd)]
+    assert outcomes == ["cancelled"]
+    assert await replays(session)
+
+
+async def test_a_fork_asks_for_itself(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    run = await agent.run("Pay.", session=session)
+    await session.decide(run.waits[0], approve=True)
+    fork = await session.fork()
+    again = await agent.resume(fork)
+    assert again.status == "waiting"
+    assert (await agent.resume(session)).status == "done"
+    await fork.decide(again.waits[0], approve=False)
+    assert (await agent.resume(fork)).status == "done"
+    assert PAID == [7]
+    assert await replays(fork)
+
+
+async def test_a_call_in_doubt_may_be_made_again_when_a_person_agrees(log: Log) -> None:
+    @tool
+    def send() -> str:
+        """Send."""
+        PAID.append(1)
+        return "sent"
+
+    agent = Agent[object](asking(("send", {})), tools=[send], policies=Policies(in_doubt="ask"))
+    session = await log.session()
+    await agent.run("Send.", session=session)
+    start = next(one.seq for one in await session.events() if isinstance(one.event, ToolExecutionStart))
+    fork = await session.fork(at=start)
+    run = await agent.resume(fork)
+    assert [wait.reason for wait in run.waits] == ["in_doubt"]
+    await fork.decide(run.waits[0], approve=True)
+    assert (await agent.resume(fork)).status == "done"
+    assert PAID == [1, 1]
+    assert any(isinstance(one.event, WaitStart) for one in await fork.events())
+
+
+def test_an_unknown_rule_or_a_wrong_time_is_refused() -> None:
+    with pytest.raises(ToolDefinitionError, match="approval is always"):
+        tool(approval="sometimes")(lambda: "")  # type: ignore[call-overload]  # that is the point
+    with pytest.raises(DurationError, match="90s"):
+        tool(approval="always", approval_timeout="soon")
