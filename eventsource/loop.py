@@ -88,14 +88,19 @@ class Loop(Generic[V]):
         self._hashes = PartHashes()
         self._aborting = asyncio.Event()
         self._end: AbortRequest | None = None
+        self._leaving = False
 
     def end(self, request: AbortRequest) -> None:
         """End the run under way at its next step, for a reason; what listens to a run ends it so when it raises."""
         self._end = self._end or request
 
     def abort(self) -> None:
-        """End the run under way at once, as a person would."""
-        self.end(AbortRequest())
+        """End the run under way at once, as a person would, and begin no other."""
+        self._leave(AbortRequest())
+
+    def _leave(self, request: AbortRequest) -> None:
+        self.end(request)
+        self._leaving = True
         self._aborting.set()
 
     async def run(self, *, until_agent_end: bool = False) -> Stop | Suspend:
@@ -113,7 +118,7 @@ class Loop(Generic[V]):
                 self._note_abort()
                 step = next_step(self.writer.state)
                 began = began or self.writer.state.run is not None
-                if began and self.writer.state.run is None and (until_agent_end or self._stopped()):
+                if began and self.writer.state.run is None and (until_agent_end or self._leaving or self._stopped()):
                     await self.writer.flush()
                     if self.writer.state.run is None:
                         return Stop(self.writer.state.ended)
@@ -165,8 +170,8 @@ class Loop(Generic[V]):
                 await asyncio.wait_for(self.signal.wait(), ABORT_POLL_S)
                 break
             if deadline_us is not None and self.program.clock() >= deadline_us:
-                self.end(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
-                break
+                self._leave(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
+                return
             await self.writer.catch_up()
             self._note_abort()
         self._aborting.set()
@@ -361,6 +366,6 @@ class Loop(Generic[V]):
         content = streamed_content(await writer.open_updates())
         message = closing_message(content, step.how, writer.state.aborted)
         if writer.state.phase is not Phase.STREAMING:
-            writer.outcome(MessageStart(role="assistant", streamed=False))
+            writer.decide(MessageStart(role="assistant", streamed=False))
         interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None
-        writer.outcome(MessageEnd(message=message, interrupted=interrupted))
+        writer.decide(MessageEnd(message=message, interrupted=interrupted))

@@ -106,7 +106,7 @@ def next_step(state: State) -> Step:
         for event in fresh:
             state = evolve(state, Recorded(0, 0, event))
         following = first_step(state)
-        if not isinstance(following, Record) or following.polls:
+        if not isinstance(following, Record) or following.polls or state.phase is Phase.IDLE:
             return Record(tuple(events), step.polls)
         fresh = following.events
         events.extend(fresh)
