@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 import msgspec
@@ -45,6 +46,7 @@ _ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "
     ("refold show ID --events", "every fact, a line each"),
     ("refold show ID --updates", "every event, each streamed piece too"),
     ("refold show ID --follow", "and what comes, until Ctrl-C"),
+    ("refold show ID --html oslo.html", "as one page for a browser, with its forks"),
 )
 @click.argument("session")
 @click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Show it as it was at this seq.")
@@ -56,6 +58,7 @@ _ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "
 @click.option("--events", is_flag=True, help="Show facts, a line each, not messages.")
 @click.option("--updates", is_flag=True, help="Show every event, streamed pieces included.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with each event that comes.")
+@click.option("--html", type=click.File("w", encoding="utf-8", lazy=True), metavar="FILE", help="Write one HTML page.")
 async def show(
     screen: Screen,
     log: Log,
@@ -67,6 +70,7 @@ async def show(
     events: bool,
     updates: bool,
     follow: bool,
+    html: TextIO | None,
 ) -> None:
     """Print a session as people read it, or event by event.
 
@@ -76,6 +80,9 @@ async def show(
     if follow and (screen.as_json or at is not None):
         raise click.UsageError("--follow never ends: it goes with neither --json nor --at")
     found = await log.find(session)
+    if html is not None:
+        html.write(await found.html())
+        return
     if events or updates or follow:
         await _show_events(screen, found, at=at, after=after, last=last, updates=updates, follow=follow)
         return

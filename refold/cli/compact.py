@@ -1,0 +1,60 @@
+"""The command that lets a summary stand in place of a session's beginning."""
+
+from __future__ import annotations
+
+import click
+
+from ..compaction import KEEP_TOKENS, CompactionPolicy
+from ..log import Log
+from .agents import AGENT_HELP, MODEL_HELP, load_agent, named_model, recorded_agent
+from .command import command
+from .exits import NO
+from .screen import Screen
+
+
+@command(
+    "compact",
+    ("refold compact ID", "the model that the log names writes the summary"),
+    ("refold compact ID --keep 0 -m anthropic:claude-haiku-4-5", "keep as little as can be, with another model"),
+    ("refold compact ID --agent my_agents:weather", "by that agent's policy of compaction"),
+)
+@click.argument("session")
+@click.option(
+    "--keep", type=click.IntRange(min=0), metavar="TOKENS", help=f"Keep so much of the end. [default: {KEEP_TOKENS:,}]"
+)
+@click.option("-m", "--model", "model_name", metavar="MODEL", help=MODEL_HELP)
+@click.option("--agent", "agent_name", metavar="MODULE:NAME", help=AGENT_HELP)
+async def compact(
+    screen: Screen, log: Log, session: str, keep: int | None, model_name: str | None, agent_name: str | None
+) -> int | None:
+    """Let a summary stand, for the model, in place of a session's beginning; the history stays as it is.
+
+    The summary is written in a session of its own. Forks from before do not see it. The exit code is 1 when there is
+    nothing that can be cut off.
+    """
+    found = await log.find(session)
+    model = named_model(model_name) if model_name is not None else None
+    if agent_name is not None:
+        agent = load_agent(agent_name)
+    else:
+        agent = recorded_agent(found.id, (await found.state()).config, model, None, without_tools=True)
+    policy = agent.compaction
+    changed = CompactionPolicy(
+        limit_tokens=policy.limit_tokens,
+        keep_tokens=policy.keep_tokens if keep is None else keep,
+        model=policy.model if model is None else model,
+        instructions=policy.instructions,
+        rule=policy.rule if model is None else None,
+    )
+    with screen.busy("writing the summary"):
+        done = await agent.replace(compaction=changed).compact(found)
+    if screen.as_json:
+        screen.json({"id": found.id, "compaction": done})
+    elif done is None:
+        screen.note(f"Nothing of {found.id} can be cut off: all of it is needed, or fits what is kept.")
+    else:
+        screen.line(done.summary)
+        kept = f"from {done.first_kept_seq} on is kept" if done.first_kept_seq else "none is kept"
+        written = f"; written in {done.child}" if done.child else ""
+        screen.note(f"\nIt stands for about {done.tokens_before:,} tokens; what was said {kept}{written}.")
+    return None if done is not None else NO

@@ -1,0 +1,33 @@
+"""The command that compares two sessions."""
+
+from __future__ import annotations
+
+import click
+
+from ..comparing import diff as compare
+from ..log import Log
+from .command import command
+from .screen import Screen
+
+_STYLES = {"+": "green", "-": "red", "~": "bold yellow", "=": "dim", "…": "dim"}
+
+
+@command(
+    "diff",
+    ("refold diff ID FORK", "branches, from the last event they share"),
+    ("refold diff oslo bergen", "two runs, by what was said in them"),
+    ("refold diff ID FORK --json", "as data, equal messages too"),
+)
+@click.argument("left")
+@click.argument("right")
+async def diff(screen: Screen, log: Log, left: str, right: str) -> None:
+    """Compare two sessions: messages and calls side by side, configuration, tokens, cost and time.
+
+    `-` is said on the left only, `+` on the right only, `~` is different, `=` is the same. Numbers are seqs.
+    """
+    found = await compare(await log.find(left), await log.find(right))
+    if screen.as_json:
+        screen.json(found)
+        return
+    for line in found.pretty().splitlines():
+        screen.line((line, _STYLES.get(line.lstrip()[:1], "")))
