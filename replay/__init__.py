@@ -9,21 +9,31 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .adopt import adopt
+    from .diff import SessionDiff, diff
     from .exporters import export_pi, export_session
+    from .html import session_page
     from .importers import detect, import_file
     from .mismatch import Mismatch
     from .replay import Diverged, Replay, ReplayReport, replay
+    from .why import Why, why
 
 __all__ = [
     "Diverged",
     "Mismatch",
     "Replay",
     "ReplayReport",
+    "SessionDiff",
+    "Why",
+    "adopt",
     "detect",
+    "diff",
     "export_pi",
     "export_session",
     "import_file",
     "replay",
+    "session_page",
+    "why",
 ]
 
 _FILES = {
@@ -31,11 +41,17 @@ _FILES = {
     "Mismatch": "mismatch",
     "Replay": "replay",
     "ReplayReport": "replay",
+    "SessionDiff": "diff",
+    "Why": "why",
+    "adopt": "adopt",
     "detect": "importers",
+    "diff": "diff",
     "export_pi": "exporters",
     "export_session": "exporters",
     "import_file": "importers",
     "replay": "replay",
+    "session_page": "html",
+    "why": "why",
 }
 
 
