@@ -178,13 +178,18 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\S+\s*", text)
 
 
+def looking_around(*, pace_ms: int = 15) -> ScriptedModel:
+    """Make the demo's model; it pauses before each word, so that one can watch."""
+    return ScriptedModel(_look_around, ref=ModelRef(api="scripted", provider="scripted", model="demo"), pace_ms=pace_ms)
+
+
 def stand_in() -> ScriptedModel:
     """Make the model `scripted`: it says what it was asked, and calls nobody."""
-    return ScriptedModel(_plainly, pace_ms=5)
+    return ScriptedModel(_plainly)
 
 
 agent: Agent[object] = Agent(
-    ScriptedModel(_look_around, ref=ModelRef(api="scripted", provider="scripted", model="demo"), pace_ms=15),
+    looking_around(),
     system="You look around in folders and say what you find.",
     tools=[list_files, read_file],
 )

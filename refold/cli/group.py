@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -117,36 +117,51 @@ class RefoldGroup(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in MEANINGS.items()])
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. A reader who has seen enough (`refold show ID | head`) is no error."""
+        try:
+            code = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            return _leave_pipe()
+        return code
+
     def main(  # type: ignore[override]  # the one way this command is run: it always exits
-        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **settings: object
     ) -> NoReturn:
-        """Run a command line and exit with one of the documented codes; never a traceback, unless REFOLD_TRACE=1."""
+        """Run a command line and exit with one of the documented codes; never a traceback, unless REFOLD_TRACE=1.
+
+        `settings`: what else click's own `main` takes; it always exits here, so they change nothing.
+        """
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal that cannot show a character
         try:
-            code = super().main(args, prog_name or "refold", **{**extra, "standalone_mode": False})
+            code = super().main(args, prog_name or "refold", standalone_mode=False)
             code = code if isinstance(code, int) else OK
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except BrokenPipeError:
-            code = _leave_pipe()
         except (KeyboardInterrupt, click.Abort, Exception) as error:
             if os.environ.get("REFOLD_TRACE") == "1":
                 raise
-            code = _report(error)
+            code = report(error)
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            _leave_pipe()  # what is left would be complained about when the program ends
         sys.exit(code)
 
 
 def _leave_pipe() -> int:
-    """End as a command does whose reader has seen enough (`refold show ID | head`): well, and silently."""
+    """Let what is still to be written go nowhere."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.close(devnull)
     return OK
 
 
-def _report(error: BaseException) -> int:
+def report(error: BaseException) -> int:
+    """Say an error in one sentence on stderr. Returns: its exit code."""
     match error:
         case KeyboardInterrupt() | click.Abort():
             return _say("interrupted", INTERRUPTED)

@@ -24,7 +24,7 @@ from .command import command
 from .exits import INTERRUPTED, NO, OK
 from .screen import Screen
 from .telling import Teller
-from .wording import count
+from .wording import count, short
 
 
 @command(
@@ -55,6 +55,8 @@ async def run(
         raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
     known = agent is None and model is None  # then the log must say who answers
     target = await log.find(session or "") if known else await log.session(session)
+    if session is None:
+        await target.label(short(said))
     if agent is None:
         state = await target.state()
         agent = recorded_agent(target.id, state.config, model, system, without_tools=False)
