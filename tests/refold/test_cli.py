@@ -26,6 +26,12 @@ def test_the_overview_begins_with_examples_and_says_what_exit_codes_mean(shell: 
     assert all(f"{code}" in after for code in MEANINGS)
 
 
+def test_the_documented_exit_codes_are_the_ones_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "command.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line[:3].strip("| ").isdigit()]
+    assert {int(code): meaning for code, meaning in rows} == MEANINGS
+
+
 def test_without_arguments_the_overview_is_shown(shell: Shell) -> None:
     assert shell.good() == shell.good("--help") == shell.good("-h")
 
