@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,6 +48,7 @@ class Workshop:
 
     `find_repeat` knows the calls that another branch has made, `repeated_tools` what becomes of those made again.
     `grace_s`: how long a tool may go on after an abort. `note_abort` puts an abort that was signalled on record.
+    `under_way` says that tools run, and nothing is being decided.
     """
 
     tools: Mapping[str, Tool]
@@ -56,6 +58,7 @@ class Workshop:
     deadline_us: int | None
     aborting: asyncio.Event
     note_abort: Callable[[], None]
+    under_way: Callable[[], AbstractContextManager[None]]
     find_repeat: FindRepeat | None = None
     repeated_tools: RepeatedTools = "ask"
 
@@ -101,8 +104,9 @@ class BatchRunner(Generic[V]):
         self._writer.decide(*self._waits, *self._starts)  # waits first: a started call without an end is a lost one
         if not await self._writer.flush() or self._shop.aborting.is_set() or not ready:
             return
-        async with flushing(self._writer):
-            await self._perform(ready)
+        with self._shop.under_way():
+            async with flushing(self._writer):
+                await self._perform(ready)
 
     def _asks(self, step: RunTools) -> bool:
         tools = (self._shop.tools.get(run.name) for run in step.calls)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -89,6 +89,8 @@ class Loop(Generic[V]):
         self._aborting = asyncio.Event()
         self._end: AbortRequest | None = None
         self._leaving = False
+        self._busy = False
+        self._waited_us = 0
 
     def end(self, request: AbortRequest) -> None:
         """End the run under way at its next step, for a reason; what listens to a run ends it so when it raises."""
@@ -172,9 +174,19 @@ class Loop(Generic[V]):
             if deadline_us is not None and self.program.clock() >= deadline_us:
                 self._leave(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
                 return
-            await self.writer.catch_up()
-            self._note_abort()
+            if self._busy:
+                await self.writer.catch_up(lambda: self._busy)
+                self._note_abort()
         self._aborting.set()
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Say that an effect is under way: what others append may be folded, since nothing is being decided."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
     def _note_abort(self) -> None:
         """Pass on to whatever is under way that the run is to end; a new run begins without that."""
@@ -259,12 +271,13 @@ class Loop(Generic[V]):
         writer, hooks = self.writer, self.program.hooks
         before = self.program.before_request
         asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key or before
-        if asks and not await writer.flush():
+        if (asks and not await writer.flush()) or await self._waits_until(step.not_before_us):
             return
         model = self._model()
         try:
             if before is not None:
-                await before(writer, self._aborting)
+                with self._under_way():
+                    await before(writer, self._aborting)
                 if not isinstance(next_step(writer.state), CallModel):
                     return
             request, sent = await self._request()
@@ -274,15 +287,15 @@ class Loop(Generic[V]):
         except HookError as error:
             writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
             return
-        if not await self._wait_until(step.not_before_us):
-            return
         writer.decide(replace(sent, attempt=step.attempt))
         if not await writer.flush() or self.signal.is_set():
             return
         options = CallOptions(api_key=api_key or self.program.api_key, signal=self._aborting, attempt=step.attempt)
         reader = ReplyReader(writer, model.ref, self.program.flush_updates)
-        async with flushing(writer):
-            await read_reply(reader, model.stream(request, options), aborting=self._aborting, stopped=self._stopped)
+        stream = model.stream(request, options)
+        with self._under_way():
+            async with flushing(writer):
+                await read_reply(reader, stream, aborting=self._aborting, stopped=self._stopped)
 
     async def _request(self) -> tuple[Request, ModelRequest]:
         """Build the request, and the event that says which one it is."""
@@ -341,6 +354,7 @@ class Loop(Generic[V]):
             deadline_us=program.deadline_us,
             aborting=self._aborting,
             note_abort=self._note_signal,
+            under_way=self._under_way,
             find_repeat=program.find_repeat,
             repeated_tools=program.repeated_tools,
         )
@@ -348,16 +362,16 @@ class Loop(Generic[V]):
         if last is not None:
             await BatchRunner(self.writer, shop, last).run(step)
 
-    async def _wait_until(self, not_before_us: int) -> bool:
-        """Wait for a time; false when the run was aborted meanwhile."""
+    async def _waits_until(self, not_before_us: int) -> bool:
+        """Wait for a time, once; true when it waited, so that the machine must be asked again."""
         delay_s = (not_before_us - self.program.clock()) / 1_000_000
-        if not_before_us == 0 or delay_s <= 0:
-            return True
-        if not await self.writer.flush():
+        if not_before_us <= self._waited_us or delay_s <= 0:
             return False
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._aborting.wait(), delay_s)
-        return not self._aborting.is_set()
+        self._waited_us = not_before_us
+        if await self.writer.flush():
+            with self._under_way(), suppress(TimeoutError):
+                await asyncio.wait_for(self._aborting.wait(), delay_s)
+        return True
 
     async def _close(self, step: CloseMessage) -> None:
         writer = self.writer

@@ -126,11 +126,14 @@ class Writer(Generic[V]):
         call = find_call(self.state, place.message_seq, place.content_index)
         return call.start_seq if call is not None else self.head
 
-    async def catch_up(self) -> None:
-        """Fold what others appended, unless a decision of ours is about to be appended anyway."""
+    async def catch_up(self, still: Callable[[], bool]) -> None:
+        """Fold what others appended, if no decision of ours is under way, which would then be made on an older state.
+
+        `still` is asked once the news are read: whether an effect is still under way, and so nothing is being decided.
+        """
         async with self._lock:
             news = await self._log.read(self.session, after=self.head, limit=_NEWS)
-            if news and all(pending.outcome for pending in self._pending):
+            if news and still() and all(pending.outcome for pending in self._pending):
                 self._take_in(news)
                 self.forget_decisions()
 

@@ -1,0 +1,158 @@
+"""Running a session for a test: a log in memory, a scripted model, small tools, a store that misbehaves on order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from eventsource.configure import difference
+from eventsource.errors import OutcomeUnknownError
+from eventsource.events import Event, Policies, Resume
+from eventsource.hooks import Hooks
+from eventsource.loading import read_all
+from eventsource.log import MemoryLog
+from eventsource.loop import Loop, Program
+from eventsource.models.protocol import Model
+from eventsource.models.scripted import SCRIPTED, ScriptedModel
+from eventsource.ports import Recorded
+from eventsource.session import Session
+from eventsource.state import Config, Phase
+from eventsource.steps import Stop, Suspend
+from eventsource.tools import Tool, toolbox
+from eventsource.writer import Writer
+from projections.context import ContextView
+from refold.context import CONTEXT
+
+Appending = Sequence[tuple[int, Event]]
+
+
+class Store(MemoryLog):
+    """A log in memory in which somebody else may be faster, or whose disk fails at a commit.
+
+    `meddle` is asked before each append of a runner: what it gives is appended first, by somebody else. `fails` says
+    of a runner's append whether it fails `before` or `after` it was stored.
+    """
+
+    def __init__(self) -> None:
+        times, names = count(1), count(1)
+        super().__init__(clock=lambda: 1_000 * next(times), new_id=lambda: f"session{next(names)}")
+        self.meddle: Callable[[Appending], Sequence[Event]] = lambda events: ()
+        self.fails: Callable[[Appending], str] = lambda events: ""
+        self.appended: list[tuple[list[Event], bool]] = []
+
+    async def append(
+        self,
+        session: str,
+        events: Appending,
+        *,
+        expected: int | None = None,
+        epoch: int | None = None,
+        key: str | None = None,
+        durable: bool = True,
+    ) -> int:
+        if expected is not None:
+            others = self.meddle(events)
+            if others:
+                await super().append(session, [(0, event) for event in others])
+        failing = self.fails(events) if expected is not None else ""
+        if failing == "before":
+            raise OutcomeUnknownError(session, expected or 0, "the disk went away")
+        head = await super().append(session, events, expected=expected, epoch=epoch, key=key, durable=durable)
+        self.appended.append(([event for _, event in events], durable))
+        if failing:
+            raise OutcomeUnknownError(session, expected or 0, "the disk went away")
+        return head
+
+
+@dataclass
+class Bench:
+    """A session, and what a process brings to it."""
+
+    model: Model | None
+    tools: Sequence[Tool | Callable[..., object]] = ()
+    hooks: Hooks = field(default_factory=Hooks)
+    policies: Policies = field(default_factory=Policies)
+    store: Store = field(default_factory=Store)
+    flush_updates: int = 32
+    grace_s: float = 0.01
+    find_model: Callable[[Config], Model | None] | None = None
+    id: str = "oslo"
+    seen: list[Recorded] = field(default_factory=list)
+    signal: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def session(self) -> Session:
+        """A hand on the session that knows nothing of any runner."""
+        return Session(self.store, self.id, clock=lambda: 0)
+
+    @property
+    def toolbox(self) -> Mapping[str, Tool]:
+        return toolbox(self.tools)
+
+    async def writer(self, *opening: Event) -> Writer[ContextView]:
+        """Load the session, made if need be, and bring in the configuration and what opens the run."""
+        if self.id not in {info.id for info in await self.store.sessions()}:
+            await self.store.create(self.id)
+        writer = Writer(
+            self.store, self.id, context=CONTEXT, clock=lambda: 1_000 * (writer.head + 1), on_commit=self.seen.extend
+        )
+        await writer.load()
+        specs = tuple(tool.spec for tool in self.toolbox.values())
+        model = self.model.ref if self.model is not None else SCRIPTED
+        change = difference(writer.state.config, Config(model=model, tools=specs, policies=self.policies))
+        resumed = [Resume(why="crash")] if writer.state.phase is not Phase.IDLE else []
+        writer.outcome(*resumed, *([change] if change is not None else []), *opening)
+        return writer
+
+    async def loop(self, *opening: Event) -> Loop[ContextView]:
+        writer = await self.writer(*opening)
+        program = Program(
+            model=self.model,
+            context=CONTEXT,
+            clock=lambda: 0,
+            tools=self.toolbox,
+            hooks=self.hooks,
+            find_model=self.find_model,
+            flush_updates=self.flush_updates,
+            grace_s=self.grace_s,
+        )
+        return Loop(writer, program, self.signal)
+
+    async def run(self, *prompts: str) -> Stop | Suspend:
+        """Queue prompts and run until nothing is left to do."""
+        await self.writer()
+        if prompts:
+            await self.session.push("prompt", *prompts)
+        return await (await self.loop()).run()
+
+    async def history(self) -> list[Recorded]:
+        return [recorded async for recorded in read_all(self.store, self.id)]
+
+    async def events(self, *kinds: type) -> list[Event]:
+        """Read the events, or those of some types."""
+        return [recorded.event for recorded in await self.history() if not kinds or isinstance(recorded.event, kinds)]
+
+    async def seq_of(self, kind: type) -> int:
+        """Find the first event of a type; 0 when there is none."""
+        return next((recorded.seq for recorded in await self.history() if isinstance(recorded.event, kind)), 0)
+
+    async def until(self, found: Callable[[Sequence[Event]], bool]) -> None:
+        """Wait until the log holds something."""
+        async with asyncio.timeout(2):
+            known: list[Event] = []
+            async for recorded in self.store.follow(self.id):
+                known.append(recorded.event)
+                if found(known):
+                    return
+
+
+def scripted(*answers: object) -> ScriptedModel:
+    """Make a model that gives these answers, one a call."""
+    return ScriptedModel(answers)  # type: ignore[arg-type]  # tests may write what the type of a script cannot say
+
+
+def has(kind: type, times: int = 1) -> Callable[[Sequence[Event]], bool]:
+    """Say that an event of a type has come so many times."""
+    return lambda events: sum(isinstance(event, kind) for event in events) >= times
