@@ -65,6 +65,8 @@ class Teller:
         match event:
             case MessageAdopt(message=message):
                 self._message(message, interrupted=False)
+                for call in message.tool_calls if isinstance(message, AssistantMessage) else ():
+                    self._aside(f"→ {call.name} {short(call.arguments, 100)}".rstrip(), "yellow")
                 if not isinstance(message, UserMessage | AssistantMessage):
                     self._aside(f"  {short(text_of(message), 100)}", "dim")
             case Compaction(summary=summary):
