@@ -367,8 +367,8 @@ class Loop(Generic[V]):
         delay_s = (not_before_us - self.program.clock()) / 1_000_000
         if not_before_us <= self._waited_us or delay_s <= 0:
             return False
-        self._waited_us = not_before_us
         if await self.writer.flush():
+            self._waited_us = not_before_us
             with self._under_way(), suppress(TimeoutError):
                 await asyncio.wait_for(self._aborting.wait(), delay_s)
         return True

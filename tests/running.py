@@ -122,10 +122,14 @@ class Bench:
 
     async def run(self, *prompts: str) -> Stop | Suspend:
         """Queue prompts and run until nothing is left to do."""
+        return await (await self.start(*prompts))
+
+    async def start(self, *prompts: str) -> asyncio.Task[Stop | Suspend]:
+        """Queue prompts and begin to run."""
         await self.writer()
         if prompts:
             await self.session.push("prompt", *prompts)
-        return await (await self.loop()).run()
+        return asyncio.create_task((await self.loop()).run())
 
     async def history(self) -> list[Recorded]:
         return [recorded async for recorded in read_all(self.store, self.id)]
@@ -156,3 +160,21 @@ def scripted(*answers: object) -> ScriptedModel:
 def has(kind: type, times: int = 1) -> Callable[[Sequence[Event]], bool]:
     """Say that an event of a type has come so many times."""
     return lambda events: sum(isinstance(event, kind) for event in events) >= times
+
+
+def once(kind: type, *others: Event) -> Callable[[Appending], Sequence[Event]]:
+    """Let somebody else be faster when an event of a type is first appended."""
+    left = list(others)
+
+    def meddle(events: Appending) -> Sequence[Event]:
+        found = left[:] if any(isinstance(event, kind) for _, event in events) else []
+        del left[: len(found)]
+        return found
+
+    return meddle
+
+
+def every_other(*others: Event) -> Callable[[Appending], Sequence[Event]]:
+    """Let somebody else be faster at the first of each two attempts."""
+    times = count()
+    return lambda events: others if next(times) % 2 == 0 else ()
