@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from .codec import canonical
-from .errors import ConflictError, OutcomeUnknownError
+from .errors import ConflictError, OutcomeUnknownError, RefoldError
 from .events import UPDATE_TYPES, Event, MessageStart, Place
 from .fold import ContextFold
 from .guards import find_call
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _NEWS = 500
 _TRIES = 20
-"""How often an append is tried again after a conflict; each conflict means that somebody else got on."""
+"""How often an append is tried; each conflict means that somebody else got on."""
 
 
 class _Pending(msgspec.Struct, frozen=True):
@@ -149,17 +149,18 @@ class Writer(Generic[V]):
 
     async def _flush(self) -> bool:
         async with self._lock:
-            undisturbed = True
+            undisturbed, failure = True, RefoldError()
             for _ in range(_TRIES):
                 if not self._pending:
                     return undisturbed
                 batch, now = tuple(self._pending), self._now
                 try:
                     await self._append(batch)
-                except ConflictError:
-                    undisturbed = False
+                except ConflictError as error:
+                    undisturbed, failure = False, error
                     await self._rebase()
-                except OutcomeUnknownError:
+                except OutcomeUnknownError as error:
+                    failure = error
                     if not await self._was_stored(batch):
                         undisturbed = False
                         await self._rebase()
@@ -167,7 +168,7 @@ class Writer(Generic[V]):
                     self._commit(batch, now)
                 else:
                     self._commit(batch, now)
-            raise ConflictError(self.session, self.head, self.head)
+            raise failure
 
     async def _append(self, batch: Sequence[_Pending]) -> None:
         await self._log.append(
