@@ -10,7 +10,7 @@ from eventsource.log import open_store
 from eventsource.ports import EventLog
 
 from .exchange import SESSION, Append, exchanges, flushed
-from .floor import Floor
+from .floor import Floor, open_floor
 from .measure import compared
 from .rows import Row
 from .stores import folder
@@ -27,7 +27,7 @@ def run(quick: bool) -> list[Row]:
 
 
 def _row(name: str, every: int, goal: str, quick: bool) -> Row:
-    rounds, size = (4, 10) if quick else (20, 50)
+    rounds, size = (4, 10) if quick else (40, 25)
     ours, floor = asyncio.run(_rounds(rounds, size, every))
     found = compared(ours, floor)
     return Row(name, found.value, "ms/exchange", found.floor, found.ratio, goal)
@@ -38,9 +38,7 @@ async def _rounds(rounds: int, size: int, every: int) -> tuple[list[float], list
     place.mkdir()
     ours: list[float] = []
     floors: list[float] = []
-    floor = Floor(place / "floor.db")
-    await floor.start()
-    async with open_store(place / "refold.db") as log:
+    async with open_store(place / "refold.db") as log, open_floor(place / "floor.db") as floor:
         await log.create(SESSION)
         head = 0
         for number in range(rounds):
@@ -57,7 +55,6 @@ async def _rounds(rounds: int, size: int, every: int) -> tuple[list[float], list
                 else:
                     await _append_floor(floor, made)
                 figures.append((time.perf_counter() - began) * 1000 / size)
-    await floor.close()
     return ours, floors
 
 

@@ -9,7 +9,7 @@ from eventsource.log import open_store
 from eventsource.log.sqlite import SqliteLog
 
 from .exchange import Append, exchanges
-from .floor import Floor
+from .floor import open_floor
 from .rows import Row
 from .stores import folder
 
@@ -41,15 +41,13 @@ async def _measure(made: list[list[list[Append]]], total: int) -> tuple[float, f
         await asyncio.gather(*(_append(log, f"s{number}", one) for number, one in enumerate(made)))
         ours = (time.perf_counter() - began) * 1000 / total
         commits = (log.counts.full - before) / total
-    floor = Floor(place / "floor.db")
-    await floor.start()
-    began = time.perf_counter()
-    for one in made:
-        for appends in one:
-            for append in appends:
-                await floor.append(append)
-    taken = (time.perf_counter() - began) * 1000 / total
-    await floor.close()
+    async with open_floor(place / "floor.db") as floor:
+        began = time.perf_counter()
+        for one in made:
+            for appends in one:
+                for append in appends:
+                    await floor.append(append)
+        taken = (time.perf_counter() - began) * 1000 / total
     return commits, ours, taken
 
 

@@ -8,7 +8,8 @@ digests, no checks, no sessions, no sealing, no locks between processes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
@@ -47,19 +48,25 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-class Floor:
-    """Appends to a file of the floor, with one call into the connection's thread for each."""
+@asynccontextmanager
+async def open_floor(path: Path, *, updates: bool = True) -> AsyncIterator[Floor]:
+    """Open a file of the floor to append to it; `updates=False` stores no delta at all."""
+    thread = SqlThread(lambda: connect(path))
+    await thread.start()
+    try:
+        yield Floor(thread, updates=updates)
+        await thread.call(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+    finally:
+        await thread.close()
 
-    def __init__(self, path: Path, *, updates: bool = True) -> None:
-        """Prepare; `updates=False` stores no delta at all."""
-        self._thread = SqlThread(lambda: connect(path))
-        self._updates = updates
+
+class Floor:
+    """Appends with one call into the connection's thread for each."""
+
+    def __init__(self, thread: SqlThread, *, updates: bool) -> None:
+        self._thread, self._updates = thread, updates
         self._seq = 0
         self._full = True
-
-    async def start(self) -> None:
-        """Open the file."""
-        await self._thread.start()
 
     async def append(self, events: Append, *, durable: bool = True) -> None:
         """Encode and store events in one transaction."""
@@ -86,11 +93,6 @@ class Floor:
         if facts:
             connection.executemany(_FACT, facts)
         connection.execute("COMMIT")
-
-    async def close(self) -> None:
-        """Checkpoint and close."""
-        await self._thread.call(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
-        await self._thread.close()
 
 
 def _is_update(timed: Timed) -> bool:

@@ -99,14 +99,12 @@ async def _refold(path: Path, count: int) -> Cost:
 
 async def _floor(path: Path, count: int) -> Cost:
     made = list(exchanges(count))
-    store = floor.Floor(path)
-    await store.start()
-    began = time.perf_counter()
-    for appends in made:
-        for append in appends:
-            await store.append(append)
-    persist = _ms(began) / count
-    await store.close()
+    async with floor.open_floor(path) as store:
+        began = time.perf_counter()
+        for appends in made:
+            for append in appends:
+                await store.append(append)
+        persist = _ms(began) / count
     began = time.perf_counter()
     connection = floor.connect(path)
     state, view = State(), CONTEXT.initial

@@ -10,7 +10,7 @@ from eventsource.models.scripted import ScriptedModel, scripted
 from refold import Agent, Run, Session, open_log, tool
 
 from .exchange import DELTAS, RESULT_BYTES, Append, exchanges, flushed, texts
-from .floor import Floor
+from .floor import Floor, open_floor
 from .measure import compared
 from .rows import Row
 from .stores import folder
@@ -44,9 +44,7 @@ async def _rounds(rounds: int, size: int) -> tuple[list[float], list[float]]:
     place = folder() / f"running-{size}"
     place.mkdir()
     ours, floors = [], []
-    floor = Floor(place / "floor.db")
-    await floor.start()
-    async with open_log(place / "refold.db") as log:
+    async with open_log(place / "refold.db") as log, open_floor(place / "floor.db") as floor:
         for _ in range(rounds):
             session = await log.session()
             began = time.perf_counter()
@@ -58,7 +56,6 @@ async def _rounds(rounds: int, size: int) -> tuple[list[float], list[float]]:
             for appends in made:
                 await _store(floor, appends)
             floors.append((time.perf_counter() - began) * 1000 / size)
-    await floor.close()
     return ours, floors
 
 

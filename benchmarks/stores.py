@@ -13,7 +13,7 @@ from typing import NamedTuple
 from eventsource.log import open_store
 
 from .exchange import SESSION, exchanges
-from .floor import Floor
+from .floor import open_floor
 
 
 class Files(NamedTuple):
@@ -43,17 +43,16 @@ def files(count: int, *, deltas: int = 100) -> Files:
 
 
 async def _record(place: Path, count: int, deltas: int) -> Files:
-    floor, facts = Floor(place / "floor.db"), Floor(place / "facts.db", updates=False)
-    await floor.start()
-    await facts.start()
     head = 0
-    async with open_store(place / "refold.db") as log:
+    async with (
+        open_store(place / "refold.db") as log,
+        open_floor(place / "floor.db") as floor,
+        open_floor(place / "facts.db", updates=False) as facts,
+    ):
         await log.create(SESSION)
         for made in exchanges(count, deltas=deltas):
             for append in made:
                 head = await log.append(SESSION, append)
                 await floor.append(append)
                 await facts.append(append)
-    await floor.close()
-    await facts.close()
     return Files(count, head, place / "refold.db", place / "floor.db", place / "facts.db")
