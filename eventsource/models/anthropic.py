@@ -177,7 +177,7 @@ def _messages(history: tuple[Message, ...]) -> list[Said]:
                 parts = (TextContent(text=content),) if isinstance(content, str) else content
                 blocks, role = [_user_block(part) for part in parts if part != TextContent(text="")], "user"
             case AssistantMessage(content=parts):
-                blocks, role = [block for part in parts for block in _assistant_block(part)], "assistant"
+                blocks, role = [block for part in parts for block in assistant_blocks(part)], "assistant"
             case _:
                 continue
         if blocks:
@@ -225,7 +225,8 @@ def _result(message: ToolResultMessage) -> dict[str, object]:
     return said | ({"is_error": True} if message.is_error else {})
 
 
-def _assistant_block(part: AssistantContent) -> Iterator[dict[str, object]]:
+def assistant_blocks(part: AssistantContent) -> Iterator[dict[str, object]]:
+    """Write what a model said as the block it was; an empty text is none."""
     match part:
         case TextContent(text=text, raw=raw):
             if text:

@@ -177,14 +177,14 @@ def _result(message: ToolResultMessage) -> dict[str, object]:
 
 
 def _answer(message: AssistantMessage, model: str) -> list[dict[str, object]]:
-    parts = [part for block in message.content for part in _answer_part(block)]
+    parts = [part for block in message.content for part in answer_parts(block)]
     calls = [part for part in parts if "functionCall" in part]
     if calls and "gemini-3" in model and not any("thoughtSignature" in part for part in calls):
         calls[0]["thoughtSignature"] = _NO_SIGNATURE
     return parts
 
 
-def _answer_part(block: AssistantContent) -> Iterator[dict[str, object]]:
+def answer_parts(block: AssistantContent) -> Iterator[dict[str, object]]:
     """Write a block as the part it was; reasoning without a signature is a summary that nobody wants back."""
     match block:
         case TextContent(text=text, signature=signature, raw=raw):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, TypeAlias
@@ -11,7 +12,7 @@ import msgspec
 from ..assemble import Assembler
 from ..codec import to_json
 from ..events import MessageUpdate, UpdateKind
-from ..messages import AssistantMessage, StopReason, TextContent, ToolCall, Usage
+from ..messages import AssistantMessage, StopReason, Usage
 from ..request import Request
 from .protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart
 
@@ -292,15 +293,18 @@ def words(answer: Answer) -> Words | None:
 
 
 def _words(message: AssistantMessage) -> Words | None:
+    """Say what counts of a message: a protocol may join its texts, and write arguments anew on their way through."""
     if message.stop_reason in ("error", "aborted"):
         return None
-    said: list[tuple[str, ...]] = []
-    for block in message.content:
-        if isinstance(block, TextContent):
-            said.append(("text", block.text))
-        elif isinstance(block, ToolCall):
-            said.append(("call", block.name, block.arguments))
-    return tuple(said)
+    calls = (("call", block.name, _plain_arguments(block.arguments)) for block in message.tool_calls)
+    return (("text", message.text), *calls)
+
+
+def _plain_arguments(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text or "{}"))
+    except (ValueError, RecursionError):
+        return text
 
 
 def follows(script: Sequence[Words | None], request: Request) -> int:

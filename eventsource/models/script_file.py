@@ -41,15 +41,24 @@ def load_script(path: str | Path, *, pace_ms: int = 0) -> ScriptedModel:
     Raises: ScriptFileError with the numbers of answer and item, and what is expected there.
     """
     name = str(path)
+    return ScriptedModel(read_answers(name, read_json(name)), by="request", pace_ms=pace_ms)
+
+
+def read_json(path: str) -> object:
+    """Read a file of JSON. Raises: ScriptFileError."""
     try:
-        given = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_constant)
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_constant)
     except OSError as error:
-        raise ScriptFileError(name, f"cannot be read: {error.strerror or error}") from error
+        raise ScriptFileError(path, f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ScriptFileError(name, f"is not JSON: {error}") from error
+        raise ScriptFileError(path, f"is not JSON: {error}") from error
+
+
+def read_answers(path: str, given: object) -> list[Answer]:
+    """Read a list of answers, as it stands in a file of that name. Raises: ScriptFileError."""
     if not isinstance(given, list) or not given:
-        raise ScriptFileError(name, f"expected a list of answers, found {_named(given)}")
-    return ScriptedModel([_answer(name, n, one) for n, one in enumerate(given, 1)], by="request", pace_ms=pace_ms)
+        raise ScriptFileError(path, f"expected a list of answers, found {_named(given)}")
+    return [_answer(path, n, one) for n, one in enumerate(given, 1)]
 
 
 def _answer(path: str, number: int, given: object) -> Answer:

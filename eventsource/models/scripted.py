@@ -70,7 +70,7 @@ class ScriptedModel:
     async def stream(self, request: Request, options: CallOptions) -> AsyncIterator[StreamEvent]:
         """Play the next answer; see `Model.stream`, which `cut`, `deaf` and bare stream events may break on purpose."""
         self.asked.append(Asked(request, options))
-        number, answer = self._next(request)
+        number, answer = self.choose(request)
         signal, transcript, heeds = options.signal or asyncio.Event(), Transcript(), True
         aborted = AssistantMessage(stop_reason="aborted", error=ABORTED_TEXT)
         for step in steps(answer, number):
@@ -102,7 +102,8 @@ class ScriptedModel:
                     if inspect.isawaitable(done):
                         await done
 
-    def _next(self, request: Request) -> tuple[int, Answer]:
+    def choose(self, request: Request) -> tuple[int, Answer]:
+        """Take the answer to a request, and its number (from 1)."""
         if callable(self._answers):
             return len(self.asked), self._answers(request)
         number = len(self.asked) - 1

@@ -65,6 +65,12 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
             ("delete", "keeping", "Delete a session, for ever."),
         ),
     ),
+    (
+        "Serve",
+        (
+            ("serve-script", "serving", "Answer any client from a file of answers, as a provider would."),
+        ),
+    ),
 )
 """The commands: name, module, and the line that the overview has for it."""
 

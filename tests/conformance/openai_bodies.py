@@ -1,241 +1,27 @@
-"""Recorded request bodies of OpenAI's protocols, read back into our requests, and how two bodies are compared."""
+"""How two request bodies of OpenAI's protocols are compared."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from eventsource.codec import to_json
-from eventsource.events import ModelRef, ToolSpec
-from eventsource.messages import (
-    AssistantContent,
-    AssistantMessage,
-    ImageContent,
-    Message,
-    ProviderContent,
-    TextContent,
-    ThinkingContent,
-    ToolCall,
-    ToolResultMessage,
-    UserContent,
-    UserMessage,
-)
-from eventsource.models import openai_completions, openai_items
+from eventsource.messages import AssistantMessage, Message
 from eventsource.request import Request
 
 Body = dict[str, Any]
 
 
-class UnreadableError(Exception):
-    """The body holds something our messages have no form for."""
+def has_foreign(request: Request) -> bool:
+    """Say whether a request holds something our messages have no form for, so that it is only kept as it came."""
+    return any(map(_foreign, request.messages))
 
 
-def signed(fields: dict[str, Any]) -> str:
-    return bytes(to_json(fields)).decode() if fields else ""
-
-
-def image(url: str) -> ImageContent:
-    head, _, data = url.partition(";base64,")
-    if not head.startswith("data:"):
-        raise UnreadableError("an image by its address: ours are always carried along")
-    return ImageContent(data=data, media_type=head.removeprefix("data:"))
-
-
-def user_content(content: Any) -> str | tuple[UserContent, ...]:
-    if isinstance(content, str):
-        return content
-    read: list[UserContent] = []
-    for part in content:
-        match part["type"]:
-            case "text" | "input_text" | "output_text":
-                read.append(TextContent(text=part["text"]))
-            case "image_url":
-                read.append(image(part["image_url"]["url"]))
-            case "input_image" if "image_url" in part:
-                read.append(image(part["image_url"]))
-            case kind:
-                raise UnreadableError(f"a user's part of the type {kind}")
-    return tuple(read)
-
-
-def parts(content: Any) -> tuple[UserContent, ...]:
-    read = user_content(content)
-    return (TextContent(text=read),) if isinstance(read, str) else read
-
-
-def told(content: Any) -> str:
-    return "".join(part.text for part in parts(content) if isinstance(part, TextContent))
-
-
-class Options:
-    """Takes the fields that are options of ours out of a body; the rest goes into `extra_body`."""
-
-    def __init__(self, body: Body, known: tuple[str, ...]) -> None:
-        self.rest = {name: value for name, value in body.items() if name not in known}
-        self.read: dict[str, Any] = {"cache": "none"}
-
-    def take(self, name: str, option: str, read: Callable[[Any], Any] = lambda value: value) -> None:
-        if name in self.rest and (value := read(self.rest[name])) is not None:
-            self.read[option] = value
-            self.rest.pop(name)
-
-    def raw(self) -> msgspec.Raw:
-        return to_json({**self.read, "extra_body": self.rest})
-
-
-def choice(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value in ("auto", "required", "none") else None
-    name = (value.get("function") or value).get("name") if value.get("type") == "function" else None
-    return {"name": name} if name else None
-
-
-def tools(body: Body) -> tuple[tuple[ToolSpec, ...], list[Any]]:
-    """Read the functions; tools of a server's own stay as they are, if they come after the functions."""
-    own, foreign = [], []
-    for tool in body.get("tools") or []:
-        if tool.get("type") != "function":
-            foreign.append(tool)
-            continue
-        function = tool.get("function") or tool
-        schema = to_json(function.get("parameters"))
-        own.append(ToolSpec(name=function["name"], schema=schema, description=function.get("description") or ""))
-    return tuple(own), foreign
-
-
-def chat_request(body: Body, provider: str) -> Request:
-    """Read a body of Chat Completions."""
-    options = Options(body, ("messages", "model", "stream", "stream_options", "tools"))
-    options.take("temperature", "temperature")
-    options.take("max_tokens", "max_tokens")
-    options.take("max_completion_tokens", "max_tokens")
-    options.take("tool_choice", "tool_choice", choice)
-    own, foreign = tools(body)
-    if foreign:
-        options.rest["tools"] = foreign
-    messages = list(body["messages"])
-    system = ""
-    while messages and messages[0]["role"] in ("system", "developer"):
-        text = told(messages.pop(0)["content"])
-        system = f"{system}\n\n{text}" if system else text
-    return Request(
-        model=ModelRef(api=openai_completions.API, provider=provider, model=body["model"]),
-        system_prompt=system,
-        tools=own,
-        options=options.raw(),
-        messages=tuple(chat_message(message) for message in messages),
-    )
-
-
-def chat_message(message: Body) -> Message:
-    match message["role"]:
-        case "user":
-            return UserMessage(content=user_content(message["content"]))
-        case "tool":
-            return ToolResultMessage(
-                tool_call_id=message["tool_call_id"], tool_name="", content=parts(message["content"])
-            )
-        case "assistant":
-            return AssistantMessage(content=tuple(chat_blocks(message)))
-        case role:
-            raise UnreadableError(f"a message of the role {role} inside the history")
-
-
-def chat_blocks(message: Body) -> list[AssistantContent]:
-    blocks: list[AssistantContent] = [
-        ThinkingContent(thinking=message[field], signature=field)
-        for field in ("reasoning_content", "reasoning")
-        if message.get(field)
-    ]
-    if message.get("reasoning_details"):
-        blocks = [ThinkingContent(thinking="", signature=json.dumps(message["reasoning_details"]))]
-    content: Any = message.get("content")
-    listed: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-    for part in listed:
-        if part["type"] == "thinking":
-            text = "".join(inner["text"] for inner in part["thinking"])
-            blocks.append(ThinkingContent(thinking=text, signature="content"))
-        elif part["type"] == "text":
-            blocks.append(TextContent(text=part["text"]))
-        else:
-            raise UnreadableError(f"an assistant's part of the type {part['type']}")
-    for call in message.get("tool_calls") or []:
-        function = call.get("function")
-        if function is None:
-            raise UnreadableError("a call that is no function")
-        blocks.append(ToolCall(id=call["id"], name=function["name"], arguments=function["arguments"]))
-    return blocks
-
-
-def responses_request(body: Body, provider: str) -> Request:
-    """Read a body of the Responses API."""
-    options = Options(body, ("input", "instructions", "model", "stream", "tools"))
-    options.take("temperature", "temperature")
-    options.take("max_output_tokens", "max_tokens")
-    options.take("tool_choice", "tool_choice", choice)
-    own, foreign = tools(body)
-    if foreign:
-        options.rest["tools"] = foreign
-    items = body["input"]
-    items = [{"role": "user", "content": items}] if isinstance(items, str) else list(items)
-    system = body.get("instructions") or ""
-    while items and items[0].get("role") in ("system", "developer"):
-        text = told(items.pop(0)["content"])
-        system = f"{system}\n\n{text}" if system else text
-    messages: list[Message] = []
-    for item in items:
-        read = responses_item(item)
-        last = messages[-1] if messages else None
-        if isinstance(read, AssistantMessage) and isinstance(last, AssistantMessage):
-            messages[-1] = AssistantMessage(content=last.content + read.content)
-        else:
-            messages.append(read)
-    return Request(
-        model=ModelRef(api=openai_items.API, provider=provider, model=body["model"]),
-        system_prompt=system,
-        tools=own,
-        options=options.raw(),
-        messages=tuple(messages),
-    )
-
-
-def responses_item(item: Body) -> Message:
-    match item.get("type", "message"):
-        case "message" if item["role"] == "user":
-            return UserMessage(content=user_content(item["content"]))
-        case "message" if item["role"] == "assistant":
-            return AssistantMessage(content=tuple(responses_text(item)))
-        case "function_call_output" | "custom_tool_call_output":
-            return ToolResultMessage(tool_call_id=item["call_id"], tool_name="", content=parts(item["output"]))
-        case "function_call":
-            rest = {k: v for k, v in item.items() if k not in ("type", "call_id", "name", "arguments")}
-            call = ToolCall(id=item["call_id"], name=item["name"], arguments=item["arguments"], signature=signed(rest))
-            return AssistantMessage(content=(call,))
-        case "reasoning":
-            rest = {k: v for k, v in item.items() if k != "type"}
-            return AssistantMessage(content=(ThinkingContent(thinking="", signature=signed(rest)),))
-        case "message" | "item_reference" as kind:
-            raise UnreadableError(f"an item of the type {kind} inside the history")
-        case _:
-            return AssistantMessage(content=(ProviderContent(api=openai_items.API, block=to_json(item)),))
-
-
-def responses_text(item: Body) -> list[AssistantContent]:
-    rest = {k: v for k, v in item.items() if k not in ("type", "role", "content")}
-    content = item["content"]
-    if isinstance(content, str):
-        return [TextContent(text=content, signature=signed(rest))]
-    return [
-        TextContent(
-            text=part.get("text", ""),
-            signature=signed(rest),
-            raw=to_json({k: v for k, v in part.items() if k not in ("type", "text")}),
-        )
-        for part in content
-    ]
+def _foreign(message: Message) -> bool:
+    content = () if isinstance(getattr(message, "content", ""), str) else getattr(message, "content", ())
+    kept = [message, *(() if isinstance(message, AssistantMessage) else content)]
+    return any(getattr(one, "raw", msgspec.UNSET) is not msgspec.UNSET for one in kept)
 
 
 def plain(body: Body) -> Body:

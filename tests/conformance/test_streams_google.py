@@ -10,6 +10,7 @@ import pytest
 from eventsource.codec import read_object
 from eventsource.messages import AssistantMessage, ProviderContent, ThinkingContent
 from eventsource.models.google import GoogleGenerativeAI
+from refold.http.google_wire import read_request
 from tests.conformance.exchanges import (
     ABSENT,
     Case,
@@ -22,7 +23,7 @@ from tests.conformance.exchanges import (
     read_bytes,
     with_answer,
 )
-from tests.conformance.google_requests import normal, read_request
+from tests.conformance.google_requests import normal
 from tests.conformance.stream_exceptions import ANSWERS, CONVERSATIONS, REQUESTS
 
 CASES = cases("gemini")

@@ -1,0 +1,91 @@
+"""Commands that serve HTTP: serve-script, proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import msgspec
+
+from .command import RefoldCommand
+from .options import SETTINGS, Choices, shared_options
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def address_options(port: int) -> Callable[[F], F]:
+    """Add the options that say where to listen."""
+
+    def add(function: F) -> F:
+        for option in (
+            click.option(
+                "--host",
+                metavar="ADDRESS",
+                default="127.0.0.1",
+                show_default=True,
+                help="This machine alone, or wider.",
+            ),
+            click.option(
+                "--port",
+                metavar="N",
+                type=click.IntRange(0, 65535),
+                default=port,
+                show_default=True,
+                help="0: a free one.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
+
+
+def warn_of(host: str) -> None:
+    """Say it if others than this machine may come in."""
+    try:
+        own = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        own = host == "localhost"
+    if not own:
+        click.echo(f"refold: everybody who reaches {host} may use this server; nothing is asked of them", err=True)
+
+
+def tell(what: str, url: str) -> None:
+    """Say where the server is, as soon as it can be reached."""
+    as_json = click.get_current_context().ensure_object(Choices).json
+    click.echo(msgspec.json.encode({"url": url}) if as_json else f"{what} {url}")
+
+
+@click.command("serve-script", cls=RefoldCommand, **SETTINGS)
+@click.argument("file", type=click.Path(path_type=Path))
+@address_options(8765)
+@click.option(
+    "--pace", "pace_ms", metavar="MS", type=click.IntRange(0), default=0, help="Wait so long before each delta."
+)
+def serve_script(file: Path, host: str, port: int, pace_ms: int) -> None:
+    """Answer OpenAI's, Anthropic's and Google's protocols from a FILE of answers: test any client without a provider.
+
+    Point a client's base URL at it: OPENAI_BASE_URL with /v1 behind it, ANTHROPIC_BASE_URL as it is.
+    """
+    from ..http import ScriptServer, load_served_script, serving
+
+    server = ScriptServer(load_served_script(file), pace_ms=pace_ms)
+    warn_of(host)
+
+    async def serve() -> None:
+        async with serving(server, host=host, port=port, grace_s=1) as running:
+            tell("Answering at", running.url)
+            await running.until_interrupted()
+
+    asyncio.run(serve())
+
+
+serve_script.params += shared_options()
+serve_script.examples = (
+    ("refold serve-script answers.json", "on port 8765, until Ctrl-C"),
+    ("refold serve-script answers.json --port 0 --pace 20", "on a free port; a word every 20 ms"),
+)

@@ -1,0 +1,213 @@
+"""A small HTTP server on this machine: uvicorn, and one exchange at a time as something that can be answered."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from eventsource.errors import RefoldError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import uvicorn
+    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+
+LOOPBACK = "127.0.0.1"
+GRACE_S = 5.0
+"""Seconds that exchanges under way are given when the server stops."""
+BACKLOG = 512
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class CutError(Exception):
+    """Raised to close the connection in the middle of an answer."""
+
+
+class ServerUnavailableError(RefoldError):
+    """A server cannot be started here."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class Exchange:
+    """One request and its answer. `target` is the path with its query, as it was sent."""
+
+    def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        self.method = scope["method"]
+        self.headers: Headers = list(scope["headers"])
+        query = scope["query_string"].decode("latin-1")
+        self.path = scope["path"]
+        self.target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+        self._receive, self._send = receive, send
+        self._watch: asyncio.Task[None] | None = None
+        self.gone = asyncio.Event()
+        """Set when the client has left."""
+
+    def header(self, name: str) -> str:
+        """Read a header; empty when it is not there."""
+        wanted = name.encode()
+        return next((value.decode("latin-1") for key, value in self.headers if key == wanted), "")
+
+    async def body(self) -> bytes:
+        """Read the request's body. Raises: CutError when the client left meanwhile."""
+        pieces: list[bytes] = []
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise CutError
+            pieces.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        self._watch = asyncio.create_task(self._watching())
+        return b"".join(pieces)
+
+    async def _watching(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass. Raises: CutError as soon as the client has left."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.gone.wait(), seconds)
+            raise CutError
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send status and headers."""
+        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    async def send(self, piece: bytes) -> None:
+        """Send a piece of the body at once. Raises: CutError when the client has left."""
+        if self.gone.is_set():
+            raise CutError
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self) -> None:
+        """Complete the body."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer."""
+        await self.begin(status, [*headers, (b"content-length", str(len(body)).encode())])
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def __aenter__(self) -> Exchange:
+        """Begin."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop watching for the client's leaving."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+
+
+Answering = Callable[[Exchange], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(
+    answering: Answering, *, host: str = LOOPBACK, port: int = 0, grace_s: float = GRACE_S
+) -> AsyncIterator[Serving]:
+    """Serve until the block ends; `port` 0 takes a free one. What `answering` does not complete is cut off.
+
+    Raises: ServerUnavailableError when the address is taken or cannot be used, or the extra `server` is not installed.
+    """
+    with _listening(host, port) as listening:
+        server = _server(answering, grace_s)
+        task = asyncio.create_task(server.serve([listening]))
+        number = listening.getsockname()[1]
+        named = f"[{host}]" if ":" in host else host
+        try:
+            yield Serving(f"http://{named}:{number}", server)
+        finally:
+            server.should_exit = True
+            await task
+
+
+class Serving:
+    """A server that runs. `url` is where, without a path."""
+
+    def __init__(self, url: str, server: uvicorn.Server) -> None:
+        self.url, self._server = url, server
+
+    async def until_interrupted(self) -> None:
+        """Wait for Ctrl-C or the end that a supervisor asks for; the second time nothing is waited for any more."""
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+        def stop() -> None:
+            if stopped.is_set():
+                self._server.force_exit = True
+            stopped.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, RuntimeError, ValueError):  # no such signals here
+                loop.add_signal_handler(number, stop)
+        await stopped.wait()
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Generator[socket.socket, None, None]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        problem = getattr(error, "strerror", "") or str(error)
+        raise ServerUnavailableError(
+            f"cannot listen on {host}, port {port}: {problem.lower()}; try --port 0"
+        ) from error
+    with listening:
+        yield listening
+
+
+def _server(answering: Answering, grace_s: float) -> uvicorn.Server:
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise ServerUnavailableError("serving needs uvicorn: pip install 'refold[server]'") from error
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Generator[None, None, None]:
+            """Leave signals alone: whoever serves says when it ends."""
+            yield
+
+    async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] != "http":
+            return
+        async with Exchange(scope, receive, send) as exchange:
+            with suppress(CutError):
+                await answering(exchange)
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        interface="asgi3",
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=max(1, round(grace_s)),
+        h11_max_incomplete_event_size=1 << 20,
+    )
+    return Server(config)
