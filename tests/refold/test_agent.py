@@ -15,6 +15,7 @@ from eventsource.events import AbortRequest, AgentEnd, MessageEnd, Resume, ToolE
 from eventsource.messages import TextContent, ToolResultMessage, UserMessage
 from eventsource.models.script import call, fail, stall
 from eventsource.models.scripted import ScriptedModel, scripted
+from eventsource.state import Phase
 from refold import Agent, Hooks, Log, Policies, Session, ToolContext, open_log, tool
 
 
@@ -114,8 +115,8 @@ async def test_resume_of_a_finished_session_writes_nothing(log: Log) -> None:
 async def test_a_second_runner_is_told_who_holds_the_session(log: Log) -> None:
     session = await log.session()
     first = asyncio.create_task(Agent(scripted([stall()])).run("go", session=session))
-    while not (await session.info()).open:
-        await asyncio.sleep(0)
+    while (await session.state()).phase is not Phase.STREAMING:
+        await asyncio.sleep(0.01)
     with pytest.raises(LeaseHeldError, match=session.id):
         await Agent(scripted("x")).run("me too", session=session)
     await session.abort()
