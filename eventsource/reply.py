@@ -34,7 +34,7 @@ class ReplyReader(Generic[V]):
     def __init__(self, writer: Writer[V], ref: ModelRef, flush_updates: int) -> None:
         self._writer, self._ref, self._flush_updates = writer, ref, flush_updates
         self._assembler = Assembler()
-        self._halves: dict[int, str] = {}
+        self._halves: dict[int, MessageUpdate] = {}
         self._begun = False
         self._held = 0
         self.ended = False
@@ -51,6 +51,8 @@ class ReplyReader(Generic[V]):
                 self._update(item)
             case MessageUpdate():
                 return
+            case StreamRetry() if self._begun:
+                self.fail("The stream is not well formed: it asked for another try after it had begun")
             case StreamRetry():
                 self._writer.outcome(Retry(cause=item.cause, not_before_us=item.not_before_us))
                 self.ended = True
@@ -63,23 +65,34 @@ class ReplyReader(Generic[V]):
 
     def _update(self, update: MessageUpdate) -> None:
         """Record an update; half of a character (a surrogate) waits for the delta that brings the other half."""
-        index = update.content_index
-        if index in self._halves or not update.delta.isascii():
-            text = self._halves.pop(index, "") + update.delta
-            if text[-1:] >= "\ud800" and text[-1:] <= "\udbff" and update.kind.endswith("_delta"):
-                self._halves[index], text = text[-1], text[:-1]
-            update = replace(update, delta=clean_text(text)) if update.kind.endswith("_delta") else update
-        problem = legal(self._writer.state, update)
+        held = self._halves.pop(update.content_index, None)
+        if not update.kind.endswith("_delta"):
+            self._record(held)
+        elif held is not None or not update.delta.isascii():
+            text = (held.delta if held is not None else "") + update.delta
+            if "\ud800" <= text[-1:] <= "\udbff":
+                self._halves[update.content_index], text = replace(update, delta=text[-1]), text[:-1]
+            update = replace(update, delta=clean_text(text))
+        problem = self._record(update)
         if problem is not None:
             self.fail(f"The stream is not well formed: {problem}")
-            return
-        self._assembler.add(update)
-        self._writer.outcome(update)
+
+    def _record(self, update: MessageUpdate | None) -> str | None:
+        """Record an update if it is legal, repaired. Returns: why it is not."""
+        if update is None:
+            return None
+        update = repair(update)
+        problem = legal(self._writer.state, update)
+        if problem is None:
+            self._assembler.add(update)
+            self._writer.outcome(update)
+        return problem
 
     def finish(self, message: AssistantMessage) -> None:
         """End the message; one that contradicts its own stream ends as an error with what was streamed."""
         api, provider, model = self._differing(message.api, message.provider, message.model)
         message = repair(replace(message, api=api, provider=provider, model=model))
+        self._give_up_halves()
         streamed = self._assembler.content()
         problem = content_differs(streamed, message.content[: len(streamed)])
         if problem:
@@ -89,8 +102,14 @@ class ReplyReader(Generic[V]):
         self._writer.outcome(MessageEnd(message=message))
         self.ended, self.message = True, message
 
+    def _give_up_halves(self) -> None:
+        """Record what waited for its other half in vain, as the text that stands for what is no character."""
+        while self._halves:
+            self._record(self._halves.popitem()[1])
+
     def fail(self, error: str) -> None:
         """End the message as an error, with what was streamed of it."""
+        self._give_up_halves()
         content = self._assembler.content()
         self.finish(AssistantMessage(content=content, stop_reason="error", error=clean_text(error)))
 

@@ -130,6 +130,7 @@ def a_decision(numbers: list[int], data: st.DataObject) -> tuple[list[Recorded],
     """Play a history, and choose the place of a decision in it, not the last event."""
     history = played(numbers)
     places = [place for place, recorded in enumerate(history[:-1]) if is_decision(recorded.event)]
+    assume(places)
     return history, data.draw(st.sampled_from(places))
 
 
