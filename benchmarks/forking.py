@@ -17,10 +17,11 @@ from .rows import Row
 from .stores import files, folder
 
 _FORKS = 100
+_ROOM_FORKS = 1_000  # a file grows by pages of 8 kB, which would round the size of fewer
 
 
 def run(quick: bool) -> list[Row]:
-    """Measure one fork with opening the file, then a hundred."""
+    """Measure one fork with opening the file, then many."""
     rows: list[Row] = []
     for count in (10, 100) if quick else (10, 1_000, 5_000):
         made = files(count)
@@ -28,7 +29,7 @@ def run(quick: bool) -> list[Row]:
         shutil.copy(made.refold, path)
         shutil.copy(made.facts, plain)
         rows.append(_one(f"open, fork in the middle of {count:,} exchanges", path, plain, made.head // 2))
-        rows += _hundred(f"{_FORKS} forks of {count:,} exchanges", path, made.head)
+        rows += _many(f"of {count:,} exchanges", path, made.head)
     return rows
 
 
@@ -57,16 +58,22 @@ def _floor_ms(path: Path, at: int) -> float:
     return taken
 
 
-def _hundred(name: str, path: Path, head: int) -> list[Row]:
+def _many(name: str, path: Path, head: int) -> list[Row]:
     before = path.stat().st_size
     taken = asyncio.run(_forks_ms(path, head))
-    grown = (path.stat().st_size - before) / _FORKS
-    return [Row(f"{name}: each", taken / _FORKS, "ms"), Row(f"{name}: each", grown, "bytes", goal="<= 200")]
+    grown = (path.stat().st_size - before) / _ROOM_FORKS
+    return [
+        Row(f"each of {_FORKS} forks {name}", taken / _FORKS, "ms"),
+        Row(f"each of {_ROOM_FORKS:,} forks {name}", grown, "bytes", goal="<= 200"),
+    ]
 
 
 async def _forks_ms(path: Path, head: int) -> float:
+    """Time the first forks, then make the rest."""
     async with open_store(path) as log:
-        began = time.perf_counter()
-        for number in range(_FORKS):
-            await log.fork(SESSION, head * (number + 1) // (_FORKS + 1), at_us=utc_now_us())
-        return (time.perf_counter() - began) * 1000
+        began, taken = time.perf_counter(), 0.0
+        for number in range(_ROOM_FORKS):
+            if number == _FORKS:
+                taken = (time.perf_counter() - began) * 1000
+            await log.fork(SESSION, head * (number + 1) // (_ROOM_FORKS + 1), at_us=utc_now_us())
+        return taken

@@ -9,6 +9,7 @@ from pathlib import Path
 from eventsource.evolve import evolve
 from eventsource.loading import load
 from eventsource.log import open_store
+from eventsource.log.thread import SqlThread
 from eventsource.state import State
 from projections.context import CONTEXT
 
@@ -16,7 +17,7 @@ from . import floor
 from .exchange import SESSION
 from .measure import compare
 from .rows import Row
-from .stores import files
+from .stores import Files, files
 
 
 def run(quick: bool) -> list[Row]:
@@ -24,16 +25,18 @@ def run(quick: bool) -> list[Row]:
     rows: list[Row] = []
     for count in (10, 100) if quick else (10, 100, 1_000, 5_000):
         made = files(count)
-        for name, upto in (
-            (f"reopen {count:,} exchanges", made.head),
-            (f"state in the middle of {count:,}", made.head // 2),
-        ):
-            rows.append(_row(name, made.refold, made.facts, upto, rounds=max(3, min(41, 3_000 // count))))
+        rounds = max(5, min(41, 3_000 // count))
+        rows.append(_row(f"reopen {count:,} exchanges", made, made.head, rounds))
+        rows.append(_row(f"state in the middle of {count:,}", made, made.head // 2, rounds))
     return rows
 
 
-def _row(name: str, path: Path, facts: Path, upto: int, *, rounds: int) -> Row:
-    found = compare(rounds, lambda: asyncio.run(_refold_ms(path, upto)), lambda: _floor_ms(facts, upto))
+def _row(name: str, made: Files, upto: int, rounds: int) -> Row:
+    found = compare(
+        rounds,
+        lambda: asyncio.run(_refold_ms(made.refold, upto)),
+        lambda: asyncio.run(_floor_ms(made.facts, upto)),
+    )
     return Row(name, found.value, "ms", found.floor, found.ratio, "<= 1.2x")
 
 
@@ -44,13 +47,15 @@ async def _refold_ms(path: Path, upto: int) -> float:
         return (time.perf_counter() - began) * 1000
 
 
-def _floor_ms(path: Path, upto: int) -> float:
-    """Read facts that were stored without any delta, with the same decoder and the same folds."""
+async def _floor_ms(path: Path, upto: int) -> float:
+    """Read facts that were stored without any delta: one call into a thread, the same decoder and the same folds."""
     began = time.perf_counter()
-    connection = floor.connect(path)
+    thread = SqlThread(lambda: floor.connect(path))
+    await thread.start()
+    history = await thread.call(lambda connection: list(floor.read_facts(connection, upto=upto)))
     state, view = State(), CONTEXT.initial
-    for recorded in floor.read_facts(connection, upto=upto):
+    for recorded in history:
         state, view = evolve(state, recorded), CONTEXT.step(view, recorded)
     taken = (time.perf_counter() - began) * 1000
-    connection.close()
+    await thread.close()
     return taken
