@@ -1,0 +1,310 @@
+"""Running tool calls: order, updates, refusals, and what an abort makes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from eventsource.events import (
+    AbortRequest,
+    Event,
+    MessageStart,
+    Policies,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolExecutionUpdate,
+    ToolResult,
+)
+from eventsource.hooks import Hooks, ToolOutcomeShown, ToolRequest, ToolRevision, ToolVerdict
+from eventsource.messages import TextContent, ToolCall
+from eventsource.models.script import call, stall
+from eventsource.models.scripted import ScriptedModel
+from eventsource.state import Phase
+from eventsource.steps import Stop
+from eventsource.tool_context import ToolContext
+from eventsource.tools import tool
+from replay.replay import replay
+from tests.interpreter import calls_without_result
+from tests.running import Bench, has, once, scripted
+
+BLOCKED = "Not on a Sunday."
+
+
+@tool(effect="pure")
+async def read(n: int = 3) -> str:
+    """Read."""
+    return "x" * n
+
+
+def words(result: ToolResult | None) -> str:
+    return "".join(block.text for block in result.content if isinstance(block, TextContent)) if result else ""
+
+
+def ends(events: Sequence[Event]) -> list[tuple[int, str, bool]]:
+    return [(e.content_index, words(e.result), e.is_error) for e in events if isinstance(e, ToolExecutionEnd)]
+
+
+async def played(bench: Bench) -> list[Event]:
+    """Run to the end; hold that it replays with every call answered."""
+    await bench.run("Go.")
+    history = await bench.history()
+    assert replay(history).difference is None
+    assert calls_without_result(history) == set()
+    return [recorded.event for recorded in history]
+
+
+async def test_parallel_calls_end_as_they_are_done_and_their_results_come_in_the_order_of_the_calls() -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def slow() -> str:
+        """Be slow."""
+        await first.wait()
+        return "slow"
+
+    @tool
+    async def slower() -> str:
+        """Be slower."""
+        await second.wait()
+        first.set()
+        return "slower"
+
+    @tool
+    async def quick() -> str:
+        """Be quick."""
+        second.set()
+        return "quick"
+
+    bench = Bench(scripted([call("slow"), call("slower"), call("quick")], "Done."), tools=[slow, slower, quick])
+    events = await played(bench)
+    assert [text for _, text, _ in ends(events)] == ["quick", "slower", "slow"]
+    results = [e.call.content_index for e in events if isinstance(e, MessageStart) and e.call is not None]
+    assert results == [0, 1, 2]
+
+
+async def test_sequential_calls_run_one_after_the_other() -> None:
+    running: list[str] = []
+
+    @tool
+    async def one() -> str:
+        """Run alone."""
+        running.append("begin")
+        await asyncio.sleep(0)
+        running.append("end")
+        return "done"
+
+    bench = Bench(scripted([call("one"), call("one")], "Done."), tools=[one], policies=Policies(tools="sequential"))
+    await played(bench)
+    assert running == ["begin", "end"] * 2
+
+
+async def test_one_sequential_tool_makes_its_batch_sequential() -> None:
+    @tool(mode="sequential")
+    async def alone() -> str:
+        """Run alone."""
+        return "alone"
+
+    events = await played(Bench(scripted([call("read"), call("alone")], "Done."), tools=[read, alone]))
+    kinds = [type(e) for e in events if isinstance(e, ToolExecutionStart | ToolExecutionEnd)]
+    assert kinds == [ToolExecutionStart, ToolExecutionEnd] * 2
+
+
+async def test_a_tool_reports_while_it_runs_and_not_after() -> None:
+    kept: list[ToolContext] = []
+
+    @tool
+    async def talk(context: ToolContext) -> str:
+        """Talk."""
+        kept.append(context)
+        context.update("half")
+        await asyncio.sleep(0)
+        context.update("most")
+        return "all"
+
+    @tool
+    async def interrupt() -> str:
+        """Let the other one talk after its end."""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        kept[0].update("too late")
+        return "done"
+
+    events = await played(Bench(scripted([call("talk"), call("interrupt")], "Done."), tools=[talk, interrupt]))
+    assert [words(e.partial) for e in events if isinstance(e, ToolExecutionUpdate)] == ["half", "most"]
+
+
+async def test_what_a_tool_raises_is_its_result_and_the_run_goes_on() -> None:
+    @tool
+    async def broken() -> str:
+        """Break."""
+        raise ValueError("no such file")
+
+    bench = Bench(scripted([call("broken")], "Done."), tools=[broken])
+    events = await played(bench)
+    assert ends(events) == [(0, "no such file", True)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused", "said"),
+    [
+        (call("nowhere"), "unknown", "Tool nowhere not found"),
+        (call("read", '{"n":'), "invalid", "Validation failed"),
+        (call("read", {"n": "three"}), "invalid", "Validation failed"),
+    ],
+    ids=["unknown", "cut arguments", "wrong arguments"],
+)
+async def test_a_call_that_cannot_run_is_refused_and_told_so(asked: object, refused: str, said: str) -> None:
+    bench = Bench(scripted([asked], "Done."), tools=[read])
+    events = await played(bench)
+    assert [e.refused for e in events if isinstance(e, ToolExecutionStart)] == [refused]
+    assert ends(events) == [(0, "", True)]
+    assert isinstance(bench.model, ScriptedModel)
+    told = bench.model.asked[-1].request.messages[-1]
+    assert said in str(told)
+
+
+async def test_a_hook_may_block_a_call_or_change_its_arguments() -> None:
+    def before(asked: ToolRequest) -> ToolVerdict | None:
+        if asked.arguments == '{"n":1}':
+            return ToolVerdict(block=True, reason=BLOCKED)
+        return ToolVerdict(arguments='{"n":5}') if asked.arguments == '{"n":2}' else None
+
+    calls = [call("read", {"n": n}) for n in (1, 2, 3)]
+    bench = Bench(scripted(calls, "Done."), tools=[read], hooks=Hooks(before_tool_call=before))
+    events = await played(bench)
+    starts = [e for e in events if isinstance(e, ToolExecutionStart)]
+    assert [(e.refused, e.reason, e.arguments) for e in starts] == [
+        ("blocked", BLOCKED, None),
+        (None, "", '{"n":5}'),
+        (None, "", None),
+    ]
+    assert sorted(ends(events)) == [(0, "", True), (1, "xxxxx", False), (2, "xxx", False)]
+
+
+async def test_a_hook_may_not_slip_in_arguments_that_do_not_fit() -> None:
+    hooks = Hooks(before_tool_call=lambda asked: ToolVerdict(arguments='{"n":"five"}'))
+    events = await played(Bench(scripted([call("read")], "Done."), tools=[read], hooks=hooks))
+    assert [e.refused for e in events if isinstance(e, ToolExecutionStart)] == ["invalid"]
+
+
+async def test_a_hook_may_revise_a_result() -> None:
+    shown: list[ToolOutcomeShown] = []
+
+    def after(ended: ToolOutcomeShown) -> ToolRevision:
+        shown.append(ended)
+        return ToolRevision(result=ToolResult(content=(TextContent(text="better"),), terminate=True))
+
+    bench = Bench(scripted([call("read")], "never said"), tools=[read], hooks=Hooks(after_tool_call=after))
+    assert ends(await played(bench)) == [(0, "better", False)]
+    assert [(words(one.result), one.is_error) for one in shown] == [("xxx", False)]
+    assert isinstance(shown[0].call, ToolCall)
+
+
+async def test_a_call_has_the_same_key_in_every_attempt_also_in_a_fork() -> None:
+    keys: list[str] = []
+    begun = asyncio.Event()
+
+    @tool(effect="idempotent")
+    async def put(context: ToolContext) -> str:
+        """Put."""
+        keys.append(context.call.idempotency_key)
+        begun.set()
+        if len(keys) == 1:
+            await asyncio.Event().wait()
+        return "put"
+
+    bench = Bench(scripted([call("put")]), tools=[put])
+    running = await bench.start("Go.")
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    fork = await bench.session.fork()
+    bench.model = scripted("Done.")
+    assert await bench.run() == Stop("stop")
+    bench.id, bench.model = fork.id, scripted("Done.")
+    assert await bench.run() == Stop("stop")
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+    assert keys[0].startswith("oslo:")
+
+
+async def test_steering_that_came_before_the_starts_is_heeded_and_nothing_has_run() -> None:
+    ran: list[str] = []
+
+    @tool
+    async def note() -> str:
+        """Take a note."""
+        ran.append("note")
+        return "noted"
+
+    bench = Bench(scripted([call("note")], "Done."), tools=[note])
+    bench.store.meddle = once(ToolExecutionStart, AbortRequest())
+    events = await played(bench)
+    assert ran == []
+    assert [e.refused for e in events if isinstance(e, ToolExecutionStart)] == ["aborted"]
+
+
+async def test_a_tool_that_heeds_the_signal_ends_in_its_own_words() -> None:
+    @tool
+    async def polite(context: ToolContext) -> str:
+        """Stop when asked."""
+        bench.signal.set()
+        await context.signal.wait()
+        return "stopped half way"
+
+    bench = Bench(scripted([call("polite")], "never said"), tools=[polite], grace_s=1)
+    assert ends(await played(bench)) == [(0, "stopped half way", False)]
+
+
+async def test_a_tool_in_a_thread_that_heeds_nothing_is_given_up() -> None:
+    go = threading.Event()
+
+    @tool
+    def deaf() -> str:
+        """Hear nothing."""
+        loop.call_soon_threadsafe(bench.signal.set)
+        go.wait(5)
+        return "late"
+
+    loop = asyncio.get_running_loop()
+    bench = Bench(scripted([call("deaf")], "never said"), tools=[deaf])
+    events = await played(bench)
+    go.set()
+    said = "Tool execution was aborted; it is still running and its result will be dropped"
+    assert ends(events) == [(0, said, True)]
+    assert len(await bench.events()) == len(events)
+
+
+async def test_after_an_abort_calls_that_were_not_started_do_not_start() -> None:
+    @tool
+    async def last() -> str:
+        """Be the last one."""
+        bench.signal.set()
+        return "done"
+
+    policies = Policies(tools="sequential")
+    bench = Bench(scripted([call("last"), call("read")], "never said"), tools=[last, read], policies=policies)
+    events = await played(bench)
+    assert [e.refused for e in events if isinstance(e, ToolExecutionStart)] == [None, "aborted"]
+    assert (await bench.session.state()).phase is Phase.IDLE
+
+
+async def test_arguments_are_converted_where_the_policy_says_so() -> None:
+    bench = Bench(scripted([call("read", {"n": "5"})], "Done."), tools=[read], policies=Policies(coerce=True))
+    events = await played(bench)
+    assert [e.arguments for e in events if isinstance(e, ToolExecutionStart)] == ['{"n":5}']
+    assert ends(events) == [(0, "xxxxx", False)]
+
+
+async def test_a_hanging_stream_of_another_session_disturbs_nobody() -> None:
+    one, other = Bench(scripted([stall()])), Bench(scripted([call("read")], "Done."), tools=[read], id="bergen")
+    other.store = one.store
+    running = await one.start("Hang.")
+    await one.until(has(MessageStart))
+    assert ends(await played(other)) == [(0, "xxx", False)]
+    one.signal.set()
+    assert await asyncio.wait_for(running, 1) == Stop("aborted")
