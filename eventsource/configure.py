@@ -7,14 +7,18 @@ import msgspec
 from .events import ConfigChange
 from .state import Config
 
+_NO_OPTIONS = msgspec.Raw(b"{}")
+"""Written where options were, since an absent field of a change stays as it was."""
+
 
 def difference(recorded: Config, wanted: Config) -> ConfigChange | None:
     """Build the change from one configuration to another; None when they are equal."""
+    options = wanted.options or _NO_OPTIONS
     change = ConfigChange(
         model=wanted.model if wanted.model != recorded.model else None,
         system_prompt=wanted.system_prompt if wanted.system_prompt != recorded.system_prompt else None,
         tools=wanted.tools if wanted.tools != recorded.tools else None,
-        options=wanted.options if wanted.options != recorded.options else msgspec.UNSET,
+        options=options if options != (recorded.options or _NO_OPTIONS) else msgspec.UNSET,
         policies=wanted.policies if wanted.policies != recorded.policies else None,
     )
     return change if change != ConfigChange() else None

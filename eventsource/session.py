@@ -80,10 +80,16 @@ class Session:
         """Ask the run under way to end; it reaches a runner in any process within 250 ms, in an idle session nobody."""
         return await self._input(AbortRequest(reason=reason, error=error))
 
+    async def cancel(self, reason: str = "") -> int:
+        """Ask the session's task to end, and its children; without an open task it is like `abort`."""
+        return await self._input(AbortRequest(cause="cancel", error=reason))
+
     async def label(self, text: str, seq: int | None = None) -> int:
         """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
-        if seq is not None and not 1 <= seq <= (head := (await self.info()).head):
-            raise UnknownSeqError(self.id, seq, head)
+        if seq is not None:
+            head = (await self.info()).head
+            if not 1 <= seq <= head:
+                raise UnknownSeqError(self.id, seq, head)
         return await self._input(Label(text=text, target_seq=seq or 0))
 
     async def decide(
