@@ -7,7 +7,17 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from .events import AbortRequest, Event, MessageEnd, Retry, ToolExecutionEnd, ToolExecutionStart, ToolExecutionUpdate
+from .events import (
+    AbortRequest,
+    Event,
+    MessageEnd,
+    Retry,
+    StepEnd,
+    TaskEnd,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolExecutionUpdate,
+)
 
 Redact = Callable[[str], str]
 
@@ -22,6 +32,8 @@ def redact_event(event: Event, redact: Redact) -> Event:
         case ToolExecutionStart() if event.reason:
             return replace(event, reason=redact(event.reason))
         case AbortRequest() if event.error:
+            return replace(event, error=redact(event.error))
+        case StepEnd() | TaskEnd() if event.error:
             return replace(event, error=redact(event.error))
         case Retry():
             return replace(event, cause=redact(event.cause))

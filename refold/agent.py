@@ -53,7 +53,7 @@ class Agent(Generic[T]):
     model: a name (`anthropic:claude-sonnet-4-5`, `scripted:answers.json`) or a model object. output: a pydantic type
     for the last answer (`run.output`). deps_type: the type of what `deps=` hands to tools, checked when a run starts.
     options: for the model (temperature, max_tokens, thinking, ...). api_key: a key; else the environment has it.
-    compaction: when the beginning of a long context is summarised, and by whom.
+    compaction: when the beginning of a long context is summarised, and by whom. name: what it is called as a child.
     """
 
     model: str | Model
@@ -66,6 +66,7 @@ class Agent(Generic[T]):
     options: Mapping[str, object] = field(default_factory=dict)
     api_key: str | None = None
     compaction: CompactionPolicy = field(default_factory=CompactionPolicy)
+    name: str = ""
 
     def replace(self, **changes: object) -> Agent[T]:
         """Make an agent that differs in some fields."""
@@ -100,8 +101,8 @@ class Agent(Generic[T]):
                     prompt, session=await log.session(), deps=deps, signal=signal, timeout_ms=timeout_ms, key=key
                 )
         if key is not None:
-            await session.core.push("prompt", _message(prompt), key=key)
-        opening = () if key is not None else (QueuePush(queue="prompt", message=_message(prompt)),)
+            await session.core.push("prompt", as_prompt(prompt), key=key)
+        opening = () if key is not None else (QueuePush(queue="prompt", message=as_prompt(prompt)),)
         return await self._drive(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools)
 
     def run_sync(
@@ -146,7 +147,7 @@ class Agent(Generic[T]):
 
         Returns: an async iterator of events; `await stream.run()` gives the Run. Leaving it does not stop the run.
         """
-        opening = () if prompt is None else (QueuePush(queue="prompt", message=_message(prompt)),)
+        opening = () if prompt is None else (QueuePush(queue="prompt", message=as_prompt(prompt)),)
 
         async def start(target: Session, listen: Callable[[Recorded], None]) -> Run[T]:
             return await self._drive(
@@ -188,11 +189,11 @@ class Agent(Generic[T]):
         if isinstance(recording, Session):
             recording = [one async for one in read_all(recording.core.log, recording.id)]
         return await reexecute(
-            self._program(session, deps),
+            self.program(session, deps),
             recording,
             session,
             wanted=self.config(),
-            output=self._output,
+            output=self.typed_output,
             mode=mode,
             tools=tools,
         )
@@ -217,7 +218,8 @@ class Agent(Generic[T]):
         return toolbox(self.tools)
 
     @cached_property
-    def _output(self) -> Output[T] | None:
+    def typed_output(self) -> Output[T] | None:
+        """How the last answer is read, if the agent declares a type."""
         return Output(self.output) if self.output is not None else None
 
     @cached_property
@@ -227,8 +229,8 @@ class Agent(Generic[T]):
     def config(self) -> Config:
         """Say this agent's configuration as the log records it."""
         options = dict(self.options)
-        if self._output is not None:
-            options["output_schema"] = self._output.schema
+        if self.typed_output is not None:
+            options["output_schema"] = self.typed_output.schema
         return Config(
             model=self._model.ref,
             system_prompt=self.system,
@@ -249,7 +251,7 @@ class Agent(Generic[T]):
         resume: bool = False,
         listen: Callable[[Recorded], None] | None = None,
     ) -> Run[T]:
-        program = self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
+        program = self.program(session, deps, timeout_ms=timeout_ms, tools=tools)
         compactor = self._compactor(session, program)
         driven: Driven = await drive(
             session.core.log,
@@ -261,7 +263,7 @@ class Agent(Generic[T]):
             signal=signal,
             listen=listen,
         )
-        return Run(session, driven, self._output)
+        return Run(session, driven, self.typed_output)
 
     def _compactor(self, session: Session, program: Program[ContextView]) -> Compactor:
         named = self.compaction.model
@@ -270,9 +272,10 @@ class Agent(Generic[T]):
             program = dataclasses.replace(program, model=model, api_key=None)
         return Compactor(session.core.log, self.compaction, program)
 
-    def _program(
+    def program(
         self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
     ) -> Program[ContextView]:
+        """Put together what a run of this agent in a session needs. Raises: TypeError for deps of another type."""
         if self.deps_type is not None and not isinstance(deps, self.deps_type):
             raise TypeError(f"deps must be a {self.deps_type.__name__}, not a {type(deps).__name__}")
         return Program(
@@ -291,7 +294,8 @@ class Agent(Generic[T]):
         )
 
 
-def _message(prompt: Prompt) -> Message:
+def as_prompt(prompt: Prompt) -> Message:
+    """Make a message of a prompt."""
     match prompt:
         case str():
             return repair(UserMessage(content=prompt))

@@ -25,6 +25,7 @@ from replay.replay import Replay, ReplayReport
 from replay.why import Why, why
 
 from .context import CONTEXT
+from .inbox_message import as_message
 from .models import encode_recorded
 from .waiting import Waiting, load_waiting
 
@@ -142,9 +143,13 @@ class Session:
             value = from_json(verdict(approve=approve, reason=reason, arguments=arguments))
         return await decided.decide(key, value, outcome=outcome, decided_by=decided_by)
 
-    async def send(self, message: Message | str, *, key: str | None = None) -> int:
-        """Put a message into the inbox of a task; a repeated key changes nothing."""
-        return await self.core.send(message, key=key)
+    async def send(self, message: object, *, key: str | None = None) -> int:
+        """Put a message into the inbox of a task: a text, a message, or any JSON; a repeated key changes nothing."""
+        return await self.core.send(as_message(message), key=key)
+
+    async def cancel(self, reason: str = "") -> int:
+        """Ask the session's task to end, and its children; `abort` ends only the run that is under way."""
+        return await self.core.cancel(reason)
 
     async def fork(
         self, *, at: int | None = None, before: ContextMessage | int | None = None, title: str = ""

@@ -1,0 +1,202 @@
+"""What a task's log already answers: the fold that lets its code run again from the top."""
+
+from __future__ import annotations
+
+import msgspec
+
+from eventsource.codec import from_json
+from eventsource.events import (
+    AbortRequest,
+    AgentEnd,
+    ChildEnd,
+    ChildStart,
+    EndReason,
+    Event,
+    Fork,
+    Label,
+    LoopContext,
+    MessageEnd,
+    MetadataSet,
+    QueuePush,
+    Resume,
+    StepEnd,
+    StepStart,
+    TaskEnd,
+    TaskStart,
+    TokenCreate,
+    WaitEnd,
+    WaitStart,
+)
+from eventsource.log.folds import POKES
+from eventsource.messages import AssistantMessage, Json, Message
+from eventsource.ports import Recorded
+
+from .children import CHILD
+from .json_patch import apply
+
+Answer = tuple[str, str]
+"""Something the log answers: what kind of question it was (step, wait, token, child, loop), and its key."""
+
+
+class StepRecord(msgspec.Struct):
+    """A step: its input, how often it began and failed, and what came of it; a turn's answers too."""
+
+    input_sha256: str = ""
+    attempts: int = 0
+    failures: int = 0
+    start_seq: int = 0
+    end_seq: int = 0
+    result: Json = msgspec.UNSET
+    error: str = ""
+    answers: tuple[AssistantMessage, ...] = ()
+    ended: EndReason | None = None
+
+    @property
+    def done(self) -> bool:
+        """True when the last attempt ended, well or badly."""
+        return self.end_seq > self.start_seq
+
+
+class ChildRecord(msgspec.Struct):
+    """A child: its session, how it ended, and whether it belongs to the session this one was forked from."""
+
+    session: str
+    end: ChildEnd | None = None
+    lost: bool = False
+
+
+class Journal:
+    """Takes a session's facts in order, from the first one on.
+
+    `answers`: what the log answers, in its order.
+    `last_step`: the one that began last; while a run is under way, its turn. `poked`: the last event came from outside.
+    """
+
+    def __init__(self) -> None:
+        self.start: TaskStart | None = None
+        self.end: TaskEnd | None = None
+        self.attempt = 0
+        self.steps: dict[str, StepRecord] = {}
+        self.tokens: dict[str, TokenCreate] = {}
+        self.waits: dict[str, WaitStart] = {}
+        self.ends: dict[str, WaitEnd] = {}
+        self.children: dict[str, ChildRecord] = {}
+        self.loops: dict[str, tuple[int, object]] = {}
+        self.last_step = ""
+        self.poked = False
+        self.metadata: dict[str, object] = {}
+        self.metadata_count: dict[str, int] = {}
+        self.inbox: dict[int, Message] = {}
+        self.answers: dict[Answer, None] = {}
+        self._open_steps: set[str] = set()
+        self._worked_us = self._since_us = self._seen_us = 0
+
+    def worked_us(self, now_us: int) -> int:
+        """Say how long the attempt has worked, without the time in which no process ran it."""
+        return self._worked_us + now_us - self._since_us
+
+    def feed(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        self._count_time(recorded)
+        self.poked = isinstance(event, POKES)
+        match event:
+            case TaskStart():
+                self._task_start(event)
+            case TaskEnd():
+                self.end = event
+                self._open_steps.clear()
+            case StepStart() | StepEnd():
+                self._step(recorded.seq, event)
+            case MessageEnd(message=AssistantMessage() as message):
+                for key in self._open_steps:
+                    self.steps[key].answers += (message,)
+            case AgentEnd():
+                for key in self._open_steps:
+                    self.steps[key].ended = event.reason
+            case _:
+                self._others(recorded.seq, event)
+
+    def _others(self, seq: int, event: Event) -> None:
+        match event:
+            case TokenCreate():
+                self.tokens[event.key] = event
+                self.answers["token", event.key] = None
+            case WaitStart(call=None) if event.reason != CHILD:
+                self.waits[event.key] = event
+                self.answers |= {("wait", event.key): None} if event.key in self.ends else {}
+            case WaitEnd():
+                self.ends.setdefault(event.key, event)
+                self.answers |= {("wait", event.key): None} if event.key in self.waits else {}
+            case ChildStart(call=None):
+                self.children[event.key] = ChildRecord(event.child)
+            case ChildEnd() if event.key in self.children:
+                self.children[event.key].end = event
+                self.answers["child", event.key] = None
+            case LoopContext():
+                before = self.loops.get(event.key, (0, None))[1]
+                patch = msgspec.json.decode(event.patch, type=list[dict[str, object]])
+                self.loops[event.key] = (event.iteration, apply(before, patch))
+                self.answers["loop", event.key] = None
+            case MetadataSet():
+                self._metadata(event)
+            case QueuePush(queue="inbox"):
+                self.inbox[seq] = event.message
+            case Fork():
+                self._fork()
+            case _:
+                pass
+
+    def _task_start(self, event: TaskStart) -> None:
+        self.attempt, self.end = event.attempt, None
+        if event.attempt == 1:
+            self.start = event
+            return
+        for key in [key for key, step in self.steps.items() if step.error]:
+            del self.steps[key], self.answers["step", key]
+
+    def _step(self, seq: int, event: StepStart | StepEnd) -> None:
+        if isinstance(event, StepStart):
+            step = self.steps.setdefault(event.key, StepRecord())
+            step.input_sha256, step.start_seq = event.input_sha256, seq
+            step.attempts += 1
+            self._open_steps.add(event.key)
+            self.last_step = event.key
+            self.answers.pop(("step", event.key), None)
+            return
+        step = self.steps[event.key]
+        step.end_seq, step.result, step.error = seq, event.result, event.error
+        step.failures += bool(event.error)
+        self.answers["step", event.key] = None
+        self._open_steps.discard(event.key)
+
+    def _metadata(self, event: MetadataSet) -> None:
+        if isinstance(event.value, msgspec.UnsetType):
+            self.metadata.pop(event.name, None)
+        else:
+            self.metadata[event.name] = from_json(event.value)
+        if not self._open_steps:  # what a step sets is not set again when the code runs again
+            self.metadata_count[event.name] = self.metadata_count.get(event.name, 0) + 1
+
+    def _fork(self) -> None:
+        """Forget what belongs to the parent alone: open tokens and waits; its running children are lost here."""
+        for key in self.tokens.keys() - self.ends.keys():
+            del self.answers["token", key]
+        self.tokens = {key: token for key, token in self.tokens.items() if key in self.ends}
+        self.waits = {key: wait for key, wait in self.waits.items() if key in self.ends}
+        for child in self.children.values():
+            child.lost = child.lost or child.end is None
+
+    def _count_time(self, recorded: Recorded) -> None:
+        """Keep when this stretch of work began, and when its runner was last seen at work."""
+        match recorded.event:
+            case TaskStart():
+                self._worked_us, self._since_us = 0, recorded.at_us
+            case Resume(why=why) if why != "continue":
+                self._worked_us += max(0, self._seen_us - self._since_us)
+                self._since_us = recorded.at_us
+            case WaitEnd() | QueuePush() | AbortRequest() | MetadataSet() | Label() | Fork():
+                return
+            case _:
+                pass
+        self._seen_us = recorded.at_us

@@ -1,0 +1,102 @@
+"""What a task shows while it works: named values, named streams, and models that are asked outside of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from eventsource.codec import from_json
+from eventsource.events import MessageUpdate, MetadataSet, StreamUpdate
+from eventsource.loading import read_all
+from eventsource.messages import AssistantMessage
+from eventsource.models.protocol import CallOptions, Model, StreamEnd
+from eventsource.request import Request, request_sha256
+
+from .execution import WITHIN, Execution
+from .models import find_model
+from .shapes import Shape, dump
+from .task_steps import digest, run_step
+
+if TYPE_CHECKING:
+    from .agent import Prompt
+
+T = TypeVar("T")
+
+
+class Metadata:
+    """Named values of a task, for everybody who looks at it."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._x = execution
+        self._counts: dict[str, int] = {}
+
+    def get(self, name: str) -> object:
+        """Give a value as it stands; None when it is not set."""
+        return self._x.journal.metadata.get(name)
+
+    def set(self, name: str, value: object, *, root: bool = False) -> None:
+        """Set a value; with `root`, also that of the task at the root of the tree."""
+        x = self._x
+        if not WITHIN.get():
+            self._counts[name] = count = self._counts.get(name, 0) + 1
+            if count <= x.journal.metadata_count.get(name, 0):
+                return
+        event = MetadataSet(name=name, value=dump(value, where=f"metadata {name}"))
+        x.writer.outcome(event)
+        if root:
+            x.tell_root(event)
+        x.notify()
+
+
+async def stream_items(
+    x: Execution,
+    key: str,
+    name: str,
+    items: AsyncIterable[T] | Callable[[], AsyncIterable[T]],
+    *,
+    root: bool,
+) -> list[T]:
+    """Record a stream's items as they come; see `TaskContext.stream`."""
+
+    async def work() -> int:
+        count = 0
+        async for item in items() if callable(items) else items:
+            event = StreamUpdate(name=name, item=dump(item, where=f"stream {name}"))
+            x.writer.outcome(event)
+            if root:
+                x.tell_root(event)
+            x.notify()
+            count += 1
+        return count
+
+    await run_step(x, key, "", Shape(None), work)
+    record = x.journal.steps[key]
+    reading = read_all(x.host.log, x.session, after=record.start_seq, upto=record.end_seq)
+    found = [recorded.event async for recorded in reading]
+    shown = [from_json(event.item) for event in found if isinstance(event, StreamUpdate) and event.name == name]
+    return shown  # type: ignore[return-value]  # the items as JSON has them
+
+
+async def ask_model(
+    x: Execution, key: str, model: str | Model, prompt: Prompt, system: str, stream: str, retries: int
+) -> AssistantMessage:
+    """Ask a model and record its answer as a step's result; see `TaskContext.model`."""
+    from .agent import as_prompt
+
+    asked = find_model(model) if isinstance(model, str) else model
+    request = Request(model=asked.ref, system_prompt=system, messages=(as_prompt(prompt),))
+
+    async def work() -> AssistantMessage:
+        said = AssistantMessage(stop_reason="error", error="the model said nothing")
+        async for event in asked.stream(request, CallOptions()):
+            if isinstance(event, MessageUpdate) and stream and event.kind == "text_delta":
+                x.writer.outcome(StreamUpdate(name=stream, item=dump(event.delta, where=stream)))
+                x.notify()
+            elif isinstance(event, StreamEnd):
+                said = event.message
+        if said.stop_reason in ("error", "aborted"):
+            raise RuntimeError(said.error)
+        return said
+
+    input_sha256 = digest([request_sha256(request), stream], key)
+    return await run_step(x, key, input_sha256, Shape(AssistantMessage), work, retries=retries, backoff_us=1_000_000)

@@ -1,0 +1,244 @@
+"""Running a session whose task is open: under a lease, from wherever its log stops, to its end or its next wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Literal, Protocol
+
+import msgspec
+
+from eventsource.errors import FencedError, LeaseHeldError, UnknownSessionError
+from eventsource.events import AbortRequest, Resume, TaskEnd, TaskStart
+from eventsource.loop import Loop, Program
+from eventsource.messages import Json
+from eventsource.steps import Record, next_step
+
+from .children import child_id
+from .context import CONTEXT
+from .execution import Execution, Finished, Host
+from .shapes import dump
+from .task_errors import NoTaskError, PathError
+
+_HELD_S = 0.2
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task's session stands: how its task ended, or that it waits; and the tokens it used."""
+
+    status: Literal["done", "error", "cancelled", "waiting"]
+    result: Json = msgspec.UNSET
+    error: str = ""
+    tokens: int = 0
+
+
+class Code(Protocol):
+    """A task, whatever it takes and returns."""
+
+    @property
+    def id(self) -> str:
+        """Its name for ever."""
+        ...
+
+    @property
+    def retries(self) -> int:
+        """How often it is tried again."""
+        ...
+
+    @property
+    def backoff_us(self) -> int:
+        """How long after the first failure."""
+        ...
+
+    @property
+    def max_duration_us(self) -> int | None:
+        """How long an attempt may work."""
+        ...
+
+    @property
+    def token_limit(self) -> int | None:
+        """How many tokens it may use."""
+        ...
+
+    async def call(self, execution: Execution) -> object:
+        """Call its function with what its session was given."""
+        ...
+
+
+FindTask = Callable[[str], Code | None]
+
+
+async def run_session(
+    host: Host,
+    session: str,
+    find: FindTask,
+    *,
+    root: str = "",
+    token_limit: int | None = None,
+) -> Outcome:
+    """Run a task's session until the task ends, nothing is left but waiting, or the host stops.
+
+    Raises: LeaseHeldError when somebody else runs it; NoTaskError; PathError when its code is not what it was recorded
+        with; FencedError when another owner took over; what the store raises.
+    """
+    x = Execution(host, session, root=root)
+    async with _leased(x) as done:
+        await x.load()
+        outcome = await _run(x, find, token_limit)
+        if not host.stopping.is_set():
+            done.append(x.writer.head)
+    start = x.journal.start
+    if outcome.status != "waiting" and start is not None and start.parent and not root:
+        await _tell(host, start.parent)
+    return outcome
+
+
+async def _run(x: Execution, find: FindTask, token_limit: int | None) -> Outcome:
+    start, now_us = x.journal.start, x.now_us()
+    if start is None:
+        raise NoTaskError(x.session, "")
+    if not x.state.task:
+        return _outcome(x)
+    if _is_cancelled(x):
+        return await _cancel(x)
+    retry_at_us = x.state.retry_at_us
+    if retry_at_us is not None and now_us < retry_at_us:
+        return _outcome(x)
+    task = find(start.task)
+    if task is None:
+        raise NoTaskError(x.session, start.task)
+    limits = [limit for limit in (token_limit, task.token_limit) if limit is not None]
+    x.token_limit = min(limits, default=None)
+    if retry_at_us is not None:
+        x.writer.outcome(TaskStart(task=start.task, attempt=x.state.attempt + 1))
+    elif x.journal.steps or x.journal.waits or x.journal.tokens or x.journal.children or x.journal.poked:
+        runner = x.writer.lease.owner if x.writer.lease is not None else ""
+        x.writer.outcome(Resume(why="wait" if x.journal.poked or x.state.waits else "crash", runner=runner))
+    await x.writer.flush()
+    await _work(x, task)
+    return await _cancel(x) if _is_cancelled(x) else _outcome(x)
+
+
+def _is_cancelled(x: Execution) -> bool:
+    return x.state.cancelled is not None and bool(x.state.task)
+
+
+async def _work(x: Execution, task: Code) -> None:
+    """Run the code, and record how it ended if it did."""
+    limit_us = task.max_duration_us
+    left_s = None if limit_us is None else (limit_us - x.journal.worked_us(x.now_us())) / 1_000_000
+    clock = asyncio.timeout(left_s)
+    try:
+        async with clock:
+            finished = await x.run(lambda: task.call(x))
+            if finished is None:
+                return
+            await _end(x, task, finished)
+    except PathError:
+        raise
+    except Exception as error:
+        if x.lost is not None or x.state.cancelled is not None:
+            raise
+        late = clock.expired()
+        problem = f"it worked longer than {limit_us or 0} us" if late else str(error) or type(error).__name__
+        attempt = x.state.attempt
+        again = not late and attempt <= task.retries
+        retry_at_us = x.now_us() + task.backoff_us * 2 ** (attempt - 1) if again else None
+        x.writer.outcome(TaskEnd(error=problem, retry_at_us=retry_at_us))
+        await x.writer.flush()
+
+
+async def _end(x: Execution, task: Code, finished: Finished[object]) -> None:
+    missing = x.unvisited()
+    if missing is not None:
+        raise PathError(x.session, missing, "the code ended without coming to this: it took another path than recorded")
+    result = dump(finished.value, where=f"the result of task {task.id}")
+    x.writer.outcome(TaskEnd(result=result))
+    await x.writer.flush()
+
+
+def _outcome(x: Execution) -> Outcome:
+    end, tokens = x.journal.end, x.state.spent_tokens
+    if end is None or end.retry_at_us is not None:
+        return Outcome(status="waiting", tokens=tokens)
+    status: Literal["done", "error", "cancelled"] = "cancelled" if end.cancelled else "error" if end.error else "done"
+    return Outcome(status=status, result=end.result, error=end.error, tokens=tokens)
+
+
+async def _cancel(x: Execution) -> Outcome:
+    """End a cancelled task: first its children, then what runs in its session, then itself."""
+    for key, child in x.journal.children.items():
+        if child.end is None and not child.lost:
+            await cancel_child(x.host, child_id(x.session, key), root=x.root or x.session)
+    calls = x.state.batch.calls if x.state.batch is not None else ()
+    for call in calls:
+        if call.child:
+            await cancel_child(x.host, child_id(x.session, call.child), root=x.root or x.session)
+    if x.state.run is not None:
+        program = Program(model=None, context=CONTEXT, clock=x.host.clock)
+        await Loop(x.writer, program).run(until_agent_end=True)
+    while x.state.task and isinstance(step := next_step(x.state), Record):
+        last = next((n for n, event in enumerate(step.events) if isinstance(event, TaskEnd)), len(step.events))
+        x.writer.decide(*step.events[: last + 1])
+        await x.writer.flush()
+    return _outcome(x)
+
+
+async def cancel_child(host: Host, child: str, *, root: str) -> None:
+    """Cancel a child and see it end."""
+    request = AbortRequest(cause="cancel", error="its parent was cancelled")
+    try:
+        await host.log.append(child, [(host.clock(), request)], key="cancelled by parent")
+    except UnknownSessionError:  # it was to be started when its parent's process ended
+        return
+    await run_when_free(host, child, lambda task: None, root=root)
+
+
+async def run_when_free(
+    host: Host, session: str, find: FindTask, *, root: str, token_limit: int | None = None
+) -> Outcome:
+    """Run a child's session as soon as nobody else holds it."""
+    while True:
+        try:
+            return await run_session(host, session, find, root=root, token_limit=token_limit)
+        except LeaseHeldError:
+            await asyncio.sleep(_HELD_S)
+
+
+async def _tell(host: Host, parent: str) -> None:
+    """Wake a parent whose child ended in other hands."""
+    with suppress(UnknownSessionError):
+        await host.log.append(parent, [(host.clock(), Resume(why="wait"))])
+
+
+@asynccontextmanager
+async def _leased(x: Execution) -> AsyncIterator[list[int]]:
+    """Hold the session; the list takes the head that was seen, when it is left on purpose."""
+    log, ttl_us = x.host.log, x.host.lease_us
+    x.writer.lease = lease = await log.claim(x.session, ttl_us=ttl_us)
+
+    async def renew() -> None:
+        held = lease
+        while True:
+            await asyncio.sleep(ttl_us / 3_000_000)
+            try:
+                held = await log.renew(held, ttl_us=ttl_us)
+            except FencedError as error:
+                x.lose(error)
+                return
+
+    task = asyncio.create_task(renew())
+    seen: list[int] = []
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await log.release(lease, head=seen[-1] if seen else None)
+
+
+def first_task(tasks: Sequence[Code]) -> FindTask:
+    """Find tasks by id among some."""
+    known = {task.id: task for task in tasks}
+    return known.get

@@ -1,0 +1,144 @@
+"""An agent's turns within a task: a whole run of it in the task's session, and agents as tasks of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec.structs import replace
+
+from eventsource import session as core
+from eventsource.errors import OutputError, RefoldError
+from eventsource.events import Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
+from eventsource.loop import Loop
+from eventsource.messages import Usage
+from eventsource.state import Config
+from eventsource.steps import Suspend, expired, next_step
+
+from .agent import as_prompt
+from .drive import configuring
+from .execution import WITHIN, Execution
+from .inbox_message import InboxMessage
+from .journal import StepRecord
+from .nesting import NEST, Nest
+from .output import Output
+from .session import Session
+from .task_errors import StepError
+from .task_steps import digest, known_step
+
+if TYPE_CHECKING:
+    from .agent import Agent, Prompt
+    from .task_context import TaskContext
+    from .tasks import Task
+
+T = TypeVar("T")
+
+
+class Turn(Generic[T]):
+    """What an agent's turn came to: its answers, and how it ended (done, error, aborted, limit)."""
+
+    def __init__(self, key: str, record: StepRecord, output: Output[T] | None) -> None:
+        self.key, self.answers, self._output = key, record.answers, output
+        self.status = "done" if record.ended in (None, "stop") else str(record.ended)
+
+    @property
+    def text(self) -> str:
+        """The text of the last answer, empty when there is none."""
+        return self.answers[-1].text if self.answers else ""
+
+    @property
+    def error(self) -> str:
+        """What the turn failed with, in the provider's words; empty when it did not."""
+        return self.answers[-1].error if self.answers else ""
+
+    @property
+    def output(self) -> T:
+        """The last answer as the agent's output type. Raises: OutputError."""
+        if self._output is None:
+            raise OutputError("", "the agent declares no output type; use `text`")
+        return self._output.read(self.text)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of the turn's model calls."""
+        total = Usage()
+        for answer in self.answers:
+            total = total + (answer.usage or Usage())
+        return total
+
+
+async def run_turn(x: Execution, name: str, agent: Agent[T], prompt: Prompt | InboxMessage, deps: object) -> Turn[T]:
+    """Run an agent in the task's session, or give what is recorded of that; see `TaskContext.turn`."""
+    given = prompt.seq if isinstance(prompt, InboxMessage) else prompt
+    input_sha256 = digest([type(given).__name__, given], name)
+    record = await known_step(x, name, input_sha256)
+    if record is None or not record.done:
+        async with x.at_work():
+            if record is None:
+                await x.new(name)
+            await x.park(lambda: True if x.turn_key in ("", name) and not x.steps else None)
+            x.turn_key = name
+            try:
+                await _run(x, name, agent, deps, _opening(name, input_sha256, agent, prompt) if record is None else [])
+            finally:
+                x.turn_key = ""
+                x.notify()
+    return Turn(name, x.journal.steps[name], agent.typed_output)
+
+
+def _opening(name: str, input_sha256: str, agent: Agent[T], prompt: Prompt | InboxMessage) -> list[Event]:
+    start = StepStart(key=name, input_sha256=input_sha256)
+    if isinstance(prompt, InboxMessage):
+        return [start, Resume(why="continue", push_seq=prompt.seq)]
+    return [start, QueuePush(queue="prompt", message=as_prompt(prompt)), Resume(why="continue")]
+
+
+async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: list[Event]) -> None:
+    session = Session(core.Session(x.host.log, x.session, clock=x.host.clock))
+    program = agent.program(session, deps)
+    x.redactors.append(program.secrets.redact)
+    changes = configuring(x.state, _within_budget(x, agent.config()))
+    if changes or opening:
+        await x.append(*changes, *opening)
+    nest = NEST.set(Nest(x.host, x.writer, x.remaining_tokens))
+    within = WITHIN.set(name)
+    try:
+        while x.state.run is not None or x.state.wanted:
+            end = await Loop(x.writer, program).run(until_agent_end=True)
+            if isinstance(end, Suspend):
+                await x.park(lambda: True if _goes_on(x) else None)
+                await x.append(*(WaitEnd(key=key, outcome="completed") for key in x.due_calls()))
+    except RefoldError as error:
+        await x.give_up(error)
+    finally:
+        NEST.reset(nest)
+        WITHIN.reset(within)
+    await x.append(StepEnd(key=name))
+
+
+def _goes_on(x: Execution) -> bool:
+    waits = isinstance(next_step(x.state), Suspend)
+    return not waits or bool(expired(x.state, x.now_us())) or bool(x.due_calls())
+
+
+def _within_budget(x: Execution, config: Config) -> Config:
+    """Let a turn use no more tokens than the task has left. Raises: StepError when it has none."""
+    left = x.remaining_tokens()
+    if left is None:
+        return config
+    if left <= 0:
+        raise StepError("budget", "the task has used all the tokens it may")
+    limit = config.policies.token_limit
+    return replace(config, policies=replace(config.policies, token_limit=min(limit or left, left)))
+
+
+def agent_task(agent: Agent[T], deps: object = None) -> Task[str, T]:
+    """Make a task of an agent: its payload is a prompt, its result the output or the text."""
+    from .tasks import Task
+
+    async def run(context: TaskContext, prompt: str) -> T:
+        turn = await context.turn(agent, prompt, deps=deps)
+        if turn.status != "done":
+            raise RuntimeError(turn.error or f"the agent's run ended: {turn.status}")
+        return turn.output if agent.output is not None else turn.text  # type: ignore[return-value]  # T is str then
+
+    return Task(id=f"agent:{agent.name or 'agent'}", function=run, payload=str, result=agent.output)
