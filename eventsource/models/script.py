@@ -296,11 +296,12 @@ def _words(message: AssistantMessage) -> Words | None:
     """Say what counts of a message: a protocol may join its texts, and write arguments anew on their way through."""
     if message.stop_reason in ("error", "aborted"):
         return None
-    calls = (("call", block.name, _plain_arguments(block.arguments)) for block in message.tool_calls)
+    calls = (("call", block.name, plain_arguments(block.arguments)) for block in message.tool_calls)
     return (("text", message.text), *calls)
 
 
-def _plain_arguments(text: str) -> str:
+def plain_arguments(text: str) -> str:
+    """Write arguments in one way; text that is no JSON stays as it is."""
     try:
         return json.dumps(json.loads(text or "{}"))
     except (ValueError, RecursionError):

@@ -68,6 +68,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
     (
         "Serve",
         (
+            ("proxy", "serving", "Stand before a provider: any agent, in any language, becomes a log."),
             ("serve-script", "serving", "Answer any client from a file of answers, as a provider would."),
         ),
     ),
@@ -118,7 +119,7 @@ class RefoldGroup(click.Group):
         self.format_help_text(ctx, formatter)
         for title, listed in SECTIONS:
             with formatter.section(title):
-                formatter.write_dl([(name, line) for name, _, line in listed], col_max=10)
+                formatter.write_dl([(name, line) for name, _, line in listed], col_max=12)
         super(click.Group, self).format_options(ctx, formatter)
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in MEANINGS.items()])
