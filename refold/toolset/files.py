@@ -1,0 +1,38 @@
+"""The file tools, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from eventsource.tools import Tool, tool
+
+from .grepping import Grepping
+from .reading import Reading
+from .rooted import Root
+from .writing import Writing
+
+FILE_TOOLS = ("read", "ls", "grep", "write", "edit")
+
+
+def file_tools(root: str | Path = ".", names: Sequence[str] = FILE_TOOLS) -> list[Tool]:
+    """Make tools that work on the files of one folder, and never outside it.
+
+    Args:
+        root: the folder; links that lead out of it are refused, whenever they were made.
+        names: which of `FILE_TOOLS`.
+
+    Raises: OSError when there is no such folder; ValueError for an unknown name.
+    """
+    if unknown := sorted(set(names) - set(FILE_TOOLS)):
+        raise ValueError(f"no file tool is called {unknown[0]!r}; there are {', '.join(FILE_TOOLS)}")
+    folder = Root(root)
+    reading, writing = Reading(folder), Writing(folder)
+    made = {
+        "read": tool(reading.read, effect="idempotent"),
+        "ls": tool(reading.ls, effect="idempotent"),
+        "grep": tool(Grepping(folder).grep, effect="idempotent"),
+        "write": tool(writing.write, effect="once", mode="sequential"),
+        "edit": tool(writing.edit, effect="once", mode="sequential"),
+    }
+    return [made[name] for name in FILE_TOOLS if name in names]
