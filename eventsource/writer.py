@@ -10,10 +10,11 @@ import msgspec
 
 from .codec import canonical
 from .errors import ConflictError, OutcomeUnknownError, RefoldError
-from .events import UPDATE_TYPES, Event, MessageStart, Place
+from .events import UPDATE_TYPES, Event, MessageEnd, MessageStart, Place
 from .fold import ContextFold
 from .guards import find_call
 from .loading import evolve_in, load, read_all
+from .messages import AssistantMessage
 from .ports import EventLog, Lease, Recorded
 from .redaction import Redact, redact_event
 from .state import State
@@ -115,6 +116,15 @@ class Writer(Generic[V]):
             return ()
         return tuple([r async for r in read_all(self._log, self.session, after=stream.start_seq - 1, upto=self.head)])
 
+    async def answer_at(self, seq: int) -> AssistantMessage | None:
+        """Find an answer by its name, whatever the context shows of it, and also if it is not appended yet."""
+        if seq > self.head:
+            event: Event = self._pending[seq - self.head - 1].event
+        else:
+            page = await self._log.read(self.session, after=seq - 1, upto=seq, limit=1)
+            event = page[0].event if page else MessageEnd()
+        return event.message if isinstance(event, MessageEnd) else None
+
     async def recorder_of(self, place: Place) -> str:
         """Name the session that recorded a call's first start: this one, or the ancestor it was forked from."""
         info = await self._log.info(self.session)
@@ -141,8 +151,9 @@ class Writer(Generic[V]):
         for event in map(canonical, events):
             if self._redact is not None:
                 event = redact_event(event, self._redact)
-            self._now = self._evolve(self._now, Recorded(self.next_seq, self._clock(), event))
-            self._pending.append(_Pending(self._clock(), event, outcome))
+            now_us = self._clock()
+            self._now = self._evolve(self._now, Recorded(self.next_seq, now_us, event))
+            self._pending.append(_Pending(now_us, event, outcome))
 
     def _evolve(self, folded: tuple[State, V], recorded: Recorded) -> tuple[State, V]:
         return evolve_in(self.session, folded[0], recorded), self._context.step(folded[1], recorded)
