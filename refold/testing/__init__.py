@@ -5,5 +5,6 @@ Needs Hypothesis (`pip install hypothesis`).
 
 from .events import events
 from .histories import histories
+from .machine import AgentMachine, agent_machine
 
-__all__ = ["events", "histories"]
+__all__ = ["AgentMachine", "agent_machine", "events", "histories"]
