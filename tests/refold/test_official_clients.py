@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from eventsource.events import ModelRequest
 from eventsource.messages import Usage
 from eventsource.models.script import Answer, call, cut, fail, stop, think
-from refold.http import Behaviour, Script, ScriptServer, serving
+from refold import open_log
+from refold.http import Behaviour, Recording, Script, ScriptServer, Upstreams, proxying, serving
 
 anthropic = pytest.importorskip("anthropic", reason="needs the official clients (dependency group test)")
 openai = pytest.importorskip("openai", reason="needs the official clients (dependency group test)")
@@ -38,10 +40,28 @@ CITIES = [{"city": "Tromsø"}, {"city": "Oslo"}]
 KEY = "sk-test-0123456789"
 
 
-@pytest.fixture
-async def url() -> AsyncIterator[str]:
+@pytest.fixture(params=["direct", "proxied"])
+async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Serve the script, or a proxy before it; then what the client did must be one sound session, or none."""
     async with serving(ScriptServer(ANSWERS)) as server:
-        yield server.url
+        if request.param == "direct":
+            yield server.url
+            return
+        lost: list[str] = []
+        async with open_log() as log:
+            recording = Recording(log, lose=lost.append)
+            async with proxying(recording, Upstreams([server.url])) as answering, serving(answering) as proxy:
+                yield proxy.url
+            assert lost == []
+            for session in await log.sessions():
+                said = [type(message).__name__ for message in (await session.request()).messages]
+                results = ["ToolResultMessage", "ToolResultMessage"]
+                assert said == ["UserMessage", "AssistantMessage", *results, "AssistantMessage"]
+                assert (await session.verify()).ok
+                assert (await session.replay()).difference is None
+                events = [recorded.event for recorded in await session.events()]
+                assert [event.selection for event in events if isinstance(event, ModelRequest)] == [None, None]
+            assert len(await log.sessions()) == (0 if "lists" in request.node.name else 1)
 
 
 async def bad(*behaviours: Behaviour, answers: list[Answer] | None = None) -> AsyncIterator[str]:
