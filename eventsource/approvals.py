@@ -57,6 +57,11 @@ def question(
     return token, WaitStart(key=key, reason=REASON, call=place, arguments=arguments if changed else None)
 
 
+def is_question(token: TokenCreate) -> bool:
+    """Say whether a token asks about a call."""
+    return token.tags == (REASON,) and token.key.startswith(f"{REASON}:")
+
+
 def verdict(*, approve: bool, reason: str = "", arguments: Mapping[str, object] | None = None) -> msgspec.Raw:
     """Write a decision as it is recorded."""
     value: dict[str, object] = {"approve": approve}

@@ -213,6 +213,15 @@ class Agent(Generic[T]):
         )
         return await compact(session.core.log, session.id, self._compactor(session, program), program)
 
+    def as_tool(self, *, name: str = "", description: str = "", deps: object = None) -> Tool:
+        """Make a tool of this agent for other agents: each call works in a session of its own, started at most once.
+
+        Its tokens count against the run that calls it, and an abort of that run reaches it. `deps` are for its tools.
+        """
+        from .nesting import agent_tool  # not needed by who only runs
+
+        return agent_tool(self, name or self.name or "agent", description or self.system, deps)
+
     @cached_property
     def _toolbox(self) -> dict[str, Tool]:
         return toolbox(self.tools)

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eventsource.configure import difference
-from eventsource.errors import FencedError
+from eventsource.errors import FencedError, RefoldError
 from eventsource.events import Event, Resume, WaitEnd
 from eventsource.loop import Loop, Program
 from eventsource.ports import EventLog, Lease, Recorded
@@ -19,7 +20,11 @@ from projections.context import ContextView
 
 from .children import due_children
 from .context import CONTEXT
+from .nest import NEST, Nest
 from .waiting import Waiting, waiting
+
+if TYPE_CHECKING:
+    from .execution import Host
 
 LEASE_US = 30_000_000
 """How long a lease lasts; renewed at a third of it."""
@@ -59,6 +64,11 @@ async def drive(
     """
     recorded: list[Recorded] = []
 
+    def host() -> Host:
+        from .execution import Host  # only a run with children needs it
+
+        return Host(log=log, clock=program.clock)
+
     def note(events: Sequence[Recorded]) -> None:
         recorded.extend(events)
         if listen is not None:
@@ -75,14 +85,28 @@ async def drive(
         )
         await writer.flush()
         loop = Loop(writer, program, signal)
+        broken: list[RefoldError] = []
+        NEST.set(Nest(host, writer, lambda: _remaining(writer.state), broken=broken))
         task = asyncio.create_task(loop.run())
         try:
             end = await asyncio.shield(task)
         except asyncio.CancelledError:
             await _abort(loop, task)
             raise
+        if broken:
+            raise broken[0]
+        if writer.state.run is None and writer.state.children:
+            from .nesting import end_children
+
+            await end_children(host(), writer)
     waits = await waiting(log, session, writer.state, writer.view) if isinstance(end, Suspend) else ()
     return Driven(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
+
+
+def _remaining(state: State) -> int | None:
+    """Say how many tokens a run may still use; None: any number."""
+    limit = state.in_force.policies.token_limit
+    return limit - state.run.tokens if limit and state.run is not None else None
 
 
 def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from eventsource.approvals import is_question
 from eventsource.codec import from_json
 from eventsource.events import (
     AbortRequest,
@@ -119,7 +120,7 @@ class Journal:
 
     def _others(self, seq: int, event: Event) -> None:
         match event:
-            case TokenCreate():
+            case TokenCreate() if not is_question(event):
                 self.tokens[event.key] = event
                 self.answers["token", event.key] = None
             case WaitStart(call=None) if event.reason != CHILD:

@@ -3,61 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from eventsource.codec import from_json
-from eventsource.errors import ToolFailure
+from eventsource.errors import RefoldError, ToolFailure
 from eventsource.events import AbortRequest, ChildEnd, ChildStart
 from eventsource.tool_context import CallHeld, ToolContext
+from eventsource.tools import Tool, tool
 from eventsource.writer import Writer
 from projections.context import ContextView
 
 from .children import CHILD, child_id, child_wait
 from .execution import Host
-from .task_sessions import run_when_free
+from .nest import NEST
+from .task_children import open_child
+from .task_sessions import cancel_child, run_when_free
+from .turns import agent_task
 
 if TYPE_CHECKING:
+    from .agent import Agent
     from .tasks import Task
 
-
-@dataclass(frozen=True)
-class Nest:
-    """What a tool needs to start children: the process, its session's writer, and how many tokens are left."""
-
-    host: Host
-    writer: Writer[ContextView]
-    remaining_tokens: Callable[[], int | None]
-    root: str = ""
+T = TypeVar("T")
 
 
-NEST: ContextVar[Nest] = ContextVar("nest")
-
-
-async def call_child(task: Task[str, object], payload: str, context: ToolContext[object]) -> object:
+async def call_child(task: Task[str, T], payload: str, context: ToolContext[object]) -> object:
     """Run a task as the child of a tool call.
 
     Raises: CallHeld when the child waits; ToolFailure with the child's error.
     """
-    from .task_children import open_child
-
     nest = NEST.get()
-    writer, place = nest.writer, context.call.place
+    host, writer, place = nest.host(), nest.writer, context.call.place
     key = f"call:{place.message_seq}:{place.content_index}"
     child = child_id(writer.session, key)
     if key not in writer.state.children:
         writer.outcome(ChildStart(key=key, child=child, call=place))
         await writer.flush()
-    await open_child(nest.host, child, task, payload, parent=writer.session)
-    passing = asyncio.create_task(_pass_on(nest.host, child, context.signal))
+    await open_child(host, child, task, payload, parent=writer.session)
+    passing = asyncio.create_task(_pass_on(host, child, context.signal))
     try:
         root = nest.root or writer.session
-        outcome = await run_when_free(
-            nest.host, child, lambda name: task, root=root, token_limit=nest.remaining_tokens()
-        )
+        outcome = await run_when_free(host, child, lambda name: task, root=root, token_limit=nest.remaining_tokens())
+    except RefoldError as error:
+        nest.broken.append(error)
+        raise CallHeld(child_wait(key), CHILD) from error
     finally:
         passing.cancel()
         with suppress(asyncio.CancelledError):
@@ -75,3 +65,22 @@ async def _pass_on(host: Host, child: str, signal: asyncio.Event) -> None:
     """Cancel the child when its call is aborted."""
     await signal.wait()
     await host.log.append(child, [(host.clock(), AbortRequest(cause="cancel", error="its call was aborted"))])
+
+
+def agent_tool(agent: Agent[T], name: str, description: str, deps: object) -> Tool:
+    """Make a tool of an agent; see `Agent.as_tool`."""
+    task = agent_task(agent, deps)
+
+    async def work(prompt: str, context: ToolContext[object]) -> object:
+        return await call_child(task, prompt, context)
+
+    return tool(work, name=name, description=description, effect="idempotent")
+
+
+async def end_children(host: Host, writer: Writer[ContextView]) -> None:
+    """Cancel the children of calls that were given up while their children waited."""
+    for key in writer.state.children:
+        if key.startswith("call:"):
+            await cancel_child(host, child_id(writer.session, key), root=writer.session)
+            writer.outcome(ChildEnd(key=key, is_error=True))
+    await writer.flush()

@@ -19,7 +19,7 @@ from .drive import configuring
 from .execution import WITHIN, Execution
 from .inbox_message import InboxMessage
 from .journal import StepRecord
-from .nesting import NEST, Nest
+from .nest import NEST, Nest
 from .output import Output
 from .session import Session
 from .task_errors import StepError
@@ -99,14 +99,21 @@ async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: 
     changes = configuring(x.state, _within_budget(x, agent.config()))
     if changes or opening:
         await x.append(*changes, *opening)
-    nest = NEST.set(Nest(x.host, x.writer, x.remaining_tokens))
+    broken: list[RefoldError] = []
+    nest = NEST.set(Nest(lambda: x.host, x.writer, x.remaining_tokens, x.root, broken))
     within = WITHIN.set(name)
     try:
         while x.state.run is not None or x.state.wanted:
             end = await Loop(x.writer, program).run(until_agent_end=True)
+            if broken:
+                await x.give_up(broken[0])
             if isinstance(end, Suspend):
                 await x.park(lambda: True if _goes_on(x) else None)
                 await x.append(*(WaitEnd(key=key, outcome="completed") for key in x.due_calls()))
+        if x.state.children:
+            from .nesting import end_children
+
+            await end_children(x.host, x.writer)
     except RefoldError as error:
         await x.give_up(error)
     finally:

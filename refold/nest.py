@@ -1,0 +1,32 @@
+"""What a running tool needs to start children of its call; whoever drives a session puts it in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from eventsource.errors import RefoldError
+from eventsource.writer import Writer
+from projections.context import ContextView
+
+if TYPE_CHECKING:
+    from .execution import Host
+
+
+@dataclass(frozen=True)
+class Nest:
+    """The process, the session's writer, how many tokens are left (None: any number), the root if it is another.
+
+    `broken`: what kept children from going on, which is no result of theirs; for whoever drives the session.
+    """
+
+    host: Callable[[], Host]
+    writer: Writer[ContextView]
+    remaining_tokens: Callable[[], int | None]
+    root: str = ""
+    broken: list[RefoldError] = field(default_factory=list)
+
+
+NEST: ContextVar[Nest] = ContextVar("nest")

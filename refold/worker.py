@@ -1,0 +1,170 @@
+"""A worker: looks for sessions whose task is due, and runs them, several at once, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from eventsource.durations import Duration, duration_us
+from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
+from eventsource.events import TaskStart
+
+from .execution import Host
+from .log import Log
+from .task_sessions import Code, run_session
+
+_ASIDE_S = 5.0
+_MAX_KNOWN = 10_000
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a worker did: the session, its task, and how it stands now (or what went wrong)."""
+
+    session: str
+    task: str
+    status: str
+    error: str = ""
+
+
+class Worker:
+    """Runs the due sessions of some tasks. Any number of workers may share a log.
+
+    It claims a session under a lease, which it renews at a third of its length; another worker takes over when it is
+    not. A session is due when a token, a message, a deadline or a cancellation woke it, and when its owner is gone.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        tasks: Sequence[Code],
+        *,
+        concurrency: int = 10,
+        lease: Duration = "30s",
+        look: Duration = "250ms",
+        grace: Duration = "10s",
+        tell: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            tasks: those that this worker knows; sessions of others are left to other workers.
+            concurrency: how many sessions at once.
+            look: how long it waits when nothing is due.
+            grace: how long, once it is to stop, what is under way may take before it is handed back as it is.
+            tell: called with what became of each session.
+        """
+        self._log, self._tasks, self._tell = log, {task.id: task for task in tasks}, tell
+        self._concurrency, self._look_s = concurrency, duration_us(look) / 1_000_000
+        self.host = Host(
+            log=log.store, clock=log.clock, lease_us=duration_us(lease), grace_s=duration_us(grace) / 1_000_000
+        )
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._aside: dict[str, float] = {}
+        self._roots: dict[str, tuple[str, str]] = {}
+
+    def stop(self) -> None:
+        """Take no more sessions; finish those under way, or hand them back."""
+        self.host.stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped."""
+        try:
+            while not self.host.stopping.is_set():
+                if not await self.look():
+                    await self._pause()
+        finally:
+            self.stop()
+            if self._running:
+                _, left = await asyncio.wait(self._running.values(), timeout=self.host.grace_s + 1)
+                for task in left:
+                    task.cancel()
+                if left:
+                    await asyncio.wait(left)
+
+    async def drain(self) -> None:
+        """Work until nothing is due."""
+        while await self.look() or self._running:
+            await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    async def look(self) -> int:
+        """Begin to run what is due, as far as there is room. Returns: how many sessions were begun."""
+        room = self._concurrency - len(self._running)
+        if room <= 0:
+            return 0
+        begun = 0
+        now_s = asyncio.get_running_loop().time()
+        self._aside = {session: until_s for session, until_s in self._aside.items() if until_s > now_s}
+        for session in await self._log.store.due(limit=room + len(self._running) + len(self._aside)):
+            if session in self._aside or begun >= room:
+                continue
+            root, task = await self._root(session)
+            if root in self._running or root in self._aside:
+                continue
+            if task not in self._tasks:
+                self._aside[session] = now_s + _ASIDE_S
+                continue
+            self._begin(root, task)
+            begun += 1
+        return begun
+
+    def _begin(self, session: str, task: str) -> None:
+        running = asyncio.create_task(self._work(session, task))
+        self._running[session] = running
+        running.add_done_callback(lambda done: self._running.pop(session, None))
+
+    async def _work(self, session: str, task: str) -> None:
+        try:
+            outcome = await run_session(self.host, session, self._tasks.get)
+        except LeaseHeldError:
+            self._set_aside(session, self._look_s)
+        except FencedError as error:
+            self._tell(Report(session, task, "lost", str(error)))
+        except (RefoldError, OSError) as error:
+            self._set_aside(session, _ASIDE_S)
+            self._tell(Report(session, task, "stuck", str(error)))
+        except Exception as error:
+            self._set_aside(session, _ASIDE_S)
+            self._tell(Report(session, task, "stuck", f"{type(error).__name__}: {error}"))
+        else:
+            self._tell(Report(session, task, outcome.status, outcome.error))
+
+    def _set_aside(self, session: str, seconds: float) -> None:
+        self._aside[session] = asyncio.get_running_loop().time() + seconds
+
+    async def _root(self, session: str) -> tuple[str, str]:
+        """Find the session at the root of the tree, which runs its children itself, and its task."""
+        known = self._roots.get(session)
+        if known is not None:
+            return known
+        root, task, parent = session, "", session
+        with suppress(UnknownSessionError):
+            while parent:
+                start = await self._start(parent)
+                if start is None:
+                    break
+                root, task, parent = parent, start.task, start.parent
+        if len(self._roots) >= _MAX_KNOWN:
+            self._roots.clear()
+        if task:
+            self._roots[session] = (root, task)
+        return root, task
+
+    async def _start(self, session: str) -> TaskStart | None:
+        after = 0
+        while page := await self._log.store.read(session, after=after, limit=100, updates=False):
+            for recorded in page:
+                if isinstance(recorded.event, TaskStart):
+                    return recorded.event
+            after = page[-1].seq
+        return None
+
+    async def _pause(self) -> None:
+        """Wait for a while, or until there is room again, or until stopped."""
+        stopping = asyncio.create_task(self.host.stopping.wait())
+        waited = [stopping, *self._running.values()] if len(self._running) >= self._concurrency else [stopping]
+        await asyncio.wait(waited, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await asyncio.wait([stopping])
