@@ -28,20 +28,20 @@ class Caller:
         self.stop = asyncio.Event()
         self.reported: list[ToolResult] = []
 
-    async def outcome(self, name: str, **arguments: object) -> ToolOutcome:
+    async def outcome(self, name: str, /, **arguments: object) -> ToolOutcome:
         """Call a tool; give its outcome."""
         call = RunningCall(place=_PLACE, id="c1", name=name, idempotency_key=idempotency_key("s1", _PLACE))
         context = ToolContext(deps=None, call=call, session="s1", signal=self.stop, report=self.reported.append)
         tool = self.tools[name]
         return await tool.execute(tool.prepare(json.dumps(arguments), coerce=False), context)
 
-    async def good(self, name: str, **arguments: object) -> str:
+    async def good(self, name: str, /, **arguments: object) -> str:
         """Call a tool that must succeed; give its text."""
         outcome = await self.outcome(name, **arguments)
         assert not outcome.is_error, text_of(outcome.result)
         return text_of(outcome.result)
 
-    async def bad(self, name: str, **arguments: object) -> str:
+    async def bad(self, name: str, /, **arguments: object) -> str:
         """Call a tool that must fail; give what it says."""
         outcome = await self.outcome(name, **arguments)
         assert outcome.is_error, text_of(outcome.result)
