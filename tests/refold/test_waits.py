@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from pydantic import BaseModel
 
 from eventsource.errors import TokenValueError, WaitOverError
@@ -87,7 +88,7 @@ async def test_a_completion_before_the_wait_is_kept(opened: Log) -> None:
     @task(id="early")
     async def early(ctx: TaskContext, payload: None) -> object:
         token = await ctx.create_token(key="t")
-        await opened.store.append(ctx.session, [(1, WaitEnd(key="t", outcome="completed", value=b"7"))])  # type: ignore[arg-type]  # bytes are JSON text too
+        await opened.store.append(ctx.session, [(1, WaitEnd(key="t", outcome="completed", value=Raw(b"7")))])
         return (await ctx.wait(token)).unwrap()
 
     run = await early.run(opened)

@@ -1,0 +1,251 @@
+"""The worker runs whatever is due, and hands back what it cannot finish."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec import Raw
+
+from eventsource.events import Event, Resume, StepEnd, TaskStart, TokenCreate, WaitStart
+from eventsource.log import open_store
+from eventsource.ports import EventLog
+from refold import Log
+from refold.tasks import Task, TaskContext, task
+from refold.worker import Report, Worker
+from tests.refold.hands import Clock, events_of, verified
+
+
+@pytest.fixture
+def opened(log: EventLog) -> Log:
+    return Log(log)
+
+
+@task(id="double", payload=int, retries=1, backoff="1ms")
+async def double(ctx: TaskContext, number: int) -> int:
+    if number < 0 and ctx.attempt == 1:
+        raise ValueError("negative")
+    return 2 * number
+
+
+@task(id="ask", payload=str)
+async def ask(ctx: TaskContext, question: str) -> object:
+    return (await ctx.wait(await ctx.create_token(key=question, timeout="1h"))).value
+
+
+@task(id="tree")
+async def tree(ctx: TaskContext, payload: None) -> object:
+    return await asyncio.gather(*(ctx.trigger_and_wait(ask, name, key=name) for name in ("a", "b")))
+
+
+TASKS: list[Task[object, object]] = [double, ask, tree]  # type: ignore[list-item]  # whatever they take
+
+
+async def test_what_is_due_is_run(opened: Log) -> None:
+    told: list[Report] = []
+    runs = [await double.trigger(opened, number) for number in (1, -2, 3)]
+    worker = Worker(opened, TASKS, concurrency=2, tell=told.append)
+    while [run.status for run in runs] != ["done"] * 3:
+        await worker.drain()
+        runs = [await run.refresh() for run in runs]
+    assert [run.result for run in runs] == [2, -4, 6]
+    assert sorted(report.status for report in told) == ["done", "done", "done", "waiting"]
+    assert await opened.store.due() == ()
+
+
+async def test_a_waiting_session_is_left_alone_until_it_is_woken(opened: Log) -> None:
+    worker = Worker(opened, TASKS)
+    run = await ask.trigger(opened, "who")
+    await worker.drain()
+    head = (await run.session.info()).head
+    await worker.drain()
+    assert (await run.session.info()).head == head
+    await run.session.decide("who", "me")
+    await worker.drain()
+    assert (await run.refresh()).result == "me"
+    why = [event.why for event in await events_of(run.session) if isinstance(event, Resume)]
+    assert why == ["wait"]
+    await verified(run.session)
+
+
+async def test_what_wakes_a_child_wakes_the_tree(opened: Log) -> None:
+    worker = Worker(opened, TASKS)
+    run = await tree.trigger(opened)
+    await worker.drain()
+    run = await run.refresh()
+    assert len(run.waits) == 2
+    for wait in run.waits:
+        await run.session.decide(wait, wait.key.upper())
+        await worker.drain()
+    assert (await run.refresh()).result == ["A", "B"]
+    assert await opened.store.due() == ()
+
+
+async def test_a_session_of_another_workers_task_is_left_to_it(opened: Log) -> None:
+    run = await ask.trigger(opened, "who")
+    await Worker(opened, [double]).drain()
+    assert (await run.session.info()).head == 1
+    await Worker(opened, [ask]).drain()
+    assert (await run.refresh()).status == "waiting"
+
+
+async def test_no_more_sessions_run_at_once_than_allowed(opened: Log) -> None:
+    now = most = 0
+
+    @task(id="count")
+    async def count(ctx: TaskContext, payload: None) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await ctx.step("work", asyncio.sleep, 0.01)
+        now -= 1
+
+    for _ in range(6):
+        await count.trigger(opened)
+    await Worker(opened, [count], concurrency=2).drain()
+    assert most == 2
+
+
+async def test_a_worker_that_stops_finishes_the_step_and_hands_the_session_back(opened: Log) -> None:
+    began, finish = asyncio.Event(), asyncio.Event()
+    steps: list[str] = []
+
+    async def first() -> None:
+        began.set()
+        await finish.wait()
+
+    @task(id="two")
+    async def two(ctx: TaskContext, payload: None) -> str:
+        await ctx.step("first", first)
+        await ctx.step("second", lambda: steps.append("second"))
+        return "done"
+
+    run = await two.trigger(opened)
+    worker = Worker(opened, [two], look="1ms")
+    working = asyncio.create_task(worker.run())
+    await began.wait()
+    worker.stop()
+    await asyncio.sleep(0.01)
+    finish.set()
+    await working
+    assert steps == []
+    info = await run.session.info()
+    assert info.owner == ""
+    assert await opened.store.due() == (run.id,)
+    assert any(isinstance(event, StepEnd) for event in await events_of(run.session))
+    await Worker(opened, [two]).drain()
+    assert (await run.refresh()).result == "done"
+    assert steps == ["second"]
+
+
+async def test_what_takes_longer_than_the_grace_is_handed_back_as_it_is(opened: Log) -> None:
+    began = asyncio.Event()
+
+    async def forever() -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    @task(id="long")
+    async def long(ctx: TaskContext, payload: None) -> None:
+        await ctx.step("work", forever)
+
+    run = await long.trigger(opened)
+    worker = Worker(opened, [long], look="1ms", grace="20ms")
+    working = asyncio.create_task(worker.run())
+    await began.wait()
+    worker.stop()
+    async with asyncio.timeout(5):
+        await working
+    assert (await run.session.info()).owner == ""
+    assert await opened.store.due() == (run.id,)
+
+
+async def test_code_that_does_not_fit_the_log_is_reported_and_the_session_stays(opened: Log) -> None:
+    told: list[Report] = []
+    run = await ask.run(opened, "who")
+
+    @task(id="ask", payload=str)
+    async def other(ctx: TaskContext, question: str) -> str:
+        return question
+
+    await run.session.decide("who", 1)
+    await Worker(opened, [other], tell=told.append).drain()
+    assert [report.status for report in told] == ["stuck"]
+    assert "another path" in told[0].error
+    assert (await run.refresh()).status == "running"
+    await Worker(opened, [ask]).drain()
+    assert (await run.refresh()).result == 1
+
+
+async def test_a_worker_beyond_its_lease_is_fenced(tmp_path: Path) -> None:
+    clock, told = Clock(), list[Report]()
+    async with (
+        open_store(tmp_path / "log.db", clock=clock) as one,
+        open_store(tmp_path / "log.db", clock=clock) as two,
+    ):
+        began, finish = asyncio.Event(), asyncio.Event()
+
+        async def work() -> str:
+            began.set()
+            await finish.wait()
+            return "done"
+
+        @task(id="slow")
+        async def slow(ctx: TaskContext, payload: None) -> str:
+            return await ctx.step("work", work)
+
+        run = await slow.trigger(Log(one, clock=clock))
+        worker = Worker(Log(one, clock=clock), [slow], tell=told.append)
+        await worker.look()
+        await began.wait()
+        clock.now_us += 31_000_000
+        other = Worker(Log(two, clock=clock), [slow])
+        assert await other.look() == 1
+        finish.set()
+        await other.drain()
+        await worker.drain()
+        assert [report.status for report in told] == ["lost"]
+        ends = [event for event in await events_of(run.session) if isinstance(event, StepEnd)]
+        assert len(ends) == 1
+        assert (await run.refresh()).status == "done"
+
+
+@pytest.mark.slow
+async def test_ten_thousand_waiting_sessions_cost_no_memory_and_wake_in_time(tmp_path: Path) -> None:
+    """They are rows in a file: an idle worker looks at none of them until one is due."""
+    import tracemalloc
+
+    clock, count = Clock(), 10_000
+    async with open_store(tmp_path / "log.db", clock=clock) as store:
+        log = Log(store, clock=clock)
+        deadline_us = clock.now_us + 3_600_000_000
+
+        async def suspended(number: int) -> str:
+            session = (await store.create()).id
+            events: list[Event] = [
+                TaskStart(task="ask", payload=Raw(b'"who"')),
+                TokenCreate(key="who", deadline_us=deadline_us + number),
+                WaitStart(key="who"),
+            ]
+            lease = await store.claim(session)
+            head = await store.append(session, [(1, event) for event in events], epoch=lease.epoch)
+            await store.release(lease, head=head)
+            return session
+
+        sessions = [
+            one for n in range(0, count, 500) for one in await asyncio.gather(*map(suspended, range(n, n + 500)))
+        ]
+        worker = Worker(log, [ask])
+        assert await worker.look() == 0
+        tracemalloc.start()
+        assert [await worker.look() for _ in range(20)] == [0] * 20
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+        tracemalloc.stop()
+        clock.now_us = deadline_us + 4
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await worker.drain()
+        assert loop.time() - began_s < 1
+        woken = [await log.find(session) for session in sessions[:6]]
+        assert [(await session.info()).status for session in woken] == ["idle"] * 5 + ["waiting"]
