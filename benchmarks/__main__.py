@@ -26,6 +26,7 @@ NAMES = {
     "reading": "Reading and room",
     "replay": "Replay",
     "importing": "Importing",
+    "proxy": "Proxy",
     "peers": "Peers",
 }
 NAMES = {name: title for name, title in NAMES.items() if find_spec(f"benchmarks.{name}") is not None}
