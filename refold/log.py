@@ -60,6 +60,14 @@ class Log:
         """Open sessions, latest updated first; `open=True`: those whose run is unfinished, as after a crash."""
         return tuple(self._wrap(info.id) for info in await self.store.sessions(open=open, limit=limit))
 
+    async def complete(self, token: str, value: object = None, *, decided_by: str = "") -> int:
+        """Complete a token, named `session:key` as `str(token)` does; the first completion counts.
+
+        Raises: UnknownSessionError; WaitOverError; TokenValueError when it expects another value.
+        """
+        session, _, key = token.partition(":")
+        return await (await self.find(session)).decide(key, value, decided_by=decided_by)
+
     async def verify(self) -> VerifyReport:
         """Verify every session."""
         return await self.store.verify()

@@ -25,7 +25,19 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
             ("continue", "running", "Go on from wherever a session's log stops."),
             ("steer", "steering", "Say something to a run under way, from another terminal."),
             ("abort", "steering", "End a run under way, from another terminal."),
-            ("decide", "steering", "Answer what a run waits for."),
+        ),
+    ),
+    (
+        "Wait and go on",
+        (
+            ("waits", "deciding", "List what sessions wait for."),
+            ("decide", "deciding", "Approve or deny a call, or answer what a run waits for."),
+            ("complete", "deciding", "Complete a token that a task waits for."),
+            ("send", "deciding", "Send a message to a task."),
+            ("trigger", "tasks", "Start a run of a task."),
+            ("runs", "tasks", "List runs of tasks."),
+            ("cancel", "deciding", "Cancel a task, and its children."),
+            ("worker", "tasks", "Run the tasks that are due, until stopped."),
         ),
     ),
     (

@@ -169,7 +169,12 @@ def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
     if stopped and ended.status == "aborted":
         screen.note(f"Interrupted; the session is kept. Go on: {screen.command('continue', ended.session.id)}")
     for wait in ended.waits:
-        screen.note(f"It waits for {wait.key}: {screen.command('decide', ended.session.id, wait.key)} VALUE")
+        decide = screen.command("decide", wait.session, wait.key)
+        if wait.reason == "approval":
+            arguments = short(msgspec.json.encode(wait.arguments).decode(), 200)
+            screen.note(f"It asks whether to call {wait.tool} {arguments}: {decide} --approve (or --deny)")
+        else:
+            screen.note(f"It waits for {wait.key}: {decide} VALUE")
 
 
 @contextmanager

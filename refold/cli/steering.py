@@ -1,10 +1,9 @@
-"""Commands that reach into a run under way from outside it: steer, abort, decide."""
+"""Commands that reach into a run under way from outside it: steer, abort."""
 
 from __future__ import annotations
 
 import click
 
-from eventsource.codec import from_json
 from eventsource.ports import SessionInfo
 
 from ..log import Log
@@ -52,37 +51,5 @@ async def abort(screen: Screen, log: Log, session: str) -> int | None:
     return None if info.open else NO
 
 
-@command(
-    "decide",
-    ("refold decide ID deploy true", "the run goes on with this value: any JSON, else a text"),
-    ("refold decide ID deploy --cancel", "it goes on without one"),
-)
-@click.argument("session")
-@click.argument("key")
-@click.argument("value", required=False)
-@click.option("--cancel", is_flag=True, help="Cancel the wait.")
-async def decide(screen: Screen, log: Log, session: str, key: str, value: str | None, cancel: bool) -> None:
-    """Answer what a run waits for, by the wait's key; the first answer counts."""
-    if (value is None) != cancel:
-        raise click.UsageError("say the value, or --cancel")
-    found = await log.find(session)
-    waits = [wait.key for wait in (await found.state()).waits]
-    if key not in waits:
-        known = f"it waits for {', '.join(waits)}" if waits else "it waits for nothing"
-        raise click.UsageError(f"session {found.id} does not wait for {key!r}; {known}")
-    head = await found.decide(key, _json_or_text(value or ""), outcome="cancelled" if cancel else "completed")
-    if screen.as_json:
-        screen.json({"id": found.id, "key": key, "head": head})
-    else:
-        screen.note(("Next: ", "dim"), screen.command("continue", found.id))
-
-
 def _runs(log: Log, info: SessionInfo) -> bool:
     return bool(info.owner) and info.expires_at_us > log.clock()
-
-
-def _json_or_text(given: str) -> object:
-    try:
-        return from_json(given)
-    except ValueError:
-        return given
