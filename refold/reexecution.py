@@ -79,10 +79,10 @@ async def reexecute(
         reexecutor.listen(recorded)
 
     answered = reexecutor.program()
-    while (opening := reexecutor.opening()) is not None:
+    opening = reexecutor.opening()
+    while opening is not None:
         driven = await drive(log, session.id, answered, wanted=wanted, opening=opening, listen=listen)
-        if isinstance(driven.end, Suspend):
-            reexecutor.suspended()
+        opening = reexecutor.waiting() if isinstance(driven.end, Suspend) else reexecutor.opening()
     if driven is None:
         raise TranscriptError("the recording", "holds no run, so there is nothing to do again")
     return Reexecution(

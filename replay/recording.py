@@ -32,6 +32,7 @@ from eventsource.events import (
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
+    WaitEnd,
 )
 from eventsource.messages import AssistantMessage, ToolCall
 from eventsource.ports import Recorded
@@ -43,8 +44,7 @@ from .diff_text import canonical
 __all__ = ["RecordedAnswer", "RecordedCall", "Recording", "canonical", "is_name"]
 
 _OUTSIDE = QueuePush | QueueClear | MessageAdopt | Compaction | ContextEdit | Custom | MetadataSet
-"""What is given again as it came. Labels, erasures and the marks of restarts have no effect on a run; what a call
-waited for is in its result."""
+"""What is given again as it came. Labels, erasures and the marks of restarts have no effect on a run."""
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +118,10 @@ class Recording:
                 return replace(event, message_seq=name(seq)) if name(seq) <= head else None
             case Compaction(first_kept_seq=seq) if seq:
                 return replace(event, first_kept_seq=name(seq))
+            case WaitEnd(key=key):
+                reason, _, place = key.partition(":")
+                seq_text, _, rest = place.partition(":")
+                return replace(event, key=f"{reason}:{name(int(seq_text))}:{rest}") if seq_text.isdecimal() else event
             case MessageAdopt(call=Place(message_seq=seq) as call):
                 return replace(event, call=replace(call, message_seq=name(seq)))
             case _:
@@ -176,6 +180,8 @@ def _comes_from_outside(event: Event, *, running: bool) -> bool:
             return running and cause != "hook"  # a hook is asked again
         case Resume(why=why):
             return why == "continue" and not running
+        case WaitEnd(decided_by=decided_by):
+            return decided_by != "machine"
         case _:
             return isinstance(event, _OUTSIDE)
 

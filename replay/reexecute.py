@@ -23,8 +23,11 @@ from eventsource.events import (
     Place,
     QueuePush,
     Retry,
+    TokenCreate,
     ToolExecutionEnd,
     ToolExecutionUpdate,
+    WaitEnd,
+    WaitStart,
 )
 from eventsource.hooks import ToolOutcomeShown, ToolRevision, ask
 from eventsource.loop import Program
@@ -73,6 +76,7 @@ class Reexecutor(Generic[V]):
         self._live = self._ended = False
         self._inputs = self._reached = self._head = self._runs = 0
         self._names: list[int] = []
+        self._waits: set[str] = set()
         self._hashes, self._lock = PartHashes(), asyncio.Lock()
 
     def program(self) -> Program[V]:
@@ -100,6 +104,13 @@ class Reexecutor(Generic[V]):
         self._head = recorded.seq
         if is_name(recorded.event):
             self._names.append(recorded.seq)
+        match recorded.event:
+            case WaitStart(key=key) | TokenCreate(key=key):
+                self._waits.add(key)
+            case WaitEnd(key=key):
+                self._waits.discard(key)
+            case _:
+                pass
         if isinstance(recorded.event, AgentStart):
             self._runs += 1
             self._reach(self._recording.starts[min(self._runs, len(self._recording.starts)) - 1])
@@ -117,13 +128,14 @@ class Reexecutor(Generic[V]):
             self._find_missing(self._recording.last + 1)
         return None
 
-    def suspended(self) -> None:
-        """Note that the session waits for somebody, which its recording did not."""
-        problem = "today's code waits for something that the recording did not wait for"
-        self._part(
-            Mismatch(kind="run", seq=self._recording.next_intent(self._reached), head=self._head, problem=problem)
-        )
-        self._ended = True
+    def waiting(self) -> Sequence[Event] | None:
+        """Give what ends a wait, as somebody decided then; None when nobody did."""
+        due = [] if self._live else self._due(self._recording.next_intent(self._reached))
+        if not any(isinstance(event, WaitEnd) for event in due):
+            seq, problem = self._recording.next_intent(self._reached), "today's code waits for what nobody decided then"
+            self._part(Mismatch(kind="run", seq=seq, head=self._head, problem=problem))
+            self._ended = True
+        return None if self._ended else due
 
     async def answer(self, model: Model | None, request: Request, options: CallOptions) -> AsyncIterator[StreamEvent]:
         """Answer a model call: from the recording, or live."""
@@ -293,7 +305,10 @@ class Reexecutor(Generic[V]):
         while self._inputs < len(inputs) and inputs[self._inputs].seq < until:
             self._inputs += 1
         due = [self._recording.renamed(one.event, self._names, self._head) for one in inputs[first : self._inputs]]
-        return [event for event in due if event is not None]
+        return [event for event in due if event is not None and self._is_open(event)]
+
+    def _is_open(self, event: Event) -> bool:
+        return not isinstance(event, WaitEnd) or event.key in self._waits
 
     def _reach(self, seq: int) -> None:
         self._reached = max(self._reached, seq)

@@ -14,7 +14,7 @@ from eventsource.messages import Message, UserMessage
 from eventsource.models.script import Answer, call, fail, retry, stall
 from eventsource.models.scripted import scripted
 from eventsource.ports import Recorded
-from refold import Agent, Policies, ToolContext, open_log, tool, tool_result
+from refold import Agent, CompactionPolicy, Policies, Summary, ToolContext, open_log, tool, tool_result
 from refold.log import Log
 from refold.reexecution import Reexecution
 from refold.session import Session
@@ -340,6 +340,43 @@ async def test_a_fork_is_a_recording_with_what_it_inherits() -> None:
             fork = await session.fork(at=at)
             await agent("Only this.").run("Instead?", session=fork, tools="recorded")
             assert (await agent(silent).reexecute(fork)).ok
+
+
+@pytest.mark.parametrize("approve", [True, False])
+async def test_what_a_person_decided_is_decided_again(approve: bool) -> None:
+    @tool(approval="always")
+    async def sign(text: str) -> str:
+        """Sign something."""
+        RAN.append("sign")
+        return "signed"
+
+    async with open_log() as log:
+        session = await log.session()
+        made = agent(["", call("sign", {"text": "x"}), OSLO], "Done.").replace(tools=[weather, sign])
+        run = await made.run("Sign it.", session=session)
+        await session.decide(run.waits[0].key, approve=approve, reason="as you like")
+        await made.resume(session)
+        RAN.clear()
+        again = await agent(silent).replace(tools=[weather, sign]).reexecute(session)
+        assert str(again.mismatch) == "None"
+        assert (again.run.text, RAN) == ("Done.", [])
+        undecided = [r for r in await events(session) if r.event.__struct_config__.tag != "wait_end"]
+        lacking = await agent(silent).replace(tools=[weather, sign]).reexecute(undecided)
+        assert lacking.mismatch is not None
+        assert lacking.mismatch.problem == "today's code waits for what nobody decided then"
+
+
+async def test_a_compaction_by_rule_comes_where_it_came() -> None:
+    async with open_log() as log:
+        made = agent("One.", "Two.", "Three.", "Four.").replace(
+            compaction=CompactionPolicy(keep_tokens=1, rule=lambda messages: Summary(text="They counted."))
+        )
+        session = await record(made, "1?", "2?", log=log)
+        assert await made.compact(session) is not None
+        await made.run("3?", session=session)
+        again = await agent(silent).reexecute(session)
+        assert str(again.mismatch) == "None"
+        assert again.requests == 3
 
 
 async def test_a_recording_without_a_run_is_refused() -> None:
