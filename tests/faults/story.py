@@ -101,6 +101,13 @@ async def put(text: str, context: ToolContext[World]) -> str:
     return "kept"
 
 
+@tool(effect="once", approval="always")
+async def sign(text: str, context: ToolContext[World]) -> str:
+    """Sign something, if a person agrees."""
+    context.deps.effects.note(f"sign {key_of(context)}")
+    return "signed"
+
+
 def model(session: Session, effects: Effects) -> ScriptedModel:
     """Answer by what was said last, so that any process answers alike."""
 
@@ -141,7 +148,7 @@ def _answers(session: Session, effects: Effects) -> dict[str, Callable[[bool], A
     return {
         COAT: coat,
         "Quickly.": quickly,
-        "And tomorrow?": lambda answered: ["Sun", "shine."],
+        "And tomorrow?": lambda answered: ["Sun", "shine."] if answered else ["", call("sign", {"text": "x"}, id="9")],
         AGAIN: again,
         SLOWLY: slowly,
         "Enough.": lambda answered: ["Enough."],
@@ -162,7 +169,7 @@ async def run(log: Log, effects: Effects) -> tuple[Session, Session]:
     agent: Agent[None] = Agent(
         model(session, effects),
         system="Be brief.",
-        tools=[weather, send, put],
+        tools=[weather, send, put, sign],
         policies=Policies(retries=1),
         compaction=CompactionPolicy(keep_tokens=1),
     )
@@ -189,7 +196,10 @@ async def _say(agent: Agent[None], text: str, session: Session, deps: World) -> 
     events = [one.event for one in await session.events(limit=10_000, updates=False)]
     said = [event.key for event in events if isinstance(event, QueuePush) and event.queue == "prompt"]
     if text not in said or (said[-1] == text and (await session.info()).open):
-        await agent.run(text, session=session, deps=deps, key=text, tools="live")
+        run = await agent.run(text, session=session, deps=deps, key=text, tools="live")
+        while run.status == "waiting":
+            await session.decide(run.waits[0].key, approve=True)
+            run = await agent.resume(session, deps=deps, tools="live")
 
 
 async def _once(session: Session, kind: type[Event], do: Callable[[], Any]) -> None:
