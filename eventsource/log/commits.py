@@ -20,7 +20,7 @@ from .thread import SqlThread
 
 T = TypeVar("T")
 _CHECKPOINT_PAGES = 1_000
-_PAGES_PER_COMMIT = 4
+_PAGES_PER_JOB = 2  # frames in the write-ahead file, as measured: events and updates, and the sessions' once for all
 _PAGE_BYTES = 8_192
 
 
@@ -231,8 +231,8 @@ class Commits:
             self.counts.normal += 1
         for job in jobs:
             job.done = True
-            self._pages += job.size_bytes // _PAGE_BYTES
-        self._pages += _PAGES_PER_COMMIT
+            self._pages += _PAGES_PER_JOB + job.size_bytes // _PAGE_BYTES
+        self._pages += 1
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         self._tails.forget()
