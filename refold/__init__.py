@@ -14,6 +14,7 @@ from .functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_co
 from .log import Log, open_log
 from .run import Run
 from .session import Session
+from .tasks import TaskContext, task
 
 __all__ = [
     "Agent",
@@ -28,6 +29,7 @@ __all__ = [
     "Run",
     "Session",
     "Summary",
+    "TaskContext",
     "Tool",
     "ToolContext",
     "ToolOutcome",
@@ -36,6 +38,7 @@ __all__ = [
     "diff",
     "json_tool",
     "open_log",
+    "task",
     "tool",
     "tool_result",
 ]

@@ -79,7 +79,7 @@ async def test_killed_workers_lose_nothing_and_do_nothing_twice(tmp_path: Path) 
                 crew.start()
             while kills < KILLS:
                 started = [
-                    await conversations.KINDS[n % 4].trigger(log, None)  # type: ignore[attr-defined]  # tasks, all of them
+                    await conversations.KINDS[n % 4].trigger(log, None)
                     for n in range(CONVERSATIONS)
                 ]
                 sent = {run.id: 0 for run in started if run.task == "chat"}
