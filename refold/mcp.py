@@ -95,7 +95,7 @@ class _Connection:
     def __init__(self, server: str | Sequence[str], secrets: Secrets) -> None:
         self._server, self._secrets = server, secrets
         self.url = server if isinstance(server, str) and re.match(r"https?://", server) else ""
-        self.words = [] if self.url else shlex.split(server) if isinstance(server, str) else list(server)
+        self.words = [] if self.url else _words_of(server)
         self.name = public_url(self.url) if self.url else Path(self.words[0]).name if self.words else "(no command)"
         self.leave = asyncio.Event()
         self.found: tuple[mcp.Client, list[mcp.Tool]] | None = None
@@ -202,6 +202,13 @@ class _Connection:
                     del self._said[:-_SAID_BYTES]
             finally:
                 transport.close()
+
+
+def _words_of(command: str | Sequence[str]) -> list[str]:
+    try:
+        return shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError as error:
+        raise McpServerError(repr(command), f"cannot be read as a command: {str(error).lower()}") from error
 
 
 def _secrets(server: str | Sequence[str], env: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Secrets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from eventsource.codec import read_object
 from eventsource.errors import MissingModelError, MissingToolError
 from eventsource.models.protocol import Model
 from eventsource.state import Config
+from eventsource.tools import Tool
 
 from ..agent import Agent
 from ..models import find_model, find_recorded_model
@@ -52,13 +53,14 @@ def named_agent(agent_name: str | None, model_name: str | None, system: str | No
 
 
 def recorded_agent(
-    session: str, config: Config, model: Model | None, system: str | None, *, without_tools: bool
+    session: str, config: Config, model: Model | None, system: str | None, *, tools: Sequence[Tool] | None = None
 ) -> Agent[object]:
     """Make the agent that a log's configuration describes, but for what was named instead.
 
-    Raises: MissingToolError when it has tools: they are code; MissingModelError when its model cannot be called.
+    Raises: MissingToolError when it has tools and none are given: they are code; MissingModelError when its model
+        cannot be called.
     """
-    if config.tools and not without_tools:
+    if config.tools and tools is None:
         raise MissingToolError(session, config.tools[0].name, ())
     found = model or find_recorded_model(config)
     if found is None:
@@ -67,7 +69,7 @@ def recorded_agent(
         raise MissingModelError(session, f"{said}; say who answers now: -m vendor:model, or -m scripted")
     options: Mapping[str, object] = read_object(config.options)
     prompt = config.system_prompt if system is None else system
-    return Agent(found, system=prompt, policies=config.policies, options=options)
+    return Agent(found, system=prompt, tools=tools or (), policies=config.policies, options=options)
 
 
 def named_model(name: str) -> Model:

@@ -37,7 +37,7 @@ async def compact(
     if agent_name is not None:
         agent = load_agent(agent_name)
     else:
-        agent = recorded_agent(found.id, (await found.state()).config, model, None, without_tools=True)
+        agent = recorded_agent(found.id, (await found.state()).config, model, None, tools=())
     policy = agent.compaction
     changed = CompactionPolicy(
         limit_tokens=policy.limit_tokens,

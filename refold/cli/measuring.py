@@ -8,6 +8,7 @@ from eventsource.loading import load, read_all
 from eventsource.messages import Usage
 from projections import CALLS, TIMELINE, USAGE, project, spans, tool_calls
 from projections.calls import CallView
+from projections.usage import UsageView
 
 from ..log import Log
 from .command import command
@@ -63,7 +64,12 @@ async def usage(screen: Screen, log: Log, session: str) -> None:
                 "by_model": by_model,
             }
         )
-        return
+    else:
+        show_usage(screen, view)
+
+
+def show_usage(screen: Screen, view: UsageView) -> None:
+    """Print what answers used, by model."""
     if not view.calls:
         screen.note("No answer says what it used.")
         return

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 import click
 import msgspec
 
-from eventsource.state import Phase
+from eventsource.errors import UnknownSessionError
+from eventsource.state import Config, Phase
 from eventsource.steps import can_continue
 
 from ..agent import Agent
@@ -24,20 +25,25 @@ from .command import command
 from .exits import INTERRUPTED, NO, OK
 from .screen import Screen
 from .telling import Teller
+from .toolbelt import tool_options, toolbelt, tools_of
 from .wording import count, short
+
+SESSION_HELP = "Where: an id, the beginning of one, or a title, new or not; else a new session."
 
 
 @command(
     "run",
     ('refold run "Why is the sky blue?" -m anthropic:claude-sonnet-4-5', "in a new session"),
-    ('refold run "And at night?" -m openai:gpt-5 --session sky', "in the session of that name, new or not"),
+    ('refold run "And at night?" -m openai:gpt-5 -c sky', "in the session of that name, new or not"),
+    ('refold run "What is this?" -m openai:gpt-5 --tools', "it may look into this folder, and change it"),
     ('refold run --agent my_agents:weather "A coat?"', "with your own agent, its tools and hooks"),
     ("refold run - -m scripted < prompt.txt", "the prompt from a file; nobody is called"),
     creates=True,
 )
 @click.argument("prompt")
 @agent_options
-@click.option("--session", metavar="NAME", help="Where: an id, the beginning of one, or a title; else a new session.")
+@tool_options
+@click.option("-c", "--session", metavar="NAME", help=SESSION_HELP)
 async def run(
     screen: Screen,
     log: Log,
@@ -48,19 +54,32 @@ async def run(
     session: str | None,
 ) -> int:
     """Say something and run until nothing is left to do. The answer streams to stdout; all else goes to stderr."""
-    said = _read_prompt(prompt)
+    said, belt = _read_prompt(prompt), toolbelt()
     agent = named_agent(agent_name, model_name, system)
     model = named_model(model_name) if model_name is not None and agent is None else None
     if agent is None and model is None and session is None:
         raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
     known = agent is None and model is None  # then the log must say who answers
-    target = await log.find(session or "") if known else await log.session(session)
-    if session is None:
-        await target.label(short(said))
-    if agent is None:
-        state = await target.state()
-        agent = recorded_agent(target.id, state.config, model, system, without_tools=False)
-    return await _drive(screen, agent, target, said)
+    config = await config_of(log, session, exists=known) if agent is None else Config()
+    async with tools_of(belt, session or "", config) as tools:
+        if agent is None:
+            agent = recorded_agent(session or "", config, model, system, tools=tools)
+        target = await log.session(session)
+        if session is None:
+            await target.label(short(said))
+        return await _drive(screen, agent, target, said)
+
+
+async def config_of(log: Log, name: str | None, *, exists: bool) -> Config:
+    """Read the configuration that a session has; none if it is not there, unless it has to be."""
+    if name is None:
+        return Config()
+    try:
+        return (await (await log.find(name)).state()).config
+    except UnknownSessionError as error:
+        if exists or error.candidates:
+            raise
+        return Config()
 
 
 @command(
@@ -69,10 +88,12 @@ async def run(
     ("refold continue ID -m openai:gpt-5", "another model goes on"),
     ('refold continue ID --prompt "Shorter, please."', "say something more"),
     ("refold continue ID --agent my_agents:weather", "a session with tools needs their code"),
+    ("refold continue ID --tools", "the tools of this command are there again"),
     ("refold continue ID -m scripted", "nobody is called: see what would happen"),
 )
 @click.argument("session")
 @agent_options
+@tool_options
 @click.option("--prompt", metavar="TEXT", help="Say something; -: read it from stdin.")
 @click.option("--no-tools", is_flag=True, help="Go on without the session's tools.")
 async def continue_(
@@ -89,6 +110,7 @@ async def continue_(
 
     What the log says is kept but for what is named here. An answer that broke off is closed, and asked for again.
     """
+    belt = toolbelt()
     if no_tools and agent_name is not None:
         raise click.UsageError("--no-tools goes without --agent: an agent says itself which tools it has")
     said = _read_prompt(prompt) if prompt is not None else None
@@ -99,9 +121,11 @@ async def continue_(
     idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.wanted
     if said is None and idle and not can_continue(state):
         return await _nothing_to_do(screen, target)
-    if agent is None:
-        agent = recorded_agent(target.id, state.config, model, system, without_tools=no_tools)
-    return await _drive(screen, agent, target, said)
+    if agent is not None:
+        return await _drive(screen, agent, target, said)
+    async with tools_of(belt, target.id, Config() if no_tools else state.config) as tools:
+        agent = recorded_agent(target.id, state.config, model, system, tools=() if no_tools else tools)
+        return await _drive(screen, agent, target, said)
 
 
 def _read_prompt(given: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import click
 import msgspec
@@ -29,11 +29,16 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def _console(*, stderr: bool) -> Console:
-    file = sys.stderr if stderr else sys.stdout
+def _console(file: IO[str], *, terminal: bool | None = None) -> Console:
     bare = bool(os.environ.get("NO_COLOR"))
     console = _Console(
-        file=file, highlight=False, markup=False, emoji=False, soft_wrap=False, color_system=None if bare else "auto"
+        file=file,
+        force_terminal=terminal,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+        color_system=None if bare else "auto",
     )
     if not console.is_terminal:
         console.width = _ENDLESS
@@ -43,9 +48,11 @@ def _console(*, stderr: bool) -> Console:
 class Screen:
     """The output of one command."""
 
-    def __init__(self, log: LogFile, *, as_json: bool) -> None:
+    def __init__(self, log: LogFile, *, as_json: bool, terminal: IO[str] | None = None) -> None:
+        """Write to stdout and stderr, or all of it to a terminal."""
         self.log, self.as_json = log, as_json
-        self.out, self.err = _console(stderr=False), _console(stderr=True)
+        self.out = _console(sys.stdout) if terminal is None else _console(terminal, terminal=True)
+        self.err = _console(sys.stderr) if terminal is None else self.out
 
     @property
     def width(self) -> int:

@@ -96,7 +96,7 @@ async def show(
     _show_head(screen, info, reached, view.config)
     width = len(str(reached))
     for one in said:
-        _show_said(screen, one, width, full=full)
+        show_said(screen, one, width, full=full)
     if screen.out.is_terminal and said:
         screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
 
@@ -147,7 +147,8 @@ def _show_head(screen: Screen, info: SessionInfo, reached: int, config: Config) 
     screen.line((", ".join(word for word in words if word), "dim"))
 
 
-def _show_said(screen: Screen, said: Said, width: int, *, full: bool) -> None:
+def show_said(screen: Screen, said: Said, width: int, *, full: bool) -> None:
+    """Print one message: its seq, who said it and when, and what."""
     style = _ROLE_STYLES.get(said.role, "bold magenta") if said.seen else "dim"
     role = f"result of {said.tool}" if said.role == "tool_result" else said.role
     note = f"  {short(said.note)}" if said.note else "" if said.seen else "  not in the context"
