@@ -27,6 +27,7 @@ NAMES = {
     "replay": "Replay",
     "importing": "Importing",
     "proxy": "Proxy",
+    "worker": "A worker",
     "peers": "Peers",
 }
 NAMES = {name: title for name, title in NAMES.items() if find_spec(f"benchmarks.{name}") is not None}
