@@ -26,12 +26,15 @@ from eventsource.models.script import Answer, call, fail, pause, stall, stop, th
 from eventsource.ports import EventLog
 from refold import Agent, Run, Session, open_log
 from refold.http import Behaviour, Recording, Replaying, Script, ScriptServer, Upstreams, proxying, serving
-from refold.http.server import Exchange
+from refold.http.server import Exchange, ServerUnavailableError
+from refold.http.upstreams import model_ref
+from refold.http.wires import find_wire
 from refold.log import Log
 
 pytestmark = pytest.mark.slow
 
 KEY = "sk-test-0123456789"
+GOOGLE = "https://generativelanguage.googleapis.com"
 USAGE = Usage(input_tokens=20, output_tokens=9, cache_read_tokens=5)
 ANSWERS: list[Answer] = [
     [
@@ -541,3 +544,48 @@ def test_the_command_makes_a_log_of_a_client(tmp_path: Path) -> None:
             before.kill()
     listed = subprocess.run([*main, "ls", "--db", "log.db", "--json"], capture_output=True, text=True, cwd=tmp_path)
     assert len(json.loads(listed.stdout)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "whose", "target", "url"),
+    [
+        ((), "anthropic", "/v1/messages", "https://api.anthropic.com/v1/messages"),
+        ((), "openai", "/v1/responses", "https://api.openai.com/v1/responses"),
+        ((), "google", "/v1beta/models/g:generateContent", f"{GOOGLE}/v1beta/models/g:generateContent"),
+        (("http://x:1/v1/",), "openai", "/v1/chat/completions", "http://x:1/v1/chat/completions"),
+        (("openai=https://o.example/api",), "openai", "/v1/models?a=b", "https://o.example/api/v1/models?a=b"),
+        (("openai=https://o.example/api",), "anthropic", "/v1/models", "https://api.anthropic.com/v1/models"),
+    ],
+)
+def test_requests_go_on_to_whom_their_protocol_comes_from(
+    given: tuple[str, ...], whose: str, target: str, url: str
+) -> None:
+    assert Upstreams(given).url(whose, target) == url
+
+
+@pytest.mark.parametrize("given", ["mistral=http://x", "ftp://x", "x", "", "openai="])
+def test_an_upstream_that_is_none_is_refused(given: str) -> None:
+    with pytest.raises(ServerUnavailableError, match="expected URL"):
+        Upstreams([given])
+
+
+@pytest.mark.parametrize(
+    ("path", "url", "provider", "base_url"),
+    [
+        ("/v1/messages", "https://api.anthropic.com/v1/messages?beta=true", "anthropic", ""),
+        ("/v1/messages", "https://key@gate.example/claude/v1/messages", "anthropic", "https://gate.example/claude"),
+        ("/v1/chat/completions", "https://api.openai.com/v1/chat/completions", "openai", ""),
+        ("/v1/chat/completions", "https://openrouter.ai/api/v1/chat/completions", "openrouter", ""),
+        ("/v1/responses", "http://127.0.0.1:1/v1/responses", "openai", "http://127.0.0.1:1/v1"),
+        ("/v1beta/models/m:generateContent", f"{GOOGLE}/v1beta/models/m:generateContent?key=x", "google", ""),
+    ],
+)
+def test_the_model_is_named_as_an_agent_would_that_goes_on(path: str, url: str, provider: str, base_url: str) -> None:
+    wire = find_wire(path)
+    assert wire is not None
+    ref = model_ref(wire, {"/v1/messages": "anthropic"}.get(path, "google" if "beta" in path else "openai"), url, "m")
+    assert (ref.api, ref.provider, ref.model, ref.base_url) == (wire.api, provider, "m", base_url)
+    if ref.base_url:
+        assert model(f"{ref.provider}:{ref.model}", base_url=ref.base_url, api=ref.api).ref == ref
+    else:
+        assert model(f"{ref.provider}:{ref.model}", api=ref.api).ref == ref
