@@ -358,9 +358,9 @@ class Loop(Generic[V]):
             find_repeat=program.find_repeat,
             repeated_tools=program.repeated_tools,
         )
-        last = self._turn_ended().message
-        if last is not None:
-            await BatchRunner(self.writer, shop, last).run(step)
+        asking = await self.writer.answer_at(step.calls[0].place.message_seq)
+        if asking is not None:
+            await BatchRunner(self.writer, shop, asking).run(step)
 
     async def _waits_until(self, not_before_us: int) -> bool:
         """Wait for a time, once; true when it waited, so that the machine must be asked again."""

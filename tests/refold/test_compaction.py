@@ -15,6 +15,7 @@ from eventsource.events import (
     MessageEnd,
     ModelRequest,
     Origin,
+    ToolExecutionStart,
 )
 from eventsource.hooks import Hooks
 from eventsource.messages import AssistantMessage, Message, TextContent, ToolCall, ToolResultMessage, Usage, UserMessage
@@ -289,6 +290,25 @@ async def test_only_what_stands_in_the_context_is_hidden(log: EventLog) -> None:
     session = await talked(log)
     with pytest.raises(UnknownSeqError, match="in the context"):
         await session.hide(1)
+
+
+async def test_calls_under_way_are_those_that_were_made_whatever_the_model_sees_of_them(log: EventLog) -> None:
+    session = await talked(log)
+    began = next(r.seq for r in await session.events() if isinstance(r.event, ToolExecutionStart))
+    for edit in ("hide", "replace", "compact"):
+        fork = await session.fork(at=began - 1)
+        asking = (await fork.messages())[-1]
+        if edit == "hide":
+            await fork.hide(asking)
+        elif edit == "replace":
+            other = ToolCall(id="x", name="weather", arguments='{"city":"Rome"}')
+            await fork.replace(asking, AssistantMessage(content=(other,), stop_reason="tool_use"))
+        else:
+            await fork.append([Compaction(summary="Short.")])
+        assert (await agent("Fine.").resume(fork)).text == "Fine."
+        results = [entry.message for entry in await fork.history() if isinstance(entry.message, ToolResultMessage)]
+        assert [text_of(result) for result in results] == ["Oslo: rain"]
+        assert (await fork.replay()).difference is None
 
 
 def adopted(*messages: object) -> ContextView:
