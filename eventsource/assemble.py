@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import msgspec
 
 from .events import MessageUpdate
 from .messages import AssistantContent, ProviderContent, TextContent, ThinkingContent, ToolCall
+
+_DELTAS = frozenset(("text_delta", "thinking_delta", "tool_call_delta"))
 
 
 class Assembler:
@@ -20,7 +23,7 @@ class Assembler:
 
     def add(self, update: MessageUpdate) -> None:
         """Take one update; a legal log opens block n when there are n blocks."""
-        if update.kind.endswith("_delta"):
+        if update.kind in _DELTAS:
             self._deltas[update.content_index].append(update.delta)
         elif update.kind.endswith("_end"):
             self._ends[update.content_index] = update
@@ -28,6 +31,15 @@ class Assembler:
             self._starts.append(update)
             self._deltas.append([])
             self._ends.append(None)
+
+    def extend(self, updates: Iterable[MessageUpdate]) -> None:
+        """Take many."""
+        deltas = self._deltas
+        for update in updates:
+            if update.kind in _DELTAS:
+                deltas[update.content_index].append(update.delta)
+            else:
+                self.add(update)
 
     def content(self) -> tuple[AssistantContent, ...]:
         """Build the blocks as they stand."""

@@ -31,6 +31,7 @@ from eventsource.events import (
 )
 from eventsource.evolve import evolve
 from eventsource.log.mask import MARKER, mask
+from eventsource.messages import AssistantContent
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, ABORTED_RUNNING
 from eventsource.request import PartHashes, request_sha256
@@ -85,8 +86,8 @@ class Replay:
         self._view: ContextView = CONTEXT.initial
         self._requests, self._hashes = Requests(), PartHashes()
         self._expected: deque[Event | CallRun] = deque()
-        self._assembler = Assembler()
-        self._updates = 0
+        self._updates: list[MessageUpdate] = []
+        self._streamed: tuple[int, tuple[AssistantContent, ...]] = (0, ())
         self._seq = 0
         self._gap = False
         self._given = self._predicted = self._unchecked = 0
@@ -94,8 +95,9 @@ class Replay:
 
     def report(self) -> ReplayReport:
         """Say how far it came."""
+        given = self._given + len(self._updates)
         return ReplayReport(
-            given=self._given, predicted=self._predicted, unchecked=self._unchecked, difference=self._difference
+            given=given, predicted=self._predicted, unchecked=self._unchecked, difference=self._difference
         )
 
     def feed(self, recorded: Recorded) -> bool:
@@ -107,9 +109,7 @@ class Replay:
         if type(event) is MessageUpdate:
             if not self._evolve(recorded):
                 return False
-            self._given += 1
-            self._updates += 1
-            self._assembler.add(event)
+            self._updates.append(event)
             return True
         if isinstance(event, ToolExecutionUpdate | StreamUpdate):
             self._given += self._evolve(recorded)
@@ -137,10 +137,11 @@ class Replay:
         """Keep what requests and messages are compared with."""
         event = recorded.event
         self._view = context_step(self._view, recorded)
-        if type(event) is MessageStart and event.role == "assistant" and self._updates == 0:
-            self._assembler, self._gap = Assembler(), False
-        elif type(event) is MessageEnd:
-            self._updates = 0
+        if type(event) is MessageStart and event.role == "assistant" and not self._updates:
+            self._gap = False
+        elif type(event) is MessageEnd and self._updates:
+            self._given += len(self._updates)
+            self._updates, self._streamed = [], (0, ())
 
     def _is_given(self, event: Event) -> bool:
         """Say whether an event comes from outside the machine: an input, or the outcome of an effect."""
@@ -176,7 +177,15 @@ class Replay:
         return isinstance(step, CloseMessage) and event.message == self._closing(step)
 
     def _closing(self, step: CloseMessage) -> object:
-        return closing_message(self._assembler.content() if self._updates else (), step.how, self.state.aborted)
+        return closing_message(self._content(), step.how, self.state.aborted)
+
+    def _content(self) -> tuple[AssistantContent, ...]:
+        """Put together what was streamed of the open message."""
+        if self._streamed[0] != len(self._updates):
+            assembler = Assembler()
+            assembler.extend(self._updates)
+            self._streamed = len(self._updates), assembler.content()
+        return self._streamed[1]
 
     def _predict(self, recorded: Recorded) -> bool:
         """Compare a decision with what the machine says here."""
@@ -219,9 +228,7 @@ class Replay:
                     self._expected.append(MessageStart(role="assistant", streamed=False))
                 elif isinstance(recorded.event, MessageEnd):
                     partial = self.state.config.policies.partial if step.how == "interrupted" else None
-                    message = closing_message(
-                        self._assembler.content() if self._updates else (), step.how, self.state.aborted
-                    )
+                    message = closing_message(self._content(), step.how, self.state.aborted)
                     self._expected.append(MessageEnd(message=message, interrupted=partial))
             case _:
                 return
@@ -265,7 +272,7 @@ class Replay:
         if self._gap:
             self._unchecked += 1
             return
-        streamed = self._assembler.content() if self._updates else ()
+        streamed = self._content()
         problem = content_differs(streamed, event.message.content[: len(streamed)])
         if problem:
             self._differ(seq, "message", "what its updates say", problem)

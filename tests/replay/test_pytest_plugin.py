@@ -13,6 +13,7 @@ import pytest
 from eventsource.models.scripted import scripted
 from refold import Agent, open_log
 from replay.exporters import export_session
+from replay.pytest_plugin import Reexecutes
 
 pytest_plugins = ["pytester"]
 
@@ -204,3 +205,8 @@ def test_a_run_that_uses_none_of_it_loads_none_of_it(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_agent_is_what_the_fixture_takes() -> None:
+    taken: Reexecutes = Agent(scripted("Yes."))
+    assert callable(taken.reexecute)
