@@ -104,6 +104,8 @@ class Session:
 
         Raises: WaitOverError when no such wait or token is open; TokenValueError when the token expects another value.
         """
+        if decided_by == "machine":
+            raise ValueError("decided_by='machine' is what the machine says of itself")
         given = to_json(value, where=f"wait {wait}") if outcome == "completed" else msgspec.UNSET
         end = WaitEnd(key=wait, outcome=outcome, value=given, decided_by=decided_by)
         while True:

@@ -198,7 +198,7 @@ def deliverable(state: State) -> Push | None:
     if prompts:
         return prompts[0]
     steering = state.queued("steering")
-    if steering and (policies.steering_queue == "all" or not run.delivered):
+    if steering and (policies.steering_queue == "all" or not run.delivered or run.aborted is not None):
         return steering[0]
     follow_ups = state.queued("follow_up")
     if follow_ups and run.follows and run.aborted is None:

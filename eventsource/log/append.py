@@ -201,7 +201,7 @@ def snapshot(connection: sqlite3.Connection, key: int, folds: Folds) -> None:
 def folds_row(folds: Folds) -> tuple[str, str, int, int | None, str, int, int, int, str | None]:
     """Give the columns title to folds of a session's row."""
     rest = msgspec.structs.replace(folds, title="", task="", messages=0, input_tokens=0, output_tokens=0)
-    told = _ENCODER.encode(rest).decode() if folds.open or folds.tokens else None
+    told = _ENCODER.encode(rest).decode() if folds.open or folds.tokens or folds.ended else None
     return (
         folds.title, folds.status, int(folds.open), folds.wake_at_us, folds.task, folds.messages,
         folds.input_tokens, folds.output_tokens, told,

@@ -23,6 +23,7 @@ from ..events import (
     TaskEnd,
     TaskStart,
     TokenCreate,
+    ToolExecutionEnd,
     WaitEnd,
     WaitStart,
 )
@@ -36,8 +37,9 @@ POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
 class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a list of sessions shows of each, and what is needed to keep it right.
 
-    `task`: the last task's id, `working` while it is open. `queued`: (seq, queue) of pushes not yet delivered. `waits`,
-    `tokens`: (key, deadline) of the open ones.
+    `task`: the last task's id, `working` while it is open. `queued`: (seq, queue) of pushes not yet delivered. `waits`:
+    (key, deadline, content index of the call it holds, or -1) of the open ones. `tokens`: (key, deadline) of the open
+    ones. `ended`: keys of tokens that have ended; nobody waits for them any more.
     """
 
     title: str = ""
@@ -49,8 +51,9 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     working: bool = False
     failed: bool = False
     queued: tuple[tuple[int, str], ...] = ()
-    waits: tuple[tuple[str, int | None], ...] = ()
+    waits: tuple[tuple[str, int | None, int], ...] = ()
     tokens: tuple[tuple[str, int | None], ...] = ()
+    ended: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -71,7 +74,7 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def wake_at_us(self) -> int | None:
         """The first deadline of an open wait, its token's where it has none itself."""
         tokens = dict(self.tokens)
-        due = [tokens.get(key) if deadline is None else deadline for key, deadline in self.waits]
+        due = [tokens.get(key) if deadline is None else deadline for key, deadline, _ in self.waits]
         return min((deadline for deadline in due if deadline is not None), default=None)
 
 
@@ -91,8 +94,8 @@ def _message(folds: Folds, message: object) -> Folds:
     )
 
 
-def _without(pairs: tuple[tuple[str, int | None], ...], key: str) -> tuple[tuple[str, int | None], ...]:
-    return tuple(pair for pair in pairs if pair[0] != key)
+def _without(waits: tuple[tuple[str, int | None, int], ...], key: str) -> tuple[tuple[str, int | None, int], ...]:
+    return tuple(wait for wait in waits if wait[0] != key)
 
 
 def _structure(folds: Folds, seq: int, event: Event) -> Folds:
@@ -105,11 +108,11 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
         case TaskStart(task=task):
             return replace(folds, task=task, working=True, failed=False, waits=_without(folds.waits, _RETRY))
         case TaskEnd(retry_at_us=int() as retry_at_us):
-            return replace(folds, waits=(*folds.waits, (_RETRY, retry_at_us)))
+            return replace(folds, waits=(*folds.waits, (_RETRY, retry_at_us, -1)))
         case TaskEnd(error=error, cancelled=cancelled):
-            return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=())
+            return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=(), ended=())
         case Fork():
-            return replace(folds, title="", queued=(), waits=(), tokens=())
+            return replace(folds, title="", queued=(), waits=(), tokens=(), ended=())
         case Label(text=text, target_seq=0):
             return replace(folds, title=text)
         case _:
@@ -135,13 +138,20 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
     replace = msgspec.structs.replace
     match event:
         case TokenCreate(key=key, deadline_us=deadline):
-            return replace(folds, tokens=(*_without(folds.tokens, key), (key, deadline)))
-        case WaitStart(key=key, deadline_us=deadline):
-            return replace(folds, waits=(*_without(folds.waits, key), (key, deadline)))
+            return replace(folds, tokens=(*(token for token in folds.tokens if token[0] != key), (key, deadline)))
+        case WaitStart(key=key) if key in folds.ended:
+            return folds
+        case WaitStart(key=key, deadline_us=deadline, call=call):
+            held = call.content_index if call is not None else -1
+            return replace(folds, waits=(*_without(folds.waits, key), (key, deadline, held)))
+        case ToolExecutionEnd(content_index=index) if folds.waits:
+            return replace(folds, waits=tuple(wait for wait in folds.waits if wait[2] != index))
         case WaitEnd(key=key, push_seq=push):
             queued = tuple(pair for pair in folds.queued if pair[0] != push)
-            waits, tokens = _without(folds.waits, key), _without(folds.tokens, key)
-            return replace(folds, waits=waits, tokens=tokens, queued=queued)
+            waits = _without(folds.waits, key)
+            tokens = tuple(token for token in folds.tokens if token[0] != key)
+            ended = (*folds.ended, key) if tokens != folds.tokens else folds.ended
+            return replace(folds, waits=waits, tokens=tokens, ended=ended, queued=queued)
         case _:
             return folds
 
@@ -149,5 +159,5 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
 _CHANGES: Mapping[type, Callable[[Folds, int, Event], Folds]] = {
     **dict.fromkeys((AgentStart, AgentEnd, TaskStart, TaskEnd, Fork, Label), _structure),
     **dict.fromkeys((MessageEnd, MessageAdopt, QueuePush, QueueClear, MessageStart), _content),
-    **dict.fromkeys((TokenCreate, WaitStart, WaitEnd), _waiting),
+    **dict.fromkeys((TokenCreate, WaitStart, WaitEnd, ToolExecutionEnd), _waiting),
 }
