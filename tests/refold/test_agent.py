@@ -115,7 +115,7 @@ async def test_resume_of_a_finished_session_writes_nothing(log: Log) -> None:
 async def test_a_second_runner_is_told_who_holds_the_session(log: Log) -> None:
     session = await log.session()
     first = asyncio.create_task(Agent(scripted([stall()])).run("go", session=session))
-    while (await session.state()).phase is not Phase.STREAMING:
+    while (await session.state()).phase is not Phase.REQUESTED:
         await asyncio.sleep(0.01)
     with pytest.raises(LeaseHeldError, match=session.id):
         await Agent(scripted("x")).run("me too", session=session)
