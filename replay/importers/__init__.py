@@ -10,12 +10,10 @@ from eventsource.ports import EventLog
 
 from ..export_file import is_export
 from .jsonl import Fields, LineNote, read_lines
-from .pi import FORMAT as PI
-from .pi import import_pi, plan_pi
+from .pi import FORMAT as PI, import_pi, plan_pi
 from .pi_tree import is_record
 from .plan import ImportedBranch, ImportPlan, ImportReport
-from .refold import FORMAT as REFOLD
-from .refold import import_refold
+from .refold import FORMAT as REFOLD, import_refold
 
 _HEAD_BYTES = 1 << 20  # enough for a header and some records; what it cuts short is not judged
 

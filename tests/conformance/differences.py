@@ -1,12 +1,11 @@
 """Where Refold differs from the founding loop on purpose: scenario (its number), variants, reason.
 
-`docs/conformance.md` shows this table. A scenario that is not in it must come out equal. `stream`: the events may differ.
-`polls`: only the callbacks asked may.
+`docs/conformance.md` shows this table. A scenario that is not in it must come out equal.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 ALL = ("seed", "current-sequential", "current-parallel")
 

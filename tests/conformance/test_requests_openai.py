@@ -34,8 +34,9 @@ def codec_of(case: Case) -> Codec:
 
 def request_of(case: Case) -> Request:
     assert case.request_body is not None
-    wire = responses_wire if case.data["provider_api"] == "openai_responses" else chat_wire
-    request = wire.read_request(case.request_body, provider(case))
+    responses = case.data["provider_api"] == "openai_responses"
+    read = responses_wire.read_request if responses else chat_wire.read_request
+    request = read(case.request_body, provider(case))
     if has_foreign(request):
         pytest.skip("the recorded request holds something that our messages only keep as it came")
     return request

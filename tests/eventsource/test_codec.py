@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from eventsource.codec import clean_text, decode, encode, from_json, read_object, repair, to_json
 from eventsource.errors import CorruptLogError, InvalidTextError

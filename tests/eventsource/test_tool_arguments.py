@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 import pydantic
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from eventsource.codec import from_json
 from eventsource.errors import ToolArgumentsError

@@ -13,8 +13,7 @@ from types import MappingProxyType
 import msgspec
 import pydantic
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from eventsource.codec import decode, encode, from_json
 from eventsource.errors import InvalidTextError, ToolFailure

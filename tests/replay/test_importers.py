@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from eventsource.errors import EventTooLargeError, SessionExistsError, TranscriptError
 from eventsource.log import open_store

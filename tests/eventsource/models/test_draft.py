@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from eventsource.assemble import Assembler, content_differs
 from eventsource.codec import clean_text, encode

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from eventsource.assemble import Assembler, content_differs
 from eventsource.events import MessageUpdate, ModelRef
