@@ -50,7 +50,11 @@ def functions(thing: object) -> Iterator[Callable[..., object]]:
     elif isinstance(thing, type):
         members = ((name, getattr(member, "__func__", member)) for name, member in vars(thing).items())
         yield from (
-            m for name, m in members if inspect.isfunction(m) and (name == "__init__" or not name.startswith("_"))
+            m
+            for name, m in members
+            if inspect.isfunction(m)
+            and not (name.startswith("_") and name != "__init__")
+            and m.__module__ != "typing"  # what a protocol has instead of a constructor
         )
 
 
