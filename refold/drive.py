@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventsource.configure import difference
-from eventsource.errors import FencedError, RefoldError
+from eventsource.errors import FencedError
 from eventsource.events import Event, Resume, WaitEnd
 from eventsource.loop import Loop, Program
 from eventsource.ports import EventLog, Lease, Recorded
@@ -64,11 +64,6 @@ async def drive(
     """
     recorded: list[Recorded] = []
 
-    def host() -> Host:
-        from .execution import Host  # only a run with children needs it
-
-        return Host(log=log, clock=program.clock)
-
     def note(events: Sequence[Recorded]) -> None:
         recorded.extend(events)
         if listen is not None:
@@ -85,22 +80,35 @@ async def drive(
         )
         await writer.flush()
         loop = Loop(writer, program, signal)
-        broken: list[RefoldError] = []
-        NEST.set(Nest(host, writer, lambda: _remaining(writer.state), broken=broken))
-        task = asyncio.create_task(loop.run())
+        task = asyncio.create_task(_run(loop, log, program))
         try:
             end = await asyncio.shield(task)
         except asyncio.CancelledError:
             await _abort(loop, task)
             raise
-        if broken:
-            raise broken[0]
-        if writer.state.run is None and writer.state.children:
-            from .nesting import end_children
-
-            await end_children(host(), writer)
     waits = await waiting(log, session, writer.state, writer.view) if isinstance(end, Suspend) else ()
     return Driven(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
+
+
+async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextView]) -> Stop | Suspend:
+    """Run the loop, its tools being able to start children; an abort ends those whose call was given up."""
+    writer = loop.writer
+
+    def host() -> Host:
+        from .execution import Host  # only a run with children needs it
+
+        return Host(log=log, clock=program.clock)
+
+    nest = Nest(host, writer, lambda: _remaining(writer.state))
+    NEST.set(nest)
+    end = await loop.run()
+    if nest.broken:
+        raise nest.broken[0]
+    if writer.state.run is None and writer.state.children:
+        from .nesting import end_children
+
+        await end_children(host(), writer)
+    return end
 
 
 def _remaining(state: State) -> int | None:
