@@ -22,6 +22,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
         (
             ("demo", "demo", "Watch an agent run, its log being replayed, forked and continued."),
             ("run", "running", "Say something to a model; the answer streams as it comes."),
+            ("chat", "chat", "Talk with a model, steer it, fork on the way."),
             ("continue", "running", "Go on from wherever a session's log stops."),
             ("steer", "steering", "Say something to a run under way, from another terminal."),
             ("abort", "steering", "End a run under way, from another terminal."),

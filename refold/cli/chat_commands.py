@@ -1,0 +1,136 @@
+"""What can be typed in a chat beside things to say: /fork, /tree and the like."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from eventsource.loading import load
+from projections import CONTEXT, USAGE, fork_tree, read_transcript, tree_lines
+
+from ..session import Session
+from .agents import named_model
+from .listing import family
+from .measuring import show_usage
+from .showing import show_said
+
+if TYPE_CHECKING:
+    from .chat import Chat
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ChatCommand:
+    """One of them: what it does, with the rest of the line; what may stand there; what `/help` says."""
+
+    does: Callable[[Chat, str], Awaitable[None]]
+    takes: str
+    says: str
+
+
+def find_command(line: str) -> tuple[str, str]:
+    """Read a line that begins with a slash: the command's name, and what follows it. Raises: UsageError."""
+    name, _, argument = line[1:].strip().partition(" ")
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        meant = f"did you mean /{near[0]}? " if near else ""
+        raise click.UsageError(f"No command /{name}; {meant}/help lists them. A blank before the slash says it.")
+    return name, argument.strip()
+
+
+def _session(chat: Chat) -> Session:
+    if chat.session is None:
+        raise click.UsageError("Nothing was said yet.")
+    return chat.session
+
+
+def _resting(chat: Chat) -> None:
+    if chat.working:
+        raise click.UsageError("An answer is under way: Ctrl-C stops it, or wait for its end.")
+
+
+async def _fork(chat: Chat, argument: str) -> None:
+    """Go on in a fork, from the head or from a seq."""
+    session = _session(chat)
+    _resting(chat)
+    if argument and not argument.isdecimal():
+        raise click.UsageError(f"/fork {argument}: expected a seq; /show has them")
+    chat.session = fork = await session.fork(at=int(argument) if argument else None)
+    shared = (await fork.info()).fork_seq
+    chat.screen.note(f"Session {fork.id} shares events 1 to {shared} of {session.id}; /open {session.id} goes back.")
+    await chat.tell_unfinished(fork)
+
+
+async def _open(chat: Chat, argument: str) -> None:
+    """Go on in another session."""
+    _resting(chat)
+    if not argument:
+        raise click.UsageError("/open: expected a session: an id, the beginning of one, or a title")
+    chat.session = await chat.log.find(argument)
+    await chat.tell_where()
+
+
+async def _tree(chat: Chat, argument: str) -> None:
+    session = _session(chat)
+    for line in tree_lines(fork_tree(await family(chat.log.store, session.id))):
+        here = session.id in line.split()
+        chat.screen.line((line, "bold" if here else ""), ("  ← here", "bold green") if here else "")
+
+
+async def _show(chat: Chat, argument: str) -> None:
+    """Show the last messages with their seqs."""
+    session = _session(chat)
+    if argument and not argument.isdecimal():
+        raise click.UsageError(f"/show {argument}: expected a number of messages")
+    reached, _, view = await load(chat.log.store, session.id, context=CONTEXT)
+    for one in read_transcript(view)[-(int(argument) if argument else _SHOWN) :]:
+        show_said(chat.screen, one, len(str(reached)), full=False)
+
+
+async def _model(chat: Chat, argument: str) -> None:
+    if argument:
+        _resting(chat)
+        chat.agent = chat.agent.replace(model=named_model(argument))
+    ref = chat.agent.config().model
+    chat.screen.note(f"{ref.provider}:{ref.model} answers" if ref is not None else "Nobody answers")
+
+
+async def _cost(chat: Chat, argument: str) -> None:
+    _, _, view = await load(chat.log.store, _session(chat).id, context=USAGE)
+    show_usage(chat.screen, view)
+
+
+async def _continue(chat: Chat, argument: str) -> None:
+    session = _session(chat)
+    _resting(chat)
+    chat.start(session, None)
+
+
+async def _help(chat: Chat, argument: str) -> None:
+    width = max(len(f"/{name} {one.takes}") for name, one in COMMANDS.items())
+    for name, one in COMMANDS.items():
+        chat.screen.line((f"/{name} {one.takes}".ljust(width), "bold"), f"  {one.says}")
+    chat.screen.line("What you type while an answer comes is heard before the next model call.")
+    chat.screen.line("Ctrl-C stops an answer and keeps the session; Ctrl-D leaves; Tab completes.")
+
+
+async def _quit(chat: Chat, argument: str) -> None:
+    raise EOFError
+
+
+COMMANDS: Mapping[str, ChatCommand] = {
+    "fork": ChatCommand(_fork, "[SEQ]", "go on in a fork, from here or from a seq"),
+    "tree": ChatCommand(_tree, "", "draw this session and its forks"),
+    "open": ChatCommand(_open, "NAME", "go on in another session"),
+    "show": ChatCommand(_show, "[N]", f"the last messages with their seqs, {_SHOWN} if no number is given"),
+    "model": ChatCommand(_model, "[MODEL]", "say who answers, or let another model answer"),
+    "cost": ChatCommand(_cost, "", "tokens and money, by model"),
+    "continue": ChatCommand(_continue, "", "go on where it stopped, or ask again after an error"),
+    "help": ChatCommand(_help, "", "this list"),
+    "quit": ChatCommand(_quit, "", "leave; the session is kept"),
+}
