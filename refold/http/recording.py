@@ -61,7 +61,7 @@ class Recording:
     def __init__(self, log: Log, *, lose: Callable[[str], None]) -> None:
         self._log, self._lose = log, lose
         self._known = KnownSessions()
-        self._learned = False
+        self._begun = self._learned = False
         self._busy: set[str] = set()
         self._lock = asyncio.Lock()
         self._tasks: dict[asyncio.Task[None], Tape] = {}
@@ -152,6 +152,10 @@ class Recording:
         return msgspec.structs.replace(request, messages=(*before, *request.messages))
 
     async def _find(self, links: Sequence[bytes], request: Request) -> Match | None:
+        if not self._begun:  # what an earlier process left unfinished is asked again
+            self._begun = True
+            for info in await self._log.store.sessions(open=True):
+                await self._look_at(info)
         match = self._known.find(links, request.system_prompt, self._busy)
         left = request.messages[match.shared if match is not None else 0 :]
         if any(isinstance(message, AssistantMessage) for message in left) and await self._learn():

@@ -78,6 +78,7 @@ class Setup:
     async def sessions(self) -> list[Session]:
         """Wait for what has passed by to be on record; list the sessions, oldest first."""
         await self.recording.close()
+        assert self.recording.lost == len(self.lost)
         infos = [await session.info() for session in await self.log.sessions()]
         return [await self.log.find(info.id) for info in sorted(infos, key=lambda info: info.created_at_us)]
 
@@ -589,3 +590,40 @@ def test_the_model_is_named_as_an_agent_would_that_goes_on(path: str, url: str, 
         assert model(f"{ref.provider}:{ref.model}", base_url=ref.base_url, api=ref.api).ref == ref
     else:
         assert model(f"{ref.provider}:{ref.model}", api=ref.api).ref == ref
+
+
+async def test_after_the_proxy_was_killed_inside_an_answer_the_session_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    main = [sys.executable, "-c", "from refold.cli import main; main()"]
+    async with serving(script([["Half ", stall()], ["Whole."], ["More."]])) as behind:
+        words = ["proxy", "--port", "0", "--db", str(path), "--upstream", behind.url]
+        process = await asyncio.create_subprocess_exec(*main, *words, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout is not None
+            url = (await process.stdout.readline()).decode().split()[-1]
+            body = {"model": "m", "messages": MESSAGES, "stream": True}
+            async with (
+                open_log(path) as log,
+                httpx.AsyncClient() as client,
+                client.stream("POST", f"{url}/v1/chat/completions", json=body) as response,
+            ):
+                pieces = response.aiter_raw()
+                while b"Half" not in await anext(pieces):
+                    pass
+                while not (sessions := await log.sessions()) or not (await sessions[0].state()).stream:
+                    await asyncio.sleep(0.02)
+                process.kill()
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        async with open_log(path) as log:
+            (session,) = await log.sessions(open=True)
+            async with proxied(script([["Whole."], ["More."]]), log=log) as setup:
+                first = await setup.say(*MESSAGES)
+                await setup.say(*MESSAGES, first, user("And?"))
+                assert (await setup.only()).id == session.id
+                assert setup.lost == []
+            assert await history(session) == ["Rain?", "Whole.", "And?", "More."]
+            assert [entry.interrupted for entry in await session.history()] == [False, True, False, False, False]
+            await sound(session)
