@@ -58,30 +58,30 @@ def _names(value: str) -> str:
     return ",".join(names)
 
 
+def _note(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    belt = _belt(ctx)
+    match parameter.name, value:
+        case "tools", str():
+            belt.names = _names(value)
+        case "bash", bool():
+            belt.bash = value
+        case "mcp", tuple():
+            belt.mcp = tuple(map(str, value))
+        case "root", Path():
+            belt.root = value
+        case _:
+            pass
+
+
 def tool_options(function: F) -> F:
     """Add the options that say which tools there are; `toolbelt()` gives what they said."""
-
-    def note(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-        belt = _belt(ctx)
-        match parameter.name, value:
-            case "tools", str():
-                belt.names = _names(value)
-            case "bash", bool():
-                belt.bash = value
-            case "mcp", tuple():
-                belt.mcp = tuple(map(str, value))
-            case "root", Path():
-                belt.root = value
-            case _:
-                pass
-
     for option in (
         click.option(
             "--root",
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             metavar="FOLDER",
             expose_value=False,
-            callback=note,
+            callback=_note,
             help="The folder that these tools work in.  [default: the current one]",
         ),
         click.option(
@@ -89,11 +89,11 @@ def tool_options(function: F) -> F:
             multiple=True,
             metavar="COMMAND|URL",
             expose_value=False,
-            callback=note,
+            callback=_note,
             help="Add the tools of an MCP server: a command that starts one, or where one is.",
         ),
         click.option(
-            "--bash", is_flag=True, expose_value=False, callback=note, help="Add a shell. It is confined to nothing."
+            "--bash", is_flag=True, expose_value=False, callback=_note, help="Add a shell. It is confined to nothing."
         ),
         click.option(
             "--tools",
@@ -101,7 +101,7 @@ def tool_options(function: F) -> F:
             flag_value=_ALL,
             metavar="[NAMES]",
             expose_value=False,
-            callback=note,
+            callback=_note,
             help=f"Add tools for the files of one folder: {','.join(FILES)}, or some of them.",
         ),
     ):
