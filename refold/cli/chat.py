@@ -162,20 +162,16 @@ class Chat:
             return True
         except EOFError:
             return False
-        if not text.strip():
-            return True
-        if not text.startswith("/"):
-            await self.say(text)
-            return True
         try:
-            name, argument = find_command(text)
-            await COMMANDS[name].does(self, argument)
+            if text.startswith("/"):
+                name, argument = find_command(text)
+                await COMMANDS[name].does(self, argument)
+            elif text.strip():
+                await self.say(text)
         except EOFError:
             return False
-        except click.UsageError as error:
-            self.screen.note((error.format_message(), "red"))
-        except (RefoldError, OSError) as error:
-            self.screen.note((sentence(error), "red"))
+        except Exception as error:  # whatever it is, the conversation goes on
+            self.screen.note((_words(error), "red"))
         return True
 
     async def _run(self, session: Session, prompt: str | None) -> None:
@@ -188,9 +184,8 @@ class Chat:
                 if not self._more or self._stop.is_set():
                     return
                 prompt = None
-        except (RefoldError, OSError, click.UsageError) as error:
-            said = error.format_message() if isinstance(error, click.UsageError) else sentence(error)
-            self.screen.note((said, "red"))
+        except Exception as error:  # nobody waits for this task who would say it
+            self.screen.note((_words(error), "red"))
         finally:
             self._terminal.working = False
             self._terminal.redraw()
@@ -203,3 +198,13 @@ class Chat:
         for wait in ended.waits:
             answer = self.screen.command("decide", ended.session.id, wait.key)
             self.screen.note(plain(f"It waits for {wait.key}: {answer} VALUE, then /continue"))
+
+
+def _words(error: Exception) -> str:
+    match error:
+        case click.UsageError():
+            return error.format_message()
+        case RefoldError() | OSError():
+            return sentence(error)
+        case _:
+            return f"this should not happen: {type(error).__name__}: {error}"

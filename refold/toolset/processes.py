@@ -42,7 +42,7 @@ async def run_program(
     keep_open: Sequence[int] = (),
     report: Callable[[str], None] | None = None,
 ) -> Ended:
-    """Run a program in a process group of its own; nothing of that group is left when this returns or is cancelled.
+    """Run a program in a process group of its own, all of which is killed before this returns or is cancelled.
 
     Both its streams are read as one; `report` gets what is printed, now and then. `keep_open`: files it inherits.
 
