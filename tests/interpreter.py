@@ -27,6 +27,7 @@ from eventsource.events import (
     Resume,
     Retry,
     TaskEnd,
+    TaskStart,
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
@@ -159,6 +160,8 @@ class Interpreter:
                 self._run_tools(step.calls)
             case CloseMessage():
                 self._close(step)
+            case Suspend() if self.state.retry_at_us is not None:
+                self.add(TaskStart(task=self.state.task, attempt=self.state.attempt + 1))
             case Suspend():
                 self.add(WaitEnd(key=step.waits[0].key, outcome="completed"))
             case Stop():

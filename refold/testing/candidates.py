@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
 
 import msgspec
 
@@ -65,7 +66,8 @@ from eventsource.messages import (
     Usage,
     UserMessage,
 )
-from eventsource.state import Call, Kind, State
+from eventsource.state import INBOX, Call, Kind, State
+from eventsource.values import QueueName
 
 ORIGIN = Origin(source="elsewhere", session="s", entry="e")
 DONE = ToolResult(content=(TextContent(text="done"),))
@@ -216,12 +218,17 @@ def _requests(state: State, seq: int) -> Sequence[Event]:
 
 def _wait_starts(state: State, seq: int) -> Sequence[Event]:
     keys = [f"wait{seq}", *(token.key for token in state.tokens)]
-    return [WaitStart(key=key, deadline_us=9, call=place) for key in keys for place in _holders(state)]
+    waits = [WaitStart(key=key, deadline_us=9, call=place) for key in keys for place in _holders(state)]
+    return [*waits, WaitStart(key=f"inbox{seq}", reason=INBOX)]
 
 
 def _wait_ends(state: State, seq: int) -> Sequence[Event]:
     keys = {wait.key: 0 for wait in state.waits} | {token.key: 0 for token in state.tokens}
-    return [
+    inboxes = [wait.key for wait in state.waits if wait.reason == INBOX]
+    taking = [
+        WaitEnd(key=key, outcome="completed", push_seq=push.seq) for key in inboxes for push in state.queued("inbox")
+    ]
+    return taking + [
         end
         for key in keys
         for end in (
@@ -237,7 +244,17 @@ def _child_starts(state: State, seq: int) -> Sequence[Event]:
 
 
 def _pushes(state: State, seq: int) -> Sequence[Event]:
-    return [QueuePush(queue=queue, message=m) for queue in ("prompt", "steering", "follow_up") for m in MESSAGES]
+    return [QueuePush(queue=queue, message=m) for queue in get_args(QueueName) for m in MESSAGES]
+
+
+def _resumes(state: State, seq: int) -> Sequence[Event]:
+    taken = [Resume(why="continue", push_seq=state.taken.seq)] if state.taken is not None else []
+    return [*taken, Resume(why="continue"), Resume(why="crash", runner="r"), Resume(why="wait"), Resume(why="takeover")]
+
+
+def _task_starts(state: State, seq: int) -> Sequence[Event]:
+    start = TaskStart(task="report", payload=msgspec.Raw(b"1"), parent="p", tags=("t",))
+    return [start, TaskStart(task="report", attempt=state.attempt + 1)]
 
 
 def _of(*events: Event) -> Callable[[State, int], Sequence[Event]]:
@@ -277,20 +294,21 @@ _CANDIDATES: Mapping[Kind, Callable[[State, int], Sequence[Event]]] = {
     Kind.STEP_START: lambda state, seq: [StepStart(key=f"step{seq}"), StepStart(key="again", attempt=2)],
     Kind.STEP_END: lambda state, seq: [StepEnd(key=key, error="no") for key in state.steps],
     Kind.LOOP_CONTEXT: _of(LoopContext(iteration=1, patch=msgspec.Raw(b"[]"))),
-    Kind.TASK_START: _of(TaskStart(task="report", payload=msgspec.Raw(b"1"))),
-    Kind.TASK_END: _of(TaskEnd(result=msgspec.Raw(b"2")), TaskEnd(cancelled=True)),
+    Kind.TASK_START: _task_starts,
+    Kind.TASK_END: _of(
+        TaskEnd(result=msgspec.Raw(b"2")), TaskEnd(error="no", retry_at_us=5), TaskEnd(error="no", cancelled=True)
+    ),
     Kind.QUEUE_PUSH: _pushes,
-    Kind.QUEUE_CLEAR: _of(QueueClear(queue="prompt"), QueueClear(queue="steering"), QueueClear(queue="follow_up")),
+    Kind.QUEUE_CLEAR: _of(*(QueueClear(queue=queue) for queue in get_args(QueueName))),
     Kind.ABORT_REQUEST: _of(
         AbortRequest(),
         AbortRequest(reason="stop", cause="hook"),
         AbortRequest(reason="error", cause="callback", error="raised"),
         AbortRequest(reason="limit", cause="budget", error="too dear"),
+        AbortRequest(cause="cancel", error="not needed"),
     ),
     Kind.CONFIG_CHANGE: _of(*CONFIGS),
-    Kind.RESUME: _of(
-        Resume(why="continue"), Resume(why="crash", runner="r"), Resume(why="wait"), Resume(why="takeover")
-    ),
+    Kind.RESUME: _resumes,
     Kind.FORK: _of(Fork()),
     Kind.COMPACTION: lambda state, seq: [
         Compaction(summary="so far"),
@@ -302,7 +320,7 @@ _CANDIDATES: Mapping[Kind, Callable[[State, int], Sequence[Event]]] = {
     ],
     Kind.TOKEN_CREATE: lambda state, seq: [TokenCreate(key=f"token{seq}", tags=("t",), deadline_us=7)],
     Kind.WAIT_END: _wait_ends,
-    Kind.CHILD_END: lambda state, seq: [ChildEnd(key=key, is_error=seq % 2 == 0) for key in state.children],
+    Kind.CHILD_END: lambda state, seq: [ChildEnd(key=key, is_error=seq % 2 == 0, tokens=seq) for key in state.children],
     Kind.METADATA_SET: _of(MetadataSet(name="mood", value=msgspec.Raw(b"null")), MetadataSet(name="mood")),
     Kind.STREAM_UPDATE: _of(StreamUpdate(name="progress", item=msgspec.Raw(b"0.5"))),
     Kind.LABEL: lambda state, seq: [Label(text="here", target_seq=seq - 1), Label(text="A coat")],

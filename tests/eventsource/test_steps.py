@@ -441,7 +441,7 @@ def test_every_prefix_of_a_legal_history_goes_on_to_a_legal_end(
 ) -> None:
     for prefix in (history[:cut], history):
         state = fold(resumed(prefix, numbers))
-        assert (state.phase, state.queue, state.task) == (Phase.IDLE, (), "")
+        assert (state.phase, state.queue, state.task) == (Phase.IDLE, state.queued("inbox"), "")
         assert isinstance(next_step(state), Stop)
 
 
@@ -450,7 +450,7 @@ def test_a_run_cut_anywhere_goes_on_to_a_legal_end(numbers: list[int], data: st.
     history = played(numbers)
     cut = data.draw(st.integers(0, len(history)))
     state = fold(resumed(history[:cut]))
-    assert (state.phase, state.queue) == (Phase.IDLE, ())
+    assert (state.phase, state.queue) == (Phase.IDLE, state.queued("inbox"))
 
 
 @given(choices(120))
@@ -464,8 +464,12 @@ def test_every_message_that_was_pushed_is_delivered_once_or_was_taken_back(numbe
                 waiting = {seq: name for seq, name in waiting.items() if name != queue}
             case Fork():
                 waiting = {}
+            case WaitEnd(push_seq=seq) if seq:
+                assert waiting.pop(seq) == "inbox"
+            case Resume(push_seq=seq) if seq:
+                waiting[seq] = "prompt"
             case MessageStart(role="input", push_seq=seq):
-                assert waiting.pop(seq, None) is not None
+                assert waiting.pop(seq) != "inbox"
             case _:
                 pass
-    assert waiting == {}
+    assert set(waiting.values()) <= {"inbox"}, "what was sent to a task waits for it"
