@@ -1,0 +1,163 @@
+"""The machine's rules for tasks: the inbox, attempts, cancellation, deadlines, budgets."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from eventsource.errors import IllegalEventError
+from eventsource.events import (
+    AbortRequest,
+    AgentStart,
+    ChildEnd,
+    ChildStart,
+    Event,
+    MessageEnd,
+    MessageStart,
+    ModelRequest,
+    QueuePush,
+    Resume,
+    StepStart,
+    TaskEnd,
+    TaskStart,
+    TokenCreate,
+    TurnStart,
+    WaitEnd,
+    WaitStart,
+)
+from eventsource.evolve import fold
+from eventsource.messages import AssistantMessage, TextContent, Usage, UserMessage
+from eventsource.ports import Recorded
+from eventsource.state import INBOX, Phase, State
+from eventsource.steps import Record, Stop, Suspend, can_continue, expired, next_step
+
+TASK = TaskStart(task="report")
+SENT = QueuePush(queue="inbox", message=UserMessage(content="hello"))
+LISTEN = WaitStart(key="inbox", reason=INBOX, deadline_us=50)
+
+
+def after(*events: Event) -> State:
+    return fold(Recorded(seq, seq, event) for seq, event in enumerate(events, 1))
+
+
+def refusal(*events: Event) -> str:
+    with pytest.raises(IllegalEventError) as caught:
+        after(*events)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("history", [(TASK, SENT, LISTEN), (TASK, LISTEN, SENT)], ids=["early", "late"])
+def test_a_message_ends_the_wait_for_it_whichever_comes_first(history: tuple[Event, ...]) -> None:
+    seq = history.index(SENT) + 1
+    end = WaitEnd(key="inbox", outcome="completed", push_seq=seq, decided_by="machine")
+    assert next_step(after(*history)) == Record((end,))
+    state = after(*history, end)
+    assert (state.queue, state.waits) == ((), ())
+    assert state.taken is not None
+    assert state.taken.seq == seq
+
+
+def test_a_message_nobody_waits_for_starts_no_run() -> None:
+    for history in ((SENT,), (TASK, SENT), (TASK, TaskEnd(), SENT)):
+        state = after(*history)
+        assert next_step(state) == Stop(None)
+        assert refusal(*history, AgentStart()) == "nothing is queued and no continuation was asked for"
+        assert not can_continue(state)
+
+
+def test_a_run_begins_with_the_message_that_was_taken() -> None:
+    history = (TASK, SENT, LISTEN, WaitEnd(key="inbox", outcome="completed", push_seq=2))
+    state = after(*history, StepStart(key="turn"), Resume(why="continue", push_seq=2))
+    step = next_step(state)
+    assert isinstance(step, Record)
+    assert step.events[:3] == (
+        AgentStart(reason="prompt"),
+        TurnStart(),
+        MessageStart(role="input", push_seq=2),
+    )
+    assert "was not taken" in refusal(*history, Resume(why="continue", push_seq=1))
+    assert "begins with it" in refusal(*history, Resume(why="crash", push_seq=2))
+    assert "was not taken" in refusal(*history, WaitStart(key="next", reason=INBOX), Resume(why="continue", push_seq=2))
+
+
+def test_only_a_message_of_the_inbox_can_be_taken() -> None:
+    assert "in the inbox" in refusal(TASK, LISTEN, WaitEnd(key="inbox", outcome="completed", push_seq=1))
+
+
+def test_a_cancelled_task_ends_its_waits_and_then_itself() -> None:
+    history: list[Event] = [
+        TASK,
+        WaitStart(key="a"),
+        WaitStart(key="b", deadline_us=3),
+        AbortRequest(cause="cancel", error="enough"),
+    ]
+    decided: list[Event] = []
+    while isinstance(step := next_step(after(*history, *decided)), Record):
+        decided += step.events
+    ends = [WaitEnd(key=key, outcome="cancelled", decided_by="machine") for key in "ab"]
+    assert decided == [*ends, TaskEnd(cancelled=True, error="enough")]
+    ended = after(*history, *decided)
+    assert (ended.task, ended.cancelled, ended.waits) == ("", None, ())
+
+
+def test_an_abort_of_the_run_leaves_the_task_open() -> None:
+    state = after(TASK, AbortRequest())
+    assert state.cancelled is None
+    assert after(AbortRequest(cause="cancel")).cancelled is None
+
+
+def test_a_failed_attempt_waits_for_the_next_one() -> None:
+    failed = (TASK, TaskEnd(error="no", retry_at_us=9))
+    state = after(*failed)
+    step = next_step(state)
+    assert isinstance(step, Suspend)
+    assert [(wait.reason, wait.deadline_us) for wait in step.waits] == [("retry", 9)]
+    again = after(*failed, TaskStart(task="report", attempt=2))
+    assert (again.attempt, again.retry_at_us) == (2, None)
+    assert refusal(*failed, TASK) == "this would be attempt 2, not 1"
+    assert refusal(TASK, TaskStart(task="report", attempt=2)) == "task report is open"
+    assert refusal(TaskStart(task="report", attempt=2)) == "the first attempt has the number 1"
+    assert refusal(*failed, StepStart(key="s")) == "the task's attempt has failed"
+    cancelled = after(*failed, AbortRequest(cause="cancel"))
+    assert next_step(cancelled) == Record((TaskEnd(cancelled=True),))
+
+
+def test_what_a_task_left_open_ends_with_it() -> None:
+    state = after(TASK, TokenCreate(key="t"), WaitStart(key="t"), TaskEnd())
+    assert (state.tokens, state.waits) == ((), ())
+
+
+def test_deadlines_end_waits_with_the_tokens_default() -> None:
+    state = after(
+        TASK,
+        TokenCreate(key="t", deadline_us=5, default=msgspec.Raw(b"7")),
+        WaitStart(key="t"),
+        WaitStart(key="sleep", deadline_us=6),
+        WaitStart(key="for ever"),
+    )
+    assert expired(state, 4) == ()
+    assert expired(state, 5) == (WaitEnd(key="t", outcome="timed_out", value=msgspec.Raw(b"7")),)
+    assert [end.key for end in expired(state, 6)] == ["t", "sleep"]
+
+
+def test_runs_and_children_spend_what_the_task_has() -> None:
+    answer = AssistantMessage(content=(TextContent(text="hi"),), usage=Usage(input_tokens=5, output_tokens=2))
+    prompt = QueuePush(queue="prompt", message=UserMessage(content="x"))
+    run = (
+        prompt,
+        Resume(why="continue"),
+        AgentStart(),
+        TurnStart(),
+        MessageStart(role="input", push_seq=2),
+        MessageEnd(),
+        ModelRequest(attempt=1, request_sha256=""),
+        MessageStart(role="assistant", streamed=False),
+        MessageEnd(message=answer),
+    )
+    state = after(TASK, *run)
+    assert state.run is not None
+    assert (state.spent_tokens, state.run.tokens) == (7, 7)
+    idle = after(TASK, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30))
+    assert (idle.phase, idle.spent_tokens) == (Phase.IDLE, 30)
+    again = after(TASK, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30), TaskEnd(), TASK)
+    assert again.spent_tokens == 0
