@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .wire import Asked, Wire, read_body
 from .wires import family, find_wire
 
 MODEL = "scripted"
+_KEPT = 1_000  # requests that are kept to be looked at
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ def load_served_script(path: str | Path) -> Script:
 class ScriptServer:
     """Answers each request with the script's answer that fits what the request holds.
 
-    `pace_ms` passes before every delta. `asked` keeps the requests, for a test to look at.
+    `pace_ms` passes before every delta. `asked` keeps the last requests, for a test to look at.
     """
 
     def __init__(self, script: Script | Sequence[Answer], *, pace_ms: int = 0) -> None:
@@ -62,7 +64,7 @@ class ScriptServer:
         self._model = ScriptedModel(self._script.answers, by="request")
         self._pace_s = pace_ms / 1000
         self._requests = 0
-        self.asked: list[Asked] = []
+        self.asked: deque[Asked] = deque(maxlen=_KEPT)
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one exchange."""

@@ -129,7 +129,8 @@ async def serving(
     Raises: ServerUnavailableError when the address is taken or cannot be used, or the extra `server` is not installed.
     """
     with _listening(host, port) as listening:
-        server = _server(answering, grace_s)
+        under_way: set[asyncio.Task[None]] = set()
+        server = _server(answering, grace_s, under_way)
         task = asyncio.create_task(server.serve([listening]))
         number = listening.getsockname()[1]
         named = f"[{host}]" if ":" in host else host
@@ -138,6 +139,9 @@ async def serving(
         finally:
             server.should_exit = True
             await task
+            for left in under_way:
+                left.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
 
 
 class Serving:
@@ -176,7 +180,7 @@ def _listening(host: str, port: int) -> Generator[socket.socket, None, None]:
         yield listening
 
 
-def _server(answering: Answering, grace_s: float) -> uvicorn.Server:
+def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[None]]) -> uvicorn.Server:
     try:
         import uvicorn
     except ImportError as error:
@@ -192,8 +196,13 @@ def _server(answering: Answering, grace_s: float) -> uvicorn.Server:
         if scope["type"] != "http":
             return
         async with Exchange(scope, receive, send) as exchange:
-            with suppress(CutError):
-                await answering(exchange)
+            task = asyncio.ensure_future(answering(exchange))
+            under_way.add(task)
+            try:
+                with suppress(CutError):
+                    await task
+            finally:
+                under_way.discard(task)
 
     config = uvicorn.Config(
         app,

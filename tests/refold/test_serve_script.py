@@ -33,6 +33,7 @@ from eventsource.models.protocol import StreamEnd
 from eventsource.models.script import Answer, call, cut, fail, pause, retry, stall, stop, think
 from eventsource.request import Request
 from refold import Agent, Run, open_log, tool
+from refold.cli.serving import warn_of
 from refold.http import Behaviour, Script, ScriptServer, load_served_script, serving
 from refold.http.server import ServerUnavailableError
 from refold.http.telling import spelled_out
@@ -237,6 +238,26 @@ async def test_what_fails_before_it_begins_is_an_http_error_in_the_protocols_wor
         wrong = await client.post(f"{url}/v1/messages", content=b"{")
         assert (wrong.status_code, wrong.json()["type"]) == (400, "error")
         assert (await client.get(f"{url}/v1/nothing")).status_code == 404
+
+
+def test_who_lets_others_in_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for host in ("127.0.0.1", "127.0.0.2", "::1", "localhost"):
+        warn_of(host)
+    assert capsys.readouterr().err == ""
+    warn_of("0.0.0.0")
+    assert "everybody who reaches 0.0.0.0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+async def test_a_server_that_stops_does_not_wait_for_who_stalls() -> None:
+    async with httpx.AsyncClient() as client:
+        async with serving(ScriptServer([["Half ", stall()]]), grace_s=1) as running:
+            body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "?"}]}
+            stream = client.stream("POST", f"{running.url}/v1/messages", json=body)
+            response = await stream.__aenter__()
+            assert response.status_code == 200
+        with suppress(httpx.HTTPError):
+            await stream.__aexit__(None, None, None)
 
 
 def write(folder: Path, value: object) -> Path:
