@@ -86,6 +86,7 @@ class Execution:
         self._news = asyncio.Event()
         self._due: set[str] = set()
         self._stopping_s = 0.0
+        self._left = False
         self._tick: asyncio.Future[None] | None = None
         self._counters: dict[tuple[str, str], int] = {}
 
@@ -144,7 +145,9 @@ class Execution:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """Count an operation as being at work."""
+        """Count an operation as being at work; once the session is left, clean-up code gets no further."""
+        if self._left:
+            raise asyncio.CancelledError
         self._active += 1
         self._move()
         try:
@@ -237,6 +240,7 @@ class Execution:
                     return None
             return Finished(await main)
         finally:
+            self._left = True
             for task in (watch, main):
                 task.cancel()
             await asyncio.wait([watch, main], timeout=self.host.grace_s)

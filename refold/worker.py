@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from eventsource.durations import Duration, duration_us
-from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
+from eventsource.errors import FencedError, LeaseHeldError, RefoldError, StoreError, UnknownSessionError
 from eventsource.events import TaskStart
 
 from .execution import Host
@@ -73,7 +73,7 @@ class Worker:
         """Work until stopped."""
         try:
             while not self.host.stopping.is_set():
-                if not await self.look():
+                if not await self._look():
                     await self._pause()
         finally:
             self.stop()
@@ -83,6 +83,14 @@ class Worker:
                     task.cancel()
                 if left:
                     await asyncio.wait(left)
+
+    async def _look(self) -> int:
+        """Look for what is due; a log that cannot be read just now is looked at again."""
+        try:
+            return await self.look()
+        except (StoreError, OSError) as error:
+            self._tell(Report("", "", "stuck", str(error)))
+            return 0
 
     async def drain(self) -> None:
         """Work until nothing is due."""

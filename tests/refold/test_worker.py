@@ -202,6 +202,8 @@ async def test_a_worker_beyond_its_lease_is_fenced(tmp_path: Path) -> None:
         clock.now_us += 31_000_000
         other = Worker(Log(two, clock=clock), [slow])
         assert await other.look() == 1
+        while (await two.info(run.id)).epoch < 2:
+            await asyncio.sleep(0.001)
         finish.set()
         await other.drain()
         await worker.drain()
