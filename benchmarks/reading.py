@@ -93,6 +93,7 @@ def _sizes(count: int) -> list[Row]:
     made = files(count)
     ours, plain, deltas = (path.stat().st_size / count for path in (made.refold, made.facts, made.floor))
     return [
-        Row("disk for an exchange (floor: no delta)", ours, "bytes", plain, ours / plain, "<= 1.25x and <= 6,600"),
+        Row("disk for an exchange (floor: no delta)", ours, "bytes", plain, ours / plain, "<= 1.25x"),
+        Row("the same, as it is", ours, "bytes", goal="<= 6,600"),
         Row("the same (floor: deltas coalesced)", ours, "bytes", deltas, ours / deltas),
     ]

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from atexit import register
 from functools import cache
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from eventsource.log import open_store
 
 from .exchange import SESSION, exchanges
 from .floor import open_floor
+
+_AT_ONCE = 25  # exchanges
 
 
 class Files(NamedTuple):
@@ -43,16 +46,20 @@ def files(count: int, *, deltas: int = 100) -> Files:
 
 
 async def _record(place: Path, count: int, deltas: int) -> Files:
-    head = 0
+    """Append what is then read; many appends at a time, which go to disk together and are stored as one by one."""
+    head, made = 0, exchanges(count, deltas=deltas)
     async with (
         open_store(place / "refold.db") as log,
         open_floor(place / "floor.db") as floor,
         open_floor(place / "facts.db", updates=False) as facts,
     ):
         await log.create(SESSION)
-        for made in exchanges(count, deltas=deltas):
-            for append in made:
-                head = await log.append(SESSION, append)
-                await floor.append(append)
-                await facts.append(append)
+        while appends := [append for one in islice(made, _AT_ONCE) for append in one]:
+            heads = list(accumulate(map(len, appends), initial=head))
+            told = zip(appends, heads, strict=False)
+            await asyncio.gather(*(log.append(SESSION, append, expected=at) for append, at in told))
+            head = heads[-1]
+            for append in appends:
+                await floor.append(append, durable=False)
+                await facts.append(append, durable=False)
     return Files(count, head, place / "refold.db", place / "floor.db", place / "facts.db")
