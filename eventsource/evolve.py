@@ -272,7 +272,7 @@ def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
 
 
 def _token(state: State, seq: int, event: TokenCreate) -> State:
-    token = Token(event.key, event.deadline_us, None, event.default, event.value_schema)
+    token = Token(event.key, event.deadline_us, None, event.default, event.value_schema, event.tags)
     return replace(state, tokens=(*state.tokens, token))
 
 

@@ -267,6 +267,7 @@ class Token(msgspec.Struct, frozen=True):
     end: WaitEnd | None = None
     default: Json = msgspec.UNSET
     value_schema: Json = msgspec.UNSET
+    tags: tuple[str, ...] = ()
 
 
 INBOX = "inbox"

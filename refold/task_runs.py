@@ -89,9 +89,19 @@ async def load_run(session: Session) -> TaskRun:
 
 
 async def runs(
-    log: Log, *, task: str | None = None, unfinished: bool | None = None, after: str | None = None, limit: int = 100
+    log: Log,
+    *,
+    task: str | None = None,
+    tag: str | None = None,
+    unfinished: bool | None = None,
+    after: str | None = None,
+    limit: int = 100,
 ) -> tuple[TaskRun, ...]:
-    """List runs of tasks, or of one of them by its id, latest first; `after`: the last one of the page before."""
+    """List runs of tasks, latest first: of one task by its id, with a tag; `after`: the last one of the page before.
+
+    `limit` counts sessions looked at.
+    """
     found = await log.store.sessions(task=task, open=unfinished, after=after, limit=limit)
     sessions = (Session(core.Session(log.store, info.id, clock=log.clock)) for info in found if info.task)
-    return tuple([await load_run(session) for session in sessions])
+    loaded = [await load_run(session) for session in sessions]
+    return tuple(run for run in loaded if tag is None or tag in run.tags)

@@ -23,7 +23,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """An open wait, and what it is about.
 
     session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, or empty for a token.
-    deadline_us: when it ends by itself. tool, arguments: the call that it holds, with what it would run with.
+    deadline_us: when it ends by itself. tool, arguments: the call it holds, and what that would run with. tags: the token's.
     """
 
     session: str
@@ -33,6 +33,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     call: Place | None = None
     tool: str = ""
     arguments: Mapping[str, object] = {}
+    tags: tuple[str, ...] = ()
 
     @property
     def token(self) -> str:
@@ -47,7 +48,8 @@ async def waiting(log: EventLog, session: str, state: State, view: ContextView) 
         if wait.reason == CHILD:
             found += await _of_child(log, child_id(session, wait.key.removeprefix(f"{CHILD}:")))
         else:
-            found.append(_told(session, wait, view))
+            token = state.token(wait.key)
+            found.append(_told(session, wait, view, token.tags if token is not None else ()))
     if state.retry_at_us is not None:
         found.append(Waiting(session=session, key="retry", reason="retry", deadline_us=state.retry_at_us))
     return tuple(found)
@@ -66,7 +68,7 @@ async def _of_child(log: EventLog, child: str) -> tuple[Waiting, ...]:
         return ()
 
 
-def _told(session: str, wait: Wait, view: ContextView) -> Waiting:
+def _told(session: str, wait: Wait, view: ContextView, tags: tuple[str, ...]) -> Waiting:
     call = next(_call_at(view, wait.call), None) if wait.call is not None else None
     text = wait.arguments if wait.arguments is not None else call.arguments if call is not None else ""
     return Waiting(
@@ -77,6 +79,7 @@ def _told(session: str, wait: Wait, view: ContextView) -> Waiting:
         call=wait.call,
         tool=call.name if call is not None else "",
         arguments=_read(text),
+        tags=tags,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ..codec import from_json, to_json
 from ..events import (
     AbortRequest,
     AgentEnd,
@@ -87,11 +88,13 @@ def _mask_rest(event: Event) -> Event:
         case Retry():
             return _replace(event, cause=_text(event.cause))
         case TokenCreate():
-            return _replace(event, default=_json(event.default))
-        case WaitStart() | Erase():
+            return _replace(event, default=_decision(event.default))
+        case WaitStart(arguments=arguments):
+            return _replace(event, arguments=None if arguments is None else MARKER)
+        case Erase():
             return _replace(event, reason=_text(event.reason))
         case WaitEnd():
-            return _replace(event, value=_json(event.value), decided_by=_text(event.decided_by))
+            return _replace(event, value=_decision(event.value), decided_by=_text(event.decided_by))
         case MetadataSet():
             return _replace(event, value=_json(event.value))
         case StepEnd() | TaskEnd():
@@ -114,6 +117,16 @@ def _text(text: str) -> str:
 
 def _json(value: Json) -> Json:
     return msgspec.UNSET if isinstance(value, msgspec.UnsetType) else _JSON
+
+
+def _decision(value: Json) -> Json:
+    """Keep of a decision on a call what was decided, since what came next depends on it; of anything else nothing."""
+    told = from_json(value)
+    if told in ("rerun", "adopt", "fail"):
+        return value
+    if isinstance(told, dict) and isinstance(told.get("approve"), bool):
+        return to_json({"approve": told["approve"]})
+    return _json(value)
 
 
 def _selected(part: SeqRange | Inserted) -> SeqRange | Inserted:

@@ -24,13 +24,15 @@ from .wording import moment, short
     ("refold waits", "of every session that waits"),
 )
 @click.argument("session", required=False)
-async def waits(screen: Screen, log: Log, session: str | None) -> int | None:
+@click.option("--tag", metavar="TAG", help="Tokens with this tag only.")
+async def waits(screen: Screen, log: Log, session: str | None, tag: str | None) -> int | None:
     """List what sessions wait for. The exit code is 1 when they wait for nothing."""
     if session is not None:
         found = [await log.find(session)]
     else:
         found = [await log.find(info.id) for info in await log.list(status="waiting", limit=1000)]
-    listed = list({(one.session, one.key): one for held in found for one in await held.waits()}.values())
+    everything = {(one.session, one.key): one for held in found for one in await held.waits()}
+    listed = [one for one in everything.values() if tag is None or tag in one.tags]
     if screen.as_json:
         screen.json([{**msgspec.to_builtins(one), "token": one.token} for one in listed])
     elif listed:

@@ -85,10 +85,11 @@ async def trigger(
 
 @command("runs", ("refold runs", "the latest first"), ("refold runs --task report --json", "those of one task"))
 @click.option("--task", metavar="ID", help="Of this task only.")
-@click.option("--limit", default=50, type=click.IntRange(1), help="How many; 50 by default.")
-async def runs_(screen: Screen, log: Log, task: str | None, limit: int) -> None:
+@click.option("--tag", metavar="TAG", help="Those with this tag only.")
+@click.option("--limit", default=50, type=click.IntRange(1), help="How many to look at; 50 by default.")
+async def runs_(screen: Screen, log: Log, task: str | None, tag: str | None, limit: int) -> None:
     """List runs of tasks: how each stands, and what came of it."""
-    found = await runs(log, task=task, limit=limit)
+    found = await runs(log, task=task, tag=tag, limit=limit)
     if screen.as_json:
         screen.json([_told(run) for run in found])
     elif found:

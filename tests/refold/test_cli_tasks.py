@@ -68,6 +68,7 @@ def test_a_run_is_triggered_worked_on_and_listed(shell: Shell, app: str) -> None
     assert isinstance(listed, list)
     assert [(run["result"], run["tags"]) for run in listed if run["id"] == session] == [("Hello, Ann.", ["vip"])]
     assert "Hello, Bob." in shell.good("runs")
+    assert "Hello, Bob." not in shell.good("runs", "--tag", "vip")
 
 
 def test_a_token_is_completed_by_its_name(shell: Shell, app: str) -> None:

@@ -54,7 +54,7 @@ async def ends_of(session: Session) -> list[str]:
 
 async def test_a_completed_token_gives_its_value(opened: Log, clock: Clock) -> None:
     run = await ask.run(opened)
-    assert [(wait.key, wait.deadline_us) for wait in run.waits] == [("answer", clock.now_us + DAY_US)]
+    assert [(w.key, w.deadline_us, w.tags) for w in run.waits] == [("answer", clock.now_us + DAY_US, ("human",))]
     assert (await run.session.info()).due_at_us == clock.now_us + DAY_US
     await run.session.decide("answer", {"yes": True, "why": "because"}, decided_by="ann")
     assert (await ask.resume(run.session)).result == ["completed", True, "because"]
