@@ -26,6 +26,7 @@ NAMES = {
     "reading": "Reading and room",
     "replay": "Replay",
     "importing": "Importing",
+    "commands": "Commands",
     "proxy": "Proxy",
     "worker": "A worker",
     "peers": "Peers",
