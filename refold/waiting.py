@@ -23,7 +23,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """An open wait, and what it is about.
 
     session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, or empty for a token.
-    deadline_us: when it ends by itself. tool, arguments: the call it holds, and what that would run with. tags: the token's.
+    deadline_us: when it ends by itself. tool, arguments: the call it holds, with what. tags: the token's.
     """
 
     session: str

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from ..log import Log
+from ..task_runs import load_run
 from ..tasks import Task, TaskRun, runs
 from ..worker import Report, Worker
 from .agents import load_module
@@ -83,12 +84,21 @@ async def trigger(
     return NO if run.status in ("error", "cancelled") else OK
 
 
-@command("runs", ("refold runs", "the latest first"), ("refold runs --task report --json", "those of one task"))
+@command(
+    "runs",
+    ("refold runs", "the latest first"),
+    ("refold runs --task report --json", "those of one task"),
+    ("refold runs ID", "one of them: its payload, steps, children, waits and result"),
+)
+@click.argument("session", required=False)
 @click.option("--task", metavar="ID", help="Of this task only.")
 @click.option("--tag", metavar="TAG", help="Those with this tag only.")
 @click.option("--limit", default=50, type=click.IntRange(1), help="How many to look at; 50 by default.")
-async def runs_(screen: Screen, log: Log, task: str | None, tag: str | None, limit: int) -> None:
-    """List runs of tasks: how each stands, and what came of it."""
+async def runs_(screen: Screen, log: Log, session: str | None, task: str | None, tag: str | None, limit: int) -> None:
+    """List runs of tasks: how each stands, and what came of it. Or look into one."""
+    if session is not None:
+        _inspect(screen, _told(await load_run(await log.find(session))))
+        return
     found = await runs(log, task=task, tag=tag, limit=limit)
     if screen.as_json:
         screen.json([_told(run) for run in found])
@@ -97,6 +107,16 @@ async def runs_(screen: Screen, log: Log, task: str | None, tag: str | None, lim
         screen.table(("session", "task", "status", "attempt", "outcome"), rows, right=("attempt",))
     else:
         screen.note("No task was run.")
+
+
+def _inspect(screen: Screen, run: dict[str, object]) -> None:
+    if screen.as_json:
+        screen.json(run)
+        return
+    for name, value in run.items():
+        if value not in (None, "", [], {}, ()):
+            said = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            screen.line((f"{name:9}", "dim"), said)
 
 
 def _told(run: TaskRun) -> dict[str, object]:

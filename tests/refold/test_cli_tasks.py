@@ -69,6 +69,12 @@ def test_a_run_is_triggered_worked_on_and_listed(shell: Shell, app: str) -> None
     assert [(run["result"], run["tags"]) for run in listed if run["id"] == session] == [("Hello, Ann.", ["vip"])]
     assert "Hello, Bob." in shell.good("runs")
     assert "Hello, Bob." not in shell.good("runs", "--tag", "vip")
+    inspected = shell.good("runs", session)
+    assert "payload  Ann" in inspected
+    assert "result   Hello, Ann." in inspected
+    one = shell.json("runs", session)
+    assert isinstance(one, dict)
+    assert one["attempt"] == 1
 
 
 def test_a_token_is_completed_by_its_name(shell: Shell, app: str) -> None:

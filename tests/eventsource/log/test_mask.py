@@ -8,7 +8,6 @@ from msgspec import Raw
 from eventsource.events import Event, StepEnd, TokenCreate, WaitEnd, WaitStart
 from eventsource.log.mask import mask
 
-
 QUESTION = TokenCreate(key="k", default=Raw(b'{"approve":false}'))
 
 
