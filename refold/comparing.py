@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from replay.diff import SessionDiff
-from replay.diff import diff as compare
+from replay.diff import SessionDiff, diff as compare
 
 from .session import Session
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from eventsource.events import Inserted, SeqRange
 from eventsource.fold import ContextFold
 from eventsource.messages import AssistantMessage, Message
-from projections.context import CONTEXT as PROJECTION
-from projections.context import ContextView, convert, messages, parts, request, step
+from projections.context import CONTEXT as PROJECTION, ContextView, convert, messages, parts, request, step
 from projections.pairing import ContextMessage, paired
 from projections.selection import select
 

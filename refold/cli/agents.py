@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import click
@@ -94,19 +95,24 @@ def load_agent(name: str) -> Agent[object]:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise click.UsageError(f"--agent {name}: expected module:name, such as my_agents:weather")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise click.UsageError(f"--agent {name}: importing it failed: {error}") from error
-        raise click.UsageError(f"--agent {name}: no module {module_name!r} here or on Python's path") from error
-    except (Exception, SystemExit) as error:
-        raise click.UsageError(f"--agent {name}: importing it failed: {type(error).__name__}: {error}") from error
+    module = load_module(f"--agent {name}", module_name)
     agent = getattr(module, attribute, None)
     if not isinstance(agent, Agent):
         found = f"is a {type(agent).__name__}" if hasattr(module, attribute) else "is not there"
         raise click.UsageError(f"--agent {name}: expected an Agent; {attribute} {found}")
     return agent
+
+
+def load_module(name: str, module_name: str) -> ModuleType:
+    """Import a module, from the current folder too. Raises: UsageError, with what was asked for (`name`)."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise click.UsageError(f"{name}: importing it failed: {error}") from error
+        raise click.UsageError(f"{name}: no module {module_name!r} here or on Python's path") from error
+    except (Exception, SystemExit) as error:
+        raise click.UsageError(f"{name}: importing it failed: {type(error).__name__}: {error}") from error
