@@ -165,7 +165,7 @@ async def test_an_aborted_run_ends_though_a_follow_up_waits() -> None:
     await bench.until(has(ModelRequest))
     await bench.session.follow_up("And tomorrow?")
     await bench.session.abort()
-    assert await asyncio.wait_for(running, 2) == Stop("stop")
+    assert await asyncio.wait_for(running, 30) == Stop("stop")
     events = await hold_sound(bench)
     assert [e.reason for e in events if isinstance(e, AgentEnd)] == ["aborted", "stop"]
     assert sum(isinstance(e, ModelRequest) for e in events) == 2
@@ -177,7 +177,7 @@ async def test_once_signalled_no_other_run_begins() -> None:
     await bench.until(has(ModelRequest))
     await bench.session.follow_up("And tomorrow?")
     bench.signal.set()
-    assert await asyncio.wait_for(running, 2) == Stop("aborted")
+    assert await asyncio.wait_for(running, 30) == Stop("aborted")
     assert len(await bench.events(AgentStart)) == 1
 
 
@@ -188,7 +188,7 @@ async def test_a_run_that_is_left_begins_no_other() -> None:
     running = asyncio.create_task(loop.run())
     await bench.until(has(ModelRequest))
     loop.abort()
-    assert await asyncio.wait_for(running, 2) == Stop("aborted")
+    assert await asyncio.wait_for(running, 30) == Stop("aborted")
     assert len(await bench.events(AgentStart)) == 1
 
 
@@ -245,7 +245,7 @@ async def test_calls_that_an_abort_ends_may_take_their_time_and_replay() -> None
     running = await bench.start("Go.")
     await bench.until(has(ToolExecutionStart, 2))
     await bench.session.abort()
-    assert await asyncio.wait_for(running, 1) == Stop("aborted")
+    assert await asyncio.wait_for(running, 30) == Stop("aborted")
     ends = [e.content_index for e in await hold_sound(bench) if isinstance(e, ToolExecutionEnd)]
     assert ends == [1, 0]
 
@@ -459,7 +459,7 @@ async def test_what_is_steered_while_another_try_waits_goes_with_it() -> None:
     running = await bench.start("Do I need a coat?")
     await bench.until(has(Retry))
     await bench.session.steer("Quickly.")
-    assert await asyncio.wait_for(running, 2) == Stop("stop")
+    assert await asyncio.wait_for(running, 30) == Stop("stop")
     events = await hold_sound(bench)
     model = bench.model
     assert isinstance(model, ScriptedModel)
@@ -553,10 +553,10 @@ def test_whatever_happens_a_run_ends_and_replays(seed: int) -> None:
             await asyncio.sleep(0)
         if chance.random() < 0.3:
             bench.signal.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 30)
         if bench.signal.is_set():
             bench.signal.clear()
-            await asyncio.wait_for(bench.run(), 5)
+            await asyncio.wait_for(bench.run(), 30)
         await hold_sound(bench)
 
     asyncio.run(run())
