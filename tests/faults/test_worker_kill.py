@@ -78,10 +78,7 @@ async def test_killed_workers_lose_nothing_and_do_nothing_twice(tmp_path: Path) 
             for _ in range(3):
                 crew.start()
             while kills < KILLS:
-                started = [
-                    await conversations.KINDS[n % 4].trigger(log, None)
-                    for n in range(CONVERSATIONS)
-                ]
+                started = [await conversations.KINDS[n % 4].trigger(log, None) for n in range(CONVERSATIONS)]
                 sent = {run.id: 0 for run in started if run.task == "chat"}
                 async with asyncio.timeout(240):
                     while not await everybody_ended(log):
