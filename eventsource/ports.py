@@ -37,7 +37,7 @@ class Lease(msgspec.Struct, frozen=True):
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A session's row: what it is, and the folds kept beside it (rebuilt by `rebuild`, always equal to the log).
 
-    `fork_seq` is the last seq inherited from `parent` (0 for a session of its own). `head` is the seq of the last event.
+    `fork_seq` is the last seq inherited from `parent` (0 for a session of its own). `head` is the last event's seq.
     `digest` is the chain's link at the last fact. `status`: empty, idle, running, waiting (an open wait),
     failed (the last run ended in error). `open` is true while a run is unfinished. Tokens are those of this lineage.
     `task`: the last task's id. `due_at_us`: when a worker should look at it, if its task is open; this one is no fold.
@@ -145,7 +145,7 @@ class EventLog(Protocol):
     async def sessions(
         self,
         *,
-        open: bool | None = None,
+        open: bool | None = None,  # noqa: A002 - the word users know
         status: str | None = None,
         parent: str | None = None,
         title: str | None = None,
@@ -194,7 +194,7 @@ class EventLog(Protocol):
 
         No gap, no duplicate; an event is shown only after its commit. Never ends by itself.
 
-        Raises: TailLostError when `after` (a Cursor with digest) or what it has itself yielded is not in the log any more.
+        Raises: TailLostError when `after` (a Cursor with digest), or what it has itself yielded, is in the log no more.
         """
         ...
 
@@ -224,7 +224,10 @@ class EventLog(Protocol):
         ...
 
     async def drop_updates(self, session: str) -> int:
-        """Drop the updates of closed messages that no fork begins in; counts, times and seqs stay. Returns: how many."""
+        """Drop the updates of closed messages that no fork begins in; counts, times and seqs stay.
+
+        Returns: how many.
+        """
         ...
 
     async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:

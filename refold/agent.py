@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
@@ -37,12 +37,19 @@ from .session import Session
 from .stream import AgentStream
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from replay.reexecute import Mode, ToolsMode
 
     from .log import Log
     from .reexecution import Reexecution
 
-T = TypeVar("T")
+    T = TypeVar("T", default=None)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 Prompt = Message | str | Sequence[UserContent]
 
 

@@ -101,7 +101,7 @@ async def test_a_failed_answer_is_tried_again_by_resume_and_stays_out_of_the_con
     assert (failed.status, failed.error) == ("error", "overloaded")
     assert (await agent.resume(session)).text == "whole"
     request = await session.request()
-    assert [message.content[0].text for message in request.messages[1:]] == ["whole"]  # type: ignore[union-attr, index]  # texts
+    assert [message.content[0].text for message in request.messages[1:]] == ["whole"]  # type: ignore[union-attr]  # texts
     assert (await session.replay()).difference is None
 
 

@@ -132,7 +132,7 @@ async def test_a_run_records_the_lists_digest_and_what_the_server_reports(server
     script = ScriptedModel([[call("forecast", {"city": "Oslo"})], "Take a coat."])
     async with mcp_tools(server) as tools, open_log() as log:
         session = await log.session("oslo")
-        run: Run[object] = await Agent(script, tools=tools).run("A coat?", session=session)
+        run: Run[None] = await Agent(script, tools=tools).run("A coat?", session=session)
         events = [recorded.event for recorded in await session.events()]
         assert (await session.replay()).difference is None
     assert run.text == "Take a coat."

@@ -162,7 +162,7 @@ def test_a_failure_ends_a_stream_with_its_words(api: str) -> None:
 async def test_an_agent_calls_a_tool_over_every_protocol(vendor: str) -> None:
     async with served() as (url, server), open_log() as log:
         session = await log.session()
-        run: Run[object] = await Agent(vendor_model(url, vendor), tools=[weather]).run("Rain?", session=session)
+        run: Run[None] = await Agent(vendor_model(url, vendor), tools=[weather]).run("Rain?", session=session)
         assert (run.status, run.text) == ("done", "It rains.")
         assert (run.usage.input_tokens, run.usage.cache_read_tokens) == (20, 5)
         assert (await session.replay()).difference is None
@@ -205,7 +205,7 @@ async def test_a_refused_request_is_made_again_and_a_cut_answer_is_an_error() ->
 async def test_a_stalled_answer_ends_by_the_clients_own_limits(answer: Answer, behaviour: Behaviour) -> None:
     async with served(answer, behaviours=[behaviour]) as (url, _):
         limits = {"first_byte_ms": 100, "idle_ms": 100, "max_attempts": 1}
-        run: Run[object] = await Agent(vendor_model(url, "anthropic", **limits)).run("Rain?")
+        run: Run[None] = await Agent(vendor_model(url, "anthropic", **limits)).run("Rain?")
         assert run.status == "error"
         assert "nothing came for 0.1 seconds" in run.error
 
