@@ -15,14 +15,14 @@ demo: .venv/ready ## watch an agent run, its log being replayed, forked and cont
 	@$(BIN)/refold demo
 
 test: .venv/ready ## run the tests, in under three minutes
-	$(BIN)/pytest -q -n auto
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 check: .venv/ready ## check everything: format, lint, types, imports, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n auto
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 bench: $(BENCH)/ready ## print the benchmarks' table
 	$(BENCH)/bin/python -m benchmarks
