@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -40,12 +41,12 @@ from .contract_life import LifeContract
 LABEL = [(1, Label(text="a title"))]
 
 
-class LogContract(LifeContract, DueContract):
+class LogContract(LifeContract, DueContract, ABC):
     """Every promise of `EventLog`, one test each. The clock of the store must be real and `limit_bytes` 64 MiB."""
 
+    @abstractmethod
     def open(self) -> AbstractAsyncContextManager[EventLog]:
         """Open an empty store; the subclass says how."""
-        raise NotImplementedError
 
     async def test_a_new_session_is_empty_and_has_a_short_id(self) -> None:
         """An id is lower case letters and digits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
 from ..events import Event, Label, QueuePush, TaskEnd, TaskStart, TokenCreate, WaitEnd, WaitStart
@@ -13,12 +14,12 @@ _FAR_US = 4_000_000_000_000_000
 _SEND = QueuePush(queue="inbox", message=UserMessage(content="hello"))
 
 
-class DueContract:
+class DueContract(ABC):
     """Promises about sessions with an open task."""
 
+    @abstractmethod
     def open(self) -> AbstractAsyncContextManager[EventLog]:
         """Open an empty store."""
-        raise NotImplementedError
 
     async def test_a_session_without_an_open_task_is_never_due(self) -> None:
         """Nor one whose task has ended."""

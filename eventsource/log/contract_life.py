@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -38,12 +39,12 @@ async def _take(log: EventLog, session: str, after: Cursor | int, count: int) ->
     return found
 
 
-class LifeContract:
+class LifeContract(ABC):
     """Promises about forks, following, and removing things."""
 
+    @abstractmethod
     def open(self) -> AbstractAsyncContextManager[EventLog]:
         """Open an empty store."""
-        raise NotImplementedError
 
     async def test_a_fork_at_any_seq_shares_its_parents_events(self) -> None:
         """It reads as the prefix and goes on by itself; its parent goes on too."""
