@@ -130,6 +130,20 @@ class UnknownSeqError(RefoldError):
         return f"session {self.session}: {self.problem or 'no such seq'}: {self.seq} (the head is {self.head})"
 
 
+class UnknownLabelError(RefoldError):
+    """No bookmark of that text in the session, or more than one."""
+
+    def __init__(self, session: str, text: str, seqs: tuple[int, ...] = ()) -> None:
+        super().__init__(session, text, seqs)
+        self.session, self.text, self.seqs = session, text, seqs
+
+    def __str__(self) -> str:
+        if self.seqs:
+            places = ", ".join(map(str, self.seqs))
+            return f"session {self.session}: {self.text!r} is a bookmark at {places}; name the seq"
+        return f"session {self.session}: no bookmark {self.text!r}; `refold tree {self.session}` shows them"
+
+
 class SessionExistsError(RefoldError):
     """A session of that id is already there."""
 

@@ -8,7 +8,7 @@ from typing import Literal
 from eventsource import session as core
 from eventsource.approvals import verdict
 from eventsource.codec import from_json
-from eventsource.errors import UnknownSeqError
+from eventsource.errors import UnknownLabelError, UnknownSeqError
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest
 from eventsource.loading import load, read_all
 from eventsource.messages import Message, UserMessage
@@ -19,12 +19,14 @@ from eventsource.steps import Step
 from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
 from projections.rewording import reworded
+from projections.tree import Branch, Labels
 from replay.adopt import adopt
 from replay.html import session_page
 from replay.replay import Replay, ReplayReport
 from replay.why import Why, why
 
 from .context import CONTEXT
+from .family import family_tree, labels_of
 from .inbox_message import as_message
 from .models import encode_recorded
 from .waiting import Waiting, load_waiting
@@ -151,14 +153,27 @@ class Session:
         """Ask the session's task to end, and its children; `abort` ends only the run that is under way."""
         return await self.core.cancel(reason)
 
-    async def fork(
-        self, *, at: int | None = None, before: ContextMessage | int | None = None, title: str = ""
-    ) -> Session:
-        """Begin a session that shares this one's events up to a seq (the head by default), or before a message.
+    async def labels(self) -> Labels:
+        """List the bookmarks, inherited ones included: (seq, text), in order."""
+        return await labels_of(self.core.log, self.id)
 
-        Raises: UnknownSeqError.
+    async def tree(self) -> Branch:
+        """Arrange the first ancestor and everything forked from it as a tree, with bookmarks."""
+        return await family_tree(self.core.log, self.id)
+
+    async def fork(
+        self, *, at: int | str | None = None, before: ContextMessage | int | None = None, title: str = ""
+    ) -> Session:
+        """Begin a session that shares this one's events up to a seq or bookmark (else the head), or before a message.
+
+        Raises: UnknownSeqError; UnknownLabelError when no bookmark, or more than one, has that text.
         """
         name = before.seq if isinstance(before, ContextMessage) else before
+        if isinstance(at, str):
+            found = [seq for seq, text in await self.labels() if text == at]
+            if len(found) != 1:
+                raise UnknownLabelError(self.id, at, tuple(found))
+            at = found[0]
         return Session(await self.core.fork(at=at, before=name, title=title))
 
     async def edit(self, message: ContextMessage | int, new: Message | str, *, title: str = "") -> Session:

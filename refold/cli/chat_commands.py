@@ -12,9 +12,9 @@ import click
 from eventsource.loading import load
 from projections import CONTEXT, USAGE, fork_tree, read_transcript, tree_lines
 
+from ..family import family
 from ..session import Session
 from .agents import named_model
-from .listing import family
 from .measuring import show_usage
 from .showing import show_said
 

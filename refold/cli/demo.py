@@ -12,12 +12,12 @@ from eventsource.ports import Recorded
 from projections import fork_tree, tree_lines
 
 from ..agent import Agent
+from ..family import family
 from ..log import Log
 from ..run import Run
 from ..session import Session
 from .command import command
 from .exits import NO
-from .listing import family
 from .running import tell_run
 from .screen import Screen
 from .showing import show_event

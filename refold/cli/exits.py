@@ -22,6 +22,7 @@ MEANINGS: Mapping[int, str] = {
 _CODES: Mapping[type[errors.RefoldError], int] = {
     errors.UnknownSessionError: MISSING,
     errors.UnknownSeqError: MISSING,
+    errors.UnknownLabelError: MISSING,
     errors.TranscriptError: MISSING,
     errors.ScriptFileError: MISSING,
     errors.StoreError: LOG,

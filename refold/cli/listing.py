@@ -8,17 +8,17 @@ import click
 import msgspec
 
 from eventsource.loading import load
-from eventsource.ports import EventLog, SessionInfo
-from projections import CONTEXT, LABELS, find_text, fork_tree, tree_lines
+from eventsource.ports import SessionInfo
+from projections import CONTEXT, find_text, fork_tree, tree_lines
 from projections.tree import Labels
 
+from ..family import family, labels_of, rows_of
 from ..log import Log
 from .command import command
 from .exits import NO
 from .screen import Screen
 from .wording import moment, plain
 
-_PAGE = 200
 _SHOWN = 100
 
 
@@ -50,7 +50,7 @@ async def ls(
     wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
     rows: list[SessionInfo] = []
     more = False
-    async for info in sessions(log.store, unfinished=unfinished or None, status=status, title=title):
+    async for info in rows_of(log.store, unfinished=unfinished or None, status=status, title=title):
         more = bool(wanted) and len(rows) == wanted
         if more:
             break
@@ -85,11 +85,11 @@ async def ls(
 async def tree(screen: Screen, log: Log, session: str | None) -> None:
     """Draw sessions and their forks; `at N` is the last seq that a fork shares. In JSON, an array of sessions."""
     if session is None:
-        rows = [info async for info in sessions(log.store)]
+        rows = [info async for info in rows_of(log.store)]
         labels: dict[str, Labels] = {}
     else:
         rows = await family(log.store, await log.store.resolve(session))
-        labels = {info.id: await _labels(log.store, info.id) for info in rows}
+        labels = {info.id: await labels_of(log.store, info.id) for info in rows}
     if screen.as_json:
         bare: list[dict[str, object]] = [msgspec.to_builtins(info) for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
@@ -116,7 +116,7 @@ async def search(screen: Screen, log: Log, text: str, session: str | None) -> in
     named = None if session is None else await log.store.info(await log.store.resolve(session))
     hits: list[dict[str, object]] = []
     with screen.busy("searching"):
-        async for info in _these(named) if named is not None else sessions(log.store):
+        async for info in _these(named) if named is not None else rows_of(log.store):
             _, _, view = await load(log.store, info.id, context=CONTEXT)
             shared = 0 if named is not None else info.fork_seq
             for found in find_text(view, text):
@@ -136,41 +136,5 @@ def info_name(info: SessionInfo | None) -> str:
     return f"session {info.id}" if info is not None else "the log"
 
 
-async def sessions(
-    store: EventLog,
-    *,
-    unfinished: bool | None = None,
-    status: str | None = None,
-    parent: str | None = None,
-    title: str | None = None,
-) -> AsyncIterator[SessionInfo]:
-    """Read the rows of all sessions, page by page, latest updated first."""
-    after: str | None = None
-    while page := await store.sessions(
-        open=unfinished, status=status, parent=parent, title=title, after=after, limit=_PAGE
-    ):
-        for info in page:
-            yield info
-        after = page[-1].id
-        if len(page) < _PAGE:
-            return
-
-
-async def family(store: EventLog, session: str) -> list[SessionInfo]:
-    """Read the rows of a session's first ancestor and of everything forked from it, parents first."""
-    info = await store.info(session)
-    while info.parent is not None:
-        info = await store.info(info.parent)
-    rows = [info]
-    for row in rows:  # grows while it is read
-        rows += [fork async for fork in sessions(store, parent=row.id)]
-    return rows
-
-
 async def _these(info: SessionInfo) -> AsyncIterator[SessionInfo]:
     yield info
-
-
-async def _labels(store: EventLog, session: str) -> Labels:
-    _, _, labels = await load(store, session, context=LABELS)
-    return labels
