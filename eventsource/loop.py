@@ -12,15 +12,12 @@ from typing import Generic, TypeVar
 from msgspec.structs import replace
 
 from .batch import BatchRunner, Workshop
-from .closing import closing_message, streamed_content
 from .codec import canonical
 from .errors import MissingModelError, MissingToolError
 from .events import (
     AbortRequest,
     ConfigChange,
     Inserted,
-    MessageEnd,
-    MessageStart,
     ModelRequest,
     QueuePush,
     SeqRange,
@@ -32,9 +29,9 @@ from .messages import AssistantMessage, Message
 from .models.protocol import CallOptions, Model
 from .models.redact import Secrets
 from .repeats import FindRepeat, RepeatedTools
-from .reply import FLUSH_UPDATES, ReplyReader, flushing, read_reply
+from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
-from .state import Config, Phase
+from .state import Config
 from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, expired, next_step
 from .tools import Tool
 from .writer import Writer
@@ -150,7 +147,7 @@ class Loop(Generic[V]):
             case RunTools():
                 await self._run_tools(step)
             case CloseMessage():
-                await self._close(step)
+                await close_answer(self.writer, step)
             case Stop() | Suspend():
                 pass
 
@@ -372,14 +369,3 @@ class Loop(Generic[V]):
             with self._under_way(), suppress(TimeoutError):
                 await asyncio.wait_for(self._aborting.wait(), delay_s)
         return True
-
-    async def _close(self, step: CloseMessage) -> None:
-        writer = self.writer
-        if not await writer.flush():
-            return
-        content = streamed_content(await writer.open_updates())
-        message = closing_message(content, step.how, writer.state.aborted)
-        if writer.state.phase is not Phase.STREAMING:
-            writer.decide(MessageStart(role="assistant", streamed=False))
-        interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None
-        writer.decide(MessageEnd(message=message, interrupted=interrupted))

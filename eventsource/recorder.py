@@ -11,14 +11,11 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from .closing import closing_message, streamed_content
 from .codec import from_json, repair
 from .configure import difference
 from .errors import RecorderError
 from .events import (
     AbortRequest,
-    MessageEnd,
-    MessageStart,
     ModelRef,
     ModelRequest,
     Place,
@@ -34,7 +31,7 @@ from .guards import find_call
 from .messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage
 from .models.protocol import StreamEvent
 from .ports import EventLog
-from .reply import FLUSH_UPDATES, ReplyReader, flushing
+from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing
 from .request import PartHashes, Request, request_sha256
 from .state import Phase
 from .steps import CallModel, CloseMessage, Record, RunTools, Step, Stop, next_step
@@ -119,6 +116,7 @@ class Reply(Generic[V]):
                 await self._reader.take(event)
         if not self._reader.ended:
             self._reader.fail(error or NO_ANSWER)
+        await self._writer.flush()  # only then the message has the seq that its calls are named by
         self.calls = _calls(self._writer, self._reader.message)
 
 
@@ -191,7 +189,8 @@ class Recorder(Generic[V]):
             elif writer.state.batch is not None and writer.state.aborted is None:
                 writer.outcome(AbortRequest(reason="stop", cause="callback"))
             await self._advance(end=True)
-            await writer.flush()
+            while not await writer.flush():
+                await self._advance(end=True)
         finally:
             if writer.lease is not None:
                 await self._log.release(writer.lease)
@@ -212,30 +211,15 @@ class Recorder(Generic[V]):
         Raises: RecorderError while a call of the last answer has no result.
         """
         writer = self._writer
-        step = await self._advance()
-        if not isinstance(step, CallModel):
-            raise RecorderError(_not_now(step))
-        neutral = self._context.request(writer.view, None)
-        body = _body(request)
-        writer.decide(
-            ModelRequest(
-                attempt=step.attempt,
-                request_sha256=request_sha256(neutral, self._hashes),
-                body_sha256=hashlib.sha256(body).hexdigest() if body else "",
-                body_codec="caller/1" if body else "",
-            )
-        )
-        await writer.flush()
+        neutral = await self._intend(_body(request))
         reply = Reply(writer, ReplyReader(writer, self._model, FLUSH_UPDATES), self._feed(self._model, neutral))
         try:
             async with flushing(writer):
                 yield reply
         except BaseException as error:
             await reply.finish(str(error) or type(error).__name__)
-            await writer.flush()
             raise
         await reply.finish("")
-        await writer.flush()
 
     @asynccontextmanager
     async def tool(self, call: RecordedCall) -> AsyncIterator[Execution]:
@@ -244,14 +228,16 @@ class Recorder(Generic[V]):
         What the block raises becomes an error result and is not raised on, so that the model can be told.
         """
         writer, place = self._writer, call.place
-        found = find_call(writer.state, place.message_seq, place.content_index)
-        attempt = found.attempt + 1 if found is not None else 1
-        writer.decide(
-            ToolExecutionStart(
-                message_seq=place.message_seq, content_index=place.content_index, name=call.name, attempt=attempt
+        begun = False
+        while not begun:  # what others append first makes it a new decision
+            found = find_call(writer.state, place.message_seq, place.content_index)
+            attempt = found.attempt + 1 if found is not None else 1
+            writer.decide(
+                ToolExecutionStart(
+                    message_seq=place.message_seq, content_index=place.content_index, name=call.name, attempt=attempt
+                )
             )
-        )
-        await writer.flush()
+            begun = await writer.flush()
         execution = Execution(place, writer.outcome, call.name)
         try:
             async with flushing(writer):
@@ -269,6 +255,25 @@ class Recorder(Generic[V]):
         )
         await writer.flush()
 
+    async def _intend(self, body: bytes) -> Request:
+        """Put a model request on record, decided anew when others append first. Returns: the neutral request."""
+        writer = self._writer
+        while True:
+            step = await self._advance()
+            if not isinstance(step, CallModel):
+                raise RecorderError(_not_now(step))
+            neutral = self._context.request(writer.view, None)
+            writer.decide(
+                ModelRequest(
+                    attempt=step.attempt,
+                    request_sha256=request_sha256(neutral, self._hashes),
+                    body_sha256=hashlib.sha256(body).hexdigest() if body else "",
+                    body_codec="caller/1" if body else "",
+                )
+            )
+            if await writer.flush():
+                return neutral
+
     async def _advance(self, *, end: bool = False) -> Step:
         """Record what the machine says, until it wants a model or a tool; with `end`, until the run is over."""
         writer = self._writer
@@ -278,12 +283,7 @@ class Recorder(Generic[V]):
                 case Record():
                     writer.decide(*step.events)
                 case CloseMessage():
-                    content = streamed_content(await writer.open_updates())
-                    if writer.state.phase is not Phase.STREAMING:
-                        writer.outcome(MessageStart(role="assistant", streamed=False))
-                    message = closing_message(content, step.how, writer.state.aborted)
-                    interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None
-                    writer.outcome(MessageEnd(message=message, interrupted=interrupted))
+                    await close_answer(writer, step)
                 case Stop() if not end:
                     writer.outcome(Resume(why="continue"))
                 case CallModel() | RunTools() if end and writer.state.aborted is None:

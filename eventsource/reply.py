@@ -10,11 +10,14 @@ from typing import Generic, TypeVar
 from msgspec.structs import replace
 
 from .assemble import Assembler, content_differs
+from .closing import closing_message, streamed_content
 from .codec import clean_text, repair
 from .events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
 from .guards import legal
 from .messages import AssistantMessage
 from .models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart
+from .state import Phase
+from .steps import CloseMessage
 from .writer import Writer
 
 V = TypeVar("V")
@@ -162,6 +165,22 @@ async def _read(stream: AsyncIterator[StreamEvent], reader: ReplyReader[V], stop
     finally:
         if isinstance(stream, AsyncGenerator):
             await stream.aclose()
+
+
+async def close_answer(writer: Writer[V], step: CloseMessage) -> bool:
+    """Decide the message that ends an answer nobody goes on with.
+
+    Returns: False when outside input came first, so that the machine must be asked again.
+    """
+    if not await writer.flush():
+        return False
+    content = streamed_content(await writer.open_updates())
+    message = closing_message(content, step.how, writer.state.aborted)
+    if writer.state.phase is not Phase.STREAMING:
+        writer.decide(MessageStart(role="assistant", streamed=False))
+    interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None
+    writer.decide(MessageEnd(message=message, interrupted=interrupted))
+    return True
 
 
 @asynccontextmanager

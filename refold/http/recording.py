@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 import httpx
 import msgspec
 
-from eventsource.closing import closing_message, streamed_content
 from eventsource.configure import difference
 from eventsource.errors import LeaseHeldError, RefoldError
-from eventsource.events import MessageEnd, MessageStart, ModelRef, ModelRequest, Resume
+from eventsource.events import ModelRef, ModelRequest, Resume
 from eventsource.loading import load
 from eventsource.messages import AssistantMessage
 from eventsource.models.body import BodyParser
@@ -23,7 +22,7 @@ from eventsource.models.sse import ServerEvent
 from eventsource.models.wire import Reader
 from eventsource.ports import SessionInfo
 from eventsource.recorder import POLICIES
-from eventsource.reply import ReplyReader, flushing
+from eventsource.reply import ReplyReader, close_answer, flushing
 from eventsource.request import Request, request_sha256
 from eventsource.state import Config, Phase
 from eventsource.steps import CloseMessage, Record, next_step
@@ -240,19 +239,21 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
     await say_messages(writer, request.messages[common(chain(request.messages), own) :], advance)
     if writer.state.run is None and not writer.state.queue:
         writer.outcome(Resume(why="continue"))
-    await advance(writer)
-    run = writer.state.run
-    sent = CONTEXT.select(writer.view, sent_messages(writer.view, request.messages))
-    writer.decide(
-        ModelRequest(
-            attempt=run.attempt + 1 if run is not None else 1,
-            request_sha256=request_sha256(CONTEXT.request(writer.view, sent)),
-            body_sha256=call.body_sha256,
-            body_codec=CODEC,
-            selection=sent,
+    recorded = False
+    while not recorded:  # what others append first makes it a new decision
+        await advance(writer)
+        run = writer.state.run
+        sent = CONTEXT.select(writer.view, sent_messages(writer.view, request.messages))
+        writer.decide(
+            ModelRequest(
+                attempt=run.attempt + 1 if run is not None else 1,
+                request_sha256=request_sha256(CONTEXT.request(writer.view, sent)),
+                body_sha256=call.body_sha256,
+                body_codec=CODEC,
+                selection=sent,
+            )
         )
-    )
-    await writer.flush()
+        recorded = await writer.flush()
 
 
 async def advance(writer: Writer[ContextView]) -> None:
@@ -263,12 +264,7 @@ async def advance(writer: Writer[ContextView]) -> None:
             case Record():
                 writer.decide(*step.events)
             case CloseMessage():
-                content = streamed_content(await writer.open_updates())
-                if writer.state.phase is not Phase.STREAMING:
-                    writer.outcome(MessageStart(role="assistant", streamed=False))
-                interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None
-                message = closing_message(content, step.how, writer.state.aborted)
-                writer.outcome(MessageEnd(message=message, interrupted=interrupted))
+                await close_answer(writer, step)
             case _:
                 return
 
