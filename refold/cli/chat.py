@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import suppress
 
 import click
 
@@ -18,6 +17,7 @@ from ..agent import Agent
 from ..log import Log
 from ..run import Run
 from ..session import Session
+from ..signals import on_signal
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .chat_commands import COMMANDS, find_command
 from .chat_terminal import Terminal
@@ -93,9 +93,7 @@ class Chat:
 
     async def talk(self) -> None:
         """Read lines until there are no more, and end what is under way then."""
-        loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        on_signal(signal.SIGINT, call=self.interrupt)
         await self.tell_where()
         try:
             while await self._hear():

@@ -19,6 +19,7 @@ from ..agent import Agent
 from ..log import Log
 from ..run import Run
 from ..session import Session
+from ..signals import on_signal
 from ..stream import AgentStream
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .command import command
@@ -212,9 +213,7 @@ def _interrupts(stop: asyncio.Event) -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
         stop.set()
 
-    try:
-        loop.add_signal_handler(signal.SIGINT, interrupt)
-    except (NotImplementedError, RuntimeError, ValueError):  # no such signals here, or not the main thread
+    if not on_signal(signal.SIGINT, call=interrupt):
         yield
         return
     try:

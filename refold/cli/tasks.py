@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 
 import click
 import msgspec
 
 from ..log import Log
+from ..signals import on_signal
 from ..task_runs import load_run
 from ..tasks import Task, TaskRun, runs
 from ..worker import Report, Worker
@@ -43,12 +43,7 @@ async def worker(screen: Screen, log: Log, app: str, concurrency: int, lease: st
         screen.note(f"{what}: {short(report.error, 200)}" if report.error else what)
 
     working = Worker(log, tasks, concurrency=concurrency, lease=lease, tell=tell)
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(name, working.stop)
-        except (NotImplementedError, RuntimeError, ValueError):  # no such signals here, or not the main thread
-            break
+    on_signal(signal.SIGTERM, signal.SIGINT, call=working.stop)
     screen.note(f"Working on {', '.join(task.id for task in tasks)}", ("; Ctrl-C ends it", "dim"))
     await (working.drain() if until_idle else working.run())
 

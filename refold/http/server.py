@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from eventsource.errors import RefoldError
 
+from ..signals import on_signal
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -152,16 +154,14 @@ class Serving:
 
     async def until_interrupted(self) -> None:
         """Wait for Ctrl-C or the end that a supervisor asks for; the second time nothing is waited for any more."""
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        stopped = asyncio.Event()
 
         def stop() -> None:
             if stopped.is_set():
                 self._server.force_exit = True
             stopped.set()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, RuntimeError, ValueError):  # no such signals here
-                loop.add_signal_handler(number, stop)
+        on_signal(signal.SIGINT, signal.SIGTERM, call=stop)
         await stopped.wait()
 
 
