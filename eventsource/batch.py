@@ -202,7 +202,10 @@ class BatchRunner(Generic[V]):
         if hook is None:
             return ToolVerdict()
         shown = ToolRequest(call, run.place, arguments)
-        return await ask(lambda: hook(shown)) or ToolVerdict()
+        try:
+            return await ask(lambda: hook(shown)) or ToolVerdict()
+        except HookError as error:
+            return ToolVerdict(block=True, reason=str(error))
 
     def _refuse(self, start: ToolExecutionStart) -> None:
         place = Place(message_seq=start.message_seq, content_index=start.content_index)

@@ -216,9 +216,12 @@ class Retry(EventBase, frozen=True, kw_only=True, tag="retry"):
 
 
 class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):
-    """A runner took it up again; `continue` when idle asks for a run, of the message of the inbox that is named."""
+    """A runner took it up again; `continue` when idle asks for a run, of the message of the inbox that is named.
 
-    why: Literal["continue", "crash", "wait", "takeover"]
+    `turn` asks the run under way for one more turn where it would end; without a run it means nothing.
+    """
+
+    why: Literal["continue", "crash", "wait", "takeover", "turn"]
     runner: str = ""
     push_seq: int = 0
 

@@ -101,7 +101,15 @@ def _turn_start(state: State, seq: int, event: TurnStart) -> State:
     run = _run(state)
     follows = run.follows if run.turns == 0 else not run.due and not state.queued("steering")
     run = replace(
-        run, turns=run.turns + 1, due=False, follows=follows, delivered=0, attempt=0, failures=0, not_before_us=0
+        run,
+        turns=run.turns + 1,
+        due=False,
+        asked=False,
+        follows=follows,
+        delivered=0,
+        attempt=0,
+        failures=0,
+        not_before_us=0,
     )
     return replace(state, run=run)
 
@@ -248,6 +256,8 @@ def _retry(state: State, seq: int, event: Retry) -> State:
 
 
 def _resume(state: State, seq: int, event: Resume) -> State:
+    if event.why == "turn":
+        return state if state.run is None else replace(state, run=replace(state.run, asked=True))
     wanted = state.wanted or (event.why == "continue" and state.phase is Phase.IDLE)
     if not event.push_seq or state.taken is None:
         return replace(state, wanted=wanted)

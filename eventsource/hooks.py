@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -72,12 +72,15 @@ class ToolRevision(msgspec.Struct, frozen=True, kw_only=True):
 class Hooks:
     """The callbacks of a run; each may be sync or async, None is never asked.
 
-    What one of them raises ends the run with reason error and its words.
+    What one of them raises ends the run with reason error and its words, but for `before_tool_call`: its words are then
+    the call's result. `finish_turn`, asked before a turn ends: `end` ends the run behind it, `continue` makes one more
+    turn follow.
     """
 
     get_steering_messages: Callable[[], MaybeAwaitable[Sequence[Message]]] | None = None
     get_follow_up_messages: Callable[[], MaybeAwaitable[Sequence[Message]]] | None = None
     should_stop_after_turn: Callable[[TurnEnded], MaybeAwaitable[bool]] | None = None
+    finish_turn: Callable[[TurnEnded], MaybeAwaitable[Literal["end", "continue"] | None]] | None = None
     prepare_next_turn: Callable[[TurnEnded], MaybeAwaitable[NextTurn | None]] | None = None
     transform_context: Callable[[list[Message]], MaybeAwaitable[Sequence[Message]]] | None = None
     convert_to_llm: Callable[[list[Message]], MaybeAwaitable[Sequence[Message]]] | None = None

@@ -20,6 +20,7 @@ from .events import (
     Inserted,
     ModelRequest,
     QueuePush,
+    Resume,
     SeqRange,
     TurnStart,
 )
@@ -207,10 +208,10 @@ class Loop(Generic[V]):
         """Ask the callbacks in order; the first answer becomes events and ends the asking."""
         hooks = self.program.hooks
         for poll in polls:
-            hook = {
+            hook: object = {
                 "steering": hooks.get_steering_messages,
                 "follow_up": hooks.get_follow_up_messages,
-                "stop": hooks.should_stop_after_turn,
+                "stop": hooks.should_stop_after_turn or hooks.finish_turn,
             }[poll]
             if hook is None:
                 continue
@@ -229,16 +230,28 @@ class Loop(Generic[V]):
     async def _ask(self, poll: Poll) -> bool:
         hooks = self.program.hooks
         if poll == "stop":
-            shown, stop = self._turn_ended(), hooks.should_stop_after_turn
-            if stop is None or not await ask(lambda: stop(shown)):
-                return False
-            self.writer.outcome(AbortRequest(reason="stop", cause="hook"))
-            return True
+            return await self._ask_stop()
         hook = hooks.get_steering_messages if poll == "steering" else hooks.get_follow_up_messages
         messages = await ask(hook) if hook is not None else ()
         for message in messages or ():
             self.writer.outcome(QueuePush(queue=poll, message=message))
         return bool(messages)
+
+    async def _ask_stop(self) -> bool:
+        """Ask whether the run ends behind this turn, or goes on for one more."""
+        shown, stop, finish = (
+            self._turn_ended(),
+            self.program.hooks.should_stop_after_turn,
+            self.program.hooks.finish_turn,
+        )
+        answer = "end" if stop is not None and await ask(lambda: stop(shown)) else None
+        if answer is None and finish is not None:
+            answer = await ask(lambda: finish(shown))
+            if answer not in ("end", "continue", None):
+                raise HookError(f"finish_turn answered {answer!r}; it may answer 'end', 'continue' or None")
+        if answer is not None:
+            self.writer.outcome(AbortRequest(reason="stop", cause="hook") if answer == "end" else Resume(why="turn"))
+        return answer is not None
 
     def _turn_ended(self) -> TurnEnded:
         messages = self.program.context.messages(self.writer.view)

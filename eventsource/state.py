@@ -241,7 +241,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The run under way.
 
-    `due`: the last turn's results want another model call. `follows`: this turn delivers follow-ups.
+    `due`: the last turn's results want another model call. `asked`: one more turn was asked for behind this one.
+    `follows`: this turn delivers follow-ups.
     `delivered`: steering and follow-ups delivered in this turn. `attempt`: model calls of this turn.
     """
 
@@ -249,6 +250,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     requested: bool = False
     due: bool = False
+    asked: bool = False
     follows: bool = False
     delivered: int = 0
     attempt: int = 0

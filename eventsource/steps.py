@@ -313,7 +313,7 @@ def refused_end(place: Place) -> ToolExecutionEnd:
 
 
 def _settled(state: State) -> Step:
-    if state.aborted is not None:
+    if state.aborted is not None or _running(state).asked:
         return Record((TurnEnd(),))
     batch = state.batch
     asks = batch is not None and batch.sequential and batch.policies.steering == "interrupt"
@@ -329,14 +329,16 @@ def _between(state: State, run: Run) -> Step:
     steering, follow_ups = state.queued("steering"), state.queued("follow_up")
     if aborted is not None:
         return Record((TurnStart(),))
-    goes_on = run.due or steering or follow_ups
+    goes_on = run.due or run.asked or steering or follow_ups
     if goes_on and 0 < policies.turn_limit <= run.turns:
         return Record((AgentEnd(reason="limit", error=f"the turn limit of {policies.turn_limit} was reached"),))
     if goes_on and 0 < policies.token_limit <= run.tokens:
         return Record((AgentEnd(reason="limit", error=f"the token limit of {policies.token_limit} was reached"),))
+    once = policies.steering == "interrupt"
     if run.due:
-        once = policies.steering == "interrupt"
         return Record((TurnStart(),), () if steering else ("steering",) if once else ("steering", "steering"))
     if steering or follow_ups:
         return Record((TurnStart(),))
+    if run.asked:
+        return Record((TurnStart(),), ("steering", "follow_up") if once else ("steering", "follow_up", "steering"))
     return Record((AgentEnd(),), ("steering", "follow_up"))

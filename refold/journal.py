@@ -193,7 +193,7 @@ class Journal:
         match recorded.event:
             case TaskStart():
                 self._worked_us, self._since_us = 0, recorded.at_us
-            case Resume(why=why) if why != "continue":
+            case Resume(why=why) if why not in ("continue", "turn"):
                 self._worked_us += max(0, self._seen_us - self._since_us)
                 self._since_us = recorded.at_us
             case WaitEnd() | QueuePush() | AbortRequest() | MetadataSet() | Label() | Fork():

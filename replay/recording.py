@@ -179,7 +179,7 @@ def _comes_from_outside(event: Event, *, running: bool) -> bool:
         case AbortRequest(cause=cause):
             return running and cause != "hook"  # a hook is asked again
         case Resume(why=why):
-            return why == "continue" and not running
+            return why == "continue" and not running  # a hook that wants one more turn is asked again
         case WaitEnd(decided_by=decided_by):
             return decided_by != "machine"
         case _:

@@ -138,7 +138,7 @@ class Interpreter:
             if self._pick(4) != 3:
                 continue
             if poll == "stop":
-                self.add(AbortRequest(reason="stop", cause="hook"))
+                self.add(Resume(why="turn") if self._pick(2) else AbortRequest(reason="stop", cause="hook"))
             else:
                 message = MESSAGES[self._pick(len(MESSAGES))]
                 self.add(*[QueuePush(queue=poll, message=message)] * (1 + self._pick(2)))

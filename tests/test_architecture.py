@@ -31,7 +31,7 @@ IMPURE = {"asyncio", "aiosqlite", "httpx", "sqlite3", "time", "datetime", "rando
 ASYNC = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "handler", "base", "core", "types"}
 SLOW_TO_LOAD = ("httpx", "jsonschema", "click", "rich", "prompt_toolkit")
-MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PUBLIC_NAMES = 400, 40, 25
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PUBLIC_NAMES = 600, 70, 25
 
 
 def sources(*folders: str) -> list[str]:

@@ -249,7 +249,14 @@ def _pushes(state: State, seq: int) -> Sequence[Event]:
 
 def _resumes(state: State, seq: int) -> Sequence[Event]:
     taken = [Resume(why="continue", push_seq=state.taken.seq)] if state.taken is not None else []
-    return [*taken, Resume(why="continue"), Resume(why="crash", runner="r"), Resume(why="wait"), Resume(why="takeover")]
+    return [
+        *taken,
+        Resume(why="continue"),
+        Resume(why="crash", runner="r"),
+        Resume(why="wait"),
+        Resume(why="takeover"),
+        Resume(why="turn"),
+    ]
 
 
 def _task_starts(state: State, seq: int) -> Sequence[Event]:

@@ -19,6 +19,10 @@ class Difference(NamedTuple):
 NO_END = "the founding run never ends; here it ends with an error that carries the words of what was raised"
 NO_MESSAGE_END = "the founding loop keeps a message without saying that it ended; here its start and end are events"
 ABORT = "an abort is final here: no model is called, no callback asked, every open call gets a result"
+UNANSWERED = (
+    "a call that the given history leaves unanswered gets a marked result in the request; a provider would refuse it "
+    "without"
+)
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("033b", ("seed",), "the founding loop shows a tool's late update in a later turn; here it is dropped"),
@@ -37,6 +41,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference("105", ALL, ABORT),
     Difference("106", ALL, ABORT),
     Difference("109", ALL, ABORT),
+    Difference("129", ALL, UNANSWERED),
 )
 
 

@@ -140,7 +140,7 @@ class _Script:
             hooks["after_tool_call"] = self._after
         if "finish_turn" in scenario:
             turns = iter(scenario["finish_turn"])
-            hooks["should_stop_after_turn"] = lambda ended: (next(turns, None) or {}).get("action") == "end"
+            hooks["finish_turn"] = lambda ended: (next(turns, None) or {}).get("action")
         return hooks
 
     def tools(self) -> list[Tool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, strategies as st
@@ -33,8 +33,8 @@ from eventsource.events import (
     TurnStart,
 )
 from eventsource.evolve import fold
-from eventsource.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict
-from eventsource.messages import Message, ToolResultMessage, UserMessage
+from eventsource.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
+from eventsource.messages import Message, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.script import Answer, Call, call, deaf, fail, retry, say, stall, stop
 from eventsource.models.scripted import ScriptedModel
 from eventsource.state import Phase
@@ -348,7 +348,7 @@ PLACES = (
     "prepare_next_turn",
     "transform_context",
     "convert_to_llm",
-    "before_tool_call",
+    "finish_turn",
     "after_tool_call",
     "get_api_key",
 )
@@ -369,6 +369,68 @@ async def test_a_callback_that_raises_ends_the_run_in_its_words(
     assert isinstance(end, AgentEnd)
     assert (end.reason, end.error) == ("error", "the callback broke")
     assert all(e.error == end.error for e in events if isinstance(e, AbortRequest))
+
+
+@pytest.mark.parametrize("callback", [raising, raising_later])
+@pytest.mark.parametrize("mode", ["parallel", "sequential"])
+async def test_a_call_whose_check_raises_is_refused_with_its_words_and_the_run_goes_on(
+    mode: Any, callback: Callable[..., Any]
+) -> None:
+    """The check of `read` raises; `send` runs all the same, and the model hears of both."""
+    hooks = Hooks(before_tool_call=lambda asked: callback() if asked.call.name == "read" else None)
+    bench = Bench(
+        scripted([call("read"), call("send")], "Done."), tools=[read, send], hooks=hooks, policies=Policies(tools=mode)
+    )
+    assert await bench.run("Go.") == Stop("stop")
+    events = await hold_sound(bench)
+    starts = [(e.name, e.refused, e.reason) for e in events if isinstance(e, ToolExecutionStart)]
+    assert starts == [("read", "blocked", "the callback broke"), ("send", None, "")]
+    model = bench.model
+    assert isinstance(model, ScriptedModel)
+    told = [m for m in model.asked[-1].request.messages if isinstance(m, ToolResultMessage)]
+    assert [(m.tool_name, m.is_error) for m in told] == [("read", True), ("send", False)]
+    assert told[0].content == (TextContent(text="the callback broke"),)
+
+
+@pytest.mark.parametrize("steering", ["interrupt", "after_batch"])
+async def test_a_hook_may_ask_for_one_more_turn(steering: Any) -> None:
+    """Each turn it asks again, until it answers nothing; its answer is on record, so that replay needs no hook."""
+    answers: list[Literal["continue"] | None] = ["continue", "continue", None]
+    shown: list[str] = []
+
+    def finish(ended: TurnEnded) -> Literal["continue"] | None:
+        shown.append(ended.message.text if ended.message is not None else "")
+        return answers[len(shown) - 1]
+
+    policies = Policies(steering=steering)
+    bench = Bench(scripted("One.", "Two.", "Three."), hooks=Hooks(finish_turn=finish), policies=policies)
+    assert await bench.run("Go.") == Stop("stop")
+    events = await hold_sound(bench)
+    assert texts(events) == shown == ["One.", "Two.", "Three."]
+    assert [e.why for e in events if isinstance(e, Resume)] == ["turn", "turn"]
+
+
+async def test_one_more_turn_counts_against_the_turn_limit() -> None:
+    policies = Policies(turn_limit=2)
+    bench = Bench(scripted("One.", "Two.", "Three."), hooks=Hooks(finish_turn=lambda _: "continue"), policies=policies)
+    assert await bench.run("Go.") == Stop("limit")
+    assert texts(await hold_sound(bench)) == ["One.", "Two."]
+
+
+async def test_a_hook_ends_the_run_behind_its_turn() -> None:
+    bench = Bench(scripted([call("read")], "never said"), tools=[read], hooks=Hooks(finish_turn=lambda _: "end"))
+    assert await bench.run("Go.") == Stop("stop")
+    events = await hold_sound(bench)
+    assert [(e.reason, e.cause) for e in events if isinstance(e, AbortRequest)] == [("stop", "hook")]
+    assert any(isinstance(e, ToolExecutionEnd) for e in events)
+
+
+async def test_a_turn_is_finished_in_one_of_three_ways_and_any_other_answer_is_an_error() -> None:
+    bench = Bench(scripted("One.", "Two."), hooks=Hooks(finish_turn=lambda _: "later"))  # type: ignore[arg-type, return-value]  # that is the mistake
+    assert await bench.run("Go.") == Stop("error")
+    end = (await hold_sound(bench))[-1]
+    assert isinstance(end, AgentEnd)
+    assert end.error == "finish_turn answered 'later'; it may answer 'end', 'continue' or None"
 
 
 async def test_what_a_callback_answers_is_on_record() -> None:

@@ -172,6 +172,34 @@ CASES: dict[str, Case] = {
     "before a run ends, steering and follow-ups are asked for": Case(
         [*SETTLED, TurnEnd()], Record((AgentEnd(),), ("steering", "follow_up"))
     ),
+    "one more turn is asked for once": Case([*SETTLED, Resume(why="turn")], Record((TurnEnd(),))),
+    "and comes when nothing else is left": Case(
+        [*SETTLED, Resume(why="turn"), TurnEnd()], Record((TurnStart(),), ("steering", "follow_up"))
+    ),
+    "where steering waits for batches, it is asked for once more": Case(
+        with_config(SETTLED, Policies(steering="after_batch"), Resume(why="turn"), TurnEnd()),
+        Record((TurnStart(),), ("steering", "follow_up", "steering")),
+    ),
+    "one more turn is one": Case(
+        [
+            *SETTLED,
+            Resume(why="turn"),
+            TurnEnd(),
+            TurnStart(),
+            ModelRequest(attempt=1, request_sha256=""),
+            ASSISTANT,
+            MessageEnd(message=AssistantMessage()),
+        ],
+        Record((TurnEnd(),), ("stop",)),
+    ),
+    "one more turn of no run begins none": Case([Resume(why="turn")], Stop()),
+    "an abort comes before one more turn": Case(
+        [*SETTLED, Resume(why="turn"), ABORT], Record((TurnEnd(), AgentEnd(reason="aborted")))
+    ),
+    "a limit of turns counts one more turn too": Case(
+        with_config(SETTLED, Policies(turn_limit=1), Resume(why="turn"), TurnEnd()),
+        Record((AgentEnd(reason="limit", error="the turn limit of 1 was reached"),)),
+    ),
     "a follow-up makes another turn": Case(
         [*SETTLED, TurnEnd(), FOLLOW],
         Record((TurnStart(), MessageStart(role="input", push_seq=10), MessageEnd())),
