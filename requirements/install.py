@@ -4,24 +4,29 @@
 
 Nothing is resolved: every package is pinned with its hashes and installed without looking at what it asks for, so a
 release that comes out tomorrow changes nothing. Whatever was fetched once stays in a folder of wheels, so the next
-set-up needs no network. Uses `uv` where it is there, else the environment's own pip (23.0 or later). Standard library
+set-up needs no network. Uses `uv` where it is there, else pip (23.0 or later). Standard library
 only: this runs before anything is installed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOWEST = (3, 11)
 LISTED = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
+QUIET = ["-qq", "--disable-pip-version-check"]
+PARTS = 4
+PACKAGES = "on Debian and Ubuntu, install the packages python3-venv and python3-pip"
 HERE = ["--no-deps", "--no-build-isolation", "--editable", str(PROJECT)]
 ELSEWHERE = "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PYTHONHOME", "PYTHONPATH"
 """Settings of a user's pip and Python that would install to, or read from, another place."""
@@ -70,21 +75,39 @@ def _with_uv(uv: str, folder: Path, lists: Sequence[Path]) -> bool:
 
 
 def _with_pip(folder: Path, lists: Sequence[Path]) -> None:
-    """Set up by the environment's own pip, from the folder of wheels, which is filled first where it lacks one."""
+    """Set up by pip, from the folder of wheels, which is filled first where it lacks one."""
     python = folder / "bin" / "python"
-    if not _is_ours(python, "import pip"):
-        _must(
-            [sys.executable, "-m", "venv", "--clear", folder], "on Debian and Ubuntu, install the package python3-venv"
-        )
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+    pip, own = [sys.executable, "-m", "pip", "--python", str(python)], [str(python), "-m", "pip"]
+    if _is_pip(sys.executable):  # a copy of pip in the environment costs as much time as all the rest
+        if not _is_ours(python, "import sys"):
+            _must([sys.executable, "-m", "venv", "--clear", "--without-pip", folder], PACKAGES)
+    else:
+        pip = own
+        if not _is_ours(python, "import pip"):
+            _must([sys.executable, "-m", "venv", "--clear", folder], PACKAGES)
     with _wheels() as wheels:
-        quiet, listed = "-qq", [*LISTED, *_each("-r", lists)]
-        install = [*pip, "install", quiet, *listed, "--no-index", "--find-links", wheels]
-        if _run(install):
-            _must([*pip, "download", quiet, *listed, "--dest", wheels], "is the package index reachable from here?")
+        install = [*pip, "install", *QUIET, "--no-compile", *LISTED, "--no-index", "--find-links", wheels]
+        install += _each("-r", lists)
+        if not os.listdir(wheels) or _run(install):
+            _download(pip, lists, wheels)
             _must(install, f"remove {wheels} and try again")
-    _must([*pip, "install", quiet, *HERE], "see above")
-    _must([*pip, "check", "-q"], "`make clean` removes what an earlier set-up left")
+    _must([*pip, "install", *QUIET, *HERE], "see above")
+    _must([*pip, "check", *QUIET], "`make clean` removes what an earlier set-up left")
+
+
+def _download(pip: Sequence[str], lists: Sequence[Path], wheels: str) -> None:
+    """Fetch every listed wheel that is not there; several at a time, since reading an index's pages takes long."""
+    found = [block for listed in lists for block in re.split(r"\n(?=\S)", listed.read_text(encoding="utf-8").strip())]
+    with tempfile.TemporaryDirectory(prefix="refold-lists-") as folder, ThreadPoolExecutor(PARTS) as threads:
+        parts = [Path(folder, f"{number}.txt") for number in range(PARTS)]
+        for number, part in enumerate(parts):
+            part.write_text("\n".join(found[number::PARTS]) + "\n", encoding="utf-8")
+        command = [*pip, "download", *QUIET, *LISTED, "--dest", wheels]
+        for said in threads.map(lambda part: _run([*command, "-r", part]), parts):
+            if said:
+                raise SetUpError(
+                    f"not every package could be fetched (is the package index reachable from here?):\n{said}"
+                )
 
 
 @contextmanager
@@ -100,6 +123,12 @@ def _wheels() -> Iterator[str]:
             yield temporary
     else:
         yield folder
+
+
+def _is_pip(python: str) -> bool:
+    """Say whether a Python has a pip that can install into another environment."""
+    question = "import pip, sys; sys.exit(tuple(map(int, pip.__version__.split('.')[:2])) < (23, 0))"
+    return not _run([python, "-c", question])
 
 
 def _is_ours(python: Path, question: str) -> bool:
