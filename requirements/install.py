@@ -25,7 +25,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 LOWEST = (3, 11)
 LISTED = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
 QUIET = ["-qq", "--disable-pip-version-check"]
-PARTS = 4
+PART = 8
+"""Packages fetched by one pip at the least; up to four run at once."""
 PACKAGES = "on Debian and Ubuntu, install the packages python3-venv and python3-pip"
 HERE = ["--no-deps", "--no-build-isolation", "--editable", str(PROJECT)]
 ELSEWHERE = "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PYTHONHOME", "PYTHONPATH"
@@ -92,16 +93,16 @@ def _with_pip(folder: Path, lists: Sequence[Path]) -> None:
             _download(pip, lists, wheels)
             _must(install, f"remove {wheels} and try again")
     _must([*pip, "install", *QUIET, *HERE], "see above")
-    _must([*pip, "check", *QUIET], "`make clean` removes what an earlier set-up left")
+    _must([*pip, "check", "--disable-pip-version-check"], "`make clean` removes what an earlier set-up left")
 
 
 def _download(pip: Sequence[str], lists: Sequence[Path], wheels: str) -> None:
     """Fetch every listed wheel that is not there; several at a time, since reading an index's pages takes long."""
     found = [block for listed in lists for block in re.split(r"\n(?=\S)", listed.read_text(encoding="utf-8").strip())]
-    with tempfile.TemporaryDirectory(prefix="refold-lists-") as folder, ThreadPoolExecutor(PARTS) as threads:
-        parts = [Path(folder, f"{number}.txt") for number in range(PARTS)]
+    with tempfile.TemporaryDirectory(prefix="refold-lists-") as folder, ThreadPoolExecutor() as threads:
+        parts = [Path(folder, f"{number}.txt") for number in range(min(4, len(found) // PART + 1))]
         for number, part in enumerate(parts):
-            part.write_text("\n".join(found[number::PARTS]) + "\n", encoding="utf-8")
+            part.write_text("\n".join(found[number :: len(parts)]) + "\n", encoding="utf-8")
         command = [*pip, "download", *QUIET, *LISTED, "--dest", wheels]
         for said in threads.map(lambda part: _run([*command, "-r", part]), parts):
             if said:

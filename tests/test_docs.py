@@ -144,14 +144,6 @@ def test_the_readme_begins_with_two_commands_that_make_knows() -> None:
     assert set(asked[0]) <= targets()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="runs in what make sets up")
-def test_make_demo_runs_as_the_readme_says(place: Path) -> None:
-    run = subprocess.run(["make", "--no-print-directory", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip()
-
-
 def test_the_state_diagram_is_the_one_of_the_table() -> None:
     from eventsource.diagram import render
 
