@@ -22,6 +22,7 @@ from eventsource.messages import (
     AssistantMessage,
     CustomMessage,
     ImageContent,
+    Json,
     Message,
     ProviderContent,
     TextContent,
@@ -62,11 +63,16 @@ REF = ModelRef(api="scripted", provider="scripted", model="scripted")
 
 @dataclass
 class Played:
-    """What a scenario came to: the events in the founding words, each model call, the polls, the final messages."""
+    """What a scenario came to, in the founding words.
+
+    The events, each model call, the calls that ran and with what, what callbacks were asked and answered, the messages
+    that the run added, and the roles of the caller's own list when it was over.
+    """
 
     events: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
-    polls: list[tuple[str, int]] = field(default_factory=list)
+    ran: list[dict[str, Any]] = field(default_factory=list)
+    polls: list[tuple[str, object]] = field(default_factory=list)
     result: list[dict[str, Any]] | None = None
     caller: list[str] = field(default_factory=list)
     refused: bool = False
@@ -140,8 +146,13 @@ class _Script:
             hooks["after_tool_call"] = self._after
         if "finish_turn" in scenario:
             turns = iter(scenario["finish_turn"])
-            hooks["finish_turn"] = lambda ended: (next(turns, None) or {}).get("action")
+            hooks["finish_turn"] = lambda ended: self._finish(next(turns, None))
         return hooks
+
+    def _finish(self, answer: dict[str, Any] | None) -> Any:
+        action = (answer or {}).get("action")
+        self._played.polls.append(("finish_turn", action))
+        return action
 
     def tools(self) -> list[Tool]:
         return [self._tool(spec) for spec in self._scenario.get("tools", ())]
@@ -216,6 +227,7 @@ class _Script:
             behaviours = spec.get("behaviours") or [{}]
             behaviour = behaviours[min(runs, len(behaviours) - 1)]
             runs += 1
+            self._played.ran.append({"id": context.call.id, "name": spec["name"], "args": dict(arguments)})
             if behaviour.get("abort") == "start":
                 self._signal.set()
             if "mutate_args" in behaviour:
@@ -241,7 +253,12 @@ class _Script:
 
     def stream(self, model: ModelRef, request: Request, options: CallOptions) -> Any:
         self._played.calls.append(
-            {"system_prompt": request.system_prompt, "messages": [write_message(m) for m in request.messages]}
+            {
+                "system_prompt": request.system_prompt,
+                "tools": [tool.name for tool in request.tools],
+                "messages": [write_message(m) for m in request.messages],
+                "api_key": options.api_key,
+            }
         )
         call = next(self._calls, None)
         if call is None:
@@ -370,6 +387,7 @@ def read_message(message: dict[str, Any]) -> Message:
                 tool_call_id=message["toolCallId"],
                 tool_name=message["toolName"],
                 content=read_content(content),
+                details=to_json(message["details"]) if message.get("details") else msgspec.UNSET,
                 is_error=message["isError"],
             )
         case role:
@@ -397,6 +415,7 @@ def write_message(message: Message, *, whole: bool = True) -> dict[str, Any]:
                 "toolCallId": message.tool_call_id,
                 "toolName": message.tool_name,
                 "content": _write_content(message.content),
+                "details": _write_details(message.details),
                 "isError": message.is_error,
             }
         case CustomMessage():
@@ -419,6 +438,11 @@ def _write_content(content: Sequence[UserContent]) -> list[dict[str, Any]]:
         else {"type": "image", "data": block.data, "mimeType": block.media_type}
         for block in content
     ]
+
+
+def _write_details(details: Json) -> object:
+    """Write a result's details; none, null and an empty object say the same."""
+    return (from_json(details) if details is not msgspec.UNSET else None) or {}
 
 
 def _write_block(block: AssistantContent, whole: bool) -> dict[str, Any]:
@@ -454,6 +478,7 @@ def founding_event(shown: LifecycleEvent) -> dict[str, Any]:
         ended = shown.type == "tool_execution_end"
         event["result" if ended else "partialResult"] = {
             "content": _write_content(shown.result.content),
+            "details": _write_details(shown.result.details),
             "terminate": shown.result.terminate,
         }
         if ended:
@@ -492,7 +517,12 @@ def comparable(value: Any, *, whole: bool = True) -> Any:
     for name in ("result", "partialResult"):
         if name in kept:
             result = kept[name]
-            kept[name] = {"content": result["content"], "terminate": result.get("terminate", False)}
+            details = value[name].get("details") or {}
+            kept[name] = {
+                "content": result["content"],
+                "details": details,
+                "terminate": result.get("terminate", False),
+            }
     return kept
 
 
