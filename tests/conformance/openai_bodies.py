@@ -30,9 +30,12 @@ def plain(body: Body) -> Body:
     body = {name: value for name, value in body.items() if name not in IGNORED and value not in (None, [], {})}
     if "max_tokens" in body:
         body["max_completion_tokens"] = body.pop("max_tokens")
+    if "tools" in body:
+        body["tools"] = sorted(body["tools"], key=lambda tool: tool.get("type") != "function")
     for tool in body.get("tools", []):
         for function in (tool, tool.get("function") or {}):
             function.pop("strict", None)
+            function.pop("defer_loading", None)
             if not function.get("description"):
                 function.pop("description", None)
     history = body.get("messages", body.get("input"))
@@ -76,7 +79,7 @@ def plain_message(message: Body) -> None:
             content = line_end.join(part["text"] for part in content)
         message["output" if "output" in message else "content"] = content
     for call in [message, *[call.get("function", {}) for call in message.get("tool_calls") or []]]:
-        if "arguments" in call:
+        if isinstance(call.get("arguments"), str):
             call["arguments"] = json.loads(call["arguments"] or "{}")
     for name in [name for name, value in message.items() if value in (None, "", [])]:
         message.pop(name)
@@ -124,7 +127,9 @@ SAME = {
     "store, include": "we are stateless: nothing is stored, and reasoning comes encrypted",
     "previous_response_id": "only null is recorded here; a real one means a history kept at the server",
     "tool_stream": "z.ai holds arguments back without it",
+    "tools": "a server's own tools stand behind the functions; their order says nothing",
     "tools.strict": "ours are strict where the schema allows it",
+    "tools.defer_loading": "a mark of tools that are to be searched for; ours are all there",
     "tools.description": "an empty one is none",
     "developer, system, instructions": "one prompt, told as the model wants it",
     "id, phase, status of messages and calls": "ours go back as they came; the recording clients drop them",

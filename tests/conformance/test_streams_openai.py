@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 
 from eventsource.codec import read_object
@@ -17,6 +16,7 @@ from eventsource.models.openai_completions import OpenAICompletions
 from eventsource.models.openai_responses import OpenAIResponses
 from eventsource.request import Request
 from tests.conformance.exchanges import ABSENT, Case, asked, cases, final, pieces, play, read_bytes
+from tests.conformance.stream_rules import Rule, chunks, follow
 
 CHAT = [*cases("openai_chat"), *cases("openai_compat")]
 RESPONSES = cases("openai_responses")
@@ -24,26 +24,6 @@ COMPLETIONS, ITEMS = OpenAICompletions(), OpenAIResponses()
 pytestmark = pytest.mark.skipif(not CHAT, reason=ABSENT)
 
 WORDS = {"stop": "stop", "length": "length", "tool_use": "tool_calls", "refusal": "content_filter", "error": "error"}
-
-
-class Rule(msgspec.Struct, frozen=True):
-    """Where our reading differs from the expectation: which fields, in which exchanges, to what, and why."""
-
-    reason: str
-    applies: Callable[[Case, dict[str, Any]], bool]
-    instead: Callable[[Case, dict[str, Any]], dict[str, Any]]
-
-
-def chunks(case: Case) -> list[dict[str, Any]]:
-    """Read the data lines of a body the plain way, for the rules."""
-    values = []
-    for line in case.body.decode("utf-8", "replace").replace("\r\n", "\n").split("\n"):
-        if line.startswith("data:"):
-            try:
-                values.append(json.loads(line[5:]))
-            except ValueError:
-                continue
-    return [value for value in values if isinstance(value, dict)]
 
 
 def deltas(case: Case) -> Iterator[dict[str, Any]]:
@@ -84,7 +64,7 @@ def details_text(case: Case) -> str:
     return "".join(part.get("text") or part.get("summary") or "" for part in found)
 
 
-CHAT_RULES = [
+CHAT_RULES: tuple[Rule, ...] = (
     Rule(
         "usage in x_groq or inside the choice is usage too; the expectation looks only at the chunk",
         lambda case, want: not any(want["usage"]) and bool(hidden_usage(case)),
@@ -137,7 +117,7 @@ CHAT_RULES = [
         lambda case, want: any(isinstance(delta.get("content"), list) for delta in deltas(case)),
         lambda case, want: {"text": parts(case, "text"), "thinking": parts(case, "thinking")},
     ),
-]
+)
 
 
 def usage_of(usage: dict[str, Any] | None) -> list[int]:
@@ -182,10 +162,7 @@ def wanted_chat(case: Case) -> dict[str, Any]:
         "usage": usage_of(usage),
         "total": usage.get("total_tokens"),
     }
-    for rule in CHAT_RULES:
-        if rule.applies(case, want):
-            want |= rule.instead(case, want)
-    return want
+    return follow(case, want, CHAT_RULES)
 
 
 def provider(case: Case) -> str:
@@ -229,7 +206,7 @@ async def cut_anyhow(case: Case, codec: Any, request: Request, message: Assistan
         assert final(read_bytes(case, codec, request)).content == message.content
 
 
-RESPONSES_RULES = [
+RESPONSES_RULES: tuple[Rule, ...] = (
     Rule(
         "the final text is not what was streamed: what was handed on stays",
         lambda case, want: bool(want["deltas"]) and not want["text"].startswith(want["deltas"]),
@@ -240,7 +217,7 @@ RESPONSES_RULES = [
         lambda case, want: bool(refusals(case)),
         lambda case, want: {"text": want["text"].removesuffix(refusals(case))},
     ),
-]
+)
 
 
 def refusals(case: Case) -> str:
@@ -269,10 +246,7 @@ def wanted_responses(case: Case) -> dict[str, Any]:
         or case.expected["terminal_event"] in (None, "response.failed", "error"),
         "usage": [n or 0 for n in counts],
     }
-    for rule in RESPONSES_RULES:
-        if rule.applies(case, want):
-            want |= rule.instead(case, want)
-    return want
+    return follow(case, want, RESPONSES_RULES)
 
 
 def items_of(message: AssistantMessage) -> Iterator[tuple[str, str]]:
