@@ -41,14 +41,21 @@ class Grepping:
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as error:
             raise ToolFailure(f"the pattern is no regular expression: {error}") from error
-        with refusing(path), self._opened(path) as (descriptor, name):
-            asked = {"descriptor": descriptor, "name": name, "pattern": pattern, "files": files, "any": ignore_case}
+        with refusing(path), self._opened(path) as (descriptor, name), self._root.folder(PurePath()) as root:
+            asked = {
+                "descriptor": descriptor,
+                "root": root,
+                "name": name,
+                "pattern": pattern,
+                "files": files,
+                "any": ignore_case,
+            }
             ended = await run_program(
                 [sys.executable, "-I", "-S", str(_PROGRAM), json.dumps(asked)],
                 folder=self._root.path,
                 timeout_s=_TIME_S,
                 stop=context.signal,
-                keep_open=[descriptor],
+                keep_open=[descriptor, root],
             )
         if ended.why != "exit":
             raise ToolFailure(f"{ended.output}[not done after {_TIME_S:.0f} s; ask for less, or more simply]")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import json
 import os
-import signal as signals
+import secrets
+import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import FileIO
@@ -16,20 +19,35 @@ import msgspec
 
 from eventsource.errors import ToolFailure
 
+from .supervisor import below, kill, marked
+
 HEAD_BYTES, TAIL_BYTES = 20_000, 30_000
 OUTPUT_BYTES = 20_000_000
 _PIECE_S = 0.25  # between two reports of what it prints
 _PIECE_BYTES = 4_000
-_POLITE_S = 0.3  # for what is asked to end, before it is ended
 _DRAIN_S = 0.3
+_SUPERVISED_S = 8.0  # a supervisor gives up before
+_SWEEPS = 100
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+MARK = "REFOLD_COMMAND"
+"""A variable in the environment of a command: what has it belongs to the command."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a program ended: by itself with a code (a signal's is negative), or for a limit; and what it printed."""
+    """How a program ended: by itself with a code (a signal's is negative), or for a limit; and what it printed.
+
+    left: processes that it had started and that could not be ended.
+    """
 
     why: Literal["exit", "time", "output"]
     code: int
     output: str
+    left: tuple[int, ...] = ()
+
+
+class _Report(msgspec.Struct, frozen=True):
+    code: int
+    left: tuple[int, ...]
 
 
 async def run_program(
@@ -42,40 +60,41 @@ async def run_program(
     keep_open: Sequence[int] = (),
     report: Callable[[str], None] | None = None,
 ) -> Ended:
-    """Run a program in a process group of its own, all of which is killed before this returns or is cancelled.
+    """Run a program under a supervisor, which ends all that it has started before this returns or is cancelled.
 
-    Both its streams are read as one; `report` gets what is printed, now and then. `keep_open`: files it inherits.
+    So it does when this process is killed. Both the program's streams are read as one; `report` gets what is printed,
+    now and then. `keep_open`: files it inherits.
 
-    Raises: ToolFailure when `stop` was set; OSError when there is no such program.
+    Raises: ToolFailure when `stop` was set; OSError when there is no such folder.
     """
+    mark = f"{MARK}={secrets.token_hex(16)}"
+    named = {**(os.environ if environment is None else environment), MARK: mark.partition("=")[2]}
     ours, theirs = os.pipe()
-    with os.fdopen(ours, "rb", buffering=0) as pipe:
-        process = await _start(words, theirs, folder, environment, keep_open)
-        return await _attend(process, pipe, timeout_s, stop, report)
-
-
-async def _start(
-    words: Sequence[str], output: int, folder: Path, environment: Mapping[str, str] | None, keep_open: Sequence[int]
-) -> asyncio.subprocess.Process:
-    """Start the program; it gets a pipe of ours, for asyncio's own would be waited for until all who inherit it end."""
-    try:
-        return await asyncio.create_subprocess_exec(
-            *words,
-            cwd=folder,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            pass_fds=keep_open,
-        )
-    finally:
-        os.close(output)
+    told, tells = socket.socketpair()
+    with os.fdopen(ours, "rb", buffering=0) as pipe, told:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(_SUPERVISOR), json.dumps(list(words))),
+                cwd=folder,
+                env=named,
+                stdin=tells.fileno(),
+                stdout=theirs,  # a pipe of ours: asyncio's own would be waited for until all who inherit it end
+                stderr=theirs,
+                start_new_session=True,
+                pass_fds=keep_open,
+            )
+        finally:
+            os.close(theirs)
+            tells.close()
+        told.setblocking(False)
+        return await _attend(process, pipe, told, mark, timeout_s, stop, report)
 
 
 async def _attend(
     process: asyncio.subprocess.Process,
     pipe: FileIO,
+    told: socket.socket,
+    mark: str,
     timeout_s: float,
     stop: asyncio.Event,
     report: Callable[[str], None] | None,
@@ -88,20 +107,64 @@ async def _attend(
         await asyncio.wait([exited, stopped, full], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         why: Literal["exit", "time", "output"] = "exit" if exited.done() else "output" if full.done() else "time"
         if not exited.done():
-            _signal(process.pid, signals.SIGTERM)
-            await asyncio.wait([exited], timeout=_POLITE_S)
-        _signal(process.pid, signals.SIGKILL)
+            _ask(told)
+            await asyncio.wait([exited], timeout=_SUPERVISED_S)
+        said = _said(told)
+        if said is None:  # the command has killed or stopped its supervisor
+            left = await _end_all(process, mark)
+        else:
+            left = said.left
         await asyncio.wait([reading], timeout=_DRAIN_S)
-        code = await process.wait()
+        code = said.code if said is not None else await process.wait()
     finally:
-        _signal(process.pid, signals.SIGKILL)
+        _ask(told)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await process.wait()  # no zombie; it was killed
+        if process.returncode is None:
+            await _gone(process, mark)
     if stop.is_set() and why == "time":
         raise ToolFailure("Tool execution was aborted", details={"output": output.text()})
-    return Ended(why=why, code=code, output=output.text())
+    return Ended(why=why, code=code, output=output.text(), left=left)
+
+
+def _ask(told: socket.socket) -> None:
+    with suppress(OSError):  # it has ended
+        told.send(b"e")
+
+
+def _said(told: socket.socket) -> _Report | None:
+    """Read what the supervisor said at its end, if it came to that."""
+    try:
+        return msgspec.json.decode(told.recv(65536), type=_Report)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+async def _gone(process: asyncio.subprocess.Process, mark: str) -> None:
+    """Wait for a supervisor that was asked to end, and end it if it does not."""
+    try:
+        await asyncio.wait_for(process.wait(), _SUPERVISED_S)
+    except TimeoutError:
+        await _end_all(process, mark)
+
+
+async def _end_all(process: asyncio.subprocess.Process, mark: str) -> tuple[int, ...]:
+    """End a command without the help of its supervisor: all below that, and all that has the command's mark.
+
+    Returns: what is still there.
+    """
+    left: list[int] = []
+    for _ in range(_SWEEPS):
+        left = sorted({*(below([process.pid]) if process.returncode is None else ()), *marked(mark)} - {process.pid})
+        if not left:
+            break
+        kill(left)
+        await asyncio.sleep(0.02)
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    return tuple(left)
 
 
 class _Output:
@@ -145,8 +208,3 @@ class _Output:
         if self._piece and now_s - self._reported_at >= _PIECE_S:
             self._report(self._piece)
             self._piece, self._reported_at = "", now_s
-
-
-def _signal(group: int, number: signals.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # all of it has ended; macOS says the latter of zombies
-        os.killpg(group, number)

@@ -1,4 +1,4 @@
-"""A folder that nothing leads out of: no `..`, no absolute path, no symbolic link, not even one made meanwhile.
+"""A folder that nothing leads out of: no `..`, no absolute path, no link of either kind, not even one made meanwhile.
 
 Source: docs/decisions/0101-names-are-walked.md
 """
@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from eventsource.errors import ToolFailure
+
+from .grep_program import names_below
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Opening a pipe or a device must not wait, or have an effect of its own; what is no plain file is refused after that.
@@ -62,12 +64,23 @@ class Root:
         with self.folder(real.parent) as parent:
             opened = os.open(real.name, _FILE, dir_fd=parent)
         try:
-            mode = os.fstat(opened).st_mode
-            if not stat.S_ISREG(mode):
-                raise ToolFailure(f"{name}: is {'a folder' if stat.S_ISDIR(mode) else 'no plain file'}")
+            self.check(name, os.fstat(opened))
             yield opened
         finally:
             os.close(opened)
+
+    def check(self, name: str, info: os.stat_result) -> None:
+        """Raise ToolFailure unless this is a plain file, all of whose names lie in the folder."""
+        if not stat.S_ISREG(info.st_mode):
+            raise ToolFailure(f"{name}: is {'a folder' if stat.S_ISDIR(info.st_mode) else 'no plain file'}")
+        if info.st_nlink > 1:
+            with self.folder(PurePath()) as top:
+                inside = names_below(top)[info.st_dev, info.st_ino]
+            if inside < info.st_nlink:
+                raise ToolFailure(
+                    f"{name}: is a hard link: the file has {info.st_nlink} names, of which {inside} were found in the "
+                    "folder that the tools work in; a copy of it can be used"
+                )
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from eventsource.models.catalog import VENDORS
 from eventsource.tool_context import ToolContext
 from eventsource.tool_results import ToolOutcome, tool_result
 from eventsource.tools import Tool, tool
 
+from .hiding import hide_keys, key_variables
 from .processes import OUTPUT_BYTES, Ended, run_program
 from .rooted import Root
 
@@ -24,7 +24,8 @@ LONGEST_S = 600
 def shell_tool(root: str | Path = ".") -> Tool:
     """Make the tool `bash`. Nothing confines it: a command can do whatever this program can.
 
-    Keys of model providers are not in its environment. What a command leaves in the background ends with it.
+    Keys of model providers are not in its environment, and this process's own, and its memory, are hidden from now on
+    (`hide_keys`). What a command leaves in the background ends with it, daemons included.
 
     Raises: OSError when there is no such folder, or no shell.
     """
@@ -32,6 +33,7 @@ def shell_tool(root: str | Path = ".") -> Tool:
     shell = shutil.which("bash") or shutil.which("sh")
     if shell is None:
         raise FileNotFoundError(2, "there is neither bash nor sh", "bash")
+    hide_keys()
 
     async def bash(
         command: str, context: ToolContext, timeout_s: Annotated[int, Field(ge=1, le=LONGEST_S)] = 120
@@ -51,8 +53,8 @@ def shell_tool(root: str | Path = ".") -> Tool:
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the keys of providers, and ask programs not to page, colour or prompt."""
-    keys = {name for vendor in VENDORS.values() for name in vendor.env}
+    """Leave out the keys of providers, whatever variables hold them; ask programs not to page, colour or prompt."""
+    keys = key_variables(given)
     kept = {name: value for name, value in given.items() if name not in keys}
     return {**kept, "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0"}
 
@@ -67,6 +69,8 @@ def _outcome(ended: Ended, timeout_s: int) -> ToolOutcome:
             remark = f"[not done after {timeout_s} s: ended, with all it had started]"
         case _:
             remark = f"[ended: it printed more than {OUTPUT_BYTES:,} bytes]"
+    if ended.left:
+        remark += f"[could not be ended, and still runs: {', '.join(map(str, ended.left))}]"
     output = ended.output if not remark or not ended.output or ended.output.endswith("\n") else f"{ended.output}\n"
     details = {"exit_code": ended.code, "ended_by": ended.why}
     return ToolOutcome(tool_result(output + remark, details=details), is_error=bool(ended.why != "exit" or ended.code))

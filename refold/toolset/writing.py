@@ -64,7 +64,7 @@ class Writing:
         if not real.parts:
             raise ToolFailure(f"{path}: is a folder")
         with self._root.folder(real.parent, make=True) as parent:
-            mode = _mode_of(path, real, parent)
+            mode = self._mode_of(path, real, parent)
             name = f".{real.name[:100]}.{secrets.token_hex(6)}.tmp"
             try:
                 with os.fdopen(_create(name, parent), "wb") as file:
@@ -81,18 +81,16 @@ class Writing:
             os.fsync(parent)
         return mode is not None
 
-
-def _mode_of(path: str, real: PurePath, parent: int) -> int | None:
-    """Give the permissions of the file that is there. Raises: ToolFailure when it cannot be replaced."""
-    try:
-        mode = os.stat(real.name, dir_fd=parent, follow_symlinks=False).st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise ToolFailure(f"{path}: is {'a folder' if stat.S_ISDIR(mode) else 'no plain file'}")
-    if not os.access(real.name, os.W_OK, dir_fd=parent):
-        raise ToolFailure(f"{path}: may not be written")
-    return stat.S_IMODE(mode)
+    def _mode_of(self, path: str, real: PurePath, parent: int) -> int | None:
+        """Give the permissions of the file that is there. Raises: ToolFailure when it cannot be replaced."""
+        try:
+            info = os.stat(real.name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        self._root.check(path, info)
+        if not os.access(real.name, os.W_OK, dir_fd=parent):
+            raise ToolFailure(f"{path}: may not be written")
+        return stat.S_IMODE(info.st_mode)
 
 
 def _create(name: str, parent: int) -> int:

@@ -107,6 +107,26 @@ async def test_an_absolute_path_is_as_good_as_where_it_leads(folder: Path, calle
     assert "leads out" in await caller.bad("write", path="/tmp/x", content="x")
 
 
+async def test_a_hard_link_out_of_the_folder_is_refused(folder: Path, caller: Caller) -> None:
+    (folder / "hard.txt").hardlink_to(folder.parent / "secret.txt")
+    before = contents(folder.parent)
+    for called, more in (("read", {}), ("write", {"content": "x"}), ("edit", {"old": "secret", "new": "x"})):
+        said = await caller.bad(called, path="hard.txt", **more)
+        assert "the file has 2 names, of which 1 were found in the folder" in said
+    assert await caller.good("grep", pattern="secret") == "[hard links out of the folder, not searched: 1]\n"
+    assert "is a hard link" in await caller.bad("grep", pattern="secret", path="hard.txt")
+    assert contents(folder.parent) == before
+
+
+async def test_a_file_with_two_names_in_the_folder_is_like_any_other(folder: Path, caller: Caller) -> None:
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "again.py").hardlink_to(folder / "src" / "rain.py")
+    assert "rain" in await caller.good("read", path="src/rain.py")
+    assert (await caller.good("grep", pattern="def")).startswith("src/rain.py:1:")
+    await caller.good("edit", path="src/rain.py", old="'rain'", new="'snow'")
+    assert "snow" in (folder / "src" / "rain.py").read_text()
+
+
 async def test_a_link_within_the_folder_is_followed_and_stays_a_link(folder: Path, caller: Caller) -> None:
     (folder / "here.py").symlink_to("src/rain.py")
     assert "rain" in await caller.good("read", path="here.py")
@@ -313,6 +333,7 @@ async def test_a_command_runs_in_the_folder_and_its_code_counts(folder: Path, ca
 async def test_a_command_does_not_get_the_keys_of_providers(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted-0123456789")
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-planted-0123456789")
+    monkeypatch.setenv("COPY", "Bearer sk-planted-0123456789")
     monkeypatch.setenv("MINE", "yes")
     shown = await caller.good("bash", command="env")
     assert "sk-planted" not in shown
