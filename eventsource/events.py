@@ -381,10 +381,14 @@ class Custom(EventBase, frozen=True, kw_only=True, tag="custom"):
 
 
 class Erase(EventBase, frozen=True, kw_only=True, tag="erase"):
-    """The content of the event at `target_seq` was removed; its shape stays."""
+    """The content of the event at `target_seq` was removed; its shape stays.
+
+    `shape_sha256`: of the bytes that were left, in hex (empty: made before this was kept).
+    """
 
     target_seq: int
     reason: str = ""
+    shape_sha256: str = ""
 
 
 # fmt: off

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
 
 import msgspec
 
+from ..codec import encode
 from ..errors import HasForksError, LeaseHeldError, TailLostError, UnknownSeqError, UnknownSessionError
 from ..events import (
     AgentStart,
@@ -22,9 +24,10 @@ from ..events import (
     ToolExecutionUpdate,
     WaitStart,
 )
-from ..messages import UserMessage
+from ..messages import AssistantMessage, UserMessage
 from ..ports import Cursor, EventLog, Recorded
 from .contract_events import IMAGE, exchange, numbered, prompt, read_all, refused, streamed, timed
+from .mask import mask
 
 
 async def _take(log: EventLog, session: str, after: Cursor | int, count: int) -> list[Recorded]:
@@ -45,6 +48,17 @@ class LifeContract(ABC):
     @abstractmethod
     def open(self) -> AbstractAsyncContextManager[EventLog]:
         """Open an empty store."""
+
+    @abstractmethod
+    async def overwrite(self, log: EventLog, session: str, seq: int, event: Event | None, *, erased: bool) -> None:
+        """Put an event in the place of another, as somebody does who can write the store's bytes and knows their form.
+
+        Nothing but this event's own place is changed, so no link of the chain.
+
+        Args:
+            event: None for an update that now stands there as dropped.
+            erased: it has the form of an event whose content was erased, all digests beside it being right.
+        """
 
     async def test_a_fork_at_any_seq_shares_its_parents_events(self) -> None:
         """It reads as the prefix and goes on by itself; its parent goes on too."""
@@ -185,8 +199,9 @@ class LifeContract(ABC):
             results = [n for n, (_, event) in enumerate(events, 1) if isinstance(event, ToolExecutionEnd)]
             for seq in (1, *ends, *results):
                 head = await log.erase(fork, seq, at_us=2, reason="a person asked")
+                left = sha256(encode((await log.read(session, after=seq - 1))[0].event)).hexdigest()
                 assert (await log.read(session, after=head - 1))[0].event == Erase(
-                    target_seq=seq, reason="a person asked"
+                    target_seq=seq, reason="a person asked", shape_sha256=left
                 )
             for name in (session, fork):
                 told = b"".join(msgspec.json.encode(one.event) for one in await read_all(log, name))
@@ -222,6 +237,62 @@ class LifeContract(ABC):
             report = await log.verify()
             assert report.ok, report.findings
             assert b"secret" not in msgspec.json.encode([one.event for one in await read_all(log, fork)])
+
+    async def test_an_event_is_erased_only_if_an_erase_names_it(self) -> None:
+        """Whatever stands there in an erased event's form: other words, or the shape that an erase would leave."""
+        events = timed(exchange())
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, events)
+            said = QueuePush(queue="prompt", message=UserMessage(content="other words"))
+            for event in (said, mask(events[0][1])):
+                await self.overwrite(log, session, 1, event, erased=True)
+                report = await log.verify()
+                assert not report.ok
+                assert any("no `erase` names it" in finding.problem for finding in report.findings)
+                assert not (await log.verify(session)).ok
+
+    async def test_what_an_erase_left_is_found_changed(self) -> None:
+        """Words in a text, in a name or a figure; and content that came back."""
+        events = timed(exchange())
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, events)
+            numbers = enumerate((one for _, one in events), 1)
+            seq, end = next((n, one) for n, one in numbers if isinstance(one, MessageEnd) and one.message)
+            await log.erase(session, seq, at_us=1)
+            fork = (await log.fork(session, len(events), at_us=1)).id
+            shape = (await log.read(session, after=seq - 1, limit=1))[0].event
+            assert isinstance(shape, MessageEnd)
+            assert shape.message is not None
+            assert end.message is not None
+            replace = msgspec.structs.replace
+            changes: list[AssistantMessage] = [
+                replace(shape.message, content=end.message.content),
+                replace(shape.message, error="words"),
+                replace(shape.message, response_id="words"),
+                replace(shape.message, usage=None),
+            ]
+            for message in changes:
+                await self.overwrite(log, session, seq, replace(shape, message=message), erased=True)
+                for name in (session, fork):
+                    report = await log.verify(name)
+                    assert not report.ok
+                    told = [(finding.session, finding.seq) for finding in report.findings if not finding.note]
+                    assert (session, seq) in told
+            await self.overwrite(log, session, seq, shape, erased=True)
+            assert (await log.verify()).ok
+
+    async def test_updates_are_missing_on_purpose_only_where_a_message_has_ended(self) -> None:
+        """A dropped update of an open message, or of no message, is a defect."""
+        events = timed([*exchange(), *streamed("open")[:-1]])
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, events)
+            await self.overwrite(log, session, len(events), None, erased=False)
+            report = await log.verify()
+            assert not report.ok
+            assert any("no message that has ended held" in finding.problem for finding in report.findings)
 
     async def test_an_erased_title_is_gone(self) -> None:
         """The row's folds follow."""

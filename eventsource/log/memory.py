@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from hashlib import sha256
 
+from ..codec import encode
 from ..errors import (
     ConflictError,
     FencedError,
@@ -219,6 +221,8 @@ class MemoryLog:
         for name in names:
             own = self._sessions[name]
             findings += own.verify(self._limit_bytes)
+            if own.parent is not None and self._digest(own.parent, own.fork_seq) not in (b"", own.base_digest):
+                findings.append(Finding(session=name, seq=own.fork_seq, problem="what the fork inherits was changed"))
             facts += own.facts
             updates += own.head - own.fork_seq - own.facts
         return VerifyReport(sessions=len(names), facts=facts, updates=updates, findings=tuple(findings))
@@ -247,7 +251,8 @@ class MemoryLog:
         shape = mask(event)
         if shape == event:
             raise UnknownSeqError(session, seq, head, "the event holds nothing to erase")
-        fact = [(at_us, Erase(target_seq=seq, reason=reason))]
+        left = sha256(encode(shape)).hexdigest()
+        fact = [(at_us, Erase(target_seq=seq, reason=reason, shape_sha256=left))]
         parts = prepare(own.id, fact, durable=True, limit_bytes=self._limit_bytes)
         own.drop(erasable_updates(own.recorded(), seq))
         own.replace(seq, shape)

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..codec import encode
 from ..events import Event
 from ..ports import Finding, Recorded, SessionInfo
 from .digest import ZERO, link, link_at_update, update_lines
 from .folds import POKES, Folds, step
-from .prepare import Fact, Updates, prepare
+from .gone import droppable, named_shapes, shape_problem, within
+from .prepare import UPDATES, Fact, Updates, prepare
 
 
 class _Own(NamedTuple):
@@ -41,7 +43,7 @@ class MemorySession:
         self.keys: dict[str, int] = {}
         self.facts = 0
         self._given = title
-        self._base_digest = ZERO
+        self.base_digest = ZERO
         self._base_folds = Folds()
         self._link = ZERO
         self._lines = sha256()
@@ -66,7 +68,7 @@ class MemorySession:
     def begin(self, parent: str, at: int, digest: bytes, folds: Folds) -> None:
         """Make this session a fork."""
         self.parent, self.fork_seq = parent, at
-        self._base_digest = self._link = digest
+        self.base_digest = self._link = digest
         self._base_folds = folds
 
     def info(self) -> SessionInfo:
@@ -142,10 +144,13 @@ class MemorySession:
         numbered = enumerate(self._own, self.fork_seq + 1)
         return [Recorded(seq, own.at_us, own.event) for seq, own in numbered if own.event is not None]
 
-    def replace(self, seq: int, shape: Event) -> None:
-        """Put an erased event's shape in its place."""
+    def replace(self, seq: int, event: Event, *, erased: bool = True) -> None:
+        """Put another event in the place of one: what an erase leaves of it."""
         index = seq - self.fork_seq - 1
-        self._own[index] = self._own[index]._replace(event=shape, erased=True)
+        self._own[index] = self._own[index]._replace(event=event, erased=erased)
+
+    def _at(self, seq: int) -> _Own:
+        return self._own[seq - self.fork_seq - 1]
 
     def drop(self, seqs: set[int]) -> int:
         """Drop the content of updates."""
@@ -162,7 +167,7 @@ class MemorySession:
         first = last
         while first and not self._own[first - 1].link:
             first -= 1
-        before = self._own[first - 1].link if first else self._base_digest
+        before = self._own[first - 1].link if first else self.base_digest
         updates = [(own.at_us, own.event) for own in self._own[first : last + 1] if own.event is not None]
         if len(updates) <= last - first:
             return b""
@@ -189,27 +194,41 @@ class MemorySession:
     def verify(self, limit_bytes: int) -> list[Finding]:
         """Compute the chain again."""
         findings: list[Finding] = []
-        previous, updates, whole = self._base_digest, list[tuple[int, Event]](), True
+        own_facts = [one for one in self.recorded() if type(one.event) not in UPDATES]
+        named = named_shapes(own_facts)
+        spans = droppable(own_facts, lambda seq: seq in named and self._at(seq).erased, self.fork_seq)
+        previous, updates, whole = self.base_digest, list[tuple[int, Event]](), True
         for seq, own in enumerate(self._own, self.fork_seq + 1):
             if not own.link:
                 whole = whole and own.event is not None
                 if own.event is None:
                     findings.append(Finding(session=self.id, seq=seq, problem="an update was dropped", note=True))
+                    if not within([*spans[0], *spans[1]], seq, seq):
+                        problem = "the update is missing: no message that has ended held it"
+                        findings.append(Finding(session=self.id, seq=seq, problem=problem))
                 else:
                     updates.append((own.at_us, own.event))
                 continue
             if whole and own.updates_sha256 != (sha256(update_lines(updates)).digest() if updates else ZERO):
                 findings.append(Finding(session=self.id, seq=seq, problem="the updates before it were changed"))
-            findings += self._verify_body(seq, own, limit_bytes)
+            findings += self._verify_body(seq, own, limit_bytes, named.get(seq))
             previous = link(previous, own.updates_sha256, own.at_us, own.body_sha256)
             if previous != own.link:
                 findings.append(Finding(session=self.id, seq=seq, problem="the digest chain is broken"))
             updates, whole = [], True
         return findings
 
-    def _verify_body(self, seq: int, own: _Own, limit_bytes: int) -> list[Finding]:
-        if own.erased or own.event is None:
-            return [Finding(session=self.id, seq=seq, problem="the content was erased", note=True)]
+    def _verify_body(self, seq: int, own: _Own, limit_bytes: int, named: str | None) -> list[Finding]:
+        if own.event is None:
+            return [Finding(session=self.id, seq=seq, problem="the event is missing")]
+        body = encode(own.event)
+        if own.erased:
+            problem = shape_problem(own.event, body, named)
+            defects = [Finding(session=self.id, seq=seq, problem=problem)] if problem else []
+            return [Finding(session=self.id, seq=seq, problem="the content was erased", note=True), *defects]
+        if named and sha256(body).hexdigest() != named:
+            problem = "an `erase` names it, and what stands there is not what it left"
+            return [Finding(session=self.id, seq=seq, problem=problem)]
         part = prepare(self.id, [(own.at_us, own.event)], durable=True, limit_bytes=limit_bytes)[0]
         if isinstance(part, Fact) and part.body_sha256 == own.body_sha256:
             return []

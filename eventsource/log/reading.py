@@ -165,6 +165,22 @@ def digest_at(connection: sqlite3.Connection, session: str | int, seq: int) -> b
     """Digest of everything up to a seq; empty when updates it needs were dropped. Raises: CorruptLogError."""
     if not seq:
         return ZERO
+    found, updates = parts_at(connection, session, seq)
+    if updates is None:
+        return found
+    return link_at_update(found, updates) if updates else b""
+
+
+def last_link(connection: sqlite3.Connection, session: str | int, seq: int) -> bytes:
+    """Link of the last fact up to a seq, inherited ones included."""
+    return parts_at(connection, session, seq)[0] if seq else ZERO
+
+
+def parts_at(connection: sqlite3.Connection, session: str | int, seq: int) -> tuple[bytes, bytes | None]:
+    """Give what the digest at a seq is made of: the last fact's link, and the SHA-256 of the updates since.
+
+    The second is None where the seq is a fact's, and empty where updates were dropped. Raises: CorruptLogError.
+    """
     name = session if isinstance(session, str) else ""
     chain = lineage(connection, session)
     number = segments(chain, after=seq - 1, upto=seq)[0].session
@@ -184,12 +200,12 @@ def digest_at(connection: sqlite3.Connection, session: str | int, seq: int) -> b
         found = link(found, u or ZERO, at_us, b[:32] if b else sha256(body).digest())
         last = key & MAX_SEQ
     if last == seq:
-        return bytes(found)
+        return bytes(found), None
     page = Page(connection, name) if name else Page(connection, id_of(connection, number))
     updates = page.updates(Segment(number, last + 1, seq))
     if len(updates) < seq - last:
-        return b""
-    return link_at_update(found, sha256(update_lines((one.at_us, one.event) for one in updates)).digest())
+        return bytes(found), b""
+    return bytes(found), sha256(update_lines((one.at_us, one.event) for one in updates)).digest()
 
 
 def start_digest(connection: sqlite3.Connection, number: int) -> bytes:
@@ -198,7 +214,7 @@ def start_digest(connection: sqlite3.Connection, number: int) -> bytes:
         "SELECT parent, fork_seq, base FROM sessions WHERE number = ?", (number,)
     ).fetchone()
     if base is not None:
-        return bytes(base)
+        return bytes(base[:32])
     return ZERO if parent is None else digest_at(connection, int(parent), int(fork_seq))
 
 

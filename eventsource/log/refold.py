@@ -50,9 +50,13 @@ def own_folds(connection: sqlite3.Connection, number: int) -> Iterator[Folded]:
 
 def is_stored(connection: sqlite3.Connection, number: int, folds: Folds) -> bool:
     """Say whether a session's row holds these folds."""
+    return stored_folds(connection, number) == list(folds_row(folds))
+
+
+def stored_folds(connection: sqlite3.Connection, number: int) -> list[object]:
+    """Read the columns title to folds of a session's row."""
     row = connection.execute(_STORED, (number,)).fetchone()
-    stored = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in row]
-    return stored == list(folds_row(folds))
+    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in row]
 
 
 def refold(connection: sqlite3.Connection, numbers: Sequence[int]) -> int:

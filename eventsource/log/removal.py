@@ -8,16 +8,17 @@ from pathlib import Path
 
 from ..codec import encode
 from ..errors import HasForksError, UnknownSeqError
-from ..events import Erase, Event, Label, MessageEnd, ToolExecutionEnd, ToolExecutionStart
+from ..events import Erase, Label, MessageEnd, ToolExecutionEnd, ToolExecutionStart
 from ..ports import Recorded
 from .append import INSERT_UPDATES, append
+from .digest import link_at_update
 from .leases import check_free
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points
 from .mask import mask
 from .names import erasable_updates
 from .packs import DROPPED, from_row
 from .prepare import LIMIT_BYTES, prepare
-from .reading import Page, head_of, id_of, lineage, load_fact, start_digest
+from .reading import Page, head_of, id_of, lineage, load_fact, parts_at
 from .refold import refold
 from .seal import redact
 from .tails import Tails
@@ -78,11 +79,13 @@ def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, 
     if shape == event:
         raise UnknownSeqError(session, seq, head, "the event holds nothing to erase")
     owner = id_of(connection, number)
-    told = prepare(owner, [(at_us, Erase(target_seq=seq, reason=reason))], durable=True, limit_bytes=LIMIT_BYTES)
+    left = encode(shape)
+    fact = Erase(target_seq=seq, reason=reason, shape_sha256=sha256(left).hexdigest())
+    told = prepare(owner, [(at_us, fact)], durable=True, limit_bytes=LIMIT_BYTES)
     connection.execute("PRAGMA secure_delete=ON")
     try:
         _remove(connection, owner, number, Recorded(seq, 0, event))
-        _put_shape(connection, key, row[0], row[1], shape)
+        _put_shape(connection, key, row[0], row[1], left)
     finally:
         connection.execute("PRAGMA secure_delete=OFF")
     tails.forget_one(owner)
@@ -103,8 +106,11 @@ def _remove(connection: sqlite3.Connection, session: str, number: int, ended: Re
     sql = "SELECT number, parent FROM sessions WHERE parent IS NOT NULL AND base IS NULL AND fork_seq BETWEEN ? AND ?"
     for child, parent in connection.execute(sql, (min(gone), max(gone))).fetchall():
         if number in {one for one, _ in lineage(connection, int(parent))}:
-            digest = start_digest(connection, int(child))
-            connection.execute("UPDATE sessions SET base = ? WHERE number = ?", (digest, child))
+            (at,) = connection.execute("SELECT fork_seq FROM sessions WHERE number = ?", (child,)).fetchone()
+            found, lines = parts_at(connection, int(parent), int(at))
+            if lines:
+                base = link_at_update(found, lines) + lines
+                connection.execute("UPDATE sessions SET base = ? WHERE number = ?", (base, child))
     _drop(connection, page, number, gone)
 
 
@@ -124,12 +130,11 @@ def _start_of(own: list[Recorded], ended: Recorded) -> int | None:
     return None
 
 
-def _put_shape(connection: sqlite3.Connection, key: int, body: bytes, b: bytes | None, shape: Event) -> None:
+def _put_shape(connection: sqlite3.Connection, key: int, body: bytes, b: bytes | None, left: bytes) -> None:
     """Put an erased event's shape in its place, and remove the bodies that nothing refers to any more."""
-    told = encode(shape)
-    kept = (b[:32] if b else sha256(body).digest()) + sha256(told).digest()
+    kept = (b[:32] if b else sha256(body).digest()) + sha256(left).digest()
     connection.execute("UPDATE sessions SET mark = 'erase' WHERE number = ?", (key >> 32,))
-    connection.execute("UPDATE events SET body = ?, b = ? WHERE id = ?", (told.decode(), kept, key))
+    connection.execute("UPDATE events SET body = ?, b = ? WHERE id = ?", (left.decode(), kept, key))
     connection.execute("UPDATE sessions SET mark = NULL WHERE number = ?", (key >> 32,))
     _forget_bodies(connection, key, key)
 

@@ -7,20 +7,22 @@ from hashlib import sha256
 
 import msgspec
 
-from ..codec import decode
+from ..codec import decode, encode
 from ..errors import CorruptLogError, RefoldError
-from ..events import Fork
+from ..events import Erase, Event, Fork, MessageUpdate
 from ..messages import ImageContent
-from ..ports import Finding, VerifyReport
-from .append import stub
+from ..ports import Finding, Recorded, VerifyReport
+from .append import folds_row, stub
 from .database import schema_of
-from .digest import ZERO, link, row_crc, update_lines
+from .digest import ZERO, link, link_at_update, row_crc, update_lines
+from .folds import Folds
+from .gone import Spans, droppable, named_shapes, shape_problem, within
 from .lineage import MAX_SEQ
 from .mask import MARKER
 from .packs import DROPPED, dropped_times, from_row, unpack
 from .prepare import has_images, map_images
-from .reading import FOLDS, Page, id_of, lineage, start_digest
-from .refold import all_numbers, is_stored, own_folds
+from .reading import FOLDS, Page, digest_at, id_of, last_link, lineage, load_fact, start_digest
+from .refold import all_numbers, is_stored, own_folds, stored_folds
 
 _MAX_FINDINGS = 1_000
 
@@ -95,6 +97,11 @@ class _Session:
         self._lines = sha256()
         self._pending = 0
         self._whole, self._is_fork = True, False
+        self._dropped_here: list[tuple[int, int]] = []
+        self._left_here: list[Recorded] = []
+        self._named: dict[int, str] = {}
+        self._messages: Spans = ()
+        self._calls: Spans = ()
         self._refs: set[tuple[bytes, int]] = set()
 
     def check(self) -> None:
@@ -124,7 +131,9 @@ class _Session:
         self._link = start_digest(self._connection, self._number)
         if parent is not None and not self._link:
             self._find(self._next, "the digest at which the fork begins cannot be computed: updates are gone")
+        self._check_base()
         page = Page(self._connection, self.session)
+        self._learn_what_is_gone(page)
         first, last = self._base, self._base | MAX_SEQ
         sql = "SELECT id, kind, count, body FROM updates WHERE id BETWEEN ? AND ? ORDER BY id"
         rows = self._connection.execute(sql, (first, last))
@@ -139,6 +148,68 @@ class _Session:
         while waiting is not None:
             self._check_updates(page, *waiting)
             waiting = rows.fetchone()
+        self._judge_dropped()
+
+    def _learn_what_is_gone(self, page: Page) -> None:
+        """Read what the session's own facts let be missing, if anything is."""
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM updates WHERE id BETWEEN ?1 AND ?2 AND kind = 2)"
+            " OR EXISTS (SELECT 1 FROM events WHERE id BETWEEN ?1 AND ?2 AND"
+            ' (length(b) = 64 OR body LIKE \'{"type":"erase"%\'))'
+        )
+        if not self._connection.execute(sql, (self._base, self._base | MAX_SEQ)).fetchone()[0]:
+            return
+        after = page.chain[0][1]
+        try:
+            own = page.read(after, MAX_SEQ, MAX_SEQ, updates=False)
+        except RefoldError:
+            return  # what cannot be read is found where it stands, and excuses nothing
+        self._named = named_shapes(own)
+        sql = "SELECT id FROM events WHERE id BETWEEN ? AND ? AND length(b) = 64"
+        erased = {key & MAX_SEQ for (key,) in self._connection.execute(sql, (self._base, self._base | MAX_SEQ))}
+        self._messages, self._calls = droppable(own, lambda seq: seq in erased and seq in self._named, after)
+
+    def _check_base(self) -> None:
+        """Check the digest that a fork kept of the updates it began among, which were erased since."""
+        sql = "SELECT parent, fork_seq, base FROM sessions WHERE number = ?"
+        parent, fork_seq, base = self._connection.execute(sql, (self._number,)).fetchone()
+        if base is None:
+            return
+        if parent is None:
+            self._find(0, "a session without a parent keeps the digest of one")
+            return
+        known = digest_at(self._connection, int(parent), int(fork_seq))
+        if not known and len(base) == 64:
+            known = link_at_update(last_link(self._connection, int(parent), int(fork_seq)), base[32:])
+        if known:
+            if known != base[:32] and parent not in self._suspects:
+                self._find(fork_seq, "the digest at which the fork begins, or what it inherits, was changed")
+            return
+        if len(base) != 32 or self._all_erases_told(int(parent), int(fork_seq)):
+            self._find(fork_seq, "the digest at which the fork begins was changed")
+            return
+        self._find(fork_seq, "what the fork inherits is not covered by its digest: updates are gone", note=True)
+
+    def _all_erases_told(self, parent: int, fork_seq: int) -> bool:
+        """Say whether each erase where a seq was recorded says what it left; then forks keep whole digests."""
+        owner = next((one for one, first in lineage(self._connection, parent) if first < fork_seq), parent)
+        page = Page(self._connection, id_of(self._connection, owner))
+        own = page.read(page.chain[0][1], MAX_SEQ, MAX_SEQ, updates=False)
+        erases = [one.event for one in own if isinstance(one.event, Erase)]
+        return all(one.shape_sha256 for one in erases)
+
+    def _judge_dropped(self) -> None:
+        """Judge what is missing between two facts, and name what is left there and cannot be checked any more."""
+        for first, last in self._dropped_here:
+            in_calls = within(self._calls, first, last)
+            if not within([*self._messages, *self._calls], first, last):
+                self._find(first, f"the updates {first} to {last} are missing: no message that has ended held them")
+            elif not in_calls and any(isinstance(one.event, MessageUpdate) for one in self._left_here):
+                self._find(first, "a part of a message's updates is missing: they are dropped as a whole")
+            elif self._left_here:
+                problem = f"{len(self._left_here)} updates beside those that were dropped cannot be checked"
+                self._find(self._left_here[0].seq, problem, note=True)
+        self._dropped_here, self._left_here = [], []
 
     def _check_parent(self, parent: int, fork_seq: int) -> None:
         row = self._connection.execute("SELECT head FROM sessions WHERE number = ?", (parent,)).fetchone()
@@ -165,6 +236,7 @@ class _Session:
         if kind == DROPPED:
             self._whole = False
             dropped_times(self.session, last, count, body)
+            self._dropped_here.append((last - count + 1, last))
             self._find(last - count + 1, f"{count} updates were dropped", note=True)
             return
         try:
@@ -174,14 +246,16 @@ class _Session:
             self._whole = False
             self._find(last, f"the updates up to here cannot be read: expected {error.expected}, found {error.found}")
             return
+        self._left_here += updates
         self._lines.update(update_lines((one.at_us, one.event) for one in updates))
 
     def _check_fact(
         self, seq: int, at_us: int, body: bytes, u: bytes | None, stored: bytes | None, b: bytes | None
     ) -> None:
         self.facts += 1
-        expected = self._lines.digest() if self._pending else ZERO
-        if self._whole and expected != (u or ZERO):
+        self._judge_dropped()
+        expected = self._lines.digest() if self._pending else None
+        if (self._whole and expected != u) or (not self._whole and u is None):
             self._find(seq, f"the updates before it, from seq {seq - self._pending}, or their digest were changed")
         self._lines, self._pending, self._whole = sha256(), 0, True
         self._link = link(self._link, u or ZERO, at_us, self._body_digest(seq, body, b))
@@ -207,13 +281,20 @@ class _Session:
         """Check a fact's body. Returns: B."""
         if b is not None and len(b) == 64:
             self._find(seq, "its content was erased", note=True)
+            event = self._decode(seq, body)
+            problem = "" if event is None else shape_problem(event, body, self._named.get(seq))
             if sha256(body).digest() != b[32:]:
-                self._find(seq, "what was left of the erased event was changed")
-            self._decode(seq, body)
+                problem = problem or "what was left of the erased event was changed"
+            if problem:
+                self._find(seq, problem)
             return b[:32]
         if b is not None:
             body = self._aside(seq, b, body)
         self._decode(seq, body)
+        if self._named.get(seq):
+            whole = encode(load_fact(self._connection, self.session, seq, body, None))
+            if sha256(whole).hexdigest() != self._named[seq]:
+                self._find(seq, "an `erase` names it, and what stands there is not what it left")
         return sha256(body).digest()
 
     def _aside(self, seq: int, name: bytes, told: bytes) -> bytes:
@@ -226,14 +307,15 @@ class _Session:
             self._find(seq, "what stands for its body was changed")
         return body
 
-    def _decode(self, seq: int, body: bytes) -> None:
+    def _decode(self, seq: int, body: bytes) -> Event | None:
         try:
             event = decode(body, session=self.session, seq=seq)
         except CorruptLogError as error:
             self._find(seq, f"the event cannot be read: {error.found}")
-            return
+            return None
         if has_images(event, body):
             map_images(event, lambda image: self._image(seq, image))
+        return event
 
     def _image(self, seq: int, image: ImageContent) -> ImageContent:
         try:
@@ -291,6 +373,19 @@ class _Session:
             self._find(seq, "a snapshot of the folds belongs to no fact")
         if last is not None and not is_stored(self._connection, self._number, last.folds):
             self._find(last.seq, "title, status, counts or wake-up in the row are not what its events come to")
+        if last is None:
+            self._check_empty()
+
+    def _check_empty(self) -> None:
+        """Check the row of a session that holds no fact."""
+        sql = "SELECT given, created_at_us, updated_at_us FROM sessions WHERE number = ?"
+        given, created, updated = self._connection.execute(sql, (self._number,)).fetchone()
+        folds = Folds(title=given.decode("utf-8", "replace"))
+        expected = list(folds_row(folds))
+        expected[1] = "empty"
+        stored = stored_folds(self._connection, self._number)
+        if updated != created or stored != expected:
+            self._find(0, "the row of a session that holds nothing says that it holds something")
 
 
 def _told(value: object) -> object:

@@ -7,14 +7,24 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from eventsource.errors import StoreError
+from eventsource.events import Event
 from eventsource.log import open_store
 from eventsource.log.contract import LogContract
+from eventsource.log.memory import MemoryLog
 from eventsource.ports import EventLog
 
 
 class TestMemoryLog(LogContract):
     def open(self) -> AbstractAsyncContextManager[EventLog]:
         return open_store()
+
+    async def overwrite(self, log: EventLog, session: str, seq: int, event: Event | None, *, erased: bool) -> None:
+        assert isinstance(log, MemoryLog)
+        own = log._sessions[session]
+        if event is None:
+            own.drop({seq})
+        else:
+            own.replace(seq, event, erased=erased)
 
 
 async def test_a_log_in_memory_cannot_be_copied_to_a_file() -> None:

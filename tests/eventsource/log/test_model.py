@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from eventsource.codec import encode
 from eventsource.errors import ConflictError, HasForksError, UnknownSeqError
 from eventsource.events import (
     Custom,
@@ -201,7 +203,8 @@ class Model(RuleBasedStateMachine):
         head = self.run(self.log.erase(name, seq, at_us=self.clock))
         self.forget(owner, erasable_updates(owner.recorded(), seq))
         owner.own[seq - owner.fork_seq - 1] = (owner.own[seq - owner.fork_seq - 1][0], mask(event))
-        owner.own.append((self.clock, Erase(target_seq=seq)))
+        left = sha256(encode(mask(event))).hexdigest()
+        owner.own.append((self.clock, Erase(target_seq=seq, shape_sha256=left)))
         assert head == owner.head
 
     def forget(self, kept: Kept, gone: set[int]) -> None:

@@ -11,15 +11,21 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from eventsource.codec import encode
 from eventsource.errors import FencedError, LeaseHeldError, OutcomeUnknownError, StoreError
 from eventsource.events import Custom, Event, Label, MessageUpdate, QueuePush
 from eventsource.log import open_store
+from eventsource.log.append import INSERT_UPDATES
 from eventsource.log.contract import LogContract
 from eventsource.log.contract_events import exchange, numbered, prompt, read_all, streamed, timed
+from eventsource.log.lineage import MAX_SEQ
+from eventsource.log.packs import from_row
+from eventsource.log.seal import redact
 from eventsource.log.sqlite import SqliteLog
 from eventsource.messages import UserMessage
 from eventsource.ports import EventLog
@@ -30,14 +36,34 @@ LABEL: list[tuple[int, Event]] = [(1, Label(text="x"))]
 
 class TestSqliteLog(LogContract):
     def open(self) -> AbstractAsyncContextManager[EventLog]:
-        return _temporary()
+        return self._temporary()
 
+    @asynccontextmanager
+    async def _temporary(self) -> AsyncIterator[EventLog]:
+        with tempfile.TemporaryDirectory() as folder:
+            self.path = Path(folder) / "log.db"
+            async with open_store(self.path) as log:
+                yield log
 
-@asynccontextmanager
-async def _temporary() -> AsyncIterator[EventLog]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with open_store(Path(folder) / "log.db") as log:
-            yield log
+    async def overwrite(self, log: EventLog, session: str, seq: int, event: Event | None, *, erased: bool) -> None:
+        file = sqlite3.connect(self.path, isolation_level=None)
+        file.text_factory = bytes
+        (number,) = file.execute("SELECT number FROM sessions WHERE id = ?", (session,)).fetchone()
+        file.execute("UPDATE sessions SET mark = 'erase' WHERE number = ?", (number,))
+        if event is None:
+            sql = "SELECT id, kind, count, body FROM updates WHERE id >= ? ORDER BY id LIMIT 1"
+            key, kind, count, body = file.execute(sql, (number << 32 | seq,)).fetchone()
+            rows = redact(from_row(session, key & MAX_SEQ, kind, count, body), (), {seq})
+            file.execute("DELETE FROM updates WHERE id = ?", (key,))
+            file.executemany(INSERT_UPDATES, [(number << 32 | last, *rest) for last, *rest in rows])
+        else:
+            body, b = file.execute("SELECT body, b FROM events WHERE id = ?", (number << 32 | seq,)).fetchone()
+            told = encode(event)
+            kept = (b[:32] if b else sha256(body).digest()) + sha256(told).digest() if erased else None
+            sql = "UPDATE events SET body = ?, b = ? WHERE id = ?"
+            file.execute(sql, (told.decode(), kept, number << 32 | seq))
+        file.execute("UPDATE sessions SET mark = NULL WHERE number = ?", (number,))
+        file.close()
 
 
 def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -6,15 +6,23 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
+from eventsource.codec import decode, encode
 from eventsource.errors import CorruptLogError, StoreError
-from eventsource.events import Custom, Event, Label, QueuePush
+from eventsource.events import Custom, Event, Label, QueuePush, StreamUpdate
 from eventsource.log import open_store
 from eventsource.log.contract_events import exchange, prompt, streamed, timed, tool_run
-from eventsource.messages import ImageContent, UserMessage
+from eventsource.log.digest import ZERO, link
+from eventsource.log.gone import shape_problem
+from eventsource.log.lineage import MAX_SEQ
+from eventsource.log.mask import mask
+from eventsource.log.packs import dropped_row
+from eventsource.messages import ImageContent, TextContent, UserMessage
 from eventsource.ports import Finding, VerifyReport
 
 # Who runs a session is told by nothing else.
@@ -210,3 +218,157 @@ async def test_a_damaged_event_is_named_when_it_is_read(path: Path) -> None:
     async with open_store(path) as log:
         with pytest.raises(CorruptLogError, match=r"first, seq 1.*queue_posh"):
             await log.read("first")
+
+
+def facts_of(path: Path) -> list[tuple[int, bytes, bytes | None]]:
+    connection = sqlite3.connect(path)
+    found = connection.execute(
+        "SELECT e.id, CAST(coalesce(b.body, e.body) AS BLOB), e.b FROM events e LEFT JOIN bodies b ON b.sha256 = e.b"
+    ).fetchall()
+    connection.close()
+    return found
+
+
+def as_erased(body: bytes, b: bytes | None, left: bytes) -> bytes:
+    """Build what stands beside an erased event: B of what it was, and the digest of what is left."""
+    return (b[:32] if b else sha256(body).digest()) + sha256(left).digest()
+
+
+@pytest.mark.slow
+async def test_no_event_passes_as_erased_without_an_erase(path: Path, tmp_path: Path) -> None:
+    """Each fact in the form of an erased one: with other words, and with the very shape that an erase leaves."""
+    missed = []
+    copy = tmp_path / "copy.db"
+    facts = facts_of(path)
+    chosen = random.Random(5).sample(facts, 40) + [one for one in facts if one[2]]
+    for key, body, b in chosen:
+        event = decode(body)
+        for left in {encode(mask(event)), body.replace(b"a", b"o"), body}:
+            if b and len(b) == 64 and left == body:
+                continue
+            shutil.copy(path, copy)
+            sql = "UPDATE events SET body = ?, b = ? WHERE id = ?"
+            change(copy, sql, (left.decode(), as_erased(body, b, left), key))
+            if not await is_found(copy):
+                missed.append((key >> 32, key & MAX_SEQ, left))
+    assert missed == []
+
+
+async def test_words_in_an_erased_event_are_found_with_and_without_its_digest_in_the_erase(
+    path: Path, tmp_path: Path
+) -> None:
+    """Logs of before have no digest of the shape: then what the shape may hold decides."""
+    copy = tmp_path / "copy.db"
+    key, body, b = next(one for one in facts_of(path) if one[2] and len(one[2]) == 64)
+    told = decode(body)
+    assert isinstance(told, QueuePush)
+    for message in (UserMessage(content="words"), UserMessage(content=(TextContent(text="[erased]", signature="w"),))):
+        left = encode(QueuePush(queue=told.queue, message=message))
+        shutil.copy(path, copy)
+        change(copy, "UPDATE events SET body = ?, b = ? WHERE id = ?", (left.decode(), as_erased(body, b, left), key))
+        assert await is_found(copy)
+        assert shape_problem(decode(left), left, "")
+        assert shape_problem(decode(left), left + b" ", "")
+    assert not shape_problem(told, body, "")
+
+
+async def test_updates_are_dropped_as_a_whole_and_from_ended_messages_only(path: Path, tmp_path: Path) -> None:
+    """Each row of updates, whole and in part, in the form of a dropped one."""
+    copy = tmp_path / "copy.db"
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT id, kind, count FROM updates").fetchall()
+    connection.close()
+    seen = set()
+    for key, kind, count in rows:
+        for gone in {count, 1}:
+            shutil.copy(path, copy)
+            change(copy, "DELETE FROM updates WHERE id = ?", (key,))
+            last, code, number, body = dropped_row((key & MAX_SEQ) - count + gone, [5] * gone)
+            change(copy, "INSERT INTO updates VALUES (?, ?, ?, ?)", (key >> 32 << 32 | last, code, number, body))
+            whole = gone == count
+            found = await is_found(copy)
+            seen.add((kind, whole, found))
+            assert found or whole
+    assert {True, False} == {found for _, _, found in seen}  # a drop itself leaves no event
+
+
+async def test_what_stands_beside_dropped_updates_is_named_as_unchecked(tmp_path: Path) -> None:
+    message = streamed("an answer", width=3)
+    item = StreamUpdate(name="s", item=Raw(b"1"))
+    async with open_store(tmp_path / "log.db") as log:
+        await log.create("one")
+        await log.append("one", timed([*prompt("x"), *message[:3], item, *message[3:]]))
+        await log.drop_updates("one")
+        report = await log.verify()
+    assert report.ok
+    assert any("1 updates beside those that were dropped" in finding.problem for finding in report.findings)
+
+
+async def forked_in_what_is_erased(path: Path) -> None:
+    async with open_store(path) as log:
+        await log.create("parent")
+        head = await log.append("parent", timed([*prompt("hello"), *streamed("some secret text", width=3)]))
+        await log.fork("parent", head - 4, at_us=1, session="fork")
+        await log.append("fork", timed([Label(text="goes on")]))
+        await log.erase("parent", head, at_us=2)
+
+
+async def test_a_fork_in_what_was_erased_still_covers_what_it_inherits(tmp_path: Path) -> None:
+    """The digest it keeps is of its parent's links: another prompt with its links made anew does not fit."""
+    path = tmp_path / "log.db"
+    await forked_in_what_is_erased(path)
+    assert not await is_found(path)
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT id, at_us, CAST(body AS BLOB), u, link, b FROM events WHERE id >> 32 = 1")
+    found, previous = [], ZERO
+    for key, at_us, body, u, there, b in rows.fetchall():
+        told = body.replace(b"hello", b"hullo")
+        previous = link(previous, u or ZERO, at_us, b[:32] if b else sha256(told).digest())
+        found.append((told.decode(), previous if there else None, key))
+    connection.close()
+    for body_, there, key in found:
+        change(path, "UPDATE events SET body = ?, link = ? WHERE id = ?", (body_, there, key))
+    change(path, "UPDATE sessions SET link = ? WHERE number = 1", (previous,))
+    report = await check(path)
+    assert isinstance(report, VerifyReport)
+    assert [one.session for one in report.findings if not one.note] == ["fork"]
+
+
+async def test_the_digest_that_a_fork_keeps_is_checked(tmp_path: Path) -> None:
+    path, copy = tmp_path / "log.db", tmp_path / "copy.db"
+    await forked_in_what_is_erased(path)
+    for sql in (
+        "UPDATE sessions SET base = NULL WHERE id = 'fork'",
+        "UPDATE sessions SET base = zeroblob(64) WHERE id = 'fork'",
+        "UPDATE sessions SET base = substr(base, 1, 32) WHERE id = 'fork'",
+        "UPDATE sessions SET base = CAST(substr(base, 1, 63) || x'00' AS BLOB) WHERE id = 'fork'",
+        "UPDATE sessions SET base = zeroblob(32) WHERE id = 'parent'",
+    ):
+        shutil.copy(path, copy)
+        change(copy, sql)
+        assert await is_found(copy), sql
+
+
+async def test_a_row_that_holds_nothing_says_so(tmp_path: Path) -> None:
+    path, copy = tmp_path / "log.db", tmp_path / "copy.db"
+    async with open_store(path) as log:
+        await log.create("empty", title="given")
+    for told in (
+        "title = 'other'", "status = 'idle'", "open = 1", "wake_at_us = 7", "task = 't'", "messages = 1",
+        "folds = '{}'", "head = 7", "link = x'00'", "updated_at_us = 7",
+    ):  # fmt: skip
+        shutil.copy(path, copy)
+        change(copy, f"UPDATE sessions SET {told}")
+        assert await is_found(copy), told
+
+
+async def test_an_erase_that_left_the_content_is_found(path: Path, tmp_path: Path) -> None:
+    """What was erased does not come back unseen, though the chain knows its digest."""
+    whole = tmp_path / "whole.db"
+    async with open_store(whole) as log:
+        await log.create("one")
+        await log.append("one", timed(prompt("secret")))
+        before = facts_of(whole)[0]
+        await log.erase("one", 1, at_us=1)
+    change(whole, "UPDATE events SET body = ?, b = NULL WHERE id = ?", (before[1].decode(), before[0]))
+    assert await is_found(whole)
