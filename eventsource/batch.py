@@ -101,8 +101,8 @@ class BatchRunner(Generic[V]):
                 return
             if prepared is not None:
                 ready.append(prepared)
-        self._writer.decide(*self._waits, *self._starts)  # waits first: a started call without an end is a lost one
-        if not await self._writer.flush() or self._shop.aborting.is_set() or not ready:
+        # waits first: a started call without an end is a lost one
+        if not await self._writer.intend(*self._waits, *self._starts) or self._shop.aborting.is_set() or not ready:
             return
         with self._shop.under_way():
             async with flushing(self._writer):

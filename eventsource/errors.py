@@ -6,6 +6,10 @@ from __future__ import annotations
 class RefoldError(Exception):
     """The root of all errors a caller can do something about."""
 
+    def __str__(self) -> str:
+        """Say what happened: what the error was given, or else what its class stands for."""
+        return super().__str__() or (type(self).__doc__ or type(self).__name__).partition("\n")[0]
+
 
 class IllegalEventError(RefoldError):
     """This event cannot follow in this phase: the log was not written by this program."""
@@ -259,7 +263,7 @@ class ToolFailure(RefoldError):  # noqa: N818  # what a tool raises to say that 
         self.message, self.details = message, details
 
     def __str__(self) -> str:
-        return self.message
+        return self.message or "the tool failed and did not say why"
 
 
 class ScriptFileError(RefoldError):
@@ -296,7 +300,8 @@ class OutputError(RefoldError):
         self.output, self.problem = output, problem
 
     def __str__(self) -> str:
-        return f"output {self.output}: {self.problem}" if self.output else self.problem
+        problem = self.problem or "an answer does not have the type that was asked for"
+        return f"output {self.output}: {problem}" if self.output else problem
 
 
 class WaitOverError(RefoldError):
@@ -342,7 +347,7 @@ class RecorderError(RefoldError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return self.problem
+        return self.problem or "the recorded loop makes no legal log"
 
 
 class CompactionError(RefoldError):

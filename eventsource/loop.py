@@ -123,7 +123,8 @@ class Loop(Generic[V]):
                     if self.writer.state.run is None:
                         return Stop(self.writer.state.ended)
                     continue
-                if step.polls and await self._poll(step.polls):
+                disturbed = self.writer.disturbed
+                if step.polls and (await self._poll(step.polls) or self.writer.disturbed != disturbed):
                     continue
                 if isinstance(step, Suspend) and (ends := expired(self.writer.state, self.program.clock())):
                     self.writer.decide(*ends)
@@ -283,13 +284,14 @@ class Loop(Generic[V]):
         asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key or before
         if (asks and not await writer.flush()) or await self._waits_until(step.not_before_us):
             return
-        model = self._model()
+        model, disturbed = self._model(), writer.disturbed
         try:
             if before is not None:
                 with self._under_way():
                     await before(writer, self._aborting)
                 if not isinstance(next_step(writer.state), CallModel):
                     return
+                disturbed = writer.disturbed
             request, sent = await self._request()
             key = hooks.get_api_key
             api_key = await ask(lambda: key(model.ref.provider)) if key is not None else None
@@ -297,8 +299,9 @@ class Loop(Generic[V]):
         except HookError as error:
             writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
             return
-        writer.decide(replace(sent, attempt=step.attempt))
-        if not await writer.flush() or self.signal.is_set():
+        if writer.disturbed != disturbed or not await writer.intend(replace(sent, attempt=step.attempt)):
+            return  # others came between: the machine is asked again
+        if self.signal.is_set():
             return
         options = CallOptions(api_key=api_key or self.program.api_key, signal=self._aborting, attempt=step.attempt)
         reader = ReplyReader(writer, model.ref, self.program.flush_updates)

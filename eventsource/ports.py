@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,10 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     seq: int
     at_us: int
     event: Event
+
+
+Behind: TypeAlias = Callable[[Sequence[Recorded]], bool]
+"""Says whether an append may follow what others appended after the head that it expected."""
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -110,6 +114,7 @@ class EventLog(Protocol):
         epoch: int | None = None,
         key: str | None = None,
         durable: bool = True,
+        behind: Behind | None = None,
     ) -> int:
         """Append (at_us, event) pairs, all or none; on disk when it returns, unless `durable=False`.
 
@@ -117,9 +122,13 @@ class EventLog(Protocol):
         `expected=None` appends at the head. `epoch` is the caller's lease's. A repeated `key` (counted per session)
         changes nothing and gets the first answer. A cancelled call has done all or nothing.
 
+        `behind` is asked when others appended after `expected`, with all that they appended, by the store while nobody
+        else can append: true, and the events follow that. It is pure, quick, and may be called in another thread. A
+        store need not ask when there is a lot of news.
+
         Returns: the new head.
-        Raises: ConflictError when the head is not `expected`; FencedError when `epoch` was superseded;
-            OutcomeUnknownError when the store failed at commit; StoreError when nothing was stored;
+        Raises: ConflictError when the head is not `expected` and `behind` does not agree; FencedError when `epoch` was
+            superseded; OutcomeUnknownError when the store failed at commit; StoreError when nothing was stored;
             EventTooLargeError; InvalidTextError.
         """
         ...

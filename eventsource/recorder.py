@@ -232,12 +232,11 @@ class Recorder(Generic[V]):
         while not begun:  # what others append first makes it a new decision
             found = find_call(writer.state, place.message_seq, place.content_index)
             attempt = found.attempt + 1 if found is not None else 1
-            writer.decide(
+            begun = await writer.intend(
                 ToolExecutionStart(
                     message_seq=place.message_seq, content_index=place.content_index, name=call.name, attempt=attempt
                 )
             )
-            begun = await writer.flush()
         execution = Execution(place, writer.outcome, call.name)
         try:
             async with flushing(writer):
@@ -263,15 +262,13 @@ class Recorder(Generic[V]):
             if not isinstance(step, CallModel):
                 raise RecorderError(_not_now(step))
             neutral = self._context.request(writer.view, None)
-            writer.decide(
-                ModelRequest(
-                    attempt=step.attempt,
-                    request_sha256=request_sha256(neutral, self._hashes),
-                    body_sha256=hashlib.sha256(body).hexdigest() if body else "",
-                    body_codec="caller/1" if body else "",
-                )
+            sent = ModelRequest(
+                attempt=step.attempt,
+                request_sha256=request_sha256(neutral, self._hashes),
+                body_sha256=hashlib.sha256(body).hexdigest() if body else "",
+                body_codec="caller/1" if body else "",
             )
-            if await writer.flush():
+            if await writer.intend(sent):
                 return neutral
 
     async def _advance(self, *, end: bool = False) -> Step:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
@@ -17,20 +19,45 @@ from .loading import evolve_in, load, read_all
 from .messages import AssistantMessage
 from .ports import EventLog, Lease, Recorded
 from .redaction import Redact, redact_event
+from .standing import Pending, may_follow
 from .state import State
 
 V = TypeVar("V")
 T = TypeVar("T")
 
 _NEWS = 500
-_TRIES = 20
-"""How often an append is tried; each conflict means that somebody else got on."""
+PATIENCE_S = 30.0
+"""Seconds (of the event loop's clock, which is monotonic) for which an append that is refused is tried again."""
+_LONGEST_PAUSE_S = 0.25
+"""Between two tries of an append whose commit failed."""
 
 
-class _Pending(msgspec.Struct, frozen=True):
+class _Pending(msgspec.Struct):
     at_us: int
     event: Event
     outcome: bool
+    stored: bool = False
+
+
+class _Refusals:
+    """How long an append has been refused; one that succeeds ends the count."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s, self._until_s, self.count = patience_s, 0.0, 0
+
+    def add(self, error: RefoldError) -> None:
+        """Count a refusal. Raises: the error, when the appends were refused for too long."""
+        now_s = asyncio.get_running_loop().time()
+        if not self.count:
+            self._until_s = now_s + self._patience_s
+        self.count += 1
+        if now_s >= self._until_s:
+            self.count = 0
+            raise error
+
+    async def pause(self) -> None:
+        """Give a failing disk some time, more after each failure."""
+        await asyncio.sleep(min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(self.count, 10)))
 
 
 class Writer(Generic[V]):
@@ -38,7 +65,9 @@ class Writer(Generic[V]):
 
     Decisions and outcomes are folded at once and appended together by `flush`. When outside input came first, the
     outcomes are appended again behind it (an outcome is never dropped) and the decisions are forgotten, so that the
-    machine is asked anew. `on_commit` sees every event of the session in order, once, after its commit.
+    machine is asked anew. From the second try on, the store itself puts behind the input what may follow it, so
+    whoever appends without a pause delays a runner by one try and no more. `on_commit` sees every event of the
+    session in order, once, after its commit.
     """
 
     def __init__(
@@ -50,15 +79,19 @@ class Writer(Generic[V]):
         clock: Callable[[], int],
         on_commit: Callable[[Sequence[Recorded]], None],
         redact: Redact | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.session = session
         self.head = 0
         self.lease: Lease | None = None
+        self.disturbed = 0
+        """How often others came between, and what was decided may be void."""
         self._log, self._context, self._clock, self._on_commit = log, context, clock, on_commit
         self._redact = redact
         self._stored: tuple[State, V] = (State(), context.initial)
         self._now: tuple[State, V] = self._stored
         self._pending: list[_Pending] = []
+        self._refused = _Refusals(patience_s)
         self._lock = asyncio.Lock()
 
     @property
@@ -94,11 +127,26 @@ class Writer(Generic[V]):
         self._take(events, outcome=True)
 
     async def flush(self) -> bool:
-        """Append what was taken; durable as soon as it holds more than updates.
+        """Append what was taken so far; durable as soon as it holds more than updates.
 
-        Returns: False when outside input came first, so that the machine must be asked again.
+        Returns: False when outside input came between, so that the machine must be asked again.
+        Raises: ConflictError, OutcomeUnknownError when appends were refused for longer than the writer's patience (what
+            was taken is kept, for another flush); FencedError; StoreError.
         """
-        return await finish(self._flush())
+        disturbed = self.disturbed
+        await finish(self._flush())
+        return self.disturbed == disturbed
+
+    async def intend(self, *events: Event) -> bool:
+        """Put a decision on record before the effect that it announces.
+
+        Returns: False when input that came first made it void: nothing of it is recorded, and the machine must be asked
+        again.
+        """
+        self.decide(*events)
+        taken = self._pending[len(self._pending) - len(events) :]
+        await finish(self._flush())
+        return all(pending.stored for pending in taken)
 
     def forget_decisions(self) -> None:
         """Drop what was decided and not appended; outcomes stay."""
@@ -158,36 +206,44 @@ class Writer(Generic[V]):
     def _evolve(self, folded: tuple[State, V], recorded: Recorded) -> tuple[State, V]:
         return evolve_in(self.session, folded[0], recorded), self._context.step(folded[1], recorded)
 
-    async def _flush(self) -> bool:
+    async def _flush(self) -> None:
         async with self._lock:
-            undisturbed, failure = True, RefoldError()
-            for _ in range(_TRIES):
-                if not self._pending:
-                    return undisturbed
+            left = len(self._pending)
+            while left > 0 and self._pending:
                 batch, now = tuple(self._pending), self._now
                 try:
-                    await self._append(batch)
+                    head = await self._append(batch)
                 except ConflictError as error:
-                    undisturbed, failure = False, error
+                    self._refused.add(error)
                     await self._rebase()
+                    await asyncio.sleep(0)
+                    continue
                 except OutcomeUnknownError as error:
-                    failure = error
+                    self._refused.add(error)
+                    await self._refused.pause()
                     if not await self._was_stored(batch):
-                        undisturbed = False
                         await self._rebase()
                         continue
+                    head = self.head + len(batch)
+                self._refused.count = 0
+                left -= len(batch)
+                if head - len(batch) == self.head:
                     self._commit(batch, now)
                 else:
-                    self._commit(batch, now)
-            raise failure
+                    await self._commit_behind(batch, head - len(batch))
 
-    async def _append(self, batch: Sequence[_Pending]) -> None:
-        await self._log.append(
+    async def _append(self, batch: Sequence[_Pending]) -> int:
+        """Append a batch; once it was refused, behind whatever it may follow. Returns: the new head."""
+        append = self._log.append
+        if self._refused.count:
+            state, pending = self._stored[0], [Pending(one.event, one.outcome) for one in batch]
+            append = partial(append, behind=lambda news: may_follow(state, news, pending))
+        return await append(
             self.session,
-            [(pending.at_us, pending.event) for pending in batch],
+            [(one.at_us, one.event) for one in batch],
             expected=self.head,
             epoch=self.lease.epoch if self.lease is not None else None,
-            durable=not all(_may_vanish(pending.event) for pending in batch),
+            durable=not all(_may_vanish(one.event) for one in batch),
         )
 
     async def _was_stored(self, batch: Sequence[_Pending]) -> bool:
@@ -196,18 +252,32 @@ class Writer(Generic[V]):
 
     def _commit(self, batch: Sequence[_Pending], now: tuple[State, V]) -> None:
         recorded = [Recorded(self.head + place, p.at_us, p.event) for place, p in enumerate(batch, start=1)]
+        for pending in batch:
+            pending.stored = True
         del self._pending[: len(batch)]
         self.head += len(batch)
         self._stored = now
         self._on_commit(recorded)
 
+    async def _commit_behind(self, batch: Sequence[_Pending], upto: int) -> None:
+        """Note that a batch was stored behind what others appended, up to a seq."""
+        while self.head < upto:
+            self._take_in(await self._log.read(self.session, after=self.head, upto=upto, limit=_NEWS))
+        now = self._stored
+        for place, one in enumerate(batch, start=1):
+            now = self._evolve(now, Recorded(self.head + place, one.at_us, one.event))
+        self._commit(batch, now)
+        self.forget_decisions()
+
     async def _rebase(self) -> None:
         """Fold what others appended in front of what is pending."""
+        self.disturbed += 1
         while news := await self._log.read(self.session, after=self.head, limit=_NEWS):
             self._take_in(news)
         self.forget_decisions()
 
     def _take_in(self, news: Sequence[Recorded]) -> None:
+        self.disturbed += 1
         for recorded in news:
             self._stored = self._evolve(self._stored, recorded)
         self.head = news[-1].seq
@@ -226,7 +296,9 @@ async def finish(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         if task.cancelled():
             raise
-        await asyncio.wait([task])
+        while not task.done():  # however often the caller is cancelled
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         if not task.cancelled():
             task.exception()
         raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from eventsource.configure import difference
-from eventsource.errors import OutcomeUnknownError
+from eventsource.errors import ConflictError, OutcomeUnknownError
 from eventsource.events import Event, Policies, Resume
 from eventsource.hooks import Hooks
 from eventsource.loading import read_all
@@ -16,7 +16,7 @@ from eventsource.log import MemoryLog
 from eventsource.loop import Loop, Program
 from eventsource.models.protocol import Model
 from eventsource.models.scripted import SCRIPTED, ScriptedModel
-from eventsource.ports import Recorded
+from eventsource.ports import Behind, Recorded
 from eventsource.session import Session
 from eventsource.state import Config, Phase
 from eventsource.steps import Stop, Suspend
@@ -32,7 +32,8 @@ class Store(MemoryLog):
     """A log in memory in which somebody else may be faster, or whose disk fails at a commit.
 
     `meddle` is asked before each append of a runner: what it gives is appended first, by somebody else. `fails` says
-    of a runner's append whether it fails `before` or `after` it was stored.
+    of a runner's append whether it fails `before` or `after` it was stored, `refuses` whether it is a conflict with
+    nobody.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class Store(MemoryLog):
         super().__init__(clock=lambda: 1_000 * next(times), new_id=lambda: f"session{next(names)}")
         self.meddle: Callable[[Appending], Sequence[Event]] = lambda events: ()
         self.fails: Callable[[Appending], str] = lambda events: ""
+        self.refuses: Callable[[Appending], bool] = lambda events: False
         self.appended: list[tuple[list[Event], bool]] = []
 
     async def append(
@@ -51,15 +53,20 @@ class Store(MemoryLog):
         epoch: int | None = None,
         key: str | None = None,
         durable: bool = True,
+        behind: Behind | None = None,
     ) -> int:
         if expected is not None:
             others = self.meddle(events)
             if others:
                 await super().append(session, [(0, event) for event in others])
+            if self.refuses(events):
+                raise ConflictError(session, expected, expected)
         failing = self.fails(events) if expected is not None else ""
         if failing == "before":
             raise OutcomeUnknownError(session, expected or 0, "the disk went away")
-        head = await super().append(session, events, expected=expected, epoch=epoch, key=key, durable=durable)
+        head = await super().append(
+            session, events, expected=expected, epoch=epoch, key=key, durable=durable, behind=behind
+        )
         self.appended.append(([event for _, event in events], durable))
         if failing:
             raise OutcomeUnknownError(session, expected or 0, "the disk went away")

@@ -10,11 +10,13 @@ import msgspec
 
 from ..errors import ConflictError, FencedError, StoreError
 from ..events import MessageEnd
+from ..ports import Behind
 from .digest import ZERO, link, row_crc
 from .folds import POKES, Folds, step
 from .lineage import MAX_SEQ
 from .packs import PACKED, Pack, from_row, pack, to_row
-from .prepare import Fact, Updates
+from .prepare import MOST_NEWS, Fact, Updates
+from .reading import Page
 from .seal import seal
 from .tails import Tail, Tails
 
@@ -46,6 +48,7 @@ def append(
     expected: int | None,
     epoch: int | None,
     key: str | None,
+    behind: Behind | None = None,
 ) -> int:
     """Append what was prepared. Returns: the new head.
 
@@ -59,7 +62,7 @@ def append(
             return int(answered[0])
     if epoch is not None and epoch != tail.epoch:
         raise FencedError(session, epoch, tail.epoch)
-    if expected is not None and expected != tail.head:
+    if expected is not None and expected != tail.head and not _follows(connection, session, expected, tail, behind):
         raise ConflictError(session, expected, tail.head)
     if tail.head + sum(len(part.events) if isinstance(part, Updates) else 1 for part in parts) > MAX_SEQ:
         raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
@@ -73,6 +76,13 @@ def append(
         row = (tail.number, key, tail.head)
         connection.execute("INSERT INTO keys (number, key, head, crc) VALUES (?, ?, ?, ?)", (*row, row_crc(*row)))
     return tail.head
+
+
+def _follows(connection: sqlite3.Connection, session: str, expected: int, tail: Tail, behind: Behind | None) -> bool:
+    """Say whether an append may follow what others appended after the head that it expected."""
+    if behind is None or not expected <= tail.head <= expected + MOST_NEWS:
+        return False
+    return behind(Page(connection, session).read(expected, tail.head, MOST_NEWS, updates=True))
 
 
 class _Append:

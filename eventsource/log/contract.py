@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -33,7 +34,7 @@ from ..events import (
     WaitStart,
 )
 from ..messages import ImageContent, UserMessage
-from ..ports import EventLog
+from ..ports import EventLog, Recorded
 from .contract_due import DueContract
 from .contract_events import exchange, numbered, prompt, read_all, refused, streamed, timed
 from .contract_life import LifeContract
@@ -154,6 +155,34 @@ class LogContract(LifeContract, DueContract, ABC):
             assert (error.expected, error.head) == (0, 1)
             assert (await log.info(session)).head == 1
             assert await log.append(session, [(2, Label(text="now"))], expected=1) == 2
+
+    async def test_an_append_may_follow_what_came_first(self) -> None:
+        """`behind` is shown all that others appended after the expected head, and decides whether the events follow."""
+        came = timed([Label(text="came first"), StreamUpdate(name="log", item=msgspec.Raw(b"1")), Label(text="more")])
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, LABEL)
+            fork = (await log.fork(session, 1, at_us=1)).id
+            for name, head in ((session, 1), (fork, 2)):
+                await log.append(name, came[:2])
+                await log.append(name, came[2:])
+                seen: list[Recorded] = []
+
+                def refuse(news: Sequence[Recorded], seen: list[Recorded] = seen) -> bool:
+                    seen.extend(news)
+                    return False
+
+                with refused(ConflictError):
+                    await log.append(name, LABEL, expected=head, behind=refuse)
+                assert seen == [Recorded(head + n, *pair) for n, pair in enumerate(came, 1)]
+                assert (await log.info(name)).head == head + 3
+                assert await log.append(name, LABEL, expected=head, behind=lambda news: len(news) == 3) == head + 4
+                assert await log.append(name, LABEL, expected=head + 4, behind=lambda news: False) == head + 5
+                with refused(ConflictError):
+                    await log.append(name, LABEL, expected=head + 6, behind=lambda news: True)
+                with refused(FencedError):
+                    await log.append(name, LABEL, expected=head, epoch=9, behind=lambda news: True)
+                assert (await log.verify(name)).findings == ()
 
     async def test_appends_at_once_stay_dense(self) -> None:
         """Many tasks append to two sessions; nothing is lost, doubled or mixed."""

@@ -18,13 +18,13 @@ from ..errors import (
     UnknownSessionError,
 )
 from ..events import Erase, Event, Fork
-from ..ports import Cursor, Finding, Lease, Recorded, SessionInfo, VerifyReport
+from ..ports import Behind, Cursor, Finding, Lease, Recorded, SessionInfo, VerifyReport
 from .follow import Bell, follow
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .mask import mask
 from .memory_session import MemorySession
 from .names import check_id, check_title, choose, erasable_updates
-from .prepare import LIMIT_BYTES, UPDATES, prepare
+from .prepare import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare
 
 _OWNER = "this process"
 
@@ -56,6 +56,7 @@ class MemoryLog:
         epoch: int | None = None,
         key: str | None = None,
         durable: bool = True,
+        behind: Behind | None = None,
     ) -> int:
         """Append all or none."""
         parts = prepare(session, events, durable=durable, limit_bytes=self._limit_bytes)
@@ -65,7 +66,7 @@ class MemoryLog:
             return found.keys[key]
         if epoch is not None and epoch != found.epoch:
             raise FencedError(session, epoch, found.epoch)
-        if expected is not None and expected != found.head:
+        if expected is not None and expected != found.head and not self._follows(found, expected, behind):
             raise ConflictError(session, expected, found.head)
         if found.head + len(events) > MAX_SEQ:
             raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
@@ -75,6 +76,13 @@ class MemoryLog:
             found.keys[key] = found.head
         self._bell.ring(session)
         return found.head
+
+    def _follows(self, found: MemorySession, expected: int, behind: Behind | None) -> bool:
+        """Say whether an append may follow what others appended after the head that it expected."""
+        if behind is None or not max(expected, found.fork_seq) <= found.head <= expected + MOST_NEWS:
+            return False
+        news = [(seq, found.at_us(seq), found.event(seq)) for seq in range(expected + 1, found.head + 1)]
+        return behind([Recorded(seq, at_us, event) for seq, at_us, event in news if event is not None])
 
     async def read(
         self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True

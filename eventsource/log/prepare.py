@@ -33,6 +33,8 @@ from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, U
 from .digest import update_lines
 
 LIMIT_BYTES = 64 * 2**20
+MOST_NEWS = 10_000
+"""Events that an append is compared with when it may follow what others appended; with more it is refused."""
 UPDATES = frozenset(UPDATE_TYPES)
 IMAGE_HOLDERS = frozenset((QueuePush, MessageAdopt, ContextEdit, ToolExecutionEnd, ModelRequest))
 _NO_JSON = frozenset((AgentStart, AgentEnd, TurnStart, TurnEnd, MessageStart, ToolExecutionStart, Fork, Label))

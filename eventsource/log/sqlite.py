@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ..errors import StoreError
 from ..events import Event
-from ..ports import Cursor, Lease, Recorded, SessionInfo, VerifyReport
+from ..ports import Behind, Cursor, Lease, Recorded, SessionInfo, VerifyReport
 from . import leases, removal, rows
 from .append import append
 from .commits import Commits, Counts, Job
@@ -92,13 +92,16 @@ class SqliteLog:
         epoch: int | None = None,
         key: str | None = None,
         durable: bool = True,
+        behind: Behind | None = None,
     ) -> int:
         """Append all or none."""
         parts = prepare(session, events, durable=durable, limit_bytes=self._limit_bytes)
         size = sum(len(part.lines) if isinstance(part, Updates) else len(part.body) for part in parts)
 
         def work(connection: sqlite3.Connection) -> int:
-            return append(connection, self._tails, session, parts, expected=expected, epoch=epoch, key=key)
+            return append(
+                connection, self._tails, session, parts, expected=expected, epoch=epoch, key=key, behind=behind
+            )
 
         return await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
 

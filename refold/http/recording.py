@@ -244,7 +244,7 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
         await advance(writer)
         run = writer.state.run
         sent = CONTEXT.select(writer.view, sent_messages(writer.view, request.messages))
-        writer.decide(
+        recorded = await writer.intend(
             ModelRequest(
                 attempt=run.attempt + 1 if run is not None else 1,
                 request_sha256=request_sha256(CONTEXT.request(writer.view, sent)),
@@ -253,7 +253,6 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
                 selection=sent,
             )
         )
-        recorded = await writer.flush()
 
 
 async def advance(writer: Writer[ContextView]) -> None:

@@ -17,7 +17,7 @@ from eventsource.log import MemoryLog
 from eventsource.messages import AssistantMessage, ToolResultMessage, UserMessage
 from eventsource.models.script import Answer, Call, Fail, Retry
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import Cursor, Recorded
+from eventsource.ports import Behind, Cursor, Recorded
 from eventsource.request import Request
 from eventsource.state import Phase
 from eventsource.tool_arguments import Arguments
@@ -65,9 +65,12 @@ class MortalLog(MemoryLog):
         epoch: int | None = None,
         key: str | None = None,
         durable: bool = True,
+        behind: Behind | None = None,
     ) -> int:
         """Append, and perhaps die right after."""
-        head = await super().append(session, events, expected=expected, epoch=epoch, key=key, durable=durable)
+        head = await super().append(
+            session, events, expected=expected, epoch=epoch, key=key, durable=durable, behind=behind
+        )
         if self.appends_left is not None:
             self.appends_left -= 1
             await self._turn()

@@ -31,7 +31,7 @@ from eventsource.writer import Writer, finish
 from projections.context import ContextView
 from refold.context import CONTEXT
 from tests.candidates import calling
-from tests.running import Store, every_other
+from tests.running import Store, every_other, once
 from tests.stories import ASSISTANT, CALLED, INPUT, INPUT_END, OPENED, PUSH, REQUESTED, START
 
 HERE = Label(text="here", target_seq=1)
@@ -46,14 +46,21 @@ class Opened:
     def __init__(self) -> None:
         self.store, self.shown = Store(), list[Recorded]()
 
-    async def writer(self, *events: Event) -> Writer[ContextView]:
+    async def writer(self, *events: Event, patience_s: float = 30) -> Writer[ContextView]:
         await self.store.create("oslo")
         if events:
             await self.store.append("oslo", [(0, event) for event in events])
-        return await self.another()
+        return await self.another(patience_s)
 
-    async def another(self) -> Writer[ContextView]:
-        writer = Writer(self.store, "oslo", context=CONTEXT, clock=lambda: 7, on_commit=self.shown.extend)
+    async def another(self, patience_s: float = 30) -> Writer[ContextView]:
+        writer = Writer(
+            self.store,
+            "oslo",
+            context=CONTEXT,
+            clock=lambda: 7,
+            on_commit=self.shown.extend,
+            patience_s=patience_s,
+        )
         await writer.load()
         return writer
 
@@ -126,15 +133,72 @@ async def test_an_append_survives_many_others_in_a_row(opened: Opened) -> None:
     assert [recorded.seq for recorded in opened.shown] == list(range(7, 16))
 
 
-async def test_somebody_who_is_always_faster_is_named_as_a_conflict(opened: Opened) -> None:
+async def test_an_outcome_is_stored_though_somebody_is_faster_at_each_try(opened: Opened) -> None:
     writer = await opened.writer(*REQUESTED)
     opened.store.meddle = lambda events: [HERE]
+    for event in (ASSISTANT, WORD, MessageEnd(message=calling("read"))):
+        writer.outcome(event)
+        assert not await writer.flush()
+    said = [ASSISTANT, WORD, MessageEnd(message=calling("read"))]
+    assert [event for event in (await opened.events())[6:] if event != HERE] == said
+    assert [recorded.seq for recorded in opened.shown] == list(range(7, len(await opened.events()) + 1))
+    assert len(opened.store.appended) <= 1 + 3 * 4, "a try for the first refusal, then one that is not refused"
+
+
+async def test_a_decision_that_stays_right_is_stored_though_somebody_is_faster_at_each_try(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    opened.store.meddle = lambda events: [HERE]
+    assert not await writer.intend(*BEGIN)
+    assert await writer.intend(*BEGIN)
+    assert [event for event in await opened.events() if event != HERE] == [PUSH, *BEGIN]
+    assert writer.state.phase is Phase.OPEN
+    assert writer.head == len(await opened.events())
+
+
+async def test_a_decision_that_input_changes_is_never_stored(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    opened.store.meddle = once(AgentStart, HERE)
+    assert not await writer.intend(*BEGIN)
+    opened.store.meddle = once(AgentStart, QueueClear(queue="prompt"))
+    assert not await writer.intend(*BEGIN)
+    assert await opened.events() == [PUSH, HERE, QueueClear(queue="prompt")]
+
+
+async def test_an_append_that_was_refused_many_times_is_tried_on(opened: Opened) -> None:
+    writer = await opened.writer(*REQUESTED)
+    refusals, failures = iter([True] * 1_000), iter(["before"] * 2)
+    opened.store.refuses = lambda events: next(refusals, False)
+    opened.store.fails = lambda events: next(failures, "")
     writer.outcome(ASSISTANT)
-    with pytest.raises(ConflictError):
-        await writer.flush()
-    opened.store.meddle = lambda events: ()
+    assert not await writer.flush()
+    assert await opened.events() == [*REQUESTED, ASSISTANT]
+
+
+async def test_an_append_that_is_refused_for_too_long_says_so_and_what_was_taken_is_kept(opened: Opened) -> None:
+    writer = await opened.writer(*REQUESTED, patience_s=0.02)
+    opened.store.refuses = lambda events: True
+    writer.outcome(ASSISTANT)
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="session oslo: expected head 6, found 6"):
+            await writer.flush()
+    opened.store.refuses = lambda events: False
     assert await writer.flush()
     assert (await opened.events())[-1] == ASSISTANT
+
+
+async def test_a_flush_ends_though_more_comes_while_it_goes_on(opened: Opened) -> None:
+    writer = await opened.writer(*REQUESTED)
+
+    def more(events: Sequence[tuple[int, Event]]) -> Sequence[Event]:
+        writer.outcome(MessageUpdate(kind="text_delta", content_index=0, delta="x"))
+        return ()
+
+    writer.outcome(ASSISTANT, WORD)
+    opened.store.meddle = more
+    for _ in range(50):
+        assert await writer.flush()
+    assert len(opened.store.appended) == 1 + 50
+    assert len(await opened.events()) == len(REQUESTED) + 2 + 49
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -166,7 +230,7 @@ async def test_a_decision_whose_commit_failed_is_asked_for_again_or_found(opened
 
 
 async def test_a_store_that_keeps_failing_says_that_the_outcome_is_unknown(opened: Opened) -> None:
-    writer = await opened.writer(*REQUESTED)
+    writer = await opened.writer(*REQUESTED, patience_s=0.02)
     opened.store.fails = lambda events: "before"
     writer.outcome(ASSISTANT)
     with pytest.raises(OutcomeUnknownError, match="the disk went away"):
@@ -259,6 +323,19 @@ async def test_a_cancelled_flush_has_done_all(opened: Opened) -> None:
     assert await opened.events() == [PUSH, *BEGIN]
     assert (writer.head, len(opened.shown)) == (5, 4)
     assert await writer.flush()
+
+
+async def test_a_flush_that_is_cancelled_five_times_has_done_all(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    writer.decide(*BEGIN)
+    flushing = asyncio.create_task(writer.flush())
+    for _ in range(5):
+        await asyncio.sleep(0)
+        flushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+    assert await opened.events() == [PUSH, *BEGIN]
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_an_error_behind_a_cancellation_is_not_left_unread() -> None:

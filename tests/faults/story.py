@@ -30,7 +30,7 @@ from eventsource.log import open_store
 from eventsource.messages import ToolResultMessage, UserMessage
 from eventsource.models.script import Answer, call, fail, pause, retry, stall, think
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import EventLog
+from eventsource.ports import Behind, EventLog
 from eventsource.request import Request
 from refold import Agent, CompactionPolicy, Policies, ToolContext, tool
 from refold.log import Log
@@ -236,13 +236,20 @@ class OneByOne:
         epoch: int | None = None,
         key: str | None = None,
         durable: bool = True,
+        behind: Behind | None = None,
     ) -> int:
         head = 0
         for number, (at_us, event) in enumerate(events):
             soft = isinstance(event, UPDATE_TYPES) or (isinstance(event, MessageStart) and event.role == "assistant")
-            place = None if expected is None else expected + number
+            place = None if expected is None else head if number else expected
             head = await self._log.append(
-                session, [(at_us, event)], expected=place, epoch=epoch, key=key, durable=durable or not soft
+                session,
+                [(at_us, event)],
+                expected=place,
+                epoch=epoch,
+                key=key,
+                durable=durable or not soft,
+                behind=behind,
             )
             self._left -= 1
             if self._left == 0:
