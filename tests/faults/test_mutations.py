@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def history(story: Path) -> list[Recorded]:
 
 
 def rows(path: Path, table: str) -> list[int]:
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file:
         return [row[0] for row in file.execute(f"SELECT id FROM {table} ORDER BY id")]
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -126,7 +126,8 @@ async def test_a_message_cut_by_a_crash_is_sealed_by_the_process_that_ends_it(pa
         whole = (await log.create()).id
         await log.append(whole, events)
         assert (await log.cursor(whole)).digest == (await log.cursor(session)).digest
-    kinds = sqlite3.connect(path).execute("SELECT id >> 32, kind, count FROM updates").fetchall()
+    with closing(sqlite3.connect(path)) as file:
+        kinds = file.execute("SELECT id >> 32, kind, count FROM updates").fetchall()
     assert kinds == [(1, 1, len(events) - 8), (2, 1, len(events) - 8)]
 
 
@@ -136,7 +137,8 @@ async def test_a_long_message_is_sealed_in_rows_of_4096_updates(path: Path) -> N
         session = (await log.create()).id
         await log.append(session, events)
         assert await read_all(log, session, limit=997) == numbered(events)
-    rows = sqlite3.connect(path).execute("SELECT kind, count, length(body) FROM updates").fetchall()
+    with closing(sqlite3.connect(path)) as file:
+        rows = file.execute("SELECT kind, count, length(body) FROM updates").fetchall()
     assert [(kind, count) for kind, count, _ in rows] == [(1, 4096), (1, 4096), (1, 10_002 - 8192)]
 
 
@@ -254,6 +256,7 @@ async def test_facts_and_histories_are_plain_in_the_shell(path: Path) -> None:
     (body,) = shell.execute("SELECT body FROM event WHERE seq = 2 AND session = 'parent'").fetchone()
     assert body.startswith('{"type":"queue_push"')
     assert len(body) > 60_000
+    shell.close()
 
 
 async def test_the_file_itself_refuses_changed_and_deleted_events(path: Path) -> None:
@@ -270,6 +273,7 @@ async def test_the_file_itself_refuses_changed_and_deleted_events(path: Path) ->
     ):
         with pytest.raises(sqlite3.IntegrityError):
             shell.execute(sql)
+    shell.close()
 
 
 async def test_the_files_belong_to_their_owner_alone(path: Path) -> None:
@@ -302,12 +306,14 @@ async def test_what_is_no_log_is_told_apart(path: Path) -> None:
     write(path, "not a database, but a text that is long enough to look at " * 20)
     cases = {path: "no log"}
     other = path.parent / "other.db"
-    sqlite3.connect(other).execute("CREATE TABLE t (x)")
+    with closing(sqlite3.connect(other)) as file:
+        file.execute("CREATE TABLE t (x)")
     cases[other] = "another program"
     newer = path.parent / "newer.db"
     async with open_store(newer):
         pass
-    sqlite3.connect(newer).execute("PRAGMA user_version = 99")
+    with closing(sqlite3.connect(newer)) as file:
+        file.execute("PRAGMA user_version = 99")
     cases[newer] = "format 99"
     cases[path.parent] = "folder"
     cases[path.parent / "none" / "log.db"] = "cannot be"

@@ -89,9 +89,9 @@ def change(path: Path, sql: str, values: tuple[object, ...] = ()) -> None:
         connection.execute(f"DROP TRIGGER {name}")
     try:
         connection.execute(sql, values)
-    finally:
         for _, rule in rules:
             connection.execute(rule)
+    finally:
         connection.close()
 
 
@@ -121,6 +121,7 @@ def changes(path: Path) -> Iterator[tuple[str, str, tuple[object, ...]]]:
                 if (table, column) not in FREE and (changed := other(value)) is not None:
                     sql = f"UPDATE {table} SET {column} = ? WHERE {where}"
                     yield f"{table} {named} {column}", sql, (changed, *named)
+    connection.close()
 
 
 def other(value: object) -> object:
