@@ -42,6 +42,13 @@ def address_options(port: int) -> Callable[[F], F]:
                 show_default=True,
                 help="0: a free one.",
             ),
+            click.option(
+                "--allow-host",
+                "allow_hosts",
+                metavar="NAME",
+                multiple=True,
+                help="Another name by which clients may ask for this server, or a page's host.",
+            ),
         ):
             function = option(function)
         return function
@@ -71,7 +78,7 @@ def tell(what: str, url: str) -> None:
 @click.option(
     "--pace", "pace_ms", metavar="MS", type=click.IntRange(0), default=0, help="Wait so long before each delta."
 )
-def serve_script(file: Path, host: str, port: int, pace_ms: int) -> None:
+def serve_script(file: Path, host: str, port: int, allow_hosts: tuple[str, ...], pace_ms: int) -> None:
     """Answer OpenAI's, Anthropic's and Google's protocols from a FILE of answers: test any client without a provider.
 
     Point a client's base URL at it: OPENAI_BASE_URL with /v1 behind it, ANTHROPIC_BASE_URL as it is.
@@ -82,7 +89,7 @@ def serve_script(file: Path, host: str, port: int, pace_ms: int) -> None:
     warn_of(host)
 
     async def serve() -> None:
-        async with serving(server, host=host, port=port, grace_s=1) as running:
+        async with serving(server, host=host, port=port, grace_s=1, allow_hosts=allow_hosts) as running:
             tell("Answering at", running.url)
             await running.until_interrupted()
 
@@ -101,7 +108,14 @@ def serve_script(file: Path, host: str, port: int, pace_ms: int) -> None:
 @click.option("--replay", "replayed", metavar="ID", help="Answer from this session; what it lacks is refused.")
 @click.option("--live", is_flag=True, help="With --replay: what it lacks goes to the provider, and on record.")
 async def proxy(
-    screen: Screen, log: Log, host: str, port: int, upstreams: tuple[str, ...], replayed: str | None, live: bool
+    screen: Screen,
+    log: Log,
+    host: str,
+    port: int,
+    allow_hosts: tuple[str, ...],
+    upstreams: tuple[str, ...],
+    replayed: str | None,
+    live: bool,
 ) -> int:
     """Stand between an agent, in any language, and its provider: what passes by becomes a log, with no code changed.
 
@@ -119,7 +133,7 @@ async def proxy(
     warn_of(host)
     async with (
         proxying(recording, Upstreams(upstreams), replaying=replaying, live=live) as answering,
-        serving(answering, host=host, port=port) as running,
+        serving(answering, host=host, port=port, allow_hosts=allow_hosts) as running,
     ):
         tell("Listening at", running.url)
         await running.until_interrupted()

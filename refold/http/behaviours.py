@@ -11,7 +11,7 @@ import msgspec
 from .server import CutError, Exchange
 
 if TYPE_CHECKING:
-    from .server import Headers
+    from .guard import Headers
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

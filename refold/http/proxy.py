@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 from msgspec.structs import replace
 
-from eventsource.models.redact import Secrets
+from eventsource.models.redact import Secrets, public_url
 
+from .guard import RefusedError, unpacked
 from .recording import Call, Recording
 from .replaying import Replaying, replay_answer
 from .server import Answering, CutError, Exchange
@@ -37,7 +38,7 @@ _HOP = frozenset(
 )
 """Headers that belong to one connection, RFC 9110 section 7.6.1."""
 _OWN = _HOP | {b"host", b"content-length", b"expect"}
-_UNREACHABLE, _NOT_RECORDED = 502, 409
+_UNREACHABLE, _NOT_RECORDED, _UNREADABLE = 502, 409, 415
 
 
 class Proxy:
@@ -63,10 +64,11 @@ class Proxy:
         """Answer one exchange."""
         body = await exchange.body()
         wire = find_wire(exchange.path) if exchange.method == "POST" else None
-        if self._replaying is not None and await self._replayed(exchange, wire, body, self._replaying):
+        plain = _plain(exchange, body) if wire is not None else body
+        if self._replaying is not None and await self._replayed(exchange, wire, plain, self._replaying):
             return
         url = self._upstreams.url(family(exchange), exchange.target)
-        tape = self._tape(exchange, wire, body, url) if wire is not None else None
+        tape = self._tape(exchange, wire, plain, url) if wire is not None else None
         work = asyncio.ensure_future(self._forward(exchange, wire, body, url, tape))
         gone = asyncio.ensure_future(exchange.gone.wait())
         try:
@@ -80,9 +82,9 @@ class Proxy:
             if tape is not None:
                 tape.end(aborted=True)  # unless it has ended
 
-    async def _replayed(self, exchange: Exchange, wire: Wire | None, body: bytes, replaying: Replaying) -> bool:
+    async def _replayed(self, exchange: Exchange, wire: Wire | None, body: bytes | None, replaying: Replaying) -> bool:
         """Answer from the recording; False when the exchange is to be forwarded."""
-        given = read_body(body) if wire is not None else None
+        given = read_body(body) if wire is not None and body is not None else None
         if wire is None or given is None:
             problem = f"{exchange.method} {exchange.path} is not in the recording {replaying.session}"
         else:
@@ -96,11 +98,13 @@ class Proxy:
             await refuse(exchange, wire, _NOT_RECORDED, problem)
         return not self._live
 
-    def _tape(self, exchange: Exchange, wire: Wire, body: bytes, url: str) -> Tape:
+    def _tape(self, exchange: Exchange, wire: Wire, body: bytes | None, url: str) -> Tape:
         whose = family(exchange)
 
         def read() -> Call:
             secrets = _secrets(exchange, url)
+            if body is None:
+                raise ValueError(f"the request's encoding {exchange.header('content-encoding')[:40]!r} cannot be read")
             given = read_body(secrets.redact(body.decode("utf-8", "replace")).encode())
             if given is None:
                 raise ValueError("the request is no JSON object")
@@ -131,12 +135,12 @@ class Proxy:
                 tape.end()
             await exchange.end()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            problem = _secrets(exchange, url).redact(f"{type(error).__name__}: {error}".rstrip(": "))
             if tape is not None:
                 tape.end(problem)
             if begun:
                 raise CutError from error
-            await refuse(exchange, wire, _UNREACHABLE, f"refold proxy cannot reach {url.partition('?')[0]}: {problem}")
+            await refuse(exchange, wire, _UNREACHABLE, f"refold proxy cannot reach {public_url(url)}: {problem}")
 
     def _sent(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         """Give the request's headers as they go on; of encodings only those that can be read for the log."""
@@ -156,6 +160,16 @@ def _without(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) ->
         word.strip().lower() for name, value in listed if name.lower() == b"connection" for word in value.split(b",")
     }
     return [(name, value) for name, value in listed if name.lower() not in names | own]
+
+
+def _plain(exchange: Exchange, body: bytes) -> bytes | None:
+    """Give a request's body as it is read; None when only the upstream can. Raises: RefusedError."""
+    try:
+        return unpacked(body, exchange.header("content-encoding"))
+    except RefusedError as refused:
+        if refused.status == _UNREADABLE:
+            return None
+        raise
 
 
 def _secrets(exchange: Exchange, url: str) -> Secrets:

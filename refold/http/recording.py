@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import msgspec
 
 from eventsource.configure import difference
 from eventsource.errors import LeaseHeldError, RefoldError
-from eventsource.events import ModelRef, ModelRequest, Resume
+from eventsource.events import AbortRequest, Label, ModelRef, ModelRequest, QueuePush, Resume
 from eventsource.loading import load
-from eventsource.messages import AssistantMessage
+from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.body import BodyParser
 from eventsource.models.catalog import find_codec
 from eventsource.models.failures import body_failure
@@ -40,6 +40,11 @@ from .wire import Asked
 CODEC = "client/1"
 """Says of a body's digest that the client wrote the body."""
 CUT = "the stream ended before the answer was complete"
+UNPLACED = "exchanges that are not on record"
+"""Title of the session that names what was lost before a session was found for it."""
+ANSWER_BYTES = 1 << 28
+"""256 MiB of an answer, unpacked; of an error 1 MiB."""
+ERROR_BYTES = 1 << 20
 FLUSH_UPDATES = 32
 LEASE_US = 3_600_000_000
 """No stream lasts an hour; a lease whose process is gone can be claimed at once anyway."""
@@ -64,6 +69,7 @@ class Recording:
         self._busy: set[str] = set()
         self._lock = asyncio.Lock()
         self._tasks: dict[asyncio.Task[None], Tape] = {}
+        self._unplaced: str | None = None
         self.recorded = self.lost = 0
 
     def tape(self, read: Callable[[], Call], what: str) -> Tape:
@@ -79,11 +85,13 @@ class Recording:
         await asyncio.gather(*self._tasks)
 
     async def _record(self, tape: Tape, read: Callable[[], Call], what: str, before: Sequence[Tape]) -> None:
+        call, session = None, None
         try:
             call = read()
             for other in before:  # this request may be about what they have just said
                 await other.caught_up()
             async with self._session(call) as writer:
+                session = writer.session
                 reply = ReplyReader(writer, call.ref, FLUSH_UPDATES)
                 async with flushing(writer):
                     await _answer(tape, find_codec(call.ref).reader(call.asked.request), reply)
@@ -93,9 +101,38 @@ class Recording:
         except Exception as error:  # whatever it is, the client must not notice
             self.lost += 1
             words = str(error) if isinstance(error, RefoldError | OSError) else f"{type(error).__name__}: {error}"
+            if call is not None:
+                words = call.secrets.redact(words)
             self._lose(f"{what} is not on record: {words}")
+            await self._say_lost(session, call, f"{what} is not on record", f"not on record: {words}")
         finally:
             tape.close()
+
+    async def _say_lost(self, session: str | None, call: Call | None, what: str, words: str) -> None:
+        """Say in the log, if that can be, that an exchange is not on record: in its session, else in one for such."""
+        with suppress(Exception):  # the log itself may be what failed; whoever runs the proxy was told
+            async with self._lock:
+                if session is None:
+                    if self._unplaced is None:
+                        self._unplaced = (await self._log.store.create()).id
+                    session = self._unplaced
+                self._busy.add(session)
+                writer = await self._claim(session, call)
+                if writer is None:
+                    return
+                try:
+                    if session == self._unplaced:
+                        writer.outcome(Label(text=UNPLACED))
+                        writer.outcome(QueuePush(queue="prompt", message=UserMessage(content=what)))
+                        await advance(writer)
+                    if writer.state.run is not None:
+                        writer.outcome(AbortRequest(reason="error", cause="callback", error=words))
+                        await advance(writer)
+                    await writer.flush()
+                finally:
+                    self._busy.discard(session)
+                    if writer.lease is not None:
+                        await self._log.store.release(writer.lease)
 
     @asynccontextmanager
     async def _session(self, call: Call) -> AsyncIterator[Writer[ContextView]]:
@@ -183,7 +220,7 @@ class Recording:
             return
         self._known.put(info.id, head, own_messages(view), state.config)
 
-    async def _claim(self, session: str, call: Call) -> Writer[ContextView] | None:
+    async def _claim(self, session: str, call: Call | None) -> Writer[ContextView] | None:
         store = self._log.store
         writer = Writer(
             store,
@@ -191,7 +228,7 @@ class Recording:
             context=CONTEXT,
             clock=self._log.clock,
             on_commit=lambda recorded: None,
-            redact=call.secrets.redact,
+            redact=call.secrets.redact if call is not None else None,
         )
         try:
             writer.lease = await store.claim(session, ttl_us=LEASE_US)
@@ -274,9 +311,13 @@ async def _answer(tape: Tape, reader: Reader, reply: ReplyReader[ContextView]) -
     status, problem, parser = response.status_code, "", BodyParser()
     try:
         if status >= 400:
-            reply.fail(body_failure(status, await response.aread()).text)
+            reply.fail(body_failure(status, await _beginning(response)).text)
             return
+        size = 0
         async for piece in response.aiter_bytes():
+            size += len(piece)
+            if size > ANSWER_BYTES:
+                raise RefoldError(f"the answer has more than {ANSWER_BYTES:,} bytes")
             for event in parser.feed(piece):
                 await _take(event, reader, reply)
             tape.complete = reader.done
@@ -286,6 +327,16 @@ async def _answer(tape: Tape, reader: Reader, reply: ReplyReader[ContextView]) -
         await _take(event, reader, reply)
     for said in reader.finish(tape.problem or problem or CUT, aborted=tape.aborted):
         await reply.take(said)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Read what of an error's body can matter."""
+    read = bytearray()
+    async for piece in response.aiter_bytes():
+        read += piece
+        if len(read) > ERROR_BYTES:
+            break
+    return bytes(read[:ERROR_BYTES])
 
 
 async def _take(event: ServerEvent, reader: Reader, reply: ReplyReader[ContextView]) -> None:

@@ -17,6 +17,7 @@ from eventsource.models.script_file import read_answers, read_json
 from eventsource.models.scripted import ScriptedModel
 
 from .behaviours import PLAIN, Behaviour, Body
+from .guard import unpacked
 from .server import CutError, Exchange
 from .telling import Telling, answer_json, expected, refuse
 from .wire import Asked, Wire, read_body
@@ -68,7 +69,7 @@ class ScriptServer:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one exchange."""
-        wire, body = find_wire(exchange.path), await exchange.body()
+        wire, body = find_wire(exchange.path), unpacked(await exchange.body(), exchange.header("content-encoding"))
         if exchange.method == "GET" and exchange.path.endswith("/models"):
             await answer_json(exchange, 200, _models(family(exchange)))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,6 +14,18 @@ from typing import TYPE_CHECKING
 from eventsource.errors import RefoldError
 
 from ..signals import on_signal
+from .guard import (
+    BODY_BYTES,
+    HEAD_BYTES,
+    HEAD_S,
+    SLOW_BYTES,
+    Headers,
+    Names,
+    RefusedError,
+    check_request,
+    too_large,
+    too_slow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,8 +37,7 @@ LOOPBACK = "127.0.0.1"
 GRACE_S = 5.0
 """Seconds that exchanges under way are given when the server stops."""
 BACKLOG = 512
-
-Headers = Sequence[tuple[bytes, bytes]]
+_DRAIN_S = 1.0  # for a client to read why it is refused, before its connection is reset
 
 
 class CutError(Exception):
@@ -47,7 +59,7 @@ class Exchange:
     """One request and its answer. `target` is the path with its query, as it was sent."""
 
     def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        self.method = scope["method"]
+        self.method, self.version = scope["method"], scope["http_version"]
         self.headers: Headers = list(scope["headers"])
         query = scope["query_string"].decode("latin-1")
         self.path = scope["path"]
@@ -63,17 +75,45 @@ class Exchange:
         return next((value.decode("latin-1") for key, value in self.headers if key == wanted), "")
 
     async def body(self) -> bytes:
-        """Read the request's body. Raises: CutError when the client left meanwhile."""
+        """Read the request's body.
+
+        Raises: CutError when the client left meanwhile; RefusedError when the body is too large, or comes too slowly.
+        """
         pieces: list[bytes] = []
+        loop = asyncio.get_running_loop()
+        began_s, size = loop.time(), 0
         while True:
-            message = await self._receive()
+            left_s = began_s + HEAD_S + size / SLOW_BYTES - loop.time()
+            try:
+                message = await asyncio.wait_for(self._receive(), left_s)
+            except TimeoutError as error:
+                raise too_slow() from error
             if message["type"] != "http.request":
                 raise CutError
             pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > BODY_BYTES:
+                raise too_large()
             if not message.get("more_body", False):
                 break
         self._watch = asyncio.create_task(self._watching())
         return b"".join(pieces)
+
+    async def refuse(self, refused: RefusedError) -> None:
+        """Answer that a request is refused, and close the connection: what else it holds is not read."""
+        body = json.dumps({"error": {"message": refused.problem, "type": "refused"}}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await self.begin(refused.status, headers)
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while (message := await self._receive())["type"] == "http.request" and message.get("more_body", False):
+                    pass
+        await self.end()
 
     async def _watching(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -124,17 +164,26 @@ Answering = Callable[[Exchange], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(
-    answering: Answering, *, host: str = LOOPBACK, port: int = 0, grace_s: float = GRACE_S
+    answering: Answering,
+    *,
+    host: str = LOOPBACK,
+    port: int = 0,
+    grace_s: float = GRACE_S,
+    allow_hosts: Sequence[str] = (),
 ) -> AsyncIterator[Serving]:
     """Serve until the block ends; `port` 0 takes a free one. What `answering` does not complete is cut off.
+
+    Requests that name another host than this one (in `Host`, or in a browser's `Origin`) are refused, unless it is one
+    of `allow_hosts`; so are those that are too large, too slow, or ambiguous.
 
     Raises: ServerUnavailableError when the address is taken or cannot be used, or the extra `server` is not installed.
     """
     with _listening(host, port) as listening:
         under_way: set[asyncio.Task[None]] = set()
-        server = _server(answering, grace_s, under_way)
+        address, number = listening.getsockname()[:2]
+        names = Names(bound=(host, address), allowed=tuple(allow_hosts))
+        server = _server(answering, grace_s, under_way, names)
         task = asyncio.create_task(server.serve([listening]))
-        number = listening.getsockname()[1]
         named = f"[{host}]" if ":" in host else host
         try:
             yield Serving(f"http://{named}:{number}", server)
@@ -180,9 +229,11 @@ def _listening(host: str, port: int) -> Generator[socket.socket, None, None]:
         yield listening
 
 
-def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[None]]) -> uvicorn.Server:
+def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[None]], names: Names) -> uvicorn.Server:
     try:
         import uvicorn
+
+        from .connection import Connection
     except ImportError as error:
         raise ServerUnavailableError("serving needs uvicorn: pip install 'refold[server]'") from error
 
@@ -196,7 +247,7 @@ def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[No
         if scope["type"] != "http":
             return
         async with Exchange(scope, receive, send) as exchange:
-            task = asyncio.ensure_future(answering(exchange))
+            task = asyncio.ensure_future(_answered(exchange, answering, names))
             under_way.add(task)
             try:
                 with suppress(CutError):
@@ -211,12 +262,21 @@ def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[No
         access_log=False,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=Connection,
         interface="asgi3",
         proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=max(1, round(grace_s)),
-        h11_max_incomplete_event_size=1 << 20,
+        h11_max_incomplete_event_size=HEAD_BYTES,
     )
     return Server(config)
+
+
+async def _answered(exchange: Exchange, answering: Answering, names: Names) -> None:
+    """Answer a request, or refuse it."""
+    try:
+        check_request(exchange.method, exchange.target, exchange.version, exchange.headers, names)
+        await answering(exchange)
+    except RefusedError as refused:
+        await exchange.refuse(refused)

@@ -8,6 +8,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+HELD_BYTES = 1 << 26
+"""64 MiB of an answer may wait to be recorded."""
+
+
+class OverrunError(Exception):
+    """Raised when an answer comes faster than it can be recorded."""
+
 
 class Tape:
     """What an exchange said so far. Taking it down never waits and never fails; only the first end counts.
@@ -19,7 +26,7 @@ class Tape:
         self._begun: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._pieces: deque[bytes] = deque()
         self._changed = asyncio.Event()
-        self._ended = False
+        self._ended, self._overrun, self._held = False, False, 0
         self.complete = self.closed = False
         self.problem = ""
         self.aborted = False
@@ -34,6 +41,10 @@ class Tape:
         if self.closed:
             return
         self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held > HELD_BYTES:
+            self._overrun = self.closed = True
+            self._pieces.clear()
         self._changed.set()
 
     def end(self, problem: str = "", *, aborted: bool = False) -> None:
@@ -56,12 +67,17 @@ class Tape:
         return httpx.Response(status, headers=headers, stream=_Pieces(self))
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Read the pieces; one counts as read when the next is asked for."""
+        """Read the pieces; one counts as read when the next is asked for. Raises: OverrunError."""
         while True:
             while self._pieces:
-                yield self._pieces[0]
-                self._pieces.popleft()
+                piece = self._pieces[0]
+                yield piece
+                if self._pieces:
+                    self._pieces.popleft()
+                self._held -= len(piece)
                 self._changed.set()
+            if self._overrun:
+                raise OverrunError(f"more than {HELD_BYTES:,} bytes of its answer waited to be recorded")
             if self._ended:
                 return
             await self._change()

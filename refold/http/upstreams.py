@@ -10,6 +10,7 @@ from eventsource.events import ModelRef
 from eventsource.models.catalog import VENDORS
 from eventsource.models.redact import public_url
 
+from .guard import RefusedError
 from .server import ServerUnavailableError
 from .wire import Wire
 
@@ -40,18 +41,40 @@ class Upstreams:
             whose, named, url = one.partition("=")
             if not named or "/" in whose:
                 whose, url = "", one
-            if urlsplit(url).scheme not in ("http", "https") or (whose and whose not in DEFAULTS):
+            if not _usable(url) or (whose and whose not in DEFAULTS):
                 expected = "URL, anthropic=URL, openai=URL or google=URL"
-                raise ServerUnavailableError(f"upstream {one!r}: expected {expected}, with http:// or https://")
+                raise ServerUnavailableError(
+                    f"upstream {_shown(one)}: expected {expected}, with http:// or https://, a host, no ? and no #"
+                )
             self._urls.update(dict.fromkeys([whose] if whose else DEFAULTS, url.rstrip("/")))
 
     def url(self, whose: str, target: str) -> str:
-        """Say where a request goes; a version that ends the base URL and begins the path stands once."""
+        """Say where a request goes; a version that ends the base URL and begins the path stands once.
+
+        Whatever the target is, it is the host of the base URL. Raises: RefusedError for a target that is no path.
+        """
         base = self._urls[whose]
         version = _VERSION.search(urlsplit(base).path)
         if version is not None and target.startswith(f"{version[0]}/"):
             target = target.removeprefix(version[0])
+        if not target.startswith("/") or urlsplit(base + target)[:2] != urlsplit(base)[:2]:
+            raise RefusedError(400, "the request's target names no path of the upstream")
         return base + target
+
+
+def _usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not {*url} & {*"?#\\"}
+    except ValueError:
+        return False
+
+
+def _shown(given: str) -> str:
+    """Give what was said without what may be a password in it."""
+    head, at, tail = given.partition("?")[0].partition("#")[0].rpartition("@")
+    before = head.partition("//")[0] + "//" if "//" in head else ""
+    return repr(f"{before}{tail}" if at else tail)
 
 
 def model_ref(wire: Wire, whose: str, url: str, model: str) -> ModelRef:

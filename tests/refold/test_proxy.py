@@ -434,6 +434,23 @@ async def test_an_upstream_that_cannot_be_reached_is_said_in_the_protocols_words
         await sound(session)
 
 
+@pytest.mark.parametrize("limit", ["recording.ANSWER_BYTES", "tape.HELD_BYTES"])
+async def test_an_answer_that_is_too_large_to_record_passes_and_its_session_says_so(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"refold.http.{limit}", 20)
+    async with proxied(script(["It rains in Oslo, as it does."])) as setup:
+        assert (await setup.say(user("Rain?")))["content"] == "It rains in Oslo, as it does."
+        session = await setup.only()
+        assert setup.recording.lost == 1
+        (entry,) = [e for e in await session.history() if isinstance(e.message, AssistantMessage)]
+        assert isinstance(entry.message, AssistantMessage)
+        assert entry.message.error.startswith("not on record: ")
+        assert entry.message.stop_reason == "error"
+        assert not (await session.info()).open
+        await sound(session)
+
+
 async def test_after_a_restart_the_session_is_found_again(tmp_path: Path) -> None:
     talk: list[Any] = [user("Rain?")]
     for turn in ("Thanks.", "Bye."):
