@@ -7,7 +7,7 @@ BENCH := .venv/bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench faults lock clean
+.PHONY: help demo test check bench faults mutants lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -30,6 +30,9 @@ bench: $(BENCH)/ready ## print the benchmarks' table
 
 faults: .venv/ready ## kill, cut, corrupt and contend, the full number of times
 	REFOLD_FAULTS=full $(BIN)/pytest -q -m faults
+
+mutants: .venv/ready ## put small faults into copies of the core, and see whether the tests notice; up to two hours
+	$(BIN)/python -m tests.mutants
 
 lock: ## work out requirements/ again from pyproject.toml; needs uv
 	uv pip compile $(COMPILE) --upgrade --group dev -o requirements/dev.txt

@@ -217,6 +217,8 @@ class Recorder(Generic[V]):
             async with flushing(writer):
                 yield reply
         except BaseException as error:
+            if not isinstance(error, Exception) and writer.state.aborted is None:  # cancelled: not the model's failure
+                writer.outcome(AbortRequest(cause="callback", error=type(error).__name__))
             await reply.finish(str(error) or type(error).__name__)
             raise
         await reply.finish("")

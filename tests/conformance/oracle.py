@@ -565,11 +565,18 @@ class _Answering:
 
     async def stream(self, request: Request, options: CallOptions) -> AsyncIterator[StreamEvent]:
         assert not unanswered(request), "a request with a call that lacks its result"
+        assert not failed(request), "a request with an answer that failed"
         yield StreamStart()
         yield MessageUpdate(kind="text_start", content_index=0)
         yield MessageUpdate(kind="text_delta", content_index=0, delta="fine")
         yield MessageUpdate(kind="text_end", content_index=0)
         yield StreamEnd(message=AssistantMessage(content=(TextContent(text="fine"),)))
+
+
+def failed(request: Request) -> list[str]:
+    """Name the errors of a request's answers that failed or were aborted."""
+    answers = [message for message in request.messages if isinstance(message, AssistantMessage)]
+    return [answer.error for answer in answers if answer.stop_reason in ("error", "aborted")]
 
 
 def unanswered(request: Request) -> list[str]:

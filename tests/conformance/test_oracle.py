@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from eventsource.events import QueuePush
 from eventsource.loading import load_state, read_all
 from eventsource.log import open_store
+from eventsource.messages import UserMessage
 from eventsource.ports import EventLog, Recorded
 from eventsource.state import Phase
 from projections.lifecycle import lifecycle
@@ -69,6 +71,20 @@ async def test_a_run_cut_at_any_seq_goes_on_to_a_legal_end(path: Path, variant: 
             fork = await log.fork(played.session, cut, at_us=0)
             await carry_on(scenario, variant, log, fork.id)
             await assert_legal_end(log, fork.id, f"forked at {cut} of {len(history)}")
+
+
+@cases
+async def test_after_any_run_a_request_holds_no_failed_answer_and_no_open_call(path: Path, variant: str) -> None:
+    scenario = read(path)
+    async with open_store(None) as log:
+        played = await play(scenario, variant, log)
+        if played.refused:
+            return
+        await log.append(played.session, [(0, QueuePush(queue="prompt", message=UserMessage(content="And now?")))])
+        await carry_on(scenario, variant, log, played.session)  # the model that answers looks at each request
+        _, state = await load_state(log, played.session)
+        assert state.phase is Phase.IDLE
+        assert state.queue == ()
 
 
 async def append_all(log: EventLog, session: str, history: list[Recorded]) -> None:

@@ -260,6 +260,35 @@ async def test_a_tool_that_heeds_the_signal_ends_in_its_own_words() -> None:
     assert ends(await played(bench)) == [(0, "stopped half way", False)]
 
 
+async def test_an_aborted_tool_has_its_time_of_grace_to_tidy_up() -> None:
+    @tool
+    async def tidy(context: ToolContext) -> str:
+        """Stop when asked, but not at once."""
+        bench.signal.set()
+        await context.signal.wait()
+        for _ in range(5):
+            await asyncio.sleep(0.002)
+        return "tidied up"
+
+    bench = Bench(scripted([call("tidy")], "never said"), tools=[tidy], grace_s=5)
+    assert ends(await played(bench)) == [(0, "tidied up", False)]
+
+
+async def test_when_the_time_of_grace_is_over_a_tool_is_given_up() -> None:
+    @tool
+    async def deaf() -> str:
+        """Go on for ever."""
+        bench.signal.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    bench = Bench(scripted([call("deaf")], "never said"), tools=[deaf], grace_s=0.03)
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(5):
+        assert ends(await played(bench)) == [(0, "Tool execution was aborted", True)]
+    assert asyncio.get_running_loop().time() - began >= 0.03
+
+
 async def test_a_tool_in_a_thread_that_heeds_nothing_is_given_up() -> None:
     go = threading.Event()
 

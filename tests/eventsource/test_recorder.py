@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -82,6 +83,46 @@ async def test_a_record_that_broke_off_in_an_answer_is_closed_by_the_next(log: L
             reply.message(AssistantMessage(content=(TextContent(text="Yes."),)))
     assert (await session.info()).status == "idle"
     assert (await session.replay()).difference is None
+
+
+async def test_a_cancelled_recording_is_aborted_and_not_an_error(log: Log) -> None:
+    asking = asyncio.Event()
+
+    async def record() -> None:
+        async with log.record("oslo", model="gpt-5") as rec:
+            await rec.user("A coat?")
+            async with rec.model():
+                asking.set()
+                await asyncio.Event().wait()
+
+    recording = asyncio.create_task(record())
+    await asking.wait()
+    recording.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await recording
+    session = await log.find("oslo")
+    end = (await session.events())[-1].event
+    assert isinstance(end, AgentEnd)
+    assert end.reason == "aborted"
+    assert (await session.info()).status == "idle"
+
+
+async def test_a_recording_whose_code_raised_is_an_error_in_its_words(log: Log) -> None:
+    async def record() -> None:
+        async with log.record("oslo", model="gpt-5") as rec:
+            await rec.user("A coat?")
+            async with rec.model() as reply:
+                reply.message(CALLING)
+            raise ValueError("no such city")
+
+    with pytest.raises(ValueError, match="no such city"):
+        await record()
+    session = await log.find("oslo")
+    end = (await session.events())[-1].event
+    assert isinstance(end, AgentEnd)
+    assert end.reason == "error"
+    assert "no such city" in end.error
+    assert (await session.info()).status == "failed"
 
 
 async def test_a_model_is_not_called_while_a_call_lacks_its_result(log: Log) -> None:

@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
-from eventsource.events import MessageStart, ModelRequest, StepEnd, StepStart
-from eventsource.models.script import Answer, call, pause, stall
+from eventsource.events import AgentEnd, MessageStart, ModelRequest, Policies, StepEnd, StepStart
+from eventsource.messages import Usage
+from eventsource.models.script import Answer, call, pause, stall, stop
 from eventsource.models.scripted import scripted
 from eventsource.ports import EventLog
 from eventsource.state import Phase
 from refold import Agent, Log, tool
+from refold.task_errors import StepError
 from refold.tasks import TaskContext, TaskRun, task
 from refold.worker import Worker
 from tests.refold.hands import events_of, verified
@@ -126,6 +128,48 @@ async def test_a_failed_turn_says_so_and_is_not_tried_again_by_itself(opened: Lo
     run = await chat.run(opened)
     assert run.result == ["error", "overloaded", "Now."]
     assert set(run.steps) == {"first", "second"}
+
+
+async def test_a_turn_uses_no_more_tokens_than_its_task_has_left(opened: Log) -> None:
+    @tool(effect="pure")
+    async def look() -> str:
+        """Look."""
+        return "seen"
+
+    spent = stop("tool_use", usage=Usage(input_tokens=30, output_tokens=10))
+    answers: list[Answer] = [[call("look"), spent] for _ in range(9)]
+    agent = Agent[object](scripted(*answers), tools=[look])
+
+    @task(id="chat", token_limit=100)
+    async def chat(ctx: TaskContext, payload: None) -> list[str]:
+        first = await ctx.turn(agent, "Go.", key="first")
+        try:
+            await ctx.turn(agent, "Go on.", key="second")
+        except StepError as error:
+            return [first.status, str(error)]
+        return ["nothing stopped it"]
+
+    run = await chat.run(opened)
+    assert isinstance(run.result, list)
+    assert run.result[0] == "limit"
+    assert "all the tokens it may" in run.result[1]
+    events = await events_of(run.session)
+    assert [event.error for event in events if isinstance(event, AgentEnd)] == ["the token limit of 100 was reached"]
+    assert len([event for event in events if isinstance(event, ModelRequest)]) == 3
+
+
+async def test_a_turn_keeps_its_agents_own_limit_where_that_is_lower(opened: Log) -> None:
+    spent = stop(usage=Usage(input_tokens=30, output_tokens=10))
+    policies = Policies(token_limit=50)
+    agent = Agent[object](scripted(["Yes.", spent]), policies=policies)
+
+    @task(id="chat", token_limit=100)
+    async def chat(ctx: TaskContext, payload: None) -> str:
+        return (await ctx.turn(agent, "Go.")).text
+
+    run = await chat.run(opened)
+    assert run.result == "Yes."
+    assert (await run.session.state()).config.policies.token_limit == 50
 
 
 async def test_clean_up_code_does_nothing_when_a_session_is_only_left(opened: Log) -> None:

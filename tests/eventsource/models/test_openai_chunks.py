@@ -190,6 +190,15 @@ def test_usage_is_found_wherever_it_comes_and_the_last_one_counts() -> None:
         assert (said.input_tokens, said.output_tokens) == (10, 5)
 
 
+def test_usage_in_x_groq_counts_where_the_chunk_has_none_of_its_own() -> None:
+    usage = {"prompt_tokens": 18, "completion_tokens": 439}
+    last = chunk({}, finish="stop", x_groq={"id": "req", "usage": usage})
+    for end in (last, chunk({}, finish="stop", usage=None, x_groq={"usage": usage})):
+        said = read(chunk({"content": "x"}, x_groq={"id": "req"}), end, DONE).usage
+        assert said is not None
+        assert (said.input_tokens, said.output_tokens) == (18, 439)
+
+
 def test_only_the_first_choice_is_read() -> None:
     other = {"index": 1, "delta": {"content": "B"}, "finish_reason": None}
     first = {"index": 0, "delta": {"content": "A"}, "finish_reason": "stop"}

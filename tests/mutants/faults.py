@@ -1,0 +1,114 @@
+"""Faults put in by hand: each is a mistake that all tests once let pass, with the tests that notice it now."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """What stands in a file, what the mistake makes of it, and the tests that must fail then."""
+
+    name: str
+    path: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+_ORACLE = "tests/conformance/test_oracle.py"
+_STREAMS = f"{_ORACLE}::test_the_stream_equals_the_founding_loops"
+_NEXT = f"{_ORACLE}::test_after_any_run_a_request_holds_no_failed_answer_and_no_open_call"
+
+FAULTS = (
+    Fault(
+        "an abort gives no time of grace",
+        "eventsource/batch.py",
+        "await asyncio.sleep(self._shop.grace_s)",
+        "await asyncio.sleep(0)",
+        ("tests/eventsource/test_batch.py",),
+    ),
+    Fault(
+        "a cancelled recording is an error",
+        "eventsource/recorder.py",
+        "if not isinstance(error, Exception) and writer.state.aborted is None:",
+        "if False:",
+        ("tests/eventsource/test_recorder.py",),
+    ),
+    Fault(
+        "partial results are not redacted",
+        "eventsource/redaction.py",
+        "replace(event, partial=_redacted(event.partial, redact))",
+        "event",
+        ("tests/eventsource/test_redaction.py",),
+    ),
+    Fault(
+        "a turn uses more than its task's budget",
+        "refold/turns.py",
+        "token_limit=min(limit or left, left)",
+        "token_limit=limit",
+        ("tests/refold/test_turns.py",),
+    ),
+    Fault(
+        "the proxy goes on in a busy session",
+        "refold/http/known.py",
+        "len(chosen.links) == shared and chosen.session not in busy",
+        "len(chosen.links) == shared",
+        ("tests/refold/test_known_sessions.py",),
+    ),
+    Fault(
+        "the proxy chooses a busy session where another is free",
+        "refold/http/known.py",
+        "if len(one.links) == shared and one.session not in busy)",
+        "if len(one.links) == shared)",
+        ("tests/refold/test_known_sessions.py",),
+    ),
+    Fault(
+        "a follower is not told of a lost tail",
+        "eventsource/log/follow.py",
+        "    raise TailLostError(session, last.seq, (await log.info(session)).head)",
+        "    return page",
+        ("tests/eventsource/log/test_follow.py",),
+    ),
+    Fault(
+        "usage in x_groq is not read",
+        "eventsource/models/openai_chunks.py",
+        'groq.get("usage") if isinstance(groq, dict) else None',
+        "None",
+        ("tests/eventsource/models/test_openai_chunks.py",),
+    ),
+    Fault(
+        "only the first of several polled messages is delivered",
+        "eventsource/loop.py",
+        "for message in messages or ():",
+        "for message in list(messages or ())[:1]:",
+        (_STREAMS,),
+    ),
+    Fault(
+        "details of results are lost",
+        "projections/context.py",
+        "        details=result.details,\n",
+        "",
+        (_STREAMS,),
+    ),
+    Fault(
+        "the system prompt is lost from the second request on",
+        "projections/context.py",
+        "        system_prompt=config.system_prompt,\n        tools",
+        '        system_prompt="" if len(sent) > 2 else config.system_prompt,\n        tools',
+        (_STREAMS,),
+    ),
+    Fault(
+        "tools are lost from the second request on",
+        "projections/context.py",
+        "        tools=config.tools,\n        options",
+        "        tools=() if len(sent) > 2 else config.tools,\n        options",
+        (_STREAMS,),
+    ),
+    Fault(
+        "failed answers are kept",
+        "projections/context.py",
+        'message.stop_reason in ("error", "aborted")',
+        "False",
+        (_NEXT,),
+    ),
+)

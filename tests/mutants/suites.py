@@ -1,0 +1,45 @@
+"""Which tests are to notice a fault in which module: the quickest first, since the first that fails is enough."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Suite(NamedTuple):
+    """Modules, and the files of tests that cover them."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+_CORE = "tests/eventsource"
+
+SUITES = (
+    Suite(
+        ("eventsource/state.py", "eventsource/guards.py", "eventsource/evolve.py", "eventsource/steps.py"),
+        (
+            f"{_CORE}/test_task_rules.py",
+            f"{_CORE}/test_guards.py",
+            f"{_CORE}/test_steps.py",
+            f"{_CORE}/test_state.py",
+            f"{_CORE}/test_diagram.py",
+            f"{_CORE}/test_evolve.py",
+        ),
+    ),
+    Suite(
+        ("eventsource/writer.py",),
+        (f"{_CORE}/test_writer.py", f"{_CORE}/test_recorder.py", f"{_CORE}/test_loop.py"),
+    ),
+    Suite(
+        ("eventsource/loop.py",),
+        (f"{_CORE}/test_loop.py", f"{_CORE}/test_batch.py", "tests/refold/test_agent.py"),
+    ),
+    Suite(
+        ("eventsource/log/lineage.py", "replay/lineage.py"),
+        (f"{_CORE}/log/test_lineage.py", f"{_CORE}/log/test_memory.py", "tests/replay/test_diff.py"),
+    ),
+    Suite(
+        ("eventsource/redaction.py", "eventsource/models/redact.py"),
+        (f"{_CORE}/test_redaction.py", f"{_CORE}/models/test_redact.py", f"{_CORE}/test_writer.py"),
+    ),
+)

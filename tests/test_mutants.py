@@ -1,0 +1,69 @@
+"""The faults that `make mutants` puts in: they can be put in, and they change what they say."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.faults import FAULTS, Fault
+from tests.mutants.operators import mutants
+from tests.mutants.suites import SUITES
+
+ROOT = Path(__file__).parents[1]
+MODULES = [path for suite in SUITES for path in suite.modules]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_named_fault_has_its_one_place(fault: Fault) -> None:
+    source = (ROOT / fault.path).read_text(encoding="utf-8")
+    assert source.count(fault.right) == 1
+    ast.parse(source.replace(fault.right, fault.wrong))
+
+
+def test_every_suite_names_files_that_are_there() -> None:
+    named = {test.split("::")[0] for one in (*FAULTS, *SUITES) for test in one.tests} | set(MODULES)
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_every_mutant_of_a_module_is_a_program_of_its_own(path: str) -> None:
+    source = (ROOT / path).read_text(encoding="utf-8")
+    made = mutants(path, source)
+    assert len(made) >= 5
+    assert [name for name, count in Counter(mutant.name for mutant in made).items() if count > 1] == []
+    assert all(mutant.source != source for mutant in made)
+    for mutant in made[:: len(made) // 5]:
+        ast.parse(mutant.source)
+
+
+def test_every_accepted_mutant_is_one_and_has_its_reason() -> None:
+    accepted = tomllib.loads((ROOT / "tests/mutants/accepted.toml").read_text(encoding="utf-8"))["accepted"]
+    named = [one["mutant"] for one in accepted]
+    made = {mutant.name for path in MODULES for mutant in mutants(path, (ROOT / path).read_text(encoding="utf-8"))}
+    assert [name for name in named if name not in made] == []
+    assert len(named) == len(set(named))
+    assert all(one["reason"].strip() for one in accepted)
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("a = b < c", {"(b >= c)", "(b <= c)"}),
+        ("a = b and c", {"(b or c)", "(c)", "(b)"}),
+        ("a = not b", {"(b)"}),
+        ("a = b + 1", {"(b - 1)", "2"}),
+        ("def f(x):\n    return g(x, k=1)", {"None", "g(x)", "2"}),
+        ("T = {a: b, c: d}", {"{c: d}", "{a: b}"}),
+        ("if a:\n    b()", {"(not (a))", "pass"}),
+        ("a.b = c", {"pass"}),
+        ("x = [y for y in z if y]", {"True"}),
+        ('"""Say."""\nfrom a import b\n', set[str]()),
+    ],
+    ids=["compare", "junction", "not", "arithmetic", "call", "table", "condition", "statement", "filter", "words"],
+)
+def test_an_operator_changes_one_place(source: str, made: set[str]) -> None:
+    assert {mutant.name.split(" -> ")[1].split(" #")[0] for mutant in mutants("m.py", source)} == made
