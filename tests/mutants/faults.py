@@ -70,6 +70,13 @@ FAULTS = (
         ("tests/eventsource/log/test_follow.py",),
     ),
     Fault(
+        "the altered rest of an erased event passes",
+        "eventsource/log/verify.py",
+        "            if problem:\n                self._find(seq, problem)\n            return b[:32]",
+        "            return b[:32]",
+        ("tests/eventsource/log/test_verify.py",),
+    ),
+    Fault(
         "usage in x_groq is not read",
         "eventsource/models/openai_chunks.py",
         'groq.get("usage") if isinstance(groq, dict) else None',
