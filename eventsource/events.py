@@ -227,7 +227,13 @@ class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):
 
 
 class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):
-    """This session began as a branch of another; which one, and where, is in the session's row."""
+    """This session began as a branch of another; which one, and where, is in the session's row.
+
+    `keeps`: seqs of the pushes that stay queued, since the turn under way was begun to deliver them; all others are the
+    parent's. Release 0.1 kept none.
+    """
+
+    keeps: tuple[int, ...] = ()
 
 
 class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):

@@ -270,7 +270,8 @@ def _fork(state: State, seq: int, event: Fork) -> State:
     if batch is not None:
         calls = tuple(replace(c, waiting="", answer=None, lost=bool(c.child), child="") for c in batch.calls)
         batch = replace(batch, calls=calls)
-    return replace(state, queue=(), tokens=(), waits=(), children=(), cancelled=None, batch=batch)
+    queue = tuple(push for push in state.queue if push.seq in event.keeps)
+    return replace(state, queue=queue, tokens=(), waits=(), children=(), cancelled=None, batch=batch)
 
 
 def _adopt(state: State, seq: int, event: MessageAdopt) -> State:

@@ -184,11 +184,19 @@ class EventLog(Protocol):
         ...
 
     async def fork(
-        self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = ""
+        self,
+        parent: str,
+        at: int,
+        *,
+        at_us: int,
+        session: str | None = None,
+        title: str = "",
+        keeps: Sequence[int] | None = None,
     ) -> SessionInfo:
         """Begin a session that shares its parent's events up to `at` and goes on with its own `fork` event at `at + 1`.
 
-        Copies nothing: one row and one event, in one append.
+        Copies nothing: one row and one event, in one append. `keeps`: seqs of the pushes that stay queued in the fork;
+        without it, those that the turn under way was begun to deliver.
 
         Raises: UnknownSeqError when the parent has no such seq, or `at` lies within updates that were dropped.
         """

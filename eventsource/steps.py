@@ -112,6 +112,26 @@ def next_step(state: State) -> Step:
         events.extend(fresh)
 
 
+def turn_messages(state: State) -> tuple[int, ...]:
+    """Name the queued messages that the turn that has begun, or was asked for, delivers before its model is asked.
+
+    They are what that turn is about, so a fork keeps them.
+    Returns: the seqs of their pushes, in the order of delivery; none once the turn's model was asked.
+    """
+    begun = state.phase in (Phase.STARTED, Phase.OPEN, Phase.INPUT) and not _running(state).attempt
+    found: list[int] = []
+    while begun or state.wanted:
+        step = first_step(state)
+        if not isinstance(step, Record):
+            break
+        for event in step.events:
+            if isinstance(event, MessageStart) and event.push_seq:
+                found.append(event.push_seq)
+            state = evolve(state, Recorded(0, 0, event))
+        begun = state.phase in (Phase.STARTED, Phase.OPEN, Phase.INPUT)
+    return tuple(found)
+
+
 def can_continue(state: State) -> bool:
     """Say whether an idle session has something to answer without a new prompt: its last message is not the model's.
 

@@ -163,10 +163,10 @@ def _inputs(history: Sequence[Recorded]) -> Iterable[Recorded]:
                 queued.append(one.seq)
             case MessageStart(role="input", push_seq=seq) if seq in queued:
                 queued.remove(seq)
-            case Fork():
-                for seq in queued:
+            case Fork(keeps=keeps):
+                for seq in set(queued).difference(keeps):
                     found.pop(seq, None)
-                queued.clear()
+                queued = [seq for seq in queued if seq in keeps]
             case _:
                 pass
         if _comes_from_outside(event, running=running):

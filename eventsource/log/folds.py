@@ -111,8 +111,9 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
             return replace(folds, waits=(*folds.waits, (_RETRY, retry_at_us, -1)))
         case TaskEnd(error=error, cancelled=cancelled):
             return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=(), ended=())
-        case Fork():
-            return replace(folds, title="", queued=(), waits=(), tokens=(), ended=())
+        case Fork(keeps=keeps):
+            queued = tuple(pair for pair in folds.queued if pair[0] in keeps)
+            return replace(folds, title="", queued=queued, waits=(), tokens=(), ended=())
         case Label(text=text, target_seq=0):
             return replace(folds, title=text)
         case _:

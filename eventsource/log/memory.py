@@ -20,6 +20,7 @@ from ..errors import (
 from ..events import Erase, Event, Fork
 from ..ports import Behind, Cursor, Finding, Lease, Recorded, SessionInfo, VerifyReport
 from .follow import Bell, follow
+from .fork import kept_at
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .mask import mask
 from .memory_session import MemorySession
@@ -164,9 +165,17 @@ class MemoryLog:
         return choose(name, titled, [one for one in self._sessions if one.startswith(name)])
 
     async def fork(
-        self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = ""
+        self,
+        parent: str,
+        at: int,
+        *,
+        at_us: int,
+        session: str | None = None,
+        title: str = "",
+        keeps: Sequence[int] | None = None,
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
+        kept = await kept_at(self, parent, at) if keeps is None else tuple(keeps)
         await self._turn()
         head = self._get(parent).head
         if not 0 <= at <= head:
@@ -177,7 +186,7 @@ class MemoryLog:
         folds = self._owner_of(parent, at).folds_at(at) if at else MemorySession.no_folds()
         made = self._make(session, title)
         made.begin(parent, at, digest, folds)
-        made.append(prepare(made.id, [(at_us, Fork())], durable=True, limit_bytes=self._limit_bytes))
+        made.append(prepare(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))
         self._touch(made)
         return made.info()
 

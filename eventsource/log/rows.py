@@ -57,7 +57,7 @@ def fork(
     *,
     session: str,
     title: str,
-    at_us: int,
+    begins: tuple[int, Fork],
     now_us: int,
 ) -> None:
     """Insert a fork's row and its first event. Raises: UnknownSeqError, SessionExistsError."""
@@ -72,12 +72,12 @@ def fork(
     folds, since = folds_at(connection, parent, chain, at)
     counts = (folds.task, folds.messages, folds.input_tokens, folds.output_tokens)
     fixed = (session, chain[0][0], at, title, now_us)
-    own = _insert(connection, fixed, (at, digest, title, at_us, *counts))
+    own = _insert(connection, fixed, (at, digest, title, begins[0], *counts))
     tail = Tail(own, chain[0][0], at, title)
     tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
     tail.row_head = 0
     tails.put(session, tail)
-    first = prepare(session, [(at_us, Fork())], durable=True, limit_bytes=LIMIT_BYTES)
+    first = prepare(session, [begins], durable=True, limit_bytes=LIMIT_BYTES)
     append(connection, tails, session, first, expected=at, epoch=None, key=None)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import StoreError
-from ..events import Event
+from ..events import Event, Fork
 from ..ports import Behind, Cursor, Lease, Recorded, SessionInfo, VerifyReport
 from . import leases, removal, rows
 from .append import append
@@ -20,6 +20,7 @@ from .commits import Commits, Counts, Job
 from .database import connect_reader, is_read_only, sentence, translated
 from .files import Owner
 from .follow import Bell, follow
+from .fork import kept_at
 from .lineage import MAX_SEQ
 from .names import check_id, check_title
 from .prepare import LIMIT_BYTES, Updates, prepare
@@ -149,14 +150,23 @@ class SqliteLog:
         return await self._read_with(lambda connection: rows.resolve(connection, name))
 
     async def fork(
-        self, parent: str, at: int, *, at_us: int, session: str | None = None, title: str = ""
+        self,
+        parent: str,
+        at: int,
+        *,
+        at_us: int,
+        session: str | None = None,
+        title: str = "",
+        keeps: Sequence[int] | None = None,
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
+        kept = await kept_at(self, parent, at) if keeps is None else tuple(keeps)
         name = check_id(self._new_id() if session is None else session)
         given, now_us = check_title(title), self._clock()
 
         def work(connection: sqlite3.Connection) -> SessionInfo:
-            rows.fork(connection, self._tails, parent, at, session=name, title=given, at_us=at_us, now_us=now_us)
+            begins = (at_us, Fork(keeps=kept))
+            rows.fork(connection, self._tails, parent, at, session=name, title=given, begins=begins, now_us=now_us)
             return rows.info(connection, name)
 
         return await self._write(Job(work, session=name, durable=True))

@@ -113,7 +113,10 @@ async def _free(log: EventLog, name: str) -> str | None:
 async def _create(log: EventLog, one: ExportedSession, parent: str | None, name: str | None, title: str) -> str:
     if parent is None:
         return (await log.create(name, title=title)).id
-    return (await log.fork(parent, one.row.fork_seq, at_us=one.events[0].at_us, session=name, title=title)).id
+    first = one.events[0]
+    keeps = first.event.keeps if isinstance(first.event, Fork) else ()
+    made = await log.fork(parent, one.row.fork_seq, at_us=first.at_us, session=name, title=title, keeps=keeps)
+    return made.id
 
 
 async def _fill(log: EventLog, session: str, one: ExportedSession, path: str) -> None:

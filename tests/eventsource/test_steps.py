@@ -393,6 +393,7 @@ CASES: dict[str, Case] = {
         called(Policies(), WAIT, START_SEND, END_SEND), Suspend((Wait("w", None, READ),))
     ),
     "a fork drops what was queued": Case([PUSH, Fork()], Stop()),
+    "but what it keeps": Case([PUSH, AgentStart(), Fork(keeps=(1,))], Record((TurnStart(), INPUT, INPUT_END))),
     "and open waits": Case([WaitStart(key="w"), Fork()], Stop()),
     "a session that ended in an error stays where it is": Case(
         [*FAILED, TurnEnd(), AgentEnd(reason="error")], Stop("error")
@@ -490,8 +491,8 @@ def test_every_message_that_was_pushed_is_delivered_once_or_was_taken_back(numbe
                 waiting[recorded.seq] = queue
             case QueueClear(queue=queue):
                 waiting = {seq: name for seq, name in waiting.items() if name != queue}
-            case Fork():
-                waiting = {}
+            case Fork(keeps=keeps):
+                waiting = {seq: name for seq, name in waiting.items() if seq in keeps}
             case WaitEnd(push_seq=seq) if seq:
                 assert waiting.pop(seq) == "inbox"
             case Resume(push_seq=seq) if seq:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from eventsource import session as core
-from eventsource.events import Fork
+from eventsource.events import AgentStart, Fork, MessageEnd, MessageStart, ModelRequest, Resume, TurnEnd, TurnStart
 from eventsource.loading import read_all
 from eventsource.log import open_store
 from eventsource.messages import UserMessage
 from eventsource.models.scripted import scripted
 from eventsource.ports import EventLog, Recorded
 from eventsource.state import Phase
+from eventsource.steps import turn_messages
 from refold import Agent, Policies
 from refold.session import Session
 from replay.exporters import export_session
@@ -37,6 +38,8 @@ CASES = [
 REAL = sorted([*(DATA / "transcripts" / "pi").glob("*.jsonl"), *(DATA / "oracle" / "session-fold").glob("*.jsonl")])
 FORKS = 2_000 if FULL else 60
 """Forks of real sessions; of scenarios each seq of each when full, else so many."""
+
+BETWEEN = (AgentStart, MessageEnd, MessageStart, Resume, TurnEnd, TurnStart)
 
 
 async def history(log: EventLog, session: str) -> tuple[Recorded, ...]:
@@ -62,6 +65,26 @@ async def fork_and_carry_on(log: EventLog, parent: str, at: int, scenario: dict[
     fork = await log.fork(parent, at, at_us=0)
     await carry_on(scenario, variant, log, fork.id)
     await assert_parted(log, parent, before, fork.id, at)
+    if "transform_context" not in scenario and "convert_to_llm" not in scenario:
+        await assert_asks_the_same(log, parent, fork.id, at)
+
+
+async def assert_asks_the_same(log: EventLog, parent: str, fork: str, at: int) -> None:
+    """Hold what a fork asked first against what its parent asked there, where nothing but the machine came between."""
+    asked = []
+    for session, after in ((parent, at), (fork, at + 1)):
+        rest = [recorded.event for recorded in (await history(log, session))[after:]]
+        place = next((n for n, event in enumerate(rest) if isinstance(event, ModelRequest)), None)
+        said = rest[: place or 0]
+        if not all(isinstance(event, BETWEEN) for event in said):
+            return
+        asked.append(rest[place] if place is not None else None)
+    state = await core.Session(log, parent, clock=lambda: 1).state(at)
+    if set(turn_messages(state)) != {push.seq for push in state.queue}:
+        return  # what the turn under way does not deliver is the parent's
+    theirs, ours = asked
+    if isinstance(theirs, ModelRequest) and isinstance(ours, ModelRequest):
+        assert ours.request_sha256 == theirs.request_sha256
 
 
 @pytest.mark.skipif(not CASES, reason="needs the founding loop's scenarios (set REFOLD_DATA)")
