@@ -160,7 +160,7 @@ class Interpreter:
                 self._run_tools(step.calls)
             case CloseMessage():
                 self._close(step)
-            case Suspend() if self.state.retry_at_us is not None:
+            case Suspend() if step.waits[0].reason == "retry":
                 self.add(TaskStart(task=self.state.task, attempt=self.state.attempt + 1))
             case Suspend():
                 self.add(WaitEnd(key=step.waits[0].key, outcome="completed"))

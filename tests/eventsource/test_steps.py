@@ -25,6 +25,7 @@ from eventsource.events import (
     QueuePush,
     Resume,
     Retry,
+    TaskEnd,
     TaskStart,
     TokenCreate,
     ToolExecutionEnd,
@@ -472,6 +473,32 @@ def test_every_prefix_of_a_legal_history_goes_on_to_a_legal_end(
         state = fold(resumed(prefix, numbers))
         assert (state.phase, state.queue, state.task) == (Phase.IDLE, state.queued("inbox"), "")
         assert isinstance(next_step(state), Stop)
+
+
+def test_a_run_may_begin_between_two_attempts_and_the_next_attempt_waits_for_its_end() -> None:
+    retry = Suspend((Wait("retry", 5, None, "retry"),))
+    pending: list[Event] = [CONFIGS[0], TaskStart(task="t"), TaskEnd(error="no", retry_at_us=5)]
+    assert next_step(state_of(pending)) == retry
+    asked: list[Event] = [*pending, PUSH, Resume(why="continue")]
+    step = next_step(state_of(asked))
+    assert isinstance(step, Record)
+    assert isinstance(step.events[0], AgentStart)
+    open_batch: list[Event] = [
+        *asked,
+        *step.events,
+        ModelRequest(attempt=1, request_sha256=""),
+        MessageStart(role="assistant", streamed=False),
+        MessageEnd(message=calling("read")),
+    ]
+    place = Place(message_seq=len(open_batch), content_index=1)
+    waiting = [*open_batch, WaitStart(key="ask", reason="approval", call=place)]
+    suspended = next_step(state_of(waiting))
+    assert isinstance(suspended, Suspend)
+    assert [wait.key for wait in suspended.waits] == ["ask"]
+    ended = resumed([Recorded(seq, 0, event) for seq, event in enumerate(waiting, 1)])
+    run_end = next(place for place, one in enumerate(ended, 1) if isinstance(one.event, AgentEnd))
+    assert next_step(fold(ended[:run_end])) == retry
+    assert [one.event.attempt for one in ended[run_end:] if isinstance(one.event, TaskStart)] == [2]
 
 
 @given(choices(120), st.data())

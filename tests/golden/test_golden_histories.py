@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from eventsource.codec import decode, encode
-from eventsource.evolve import evolve
+from eventsource.evolve import evolve, fold
 from eventsource.ports import Recorded
-from eventsource.state import INPUTS, ROWS, State
-from eventsource.steps import next_step
+from eventsource.state import INPUTS, ROWS, Phase, State
+from eventsource.steps import Stop, next_step
 from tests.golden.write_histories import seen
+from tests.interpreter import resumed
 
 FILES = sorted(Path(__file__).parent.glob("*/histories.jsonl.xz"))
 
@@ -43,6 +44,16 @@ def test_what_a_release_could_write_is_legal_for_ever_and_has_a_next_step_at_eve
         except Exception as error:
             error.add_note(f"history {number} of {path.parent.name}, in phase {state.phase}")
             raise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
+def test_what_a_release_could_write_goes_on_to_an_end(path: Path) -> None:
+    for number, history in enumerate(histories(path)):
+        for prefix in (history, history[: 1 + 7 * number % len(history)]):
+            state = fold(resumed(prefix))
+            assert (state.phase, state.queue, state.task) == (Phase.IDLE, state.queued("inbox"), ""), number
+            assert isinstance(next_step(state), Stop), number
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
