@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TypeVar
 
 import msgspec
@@ -93,6 +93,38 @@ def to_json(value: object, *, where: str = "value") -> msgspec.Raw:
     except (TypeError, ValueError) as error:
         raise InvalidTextError(where, f"cannot be stored as JSON: {error}") from error
     return msgspec.Raw(clean_text(text).encode())
+
+
+def to_plain(value: object, convert: Callable[[object], object]) -> object:
+    """Turn a value into JSON's types: also dataclasses, structs, dates; sets as lists in one order in every process.
+
+    `convert` turns what has no rule here into something that has. Raises: TypeError, ValueError.
+    """
+    return _set_order(value, msgspec.to_builtins(value, str_keys=True, enc_hook=convert))
+
+
+def _set_order(value: object, plain: object) -> object:
+    """Put in order what came of a value's sets, which iterate in an order of this process's own."""
+    match plain:
+        case list() | tuple():
+            source = getattr(value, "root", value)  # pydantic's root models
+            if not isinstance(source, Set | Sequence) or len(source) != len(plain):
+                return plain
+            items = [_set_order(one, made) for one, made in zip(source, plain, strict=True)]
+            mixed = isinstance(source, Set) and not all(isinstance(item, int | float) for item in items)
+            return sorted(items, key=_text) if mixed else items  # no hash seed changes the order of numbers
+        case dict() if isinstance(value, Mapping) and len(value) == len(plain):
+            return {key: _set_order(one, plain[key]) for key, one in zip(plain, value.values(), strict=True)}
+        case dict():
+            names = getattr(value, "__struct_encode_fields__", ())
+            fields = dict(zip(names, getattr(value, "__struct_fields__", ()), strict=True))
+            return {key: _set_order(getattr(value, fields.get(key, key), None), one) for key, one in plain.items()}
+        case _:
+            return plain
+
+
+def _text(item: object) -> str:
+    return json.dumps(item, ensure_ascii=False, sort_keys=True)
 
 
 def from_json(raw: msgspec.Raw | msgspec.UnsetType | bytes | str) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
@@ -304,7 +304,12 @@ def _body(request: Mapping[str, object] | None) -> bytes:
     """Write a request's body in one way, for its digest; what is no JSON counts by its text."""
     if request is None:
         return b""
-    return json.dumps(request, sort_keys=True, separators=(",", ":"), default=str).encode("utf-8", "backslashreplace")
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"), default=_no_json)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _no_json(value: object) -> object:
+    return sorted(map(str, value)) if isinstance(value, Set) else str(value)
 
 
 def _not_now(step: Step) -> str:

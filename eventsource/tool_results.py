@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from .codec import clean_text, from_json, to_json
+from .codec import clean_text, from_json, to_json, to_plain
 from .errors import InvalidTextError, ToolFailure
 from .events import ToolResult
 from .messages import ImageContent, Json, TextContent, UserContent
@@ -147,7 +147,7 @@ def _from_bytes(data: bytes) -> UserContent:
 
 def _json(value: object) -> msgspec.Raw:
     try:
-        plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
+        plain = to_plain(value, _plain)
         try:
             return to_json(plain)
         except InvalidTextError:

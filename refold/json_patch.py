@@ -28,8 +28,9 @@ def apply(value: object, patch: Sequence[Operation]) -> object:
 def _diff(before: object, after: object, path: str) -> Iterator[Operation]:
     match before, after:
         case dict(), dict():
-            for key in before.keys() - after.keys():
-                yield {"op": "remove", "path": f"{path}/{_escaped(key)}"}
+            for key in before:  # in its order: a set's would be another in each process
+                if key not in after:
+                    yield {"op": "remove", "path": f"{path}/{_escaped(key)}"}
             for key, value in after.items():
                 if key in before:
                     yield from _diff(before[key], value, f"{path}/{_escaped(key)}")

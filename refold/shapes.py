@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from eventsource.codec import from_json, to_json
+from eventsource.codec import from_json, to_json, to_plain
 from eventsource.errors import InvalidTextError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Shape(Generic[T]):
 def dump(value: object, *, where: str) -> msgspec.Raw:
     """Write a value as JSON: also dataclasses, structs, pydantic models, dates. Raises: InvalidTextError."""
     try:
-        plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
+        plain = to_plain(value, _plain)
     except (TypeError, ValueError) as error:
         raise InvalidTextError(where, f"has no JSON form: {error}") from error
     return to_json(plain, where=where)
