@@ -116,9 +116,12 @@ def _set_order(value: object, plain: object) -> object:
         case dict() if isinstance(value, Mapping) and len(value) == len(plain):
             return {key: _set_order(one, plain[key]) for key, one in zip(plain, value.values(), strict=True)}
         case dict():
-            names = getattr(value, "__struct_encode_fields__", ())
-            fields = dict(zip(names, getattr(value, "__struct_fields__", ()), strict=True))
-            return {key: _set_order(getattr(value, fields.get(key, key), None), one) for key, one in plain.items()}
+            written: tuple[str, ...] = getattr(value, "__struct_encode_fields__", ())
+            own: tuple[str, ...] = getattr(value, "__struct_fields__", ())
+            names = dict(zip(written, own, strict=True))
+            return {
+                key: _set_order(getattr(value, names.get(key) or str(key), None), one) for key, one in plain.items()
+            }
         case _:
             return plain
 
