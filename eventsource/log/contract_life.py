@@ -22,6 +22,7 @@ from ..events import (
     QueuePush,
     ToolExecutionEnd,
     ToolExecutionUpdate,
+    TurnStart,
     WaitStart,
 )
 from ..messages import AssistantMessage, UserMessage
@@ -70,9 +71,17 @@ class LifeContract(ABC):
                 info = await log.fork(parent, at, at_us=9, title="branch")
                 assert (info.parent, info.fork_seq, info.head, info.title) == (parent, at, at + 1, "branch")
                 assert await log.append(info.id, [(10, Label(text="own"))], expected=at + 1) == at + 2
-                own = [Recorded(at + 1, 9, Fork()), Recorded(at + 2, 10, Label(text="own"))]
+                delivers = (
+                    at > 0 and events[at - 1][1] in (AgentStart(), TurnStart()) and at < 4
+                )  # its prompt, at seq 1
+                own = [
+                    Recorded(at + 1, 9, Fork(keeps=(1,) if delivers else ())),
+                    Recorded(at + 2, 10, Label(text="own")),
+                ]
                 assert await read_all(log, info.id) == numbered(events[:at]) + own
                 assert await log.cursor(info.id, at) == await log.cursor(parent, at)
+            given = await log.fork(parent, len(events), at_us=9, keeps=(1, 2))
+            assert (await log.read(given.id, after=len(events)))[0].event == Fork(keeps=(1, 2))
             assert await read_all(log, parent) == numbered(events)
             assert (await log.verify()).findings == ()
             assert await log.rebuild() == 0

@@ -174,9 +174,9 @@ class Model(RuleBasedStateMachine):
             with pytest.raises(UnknownSeqError):
                 self.run(self.log.fork(name, at, at_us=self.clock))
             return
-        info = self.run(self.log.fork(name, at, at_us=self.clock))
+        info = self.run(self.log.fork(name, at, at_us=self.clock, keeps=(at,)))
         made = self.kept[info.id] = Kept(name, at)
-        made.own.append((self.clock, Fork()))
+        made.own.append((self.clock, Fork(keeps=(at,))))
 
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
