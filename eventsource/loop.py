@@ -29,6 +29,7 @@ from .hooks import HookError, Hooks, TurnEnded, ask
 from .messages import AssistantMessage, Message
 from .models.protocol import CallOptions, Model
 from .models.redact import Secrets
+from .redaction import redact_event
 from .repeats import FindRepeat, RepeatedTools
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
@@ -60,12 +61,12 @@ class Program(Generic[V]):
     tools: Mapping[str, Tool] = field(default_factory=dict)
     hooks: Hooks = field(default_factory=Hooks)
     deps: object = None
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     find_model: Callable[[Config], Model | None] | None = None
     flush_updates: int = FLUSH_UPDATES
     grace_s: float = 1.0
     deadline_us: int | None = None
-    secrets: Secrets = field(default_factory=Secrets)
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
     find_repeat: FindRepeat | None = None
     repeated_tools: RepeatedTools = "ask"
     before_request: Callable[[Writer[V], asyncio.Event], Awaitable[None]] | None = None
@@ -73,7 +74,7 @@ class Program(Generic[V]):
 
 def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
     """Give a hook's messages the form they have when they are read back, since that is what is hashed."""
-    event = canonical(ModelRequest(attempt=1, request_sha256="", selection=selection))
+    event = redact_event(canonical(ModelRequest(attempt=1, request_sha256="", selection=selection)))
     return event.selection if isinstance(event, ModelRequest) else selection
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
@@ -27,7 +28,9 @@ from .events import (
 )
 from .loading import evolve_in, load_state, read_all
 from .messages import Message, UserMessage
+from .models.redact import know_environment
 from .ports import Cursor, EventLog, Recorded, SessionInfo, VerifyReport
+from .redaction import redact_event
 from .state import State, Token
 from .steps import Step, next_step
 from .token_values import check_value
@@ -154,7 +157,7 @@ class Session:
 
         Raises: IllegalEventError, and nothing is stored; ConflictError when somebody else appended meanwhile.
         """
-        events = [canonical(event) for event in events]
+        events = [_given(event) for event in events]
         async with self._lock:
             head, state = await self._catch_up()
             now = self.clock()
@@ -172,7 +175,7 @@ class Session:
         return await self.log.verify(self.id)
 
     async def _input(self, *events: Event, key: str | None = None) -> int:
-        return await self.log.append(self.id, [(self.clock(), canonical(event)) for event in events], key=key)
+        return await self.log.append(self.id, [(self.clock(), _given(event)) for event in events], key=key)
 
     async def _catch_up(self) -> tuple[int, State]:
         if self._seen is None:
@@ -207,3 +210,9 @@ class Session:
 def _ended(token: Token | None) -> str:
     """Say how a token ended, if one did."""
     return "" if token is None or token.end is None else token.end.outcome
+
+
+def _given(event: Event) -> Event:
+    """Give an event from outside the form it is kept in: canonical, and without what is known to be secret."""
+    know_environment(os.environ)
+    return redact_event(canonical(event))

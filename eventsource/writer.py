@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,6 +18,7 @@ from .fold import ContextFold
 from .guards import find_call
 from .loading import evolve_in, load, read_all
 from .messages import AssistantMessage
+from .models.redact import know_environment
 from .ports import EventLog, Lease, Recorded
 from .redaction import Redact, redact_event
 from .standing import Pending, may_follow
@@ -88,6 +90,7 @@ class Writer(Generic[V]):
         """How often others came between, and what was decided may be void."""
         self._log, self._context, self._clock, self._on_commit = log, context, clock, on_commit
         self._redact = redact
+        know_environment(os.environ)
         self._stored: tuple[State, V] = (State(), context.initial)
         self._now: tuple[State, V] = self._stored
         self._pending: list[_Pending] = []
@@ -197,8 +200,7 @@ class Writer(Generic[V]):
 
     def _take(self, events: Sequence[Event], *, outcome: bool) -> None:
         for event in map(canonical, events):
-            if self._redact is not None:
-                event = redact_event(event, self._redact)
+            event = redact_event(event, self._redact)
             now_us = self._clock()
             self._now = self._evolve(self._now, Recorded(self.next_seq, now_us, event))
             self._pending.append(_Pending(now_us, event, outcome))

@@ -19,6 +19,7 @@ from eventsource.loading import read_all
 from eventsource.loop import Program
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, UserContent, UserMessage
 from eventsource.models.protocol import Model
+from eventsource.models.redact import Secrets
 from eventsource.ports import Recorded
 from eventsource.repeats import RepeatedTools
 from eventsource.state import Config
@@ -71,9 +72,13 @@ class Agent(Generic[T]):
     hooks: Hooks = field(default_factory=Hooks)
     policies: Policies = field(default_factory=Policies)
     options: Mapping[str, object] = field(default_factory=dict)
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     compaction: CompactionPolicy = field(default_factory=CompactionPolicy)
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Learn the key, which is kept out of every event from now on."""
+        Secrets().add(self.api_key)
 
     def replace(self, **changes: object) -> Agent[T]:
         """Make an agent that differs in some fields."""

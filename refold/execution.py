@@ -16,7 +16,7 @@ from eventsource.events import Event
 from eventsource.loading import read_all
 from eventsource.log import utc_now_us
 from eventsource.ports import EventLog, Recorded
-from eventsource.redaction import Redact
+from eventsource.redaction import Redact, redact_event
 from eventsource.state import Phase, State
 from eventsource.steps import Record, expired, next_step
 from eventsource.writer import Writer
@@ -290,7 +290,9 @@ class Execution:
             await self.writer.flush()
             if self._for_root:
                 events, self._for_root = self._for_root, []
-                await self.host.log.append(self.root, [(self.now_us(), event) for event in events])
+                await self.host.log.append(
+                    self.root, [(self.now_us(), redact_event(event, self._redact)) for event in events]
+                )
         except RefoldError as error:
             self.lose(error)
 

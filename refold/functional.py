@@ -53,7 +53,7 @@ class AgentLoopConfig(Hooks):
     """
 
     model: Model | ModelRef
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
     policies: Policies = field(default_factory=lambda: Policies(steering_queue="all", follow_up_queue="all"))
     on_event: Callable[[LifecycleEvent], None] | None = None

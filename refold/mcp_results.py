@@ -11,6 +11,7 @@ import msgspec
 from eventsource.codec import to_json
 from eventsource.events import EffectKind
 from eventsource.messages import ImageContent
+from eventsource.models.redact import redact_json
 from eventsource.tool_results import Piece, ToolOutcome, tool_result
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def outcome_of(result: CallToolResult, redact: Callable[[str], str]) -> ToolOutc
     structured: object = result.structured_content
     if structured is None:
         return ToolOutcome(tool_result(*pieces), is_error=result.is_error)
-    kept = msgspec.Raw(redact(bytes(to_json(structured)).decode()).encode())
+    kept = msgspec.Raw(redact_json(bytes(to_json(structured)).decode(), redact).encode())
     whole = tool_result(*(pieces or [bytes(kept).decode()]))
     return ToolOutcome(msgspec.structs.replace(whole, details=kept), is_error=result.is_error)
 

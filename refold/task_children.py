@@ -10,6 +10,7 @@ from eventsource.codec import to_json
 from eventsource.errors import SessionExistsError, UnknownSessionError
 from eventsource.events import ChildEnd, ChildStart, TaskStart, WaitEnd, WaitStart
 from eventsource.messages import Json
+from eventsource.redaction import redact_event
 
 from .children import CHILD, child_id, child_wait
 from .execution import Execution, Host
@@ -36,7 +37,7 @@ async def open_child(
     except UnknownSessionError:
         with suppress(SessionExistsError):
             await host.log.create(session, title=task.id)
-    await host.log.append(session, [(host.clock(), start)], key="task")
+    await host.log.append(session, [(host.clock(), redact_event(start))], key="task")
 
 
 async def run_child(x: Execution, key: str, task: Task[P, R], payload: P) -> R:

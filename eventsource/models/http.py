@@ -23,7 +23,7 @@ from .failures import Failure, body_failure
 from .options import ModelOptions, read_options
 from .prepare import without_images
 from .protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, WireBody
-from .redact import Secrets
+from .redact import Secrets, public_url, redact_json
 from .retry import not_before_us, retry_after_us
 from .sse import ServerEvent
 from .waits import AbortedError, StalledError, Waits
@@ -62,6 +62,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_ms: int = 600_000
     idle_ms: int = 180_000
     max_attempts: int = 4
+
+    def __repr__(self) -> str:
+        return f"Access(base_url={public_url(self.base_url)!r})"
 
 
 class Price(Protocol):
@@ -269,7 +272,7 @@ class HttpModel:
         if said.error:
             raw = said.raw
             if not isinstance(raw, msgspec.UnsetType):
-                raw = msgspec.Raw(redact(bytes(raw).decode()).encode())
+                raw = msgspec.Raw(redact_json(bytes(raw).decode(), redact).encode())
             said = msgspec.structs.replace(said, error=redact(said.error), raw=raw)
         return StreamEnd(message=said)
 

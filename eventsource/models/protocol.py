@@ -51,6 +51,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     signal: asyncio.Event | None = None
     attempt: int = 1
 
+    def __repr__(self) -> str:
+        return f"CallOptions(attempt={self.attempt})"
+
 
 class Model(Protocol):
     """Something that answers requests."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 MARK = "[redacted]"
 _MIN_CHARS = 8  # shorter values are words of a language as well ("ollama", "test")
+_VARIABLE = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_MIN_VARIABLE_CHARS = 12  # of a variable's value, whose name alone says that it is secret
+_WORDS = re.compile(r"([A-Za-z]{1,14}([-_.:]|$))+|[\d.:-]+")  # words, or a number, a date, an address
+_PLACE = re.compile(r"[.~]{0,2}/|[A-Za-z]:\\|[a-z][a-z0-9+.-]*://")
+_JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[0-9.eE+-]*', re.DOTALL)
 _SECRET_NAME = re.compile(r"auth|key|token|secret|password|cookie|credential|signature|^sig$", re.IGNORECASE)
 
 
@@ -23,9 +30,13 @@ class Secrets:
         value = (value or "").strip()
         if len(value) < _MIN_CHARS or value in self._values:
             return
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        self._values |= {value, quote(value, safe=""), escaped, b64encode(value.encode()).decode()}
+        escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+        twice = {json.dumps(one)[1:-1] for one in escaped}
+        whole = value.encode("utf-8", "replace")
+        self._values |= {value, quote(value, safe=""), *escaped, *twice, b64encode(whole).decode()}
         self._pattern = re.compile("|".join(map(re.escape, sorted(self._values, key=len, reverse=True))))
+        if self is not _KNOWN:
+            _KNOWN.add(value)
 
     def add_header(self, name: str, value: str) -> None:
         """Keep a header's value out of texts if its name says that it is secret, with and without its scheme."""
@@ -44,9 +55,54 @@ class Secrets:
             if _SECRET_NAME.search(name):
                 self.add(value)
 
+    def add_environment(self, variables: Mapping[str, str]) -> None:
+        """Keep the values out of texts whose variables' names say that they are keys, tokens, secrets or passwords.
+
+        Short values, words, numbers, paths and addresses are none: texts hold them for other reasons.
+        """
+        for name, value in variables.items():
+            if not _VARIABLE.search(name) or len(value) < _MIN_VARIABLE_CHARS or not value.isprintable():
+                continue
+            if not (" " in value or _WORDS.fullmatch(value) or _PLACE.match(value)):
+                self.add(value)
+
     def redact(self, text: str) -> str:
         """Replace every known value in a text."""
         return text if self._pattern is None else self._pattern.sub(MARK, text)
+
+
+_KNOWN = Secrets()  # of this process: a key that one agent was given must not turn up in what another writes
+
+
+def redact_known(text: str) -> str:
+    """Replace every value that anything in this process has learned to be secret."""
+    return _KNOWN.redact(text)
+
+
+def know_environment(variables: Mapping[str, str]) -> None:
+    """Learn the secrets of an environment, for `redact_known`."""
+    _KNOWN.add_environment(variables)
+
+
+def redact_json(text: str, redact: Callable[[str], str]) -> str:
+    """Replace secrets in JSON text, in what its strings say; it stays JSON, and the rest of it as it is.
+
+    Text that is no JSON is treated as any other.
+    """
+    if "\\" not in text and redact(text) == text:
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return redact(text)
+
+    def change(found: re.Match[str]) -> str:
+        written = found.group()
+        said = json.loads(written) if written.startswith('"') else written
+        changed = redact(said)
+        return written if changed == said else json.dumps(changed, ensure_ascii=False)
+
+    return _JSON_VALUE.sub(change, text)
 
 
 def public_url(url: str) -> str:

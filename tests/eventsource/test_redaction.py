@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventsource.codec import encode, to_json
+from eventsource.codec import decode, encode, to_json
 from eventsource.events import (
     AbortRequest,
     Event,
@@ -62,7 +62,8 @@ def test_a_secret_is_replaced_and_everything_else_stays(event: Event) -> None:
 def test_an_event_without_secrets_stays_as_it_is(event: Event) -> None:
     other = Secrets()
     other.add("sk-other-0123")
-    assert redact_event(event, other.redact) == event
+    harmless = decode(encode(event).replace(SECRET.encode(), b"sk-never-told"))
+    assert redact_event(harmless, other.redact) == harmless
 
 
 @pytest.mark.parametrize(
