@@ -6,7 +6,8 @@
     {"type":"refold_dropped","first":7,"last":40}                                   seqs whose content is gone
     {"type":"refold_end","sha256":"…"}                                              SHA-256 of every byte before
 
-An event whose JSON, kept as received, holds a line break stands as a string of that JSON. Lines end at LF.
+An event whose JSON, kept as received, holds a line break, or signs that would steer a terminal, stands as a string of
+that JSON, with these escaped. Lines end at LF.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from eventsource.codec import decode, encode
 from eventsource.errors import CorruptLogError, TranscriptError
 from eventsource.ports import Recorded
+from eventsource.signs import escaped_json, steers
 
 VERSION = 1
 """Raised whenever a file is written that the release before could not read."""
@@ -96,16 +98,16 @@ def write_export(export: Export) -> bytes:
 
 
 def _lines(export: Export) -> Iterator[bytes]:
-    yield msgspec.json.encode(export.header)
+    yield escaped_json(msgspec.json.encode(export.header).decode()).encode()
     for session in export.sessions:
-        yield msgspec.json.encode(session.row)
+        yield escaped_json(msgspec.json.encode(session.row).decode()).encode()
         gaps = list(reversed(session.dropped))
         for recorded in session.events:
             while gaps and gaps[-1][0] < recorded.seq:
                 yield msgspec.json.encode(_gap(gaps.pop()))
             body = encode(recorded.event)
-            if b"\n" in body:
-                body = json.dumps(body.decode(), ensure_ascii=False).encode()
+            if b"\n" in body or steers(body.decode()):
+                body = escaped_json(json.dumps(body.decode(), ensure_ascii=False)).encode()
             yield b"[%d,%d,%b]" % (recorded.seq, recorded.at_us, body)
         for gap in reversed(gaps):
             yield msgspec.json.encode(_gap(gap))

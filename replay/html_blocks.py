@@ -22,7 +22,7 @@ from eventsource.messages import (
 from projections.calls import CallView
 from projections.transcript import text_of
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]")
 _MEDIA_TYPE = re.compile(r"image/[a-z0-9.+-]{1,40}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*=?\s*=?\s*")
 _LAST_US = 250_000_000_000_000_000  # in the year 9892; Python's calendar ends soon after
@@ -30,7 +30,7 @@ _SHORT = 100
 
 
 def esc(text: str) -> str:
-    """Make any text safe in a page, in an attribute too; what HTML cannot hold becomes a replacement character."""
+    """Make any text safe in a page, in an attribute too; what HTML cannot hold, and what turns the order round, is replaced."""
     return escape(_UNPRINTABLE.sub("\ufffd", text), quote=True)
 
 

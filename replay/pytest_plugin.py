@@ -17,7 +17,7 @@ import contextvars
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeVar
 
 import pytest
 
@@ -104,7 +104,7 @@ class RefoldSession:
         mode: Literal["strict", "live"] = "live" if update else "strict"
         again = _in_thread(lambda: code.reexecute(export.history, mode=mode, tools=tools, deps=deps))
         if again.mismatch is not None and not update:
-            pytest.fail(_report(path, again), pytrace=False)
+            _fail(_report(path, again))
         if again.mismatch is not None:
             self._update(file, export, again)
         return again
@@ -120,9 +120,17 @@ class RefoldSession:
     def _update(self, file: Path, export: Export, again: Again) -> None:
         __tracebackhide__ = True
         if again.run.status == "error":
-            pytest.fail(f"{file}: not updated, because the live run failed: {again.run.error}", pytrace=False)
+            _fail(f"{file}: not updated, because the live run failed: {again.run.error}")
         file.write_bytes(_in_thread(lambda: _written(export, again.history)))
         self._request.node.user_properties.append((_UPDATED, str(file)))
+
+
+def _fail(problem: str) -> NoReturn:
+    """Fail the test; signs of a recording that would steer the terminal are shown, not sent."""
+    __tracebackhide__ = True
+    from eventsource.signs import plain
+
+    pytest.fail(plain(problem), pytrace=False)
 
 
 def _read(file: Path) -> Export:
@@ -135,9 +143,9 @@ def _read(file: Path) -> Export:
         return read_export(file.read_bytes(), path=str(file))
     except OSError as error:
         hint = f"write it with: refold export SESSION -o {file.name}"
-        pytest.fail(f"{file}: cannot be read: {error.strerror}; {hint}", pytrace=False)
+        _fail(f"{file}: cannot be read: {error.strerror}; {hint}")
     except TranscriptError as error:
-        pytest.fail(str(error), pytrace=False)
+        _fail(str(error))
 
 
 def _report(path: str | Path, again: Again) -> str:
@@ -213,7 +221,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
     updated = {v: None for one in reports for name, v in getattr(one, "user_properties", ()) if name == _UPDATED}
     for file in updated:
-        terminalreporter.write_line(f"refold: {file} was written again")
+        from eventsource.signs import plain
+
+        terminalreporter.write_line(plain(f"refold: {file} was written again"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import click
 
 from eventsource.errors import RefoldError
 from eventsource.messages import UserMessage
+from eventsource.signs import plain
 from eventsource.state import Config, Phase
 from projections import text_of
 
@@ -27,7 +28,7 @@ from .running import SESSION_HELP, config_of, tell_run
 from .screen import Screen
 from .telling import Teller
 from .toolbelt import tool_options, toolbelt, tools_of
-from .wording import plain, short
+from .wording import short
 
 
 @command(

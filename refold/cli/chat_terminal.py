@@ -16,6 +16,8 @@ from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import StyleAndTextTuples, to_formatted_text
 from prompt_toolkit.styles import Style
 
+from eventsource.signs import plain
+
 _STYLES = {"prompt": "bold ansigreen", "steer": "bold ansiyellow", "dim": "ansibrightblack"}
 
 
@@ -89,13 +91,13 @@ class Terminal:
         )
         self._prompt.app.erase_when_done = True  # it is shown above, before the line that grows
         for line in history:
-            self._prompt.history.append_string(line)
+            self._prompt.history.append_string(plain(line))
 
     async def line(self) -> str:
         """Read a line. Raises: KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
         text = await self._prompt.prompt_async(self._message, handle_sigint=False)
         if text.strip():
-            self.above.insert(f"{self._sign()}{text}")
+            self.above.insert(f"{self._sign()}{plain(text)}")
         return text
 
     def redraw(self) -> None:

@@ -9,6 +9,7 @@ from eventsource.errors import UnknownSessionError
 from eventsource.events import MessageStart, MessageUpdate
 from eventsource.loading import read_all
 from eventsource.ports import Recorded
+from eventsource.signs import plain
 from projections import fork_tree, tree_lines
 
 from ..agent import Agent
@@ -23,7 +24,7 @@ from .screen import Screen
 from .showing import show_event
 from .telling import Teller
 from .travelling import end_of
-from .wording import count, plain
+from .wording import count
 
 _INDENT = "  "
 _AGENT = "refold.demo:agent"

@@ -15,6 +15,7 @@ from eventsource.errors import RefoldError
 
 from .exits import INTERRUPTED, MEANINGS, NO, OK, USAGE, code_of, sentence
 from .options import SETTINGS, shared_options, write_examples
+from .screen import complain, write
 
 SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
     (
@@ -199,8 +200,7 @@ def report(error: BaseException) -> int:
 
 def _say(text: str, code: int) -> int:
     try:
-        name = click.style("refold:", fg="red", bold=True) if not os.environ.get("NO_COLOR") else "refold:"
-        click.echo(f"{name} {text}", err=True)
+        complain(text)
     except OSError:
         pass  # nobody listens
     return code
@@ -216,7 +216,7 @@ def _lowered(text: str) -> str:
 def refold(ctx: click.Context) -> None:
     """An agent runtime whose only memory is its event log: replay a run, fork it at any event, go on from anywhere."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        write(ctx.get_help())
 
 
 refold.params += shared_options()

@@ -12,7 +12,7 @@ from eventsource.ports import Finding
 from ..log import Log
 from .command import command
 from .exits import NO
-from .screen import Screen
+from .screen import Screen, confirm
 from .wording import count, size
 
 
@@ -123,5 +123,5 @@ def _ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("there is nobody to ask here; --yes says that it is meant")
-    if not click.confirm(question, err=True):
+    if not confirm(question):
         raise click.Abort

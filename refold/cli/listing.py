@@ -9,6 +9,7 @@ import msgspec
 
 from eventsource.loading import load
 from eventsource.ports import SessionInfo
+from eventsource.signs import plain
 from projections import CONTEXT, find_text, fork_tree, tree_lines
 from projections.tree import Labels
 
@@ -17,7 +18,7 @@ from ..log import Log
 from .command import command
 from .exits import NO
 from .screen import Screen
-from .wording import moment, plain
+from .wording import moment
 
 _SHOWN = 100
 

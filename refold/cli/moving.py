@@ -98,7 +98,7 @@ async def export(
     with screen.busy("exporting"):
         data = await (export_pi(log.store, found.id) if form == "pi" else export_session(log.store, found.id, upto=at))
     if output is None:
-        click.echo(data, nl=False)
+        screen.raw_json(data, end="")
         return
     _write(output, data, force=force)
     if screen.as_json:

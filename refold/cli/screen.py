@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 import click
 import msgspec
@@ -17,13 +17,18 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from eventsource.signs import escaped_json, one_line, plain
+
 from ..config import LogFile
-from .wording import plain
 
 _ENDLESS = 1 << 20  # columns of an output that no terminal shows: nothing is cut or wrapped
 
 
 class _Console(Console):
+    def print(self, *objects: object, **how: Any) -> None:
+        """Print texts whose signs are shown, not sent, whoever made them."""
+        super().print(*(_shown(one) for one in objects), **how)
+
     def on_broken_pipe(self) -> NoReturn:
         """Leave it to the command to end."""
         raise BrokenPipeError
@@ -61,7 +66,11 @@ class Screen:
 
     def json(self, value: object) -> None:
         """Print the one JSON document."""
-        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+        self.raw_json(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+    def raw_json(self, data: bytes, *, end: str = "\n") -> None:
+        """Print JSON, or lines of JSON, as they are, but for signs that would steer a terminal: these are escaped."""
+        click.echo(escaped_json(data.decode("utf-8", "replace")).encode() + end.encode(), nl=False)
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         """Print a line of data: texts, or (text, style); signs that steer a terminal are shown, not sent."""
@@ -95,8 +104,38 @@ class Screen:
         if not self.err.is_terminal:
             yield
             return
-        with self.err.status(Text(doing, style="dim")):
+        with self.err.status(Text(plain(doing), style="dim")):
             yield
+
+
+def write(text: str, *, error: bool = False) -> None:
+    """Write a line to stdout, or stderr, where there is no `Screen`."""
+    click.echo(plain(text), err=error)
+
+
+def complain(text: str) -> None:
+    """Write an error of the program itself."""
+    name = click.style("refold:", fg="red", bold=True) if not os.environ.get("NO_COLOR") else "refold:"
+    click.echo(f"{name} {plain(text)}", err=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal, in one line whatever stands in the question."""
+    return click.confirm(one_line(question), err=True)
+
+
+def stream(console: Console, text: str) -> None:
+    """Write a piece of a text that goes on, without a style."""
+    console.file.write(plain(text))
+    console.file.flush()
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Text) and not value.plain.isprintable():
+        return value if plain(value.plain) == value.plain else Text(plain(value.plain), style=value.style)
+    return value
 
 
 def _styled(parts: Sequence[str | tuple[str, str]]) -> Text:

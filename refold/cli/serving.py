@@ -15,7 +15,7 @@ from ..log import Log
 from .command import RefoldCommand, command
 from .exits import NO, OK
 from .options import SETTINGS, Choices, shared_options
-from .screen import Screen
+from .screen import Screen, write
 from .wording import count
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -63,13 +63,13 @@ def warn_of(host: str) -> None:
     except ValueError:
         own = host == "localhost"
     if not own:
-        click.echo(f"refold: everybody who reaches {host} may use this server; nothing is asked of them", err=True)
+        write(f"refold: everybody who reaches {host} may use this server; nothing is asked of them", error=True)
 
 
 def tell(what: str, url: str) -> None:
     """Say where the server is, as soon as it can be reached."""
     as_json = click.get_current_context().ensure_object(Choices).json
-    click.echo(msgspec.json.encode({"url": url}) if as_json else f"{what} {url}")
+    write(msgspec.json.encode({"url": url}).decode() if as_json else f"{what} {url}")
 
 
 @click.command("serve-script", cls=RefoldCommand, **SETTINGS)

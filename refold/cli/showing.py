@@ -117,7 +117,7 @@ async def context(screen: Screen, log: Log, session: str, at: int | None, full: 
     found = await log.find(session)
     request = await found.request(at)
     if wire:
-        click.echo(_body(found.id, request))
+        screen.raw_json(_body(found.id, request))
     elif screen.as_json:
         screen.json({"session": found.id, "at": at, "request_sha256": request_sha256(request), "request": request})
     else:

@@ -19,10 +19,12 @@ from eventsource.events import (
     ToolExecutionStart,
 )
 from eventsource.messages import AssistantMessage, Message, UserMessage
+from eventsource.signs import plain
 from projections import LifecycleEvent, text_of
 
 from .eventlines import describe, result_text
-from .wording import plain, short
+from .screen import stream
+from .wording import short
 
 
 class Teller:
@@ -115,8 +117,7 @@ class Teller:
             self._raw(console, shown)
 
     def _raw(self, console: Console, text: str) -> None:
-        console.file.write(text)
-        console.file.flush()
+        stream(console, text)
 
     def _indented(self, text: str) -> str:
         return "\n".join(f"{self._indent}{line}" for line in text.split("\n"))

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-_SIGNS = {code: code + 0x2400 for code in range(32) if code not in (9, 10)} | {0x7F: 0x2421}
-_SIGNS |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-_SIGNS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)  # these turn the reading order round
-
 _LAST_US = 250_000_000_000_000_000  # in the year 9892; Python's calendar ends soon after
-
-
-def plain(text: str) -> str:
-    """Make signs that would steer a terminal visible; a text of a model or a tool may hold any."""
-    return text if text.isprintable() else text.replace("\r\n", "\n").translate(_SIGNS)
 
 
 def short(text: str, width: int = 60) -> str:

@@ -14,6 +14,7 @@ from eventsource.codec import read_object
 from eventsource.events import Compaction, Custom, MessageAdopt
 from eventsource.messages import AssistantMessage, Message
 from eventsource.ports import EventLog, Recorded, SessionInfo
+from eventsource.signs import escaped_json
 from projections import CONTEXT, ContextView
 
 from ..importers.pi_entries import BRANCH, ENTRY, HEADER, REST, restore, write_entry, write_time
@@ -55,7 +56,7 @@ async def export_pi(log: EventLog, session: str, *, version: Literal[3] | None =
             own = await _own(log, fork)
             branches.append(ExportBranch(session=fork.id, events=own, parent=number, fork_seq=fork.fork_seq))
     entries = write_pi(branches, version=version)
-    return b"".join(json.dumps(entry, ensure_ascii=False).encode() + b"\n" for entry in entries)
+    return b"".join(escaped_json(json.dumps(entry, ensure_ascii=False)).encode() + b"\n" for entry in entries)
 
 
 def write_pi(branches: Sequence[ExportBranch], *, version: Literal[3] | None = None) -> list[Fields]:
