@@ -30,8 +30,8 @@ _SHORT = 100
 
 
 def esc(text: str) -> str:
-    """Make any text safe in a page, in an attribute too; what HTML cannot hold, and what turns the order round, is replaced."""
-    return escape(_UNPRINTABLE.sub("\ufffd", text), quote=True)
+    """Make any text safe in a page, in an attribute too; what a page cannot hold, or turns round, is replaced."""
+    return escape(_UNPRINTABLE.sub("\ufffd", text), quote=True).replace("\r", "&#13;")
 
 
 def when(at_us: int) -> str:
