@@ -119,7 +119,7 @@ class UnknownSessionError(RefoldError):
     def __str__(self) -> str:
         if self.candidates:
             shown = ", ".join(self.candidates[:5])
-            return f"{self.name!r} names {len(self.candidates)} sessions ({shown}); give more of the id"
+            return f"{self.name!r} names {len(self.candidates)} sessions ({shown}); give the id of one"
         return f"no session {self.name!r}; `refold ls` lists them"
 
 

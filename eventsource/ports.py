@@ -176,10 +176,22 @@ class EventLog(Protocol):
         """
         ...
 
-    async def resolve(self, name: str) -> str:
-        """Find the id of a session named by id, unique prefix of an id, or title.
+    async def resolve(self, name: str, *, prefix: bool = True) -> str:
+        """Find the id of a session named by id, title, or unique prefix of an id.
+
+        `prefix=False` takes whole names only, so that a title never leads to another's session; a name that is the id
+        of one session and the title of another is then refused.
 
         Raises: UnknownSessionError, with the candidates when there is more than one.
+        """
+        ...
+
+    async def named(self, name: str) -> str:
+        """Find the id of a session by its whole name, as `resolve(prefix=False)` does, or create one of that title.
+
+        Of two that ask at the same time, in any process, both get the same session.
+
+        Raises: UnknownSessionError when the name fits several.
         """
         ...
 

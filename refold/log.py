@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from eventsource import session as core
-from eventsource.errors import UnknownSessionError
-from eventsource.log import open_store, utc_now_us
+from eventsource.errors import StoreError
+from eventsource.log import start_store, utc_now_us
 from eventsource.ports import EventLog, SessionInfo, VerifyReport
 from eventsource.recorder import Recorder
 from projections.context import ContextView
@@ -23,25 +24,62 @@ Recording = Recorder[ContextView]
 class Log:
     """An opened log. `store` is the protocol underneath, for what has no shorter form here."""
 
-    def __init__(self, store: EventLog, *, clock: Callable[[], int] = utc_now_us) -> None:
-        self.store, self.clock = store, clock
+    def __init__(
+        self,
+        store: EventLog | None = None,
+        *,
+        path: str | Path | None = None,
+        clock: Callable[[], int] = utc_now_us,
+    ) -> None:
+        """Take a store that is open, or say where `open` finds one; `open_log` is shorter."""
+        self.clock = clock
+        self._store, self._path = store, path
+        self._opening = asyncio.Lock()
+
+    @property
+    def store(self) -> EventLog:
+        """The store underneath. Raises: StoreError before `open`, and after `close`."""
+        if self._store is None:
+            name = "the log in memory" if self._path is None else str(self._path)
+            raise StoreError(
+                name, "this log is not open", "use `async with open_log(...) as log`, or `await log.open()`"
+            )
+        return self._store
+
+    async def open(self) -> Log:
+        """Open the log for as long as the program wants; `close` it at the end. An open one stays as it is.
+
+        Raises: StoreError when the file is no log, is of a newer format, or cannot be opened.
+        """
+        async with self._opening:
+            if self._store is None:
+                self._store = await start_store(self._path, clock=self.clock)
+        return self
+
+    async def close(self) -> None:
+        """Give back every lease and the file; a closed log may be closed again."""
+        async with self._opening:
+            store, self._store = self._store, None
+            if store is not None:
+                await store.close()
+
+    async def __aenter__(self) -> Log:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def session(self, name: str | None = None) -> Session:
-        """Open a session by id, unique prefix of an id, or title; create one of that title when there is none.
+        """Open a session by its title or its whole id; create one of that title when there is none.
 
-        Raises: UnknownSessionError when the name fits several.
+        Raises: UnknownSessionError when the name fits several: two of that title, or one's title and another's id.
         """
         if name is None:
             return self._wrap((await self.store.create()).id)
-        try:
-            return self._wrap(await self.store.resolve(name))
-        except UnknownSessionError as error:
-            if error.candidates:
-                raise
-        return self._wrap((await self.store.create(title=name)).id)
+        return self._wrap(await self.store.named(name))
 
     async def find(self, name: str) -> Session:
-        """Open a session that exists. Raises: UnknownSessionError."""
+        """Look a session up by id, by title, or by the beginning of an id. Raises: UnknownSessionError."""
         return self._wrap(await self.store.resolve(name))
 
     async def list(
@@ -66,15 +104,17 @@ class Log:
         Raises: UnknownSessionError; WaitOverError; TokenValueError when it expects another value.
         """
         session, _, key = token.partition(":")
-        return await (await self.find(session)).decide(key, value, decided_by=decided_by)
+        return await self._wrap(await self.store.resolve(session, prefix=False)).decide(
+            key, value, decided_by=decided_by
+        )
 
     async def verify(self) -> VerifyReport:
         """Verify every session."""
         return await self.store.verify()
 
     async def delete(self, name: str) -> None:
-        """Delete a session for ever. Raises: HasForksError when others begin in it."""
-        await self.store.delete(await self.store.resolve(name))
+        """Delete a session for ever, by its title or whole id. Raises: HasForksError when others begin in it."""
+        await self.store.delete(await self.store.resolve(name, prefix=False))
 
     async def backup(self, path: str | Path) -> None:
         """Write a consistent copy of the whole log to a new file, while it is in use."""
@@ -99,11 +139,10 @@ class Log:
         return Session(core.Session(self.store, session, clock=self.clock))
 
 
-@asynccontextmanager
-async def open_log(path: str | Path | None = None, *, clock: Callable[[], int] = utc_now_us) -> AsyncIterator[Log]:
-    """Open a log, and close it at the end; without a path it lives in memory.
+def open_log(path: str | Path | None = None, *, clock: Callable[[], int] = utc_now_us) -> Log:
+    """Name a log, to be opened by `async with`, or by `await log.open()` and `await log.close()`.
 
-    Raises: StoreError when the file is no log, is of a newer format, or cannot be opened.
+    Without a path it lives in memory and ends with being closed. Opening raises StoreError when the file is no log, is
+    of a newer format, or cannot be opened.
     """
-    async with open_store(str(path) if path is not None else None, clock=clock) as store:
-        yield Log(store, clock=clock)
+    return Log(path=path, clock=clock)

@@ -7,16 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..ports import EventLog
 from .memory import MemoryLog
 from .prepare import LIMIT_BYTES
 
-if TYPE_CHECKING:
-    from .sqlite import SqliteLog
-
-__all__ = ["MemoryLog", "open_store", "random_id", "utc_now_us"]
+__all__ = ["MemoryLog", "open_store", "random_id", "start_store", "utc_now_us"]
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -48,19 +44,23 @@ async def open_store(
 
     Raises: StoreError when the file is no log, is of a newer format, or cannot be opened.
     """
-    if path is None:
-        store: EventLog = MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
-    else:
-        store = await _open_sqlite(path, clock, new_id, limit_bytes)
+    store = await start_store(path, clock=clock, new_id=new_id, limit_bytes=limit_bytes)
     try:
         yield store
     finally:
         await store.close()
 
 
-async def _open_sqlite(
-    path: str | Path, clock: Callable[[], int], new_id: Callable[[], str], limit_bytes: int
-) -> SqliteLog:
+async def start_store(
+    path: str | Path | None = None,
+    *,
+    clock: Callable[[], int] = utc_now_us,
+    new_id: Callable[[], str] = random_id,
+    limit_bytes: int = LIMIT_BYTES,
+) -> EventLog:
+    """Open a log as `open_store` does, for who closes it himself."""
+    if path is None:
+        return MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
     from .sqlite import SqliteLog  # what a log in memory does not need is not loaded
 
     log = SqliteLog(Path(path), clock=clock, new_id=new_id, limit_bytes=limit_bytes)

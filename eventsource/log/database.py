@@ -10,10 +10,12 @@ from pathlib import Path
 
 from ..errors import StoreError
 from .files import Turn
+from .place import Place, told
 
 FORMAT = 1
 _APPLICATION = 0x52464C44  # "RFLD"
 _BUSY_MS = 5_000
+WAL_KEPT_BYTES = 16 * 2**20  # of a write-ahead file that has grown, so much stays when it begins anew
 _ADVICE = {
     sqlite3.SQLITE_NOTADB: ("it is no log: not an SQLite database", "name a log, or a file that is not there yet"),
     sqlite3.SQLITE_FULL: ("the disk is full", "free some space and try again"),
@@ -32,8 +34,8 @@ def sentence(path: Path, error: sqlite3.Error) -> StoreError:
     """Turn what SQLite says into what a person can do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     problem, advice = _ADVICE.get(code, ("the database refused", "this should not happen; please report it"))
-    told = str(error).partition("\n")[0][:200]
-    return StoreError(str(path), f"{problem} ({told})", advice)
+    words = str(error).partition("\n")[0][:200]
+    return StoreError(str(path), f"{problem} ({words})", advice)
 
 
 @contextmanager
@@ -54,18 +56,23 @@ def is_read_only(path: Path) -> bool:
     return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-def connect_writer(path: Path, turn: Turn) -> sqlite3.Connection:
+def connect_writer(place: Place, turn: Turn) -> sqlite3.Connection:
     """Open the one connection that writes, in the thread that will use it; makes the database if there is none.
 
     The file itself is never opened but by SQLite: closing it would give back SQLite's own locks on it.
     """
+    path = place.path
     if path.is_dir():
-        raise StoreError(str(path), "it is a folder", "name a file in it")
-    if not path.exists():
+        raise place.error("it is a folder", "name a file in it")
+    before = place.look()
+    if before is None:
+        if place.is_settled:
+            raise place.gone()
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             pass  # another process was quicker
+    _check_note(place, turn, before)
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
     try:
         connection.text_factory = bytes
@@ -73,30 +80,64 @@ def connect_writer(path: Path, turn: Turn) -> sqlite3.Connection:
             with turn:
                 if not _format(path, connection):
                     _make(connection)
+        if connection.execute("PRAGMA journal_mode").fetchone() != (b"wal",):  # so it is in a backup
+            with turn:
+                connection.execute("PRAGMA journal_mode=WAL")
+                _format(path, connection)
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cell_size_check=ON")
+        place.settle(before)
+        if turn.read() != place.note:
+            turn.write(place.note)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def connect_reader(path: Path, *, immutable: bool) -> sqlite3.Connection:
+def _check_note(place: Place, turn: Turn, database: tuple[int, int] | None) -> None:
+    """Refuse a database that was put in another's place while the write-ahead file of the other is still there.
+
+    SQLite would take the other's pages for this one's. The note that each who opens a log leaves says which two files
+    belong together; of files that were copied together, both are others.
+    """
+    if database is None or not place.wal_bytes():
+        return
+    noted = turn.read().split()
+    if len(noted) == 2 and noted[0] != told(database) and noted[1] == place.told_wal():
+        name = place.path.name
+        raise place.error(
+            f"this file was put in the place of another, of which the write-ahead file ({name}-wal) is still there",
+            f"put the former file back, or, to go on with this one and lose what is only in {name}-wal, remove it and "
+            f"{name}-shm while no program uses them",
+        )
+
+
+def connect_reader(place: Place, *, immutable: bool) -> sqlite3.Connection:
     """Open a connection that only reads.
 
     Args:
         immutable: the file lies where nothing can be written; it must then have no write-ahead file with content.
     """
-    wal = path.with_name(f"{path.name}-wal")
-    still = immutable and not (wal.exists() and wal.stat().st_size)
-    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    path = place.path
+    before = place.look()
+    if before is None:
+        raise place.gone() if place.is_settled else place.error("it is not there", "check the path")
+    still = immutable and not place.wal_bytes()
+    uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if still else ''}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_MS / 1000)
     try:
         connection.text_factory = bytes
         connection.create_function("casefold", 1, _casefold, deterministic=True)
         if immutable and not _format(path, connection):
             raise StoreError(str(path), "it is empty", "name a log, or open it where it can be written")
+        if immutable:
+            place.settle(before)
+        else:
+            connection.execute("PRAGMA application_id").fetchone()
+            place.check()
     except BaseException:
         connection.close()
         raise

@@ -24,7 +24,7 @@ from .fork import kept_at
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .mask import mask
 from .memory_session import MemorySession
-from .names import check_id, check_title, choose, erasable_updates
+from .names import check_id, check_title, choose, choose_whole, erasable_updates
 from .prepare import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare
 
 _OWNER = "this process"
@@ -156,12 +156,27 @@ class MemoryLog:
         found = [(one.due_at_us, one.id) for one in self._sessions.values() if one.due_at_us is not None]
         return tuple(name for due_at_us, name in sorted(found)[:limit] if due_at_us <= now)
 
-    async def resolve(self, name: str) -> str:
+    async def resolve(self, name: str, *, prefix: bool = True) -> str:
         """Find a session by id, title or unique prefix."""
         await self._turn()
-        if name in self._sessions:
+        return self._resolve(name, prefix=prefix)
+
+    async def named(self, name: str) -> str:
+        """Find a session by its whole name, or create it."""
+        await self._turn()
+        try:
+            return self._resolve(name, prefix=False)
+        except UnknownSessionError as error:
+            if error.candidates:
+                raise
+        return self._make(None, name).id
+
+    def _resolve(self, name: str, *, prefix: bool) -> str:
+        if name in self._sessions and prefix:
             return name
         titled = [one.id for one in self._sessions.values() if one.folds.title == name]
+        if not prefix:
+            return choose_whole(name, titled, is_id=name in self._sessions)
         return choose(name, titled, [one for one in self._sessions if one.startswith(name)])
 
     async def fork(

@@ -46,6 +46,17 @@ def choose(name: str, titled: Sequence[str], prefixed: Sequence[str]) -> str:
     raise UnknownSessionError(name)
 
 
+def choose_whole(name: str, titled: Sequence[str], *, is_id: bool) -> str:
+    """Decide which session a whole name means: the one with that id or that title.
+
+    Raises: UnknownSessionError, with the candidates when it is the id of one and the title of another, or two titles.
+    """
+    found: list[str] = sorted({*([name] if is_id else ()), *(titled if name else ())})
+    if len(found) == 1:
+        return found[0]
+    raise UnknownSessionError(name, tuple(found))
+
+
 def erasable_updates(own: Iterable[Recorded], seq: int) -> set[int]:
     """Find the updates that hold what the event at `seq` holds: of the message or the call it ends."""
     recorded = list(own)

@@ -12,7 +12,7 @@ from .append import SNAPSHOT_FACTS, append
 from .digest import ZERO, row_crc
 from .files import owner_lives
 from .lineage import MAX_SEQ
-from .names import choose
+from .names import choose, choose_whole
 from .packs import DROPPED
 from .prepare import LIMIT_BYTES, prepare
 from .reading import LINK, digest_at, folds_at, head_of, lineage
@@ -179,14 +179,28 @@ def due(connection: sqlite3.Connection, path: Path, now_us: int, limit: int) -> 
     return tuple(found)
 
 
-def resolve(connection: sqlite3.Connection, name: str) -> str:
-    """Find a session by id, title or unique prefix of an id. Raises: UnknownSessionError."""
-    if connection.execute("SELECT 1 FROM sessions WHERE id = ?", (name,)).fetchone():
+def resolve(connection: sqlite3.Connection, name: str, *, prefix: bool) -> str:
+    """Find a session by id, title or (`prefix`) the beginning of an id. Raises: UnknownSessionError."""
+    is_id = connection.execute("SELECT 1 FROM sessions WHERE id = ?", (name,)).fetchone() is not None
+    if is_id and prefix:
         return name
-    titled = connection.execute("SELECT id FROM sessions WHERE title = ? LIMIT 20", (name,)).fetchall()
+    titled = [_text(row[0]) for row in connection.execute("SELECT id FROM sessions WHERE title = ? LIMIT 20", (name,))]
+    if not prefix:
+        return choose_whole(name, titled, is_id=is_id)
     sql = "SELECT id FROM sessions WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 20"
     prefixed = connection.execute(sql, (len(name), name)).fetchall()
-    return choose(name, [_text(row[0]) for row in titled], [_text(row[0]) for row in prefixed])
+    return choose(name, titled, [_text(row[0]) for row in prefixed])
+
+
+def named(connection: sqlite3.Connection, tails: Tails, name: str, session: str, now_us: int) -> str:
+    """Find a session by its whole name, or insert one of that title. Raises: UnknownSessionError when several fit."""
+    try:
+        return resolve(connection, name, prefix=False)
+    except UnknownSessionError as error:
+        if error.candidates:
+            raise
+    create(connection, tails, session, name, now_us)
+    return session
 
 
 def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, int], ...]:

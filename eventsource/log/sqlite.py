@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import StoreError
+from ..errors import StoreError, UnknownSessionError
 from ..events import Event, Fork
 from ..ports import Behind, Cursor, Lease, Recorded, SessionInfo, VerifyReport
 from . import leases, removal, rows
@@ -23,11 +24,12 @@ from .follow import Bell, follow
 from .fork import kept_at
 from .lineage import MAX_SEQ
 from .names import check_id, check_title
+from .place import Place
 from .prepare import LIMIT_BYTES, Updates, prepare
 from .reading import Page, check_seq, digest_at
 from .refold import all_numbers, refold
 from .tails import Tails
-from .thread import SqlThread
+from .thread import SqlThread, settled
 from .verify import verify
 
 T = TypeVar("T")
@@ -36,6 +38,8 @@ _POLL_S = 0.02
 
 class SqliteLog:
     """A database file; see `EventLog` for what each method promises."""
+
+    _closed = True
 
     def __init__(
         self,
@@ -51,12 +55,15 @@ class SqliteLog:
         Args:
             timeout_s: how long to wait for another process that is writing.
         """
-        self._path, self._clock, self._new_id, self._limit_bytes = path, clock, new_id, limit_bytes
+        self._clock, self._new_id, self._limit_bytes = clock, new_id, limit_bytes
+        self._place = Place(path)
+        self._path = self._place.path
         self._bell = Bell()
         self._tails = Tails()
-        self._commits = Commits(path, self._tails, self._bell.ring, timeout_s=timeout_s)
-        self._owner = Owner(path)
+        self._commits = Commits(self._place, self._tails, self._bell.ring, timeout_s=timeout_s)
+        self._owner = Owner(self._path)
         self._reader: SqlThread | None = None
+        self._beside_now = 0
         self._starting = asyncio.Lock()
         self._poll: asyncio.Task[None] | None = None
         self._following = 0
@@ -70,12 +77,16 @@ class SqliteLog:
 
     async def start(self) -> None:
         """Open the database, or make it. Raises: StoreError."""
-        with translated(self._path):
-            self._read_only = is_read_only(self._path)
-            if self._read_only:
-                await self._read_with(all_numbers)
-            else:
-                await self._commits.start()
+        try:
+            with translated(self._path):
+                self._read_only = is_read_only(self._path)
+                if self._read_only:
+                    await self._read_with(all_numbers)
+                else:
+                    await self._commits.start()
+        except BaseException:
+            await self.close()
+            raise
 
     async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
         """Create an empty session."""
@@ -145,9 +156,20 @@ class SqliteLog:
         now_us = self._clock()
         return await self._read_with(lambda connection: rows.due(connection, self._path, now_us, limit))
 
-    async def resolve(self, name: str) -> str:
+    async def resolve(self, name: str, *, prefix: bool = True) -> str:
         """Find a session by id, title or unique prefix."""
-        return await self._read_with(lambda connection: rows.resolve(connection, name))
+        return await self._read_with(lambda connection: rows.resolve(connection, name, prefix=prefix))
+
+    async def named(self, name: str) -> str:
+        """Find a session by its whole name, or create it."""
+        try:
+            return await self.resolve(name, prefix=False)
+        except UnknownSessionError as error:
+            if error.candidates:
+                raise
+        session, title, now_us = check_id(self._new_id()), check_title(name), self._clock()
+        made = partial(rows.named, tails=self._tails, name=title, session=session, now_us=now_us)
+        return await self._write(Job(made, session=session, durable=True))
 
     async def fork(
         self,
@@ -194,6 +216,7 @@ class SqliteLog:
 
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
+        self._check_usable()
         if not self._read_only:
             with translated(self._path):
                 self._owner.hold()
@@ -207,7 +230,10 @@ class SqliteLog:
         return await self._write(Job(work, session=session, durable=False))
 
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
-        """Prolong a lease."""
+        """Prolong a lease; an owner's file that somebody has removed is made again."""
+        self._check_usable()
+        with translated(self._path):
+            self._owner.hold()
         renewed = partial(leases.renew, tails=self._tails, lease=lease, now_us=self._clock(), ttl_us=ttl_us)
         return await self._write(Job(renewed, session=lease.session, durable=False))
 
@@ -271,88 +297,131 @@ class SqliteLog:
             raise
 
     async def close(self) -> None:
-        """Release every lease and close the database."""
+        """Release every lease and close the database, however often the waiting is cancelled."""
         if self._closed:
             return
         self._closed = True
-        if self._poll is not None:
+        if self._place.is_forked:
+            return
+        self._bell.ring_all()
+        steps = (self._stop_polling, self._stop_reading, self._release_all, self._commits.close)
+        problem: BaseException | None = None
+        for step in steps:
+            try:
+                with translated(self._path):
+                    await step()
+            except (StoreError, asyncio.CancelledError) as error:
+                problem = error if problem is None or isinstance(error, asyncio.CancelledError) else problem
+        self._owner.close()
+        if problem is not None:
+            raise problem
+
+    async def _stop_polling(self) -> None:
+        if self._poll is not None and not self._poll.get_loop().is_closed():
             self._poll.cancel()
-            await asyncio.wait([self._poll])
+            if (cancelled := await settled(self._poll)) is not None:
+                raise cancelled
+
+    async def _stop_reading(self) -> None:
+        cancelled: asyncio.CancelledError | None = None
+        while self._beside_now or self._starting.locked():
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError as error:
+                cancelled = error
         if self._reader is not None:
             await self._reader.close()
-        owner = self._owner.name
-        with translated(self._path):
-            try:
-                if self._owner.is_held:
-                    work = partial(leases.release_all, owner=owner, now_us=self._clock())
-                    job = Job(work, session="", durable=False)
-                    with suppress(StoreError):
-                        await self._commits.run(job)
-            finally:
-                await self._commits.close()
-                self._owner.close()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _release_all(self) -> None:
+        if self._owner.is_held:
+            work = partial(leases.release_all, owner=self._owner.name, now_us=self._clock())
+            await self._commits.run(Job(work, session="", durable=False))
+
+    def __del__(self) -> None:
+        """Say that a log was never closed; its connections are closed by their threads."""
+        if not self._closed and self._place.is_settled and not self._place.is_forked:
+            self._owner.close()
+            problem = f"a log was not closed: {self._path}; use `await log.close()` or `async with`"
+            warnings.warn(problem, ResourceWarning, source=self, stacklevel=2)
+
+    def _check_usable(self) -> None:
+        if self._place.is_forked:
+            problem = "this process was forked from the one that opened the log"
+            raise self._place.error(problem, "open logs after the fork, or start processes with `spawn`")
+        if self._closed:
+            raise self._place.error("this log was closed", "open it again")
 
     async def _write(self, job: Job[T]) -> T:
-        if self._closed:
-            raise StoreError(str(self._path), "this log was closed", "open it again")
+        self._check_usable()
         if self._read_only:
-            raise StoreError(str(self._path), "it lies where nothing can be written", "copy it, or change the modes")
+            raise self._place.error("it lies where nothing can be written", "copy it, or change the modes")
         return await self._commits.run(job)
 
     async def _read_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Read within one transaction that has ended when the answer is given."""
-        if self._closed:
-            raise StoreError(str(self._path), "this log was closed", "open it again")
+        self._check_usable()
         reader = self._reader
         if reader is None:
             async with self._starting:
                 if self._reader is None:
+                    self._check_usable()
                     self._reader = await self._connect()
                 reader = self._reader
         try:
-            return await reader.call(lambda connection: _within(connection, work))
+            return await reader.call(partial(self._within, work))
         except sqlite3.Error as error:
             raise sentence(self._path, error) from error
 
+    def _within(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+        """Read in one transaction, and only what whoever opens the log now would find. Runs in the thread."""
+        if self._place.is_settled:
+            self._place.check_database()
+        connection.execute("BEGIN")
+        try:
+            return work(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
     async def _connect(self) -> SqlThread:
-        reader = SqlThread(lambda: connect_reader(self._path, immutable=self._read_only))
+        reader = SqlThread(partial(connect_reader, self._place, immutable=self._read_only))
         with translated(self._path):
             await reader.start()
         return reader
 
     async def _beside(self, work: Callable[[sqlite3.Connection], T], *, transaction: bool = True) -> T:
         """Do long reading with a connection of its own."""
-        reader = await self._connect()
+        self._check_usable()
+        self._beside_now += 1
         try:
-            return await reader.call((lambda connection: _within(connection, work)) if transaction else work)
-        except sqlite3.Error as error:
-            raise sentence(self._path, error) from error
+            reader = await self._connect()
+            try:
+                return await reader.call(partial(self._within, work) if transaction else work)
+            except sqlite3.Error as error:
+                raise sentence(self._path, error) from error
+            finally:
+                await reader.close()
         finally:
-            await reader.close()
+            self._beside_now -= 1
 
     async def _listen(self) -> None:
-        """Ring when another connection has written, as long as somebody follows."""
-        seen = -1
+        """Ring when another connection has written, or reading fails, as long as somebody follows."""
+        seen: int | None = -1
         while self._following:
-            with suppress(StoreError):
-                version = await self._read_with(_data_version)
-                if version != seen:
-                    seen = version
-                    self._bell.ring_all()
+            try:
+                version: int | None = await self._read_with(_data_version)
+            except StoreError:
+                version = None
+            if version is None or version != seen:
+                seen = version
+                self._bell.ring_all()
             await asyncio.sleep(_POLL_S)
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
-
-
-def _within(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN")
-    try:
-        return work(connection)
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _copy(connection: sqlite3.Connection, target: Path) -> None:

@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import ctypes
+import os
 import sqlite3
+import threading
+import time
+import weakref
 from collections.abc import Callable
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
 
-import aiosqlite
+from ..errors import StoreError
 
 T = TypeVar("T")
+_EXIT_S = 5.0
+_Work: TypeAlias = tuple["asyncio.Future[Any] | None", Callable[[], object]]
+_Queue: TypeAlias = "SimpleQueue[_Work | None]"
 
 
 class SqlThread:
-    """A connection that lives in aiosqlite's thread."""
+    """A connection and the one thread that uses it.
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connection = aiosqlite.Connection(self._connect, 64)
-        self._make = connect
+    The thread is a daemon: a program that never closes its log ends all the same, after what is being written. A
+    process forked from this one must not touch the connection, not even to close it, so there it is kept for ever.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        *,
+        end: Callable[[sqlite3.Connection], None] = sqlite3.Connection.close,
+    ) -> None:
+        """Prepare; `connect` and `end` are called in the thread."""
+        self._connect, self._end = connect, end
+        self._queue: _Queue = SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._raw: sqlite3.Connection | None = None
-        self._error: Exception | None = None
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            self._raw = self._make()
-        except (
-            Exception
-        ) as error:  # aiosqlite would leave its thread behind: it is closed as usual, then this is raised
-            self._error = error
-            return sqlite3.connect(":memory:")
-        return self._raw
+        self._is_forked = False
 
     async def start(self) -> None:
         """Start the thread and connect in it."""
-        opening = asyncio.ensure_future(self._open())
+        thread = threading.Thread(target=_serve, args=(self._queue,), name="refold-sqlite", daemon=True)
         try:
-            await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            await _settle(opening)
+            thread.start()
+        except RuntimeError as error:
+            raise StoreError("log", f"no thread can be started ({error})", "end some threads and try again") from error
+        self._thread = thread
+        _watch()
+        _LIVE.add(self)
+        try:
+            await self._do(self._make)
+        except BaseException:
             await self.close()
             raise
-        if self._error is not None:
-            await self.close()
-            raise self._error
 
-    async def _open(self) -> None:
-        await self._connection
+    def _make(self) -> None:
+        self._raw = self._connect()
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function with the connection in the thread.
@@ -53,34 +67,127 @@ class SqlThread:
         A cancelled call still runs; the cancellation is raised when it has ended, so nothing goes on behind the caller.
         """
         raw = self._raw
-        if raw is None:
+        if raw is None or self._is_forked:
             raise sqlite3.ProgrammingError("the connection is closed")
-        try:
-            result: T = await self._connection._execute(work, raw)  # type: ignore[no-untyped-call]  # a private method
-            return result
-        except asyncio.CancelledError:
-            await _settle(asyncio.ensure_future(self._idle()))
-            raise
+        return await self._do(lambda: work(raw))
 
-    async def _idle(self) -> None:
-        """Wait until everything given to the thread so far has ended."""
-        await self._connection._execute(int)  # type: ignore[no-untyped-call]  # a private method
+    async def _do(self, function: Callable[[], T]) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put((future, function))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.put((ended, _nothing))
+            await settled(ended)
+            raise
 
     async def close(self) -> None:
-        """Close the connection and end the thread."""
-        self._raw = None
-        closing = asyncio.ensure_future(self._connection.close())
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await _settle(closing)
-            raise
+        """Close the connection and end the thread, however often the waiting is cancelled."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._is_forked:
+            return
+        _LIVE.discard(self)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stop(ended)
+        cancelled = await settled(ended)
+        thread.join()
+        if cancelled is not None:
+            ended.exception()
+            raise cancelled
+        ended.result()
+
+    def _stop(self, ended: asyncio.Future[None] | None) -> None:
+        raw, self._raw = self._raw, None
+        end = self._end
+        self._queue.put((ended, _nothing if raw is None else lambda: end(raw)))
+        self._queue.put(None)
+
+    def stop_at_exit(self, deadline: float) -> None:
+        """End when the program ends: what is being written is finished first."""
+        thread, self._thread = self._thread, None
+        if thread is not None and not self._is_forked:
+            self._stop(None)
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def leave(self) -> None:
+        """Know that this process was forked from the one that owns the connection."""
+        self._is_forked = True
+        if self._raw is not None:
+            leak(self._raw)
+
+    def __del__(self) -> None:
+        """End the thread of a connection that nobody has any more."""
+        if self._thread is not None and not self._is_forked:
+            self._stop(None)
 
 
-async def _settle(task: asyncio.Task[None]) -> None:
-    """Wait for a task to end, however often the waiting is cancelled."""
-    while not task.done():
+def leak(connection: sqlite3.Connection) -> None:
+    """Never close a connection in this process: closing would remove files that are another's."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+async def settled(future: asyncio.Future[T]) -> asyncio.CancelledError | None:
+    """Wait for a future to be done, however often the waiting is cancelled. Returns: the last cancellation."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
         try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            continue
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
+
+
+def _nothing() -> None:
+    return None
+
+
+def _serve(queue: _Queue) -> None:
+    """Do one thing after another, until told to end; holds nothing of what it has done."""
+    while (work := queue.get()) is not None:
+        future, function = work
+        result: object = None
+        error: BaseException | None = None
+        try:
+            result = function()
+        except BaseException as caught:
+            error = caught
+        if future is not None:
+            try:
+                future.get_loop().call_soon_threadsafe(_tell, future, result, error)
+            except RuntimeError:  # the loop has ended, nobody waits
+                pass
+        del work, future, function, result, error
+
+
+def _tell(future: asyncio.Future[object], result: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+_LIVE: weakref.WeakSet[SqlThread] = weakref.WeakSet()
+_watching = False
+
+
+def _watch() -> None:
+    global _watching  # noqa: PLW0603 - hooks are registered once, with the first thread
+    if not _watching:
+        _watching = True
+        atexit.register(_end)
+        os.register_at_fork(after_in_child=_leave)
+
+
+def _end() -> None:
+    deadline = time.monotonic() + _EXIT_S
+    for thread in list(_LIVE):
+        thread.stop_at_exit(deadline)
+
+
+def _leave() -> None:
+    for thread in list(_LIVE):
+        thread.leave()
+    _LIVE.clear()

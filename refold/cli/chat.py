@@ -24,7 +24,7 @@ from .chat_commands import COMMANDS, find_command
 from .chat_terminal import Terminal
 from .command import command
 from .exits import sentence
-from .running import SESSION_HELP, config_of, tell_run
+from .running import SESSION_HELP, config_of, session_of, tell_run
 from .screen import Screen
 from .telling import Teller
 from .toolbelt import tool_options, toolbelt, tools_of
@@ -63,7 +63,7 @@ async def chat(
     async with tools_of(belt, session or "", config) as tools:
         if agent is None:
             agent = recorded_agent(session or "", config, model, system, tools=tools)
-        target = await log.session(session) if session is not None else None
+        target = await session_of(log, session) if session is not None else None
         typed = await _typed(target)
         terminal = Terminal([f"/{name}" for name in COMMANDS], typed)
         await Chat(Screen(screen.log, as_json=False, terminal=terminal.above), log, terminal, agent, target).talk()

@@ -65,10 +65,20 @@ async def run(
     async with tools_of(belt, session or "", config) as tools:
         if agent is None:
             agent = recorded_agent(session or "", config, model, system, tools=tools)
-        target = await log.session(session)
+        target = await session_of(log, session)
         if session is None:
             await target.label(short(said))
         return await _drive(screen, agent, target, said)
+
+
+async def session_of(log: Log, name: str | None) -> Session:
+    """Look a session up as every command does, also by the beginning of its id; create it when there is none."""
+    try:
+        return await log.session() if name is None else await log.find(name)
+    except UnknownSessionError as error:
+        if error.candidates:
+            raise
+    return await log.session(name)
 
 
 async def config_of(log: Log, name: str | None, *, exists: bool) -> Config:
