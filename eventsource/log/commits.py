@@ -25,6 +25,7 @@ T = TypeVar("T")
 _CHECKPOINT_PAGES = 1_000
 _AGAIN_S = 1.0  # after a reader stood in the way of emptying the write-ahead file, it is tried again so much later
 _CHECKPOINT_MS = 100  # how long a checkpoint waits for readers
+_PATIENT_MS, _PATIENT_EVERY_S = 1_500, 10.0
 _PAGES_PER_JOB = 2  # frames in the write-ahead file, as measured: events and updates, and the sessions' once for all
 _PAGE_BYTES = 8_192
 _WAL_BYTES = 4 * _CHECKPOINT_PAGES * _PAGE_BYTES  # a write-ahead file of this size has not begun anew in time
@@ -83,6 +84,7 @@ class Commits:
         self._pages = 0
         self._truncate, self._truncate_at = False, 0.0
         self._wal_told = 0
+        self._patient_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handed: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,7 +138,8 @@ class Commits:
 
     async def _lead(self) -> None:
         """Commit what waits, and hand over to a task when more has come meanwhile."""
-        self._leading, self._loop, self._handed = True, asyncio.get_running_loop(), None
+        loop = asyncio.get_running_loop()
+        self._leading, self._loop, self._handed = True, loop, None
         taken: list[Job[object]] = []
         try:
             if self._broken or self._thread is None:
@@ -150,13 +153,18 @@ class Commits:
             self._refuse(taken, error)
         finally:
             self._leading = False
-            self._tell(taken)
-            self._hand_over()
+            if not loop.is_closed():
+                self._tell(taken)
+                self._hand_over()
 
     def _hand_over(self) -> None:
         if self._waiting:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:  # the loop has ended in the middle of a commit; those who waited have ended with it
+                return
             self._leading = True
-            task = asyncio.get_running_loop().create_task(self._lead())
+            task = loop.create_task(self._lead())
             self._handed = task
             self._tasks.add(task)
             task.add_done_callback(self._handed_over)
@@ -302,18 +310,22 @@ class Commits:
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         """Copy the write-ahead file into the database; a reader in the way puts off the rest, an error is not final.
 
-        SQLite begins the file anew when everything is copied and nobody reads from it any more. Where readers follow
-        one another that moment never comes by itself, so a file that has grown waits for it a little.
+        SQLite begins the file anew when everything is copied and nobody reads from it any more. Where readers overlap
+        that moment never comes by itself, so a file that has grown waits for them, with the writers held back: at most
+        `_PATIENT_MS` in `_PATIENT_EVERY_S`.
         """
+        now = time.monotonic()
         grown = self._place.wal_bytes() > _WAL_BYTES
+        patient = grown and now >= self._patient_at
         mode = "TRUNCATE" if self._truncate else "RESTART" if grown else "PASSIVE"
         with suppress(sqlite3.Error):
-            connection.execute(f"PRAGMA busy_timeout={_CHECKPOINT_MS}")
+            connection.execute(f"PRAGMA busy_timeout={_PATIENT_MS if patient else _CHECKPOINT_MS}")
             busy = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
-            self._truncate, self._truncate_at = self._truncate and bool(busy), time.monotonic() + _AGAIN_S
+            self._truncate, self._truncate_at = self._truncate and bool(busy), now + _AGAIN_S
             connection.execute("PRAGMA busy_timeout=5000")
             self.counts.checkpoints += 1
-            if grown and busy:
+            if patient and busy:
+                self._patient_at = time.monotonic() + _PATIENT_EVERY_S
                 self._warn()
         self._pages = 0
 

@@ -87,6 +87,11 @@ class FileLock:
             self._fd = -1
         _OPEN.discard(self)
 
+    def __del__(self) -> None:
+        """Close the file of a log that was never closed."""
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+
 
 def _watch_forks() -> None:
     global _watching  # noqa: PLW0603 - a hook can be registered, but never taken back

@@ -344,7 +344,7 @@ class SqliteLog:
         if not self._closed and self._place.is_settled and not self._place.is_forked:
             self._owner.close()
             problem = f"a log was not closed: {self._path}; use `await log.close()` or `async with`"
-            warnings.warn(problem, ResourceWarning, source=self, stacklevel=2)
+            warnings.warn(problem, ResourceWarning, stacklevel=2)
 
     def _check_usable(self) -> None:
         if self._place.is_forked:
