@@ -84,7 +84,7 @@ class Commits:
         self._pages = 0
         self._truncate, self._truncate_at = False, 0.0
         self._wal_told = 0
-        self._patient_at = 0.0
+        self._patient_at, self._patient_size = 0.0, 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handed: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -312,11 +312,11 @@ class Commits:
 
         SQLite begins the file anew when everything is copied and nobody reads from it any more. Where readers overlap
         that moment never comes by itself, so a file that has grown waits for them, with the writers held back: at most
-        `_PATIENT_MS` in `_PATIENT_EVERY_S`.
+        `_PATIENT_MS` in `_PATIENT_EVERY_S` and for each `_WAL_BYTES`.
         """
-        now = time.monotonic()
-        grown = self._place.wal_bytes() > _WAL_BYTES
-        patient = grown and now >= self._patient_at
+        now, size = time.monotonic(), self._place.wal_bytes()
+        grown = size > _WAL_BYTES
+        patient = grown and (now >= self._patient_at or size >= self._patient_size)
         mode = "TRUNCATE" if self._truncate else "RESTART" if grown else "PASSIVE"
         with suppress(sqlite3.Error):
             connection.execute(f"PRAGMA busy_timeout={_PATIENT_MS if patient else _CHECKPOINT_MS}")
@@ -325,7 +325,7 @@ class Commits:
             connection.execute("PRAGMA busy_timeout=5000")
             self.counts.checkpoints += 1
             if patient and busy:
-                self._patient_at = time.monotonic() + _PATIENT_EVERY_S
+                self._patient_at, self._patient_size = time.monotonic() + _PATIENT_EVERY_S, size + _WAL_BYTES
                 self._warn()
         self._pages = 0
 

@@ -302,6 +302,34 @@ class LogContract(LifeContract, DueContract, ABC):
                 await log.resolve("session")
             assert "session0" in str(caught[0])
 
+    async def test_a_whole_name_never_leads_to_another_session(self) -> None:
+        """A title, or a whole id; the beginning of a stranger's id is neither, and what fits two is refused."""
+        async with self.open() as log:
+            for name in ("bob4k2j9x1zq", "alice", "third"):
+                await log.create(name, title=f"customer {name}")
+            bob = await log.named("bob")
+            assert (await log.info(bob)).title == "bob"
+            assert await log.named("bob") == await log.resolve("bob", prefix=False) == bob
+            assert await log.named("alice") == await log.named("customer alice") == "alice"
+            with refused(UnknownSessionError):
+                await log.resolve("ali", prefix=False)
+            assert await log.resolve("ali") == "alice"
+            other = (await log.create(title="third")).id
+            twin = (await log.create(title="bob")).id
+            for name, both in (("third", {"third", other}), ("bob", {bob, twin})):
+                with refused(UnknownSessionError) as caught:
+                    await log.named(name)
+                assert isinstance(caught[0], UnknownSessionError)
+                assert set(caught[0].candidates) == both
+            assert await log.resolve("third") == "third"
+
+    async def test_who_asks_for_a_name_at_the_same_time_gets_the_same_session(self) -> None:
+        """One is made, not one for each."""
+        async with self.open() as log:
+            found = await asyncio.gather(*(log.named("oslo") for _ in range(8)))
+            assert len(set(found)) == 1
+            assert [info.title for info in await log.sessions()] == ["oslo"]
+
     async def test_only_a_newer_epoch_fences(self) -> None:
         """A second claim is refused while the lease holds; a released one is free; a superseded writer must stop."""
         async with self.open() as log:

@@ -17,6 +17,7 @@ from ..events import Event, Fork
 from ..ports import Behind, Cursor, Lease, Recorded, SessionInfo, VerifyReport
 from . import leases, removal, rows
 from .append import append
+from .cancelling import settled
 from .commits import Commits, Counts, Job
 from .database import connect_reader, is_read_only, sentence, translated
 from .files import Owner
@@ -29,7 +30,7 @@ from .prepare import LIMIT_BYTES, Updates, prepare
 from .reading import Page, check_seq, digest_at
 from .refold import all_numbers, refold
 from .tails import Tails
-from .thread import SqlThread, settled
+from .thread import SqlThread
 from .verify import verify
 
 T = TypeVar("T")

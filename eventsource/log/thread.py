@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from ..errors import StoreError
+from .cancelling import settled
 
 T = TypeVar("T")
 _EXIT_S = 5.0
@@ -125,17 +126,6 @@ class SqlThread:
 def leak(connection: sqlite3.Connection) -> None:
     """Never close a connection in this process: closing would remove files that are another's."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-
-
-async def settled(future: asyncio.Future[T]) -> asyncio.CancelledError | None:
-    """Wait for a future to be done, however often the waiting is cancelled. Returns: the last cancellation."""
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    return cancelled
 
 
 def _nothing() -> None:

@@ -7,9 +7,10 @@ from itertools import pairwise
 import msgspec
 
 from eventsource.events import Event, Label
-from eventsource.ports import EventLog
+from eventsource.ports import EventLog, SessionInfo
 
 from .jsonl import LineNote
+from .whole import make, take_back
 
 
 class PlannedBranch(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,14 +83,13 @@ async def write_plan(
     written: list[str] = []
     try:
         for branch in plan.branches:
-            written.append(await _open(log, branch, written, session))
+            await make(_open(log, branch, written, session), written)
             events = branch.events
             if branch.parent is None and extra is not None:
                 events = (*events, (events[-1][0], extra))
             await log.append(written[-1], events)
     except BaseException:
-        for one in reversed(written):
-            await log.delete(one)
+        await take_back(log, written)
         raise
     done = tuple(_imported(branch, number, written) for number, branch in enumerate(plan.branches))
     return ImportReport(
@@ -106,10 +106,10 @@ async def write_plan(
     )
 
 
-async def _open(log: EventLog, branch: PlannedBranch, written: list[str], session: str | None) -> str:
+async def _open(log: EventLog, branch: PlannedBranch, written: list[str], session: str | None) -> SessionInfo:
     if branch.parent is None:
-        return (await log.create(session)).id
-    return (await log.fork(written[branch.parent], branch.fork_seq, at_us=branch.events[0][0])).id
+        return await log.create(session)
+    return await log.fork(written[branch.parent], branch.fork_seq, at_us=branch.events[0][0])
 
 
 def _imported(branch: PlannedBranch, number: int, written: list[str]) -> ImportedBranch:

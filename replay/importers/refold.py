@@ -10,11 +10,12 @@ import msgspec
 
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
 from eventsource.events import Event, Fork, MessageEnd, StreamUpdate
-from eventsource.ports import EventLog
+from eventsource.ports import EventLog, SessionInfo
 
 from ..export_file import Export, ExportedSession, read_export
 from .jsonl import LineNote
 from .plan import ImportedBranch, ImportReport
+from .whole import make, take_back
 
 FORMAT = "refold"
 GONE = "refold.dropped"
@@ -39,8 +40,7 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
     try:
         branches = await _write(log, export, written, path=path, session=session, title=title)
     except BaseException:
-        for one in reversed(written):
-            await log.delete(one)
+        await take_back(log, written)
         raise
     events = [recorded for one in export.sessions for recorded in one.events]
     return ImportReport(
@@ -81,8 +81,8 @@ async def _write(
         found = None if main else await _same(log, one)
         if found is None:
             name = session if main and session is not None else await _free(log, one.row.session)
-            found = await _create(log, one, parent, name, (one.row.title or title) if main else one.row.title)
-            written.append(found)
+            named = (one.row.title or title) if main else one.row.title
+            found = await make(_create(log, one, parent, name, named), written)
             await _fill(log, found, one, path)
         messages = sum(isinstance(recorded.event, MessageEnd) for recorded in one.events)
         branches.append(
@@ -110,13 +110,12 @@ async def _free(log: EventLog, name: str) -> str | None:
     return None
 
 
-async def _create(log: EventLog, one: ExportedSession, parent: str | None, name: str | None, title: str) -> str:
+async def _create(log: EventLog, one: ExportedSession, parent: str | None, name: str | None, title: str) -> SessionInfo:
     if parent is None:
-        return (await log.create(name, title=title)).id
+        return await log.create(name, title=title)
     first = one.events[0]
     keeps = first.event.keeps if isinstance(first.event, Fork) else ()
-    made = await log.fork(parent, one.row.fork_seq, at_us=first.at_us, session=name, title=title, keeps=keeps)
-    return made.id
+    return await log.fork(parent, one.row.fork_seq, at_us=first.at_us, session=name, title=title, keeps=keeps)
 
 
 async def _fill(log: EventLog, session: str, one: ExportedSession, path: str) -> None:

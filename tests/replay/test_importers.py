@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from eventsource.errors import EventTooLargeError, SessionExistsError, TranscriptError
 from eventsource.log import open_store
+from replay.exporters import export_session
 from replay.importers import detect, import_file
 from replay.importers.jsonl import Lines, read_lines
 from replay.importers.pi_tree import is_record
@@ -86,6 +88,38 @@ async def test_an_import_that_cannot_be_finished_leaves_nothing_behind(tmp_path:
         with pytest.raises(EventTooLargeError):
             await import_file(log, str(path))
         assert await log.sessions() == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["pi", "refold"])
+@pytest.mark.parametrize("times", [1, 5])
+async def test_a_cancelled_import_is_there_whole_or_not_at_all(tmp_path: Path, form: str, times: int) -> None:
+    path = tmp_path / "a.jsonl"
+    entries = [json.loads(ONE) | {"id": name, "parentId": "a" if name > "a" else None} for name in "abc"]
+    header = {"type": "session", "version": 3, "id": "x", "timestamp": "2026-01-01T00:00:00.000Z"}
+    path.write_text("\n".join(map(json.dumps, [header, *entries])))
+    async with open_store(tmp_path / "from.db") as log:
+        whole = len((await import_file(log, str(path))).branches)
+        if form == "refold":
+            (last,) = [info for info in await log.sessions() if info.parent]
+            path, whole = tmp_path / "a.refold", 2
+            path.write_bytes(await export_session(log, last.id))
+    async with open_store(tmp_path / "log.db") as log:
+        found = set()
+        for steps in range(60):
+            task = asyncio.ensure_future(import_file(log, str(path)))
+            for _ in range(steps):
+                await asyncio.sleep(0.0002)
+            for _ in range(times):
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+            there = await log.sessions()
+            found.add(len(there))
+            assert len(there) in (0, whole), f"after {steps} steps"
+            for info in sorted(there, key=lambda one: one.parent is None):
+                await log.delete(info.id)
+        assert 0 in found
 
 
 def test_two_records_on_one_line_are_both_read_and_the_line_is_named() -> None:
