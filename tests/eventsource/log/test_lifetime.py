@@ -20,7 +20,7 @@ from eventsource.log import open_store, start_store
 from eventsource.log.sqlite import SqliteLog
 
 ROOT = Path(__file__).parents[3]
-TIMES = 50
+TIMES = 20
 DESCRIPTORS = Path("/proc/self/fd") if sys.platform == "linux" else Path("/dev/fd")
 
 
@@ -101,7 +101,7 @@ def write(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", [used, followed, left_following, refused, cancelled, read_only])
-async def test_fifty_logs_leave_no_descriptor_and_no_thread(
+async def test_many_logs_leave_no_descriptor_and_no_thread(
     path: Path, what: Callable[[Path], Coroutine[object, object, None]]
 ) -> None:
     await used(path)
