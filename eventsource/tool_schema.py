@@ -26,7 +26,7 @@ class _Problem(Protocol):
 def schema_check(tool: str, schema: Mapping[str, object]) -> Check:
     """Build the check of arguments by a JSON Schema, in the draft it names (2020-12 when it names none).
 
-    References are looked up within the schema only, never fetched.
+    References are looked up within the schema only, never fetched. Patterns that only ECMAScript knows are not checked.
 
     Raises: ToolDefinitionError when it is no valid schema of an object.
     """
@@ -36,6 +36,7 @@ def schema_check(tool: str, schema: Mapping[str, object]) -> Check:
     if schema.get("type") != "object":
         raise ToolDefinitionError(tool, f"the schema of its arguments must be of type object, not {schema.get('type')}")
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    schema = _dict(_checkable(schema))
     try:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
@@ -55,6 +56,83 @@ def schema_check(tool: str, schema: Mapping[str, object]) -> Check:
         return Refused(tuple(dict.fromkeys(line for problem in problems for line in _lines(problem))))
 
     return check
+
+
+def dangling_reference(schema: Mapping[str, object]) -> str:
+    """Find a reference of a JSON Schema that leads to nothing in it; empty when there is none."""
+    if _has(schema, "$id"):  # which changes what the references are relative to
+        return ""
+    import referencing
+    import referencing.exceptions
+    import referencing.jsonschema
+
+    resource = referencing.jsonschema.DRAFT202012.create_resource(schema)
+    resolver = referencing.Registry().resolver_with_root(resource)
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except (referencing.exceptions.Unresolvable, ValueError):
+            return reference
+    return ""
+
+
+_DATA = ("const", "enum", "default", "examples")
+_BY_NAME = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+
+
+def _checkable(schema: object) -> object:
+    """Leave out patterns that Python cannot compile: JSON Schema's are those of ECMAScript."""
+    if isinstance(schema, list):
+        return [_checkable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept: dict[str, object] = {}
+    for key, value in schema.items():
+        if key == "pattern" and isinstance(value, str) and not _compiles(value):
+            continue
+        if key in _DATA:
+            kept[key] = value
+        elif key in _BY_NAME and isinstance(value, dict):
+            kept[key] = {name: _checkable(item) for name, item in value.items()}
+        else:
+            kept[key] = _checkable(value)
+    patterns = _dict(kept.get("patternProperties"))
+    if not all(map(_compiles, patterns)):  # then neither can it be told which properties are additional
+        kept["patternProperties"] = {name: item for name, item in patterns.items() if _compiles(name)}
+        kept.pop("additionalProperties", None)
+        kept.pop("unevaluatedProperties", None)
+    return kept
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
+
+
+def _references(schema: object) -> Iterator[str]:
+    """Yield what a schema refers to."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)
+    elif isinstance(schema, dict):
+        for key, value in schema.items():
+            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+                yield value
+            elif key in _BY_NAME and isinstance(value, dict):
+                yield from _references(list(value.values()))
+            elif key not in _DATA:
+                yield from _references(value)
+
+
+def _has(schema: object, keyword: str) -> bool:
+    if isinstance(schema, list):
+        return any(_has(item, keyword) for item in schema)
+    return isinstance(schema, dict) and (
+        isinstance(schema.get(keyword), str) or any(_has(item, keyword) for item in schema.values())
+    )
 
 
 def _lines(error: _Problem) -> Iterator[str]:

@@ -6,21 +6,23 @@ Source: docs/decisions/0100-an-mcp-connection-has-a-task.md
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import shlex
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from eventsource.errors import RefoldError, ToolFailure
+from eventsource.errors import RefoldError, ToolDefinitionError, ToolFailure
 from eventsource.models.redact import Secrets, public_url
 from eventsource.tool_context import ToolContext
 from eventsource.tool_results import ToolOutcome, tool_result
+from eventsource.tool_schema import dangling_reference
 from eventsource.tools import Tool, json_tool
 
-from .mcp_results import effect_of, list_digest, outcome_of
+from .mcp_results import effect_of, list_digest, names_of, outcome_of, printable
 
 if TYPE_CHECKING:
     import mcp
@@ -30,7 +32,8 @@ T = TypeVar("T")
 _LEAVE_S = 10.0  # the server gets two seconds to end by itself, then two more; this is beyond both
 _SAID_BYTES = 2_000
 _PAGES = 100
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_TRIES = 3  # connections made again without an answer between them
+_log = logging.getLogger(__name__)
 _SECRET_VARIABLE = re.compile(r"key|token|secret|password|credential", re.IGNORECASE)
 
 
@@ -54,12 +57,15 @@ async def mcp_tools(
     headers: Mapping[str, str] | None = None,
     prefix: str = "",
     connect_s: float = 30.0,
+    call_s: float = 300.0,
+    on_finding: Callable[[str], None] = _log.warning,
 ) -> AsyncIterator[tuple[Tool, ...]]:
     """Connect to an MCP server and give its tools, to be used while this is open.
 
     What a server reports while it works are partial results; its errors, and a connection that is lost, are error
-    results; an abort cancels the call there too. Tools that the server calls read-only or idempotent run again after
-    a crash, others are `once`. Each tool's version is the digest of the whole list as it was at the beginning.
+    results; an abort cancels the call there too. A lost connection is made again at the next call, a few times in a
+    row at most. Tools that the server calls read-only or idempotent run again after a crash, others are `once`. Each
+    tool's version is the digest of the whole list as it was at the beginning.
 
     Args:
         server: a command (text as in a shell, or its words), or a URL for streamable HTTP.
@@ -68,100 +74,197 @@ async def mcp_tools(
         headers: for HTTP. Their values, and those of `env` that are named as secrets, are kept out of results.
         prefix: put before each tool's name, where names of several servers would be the same.
         connect_s: how long it may take until the tools are known.
+        call_s: how long a call may take, a connection that is made again included.
+        on_finding: told of each tool that cannot be used and is left out; by default it is logged.
 
-    Raises: McpServerError; ToolDefinitionError for a tool that no model could call.
+    Raises: McpServerError.
     """
     secrets = _secrets(server, env, headers)
-    connection = _Connection(server, secrets)
-    task = asyncio.create_task(connection.hold(env, cwd, headers))
+    connection = _Connection(server, secrets, env, cwd, headers, connect_s)
     try:
-        client, listed = await connection.listed(task, connect_s)
+        listed, odd = await connection.listed()
         digest = list_digest(listed)
-        yield tuple(connection.tool(client, one, digest, prefix) for one in listed)
+        tools: list[Tool] = []
+        for name, one in names_of(listed, prefix, odd):
+            try:
+                tools.append(connection.tool(name, one, digest, call_s))
+            except ToolDefinitionError as error:
+                odd.append(f"{one.name!r}: {error.problem}")
+        for problem in odd:
+            on_finding(printable(secrets.redact(f"MCP server {connection.name}: left out the tool {problem}")))
+        yield tuple(tools)
     finally:
-        connection.leave.set()
-        if connection.found is None:
-            task.cancel()
+        await connection.close()
+
+
+class _Held:
+    """One connection while it lasts, held by a task of its own: what breaks in it cancels nobody else."""
+
+    def __init__(self) -> None:
+        self.leave, self.ready, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.found: tuple[mcp.Client, list[mcp.Tool]] | None = None
+        self.odd: list[str] = []
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def lost(self) -> bool:
+        """True when nothing more comes."""
+        return self.closed.is_set() or self.leave.is_set() or self.task is None or self.task.done()
+
+    async def end(self) -> None:
+        """Leave it, and wait until the program has ended."""
+        if self.task is None:
+            return
+        self.leave.set()
+        if self.found is None:
+            self.task.cancel()
         try:
-            await asyncio.wait([task], timeout=_LEAVE_S)
+            await asyncio.wait([self.task], timeout=_LEAVE_S)
         finally:
-            task.cancel()
-        await asyncio.gather(task, return_exceptions=True)  # how the server takes it is its own affair
+            self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)  # how the server takes it is its own affair
 
 
 class _Connection:
-    """One connection, held by a task of its own: what breaks in it cancels nobody else."""
+    """The connection to one server; a new one where it was lost."""
 
-    def __init__(self, server: str | Sequence[str], secrets: Secrets) -> None:
-        self._server, self._secrets = server, secrets
+    def __init__(
+        self,
+        server: str | Sequence[str],
+        secrets: Secrets,
+        env: Mapping[str, str] | None,
+        cwd: str | Path | None,
+        headers: Mapping[str, str] | None,
+        connect_s: float,
+    ) -> None:
+        self._secrets, self._env, self._cwd, self._headers = secrets, env, cwd, headers
+        self._connect_s = connect_s
         self.url = server if isinstance(server, str) and re.match(r"https?://", server) else ""
         self.words = [] if self.url else _words_of(server)
         self.name = public_url(self.url) if self.url else Path(self.words[0]).name if self.words else "(no command)"
-        self.leave = asyncio.Event()
-        self.found: tuple[mcp.Client, list[mcp.Tool]] | None = None
-        self._ready = asyncio.Event()
+        self._held = _Held()
+        self._lock = asyncio.Lock()
+        self._again = 0
         self._said = bytearray()
 
-    async def hold(
-        self, env: Mapping[str, str] | None, cwd: str | Path | None, headers: Mapping[str, str] | None
-    ) -> None:
-        """Connect, list the tools, and stay until it is left."""
-        try:
-            from mcp import Client
-        except ModuleNotFoundError as error:
-            raise McpServerError(self.name, "the package mcp is not there; install refold[mcp]") from error
-        async with AsyncExitStack() as stack:
-            if self.url:
-                transport = await self._http(stack, headers)
-            else:
-                transport = await self._program(stack, env, cwd)
-            client = await stack.enter_async_context(Client(transport))
-            self.found = client, await _all_tools(client)
-            self._ready.set()
-            await self.leave.wait()
+    async def listed(self) -> tuple[list[mcp.Tool], list[str]]:
+        """Connect. Returns: the tools, and what is wrong with those that are none. Raises: McpServerError."""
+        await self._connect()
+        assert self._held.found is not None  # else it was raised
+        return self._held.found[1], self._held.odd
 
-    async def listed(self, task: asyncio.Task[None], connect_s: float) -> tuple[mcp.Client, list[mcp.Tool]]:
-        """Wait until the tools are known. Raises: McpServerError."""
-        waiting = asyncio.create_task(self._ready.wait())
+    async def close(self) -> None:
+        """End it."""
+        await self._held.end()
+
+    async def _client(self) -> mcp.Client:
+        """Give the client, connected again if the connection was lost. Raises: McpServerError."""
+        async with self._lock:
+            if self._held.lost:
+                if self._again >= _TRIES:
+                    raise McpServerError(self.name, f"was lost, and {_TRIES} new connections in a row were of no use")
+                self._again += 1
+                await self._held.end()
+                await self._connect()
+        if self._held.found is None:
+            raise McpServerError(self.name, "the connection was lost")
+        return self._held.found[0]
+
+    async def _connect(self) -> None:
+        self._said.clear()
+        held = self._held = _Held()
+        held.task = asyncio.create_task(self._hold(held))
+        waiting = asyncio.create_task(held.ready.wait())
         try:
-            await asyncio.wait([waiting, task], timeout=connect_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([waiting, held.task], timeout=self._connect_s, return_when=asyncio.FIRST_COMPLETED)
+            if held.found is None:
+                self._explain(held.task)
+        except BaseException:
+            await held.end()
+            raise
         finally:
             waiting.cancel()
-        if self.found is not None:
-            return self.found
+
+    def _explain(self, task: asyncio.Task[None]) -> NoReturn:
+        """Say why there is no connection. Raises: McpServerError."""
         lines = self._secrets.redact(self._said.decode("utf-8", "replace")).split("\n")
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
         last = f"; the last thing it said: {said}" if said else ""
         if not task.done():
-            raise McpServerError(self.name, f"did not answer within {connect_s:g} s{last}")
+            raise McpServerError(self.name, f"did not answer within {self._connect_s:g} s{last}")
         error = _first(task.exception())
         if isinstance(error, RefoldError):
             raise error
         raise McpServerError(self.name, self._secrets.redact(_words(error)) + last) from error
 
-    def tool(self, client: mcp.Client, listed: mcp.Tool, digest: str, prefix: str) -> Tool:
-        """Make a tool of one that the server has."""
+    async def _hold(self, held: _Held) -> None:
+        """Connect, list the tools, and stay until it is left, or lost."""
+        try:
+            from mcp import Client
+        except ModuleNotFoundError as error:
+            raise McpServerError(self.name, "the package mcp is not there; install refold[mcp]") from error
+        from .mcp_sieve import sifted
+
+        quiet()
+        async with AsyncExitStack() as stack:
+            if self.url:
+                transport = await self._http(stack, self._headers)
+            else:
+                transport = await self._program(stack, self._env, self._cwd)
+            client = await stack.enter_async_context(Client(sifted(transport, held.odd, held.closed)))
+            held.found = client, await _all_tools(client)
+            held.ready.set()
+            ends = [asyncio.create_task(event.wait()) for event in (held.leave, held.closed)]
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _end(*ends)
+
+    def tool(self, name: str, listed: mcp.Tool, digest: str, call_s: float) -> Tool:
+        """Make a tool of one that the server has. Raises: ToolDefinitionError."""
 
         async def call(arguments: dict[str, object], context: ToolContext) -> ToolOutcome:
-            async def report(progress: float, total: float | None, message: str | None) -> None:
-                context.update(self._progress(progress, total, message))
-
-            answer = client.call_tool(listed.name, arguments, progress_callback=report)
             try:
-                return outcome_of(await _unless(context.signal, answer), self._secrets.redact)
-            except ToolFailure:
-                raise
-            except Exception as error:
-                raise ToolFailure(f"{self.name}: {self._secrets.redact(_words(_first(error)))}") from error
+                async with asyncio.timeout(call_s):
+                    return await _unless(context.signal, self._call(listed.name, arguments, context))
+            except TimeoutError as error:
+                raise ToolFailure(f"{self.name}: did not answer within {call_s:g} s") from error
 
+        if reference := dangling_reference(listed.input_schema):
+            raise ToolDefinitionError(name, f"its schema refers to {reference!r}, which is not in it")
         return json_tool(
-            _NOT_IN_A_NAME.sub("_", prefix + listed.name)[:64],
+            name,
             listed.input_schema,
             call,
             description=listed.description or listed.title or "",
             effect=effect_of(listed),
             version=digest,
         )
+
+    async def _call(self, name: str, arguments: dict[str, object], context: ToolContext) -> ToolOutcome:
+        """Call a tool there. Raises: ToolFailure."""
+        from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            context.update(self._progress(progress, total, message))
+
+        held = self._held
+        try:
+            client = await self._client()
+            held = self._held
+            request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
+            # Not `call_tool`: it drops a result that the tool's output schema does not fit, after the tool has run.
+            result = await client.session.send_request(request, CallToolResult, progress_callback=report)
+            self._again = 0
+            return outcome_of(result, self._secrets.redact)
+        except ToolFailure:
+            raise
+        except Exception as error:
+            first = _first(error)
+            if _is_lost(first):
+                held.leave.set()
+            words = str(first) if isinstance(first, McpServerError) else f"{self.name}: {_words(first)}"
+            raise ToolFailure(printable(self._secrets.redact(words))) from error
 
     def _progress(self, done: float, total: float | None, message: str | None) -> object:
         said = self._secrets.redact(message or "") or f"{done:g}{'' if total is None else f' of {total:g}'}"
@@ -263,3 +366,20 @@ def _words(error: BaseException | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or ''}: {error.strerror.lower()}".lstrip(": ")
     return str(error) or type(error).__name__
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Say whether a connection is of no more use after an error."""
+    from mcp import MCPError
+    from mcp.types import CONNECTION_CLOSED
+
+    if isinstance(error, MCPError):
+        return error.error.code == CONNECTION_CLOSED or error.error.message == "Session terminated"
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("anyio", "httpx2", "httpcore2")
+
+
+def quiet() -> None:
+    """Keep what the package mcp logs off stderr where nobody has asked for logs: it repeats what a server writes."""
+    logger = logging.getLogger("mcp")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

@@ -141,7 +141,7 @@ async def tools_of(belt: Toolbelt, session: str, config: Config) -> AsyncIterato
         if belt.mcp:
             from ..mcp import mcp_tools
         for server in belt.mcp:
-            tools += await stack.enter_async_context(mcp_tools(server))
+            tools += await stack.enter_async_context(mcp_tools(server, on_finding=_find))
         names = [tool.spec.name for tool in tools]
         if twice := [name for name in names if names.count(name) > 1]:
             raise click.UsageError(f"two tools are called {twice[0]!r}; name those you want: --tools read,ls")
@@ -150,6 +150,10 @@ async def tools_of(belt: Toolbelt, session: str, config: Config) -> AsyncIterato
             _refuse_ours(session, config, names)
             raise MissingToolError(session, lacking[0], tuple(names))
         yield tools
+
+
+def _find(what: str) -> None:
+    click.echo(f"refold: {what}", err=True)
 
 
 def _refuse_ours(session: str, config: Config, given: Sequence[str] = ()) -> None:

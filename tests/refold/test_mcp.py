@@ -121,11 +121,15 @@ async def test_calls_of_a_batch_run_at_once(caller: Caller, tmp_path: Path) -> N
     await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def test_a_server_that_dies_is_an_error_result_for_each_call(tmp_path: Path) -> None:
+async def test_a_server_that_dies_is_an_error_result_and_is_started_again_at_the_next_call() -> None:
     async with mcp_tools(STDIO) as tools:
         caller = Caller(tools)
-        assert await caller.bad("die")
-        assert (await caller.bad("weather", city="Oslo")).startswith(Path(sys.executable).name)
+        for _ in range(2):
+            assert (await caller.bad("die")).startswith(Path(sys.executable).name)
+            assert await caller.good("weather", city="Oslo") == "rain in Oslo for 1"
+        for _ in range(4):
+            await caller.bad("die")
+        assert "3 new connections in a row were of no use" in await caller.bad("weather", city="Oslo")
 
 
 async def test_a_run_records_the_lists_digest_and_what_the_server_reports(server: str | Sequence[str]) -> None:
