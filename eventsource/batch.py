@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from .approvals import Decision, approval_key, denial, question, read_decision
+from .contained import CLEAN_UP_S
 from .errors import ToolArgumentsError
 from .events import (
-    AbortRequest,
     Event,
     Place,
     Refusal,
@@ -25,15 +24,25 @@ from .events import (
     WaitStart,
 )
 from .guards import find_call
-from .hooks import HookError, Hooks, ToolOutcomeShown, ToolRequest, ToolVerdict, ask
+from .hooks import (
+    Ask,
+    HookAbortedError,
+    HookError,
+    Hooks,
+    ToolOutcomeShown,
+    ToolRequest,
+    ToolRevision,
+    ToolVerdict,
+    read_verdict,
+)
 from .messages import AssistantMessage, ToolCall
 from .refusals import ABORTED, ABORTED_RUNNING
 from .repeats import NOT_AGAIN, FindRepeat, RepeatedTools, adopted_pair, ask_about, judge
-from .reply import flushing
+from .reply import FLUSH_UPDATES, flushing
 from .steps import CallRun, RunTools, refused_end
 from .tool_arguments import Arguments
-from .tool_context import CallHeld, RunningCall, ToolContext, idempotency_key
-from .tool_results import ToolOutcome
+from .tool_context import CallHeld, Reports, RunningCall, ToolContext, idempotency_key
+from .tool_results import ToolOutcome, to_result
 from .tools import Tool
 from .writer import Writer
 
@@ -48,6 +57,7 @@ class Workshop:
 
     `find_repeat` knows the calls that another branch has made, `repeated_tools` what becomes of those made again.
     `grace_s`: how long a tool may go on after an abort. `note_abort` puts an abort that was signalled on record.
+    `ask` asks a callback, `note_hook_error` puts on record what one raised, which ends the run.
     `under_way` says that tools run, and nothing is being decided.
     """
 
@@ -58,6 +68,8 @@ class Workshop:
     deadline_us: int | None
     aborting: asyncio.Event
     note_abort: Callable[[], None]
+    ask: Ask
+    note_hook_error: Callable[[HookError], None]
     under_way: Callable[[], AbstractContextManager[None]]
     find_repeat: FindRepeat | None = None
     repeated_tools: RepeatedTools = "ask"
@@ -80,7 +92,7 @@ class BatchRunner(Generic[V]):
 
     def __init__(self, writer: Writer[V], shop: Workshop, message: AssistantMessage) -> None:
         self._writer, self._shop, self._message = writer, shop, message
-        self._inbox: asyncio.Queue[tuple[_Ready, ToolResult | _Ended | WaitStart]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[tuple[_Ready, Reports | _Ended | WaitStart]] = asyncio.Queue()
         self._waits: list[Event] = []
         self._starts: list[Event] = []
 
@@ -97,7 +109,7 @@ class BatchRunner(Generic[V]):
                 prepared = await self._prepare(run)
             except HookError as error:
                 self._writer.forget_decisions()
-                self._writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
+                self._shop.note_hook_error(error)
                 return
             if prepared is not None:
                 ready.append(prepared)
@@ -166,7 +178,12 @@ class BatchRunner(Generic[V]):
             return read_decision(token.end)
         rule = tool.approval.rule
         if callable(rule) and token is None:
-            needed = await ask(lambda: rule(arguments.values))
+            try:
+                needed = await self._shop.ask(lambda: rule(arguments.values), bool)
+            except HookAbortedError:
+                raise
+            except HookError as error:
+                return Decision(False, f"whether it needs an approval could not be found out: {error}")
         else:
             needed = rule != "never"
         if not needed:
@@ -203,7 +220,9 @@ class BatchRunner(Generic[V]):
             return ToolVerdict()
         shown = ToolRequest(call, run.place, arguments)
         try:
-            return await ask(lambda: hook(shown)) or ToolVerdict()
+            return await self._shop.ask(lambda: hook(shown), read_verdict)
+        except HookAbortedError:
+            raise
         except HookError as error:
             return ToolVerdict(block=True, reason=str(error))
 
@@ -220,8 +239,8 @@ class BatchRunner(Generic[V]):
             while open_calls:
                 item, news = await self._inbox.get()
                 self._shop.note_abort()
-                if isinstance(news, ToolResult):
-                    self._writer.outcome(_update(item.run, news))
+                if isinstance(news, Reports):
+                    await self._report(item, news)
                     continue
                 if isinstance(news, WaitStart):
                     self._writer.outcome(news)
@@ -235,7 +254,15 @@ class BatchRunner(Generic[V]):
                 task.cancel()
             await asyncio.gather(watcher, *tasks, return_exceptions=True)
 
+    async def _report(self, item: _Ready, reports: Reports) -> None:
+        """Record what was reported; of much, no more is taken before it is recorded."""
+        taken = reports.take()
+        self._writer.outcome(*(_update(item.run, partial) for partial in taken))
+        if len(taken) > FLUSH_UPDATES:
+            await self._writer.flush()
+
     async def _one(self, ready: _Ready, session: str) -> None:
+        reports: Reports = Reports(lambda: self._inbox.put_nowait((ready, reports)))
         context = ToolContext(
             deps=self._shop.deps,
             call=RunningCall(
@@ -245,18 +272,27 @@ class BatchRunner(Generic[V]):
                 idempotency_key=idempotency_key(session, ready.run.place),
             ),
             session=self._writer.session,
-            deadline_us=self._shop.deadline_us,
+            deadline_us=self._deadline_us(ready.tool),
             signal=self._shop.aborting,
-            report=lambda partial: self._inbox.put_nowait((ready, partial)),
+            report=reports.put,
+            full=lambda: reports.full,
         )
+        clean_up_s = CLEAN_UP_S * self._shop.grace_s
         try:
-            ended: _Ended | WaitStart = _Ended(await ready.tool.execute(ready.arguments, context))
+            ended: _Ended | WaitStart = _Ended(
+                await ready.tool.execute(ready.arguments, context, clean_up_s=clean_up_s)
+            )
         except CallHeld as held:
             ended = WaitStart(key=held.key, reason=held.reason, call=ready.run.place)
         except asyncio.CancelledError:
-            in_thread = not inspect.iscoroutinefunction(ready.tool.function)
-            ended = _Ended(ToolOutcome(ABORTED_RUNNING if in_thread else ABORTED, is_error=True), by_machine=True)
+            said = ABORTED_RUNNING if context.left_running else ABORTED
+            ended = _Ended(ToolOutcome(said, is_error=True), by_machine=True)
         self._inbox.put_nowait((ready, ended))
+
+    def _deadline_us(self, tool: Tool) -> int | None:
+        """Say when a call that begins now must be over: by the run's time, or by its own."""
+        own_us = self._writer.now_us() + tool.spec.timeout_us if tool.spec.timeout_us else None
+        return min((limit for limit in (self._shop.deadline_us, own_us) if limit is not None), default=None)
 
     async def _give_up(self, tasks: list[asyncio.Task[None]]) -> None:
         await self._shop.aborting.wait()
@@ -265,30 +301,35 @@ class BatchRunner(Generic[V]):
             task.cancel()
 
     async def _end(self, ready: _Ready, ended: _Ended) -> None:
-        result, is_error = ended.outcome.result, ended.outcome.is_error
+        outcome, failed = ended.outcome, None
         hook = self._shop.hooks.after_tool_call
-        failed = None
         if hook is not None and not ended.by_machine:
-            shown = ToolOutcomeShown(ready.call, ready.run.place, result, is_error)
+            shown = ToolOutcomeShown(ready.call, ready.run.place, outcome.result, outcome.is_error)
             try:
-                revision = await ask(lambda: hook(shown))
+                outcome = await self._shop.ask(lambda: hook(shown), lambda revision: _revised(outcome, revision))
             except HookError as error:
-                failed = AbortRequest(reason="error", cause="hook", error=str(error))
-            else:
-                if revision is not None:
-                    result = result if revision.result is None else revision.result
-                    is_error = is_error if revision.is_error is None else revision.is_error
+                failed = error
         self._writer.outcome(
             ToolExecutionEnd(
                 message_seq=ready.run.place.message_seq,
                 content_index=ready.run.place.content_index,
-                result=result,
-                is_error=is_error,
+                result=outcome.result,
+                is_error=outcome.is_error,
                 decided="machine" if ended.by_machine else "executed",
             )
         )
         if failed is not None:
-            self._writer.outcome(failed)
+            self._shop.note_hook_error(failed)
+
+
+def _revised(outcome: ToolOutcome, revision: ToolRevision | None) -> ToolOutcome:
+    """Put what `after_tool_call` answered in place of what the tool said. Raises: InvalidTextError."""
+    if revision is None:
+        return outcome
+    return ToolOutcome(
+        outcome.result if revision.result is None else to_result(revision.result),
+        outcome.is_error if revision.is_error is None else bool(revision.is_error),
+    )
 
 
 def _start(

@@ -42,6 +42,13 @@ def duration_us(duration: Duration) -> int:
     return length
 
 
+def duration_text(length_us: int) -> str:
+    """Write a length for a person: `30 s`, `1.5 s`, `200 ms`."""
+    if length_us < _UNITS_US["s"]:
+        return f"{length_us / 1_000:g} ms"
+    return f"{length_us / 1_000_000:g} s"
+
+
 def _read(text: str) -> int:
     parts = _PART.findall(text.strip())
     if not parts or _PART.sub("", text.strip()):

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from .contained import UserCall, attempt
 from .events import ModelRef, Place, ToolResult, ToolSpec
 from .messages import AssistantMessage, Json, Message, ToolCall
+from .raised import words
 
 T = TypeVar("T")
+V = TypeVar("V")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]
 
 
 class HookError(Exception):
-    """A callback raised; carries its words."""
+    """A callback raised, or answered what it may not; carries the words."""
+
+
+class HookAbortedError(HookError):
+    """A callback had not answered when its run was aborted."""
+
+
+class Ask(Protocol):
+    """Asks a callback of the run under way, and reads what it answered. Raises: HookError."""
+
+    async def __call__(self, answer: Callable[[], MaybeAwaitable[T]], read: Callable[[T], V]) -> V:
+        """Ask; an abort of the run ends the asking."""
+        ...
 
 
 class TurnEnded(msgspec.Struct, frozen=True):
@@ -89,13 +105,39 @@ class Hooks:
     get_api_key: Callable[[str], MaybeAwaitable[str | None]] | None = None
 
 
-async def ask(answer: Callable[[], MaybeAwaitable[T]]) -> T:
-    """Call a callback and await it if it is async.
+def read_verdict(answered: ToolVerdict | None) -> ToolVerdict:
+    """Read what `before_tool_call` answered. Raises: what it does when it is no verdict."""
+    if answered is None:
+        return ToolVerdict()
+    arguments = answered.arguments
+    return ToolVerdict(
+        block=bool(answered.block), reason=str(answered.reason), arguments=None if arguments is None else f"{arguments}"
+    )
 
-    Raises: HookError with the words of whatever it raised.
+
+async def ask(answer: Callable[[], MaybeAwaitable[T]], *, stop: asyncio.Event | None = None) -> T:
+    """Call a callback and await it if it is async, until a second after `stop` was set.
+
+    Raises: HookError with the words of whatever it raised; HookAbortedError.
     """
-    try:
-        value = answer()
-        return await value if inspect.isawaitable(value) else value
-    except Exception as error:
-        raise HookError(str(error) or type(error).__name__) from error
+    ended = attempt(answer)
+    if ended.error is None and inspect.isawaitable(value := ended.value):
+        ended = await UserCall(lambda: value).run(stop=stop)
+    if ended.late:
+        raise HookAbortedError("a callback did not answer before the run was aborted")
+    if ended.error is not None:
+        raise HookError(words(ended.error)) from ended.error
+    return ended.value  # type: ignore[return-value]  # what the callback returned, or what that came to
+
+
+async def answered(
+    answer: Callable[[], MaybeAwaitable[T]], read: Callable[[T], V], *, stop: asyncio.Event | None = None
+) -> V:
+    """Ask a callback, and read what it answered. Raises: HookError also when that is nothing it may answer."""
+    value = await ask(answer, stop=stop)
+    ended = attempt(lambda: read(value))
+    if isinstance(ended.error, HookError):
+        raise ended.error
+    if ended.error is not None:
+        raise HookError(f"a callback answered what it may not: {words(ended.error)}") from ended.error
+    return ended.value  # type: ignore[return-value]  # what `read` returned

@@ -7,16 +7,18 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from msgspec.structs import replace
 
 from .batch import BatchRunner, Workshop
 from .codec import canonical
-from .errors import MissingModelError, MissingToolError
+from .contained import CLEAN_UP_S, attempt
+from .errors import MissingModelError, MissingToolError, RefoldError
 from .events import (
     AbortRequest,
     ConfigChange,
+    Event,
     Inserted,
     ModelRequest,
     QueuePush,
@@ -25,11 +27,12 @@ from .events import (
     TurnStart,
 )
 from .fold import ContextFold
-from .hooks import HookError, Hooks, TurnEnded, ask
+from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
 from .messages import AssistantMessage, Message
 from .models.protocol import CallOptions, Model
 from .models.redact import Secrets
 from .redaction import redact_event
+from .raised import words
 from .repeats import FindRepeat, RepeatedTools
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
@@ -39,6 +42,8 @@ from .tools import Tool
 from .writer import Writer
 
 V = TypeVar("V")
+A = TypeVar("A")
+B = TypeVar("B")
 
 ABORT_POLL_S = 0.1
 """Seconds between two looks for what other processes appended; an abort must arrive within 0.25 s."""
@@ -78,6 +83,40 @@ def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRa
     return event.selection if isinstance(event, ModelRequest) else selection
 
 
+def _read(make: Callable[[], A], what: str) -> A:
+    """Let people's code make something. Raises: RefoldError as it is; HookError with the words of anything else."""
+    ended = attempt(make)
+    if isinstance(ended.error, RefoldError):
+        raise ended.error
+    if ended.error is not None:
+        raise HookError(f"{what} failed: {words(ended.error)}") from ended.error
+    return ended.value  # type: ignore[return-value]  # what `make` returned
+
+
+def _pushes(queue: Literal["steering", "follow_up"], messages: Sequence[Message] | None) -> list[Event]:
+    return [canonical(QueuePush(queue=queue, message=message)) for message in messages or ()]
+
+
+def _finishing(answer: Literal["end", "continue"] | None) -> Literal["end", "continue"] | None:
+    if answer not in ("end", "continue", None):
+        raise HookError(f"finish_turn answered {answer!r}; it may answer 'end', 'continue' or None")
+    return answer
+
+
+def _change(turn: NextTurn | None) -> Event | None:
+    if turn is None:
+        return None
+    return canonical(
+        ConfigChange(model=turn.model, system_prompt=turn.system_prompt, tools=turn.tools, options=turn.options)
+    )
+
+
+def _key(key: str | None) -> str | None:
+    if not isinstance(key, str | None):
+        raise TypeError(f"expected a key or None, found a {type(key).__name__}")
+    return key
+
+
 class Loop(Generic[V]):
     """Drives one session until nothing is left to do."""
 
@@ -88,7 +127,7 @@ class Loop(Generic[V]):
         self._aborting = asyncio.Event()
         self._end: AbortRequest | None = None
         self._leaving = False
-        self._busy = False
+        self._busy = self._asking = False
         self._waited_us = 0
 
     def end(self, request: AbortRequest) -> None:
@@ -177,6 +216,8 @@ class Loop(Generic[V]):
             if self._busy:
                 await self.writer.catch_up(lambda: self._busy)
                 self._note_abort()
+            elif self._asking and await self.writer.finds_abort():
+                self._aborting.set()
         self._aborting.set()
 
     @contextmanager
@@ -206,6 +247,22 @@ class Loop(Generic[V]):
             self.writer.outcome(self._end or AbortRequest())
             self._end = None
 
+    async def _asked(self, answer: Callable[[], MaybeAwaitable[A]], read: Callable[[A], B]) -> B:
+        """Ask a callback of the program, until the run is aborted. Raises: HookError."""
+        self._asking = True
+        try:
+            return await answered(answer, read, stop=self._aborting)
+        except HookAbortedError:
+            await self.writer.catch_up(lambda: True)  # what was being decided is given up
+            raise
+        finally:
+            self._asking = False
+
+    def _note_hook_error(self, error: HookError, cause: Literal["hook", "callback"] = "hook") -> None:
+        """Put on record what a callback raised; one that did not answer an aborted run leaves that abort's reason."""
+        if not isinstance(error, HookAbortedError):
+            self.writer.outcome(AbortRequest(reason="error", cause=cause, error=str(error)))
+
     async def _poll(self, polls: Sequence[Poll]) -> bool:
         """Ask the callbacks in order; the first answer becomes events and ends the asking."""
         hooks = self.program.hooks
@@ -222,7 +279,7 @@ class Loop(Generic[V]):
             try:
                 answered = await self._ask(poll)
             except HookError as error:
-                self.writer.outcome(AbortRequest(reason="error", cause="callback", error=str(error)))
+                self._note_hook_error(error, "callback")
                 answered = True
             if answered:
                 await self.writer.flush()
@@ -234,10 +291,9 @@ class Loop(Generic[V]):
         if poll == "stop":
             return await self._ask_stop()
         hook = hooks.get_steering_messages if poll == "steering" else hooks.get_follow_up_messages
-        messages = await ask(hook) if hook is not None else ()
-        for message in messages or ():
-            self.writer.outcome(QueuePush(queue=poll, message=message))
-        return bool(messages)
+        pushes = [] if hook is None else await self._asked(hook, lambda messages: _pushes(poll, messages))
+        self.writer.outcome(*pushes)
+        return bool(pushes)
 
     async def _ask_stop(self) -> bool:
         """Ask whether the run ends behind this turn, or goes on for one more."""
@@ -246,11 +302,9 @@ class Loop(Generic[V]):
             self.program.hooks.should_stop_after_turn,
             self.program.hooks.finish_turn,
         )
-        answer = "end" if stop is not None and await ask(lambda: stop(shown)) else None
+        answer = "end" if stop is not None and await self._asked(lambda: stop(shown), bool) else None
         if answer is None and finish is not None:
-            answer = await ask(lambda: finish(shown))
-            if answer not in ("end", "continue", None):
-                raise HookError(f"finish_turn answered {answer!r}; it may answer 'end', 'continue' or None")
+            answer = await self._asked(lambda: finish(shown), _finishing)
         if answer is not None:
             self.writer.outcome(AbortRequest(reason="stop", cause="hook") if answer == "end" else Resume(why="turn"))
         return answer is not None
@@ -268,14 +322,11 @@ class Loop(Generic[V]):
                 return
             shown = self._turn_ended()
             try:
-                turn = await ask(lambda: prepare(shown))
+                change = await self._asked(lambda: prepare(shown), _change)
             except HookError as error:
-                self.writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
+                self._note_hook_error(error)
                 return
-            if turn is not None:
-                change = ConfigChange(
-                    model=turn.model, system_prompt=turn.system_prompt, tools=turn.tools, options=turn.options
-                )
+            if change is not None:
                 self.writer.decide(change)
         self.writer.decide(*step.events)
 
@@ -285,20 +336,21 @@ class Loop(Generic[V]):
         asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key or before
         if (asks and not await writer.flush()) or await self._waits_until(step.not_before_us):
             return
-        model, disturbed = self._model(), writer.disturbed
+        disturbed = writer.disturbed
         try:
+            model = self._model()
             if before is not None:
                 with self._under_way():
                     await before(writer, self._aborting)
                 if not isinstance(next_step(writer.state), CallModel):
                     return
                 disturbed = writer.disturbed
-            request, sent = await self._request()
+            request, sent = await self._request(model)
             key = hooks.get_api_key
-            api_key = await ask(lambda: key(model.ref.provider)) if key is not None else None
+            api_key = None if key is None else await self._asked(lambda: key(model.ref.provider), _key)
             self.program.secrets.add(api_key)
         except HookError as error:
-            writer.outcome(AbortRequest(reason="error", cause="hook", error=str(error)))
+            self._note_hook_error(error)
             return
         if writer.disturbed != disturbed or not await writer.intend(replace(sent, attempt=step.attempt)):
             return  # others came between: the machine is asked again
@@ -306,21 +358,27 @@ class Loop(Generic[V]):
             return
         options = CallOptions(api_key=api_key or self.program.api_key, signal=self._aborting, attempt=step.attempt)
         reader = ReplyReader(writer, model.ref, self.program.flush_updates)
-        stream = model.stream(request, options)
         with self._under_way():
             async with flushing(writer):
-                await read_reply(reader, stream, aborting=self._aborting, stopped=self._stopped)
+                await read_reply(
+                    reader,
+                    lambda: model.stream(request, options),
+                    aborting=self._aborting,
+                    stopped=self._stopped,
+                    clean_up_s=CLEAN_UP_S * self.program.grace_s,
+                )
 
-    async def _request(self) -> tuple[Request, ModelRequest]:
+    async def _request(self, model: Model) -> tuple[Request, ModelRequest]:
         """Build the request, and the event that says which one it is."""
         context, hooks, view = self.program.context, self.program.hooks, self.writer.view
         request = context.request(view, None)
         selection = None
         if hooks.transform_context is not None or hooks.convert_to_llm is not None:
             chosen = await self._hooked(context.messages(view))
-            selection = _as_stored(context.select(view, context.settle(chosen)))
+            selection = _read(lambda: _as_stored(context.select(view, context.settle(chosen))), "what a hook selected")
             request = context.request(view, selection)
-        body = self._model().encode(request)
+        asked = request
+        body = _read(lambda: model.encode(asked), "the model's encoding of a request")
         sent = ModelRequest(
             attempt=1,
             request_sha256=request_sha256(request, self._hashes),
@@ -335,17 +393,18 @@ class Loop(Generic[V]):
         chosen: Sequence[Message] = messages
         if (transform := hooks.transform_context) is not None:
             given = list(chosen)
-            chosen = await ask(lambda: transform(given))
+            chosen = await self._asked(lambda: transform(given), tuple)
         if (convert := hooks.convert_to_llm) is not None:
             shown = list(chosen)
-            chosen = await ask(lambda: convert(shown))
+            chosen = await self._asked(lambda: convert(shown), tuple)
         return chosen
 
     def _model(self) -> Model:
         program, config = self.program, self.writer.state.config
         if program.model is not None and (config.model is None or program.model.ref == config.model):
             return program.model
-        found = program.find_model(config) if program.find_model is not None else None
+        find = program.find_model
+        found = None if find is None else _read(lambda: find(config), "finding the model")
         if found is None:
             ref = config.model
             wanted = f"the log asks for model {ref.provider}:{ref.model}" if ref is not None else "no model is named"
@@ -368,6 +427,8 @@ class Loop(Generic[V]):
             deadline_us=program.deadline_us,
             aborting=self._aborting,
             note_abort=self._note_signal,
+            ask=self._asked,
+            note_hook_error=self._note_hook_error,
             under_way=self._under_way,
             find_repeat=program.find_repeat,
             repeated_tools=program.repeated_tools,

@@ -16,6 +16,7 @@ from .configure import difference
 from .errors import RecorderError
 from .events import (
     AbortRequest,
+    EndReason,
     ModelRef,
     ModelRequest,
     Place,
@@ -31,6 +32,7 @@ from .guards import find_call
 from .messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage
 from .models.protocol import StreamEvent
 from .ports import EventLog
+from .raised import words
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing
 from .request import PartHashes, Request, request_sha256
 from .state import Phase
@@ -184,8 +186,8 @@ class Recorder(Generic[V]):
         try:
             if error is not None and writer.state.run is not None and writer.state.aborted is None:
                 aborted = not isinstance(error, Exception)
-                text = str(error) or type(error).__name__
-                writer.outcome(AbortRequest(reason="aborted" if aborted else "error", cause="callback", error=text))
+                reason: EndReason = "aborted" if aborted else "error"
+                writer.outcome(AbortRequest(reason=reason, cause="callback", error=words(error)))
             elif writer.state.batch is not None and writer.state.aborted is None:
                 writer.outcome(AbortRequest(reason="stop", cause="callback"))
             await self._advance(end=True)
@@ -219,7 +221,7 @@ class Recorder(Generic[V]):
         except BaseException as error:
             if not isinstance(error, Exception) and writer.state.aborted is None:  # cancelled: not the model's failure
                 writer.outcome(AbortRequest(cause="callback", error=type(error).__name__))
-            await reply.finish(str(error) or type(error).__name__)
+            await reply.finish(words(error))
             raise
         await reply.finish("")
 

@@ -12,10 +12,13 @@ from msgspec.structs import replace
 from .assemble import Assembler, content_differs
 from .closing import closing_message, streamed_content
 from .codec import clean_text, repair
+from .contained import CLEAN_UP_S, attempt, by_signal, contain
+from .errors import RefoldError
 from .events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
 from .guards import legal
 from .messages import AssistantMessage
 from .models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart
+from .raised import words
 from .state import Phase
 from .steps import CloseMessage
 from .writer import Writer
@@ -132,39 +135,85 @@ class ReplyReader(Generic[V]):
 
 
 async def read_reply(
-    reader: ReplyReader[V], stream: AsyncIterator[StreamEvent], *, aborting: asyncio.Event, stopped: Callable[[], bool]
+    reader: ReplyReader[V],
+    begin: Callable[[], AsyncIterator[StreamEvent]],
+    *,
+    aborting: asyncio.Event,
+    stopped: Callable[[], bool],
+    clean_up_s: float = CLEAN_UP_S,
 ) -> None:
-    """Read a stream to its end, or until the run is aborted; what it raises becomes an error message.
+    """Begin a stream and read it to its end, or until the run is aborted; what it raises becomes an error message.
 
-    Leaves the message open after an abort: closing it is the machine's to decide.
+    Leaves the message open after an abort: closing it is the machine's to decide. A stream that ignores its
+    cancellation is left alone after `clean_up_s`; nothing of it is recorded any more.
     """
-    work = asyncio.create_task(_read(stream, reader, stopped))
+    left = asyncio.Event()
+    work = asyncio.create_task(_read(begin, reader, stopped, left))
     abort = asyncio.create_task(aborting.wait())
     try:
         await asyncio.wait([work, abort], return_when=asyncio.FIRST_COMPLETED)
     finally:
         abort.cancel()
-        work.cancel()
-        with suppress(asyncio.CancelledError):
-            await work
+        if not work.done():
+            left.set()
+            work.cancel()
+            await asyncio.wait([work], timeout=clean_up_s)
+            reader.ended = reader.ended or not work.done()
+    if work.done() and not work.cancelled():
+        work.result()
 
 
-async def _read(stream: AsyncIterator[StreamEvent], reader: ReplyReader[V], stopped: Callable[[], bool]) -> None:
+async def _read(
+    begin: Callable[[], AsyncIterator[StreamEvent]],
+    reader: ReplyReader[V],
+    stopped: Callable[[], bool],
+    left: asyncio.Event,
+) -> None:
+    stream: AsyncIterator[StreamEvent] | None = None
     try:
-        while not (stopped() or reader.ended):
+        begun = attempt(begin)
+        if begun.error is not None:
+            reader.fail(words(begun.error))
+            return
+        stream = begun.value  # type: ignore[assignment]  # what `begin` returned; if it is no stream, the next line says so
+        while not (stopped() or reader.ended or left.is_set()):
             try:
-                item = await anext(stream)
+                item = await anext(stream)  # type: ignore[arg-type]  # as above
             except StopAsyncIteration:
                 reader.fail(NO_END)
                 return
-            except Exception as error:
-                reader.fail(str(error) or type(error).__name__)
+            except BaseException as error:
+                if by_signal(error) or left.is_set():
+                    raise
+                _uncancel(error)
+                reader.fail(words(error))
                 return
-            if not stopped():
-                await reader.take(item)
+            if not (stopped() or left.is_set()):
+                await _take(reader, item, left)
     finally:
         if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
+            await contain(stream.aclose)
+
+
+async def _take(reader: ReplyReader[V], item: StreamEvent, left: asyncio.Event) -> None:
+    """Record an item; one that is nothing a stream may say ends the message as an error."""
+    try:
+        await reader.take(item)
+    except asyncio.CancelledError as error:
+        if left.is_set():
+            raise
+        _uncancel(error)  # the stream's code cancelled its own task
+        reader.fail(words(error))
+    except (RefoldError, OSError):
+        raise
+    except Exception as error:
+        reader.fail(f"The stream is not well formed: {words(error)}")
+
+
+def _uncancel(error: BaseException) -> None:
+    task = asyncio.current_task()
+    while isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        task.uncancel()
 
 
 async def close_answer(writer: Writer[V], step: CloseMessage) -> bool:

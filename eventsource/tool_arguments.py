@@ -59,10 +59,7 @@ def prepare(tool: str, check: Check, text: str, *, coerce: bool) -> Arguments:
     Raises: ToolArgumentsError, whose text is for the model.
     """
     given, repaired = _read(tool, text)
-    try:
-        checked = check(given, coerce=coerce)
-    except Exception as error:  # a validator of the tool's author may raise anything; the run goes on
-        refuse(tool, (f"root: could not be checked: {type(error).__name__}: {error}",), _pretty(given))
+    checked = check(given, coerce=coerce)
     if isinstance(checked, Refused):
         refuse(tool, checked.problems, _pretty(given))
     if checked.converted is None and not repaired:

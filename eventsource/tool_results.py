@@ -14,6 +14,7 @@ from .codec import clean_text, from_json, to_json, to_plain
 from .errors import InvalidTextError, ToolFailure
 from .events import ToolResult
 from .messages import ImageContent, Json, TextContent, UserContent
+from .raised import trace, words
 
 # Text of one result that the model gets to see; about 25,000 tokens, a tenth or more of most context windows.
 RESULT_LIMIT_BYTES = 100_000
@@ -21,6 +22,8 @@ RESULT_LIMIT_BYTES = 100_000
 WHOLE_LIMIT_BYTES = 8_000_000
 # The key under which the details keep the text that was cut.
 WHOLE_TEXT = "whole_text"
+# The key under which a failed call's details keep the traceback.
+TRACEBACK = "traceback"
 
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -65,6 +68,7 @@ def to_result(value: object) -> ToolResult:
 
     Raises: InvalidTextError when the value is none of these, or larger than `WHOLE_LIMIT_BYTES`.
     """
+    _refuse_huge(value)
     match value:
         case ToolResult():
             content = tuple(map(_content, value.content))
@@ -87,30 +91,39 @@ def to_outcome(value: object, *, tool: str) -> ToolOutcome:
     """Turn what a tool returned into its outcome; what cannot be kept is an error that says the tool did run."""
     try:
         if isinstance(value, ToolOutcome):
-            return ToolOutcome(to_result(value.result), value.is_error)
+            return ToolOutcome(to_result(value.result), bool(value.is_error))
         return ToolOutcome(to_result(value))
     except InvalidTextError as error:
         return _error(f'Tool "{tool}" ran, but what it returned cannot be kept: {error.problem}')
 
 
 def failure(error: BaseException) -> ToolOutcome:
-    """Turn an exception into an error result: its text, or the name of its class when it has none."""
-    try:
-        text = str(error) or type(error).__name__
-    except Exception:  # a broken __str__ must not end the run
-        text = type(error).__name__
-    details = error.details if isinstance(error, ToolFailure) else None
-    if details is None:
-        return _error(text)
+    """Turn an exception into an error result: its words, and in the details its type and its traceback.
+
+    A `ToolFailure` says what it says, with the details it has.
+    """
+    text = words(error, most=WHOLE_LIMIT_BYTES // 16)  # so that it fits, as JSON and twice if it is cut
+    if isinstance(error, ToolFailure):
+        details = msgspec.UNSET if error.details is None else error.details
+    else:
+        details = {"type": type(error).__name__, TRACEBACK: trace(error)}
     try:
         return ToolOutcome(_fit(tool_result(text, details=details)), is_error=True)
     except InvalidTextError as problem:
         return _error(f"{text} (its details cannot be kept: {problem.problem})")
 
 
+def without_traceback(result: ToolResult) -> ToolResult:
+    """Leave a failed call's traceback out, for a comparison: it names lines, which change when nothing else does."""
+    details = from_json(result.details)
+    if not isinstance(details, dict) or TRACEBACK not in details:
+        return result
+    kept = {name: value for name, value in details.items() if name != TRACEBACK}
+    return msgspec.structs.replace(result, details=to_json(kept))
+
+
 def _error(text: str) -> ToolOutcome:
-    most = WHOLE_LIMIT_BYTES // 16  # a character takes at most six bytes of JSON, and a cut text stands there twice
-    return ToolOutcome(_fit(tool_result(text[:most])), is_error=True)
+    return ToolOutcome(_fit(tool_result(text)), is_error=True)
 
 
 def _content(part: object) -> UserContent:
@@ -153,7 +166,7 @@ def _json(value: object) -> msgspec.Raw:
         except InvalidTextError:
             return to_json(_spelled(plain))
     except Exception as error:  # also what a user's own conversion raises
-        raise InvalidTextError("result", f"{_named(value)} is not text, JSON or an image: {error}") from error
+        raise InvalidTextError("result", f"{_named(value)} is not text, JSON or an image: {words(error)}") from error
 
 
 def _plain(value: object) -> object:
@@ -213,13 +226,27 @@ def _fit(result: ToolResult) -> ToolResult:
     if size > RESULT_LIMIT_BYTES:
         kept = _cut(result.content, size)
         result = msgspec.structs.replace(result, content=kept, details=_with_whole(result.details, texts))
-    whole = len(msgspec.json.encode(result))
-    if whole > WHOLE_LIMIT_BYTES:
-        problem = (
-            f"it has {whole:,} bytes, at most {WHOLE_LIMIT_BYTES:,} are kept; write it to a file and return its name"
-        )
-        raise InvalidTextError("result", problem)
+    whole = msgspec.json.encode(result)
+    if len(whole) > WHOLE_LIMIT_BYTES:
+        raise _too_large(f"{len(whole):,}")
+    try:
+        msgspec.json.decode(whole, type=ToolResult)
+    except msgspec.ValidationError as error:
+        raise InvalidTextError("result", f"a part of it has a type it may not have: {error}") from error
     return result
+
+
+def _refuse_huge(value: object) -> None:
+    """Refuse what is too large before it is copied. Raises: InvalidTextError."""
+    if isinstance(value, str) and len(value) > WHOLE_LIMIT_BYTES:
+        raise _too_large(f"at least {len(value):,}")
+    if isinstance(value, bytes | bytearray) and len(value) > WHOLE_LIMIT_BYTES:
+        raise _too_large(f"{len(value):,}")
+
+
+def _too_large(size: str) -> InvalidTextError:
+    limit = f"at most {WHOLE_LIMIT_BYTES:,} are kept"
+    return InvalidTextError("result", f"it has {size} bytes, {limit}; write it to a file and return its name")
 
 
 def _cut(content: tuple[UserContent, ...], size: int) -> tuple[UserContent, ...]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import functools
 import inspect
 import re
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal, get_args, overload
 
 import msgspec
 
 from .approvals import NO_APPROVAL, Approval, ApprovalRule
 from .codec import clean_text, from_json, to_json
-from .durations import Duration, duration_us
-from .errors import InvalidTextError, ToolDefinitionError, ToolFailure
+from .contained import CLEAN_UP_S, UserCall, attempt
+from .durations import Duration, duration_text, duration_us
+from .errors import DurationError, InvalidTextError, ToolArgumentsError, ToolDefinitionError, ToolFailure
 from .events import EffectKind, ToolMode, ToolSpec
-from .tool_arguments import Arguments, Check, prepare
-from .tool_context import ToolContext
+from .raised import words
+from .tool_arguments import Arguments, Check, prepare, refuse
+from .tool_context import CallHeld, ToolContext
 from .tool_results import ToolOutcome, failure, to_outcome
 
 # What every provider takes; some are stricter and say so themselves.
@@ -49,32 +49,64 @@ class Tool:
 
         Raises: ToolArgumentsError, whose text is for the model.
         """
-        return prepare(self.spec.name, self._check, arguments_text, coerce=coerce)
+        checked = attempt(lambda: prepare(self.spec.name, self._check, arguments_text, coerce=coerce))
+        if isinstance(checked.value, Arguments):
+            return checked.value
+        if isinstance(checked.error, ToolArgumentsError):
+            raise checked.error
+        problem = "" if checked.error is None else words(checked.error)  # a check of the tool's author raised it
+        refuse(self.spec.name, (f"root: could not be checked: {problem}",), arguments_text)
 
-    async def execute(self, arguments: Arguments, context: ToolContext) -> ToolOutcome:
-        """Run the function and turn whatever comes of it into an outcome; only a cancellation is raised.
+    async def execute(
+        self, arguments: Arguments, context: ToolContext, *, clean_up_s: float = CLEAN_UP_S
+    ) -> ToolOutcome:
+        """Run the function and turn whatever comes of it into an outcome; only a cancellation of this call is raised.
 
-        A plain function runs in a thread of its own, with the caller's context variables. Cancelling this call cancels
-        an async function; a thread cannot be stopped: it goes on, and what it does or reports from then on is dropped.
+        A plain function runs in a thread of its own, with the caller's context variables. Cancelling this call, and the
+        tool's time limit, cancel an async function, which has `clean_up_s` to end; a thread cannot be stopped: it goes
+        on, and what it does or reports from then on is dropped.
         """
+
+        def begin() -> object:
+            value = self._call(arguments, context)
+            if inspect.isawaitable(value):
+                return self._awaited(value, context)
+            context.close()
+            return self._outcome(value)
+
+        limit_us = self.spec.timeout_us
+        running = UserCall(begin, thread="" if _is_async(self.function) else f"tool {self.spec.name}")
         context.begin()
         try:
-            if _is_async(self.function):
-                value = self._call(arguments, context)
-            else:
-                value = await _in_thread(functools.partial(self._call, arguments, context), self.spec.name)
-            if inspect.isawaitable(value):
-                value = await value
-            return to_outcome(value, tool=self.spec.name)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return failure(ToolFailure("The tool was cancelled by something it waited for; the run was not"))
-        except Exception as error:
-            return failure(error)
+            ended = await running.run(limit_s=limit_us / 1_000_000 or None, clean_up_s=clean_up_s)
         finally:
-            context.end()
+            context.end(running=running.running)
+        if ended.late:
+            said = f"Tool execution timed out after {duration_text(limit_us)}"
+            return failure(
+                ToolFailure(f"{said}, still running; its result will be dropped" if running.running else said)
+            )
+        if isinstance(ended.error, CallHeld):
+            raise ended.error
+        if isinstance(ended.error, asyncio.CancelledError):
+            return failure(ToolFailure("The tool was cancelled by something it waited for; the run was not"))
+        if ended.error is not None:
+            return failure(ended.error)
+        return ended.value if isinstance(ended.value, ToolOutcome) else self._outcome(ended.value)
+
+    async def _awaited(self, value: Awaitable[object], context: ToolContext) -> ToolOutcome:
+        try:
+            return self._outcome(await value)
+        finally:
+            context.close()
+
+    def _outcome(self, value: object) -> ToolOutcome:
+        """Make an outcome of what the function returned, whatever its class does when it is looked at."""
+        ended = attempt(lambda: to_outcome(value, tool=self.spec.name))
+        if isinstance(ended.value, ToolOutcome):
+            return ended.value
+        problem = "" if ended.error is None else words(ended.error)
+        return failure(ToolFailure(f'Tool "{self.spec.name}" ran, but what it returned cannot be kept: {problem}'))
 
 
 @overload
@@ -87,6 +119,7 @@ def tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    timeout: Duration | float | None = None,
     approval: ApprovalRule = "never",
     approval_timeout: Duration | None = None,
     approval_default: Literal["approve", "deny"] = "deny",
@@ -101,6 +134,7 @@ def tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    timeout: Duration | float | None = None,
     approval: ApprovalRule = "never",
     approval_timeout: Duration | None = None,
     approval_default: Literal["approve", "deny"] = "deny",
@@ -116,6 +150,7 @@ def tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    timeout: Duration | float | None = None,
     approval: ApprovalRule = "never",
     approval_timeout: Duration | None = None,
     approval_default: Literal["approve", "deny"] = "deny",
@@ -132,6 +167,7 @@ def tool(
         effect: a call that started and has no end runs again if `pure` or `idempotent`, but not if `once`.
         mode: `sequential` makes every batch with a call of it run one by one.
         version: shown in the log, never enforced.
+        timeout: how long a call may take (`"30s"`, a timedelta, or seconds); then it ends with an error result.
         approval: whether a person must agree before a call runs: always, never, or a function of its arguments.
         approval_timeout: how long they have; without it, as long as it takes.
         approval_default: what counts when the time is over.
@@ -147,7 +183,7 @@ def tool(
         called = name or str(getattr(function, "__name__", type(function).__name__))
         parameters = read_parameters(called, function)
         told = description or inspect.getdoc(function) or ""
-        spec = _spec(called, parameters.schema, told, effect, mode, version)
+        spec = _spec(called, parameters.schema, told, effect, mode, version, timeout)
 
         def call(arguments: Arguments, context: ToolContext) -> object:
             named = {**arguments.values, **dict.fromkeys(parameters.contexts, context)}
@@ -168,6 +204,7 @@ def json_tool(
     effect: EffectKind = "once",
     mode: ToolMode = "parallel",
     version: str = "",
+    timeout: Duration | float | None = None,
     approval: ApprovalRule = "never",
     approval_timeout: Duration | None = None,
     approval_default: Literal["approve", "deny"] = "deny",
@@ -195,7 +232,8 @@ def json_tool(
         return function(arguments.values, context) if takes_context else function(arguments.values)
 
     asked = _approval(name, approval, approval_timeout, approval_default)
-    return Tool(_checked(function, _spec(name, kept, description, effect, mode, version)), function, check, call, asked)
+    spec = _spec(name, kept, description, effect, mode, version, timeout)
+    return Tool(_checked(function, spec), function, check, call, asked)
 
 
 def toolbox(tools: Sequence[Tool | Callable[..., object]]) -> dict[str, Tool]:
@@ -221,7 +259,13 @@ def _approval(name: str, rule: ApprovalRule, timeout: Duration | None, default: 
 
 
 def _spec(
-    name: str, schema: msgspec.Raw, description: str, effect: EffectKind, mode: ToolMode, version: str
+    name: str,
+    schema: msgspec.Raw,
+    description: str,
+    effect: EffectKind,
+    mode: ToolMode,
+    version: str,
+    timeout: Duration | float | None,
 ) -> ToolSpec:
     if not _NAME.fullmatch(name):
         raise ToolDefinitionError(name, "a name has 1 to 128 letters, digits and _ . : -; give it one: name=...")
@@ -229,7 +273,29 @@ def _spec(
         if value not in get_args(known):
             raise ToolDefinitionError(name, f"{value!r} is none of {', '.join(get_args(known))}")
     text = clean_text(description)
-    return ToolSpec(name=name, schema=schema, description=text, effect=effect, mode=mode, version=version)
+    return ToolSpec(
+        name=name,
+        schema=schema,
+        description=text,
+        effect=effect,
+        mode=mode,
+        version=version,
+        timeout_us=_timeout_us(name, timeout),
+    )
+
+
+def _timeout_us(name: str, timeout: Duration | float | None) -> int:
+    if timeout is None:
+        return 0
+    try:
+        length = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+        length_us = duration_us(length)
+    except (DurationError, OverflowError, ValueError, AttributeError) as error:
+        problem = f"expected seconds or a duration such as '30s', found {timeout!r}"
+        raise ToolDefinitionError(name, f"its timeout cannot be read: {problem}") from error
+    if not length_us:
+        raise ToolDefinitionError(name, "its timeout is nothing; leave it out for a tool that may take any time")
+    return length_us
 
 
 def _checked(function: Callable[..., object], spec: ToolSpec) -> ToolSpec:
@@ -240,35 +306,3 @@ def _checked(function: Callable[..., object], spec: ToolSpec) -> ToolSpec:
 
 def _is_async(function: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-async def _in_thread(call: Callable[[], object], name: str) -> object:
-    """Run a function in a new daemon thread; an exception comes back as a failed outcome.
-
-    Source: docs/decisions/0031-plain-tools-in-threads.md
-    """
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()
-
-    def settle(value: object, error: BaseException | None) -> None:
-        if not ended.done():
-            ended.set_result((value, error))
-
-    def run() -> None:
-        value, raised = None, None
-        try:
-            value = call()
-        except Exception as error:
-            value = failure(error)
-        except BaseException as error:  # KeyboardInterrupt and the like belong to the program
-            raised = error
-        try:
-            loop.call_soon_threadsafe(settle, value, raised)
-        except RuntimeError:  # the loop is closed: the run gave this call up
-            pass
-
-    threading.Thread(target=contextvars.copy_context().run, args=(run,), name=f"tool {name}", daemon=True).start()
-    value, raised = await ended
-    if raised is not None:
-        raise raised
-    return value

@@ -45,7 +45,10 @@ class ModelRef(Part, frozen=True, kw_only=True):
 
 
 class ToolSpec(Part, frozen=True, kw_only=True):
-    """A tool as the model and the machine know it; `schema` is the JSON Schema of its arguments."""
+    """A tool as the model and the machine know it; `schema` is the JSON Schema of its arguments.
+
+    `timeout_us`: how long a call may take; 0: any time.
+    """
 
     name: str
     schema: msgspec.Raw
@@ -53,6 +56,7 @@ class ToolSpec(Part, frozen=True, kw_only=True):
     effect: EffectKind = "once"
     mode: ToolMode = "parallel"
     version: str = ""
+    timeout_us: int = 0
 
 
 class Policies(Part, frozen=True, kw_only=True):

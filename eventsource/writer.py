@@ -12,11 +12,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from .codec import canonical
-from .errors import ConflictError, OutcomeUnknownError, RefoldError
-from .events import UPDATE_TYPES, Event, MessageEnd, MessageStart, Place
+from .errors import ConflictError, FencedError, OutcomeUnknownError, RefoldError
+from .events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
 from .fold import ContextFold
 from .guards import find_call
 from .loading import evolve_in, load, read_all
+from .logs import log_events, logger
 from .messages import AssistantMessage
 from .models.redact import know_environment
 from .ports import EventLog, Lease, Recorded
@@ -27,6 +28,7 @@ from .state import State
 V = TypeVar("V")
 T = TypeVar("T")
 
+LOGGER = logger(__name__)
 _NEWS = 500
 PATIENCE_S = 30.0
 """Seconds (of the event loop's clock, which is monotonic) for which an append that is refused is tried again."""
@@ -198,6 +200,11 @@ class Writer(Generic[V]):
                 self._take_in(news)
                 self.forget_decisions()
 
+    async def finds_abort(self) -> bool:
+        """Say whether others asked the run to end in what is not folded yet."""
+        news = await self._log.read(self.session, after=self.head, limit=_NEWS, updates=False)
+        return any(isinstance(recorded.event, AbortRequest) for recorded in news)
+
     def _take(self, events: Sequence[Event], *, outcome: bool) -> None:
         for event in map(canonical, events):
             event = redact_event(event, self._redact)
@@ -220,6 +227,9 @@ class Writer(Generic[V]):
                     await self._rebase()
                     await asyncio.sleep(0)
                     continue
+                except FencedError as error:
+                    LOGGER.warning("%s: the lease was lost", error, extra={"session": self.session, "seq": self.head})
+                    raise
                 except OutcomeUnknownError as error:
                     self._refused.add(error)
                     await self._refused.pause()
@@ -248,6 +258,10 @@ class Writer(Generic[V]):
             durable=not all(_may_vanish(one.event) for one in batch),
         )
 
+    def _tool_name(self, end: ToolExecutionEnd) -> str:
+        call = find_call(self._stored[0], end.message_seq, end.content_index)
+        return call.name if call is not None else ""
+
     async def _was_stored(self, batch: Sequence[_Pending]) -> bool:
         found = await self._log.read(self.session, after=self.head, limit=len(batch))
         return [(r.at_us, r.event) for r in found] == [(p.at_us, p.event) for p in batch]
@@ -256,6 +270,7 @@ class Writer(Generic[V]):
         recorded = [Recorded(self.head + place, p.at_us, p.event) for place, p in enumerate(batch, start=1)]
         for pending in batch:
             pending.stored = True
+        log_events(self.session, recorded, self._tool_name)
         del self._pending[: len(batch)]
         self.head += len(batch)
         self._stored = now

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from eventsource.contained import Ended, contain
 from eventsource.errors import RefoldError
 from eventsource.events import Event
 from eventsource.loading import read_all
@@ -51,10 +52,11 @@ class Host:
     grace_s: float = _GRACE_S
 
 
-class Finished(msgspec.Struct, Generic[T], frozen=True):
-    """What code returned."""
+class Finished(msgspec.Struct, frozen=True):
+    """What code returned, or what it raised."""
 
-    value: T
+    value: object = None
+    error: BaseException | None = None
 
 
 class Execution:
@@ -220,10 +222,10 @@ class Execution:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def run(self, code: Callable[[], Awaitable[T]]) -> Finished[T] | None:
+    async def run(self, code: Callable[[], Awaitable[object]]) -> Finished | None:
         """Run the code until it ends or nothing is left but waiting; None: it waits, or is handed back.
 
-        Raises: what the code raises; what kept it from being recorded; PathError.
+        Raises: what kept it from being recorded; PathError.
         """
         self._unvisited = dict(self.journal.answers)
         main = asyncio.ensure_future(_fresh(code))
@@ -238,14 +240,15 @@ class Execution:
                     await self._wait(main)
                 elif await self._is_still() and not main.done() and not await self._advance():
                     return None
-            return Finished(await main)
+            ended = await main
+            if isinstance(ended.error, PathError):
+                raise ended.error
+            return Finished(ended.value, ended.error)
         finally:
             self._left = True
             for task in (watch, main):
                 task.cancel()
             await asyncio.wait([watch, main], timeout=self.host.grace_s)
-            if main.done() and not main.cancelled():
-                main.exception()
             if self.lost is not None:
                 raise self.lost
 
@@ -296,7 +299,7 @@ class Execution:
         except RefoldError as error:
             self.lose(error)
 
-    async def _wait(self, main: asyncio.Future[T]) -> None:
+    async def _wait(self, main: asyncio.Future[Ended]) -> None:
         """Wait until something moves; a suspended child is looked at now and then."""
         moves = self._moves
         suspended = any(wait.reason == "child" for wait in self.state.waits)
@@ -341,8 +344,8 @@ class Execution:
         return text
 
 
-async def _fresh(code: Callable[[], Awaitable[T]]) -> T:
-    """Run code whose keys begin with nothing."""
+async def _fresh(code: Callable[[], Awaitable[object]]) -> Ended:
+    """Run code whose keys begin with nothing; whatever it raises is its outcome."""
     SCOPE.set("")
     WITHIN.set("")
-    return await code()
+    return await contain(code)

@@ -6,11 +6,13 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
 from eventsource.codec import to_json
 from eventsource.configure import difference
+from eventsource.contained import attempt
 from eventsource.errors import ContinueRefusedError
 from eventsource.events import AbortRequest, Event, MessageAdopt, ModelRef, Origin, Policies, QueuePush, Resume
 from eventsource.hooks import Hooks
@@ -19,6 +21,7 @@ from eventsource.loop import Loop, Program
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
 from eventsource.ports import EventLog, Recorded
+from eventsource.raised import words
 from eventsource.reply import FLUSH_UPDATES
 from eventsource.request import Request
 from eventsource.state import Config
@@ -183,10 +186,9 @@ async def _run(
     def show(recorded: Sequence[Recorded]) -> None:
         for shown in (shown for item in recorded for shown in view.feed(item)):
             stream.push(shown)
-            try:
-                listen(shown)
-            except Exception as error:
-                loop.end(AbortRequest(reason="error", cause="callback", error=str(error) or type(error).__name__))
+            told = attempt(partial(listen, shown))
+            if told.error is not None:
+                loop.end(AbortRequest(reason="error", cause="callback", error=words(told.error)))
 
     redact = program.secrets.redact
     writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show, redact=redact)

@@ -51,6 +51,7 @@ class StepRecord(msgspec.Struct):
     error: str = ""
     answers: tuple[AssistantMessage, ...] = ()
     ended: EndReason | None = None
+    problem: str = ""
 
     @property
     def done(self) -> bool:
@@ -114,7 +115,7 @@ class Journal:
                     self.steps[key].answers += (message,)
             case AgentEnd():
                 for key in self._open_steps:
-                    self.steps[key].ended = event.reason
+                    self.steps[key].ended, self.steps[key].problem = event.reason, event.error
             case _:
                 self._others(recorded.seq, event)
 

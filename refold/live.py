@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from eventsource.codec import from_json
+from eventsource.contained import UserCall
 from eventsource.events import MessageUpdate, MetadataSet, StreamUpdate
 from eventsource.loading import read_all
 from eventsource.messages import AssistantMessage
@@ -69,7 +70,7 @@ async def stream_items(
             count += 1
         return count
 
-    await run_step(x, key, "", Shape(None), work)
+    await run_step(x, key, "", Shape(None), lambda: UserCall(work))
     record = x.journal.steps[key]
     reading = read_all(x.host.log, x.session, after=record.start_seq, upto=record.end_seq)
     found = [recorded.event async for recorded in reading]
@@ -99,4 +100,12 @@ async def ask_model(
         return said
 
     input_sha256 = digest([request_sha256(request), stream], key)
-    return await run_step(x, key, input_sha256, Shape(AssistantMessage), work, retries=retries, backoff_us=1_000_000)
+    return await run_step(
+        x,
+        key,
+        input_sha256,
+        Shape(AssistantMessage),
+        lambda: UserCall(work),
+        retries=retries,
+        backoff_us=1_000_000,
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from eventsource.contained import by_signal
 from eventsource.errors import OutputError
+from eventsource.raised import words
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -35,6 +37,10 @@ class Output(Generic[T]):
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'answer'}: {e['msg']}" for e in error.errors())
             raise OutputError(self._name, f"{problems}; the answer was {text[:200]!r}") from error
+        except BaseException as error:  # a validator of the type's author may raise anything
+            if by_signal(error):
+                raise
+            raise OutputError(self._name, f"its check raised {words(error)}; the answer was {text[:200]!r}") from error
 
 
 def _without_fence(text: str) -> str:

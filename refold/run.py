@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from eventsource.errors import OutputError
-from eventsource.events import EndReason, MessageEnd
+from eventsource.events import AgentEnd, EndReason, MessageEnd
 from eventsource.messages import AssistantMessage, Message, Usage
 from eventsource.steps import Suspend
 
@@ -76,8 +76,12 @@ class Run(Generic[T]):
 
     @property
     def error(self) -> str:
-        """What the run failed with, in the provider's words; empty when it did not."""
-        return self.answers[-1].error if self.answers else ""
+        """What the run ended with: the words of the provider, a hook, a callback or a limit; empty when it was done."""
+        if self.status in ("done", "waiting"):
+            return ""
+        ends = [recorded.event for recorded in self._driven.recorded if isinstance(recorded.event, AgentEnd)]
+        said = self.answers[-1].error if self.answers else ""
+        return said or (ends[-1].error if ends else "")
 
     @property
     def output(self) -> T:

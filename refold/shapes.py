@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
+RESULT_LIMIT_BYTES = 64_000_000
+"""The JSON of what a step or a task returns; what is larger belongs in a file."""
 
 
 class ShapeError(ValueError):
@@ -64,6 +66,19 @@ class Shape(Generic[T]):
         """
         raw = dump(value, where=where)
         return raw, self.load(raw)
+
+
+def kept(shape: Shape[T], value: object, where: str) -> tuple[msgspec.Raw, T]:
+    """Write a step's or a task's result and read it back.
+
+    Raises: ShapeError; InvalidTextError when it has no JSON form, or is too large.
+    """
+    raw, read = shape.checked(value, where=where)
+    size = len(bytes(raw))
+    if size > RESULT_LIMIT_BYTES:
+        limit = f"at most {RESULT_LIMIT_BYTES:,} are kept"
+        raise InvalidTextError(where, f"has {size:,} bytes, {limit}; write it to a file and return its name")
+    return raw, read
 
 
 def dump(value: object, *, where: str) -> msgspec.Raw:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from eventsource.codec import to_json
+from eventsource.contained import UserCall
 from eventsource.errors import SessionExistsError, UnknownSessionError
 from eventsource.events import ChildEnd, ChildStart, TaskStart, WaitEnd, WaitStart
 from eventsource.messages import Json
@@ -98,4 +99,6 @@ async def start_task(x: Execution, name: str, task: Task[P, R], payload: P, tags
         await open_child(x.host, child, task, payload, tags=tags)
         return child
 
-    return await run_step(x, name, digest([task.id, bytes(raw).decode(), list(tags)], name), Shape[str](None), work)
+    return await run_step(
+        x, name, digest([task.id, bytes(raw).decode(), list(tags)], name), Shape[str](None), lambda: UserCall(work)
+    )

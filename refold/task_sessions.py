@@ -9,16 +9,19 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from eventsource.contained import attempt
+from eventsource.durations import duration_text
 from eventsource.errors import FencedError, LeaseHeldError, UnknownSessionError
 from eventsource.events import AbortRequest, Resume, TaskEnd, TaskStart
 from eventsource.loop import Loop, Program
 from eventsource.messages import Json
+from eventsource.raised import words
 from eventsource.steps import Record, next_step
 
 from .children import child_id
 from .context import CONTEXT
 from .execution import Execution, Finished, Host
-from .shapes import dump
+from .shapes import Shape, kept
 from .task_errors import NoTaskError, PathError
 
 _HELD_S = 0.2
@@ -134,28 +137,32 @@ async def _work(x: Execution, task: Code) -> None:
             finished = await x.run(lambda: task.call(x))
             if finished is None:
                 return
-            await _end(x, task, finished)
-    except PathError:
-        raise
-    except Exception as error:
-        if x.lost is not None or x.state.cancelled is not None:
+            problem = words(finished.error) if finished.error is not None else _end(x, task, finished)
+    except TimeoutError:
+        if not clock.expired():
             raise
-        late = clock.expired()
-        problem = f"it worked longer than {limit_us or 0} us" if late else str(error) or type(error).__name__
-        attempt = x.state.attempt
-        again = not late and attempt <= task.retries
-        retry_at_us = x.now_us() + task.backoff_us * 2 ** (attempt - 1) if again else None
+        problem = f"it worked longer than {duration_text(limit_us or 0)}"
+    if x.lost is not None:
+        raise x.lost
+    if problem and x.state.cancelled is None:
+        number = x.state.attempt
+        again = not clock.expired() and number <= task.retries
+        retry_at_us = x.now_us() + task.backoff_us * 2 ** (number - 1) if again else None
         x.writer.outcome(TaskEnd(error=problem, retry_at_us=retry_at_us))
-        await x.writer.flush()
+    await x.writer.flush()
 
 
-async def _end(x: Execution, task: Code, finished: Finished[object]) -> None:
+def _end(x: Execution, task: Code, finished: Finished) -> str:
+    """Take the result; what cannot be kept is the returned problem. Raises: PathError."""
     missing = x.unvisited()
     if missing is not None:
         raise PathError(x.session, missing, "the code ended without coming to this: it took another path than recorded")
-    result = dump(finished.value, where=f"the result of task {task.id}")
-    x.writer.outcome(TaskEnd(result=result))
-    await x.writer.flush()
+    where = f"the result of task {task.id}"
+    ended = attempt(lambda: kept(Shape[object](None), finished.value, where)[0])
+    if isinstance(ended.value, msgspec.Raw):
+        x.writer.outcome(TaskEnd(result=ended.value))
+        return ""
+    return words(ended.error) if ended.error is not None else "it has no result"
 
 
 def _outcome(x: Execution) -> Outcome:

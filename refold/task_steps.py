@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from eventsource.codec import to_json
+from eventsource.contained import UserCall, attempt
 from eventsource.events import StepEnd, StepStart, WaitEnd, WaitStart
+from eventsource.raised import words
 
 from .execution import WITHIN, Execution
 from .journal import StepRecord
-from .shapes import Shape, dump
+from .shapes import Shape, dump, kept
 from .task_errors import StepError
 
 T = TypeVar("T")
@@ -39,7 +43,7 @@ async def run_step(
     name: str,
     input_sha256: str,
     shape: Shape[T],
-    work: Callable[[], Awaitable[object]],
+    begin: Callable[[], UserCall],
     *,
     retries: int = 0,
     backoff_us: int = 0,
@@ -57,7 +61,7 @@ async def run_step(
         while True:
             attempt += 1
             try:
-                return await _attempt(x, StepStart(key=name, input_sha256=input_sha256, attempt=attempt), shape, work)
+                return await _attempt(x, StepStart(key=name, input_sha256=input_sha256, attempt=attempt), shape, begin)
             except StepError:
                 failures += 1
                 if failures > retries:
@@ -65,20 +69,24 @@ async def run_step(
             await asyncio.sleep(backoff_us / 1_000_000 * 2 ** (failures - 1))
 
 
-async def _attempt(x: Execution, start: StepStart, shape: Shape[T], work: Callable[[], Awaitable[object]]) -> T:
+async def _attempt(x: Execution, start: StepStart, shape: Shape[T], begin: Callable[[], UserCall]) -> T:
     await x.park(lambda: None if x.turn_key else True)
     x.steps += 1
     try:
         await x.append(start)
         within = WITHIN.set(start.key)
         try:
-            raw, value = shape.checked(await work(), where=f"the result of {start.key}")
-        except Exception as error:
-            problem = str(error) or type(error).__name__
-            await x.append(StepEnd(key=start.key, error=problem))
-            raise StepError(start.key, problem) from error
+            ended = await begin().run()
         finally:
             WITHIN.reset(within)
+        made = list[tuple[msgspec.Raw, T]]()
+        if ended.error is None:
+            ended = attempt(lambda: made.append(kept(shape, ended.value, f"the result of {start.key}")))
+        if ended.error is not None:
+            problem = words(ended.error)
+            await x.append(StepEnd(key=start.key, error=problem))
+            raise StepError(start.key, problem) from ended.error
+        raw, value = made[0]
         await x.append(StepEnd(key=start.key, result=raw))
         return value
     finally:
@@ -86,12 +94,10 @@ async def _attempt(x: Execution, start: StepStart, shape: Shape[T], work: Callab
         x.notify()
 
 
-async def call(function: Callable[..., object], arguments: Sequence[object], named: Mapping[str, object]) -> object:
-    """Call a function: one that is not async in a thread."""
-    if inspect.iscoroutinefunction(function):
-        return await function(*arguments, **named)
-    value = await asyncio.to_thread(function, *arguments, **named)
-    return await value if inspect.isawaitable(value) else value
+def call(function: Callable[..., object], arguments: Sequence[object], named: Mapping[str, object]) -> UserCall:
+    """Prepare a call of a function; one that is not async is called in a thread that no process waits for."""
+    thread = "" if inspect.iscoroutinefunction(function) else f"step {getattr(function, '__name__', '')}"
+    return UserCall(lambda: function(*arguments, **named), thread=thread)
 
 
 async def run_wait(x: Execution, start: WaitStart) -> WaitEnd:

@@ -37,7 +37,7 @@ class Turn(Generic[T]):
     """What an agent's turn came to: its answers, and how it ended (done, error, aborted, limit)."""
 
     def __init__(self, key: str, record: StepRecord, output: Output[T] | None) -> None:
-        self.key, self.answers, self._output = key, record.answers, output
+        self.key, self.answers, self._output, self._problem = key, record.answers, output, record.problem
         self.status = "done" if record.ended in (None, "stop") else str(record.ended)
 
     @property
@@ -47,8 +47,11 @@ class Turn(Generic[T]):
 
     @property
     def error(self) -> str:
-        """What the turn failed with, in the provider's words; empty when it did not."""
-        return self.answers[-1].error if self.answers else ""
+        """What the turn ended with: the words of the provider, a hook or a limit; empty when it was done."""
+        if self.status == "done":
+            return ""
+        said = self.answers[-1].error if self.answers else ""
+        return said or self._problem
 
     @property
     def output(self) -> T:

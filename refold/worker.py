@@ -8,20 +8,29 @@ from contextlib import suppress
 
 import msgspec
 
+from eventsource.contained import attempt, by_signal
 from eventsource.durations import Duration, duration_us
-from eventsource.errors import FencedError, LeaseHeldError, RefoldError, StoreError, UnknownSessionError
+from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
 from eventsource.events import TaskStart
+from eventsource.logs import logger
+from eventsource.raised import words
 
 from .execution import Host
 from .log import Log
 from .task_sessions import Code, run_session
 
+LOGGER = logger(__name__)
 _ASIDE_S = 5.0
+_MOST_ASIDE_S = 300.0
 _MAX_KNOWN = 10_000
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a worker did: the session, its task, and how it stands now (or what went wrong)."""
+    """What a worker did: the session, its task, and how it stands now (or what went wrong).
+
+    status: done, error, cancelled or waiting; `stuck`: set aside for a while, since it could not be run; `lost`:
+    another worker took it over; `left`: this worker does not know its task (said once).
+    """
 
     session: str
     task: str
@@ -63,6 +72,8 @@ class Worker:
         )
         self._running: dict[str, asyncio.Task[None]] = {}
         self._aside: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._left: dict[str, None] = {}
         self._roots: dict[str, tuple[str, str]] = {}
 
     def stop(self) -> None:
@@ -88,8 +99,9 @@ class Worker:
         """Look for what is due; a log that cannot be read just now is looked at again."""
         try:
             return await self.look()
-        except (StoreError, OSError) as error:
-            self._tell(Report("", "", "stuck", str(error)))
+        except (RefoldError, OSError) as error:
+            self._report(Report("", "", "stuck", words(error)))
+            LOGGER.warning("the log cannot be read: %s", words(error))
             return 0
 
     async def drain(self) -> None:
@@ -108,15 +120,30 @@ class Worker:
         for session in await self._log.store.due(limit=room + len(self._running) + len(self._aside)):
             if session in self._aside or begun >= room:
                 continue
-            root, task = await self._root(session)
+            try:
+                root, task = await self._root(session)
+            except (RefoldError, OSError) as error:  # a session that cannot be read
+                self._set_aside_for(session, "", words(error))
+                continue
             if root in self._running or root in self._aside:
                 continue
             if task not in self._tasks:
-                self._aside[session] = now_s + _ASIDE_S
+                self._leave(session, task)
                 continue
             self._begin(root, task)
             begun += 1
         return begun
+
+    def _leave(self, session: str, task: str) -> None:
+        """Leave a session to workers that know its task, and say so once."""
+        self._set_aside(session, _ASIDE_S)
+        if session not in self._left:
+            self._left[session] = None
+            what = f"this worker does not know task {task!r}" if task else "no task was ever started in it"
+            LOGGER.info("session %s: left alone: %s", session, what, extra={"session": session})
+            self._report(Report(session, task, "left", what))
+        while len(self._left) > _MAX_KNOWN:
+            del self._left[next(iter(self._left))]
 
     def _begin(self, session: str, task: str) -> None:
         running = asyncio.create_task(self._work(session, task))
@@ -124,20 +151,35 @@ class Worker:
         running.add_done_callback(lambda done: self._running.pop(session, None))
 
     async def _work(self, session: str, task: str) -> None:
+        """Run a session; whatever keeps it from being run keeps nobody else from working."""
         try:
             outcome = await run_session(self.host, session, self._tasks.get)
         except LeaseHeldError:
             self._set_aside(session, self._look_s)
         except FencedError as error:
-            self._tell(Report(session, task, "lost", str(error)))
-        except (RefoldError, OSError) as error:
-            self._set_aside(session, _ASIDE_S)
-            self._tell(Report(session, task, "stuck", str(error)))
-        except Exception as error:
-            self._set_aside(session, _ASIDE_S)
-            self._tell(Report(session, task, "stuck", f"{type(error).__name__}: {error}"))
+            self._report(Report(session, task, "lost", words(error)))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if by_signal(error):
+                raise
+            self._set_aside_for(session, task, words(error, typed=not isinstance(error, RefoldError | OSError)))
         else:
-            self._tell(Report(session, task, outcome.status, outcome.error))
+            self._failures.pop(session, None)
+            self._report(Report(session, task, outcome.status, outcome.error))
+
+    def _set_aside_for(self, session: str, task: str, problem: str) -> None:
+        """Leave a session alone for a while, longer each time, and say why."""
+        failures = self._failures[session] = self._failures.get(session, 0) + 1
+        seconds = min(_ASIDE_S * 2 ** (failures - 1), _MOST_ASIDE_S)
+        self._set_aside(session, seconds)
+        self._report(Report(session, task, "stuck", problem))
+        LOGGER.warning("session %s: set aside for %g s: %s", session, seconds, problem, extra={"session": session})
+
+    def _report(self, report: Report) -> None:
+        told = attempt(lambda: self._tell(report))
+        if told.error is not None:
+            LOGGER.error("the worker's callback raised: %s", words(told.error), extra={"session": report.session})
 
     def _set_aside(self, session: str, seconds: float) -> None:
         self._aside[session] = asyncio.get_running_loop().time() + seconds

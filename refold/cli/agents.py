@@ -12,8 +12,10 @@ from typing import TypeVar
 import click
 
 from eventsource.codec import read_object
+from eventsource.contained import by_signal
 from eventsource.errors import MissingModelError, MissingToolError
 from eventsource.models.protocol import Model
+from eventsource.raised import words
 from eventsource.state import Config
 from eventsource.tools import Tool
 
@@ -114,5 +116,7 @@ def load_module(name: str, module_name: str) -> ModuleType:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise click.UsageError(f"{name}: importing it failed: {error}") from error
         raise click.UsageError(f"{name}: no module {module_name!r} here or on Python's path") from error
-    except (Exception, SystemExit) as error:
-        raise click.UsageError(f"{name}: importing it failed: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # a module may do anything when it is imported
+        if by_signal(error):
+            raise
+        raise click.UsageError(f"{name}: importing it failed: {words(error, typed=True)}") from error

@@ -11,6 +11,7 @@ import click
 from eventsource.errors import RefoldError
 from eventsource.messages import UserMessage
 from eventsource.signs import plain
+from eventsource.raised import words
 from eventsource.state import Config, Phase
 from projections import text_of
 
@@ -206,4 +207,4 @@ def _words(error: Exception) -> str:
         case RefoldError() | OSError():
             return sentence(error)
         case _:
-            return f"this should not happen: {type(error).__name__}: {error}"
+            return f"this should not happen: {words(error, typed=True)}"

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from eventsource.errors import RefoldError
+from eventsource.raised import words
 
 from .exits import INTERRUPTED, MEANINGS, NO, OK, USAGE, code_of, sentence
 from .options import SETTINGS, shared_options, write_examples
@@ -161,7 +162,7 @@ class RefoldGroup(click.Group):
         try:
             code = super().main(args, prog_name or "refold", standalone_mode=False)
             code = code if isinstance(code, int) else OK
-        except (KeyboardInterrupt, click.Abort, Exception) as error:
+        except (KeyboardInterrupt, BaseExceptionGroup, Exception) as error:
             if os.environ.get("REFOLD_TRACE") == "1":
                 raise
             code = report(error)
@@ -194,7 +195,7 @@ def report(error: BaseException) -> int:
         case RefoldError() | OSError():
             return _say(sentence(error), code_of(error))
         case _:
-            problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            problem = words(error, typed=True)
             return _say(f"this should not happen: {problem}; REFOLD_TRACE=1 shows where, please report it", NO)
 
 

@@ -201,13 +201,15 @@ def test_json_that_is_cut_has_its_whole_in_its_details_already() -> None:
     [
         (ValueError("bad"), "bad"),
         (TimeoutError(), "TimeoutError"),
-        (BrokenError(), "BrokenError"),
-        (ValueError("\ud800"), "\ufffd"),
+        (BrokenError(), "BrokenError (its text cannot be made: RuntimeError)"),
+        (ValueError("\ud800"), "ValueError: \ufffd"),
         (ToolFailure("no such city"), "no such city"),
     ],
 )
 def test_an_exception_is_an_error_with_its_text_or_its_name(error: Exception, shown: str) -> None:
-    assert failure(error) == ToolOutcome(ToolResult(content=(TextContent(text=shown),)), is_error=True)
+    outcome = failure(error)
+    assert outcome.is_error
+    assert outcome.result.content == (TextContent(text=shown),)
 
 
 def test_a_failure_may_have_details() -> None:

@@ -246,27 +246,53 @@ async def test_a_failure_an_exception_and_an_error_outcome_are_error_results() -
     assert await outcome(tool(by_failure)) == ToolOutcome(
         tool_result("no such city", details={"code": 404}), is_error=True
     )
-    assert await outcome(tool(by_exception)) == failed("boom")
+    raised = await outcome(tool(by_exception))
+    assert raised.is_error
+    assert text(raised.result) == "boom"
     assert await outcome(tool(by_outcome)) == failed("soft")
 
 
-@pytest.mark.parametrize("error", [StopIteration("enough"), StopAsyncIteration("enough"), RuntimeError("enough")])
-async def test_whatever_a_plain_function_raises_comes_back_from_its_thread(error: Exception) -> None:
+def text(result: ToolResult) -> str:
+    return "".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+class Panic(BaseException):
+    """As an extension in Rust raises it."""
+
+
+EVERYTHING = [
+    (StopIteration("enough"), "StopIteration: enough"),
+    (StopAsyncIteration("enough"), "StopAsyncIteration: enough"),
+    (RuntimeError("enough"), "enough"),
+    (KeyError("k"), "KeyError: 'k'"),
+    (SystemExit(2), "SystemExit: 2"),
+    (GeneratorExit(), "GeneratorExit"),
+    (KeyboardInterrupt(), "KeyboardInterrupt"),
+    (Panic("index out of bounds"), "Panic: index out of bounds"),
+    (BaseExceptionGroup("many", [Panic("first"), ValueError("second")]), "Panic: first (and 1 more)"),
+]
+
+
+@pytest.mark.parametrize(("error", "shown"), EVERYTHING, ids=lambda value: type(value).__name__)
+async def test_whatever_a_function_raises_is_an_error_result_with_type_and_traceback(
+    error: BaseException, shown: str
+) -> None:
     def raises() -> None:
         raise error
 
-    assert await outcome(tool(raises)) == failed("enough")
+    async def raises_too() -> None:
+        raise error
 
-
-async def test_an_interrupt_in_a_thread_ends_the_program_and_not_the_call() -> None:
-    class Interrupt(BaseException):
-        pass
-
-    def interrupted() -> None:
-        raise Interrupt
-
-    with pytest.raises(Interrupt):
-        await outcome(tool(interrupted))
+    for made in (tool(raises), tool(raises_too)):
+        found = await outcome(made)
+        expected = shown
+        if isinstance(error, StopIteration) and made.spec.name == "raises_too":
+            expected = "coroutine raised StopIteration"  # Python's own words for it
+        assert found.is_error
+        assert text(found.result) == expected
+        details = from_json(found.result.details)
+        assert isinstance(details, dict)
+        assert "raise error" in str(details["traceback"])
 
 
 async def test_a_plain_function_runs_in_a_thread_with_the_callers_variables() -> None:
