@@ -12,12 +12,19 @@ import inspect
 import opcode
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import CodeType, TracebackType
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from .errors import RefoldError
+from .raised import words
+
+T = TypeVar("T")
+Factory: TypeAlias = Callable[..., asyncio.Future[Any]]
 CLEAN_UP_S = 5.0
 """Seconds that cancelled code may take to clean up before it is left alone."""
 _RAISE = opcode.opmap["RAISE_VARARGS"]
@@ -46,6 +53,7 @@ def attempt(call: Callable[[], object]) -> Ended:
 
 async def contain(call: Callable[[], object]) -> Ended:
     """Do as `attempt` does, and await what is awaitable. A cancellation is a value too: use a task of its own."""
+    enter()
     try:
         value = call()
         return Ended(await value if inspect.isawaitable(value) else value)
@@ -53,6 +61,64 @@ async def contain(call: Callable[[], object]) -> Ended:
         if by_signal(error):
             raise
         return Ended(error=error)
+
+
+class _ExitedError(RefoldError):
+    """A task that people's code began asked the program to end; carries the words."""
+
+
+_INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
+"""True in people's code that is called here, and in the tasks it begins."""
+
+
+def enter() -> None:
+    """Say that the task that runs now is people's code from here on, so that the tasks it begins are guarded."""
+    _INSIDE.set(True)
+
+
+@contextmanager
+def guarded_tasks() -> Iterator[None]:
+    """Let a task that people's code begins fail by SystemExit or KeyboardInterrupt as by any error.
+
+    asyncio would raise them out of the event loop, past whoever awaits that task.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+    if isinstance(before, _TaskFactory):
+        before.users += 1
+        factory = before
+    else:
+        factory = _TaskFactory(before)
+        loop.set_task_factory(factory)  # type: ignore[arg-type]  # what tasks are made with differs between Pythons
+    try:
+        yield
+    finally:
+        factory.users -= 1
+        now = loop.get_task_factory()
+        if not factory.users and isinstance(now, _TaskFactory) and now is factory:
+            loop.set_task_factory(factory.before)
+
+
+class _TaskFactory:
+    """Makes tasks as before, those of people's code with a guard."""
+
+    def __init__(self, before: Factory | None) -> None:
+        self.before, self.users = before, 1
+
+    def __call__(
+        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **named: Any
+    ) -> asyncio.Future[Any]:
+        work = _guard(coro) if _INSIDE.get() else coro
+        return self.before(loop, work, **named) if self.before is not None else asyncio.Task(work, loop=loop, **named)
+
+
+async def _guard(coro: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await coro
+    except (SystemExit, KeyboardInterrupt) as error:
+        if by_signal(error):
+            raise
+        raise _ExitedError(words(error)) from error
 
 
 class UserCall:
@@ -81,14 +147,15 @@ class UserCall:
 
         Who is given up, or whose caller is cancelled, is cancelled and has `clean_up_s` to end; then it is left alone.
         """
-        self._task = asyncio.create_task(self._in_a_thread() if self._name else contain(self._call))
-        try:
-            if not await self._waited(limit_s, stop, grace_s):
+        with guarded_tasks():
+            self._task = asyncio.create_task(self._begun())
+            try:
+                if not await self._waited(limit_s, stop, grace_s):
+                    await self._give_up(clean_up_s)
+                    return Ended(late=True)
+            except asyncio.CancelledError:
                 await self._give_up(clean_up_s)
-                return Ended(late=True)
-        except asyncio.CancelledError:
-            await self._give_up(clean_up_s)
-            raise
+                raise
         return Ended(error=asyncio.CancelledError()) if self._task.cancelled() else self._task.result()
 
     async def _waited(self, limit_s: float | None, stop: asyncio.Event | None, grace_s: float) -> bool:
@@ -111,6 +178,10 @@ class UserCall:
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=clean_up_s)
+
+    async def _begun(self) -> Ended:
+        enter()
+        return await (self._in_a_thread() if self._name else contain(self._call))
 
     async def _in_a_thread(self) -> Ended:
         """Call in a new daemon thread, with the caller's context variables.

@@ -39,6 +39,7 @@ from .request import PartHashes, Request, request_sha256
 from .state import Config
 from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, expired, next_step
 from .tools import Tool
+from .under_way import RUN, RunUnderWay
 from .writer import Writer
 
 V = TypeVar("V")
@@ -128,6 +129,7 @@ class Loop(Generic[V]):
         self._end: AbortRequest | None = None
         self._leaving = False
         self._busy = self._asking = False
+        self._event_loop: asyncio.AbstractEventLoop | None = None
         self._waited_us = 0
 
     def end(self, request: AbortRequest) -> None:
@@ -150,7 +152,7 @@ class Loop(Generic[V]):
             OutcomeUnknownError when the store keeps failing.
         """
         began = False
-        async with self._watching():
+        async with self._watching(), self._known():
             while True:
                 if self._is_signalled() and not await self.writer.flush():
                     continue
@@ -179,6 +181,24 @@ class Loop(Generic[V]):
                     self.writer.forget_decisions()
                     await self.writer.flush()
                     raise
+
+    @asynccontextmanager
+    async def _known(self) -> AsyncIterator[None]:
+        """Let what tools and callbacks call know which run calls them."""
+        self._event_loop, writer = asyncio.get_running_loop(), self.writer
+        run = RUN.set(RunUnderWay(writer.log, writer.session, self._hear_abort, RUN.get()))
+        try:
+            yield
+        finally:
+            RUN.reset(run)
+
+    def _hear_abort(self) -> None:
+        """Take notice of an abort that is on record."""
+        if asyncio.get_running_loop() is self._event_loop:
+            self._aborting.set()
+        elif self._event_loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                self._event_loop.call_soon_threadsafe(self._aborting.set)
 
     async def _perform(self, step: Step) -> None:
         match step:

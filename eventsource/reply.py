@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from .assemble import Assembler, content_differs
 from .closing import closing_message, streamed_content
 from .codec import clean_text, repair
-from .contained import CLEAN_UP_S, attempt, by_signal, contain
+from .contained import CLEAN_UP_S, attempt, by_signal, contain, enter, guarded_tasks
 from .errors import RefoldError
 from .events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
 from .guards import legal
@@ -148,17 +148,18 @@ async def read_reply(
     cancellation is left alone after `clean_up_s`; nothing of it is recorded any more.
     """
     left = asyncio.Event()
-    work = asyncio.create_task(_read(begin, reader, stopped, left))
-    abort = asyncio.create_task(aborting.wait())
-    try:
-        await asyncio.wait([work, abort], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        abort.cancel()
-        if not work.done():
-            left.set()
-            work.cancel()
-            await asyncio.wait([work], timeout=clean_up_s)
-            reader.ended = reader.ended or not work.done()
+    with guarded_tasks():
+        work = asyncio.create_task(_read(begin, reader, stopped, left))
+        abort = asyncio.create_task(aborting.wait())
+        try:
+            await asyncio.wait([work, abort], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            abort.cancel()
+            if not work.done():
+                left.set()
+                work.cancel()
+                await asyncio.wait([work], timeout=clean_up_s)
+                reader.ended = reader.ended or not work.done()
     if work.done() and not work.cancelled():
         work.result()
 
@@ -170,6 +171,7 @@ async def _read(
     left: asyncio.Event,
 ) -> None:
     stream: AsyncIterator[StreamEvent] | None = None
+    enter()
     try:
         begun = attempt(begin)
         if begun.error is not None:

@@ -34,6 +34,7 @@ from .redaction import redact_event
 from .state import State, Token
 from .steps import Step, next_step
 from .token_values import check_value
+from .under_way import tell_abort
 
 
 class Session:
@@ -81,11 +82,15 @@ class Session:
 
     async def abort(self, reason: EndReason = "aborted", *, error: str = "") -> int:
         """Ask the run under way to end; it reaches a runner in any process within 250 ms, in an idle session nobody."""
-        return await self._input(AbortRequest(reason=reason, error=error))
+        head = await self._input(AbortRequest(reason=reason, error=error))
+        tell_abort(self.log, self.id)  # of a tool of this very run, which looks at once
+        return head
 
     async def cancel(self, reason: str = "") -> int:
         """Ask the session's task to end, and its children; without an open task it is like `abort`."""
-        return await self._input(AbortRequest(cause="cancel", error=reason))
+        head = await self._input(AbortRequest(cause="cancel", error=reason))
+        tell_abort(self.log, self.id)
+        return head
 
     async def label(self, text: str, seq: int | None = None) -> int:
         """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""

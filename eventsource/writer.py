@@ -90,7 +90,8 @@ class Writer(Generic[V]):
         self.lease: Lease | None = None
         self.disturbed = 0
         """How often others came between, and what was decided may be void."""
-        self._log, self._context, self._clock, self._on_commit = log, context, clock, on_commit
+        self.log = self._log = log
+        self._context, self._clock, self._on_commit = context, clock, on_commit
         self._redact = redact
         know_environment(os.environ)
         self._stored: tuple[State, V] = (State(), context.initial)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from eventsource.contained import Ended, contain
+from eventsource.contained import Ended, contain, guarded_tasks
 from eventsource.errors import RefoldError
 from eventsource.events import Event
 from eventsource.loading import read_all
@@ -228,6 +228,10 @@ class Execution:
         Raises: what kept it from being recorded; PathError.
         """
         self._unvisited = dict(self.journal.answers)
+        with guarded_tasks():
+            return await self._run(code)
+
+    async def _run(self, code: Callable[[], Awaitable[object]]) -> Finished | None:
         main = asyncio.ensure_future(_fresh(code))
         main.add_done_callback(lambda done: self._move())
         watch = asyncio.create_task(self._watch())

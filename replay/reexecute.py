@@ -26,6 +26,7 @@ from eventsource.events import (
     TokenCreate,
     ToolExecutionEnd,
     ToolExecutionUpdate,
+    ToolResult,
     WaitEnd,
     WaitStart,
 )
@@ -38,6 +39,7 @@ from eventsource.request import PartHashes, Request, request_sha256
 from eventsource.state import Config
 from eventsource.tool_arguments import Arguments
 from eventsource.tool_context import ToolContext
+from eventsource.tool_results import without_traceback
 from eventsource.tools import Tool
 
 from .mismatch import Mismatch, call_lines, request_lines, result_lines
@@ -264,12 +266,14 @@ class Reexecutor(Generic[V]):
         given = revision or ToolRevision()
         result = shown.result if given.result is None else given.result
         is_error = shown.is_error if given.is_error is None else given.is_error
-        if (result, is_error) != (end.event.result, end.event.is_error):
-            problem = f"tool {found.name} ran and said something else than the recording at seq {end.seq}"
-            lines = result_lines(end.event, result, is_error=is_error)
-            self._part(Mismatch(kind="result", seq=end.seq, head=self._head, problem=problem, lines=lines))
-            if self._ended:
-                await self._halt()
+        said, had = without_traceback(result), without_traceback(end.event.result or ToolResult())
+        if (said, is_error) == (had, end.event.is_error):
+            return ToolRevision(result=end.event.result, is_error=is_error)  # with the traceback of then
+        problem = f"tool {found.name} ran and said something else than the recording at seq {end.seq}"
+        lines = result_lines(end.event, result, is_error=is_error)
+        self._part(Mismatch(kind="result", seq=end.seq, head=self._head, problem=problem, lines=lines))
+        if self._ended:
+            await self._halt()
         return revision
 
     async def _revise(self, shown: ToolOutcomeShown) -> ToolRevision | None:

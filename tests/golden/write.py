@@ -1,7 +1,8 @@
 """Write a release's golden files: `python -m tests.golden.write 0.1.0`. What a release wrote is never written again.
 
 events.jsonl: every event type, with each field set and with each form a value may take. run.jsonl: a history as the
-machine made it, each line [seq, at_us, event].
+machine made it, each line [seq, at_us, event]. `unreleased` holds an event with each field that came since the last
+release; it may change until the next one, whose files take its place.
 """
 
 from __future__ import annotations
