@@ -108,8 +108,12 @@ class _TaskFactory:
     def __call__(
         self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **named: Any
     ) -> asyncio.Future[Any]:
-        work = _guard(coro) if _INSIDE.get() else coro
-        return self.before(loop, work, **named) if self.before is not None else asyncio.Task(work, loop=loop, **named)
+        inside = _INSIDE.get()
+        work = _guard(coro) if inside else coro
+        task = self.before(loop, work, **named) if self.before is not None else asyncio.Task(work, loop=loop, **named)
+        if inside:
+            task.add_done_callback(lambda done: coro.close())  # one that was cancelled before it began
+        return task
 
 
 async def _guard(coro: Coroutine[Any, Any, T]) -> T:

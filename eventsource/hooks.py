@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from .contained import UserCall, attempt
+from .contained import CLEAN_UP_S, UserCall, attempt
 from .events import ModelRef, Place, ToolResult, ToolSpec
 from .messages import AssistantMessage, Json, Message, ToolCall
 from .raised import words
@@ -115,14 +115,14 @@ def read_verdict(answered: ToolVerdict | None) -> ToolVerdict:
     )
 
 
-async def ask(answer: Callable[[], MaybeAwaitable[T]], *, stop: asyncio.Event | None = None) -> T:
-    """Call a callback and await it if it is async, until a second after `stop` was set.
+async def ask(answer: Callable[[], MaybeAwaitable[T]], *, stop: asyncio.Event | None = None, grace_s: float = 1.0) -> T:
+    """Call a callback and await it if it is async, until `grace_s` after `stop` was set.
 
     Raises: HookError with the words of whatever it raised; HookAbortedError.
     """
     ended = attempt(answer)
     if ended.error is None and inspect.isawaitable(value := ended.value):
-        ended = await UserCall(lambda: value).run(stop=stop)
+        ended = await UserCall(lambda: value).run(stop=stop, grace_s=grace_s, clean_up_s=CLEAN_UP_S * grace_s)
     if ended.late:
         raise HookAbortedError("a callback did not answer before the run was aborted")
     if ended.error is not None:
@@ -131,10 +131,14 @@ async def ask(answer: Callable[[], MaybeAwaitable[T]], *, stop: asyncio.Event | 
 
 
 async def answered(
-    answer: Callable[[], MaybeAwaitable[T]], read: Callable[[T], V], *, stop: asyncio.Event | None = None
+    answer: Callable[[], MaybeAwaitable[T]],
+    read: Callable[[T], V],
+    *,
+    stop: asyncio.Event | None = None,
+    grace_s: float = 1.0,
 ) -> V:
     """Ask a callback, and read what it answered. Raises: HookError also when that is nothing it may answer."""
-    value = await ask(answer, stop=stop)
+    value = await ask(answer, stop=stop, grace_s=grace_s)
     ended = attempt(lambda: read(value))
     if isinstance(ended.error, HookError):
         raise ended.error

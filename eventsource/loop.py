@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 from msgspec.structs import replace
 
@@ -31,8 +31,8 @@ from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn,
 from .messages import AssistantMessage, Message
 from .models.protocol import CallOptions, Model
 from .models.redact import Secrets
-from .redaction import redact_event
 from .raised import words
+from .redaction import redact_event
 from .repeats import FindRepeat, RepeatedTools
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
@@ -96,6 +96,13 @@ def _read(make: Callable[[], A], what: str) -> A:
 
 def _pushes(queue: Literal["steering", "follow_up"], messages: Sequence[Message] | None) -> list[Event]:
     return [canonical(QueuePush(queue=queue, message=message)) for message in messages or ()]
+
+
+def _messages(chosen: Sequence[Message]) -> tuple[Message, ...]:
+    for message in chosen:
+        if not isinstance(message, get_args(Message)):
+            raise TypeError(f"expected messages, found a {type(message).__name__} among them")
+    return tuple(chosen)
 
 
 def _finishing(answer: Literal["end", "continue"] | None) -> Literal["end", "continue"] | None:
@@ -271,7 +278,7 @@ class Loop(Generic[V]):
         """Ask a callback of the program, until the run is aborted. Raises: HookError."""
         self._asking = True
         try:
-            return await answered(answer, read, stop=self._aborting)
+            return await answered(answer, read, stop=self._aborting, grace_s=self.program.grace_s)
         except HookAbortedError:
             await self.writer.catch_up(lambda: True)  # what was being decided is given up
             raise
@@ -335,7 +342,7 @@ class Loop(Generic[V]):
         return TurnEnded(last, messages)
 
     async def _record(self, step: Record) -> None:
-        prepare = self.program.hooks.prepare_next_turn
+        prepare = None if self.writer.state.aborted is not None else self.program.hooks.prepare_next_turn
         run = self.writer.state.run
         if prepare is not None and isinstance(step.events[0], TurnStart) and run is not None and run.turns:
             if not await self.writer.flush():
@@ -413,10 +420,10 @@ class Loop(Generic[V]):
         chosen: Sequence[Message] = messages
         if (transform := hooks.transform_context) is not None:
             given = list(chosen)
-            chosen = await self._asked(lambda: transform(given), tuple)
+            chosen = await self._asked(lambda: transform(given), _messages)
         if (convert := hooks.convert_to_llm) is not None:
             shown = list(chosen)
-            chosen = await self._asked(lambda: convert(shown), tuple)
+            chosen = await self._asked(lambda: convert(shown), _messages)
         return chosen
 
     def _model(self) -> Model:

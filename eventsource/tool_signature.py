@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -15,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from .codec import to_json
 from .errors import InvalidTextError, ToolDefinitionError
+from .raised import words
 from .tool_arguments import Accepted, Check, Refused
 from .tool_context import ToolContext
 
@@ -47,15 +49,16 @@ def read_parameters(name: str, function: Callable[..., object]) -> Parameters:
     """
     try:
         signature = inspect.signature(function)
-        hints = get_type_hints(_annotated(function), include_extras=True)
-    except (NameError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ToolDefinitionError(name, f"its signature cannot be read: {error}") from error
     every = signature.parameters.values()
+    known = _names_in_reach(_annotated(function))
+    hints = _hints(name, _annotated(function), signature, known)
     contexts = tuple(p.name for p in every if _is_context(hints.get(p.name)))
     given = [p for p in every if p.name not in contexts]
     for parameter in given:
         _refuse_unnamed(name, parameter)
-    adapter = _adapter(name, signature, given, hints)
+    adapter = _adapter(name, signature, given, hints, known)
     try:
         schema = to_json(adapter.json_schema(schema_generator=_Schema), where="a default")
     except (pydantic.PydanticUserError, pydantic_core.PydanticOmit, InvalidTextError) as error:
@@ -74,6 +77,52 @@ def _annotated(function: Callable[..., object]) -> Callable[..., object]:
     return type(function).__call__
 
 
+def _names_in_reach(function: Callable[..., object]) -> dict[str, object]:
+    """Find what a function's annotations may name: its module's names, its closure's, and those of what is around it.
+
+    Only the functions and classes around it, while they run, hold a local type that nothing but an annotation names.
+    """
+    inner: Callable[..., object] = inspect.unwrap(getattr(function, "__func__", function))
+    code, place = getattr(inner, "__code__", None), getattr(inner, "__qualname__", "")
+    known: dict[str, object] = {**getattr(inner, "__globals__", {})}
+    around: list[Mapping[str, object]] = []
+    frame = inspect.currentframe()
+    while frame is not None and code is not None:
+        outer = frame.f_code
+        if outer.co_filename == code.co_filename and f"{place}.".startswith(f"{outer.co_qualname}."):
+            around.append(frame.f_locals)
+        frame = frame.f_back
+    for names in reversed(around):  # what is nearer counts
+        known |= names
+    cells = getattr(inner, "__closure__", None) or ()
+    for free, cell in zip(code.co_freevars if code is not None else (), cells, strict=False):
+        with suppress(ValueError):  # not assigned yet
+            known[free] = cell.cell_contents
+    return known
+
+
+def _hints(
+    name: str, function: Callable[..., object], signature: inspect.Signature, known: dict[str, object]
+) -> dict[str, object]:
+    """Find each parameter's type; what the function returns does not matter. Raises: ToolDefinitionError."""
+    found = dict[str, object]()
+    annotations: Mapping[str, object] = getattr(function, "__annotations__", {})
+    for parameter in signature.parameters:
+        if parameter not in annotations:
+            continue
+        holder = type("holder", (), {"__annotations__": {parameter: annotations[parameter]}})
+        try:
+            found |= get_type_hints(holder, globalns=known, localns=known, include_extras=True)
+        except Exception as error:  # an annotation is any expression
+            said = words(error)
+            advice = "define it at the top of the module, or in the function that makes the tool, before the tool"
+            problem = (
+                f"the type of parameter {parameter!r}, {annotations[parameter]!r}, cannot be found: {said}; {advice}"
+            )
+            raise ToolDefinitionError(name, problem) from error
+    return found
+
+
 def _is_context(hint: object) -> bool:
     if hint is ToolContext or get_origin(hint) is ToolContext:
         return True
@@ -88,7 +137,11 @@ def _refuse_unnamed(name: str, parameter: inspect.Parameter) -> None:
 
 
 def _adapter(
-    name: str, signature: inspect.Signature, given: list[inspect.Parameter], hints: dict[str, object]
+    name: str,
+    signature: inspect.Signature,
+    given: list[inspect.Parameter],
+    hints: dict[str, object],
+    known: dict[str, object],
 ) -> pydantic.TypeAdapter[dict[str, object]]:
     """Build the validator of a function that takes the same arguments by name and gives them back.
 
@@ -103,9 +156,11 @@ def _adapter(
     collect.__dict__["__signature__"] = signature.replace(parameters=ordered, return_annotation=signature.empty)
     collect.__annotations__ = {p.name: hints[p.name] for p in given if p.name in hints}
     collect.__name__ = collect.__qualname__ = name
-    config = pydantic.ConfigDict(coerce_numbers_to_str=True, populate_by_name=True)
+    config = pydantic.ConfigDict(coerce_numbers_to_str=True, populate_by_name=True, defer_build=True)
     try:
-        return pydantic.TypeAdapter(collect, config=config)  # type: ignore[arg-type, unused-ignore]  # a function is taken too
+        adapter: pydantic.TypeAdapter[dict[str, object]] = pydantic.TypeAdapter(collect, config=config)  # type: ignore[arg-type, unused-ignore]  # a function is taken too
+        adapter.rebuild(force=True, _types_namespace=known)  # what the fields of a local class name is found there
+        return adapter
     except (pydantic.PydanticUserError, pydantic_core.SchemaError, TypeError) as error:
         raise ToolDefinitionError(name, f"its parameters cannot be checked: {_first_line(error)}") from error
 

@@ -23,7 +23,7 @@ from eventsource.models.redact import Secrets
 from eventsource.ports import Recorded
 from eventsource.repeats import RepeatedTools
 from eventsource.state import Config
-from eventsource.tools import Tool, toolbox
+from eventsource.tools import Tool, tool, toolbox
 from projections.context import ContextView
 from replay.repeats import Repeats
 
@@ -77,8 +77,11 @@ class Agent(Generic[T]):
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Learn the key, which is kept out of every event from now on."""
+        """Learn the key, which is kept out of every event, and make tools of functions while their types are in reach."""
         Secrets().add(self.api_key)
+        if not all(isinstance(given, Tool) for given in self.tools):
+            made = tuple(given if isinstance(given, Tool) else tool(given) for given in self.tools)
+            object.__setattr__(self, "tools", made)
 
     def replace(self, **changes: object) -> Agent[T]:
         """Make an agent that differs in some fields."""

@@ -10,8 +10,8 @@ import click
 
 from eventsource.errors import RefoldError
 from eventsource.messages import UserMessage
-from eventsource.signs import plain
 from eventsource.raised import words
+from eventsource.signs import plain
 from eventsource.state import Config, Phase
 from projections import text_of
 

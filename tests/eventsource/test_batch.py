@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -25,7 +25,7 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.state import Phase
 from eventsource.steps import Stop
 from eventsource.tool_context import ToolContext
-from eventsource.tools import tool
+from eventsource.tools import Tool, tool
 from replay.replay import replay
 from tests.interpreter import calls_without_result
 from tests.running import Bench, has, once, scripted
@@ -337,3 +337,190 @@ async def test_a_hanging_stream_of_another_session_disturbs_nobody() -> None:
     assert ends(await played(other)) == [(0, "xxx", False)]
     one.signal.set()
     assert await asyncio.wait_for(running, 30) == Stop("aborted")
+
+
+def panicking(error: BaseException) -> list[Tool]:
+    """Make tools that raise: an async one, and one in a thread."""
+
+    @tool
+    async def waits() -> str:
+        """Raise."""
+        raise error
+
+    @tool
+    def works() -> str:
+        """Raise in a thread."""
+        raise error
+
+    return [waits, works]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(2),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        BaseExceptionGroup("g", [KeyboardInterrupt()]),
+        asyncio.CancelledError("by itself"),
+        StopAsyncIteration(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_a_tool_raises_its_call_ends_as_an_error_and_the_run_goes_on(error: BaseException) -> None:
+    bench = Bench(scripted([call("waits"), call("works")], "Done."), tools=panicking(error))
+    found = ends(await played(bench))
+    assert [is_error for _, _, is_error in found] == [True, True]
+    assert all(text for _, text, _ in found)
+    assert (await bench.session.state()).ended == "stop"
+
+
+@tool(timeout="20ms")
+async def waiting() -> str:
+    """Wait for ever."""
+    await asyncio.Event().wait()
+    return ""
+
+
+@tool(timeout=0.02)
+def hanging() -> str:
+    """Hang in a thread."""
+    threading.Event().wait(0.5)
+    return "too late"
+
+
+@tool(timeout="20ms")
+async def stubborn() -> str:
+    """Ignore being cancelled, for a while."""
+    for _ in range(10):
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            continue
+    return "too late"
+
+
+async def test_a_tool_that_takes_longer_than_it_may_ends_as_timed_out() -> None:
+    calls = [call("waiting"), call("hanging"), call("stubborn"), call("read")]
+    bench = Bench(scripted(calls, "Done."), tools=[waiting, hanging, stubborn, read])
+    found = {index: (text, is_error) for index, text, is_error in ends(await played(bench))}
+    late = "Tool execution timed out after 20 ms"
+    assert found[0] == (late, True)
+    assert found[1] == found[2] == (f"{late}, still running; its result will be dropped", True)
+    assert found[3] == ("xxx", False)
+
+
+async def test_a_tool_knows_when_its_time_is_over_and_that_it_is() -> None:
+    known: list[ToolContext] = []
+
+    @tool(timeout="10ms")
+    def looks(context: ToolContext) -> str:
+        """Look whether it should stop."""
+        known.append(context)
+        while not context.cancelled:
+            threading.Event().wait(0.001)
+        return "stopped"
+
+    await played(Bench(scripted([call("looks")], "Done."), tools=[looks]))
+    assert known[0].deadline_us is not None
+    assert known[0].cancelled
+
+
+async def test_a_tool_that_aborts_its_own_run_sees_it_at_once() -> None:
+    seen: list[bool] = []
+
+    @tool
+    async def stops(context: ToolContext) -> str:
+        """Abort."""
+        await bench.session.abort()
+        seen.append(context.cancelled)
+        return "stopped"
+
+    bench = Bench(scripted([call("stops")], "Never said."), tools=[stops])
+    events = await played(bench)
+    assert seen == [True]
+    assert ends(events) == [(0, "stopped", False)]
+    assert has(AbortRequest)(events)
+
+
+async def test_a_tool_that_ignores_an_abort_is_given_up_and_said_to_run() -> None:
+    @tool
+    async def ignores() -> str:
+        """Ignore it."""
+        await bench.session.abort()
+        for _ in range(10):
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                continue
+        return "too late"
+
+    bench = Bench(scripted([call("ignores")], "Never said."), tools=[ignores])
+    assert ends(await played(bench)) == [
+        (0, "Tool execution was aborted; it is still running and its result will be dropped", True)
+    ]
+
+
+async def test_an_async_tool_that_floods_its_run_with_reports_keeps_the_latest_and_says_what_is_left_out() -> None:
+    @tool
+    async def floods(context: ToolContext) -> str:
+        """Report without a pause."""
+        for n in range(5_000):
+            context.update(f"{n}")
+        return "done"
+
+    events = await played(Bench(scripted([call("floods")], "Done."), tools=[floods]))
+    said = [words(e.partial) for e in events if isinstance(e, ToolExecutionUpdate)]
+    assert said[:1_000] == [str(n) for n in range(1_000)]
+    assert said[1_000:] == [
+        "[3,999 partial results left out: they came faster than they could be recorded]",
+        "4999",
+    ]
+
+
+async def test_a_thread_that_floods_its_run_with_reports_waits_until_they_are_recorded() -> None:
+    @tool
+    def floods(context: ToolContext) -> str:
+        """Report without a pause."""
+        for n in range(3_000):
+            context.update(f"{n}")
+        return "done"
+
+    events = await played(Bench(scripted([call("floods")], "Done."), tools=[floods]))
+    assert [words(e.partial) for e in events if isinstance(e, ToolExecutionUpdate)] == [str(n) for n in range(3_000)]
+
+
+class Hostile:
+    """Does what it likes when it is looked at."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise SystemExit(name)
+
+    def __repr__(self) -> str:
+        raise RecursionError
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: float("nan"),
+        lambda: "\ud800",
+        lambda: b"\xff\xfe",
+        lambda: "x" * 50_000_000,
+        lambda: b"x" * 50_000_000,
+        Hostile,
+        lambda: ToolResult(content=5),  # type: ignore[arg-type]  # what somebody without a checker writes
+        lambda: ToolResult(terminate="yes"),  # type: ignore[arg-type]  # as above
+    ],
+    ids=["nan", "surrogate", "bytes", "huge text", "huge bytes", "hostile", "no content", "no flag"],
+)
+async def test_whatever_a_tool_returns_the_log_holds_it_or_says_why_not(make: Callable[[], object]) -> None:
+    @tool
+    async def gives() -> object:
+        """Give."""
+        return make()
+
+    events = await played(Bench(scripted([call("gives")], "Done."), tools=[gives]))
+    (end,) = ends(events)
+    assert end[1]
+    assert not end[2] or "ran, but what it returned cannot be kept" in end[1]

@@ -186,7 +186,7 @@ class Thing:
         (async_generator, "a generator cannot be a tool; report progress with ToolContext.update"),
         (callback, "its parameters have no JSON Schema: Cannot generate a JsonSchema for core_schema.CallableSchema"),
         (not_a_number, "its parameters have no JSON Schema: a default: cannot be stored as JSON"),
-        (unknown, "its signature cannot be read: name 'Missing' is not defined"),
+        (unknown, "the type of parameter 'n', 'Missing', cannot be found: name 'Missing' is not defined; define it at"),
         (Thing.method, "it is a method; make the tool of a bound one: tool(thing.method)"),
         (lambda: 1, "a name has 1 to 128 letters, digits and _ . : -; give it one: name=..."),
     ],
