@@ -38,7 +38,7 @@ from eventsource.ports import EventLog
 from eventsource.request import Request
 from eventsource.state import Phase
 from eventsource.tool_context import ToolContext
-from eventsource.tool_results import ToolOutcome
+from eventsource.tool_results import TRACEBACK, ToolOutcome
 from eventsource.tools import Tool, json_tool, toolbox
 from eventsource.writer import Writer
 from projections.lifecycle import LifecycleEvent
@@ -441,8 +441,14 @@ def _write_content(content: Sequence[UserContent]) -> list[dict[str, Any]]:
 
 
 def _write_details(details: Json) -> object:
-    """Write a result's details; none, null and an empty object say the same."""
-    return (from_json(details) if details is not msgspec.UNSET else None) or {}
+    """Write a result's details; none, null and an empty object say the same.
+
+    The type and traceback of what a tool raised are ours: the founding loop keeps its text alone.
+    """
+    found = (from_json(details) if details is not msgspec.UNSET else None) or {}
+    if isinstance(found, dict) and TRACEBACK in found:
+        return {name: value for name, value in found.items() if name not in ("type", TRACEBACK)}
+    return found
 
 
 def _write_block(block: AssistantContent, whole: bool) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Raw
 
+from eventsource.errors import CorruptLogError
 from eventsource.events import Event, Resume, StepEnd, TaskStart, TokenCreate, WaitStart
 from eventsource.log import open_store
 from eventsource.ports import EventLog
@@ -248,3 +251,91 @@ async def test_ten_thousand_waiting_sessions_cost_no_memory_and_only_the_due_one
         await worker.drain()
         woken = [await log.find(session) for session in sessions[:6]]
         assert [(await session.info()).status for session in woken] == ["idle"] * 5 + ["waiting"]
+
+
+class Panic(BaseException):
+    """As an extension raises it."""
+
+
+@task(id="raises", payload=str)
+async def raises(ctx: TaskContext, how: str) -> str:
+    def fails() -> None:
+        raise {"exit": SystemExit(2), "panic": Panic("lost"), "stop": StopIteration("x"), "key": KeyError("k")}[how]
+
+    await ctx.step("fails", fails)
+    return "never"
+
+
+@task(id="itself", payload=str)
+async def itself(ctx: TaskContext, how: str) -> str:
+    raise {"exit": SystemExit(2), "cancelled": asyncio.CancelledError(), "panic": Panic("lost")}[how]
+
+
+async def test_whatever_a_step_or_a_task_raises_is_that_runs_error(opened: Log) -> None:
+    steps = [await raises.trigger(opened, how) for how in ("exit", "panic", "stop", "key")]
+    tasks = [await itself.trigger(opened, how) for how in ("exit", "cancelled", "panic")]
+    good = await double.trigger(opened, 4)
+    await Worker(opened, [raises, itself, double]).drain()
+    errors = [(await run.refresh()).error for run in (*steps, *tasks)]
+    assert errors == [
+        "step fails failed: SystemExit: 2",
+        "step fails failed: Panic: lost",
+        "step fails failed: StopIteration: x",
+        "step fails failed: KeyError: 'k'",
+        "SystemExit: 2",
+        "CancelledError",
+        "Panic: lost",
+    ]
+    assert (await good.refresh()).result == 8
+
+
+async def test_a_step_that_never_returns_ends_with_its_tasks_time(opened: Log) -> None:
+    @task(id="hangs", max_duration="50ms")
+    async def hangs(ctx: TaskContext, payload: None) -> None:
+        await ctx.step("hangs", lambda: threading.Event().wait(1))
+
+    run = await hangs.run(opened)
+    assert (run.status, run.error) == ("error", "it worked longer than 50 ms")
+
+
+async def test_a_result_that_is_too_large_is_the_steps_error(opened: Log) -> None:
+    @task(id="large")
+    async def large(ctx: TaskContext, payload: None) -> str:
+        return await ctx.step("large", lambda: "x" * 65_000_000)
+
+    run = await large.run(opened)
+    assert run.status == "error"
+    assert "at most 64,000,000 are kept" in run.error
+
+
+async def test_a_session_that_cannot_be_read_is_set_aside_and_the_others_are_run(
+    opened: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Report] = []
+    bad = await double.trigger(opened, 1)
+    unknown = await ask.trigger(opened, "who")
+    good = await double.trigger(opened, 2)
+    read = opened.store.read
+
+    async def reading(session: str, **how: Any) -> Any:
+        if session == bad.id:
+            raise CorruptLogError(session, 1, "an event", "something else")
+        return await read(session, **how)
+
+    monkeypatch.setattr(opened.store, "read", reading)
+    await Worker(opened, [double], tell=told.append).drain()
+    monkeypatch.undo()
+    assert (await good.refresh()).result == 4
+    said = {report.session: report for report in told}
+    assert said[bad.id].status == "stuck"
+    assert "something else" in said[bad.id].error
+    assert (said[unknown.id].status, said[unknown.id].error) == ("left", "this worker does not know task 'ask'")
+
+
+async def test_a_callback_of_a_worker_that_raises_stops_nothing(opened: Log) -> None:
+    def tell(report: Report) -> None:
+        raise SystemExit(3)
+
+    run = await double.trigger(opened, 2)
+    await Worker(opened, [double], tell=tell).drain()
+    assert (await run.refresh()).result == 4
