@@ -77,7 +77,7 @@ class Agent(Generic[T]):
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Learn the key, which is kept out of every event, and make tools of functions while their types are in reach."""
+        """Learn the key, kept out of every event, and make tools of functions while their types are in reach."""
         Secrets().add(self.api_key)
         if not all(isinstance(given, Tool) for given in self.tools):
             made = tuple(given if isinstance(given, Tool) else tool(given) for given in self.tools)
