@@ -27,7 +27,7 @@ TYPE_ONLY = {"eventsource/ports.py": set[str](), "eventsource/models/protocol.py
 # An error writes the end of a lease for a person; it reads no clock.
 TIME_AS_TEXT = {"eventsource/errors.py": {"datetime"}}
 
-IMPURE = {"asyncio", "httpx", "sqlite3", "time", "datetime", "random", "uuid", "os", "pathlib", "logging"}
+IMPURE = {"asyncio", "aiosqlite", "httpx", "sqlite3", "time", "datetime", "random", "uuid", "os", "pathlib", "logging"}
 ASYNC = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "handler", "base", "core", "types"}
 SLOW_TO_LOAD = ("httpx", "jsonschema", "click", "rich", "prompt_toolkit")
@@ -98,6 +98,11 @@ def test_a_pure_file_never_waits_prints_or_opens(path: str) -> None:
 
 def test_every_file_with_a_rule_of_its_own_exists() -> None:
     assert sorted((PURE_LOG | TYPE_ONLY.keys() | TIME_AS_TEXT.keys()) - set(CODE)) == []
+
+
+def test_one_file_at_most_reaches_into_aiosqlite() -> None:
+    reaching = {p for p in CODE for n in ast.walk(parse(p)) if isinstance(n, ast.Attribute) and n.attr == "_execute"}
+    assert len(reaching) <= 1, reaching
 
 
 @pytest.mark.parametrize("path", CODE)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
+import aiosqlite
+
 from ..errors import StoreError
 from .cancelling import settled
 
@@ -21,6 +23,32 @@ T = TypeVar("T")
 _EXIT_S = 5.0
 _Work: TypeAlias = tuple["asyncio.Future[Any] | None", Callable[[], object]]
 _Queue: TypeAlias = "SimpleQueue[_Work | None]"
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection in a daemon thread of ours; `SqlThread` opens and closes it, so it warns of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(_nothing, 64)  # type: ignore[arg-type]  # `SqlThread` connects
+        self.queue: _Queue = self._tx  # type: ignore[assignment]  # ours also takes None: the thread's end
+        self._thread = threading.Thread(target=_serve, args=(self.queue,), name="refold-sqlite", daemon=True)
+
+    def begin(self) -> threading.Thread:
+        """Start the thread. Raises: RuntimeError when the system gives none."""
+        self._thread.start()
+        return self._thread
+
+    def use(self, raw: sqlite3.Connection | None) -> None:
+        """Take the connection that was made in the thread, or give it up."""
+        self._connection = raw
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
+        """Run a function in the thread."""
+        result: T = await self._execute(work, raw)  # type: ignore[no-untyped-call]  # a private method
+        return result
+
+    def __del__(self) -> None:
+        """Leave it to `SqlThread`."""
 
 
 class SqlThread:
@@ -38,16 +66,15 @@ class SqlThread:
     ) -> None:
         """Prepare; `connect` and `end` are called in the thread."""
         self._connect, self._end = connect, end
-        self._queue: _Queue = SimpleQueue()
+        self._connection = _Connection()
         self._thread: threading.Thread | None = None
         self._raw: sqlite3.Connection | None = None
         self._is_forked = False
 
     async def start(self) -> None:
         """Start the thread and connect in it."""
-        thread = threading.Thread(target=_serve, args=(self._queue,), name="refold-sqlite", daemon=True)
         try:
-            thread.start()
+            thread = self._connection.begin()
         except RuntimeError as error:
             raise StoreError("log", f"no thread can be started ({error})", "end some threads and try again") from error
         self._thread = thread
@@ -61,6 +88,7 @@ class SqlThread:
 
     def _make(self) -> None:
         self._raw = self._connect()
+        self._connection.use(self._raw)
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function with the connection in the thread.
@@ -70,18 +98,26 @@ class SqlThread:
         raw = self._raw
         if raw is None or self._is_forked:
             raise sqlite3.ProgrammingError("the connection is closed")
-        return await self._do(lambda: work(raw))
+        try:
+            return await self._connection.run(work, raw)
+        except asyncio.CancelledError:
+            await self._idle()
+            raise
 
     async def _do(self, function: Callable[[], T]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put((future, function))
+        self._connection.queue.put((future, function))
         try:
             return await future
         except asyncio.CancelledError:
-            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue.put((ended, _nothing))
-            await settled(ended)
+            await self._idle()
             raise
+
+    async def _idle(self) -> None:
+        """Wait until everything given to the thread so far has ended."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connection.queue.put((ended, _nothing))
+        await settled(ended)
 
     async def close(self) -> None:
         """Close the connection and end the thread, however often the waiting is cancelled."""
@@ -101,8 +137,9 @@ class SqlThread:
     def _stop(self, ended: asyncio.Future[None] | None) -> None:
         raw, self._raw = self._raw, None
         end = self._end
-        self._queue.put((ended, _nothing if raw is None else lambda: end(raw)))
-        self._queue.put(None)
+        self._connection.use(None)
+        self._connection.queue.put((ended, _nothing if raw is None else lambda: end(raw)))
+        self._connection.queue.put(None)
 
     def stop_at_exit(self, deadline: float) -> None:
         """End when the program ends: what is being written is finished first."""
