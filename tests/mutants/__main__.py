@@ -122,15 +122,15 @@ def outcomes(jobs: Sequence[Job], slots: Sequence[Slot]) -> Iterator[tuple[Mutan
         time.sleep(0.02)
 
 
-def chosen(args: argparse.Namespace) -> list[Job]:
-    """List what is to be tested: the named faults, and of each module all mutants or a sample."""
+def chosen(args: argparse.Namespace, tree: Path) -> list[Job]:
+    """List what is to be tested in a copy: the named faults, and of each module all mutants or a sample."""
     dice, jobs = random.Random(args.seed), []
     for fault in FAULTS:
-        source = (ROOT / fault.path).read_text(encoding="utf-8")
+        source = (tree / fault.path).read_text(encoding="utf-8")
         mutant = Mutant(f"fault::{fault.name}", fault.path, 0, source.replace(fault.right, fault.wrong, 1))
         jobs.append(Job(mutant, fault.tests))
     for suite in SUITES:
-        found = [m for path in suite.modules for m in mutants(path, (ROOT / path).read_text(encoding="utf-8"))]
+        found = [m for path in suite.modules for m in mutants(path, (tree / path).read_text(encoding="utf-8"))]
         if args.sample:
             found = sorted(dice.sample(found, min(args.sample, len(found))))
         jobs += [Job(mutant, suite.tests) for mutant in found]
@@ -149,7 +149,7 @@ def measured(jobs: Sequence[Job], slot: Slot) -> list[Job]:
         if job.tests in limits:
             continue
         path = job.mutant.path
-        whole = Mutant("", path, 0, (ROOT / path).read_text(encoding="utf-8"))
+        whole = Mutant("", path, 0, (slot.tree / path).read_text(encoding="utf-8"))
         began = time.monotonic()
         ((_, came),) = outcomes([Job(whole, job.tests)], [slot])
         took_s = time.monotonic() - began
@@ -193,7 +193,7 @@ def main() -> int:
     results: list[tuple[Mutant, str]] = []
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         slots = [Slot(Path(folder) / str(number)) for number in range(args.jobs)]
-        jobs = measured(chosen(args), slots[0])
+        jobs = measured(chosen(args, slots[0].tree), slots[0])
         for mutant, came in outcomes(jobs, slots):
             results.append((mutant, came))
             print(f"{len(results)}/{len(jobs)} {came}: {mutant.name}", flush=True)
