@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -368,7 +369,9 @@ async def test_a_callback_that_raises_ends_the_run_in_its_words(
     end = events[-1]
     assert isinstance(end, AgentEnd)
     assert (end.reason, end.error) == ("error", "the callback broke")
-    assert all(e.error == end.error for e in events if isinstance(e, AbortRequest))
+    polled = place in ("get_steering_messages", "get_follow_up_messages", "should_stop_after_turn", "finish_turn")
+    asked = [(e.reason, e.cause, e.error) for e in events if isinstance(e, AbortRequest)]
+    assert set(asked) == {("error", "callback" if polled else "hook", end.error)}
 
 
 @pytest.mark.parametrize("callback", [raising, raising_later])
@@ -447,6 +450,24 @@ async def test_what_a_callback_answers_is_on_record() -> None:
     assert next(e for e in events if isinstance(e, ToolExecutionEnd)).is_error
     assert [e.system_prompt for e in events if isinstance(e, ConfigChange)] == [None, "Be brief."]
     assert [(e.reason, e.cause) for e in events if isinstance(e, AbortRequest)] == [("stop", "hook")]
+
+
+@pytest.mark.parametrize(("answer", "key"), [("key of the hook", "key of the hook"), (None, "key of the process")])
+async def test_a_model_is_called_with_the_key_of_the_hook_or_else_of_the_process(answer: str | None, key: str) -> None:
+    asked: list[str] = []
+
+    def find(provider: str) -> str | None:
+        asked.append(provider)
+        return answer
+
+    bench = Bench(scripted([call("read")], "Done."), tools=[read], hooks=Hooks(get_api_key=find))
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
+    loop.program = replace(loop.program, api_key="key of the process")
+    await loop.run()
+    model = bench.model
+    assert isinstance(model, ScriptedModel)
+    assert [one.options.api_key for one in model.asked] == [key, key]
+    assert asked == [model.ref.provider] * 2
 
 
 # ---- what a process lacks ----

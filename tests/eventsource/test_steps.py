@@ -16,9 +16,11 @@ from eventsource.events import (
     ConfigChange,
     Event,
     Fork,
+    MessageAdopt,
     MessageEnd,
     MessageStart,
     ModelRequest,
+    Origin,
     Place,
     Policies,
     QueueClear,
@@ -41,7 +43,18 @@ from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
 from eventsource.state import Phase, State, Wait
-from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, Step, Stop, Suspend, next_step
+from eventsource.steps import (
+    CallModel,
+    CallRun,
+    CloseMessage,
+    Record,
+    RunTools,
+    Step,
+    Stop,
+    Suspend,
+    can_continue,
+    next_step,
+)
 from tests.candidates import CONFIGS, DONE, calling
 from tests.interpreter import judge_request, played, resumed
 from tests.stories import (
@@ -102,6 +115,10 @@ ANSWERED: list[Event] = [START, END, RESULT, MessageEnd()]
 BOTH: list[Event] = [START, START_SEND, END, END_SEND, RESULT, MessageEnd(), RESULT_SEND, MessageEnd()]
 LEFT_OVER = ToolResult(terminate=True)
 IN_DOUBT = "in_doubt:9:2:1"
+
+
+ADOPTED = MessageAdopt(message=UserMessage(content="And Rome?"), origin=Origin(source="test"))
+ANSWER = MessageAdopt(message=AssistantMessage(), origin=Origin(source="test"))
 
 
 class Case(NamedTuple):
@@ -416,6 +433,26 @@ CASES: dict[str, Case] = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_given_events_then_step(case: Case) -> None:
     assert next_step(state_of(case.given)) == case.then
+
+
+@pytest.mark.parametrize(
+    ("history", "continues"),
+    [
+        ([], False),
+        ([ADOPTED], True),
+        ([ADOPTED, ANSWER], False),
+        ([ADOPTED, TaskStart(task="report")], False),
+        ([ADOPTED, WaitStart(key="w")], False),
+        ([ADOPTED, STEER], False),
+        ([ADOPTED, QueuePush(queue="inbox", message=UserMessage(content="hi"))], True),
+        ([*FAILED, TurnEnd(), AgentEnd(reason="error")], True),
+        (OPENED, False),
+    ],
+)
+def test_an_idle_session_goes_on_by_itself_where_its_last_message_wants_an_answer(
+    history: list[Event], continues: bool
+) -> None:
+    assert can_continue(state_of(history)) is continues
 
 
 def test_a_child_that_runs_on_in_the_parent_of_a_fork_is_lost() -> None:

@@ -91,6 +91,7 @@ RESULT = MessageStart(role="tool_result", call=Place(message_seq=1, content_inde
         ([Fork(), INPUT, MessageEnd()], []),
         ([START, END, MessageEnd()], [(1, 2)]),
         ([START], []),
+        ([END], []),
         ([START, END, START, END], [(1, 2), (3, 4)]),
     ],
 )

@@ -32,9 +32,11 @@ def test_the_longest_value_goes_first() -> None:
 
 def test_words_are_too_short_to_be_secrets() -> None:
     secrets = Secrets()
-    secrets.add("ollama")
+    secrets.add("ollama1")
     secrets.add(None)
-    assert secrets.redact("ollama is down") == "ollama is down"
+    assert secrets.redact("ollama1 is down") == "ollama1 is down"
+    secrets.add("ollama12")
+    assert secrets.redact("ollama12 is down") == f"{MARK} is down"
 
 
 def test_headers_and_urls_hold_secrets() -> None:
@@ -44,6 +46,13 @@ def test_headers_and_urls_hold_secrets() -> None:
     secrets.add_url("https://user:pass-0002@host/?api_key=param-0003&page=number-0004")
     text = "token-0001 not-a-secret pass-0002 param-0003 number-0004"
     assert secrets.redact(text) == f"{MARK} not-a-secret {MARK} {MARK} number-0004"
+
+
+def test_a_user_without_a_password_is_a_secret_and_one_with_a_password_is_not() -> None:
+    secrets = Secrets()
+    secrets.add_url("https://token-0001@host/")
+    secrets.add_url("https://somebody:pass-0002@host/")
+    assert secrets.redact("token-0001 somebody pass-0002") == "[redacted] somebody [redacted]"
 
 
 def test_a_public_url_names_only_the_place() -> None:
