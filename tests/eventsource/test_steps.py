@@ -260,6 +260,10 @@ CASES: dict[str, Case] = {
             )
         ),
     ),
+    "unless the policy lets a foreign loop run what nobody declared": Case(
+        with_config(STREAMING, Policies(unknown_tools="run"), MessageEnd(message=calling("nowhere"))),
+        RunTools((CallRun(READ, "nowhere", 1),), parallel=True),
+    ),
     "the calls of a message that was cut are refused": Case(
         with_config(STREAMING, Policies(), MessageEnd(message=calling("read", reason="length"))),
         Record(

@@ -37,8 +37,8 @@ FAULTS = (
     Fault(
         "partial results are not redacted",
         "eventsource/redaction.py",
-        "replace(event, partial=_redacted(event.partial, redact))",
-        "event",
+        "case MessageUpdate():\n            return event\n",
+        'case MessageUpdate():\n            return event\n        case _ if hasattr(event, "partial"):\n            return event\n',
         ("tests/eventsource/test_redaction.py",),
     ),
     Fault(
