@@ -38,7 +38,8 @@ FAULTS = (
         "partial results are not redacted",
         "eventsource/redaction.py",
         "case MessageUpdate():\n            return event\n",
-        'case MessageUpdate():\n            return event\n        case _ if hasattr(event, "partial"):\n            return event\n',
+        "case MessageUpdate():\n            return event\n"
+        '        case _ if hasattr(event, "partial"):\n            return event\n',
         ("tests/eventsource/test_redaction.py",),
     ),
     Fault(
