@@ -87,8 +87,8 @@ FAULTS = (
     Fault(
         "only the first of several polled messages is delivered",
         "eventsource/loop.py",
-        "for message in messages or ():",
-        "for message in list(messages or ())[:1]:",
+        "for message in messages or ()]",
+        "for message in list(messages or ())[:1]]",
         (_STREAMS,),
     ),
     Fault(
