@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from eventsource.codec import encode
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
 from eventsource.events import Event, Fork, MessageEnd, StreamUpdate
+from eventsource.log.mask import MARKER, mask
 from eventsource.ports import EventLog, SessionInfo
 
 from ..export_file import Export, ExportedSession, read_export
@@ -39,6 +41,7 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
     written: list[str] = []
     try:
         branches = await _write(log, export, written, path=path, session=session, title=title)
+        await _check_digests(log, export, branches, path)
     except BaseException:
         await take_back(log, written)
         raise
@@ -54,6 +57,19 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
         messages=sum(branch.messages for branch in branches),
         lost=tuple([note async for note in _lost(log, export, branches)]),
     )
+
+
+async def _check_digests(log: EventLog, export: Export, branches: Sequence[ImportedBranch], path: str) -> None:
+    """Compare each session's digest with the one that was exported, as far as nothing was gone before."""
+    for one, branch in zip(export.sessions, reversed(branches), strict=True):
+        if one.dropped or any(_is_erased(recorded.event) for recorded in one.events):
+            return  # nor can any session be compared that goes on from here
+        if (await log.cursor(branch.session, one.row.last)).digest != one.row.digest:
+            raise TranscriptError(path, f"session {one.row.session} was changed: its events have another digest")
+
+
+def _is_erased(event: Event) -> bool:
+    return MARKER.encode() in encode(event) and mask(event) == event
 
 
 async def _lost(log: EventLog, export: Export, branches: Sequence[ImportedBranch]) -> AsyncIterator[LineNote]:

@@ -180,3 +180,20 @@ async def test_a_file_that_is_not_as_exported_is_refused_and_nothing_is_left(
 async def test_a_missing_file_is_named(log: EventLog) -> None:
     with pytest.raises(TranscriptError, match=r"nowhere.jsonl: cannot be read"):
         await import_refold(log, "nowhere.jsonl")
+
+
+async def test_a_changed_line_under_a_digest_of_the_file_made_anew_is_refused(log: EventLog, tmp_path: Path) -> None:
+    from hashlib import sha256
+
+    session = await filled(log, STREAMED, "oslo")
+    lines = (await export_session(log, session)).splitlines(keepends=True)
+    at, line = next((n, line) for n, line in enumerate(lines) if b'"queue_push"' in line)
+    lines[at] = line.replace(b'"content":"', b'"content":"not ', 1)
+    assert lines[at] != line
+    content = b"".join(lines[:-1])
+    path = tmp_path / "one.jsonl"
+    write(path, content + b'{"type":"refold_end","sha256":"%b"}\n' % sha256(content).hexdigest().encode())
+    async with open_store() as other:
+        with pytest.raises(TranscriptError, match="was changed: its events have another digest"):
+            await import_refold(other, str(path))
+        assert await other.sessions() == ()
