@@ -42,7 +42,10 @@ class FencedError(RefoldError):
         self.session, self.epoch, self.current = session, epoch, current
 
     def __str__(self) -> str:
-        return f"session {self.session}: epoch {self.epoch} was superseded by epoch {self.current}"
+        return (
+            f"session {self.session}: another runner took it over (epoch {self.epoch} was superseded by epoch "
+            f"{self.current}); what is on record stands, nothing more is recorded here"
+        )
 
 
 class LeaseHeldError(RefoldError):

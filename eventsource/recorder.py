@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Set
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from .background import finish
 from .codec import from_json, repair
 from .configure import difference
-from .errors import RecorderError
+from .errors import FencedError, RecorderError
 from .events import (
     AbortRequest,
     EndReason,
@@ -29,6 +30,7 @@ from .events import (
 )
 from .fold import ContextFold
 from .guards import find_call
+from .lease import Held, hold
 from .messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage
 from .models.protocol import StreamEvent
 from .ports import EventLog
@@ -88,17 +90,19 @@ class RecordedCall:
 class Reply(Generic[V]):
     """A model's answer while it is recorded: give it whole, as stream events, or as the provider's chunks."""
 
-    def __init__(self, writer: Writer[V], reader: ReplyReader[V], feed: Feed | None) -> None:
-        self._writer, self._reader, self._feed = writer, reader, feed
+    def __init__(self, writer: Writer[V], reader: ReplyReader[V], feed: Feed | None, check: Callable[[], None]) -> None:
+        self._writer, self._reader, self._feed, self._check = writer, reader, feed, check
         self.calls: tuple[RecordedCall, ...] = ()
 
     def message(self, message: AssistantMessage | str) -> None:
         """Record an answer that came whole."""
+        self._check()
         whole = AssistantMessage(content=(TextContent(text=message),)) if isinstance(message, str) else message
         self._reader.finish(whole)
 
     async def take(self, event: StreamEvent) -> None:
-        """Record one event of a stream."""
+        """Record one event of a stream. Raises: FencedError when another runner has taken the session over."""
+        self._check()
         await self._reader.take(event)
 
     async def feed(self, chunk: object) -> None:
@@ -106,6 +110,7 @@ class Reply(Generic[V]):
 
         Raises: RecorderError when the recorder was not told which protocol the provider speaks.
         """
+        self._check()
         if self._feed is None:
             raise RecorderError("to read a provider's chunks, name its model: log.record(..., model='openai:gpt-5')")
         for event in self._feed.chunk(chunk):
@@ -164,41 +169,64 @@ class Recorder(Generic[V]):
         self._log, self._model, self._feed, self._context = log, model, feed, context
         self._writer = Writer(log, session, context=context, clock=clock, on_commit=lambda recorded: None)
         self._hashes = PartHashes()
+        self._holding = AsyncExitStack()
+        self._held: Held | None = None
 
     async def __aenter__(self) -> Recorder[V]:
-        """Take the session and bring it to where a new prompt can be said."""
+        """Take the session, keep it, and bring it to where a new prompt can be said."""
+        held = await self._holding.enter_async_context(hold(self._log, self.session))
+        try:
+            await self._begin(held)
+        except BaseException:
+            await self._holding.aclose()
+            raise
+        return self
+
+    async def _begin(self, held: Held) -> None:
         writer = self._writer
-        writer.lease = await self._log.claim(self.session)
+        self._held, writer.lease = held, held.lease
         await writer.load()
         if writer.state.phase is not Phase.IDLE:
-            writer.outcome(Resume(why="crash", runner=writer.lease.owner))
+            writer.outcome(Resume(why="crash", runner=held.lease.owner))
         change = difference(writer.state.config, replace(writer.state.config, model=self._model, policies=POLICIES))
         if change is not None:
             writer.outcome(change)
         await writer.flush()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Bring the run to its end; after an exception, to one that says so."""
-        writer = self._writer
+        """Bring the run to its end, however often its task is cancelled; after an exception, to one that says so.
+
+        Raises: FencedError when another runner has taken the session over.
+        """
         try:
-            if error is not None and writer.state.run is not None and writer.state.aborted is None:
-                aborted = not isinstance(error, Exception)
-                reason: EndReason = "aborted" if aborted else "error"
-                writer.outcome(AbortRequest(reason=reason, cause="callback", error=words(error)))
-            elif writer.state.batch is not None and writer.state.aborted is None:
-                writer.outcome(AbortRequest(reason="stop", cause="callback"))
-            await self._advance(end=True)
-            while not await writer.flush():
-                await self._advance(end=True)
+            if not isinstance(error, FencedError):
+                self._check()
+                await finish(self._end(error))
         finally:
-            if writer.lease is not None:
-                await self._log.release(writer.lease)
+            await self._holding.aclose()
+
+    async def _end(self, error: BaseException | None) -> None:
+        writer = self._writer
+        if error is not None and writer.state.run is not None and writer.state.aborted is None:
+            aborted = not isinstance(error, Exception)
+            reason: EndReason = "aborted" if aborted else "error"
+            writer.outcome(AbortRequest(reason=reason, cause="callback", error=words(error)))
+        elif writer.state.batch is not None and writer.state.aborted is None:
+            writer.outcome(AbortRequest(reason="stop", cause="callback"))
+        await self._advance(end=True)
+        while not await writer.flush():
+            await self._advance(end=True)
+
+    def _check(self) -> None:
+        """Hold that the session is still ours. Raises: FencedError."""
+        if self._held is not None:
+            self._held.check()
 
     async def user(self, message: Message | str) -> None:
         """Say something to the model; during a run it is delivered before the next call."""
+        self._check()
         whole = UserMessage(content=message) if isinstance(message, str) else message
         idle = self._writer.state.run is None
         self._writer.outcome(QueuePush(queue="prompt" if idle else "steering", message=repair(whole)))
@@ -212,9 +240,11 @@ class Recorder(Generic[V]):
 
         Raises: RecorderError while a call of the last answer has no result.
         """
+        self._check()
         writer = self._writer
         neutral = await self._intend(_body(request))
-        reply = Reply(writer, ReplyReader(writer, self._model, FLUSH_UPDATES), self._feed(self._model, neutral))
+        reader = ReplyReader(writer, self._model, FLUSH_UPDATES)
+        reply = Reply(writer, reader, self._feed(self._model, neutral), self._check)
         try:
             async with flushing(writer):
                 yield reply
@@ -231,6 +261,7 @@ class Recorder(Generic[V]):
 
         What the block raises becomes an error result and is not raised on, so that the model can be told.
         """
+        self._check()
         writer, place = self._writer, call.place
         begun = False
         while not begun:  # what others append first makes it a new decision

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
 
+from .background import finish
 from .codec import canonical
 from .errors import ConflictError, FencedError, OutcomeUnknownError, RefoldError
 from .events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
@@ -26,7 +26,6 @@ from .standing import Pending, may_follow
 from .state import State
 
 V = TypeVar("V")
-T = TypeVar("T")
 
 LOGGER = logger(__name__)
 _NEWS = 500
@@ -304,19 +303,3 @@ class Writer(Generic[V]):
 
 def _may_vanish(event: Event) -> bool:
     return isinstance(event, UPDATE_TYPES) or (isinstance(event, MessageStart) and event.role == "assistant")
-
-
-async def finish(work: Awaitable[T]) -> T:
-    """Await something to its end, also when the caller is cancelled meanwhile; the cancellation follows it."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if task.cancelled():
-            raise
-        while not task.done():  # however often the caller is cancelled
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()
-        raise

@@ -124,6 +124,8 @@ class Agent(Generic[T]):
         self, prompt: Prompt, *, session: str | None = None, log: str | Path | None = None, deps: object = None
     ) -> Run[T]:
         """Run from code that is not async: opens the log, runs the session of that name, closes the log."""
+        self.config()  # what cannot begin makes no session
+        self._check_deps(deps)
 
         async def run() -> Run[T]:
             async with open_log(log) as opened:
@@ -300,8 +302,7 @@ class Agent(Generic[T]):
         self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
     ) -> Program[ContextView]:
         """Put together what a run of this agent in a session needs. Raises: TypeError for deps of another type."""
-        if self.deps_type is not None and not isinstance(deps, self.deps_type):
-            raise TypeError(f"deps must be a {self.deps_type.__name__}, not a {type(deps).__name__}")
+        self._check_deps(deps)
         return Program(
             model=self._model,
             context=CONTEXT,
@@ -316,6 +317,10 @@ class Agent(Generic[T]):
             find_repeat=Repeats(session.core.log, session.id).find,
             repeated_tools=tools,
         )
+
+    def _check_deps(self, deps: object) -> None:
+        if self.deps_type is not None and not isinstance(deps, self.deps_type):
+            raise TypeError(f"deps must be a {self.deps_type.__name__}, not a {type(deps).__name__}")
 
 
 def as_prompt(prompt: Prompt) -> Message:

@@ -10,6 +10,7 @@ from eventsource.codec import to_json
 from eventsource.errors import CompactionError, RefoldError
 from eventsource.events import AgentEnd, ChildEnd, ChildStart, Compaction, QueuePush
 from eventsource.hooks import HookError, MaybeAwaitable, ask
+from eventsource.lease import hold
 from eventsource.loop import Program
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.protocol import Model
@@ -21,7 +22,7 @@ from projections.context import ContextView, messages
 from projections.pairing import ContextMessage
 
 from .context import CONTEXT
-from .drive import drive, leased
+from .drive import drive
 
 KEEP_TOKENS = 20_000
 INSTRUCTIONS = (
@@ -174,7 +175,8 @@ async def compact(
     """
     redact = program.secrets.redact
     writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=lambda events: None, redact=redact)
-    async with leased(log, session, writer):
+    async with hold(log, session) as held:
+        writer.lease = held.lease
         await writer.load()
         if writer.state.phase is not Phase.IDLE:
             raise CompactionError(session, "", "its run is unfinished; resume it first")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eventsource.background import outlast, stop
 from eventsource.configure import difference
 from eventsource.errors import FencedError
 from eventsource.events import Event, Resume, WaitEnd
+from eventsource.lease import hold
 from eventsource.loop import Loop, Program
 from eventsource.ports import EventLog, Lease, Recorded
 from eventsource.state import Config, Phase, State
@@ -26,8 +28,6 @@ from .waiting import Waiting, waiting
 if TYPE_CHECKING:
     from .execution import Host
 
-LEASE_US = 30_000_000
-"""How long a lease lasts; renewed at a third of it."""
 SHIELD_S = 10.0
 """How long a cancelled run may take to give its open calls their results."""
 
@@ -71,7 +71,14 @@ async def drive(
                 listen(item)
 
     writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note, redact=program.secrets.redact)
-    async with leased(log, session, writer) as lease:
+    driven: list[Loop[ContextView]] = []
+
+    def lose(error: FencedError) -> None:
+        for loop in driven:
+            loop.abort()  # what is under way ends at once, and the next append says why
+
+    async with hold(log, session, lost=lose) as held:
+        writer.lease = lease = held.lease
         await writer.load()
         woken = await due_children(log, session, writer.state, program.clock())
         ends = [WaitEnd(key=key, outcome="completed") for key in woken]
@@ -80,6 +87,8 @@ async def drive(
         )
         await writer.flush()
         loop = Loop(writer, program, signal)
+        driven.append(loop)
+        held.check()
         task = asyncio.create_task(_run(loop, log, program))
         try:
             end = await asyncio.shield(task)
@@ -130,32 +139,8 @@ def configuring(state: State, wanted: Config | None) -> Sequence[Event]:
 
 
 async def _abort(loop: Loop[ContextView], task: asyncio.Task[Stop | Suspend]) -> None:
-    """Give a cancelled run the time to settle what is open."""
+    """Give a cancelled run the time to settle what is open, however often it is cancelled."""
     loop.abort()
-    try:
-        await asyncio.wait([task], timeout=SHIELD_S)
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
-
-
-@asynccontextmanager
-async def leased(log: EventLog, session: str, writer: Writer[ContextView]) -> AsyncIterator[Lease]:
-    """Hold the session while it runs; renewing it fails only when another runner has claimed it."""
-    writer.lease = lease = await log.claim(session, ttl_us=LEASE_US)
-
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(LEASE_US / 3_000_000)
-            with suppress(FencedError):
-                await log.renew(lease, ttl_us=LEASE_US)
-
-    task = asyncio.create_task(renew())
-    try:
-        yield lease
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await log.release(lease)
+    with suppress(asyncio.CancelledError):
+        await outlast(task, timeout_s=SHIELD_S)
+    await stop(task, timeout_s=SHIELD_S)

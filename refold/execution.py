@@ -14,6 +14,7 @@ import msgspec
 from eventsource.contained import Ended, contain, guarded_tasks
 from eventsource.errors import RefoldError
 from eventsource.events import Event
+from eventsource.lease import LEASE_US
 from eventsource.loading import read_all
 from eventsource.log import utc_now_us
 from eventsource.ports import EventLog, Recorded
@@ -25,7 +26,6 @@ from projections.context import ContextView
 
 from .children import child_wait, due_children
 from .context import CONTEXT
-from .drive import LEASE_US
 from .journal import Answer, Journal
 from .task_errors import PathError
 

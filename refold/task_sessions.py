@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol
 
 import msgspec
 
 from eventsource.contained import attempt
 from eventsource.durations import duration_text
-from eventsource.errors import FencedError, LeaseHeldError, UnknownSessionError
+from eventsource.errors import LeaseHeldError, UnknownSessionError
 from eventsource.events import AbortRequest, Resume, TaskEnd, TaskStart
+from eventsource.lease import hold
 from eventsource.loop import Loop, Program
 from eventsource.messages import Json
 from eventsource.raised import words
@@ -86,11 +87,12 @@ async def run_session(
         with; FencedError when another owner took over; what the store raises.
     """
     x = Execution(host, session, root=root)
-    async with _leased(x) as done:
+    async with hold(host.log, session, ttl_us=host.lease_us, lost=x.lose) as held:
+        x.writer.lease = held.lease
         await x.load()
         outcome = await _run(x, find, token_limit)
         if not host.stopping.is_set():
-            done.append(x.writer.head)
+            held.seen = x.writer.head
     start = x.journal.start
     if outcome.status != "waiting" and start is not None and start.parent and not root:
         await _tell(host, start.parent)
@@ -217,32 +219,6 @@ async def _tell(host: Host, parent: str) -> None:
     """Wake a parent whose child ended in other hands."""
     with suppress(UnknownSessionError):
         await host.log.append(parent, [(host.clock(), Resume(why="wait"))])
-
-
-@asynccontextmanager
-async def _leased(x: Execution) -> AsyncIterator[list[int]]:
-    """Hold the session; the list takes the head that was seen, when it is left on purpose."""
-    log, ttl_us = x.host.log, x.host.lease_us
-    x.writer.lease = lease = await log.claim(x.session, ttl_us=ttl_us)
-
-    async def renew() -> None:
-        held = lease
-        while True:
-            await asyncio.sleep(ttl_us / 3_000_000)
-            try:
-                held = await log.renew(held, ttl_us=ttl_us)
-            except FencedError as error:
-                x.lose(error)
-                return
-
-    task = asyncio.create_task(renew())
-    seen: list[int] = []
-    try:
-        yield seen
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await log.release(lease, head=seen[-1] if seen else None)
 
 
 def first_task(tasks: Sequence[Code]) -> FindTask:

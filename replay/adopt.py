@@ -18,6 +18,7 @@ from eventsource.events import (
     Place,
     ToolResult,
 )
+from eventsource.lease import hold
 from eventsource.loading import evolve_in, load, load_state
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.ports import Recorded
@@ -77,12 +78,9 @@ async def adopt(target: Session, source: Session, chosen: Sequence[ContextMessag
     head, state = await load_state(target.log, target.id)
     names = await _names(source, found, chosen)
     if state.phase is Phase.TOOLS:
-        lease = await target.log.claim(target.id)
-        try:
+        async with hold(target.log, target.id) as held:
             events = await _results(target, state, source.id, found, names)
-            return await _append(target, head, state, events, epoch=lease.epoch)
-        finally:
-            await target.log.release(lease)
+            return await _append(target, head, state, events, epoch=held.lease.epoch)
     shared = await shared_seq(target.log, target.id, source.id) if target.log is source.log else 0
     whole = [entry for entry in _with_partners(found, names) if entry.seq > shared]
     return await _append(target, head, state, _messages(source.id, found, whole, head, state.config), epoch=None)

@@ -65,6 +65,7 @@ async def run(
     async with tools_of(belt, session or "", config) as tools:
         if agent is None:
             agent = recorded_agent(session or "", config, model, system, tools=tools)
+        agent.config()  # what cannot begin makes no session
         target = await session_of(log, session)
         if session is None:
             await target.label(short(said))

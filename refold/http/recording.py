@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import httpx
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from eventsource.configure import difference
 from eventsource.errors import LeaseHeldError, RefoldError
 from eventsource.events import AbortRequest, Label, ModelRef, ModelRequest, QueuePush, Resume
+from eventsource.lease import hold
 from eventsource.loading import load
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.body import BodyParser
@@ -46,8 +47,6 @@ ANSWER_BYTES = 1 << 28
 """256 MiB of an answer, unpacked; of an error 1 MiB."""
 ERROR_BYTES = 1 << 20
 FLUSH_UPDATES = 32
-LEASE_US = 3_600_000_000
-"""No stream lasts an hour; a lease whose process is gone can be claimed at once anyway."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,13 +110,13 @@ class Recording:
     async def _say_lost(self, session: str | None, call: Call | None, what: str, words: str) -> None:
         """Say in the log, if that can be, that an exchange is not on record: in its session, else in one for such."""
         with suppress(Exception):  # the log itself may be what failed; whoever runs the proxy was told
-            async with self._lock:
+            async with self._lock, AsyncExitStack() as holding:
                 if session is None:
                     if self._unplaced is None:
                         self._unplaced = (await self._log.store.create()).id
                     session = self._unplaced
                 self._busy.add(session)
-                writer = await self._claim(session, call)
+                writer = await self._claim(session, call, holding)
                 if writer is None:
                     return
                 try:
@@ -131,43 +130,39 @@ class Recording:
                     await writer.flush()
                 finally:
                     self._busy.discard(session)
-                    if writer.lease is not None:
-                        await self._log.store.release(writer.lease)
 
     @asynccontextmanager
     async def _session(self, call: Call) -> AsyncIterator[Writer[ContextView]]:
         """Open the session that the request goes on from, record the request, and hold the session meanwhile."""
         writer: Writer[ContextView] | None = None
-        try:
-            async with self._lock:
-                writer, asked = await self._open(call)
-                self._busy.add(writer.session)
-                await _ask(writer, asked, call)
-                self._know(writer)
-            yield writer
-        finally:
-            if writer is not None:
-                self._know(writer)
-                self._busy.discard(writer.session)
-                if writer.lease is not None:
-                    await self._log.store.release(writer.lease)
+        async with AsyncExitStack() as holding:
+            try:
+                async with self._lock:
+                    writer, asked = await self._open(call, holding)
+                    self._busy.add(writer.session)
+                    await _ask(writer, asked, call)
+                    self._know(writer)
+                yield writer
+            finally:
+                if writer is not None:
+                    self._know(writer)
+                    self._busy.discard(writer.session)
 
     def _know(self, writer: Writer[ContextView]) -> None:
         self._known.put(writer.session, writer.head, own_messages(writer.view), writer.state.config)
 
-    async def _open(self, call: Call) -> tuple[Writer[ContextView], Request]:
+    async def _open(self, call: Call, holding: AsyncExitStack) -> tuple[Writer[ContextView], Request]:
         """Find the session; a copy of it where the request says something else than it does, a new one for new talk."""
         request = await self._whole(call.asked)
         links = chain(request.messages)
         match = await self._find(links, request)
         if match is not None and match.whole:
-            writer = await self._claim(match.session, call)
+            writer = await self._claim(match.session, call, holding)
             if writer is not None and _fits(writer, links):
                 return writer, request
-            if writer is not None and writer.lease is not None:
-                await self._log.store.release(writer.lease)
+            await holding.aclose()
         session = await self._fork(match.session, links) if match is not None else None
-        writer = await self._claim(session or (await self._log.store.create()).id, call)
+        writer = await self._claim(session or (await self._log.store.create()).id, call, holding)
         if writer is None:
             raise RefoldError("somebody else took the new session")
         return writer, request
@@ -220,7 +215,7 @@ class Recording:
             return
         self._known.put(info.id, head, own_messages(view), state.config)
 
-    async def _claim(self, session: str, call: Call | None) -> Writer[ContextView] | None:
+    async def _claim(self, session: str, call: Call | None, holding: AsyncExitStack) -> Writer[ContextView] | None:
         store = self._log.store
         writer = Writer(
             store,
@@ -231,7 +226,7 @@ class Recording:
             redact=call.secrets.redact if call is not None else None,
         )
         try:
-            writer.lease = await store.claim(session, ttl_us=LEASE_US)
+            writer.lease = (await holding.enter_async_context(hold(store, session))).lease
         except LeaseHeldError:
             return None
         await writer.load()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from eventsource.background import finish
 from eventsource.errors import ConflictError, FencedError, IllegalEventError, OutcomeUnknownError, StoreError
 from eventsource.events import (
     AgentEnd,
@@ -27,7 +28,7 @@ from eventsource.events import (
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.ports import Recorded
 from eventsource.state import Phase
-from eventsource.writer import Writer, finish
+from eventsource.writer import Writer
 from projections.context import ContextView
 from refold.context import CONTEXT
 from tests.candidates import calling

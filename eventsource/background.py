@@ -1,0 +1,46 @@
+"""Work beside work: waiting for what must come to its end, however often the one who waits is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def outlast(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -> None:
+    """Wait until tasks have ended, or for a time; a cancellation is raised after that, not instead of it.
+
+    What the tasks raise is theirs: it is not raised here.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    loop = asyncio.get_running_loop()
+    until_s = None if timeout_s is None else loop.time() + timeout_s
+    while not all(task.done() for task in tasks):
+        left_s = None if until_s is None else until_s - loop.time()
+        if left_s is not None and left_s <= 0:
+            break
+        try:
+            await asyncio.wait(tasks, timeout=left_s)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # it has been looked at: nobody need be told
+    if cancelled is not None:
+        raise cancelled
+
+
+async def stop(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -> None:
+    """Cancel tasks and wait until they have ended, or for a time."""
+    for task in tasks:
+        task.cancel()
+    await outlast(*tasks, timeout_s=timeout_s)
+
+
+async def finish(work: Awaitable[T]) -> T:
+    """Await something to its end, also when the caller is cancelled meanwhile; the cancellation follows it."""
+    task = asyncio.ensure_future(work)
+    await outlast(task)
+    return task.result()

@@ -1,0 +1,113 @@
+"""Cancelling whatever works on a session, at any instant, once or five times: nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from eventsource.errors import RefoldError
+from eventsource.models.script import call
+from eventsource.models.scripted import ScriptedModel
+from refold import Agent, Log, Session, open_log, tool
+from refold.compaction import CompactionPolicy
+
+Work = Callable[[Log, Session], Awaitable[object]]
+
+
+@tool
+async def look() -> str:
+    """Look."""
+    await asyncio.sleep(0)
+    return "seen"
+
+
+def talker() -> Agent[None]:
+    return Agent(ScriptedModel([[call("look"), call("look")], "Done."], pace_ms=0), tools=[look])
+
+
+async def run(log: Log, session: Session) -> object:
+    return await talker().run("go", session=session)
+
+
+async def resume(log: Log, session: Session) -> object:
+    await session.core.push("prompt", "go")
+    return await talker().resume(session)
+
+
+async def nest(log: Log, session: Session) -> object:
+    child = talker().as_tool(name="child")
+    return await Agent(ScriptedModel([[call("child", {"prompt": "go"})], "Done."]), tools=[child]).run(
+        "go", session=session
+    )
+
+
+async def record(log: Log, session: Session) -> object:
+    async with log.record(session.id, model="openai:gpt-5") as recorder:
+        await recorder.user("go")
+        async with recorder.model() as reply:
+            reply.message("Done.")
+    return None
+
+
+async def compact(log: Log, session: Session) -> object:
+    agent = Agent(
+        ScriptedModel(["Yes.", "No.", "A summary."]),
+        compaction=CompactionPolicy(keep_tokens=1),
+    )
+    await agent.run("one", session=session)
+    await agent.run("two", session=session)
+    return await agent.compact(session)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("stored", ["memory", "file"])
+@pytest.mark.parametrize("work", [run, resume, nest, record, compact])
+async def test_who_is_cancelled_at_any_instant_leaves_nothing_behind(
+    tmp_path: Path, work: Work, stored: str, times: int
+) -> None:
+    async with open_log(tmp_path / "log.db" if stored == "file" else None) as log:
+        await talker().run("warm", session=await log.session())
+        threads = threading.active_count()
+        tasks = asyncio.all_tasks()
+        ticks = finished = 0
+        while not finished:
+            session = await log.session()
+            task = asyncio.ensure_future(work(log, session))
+            for _ in range(ticks):
+                if task.done():
+                    break
+                await asyncio.sleep(0)
+            for _ in range(times):
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+            finished += not task.cancelled()
+            where = f"cancelled after {ticks} ticks"
+            for info in await log.list():
+                assert info.owner == "", where
+                found = await log.find(info.id)
+                state = await found.core.state()
+                assert state.batch is None, where
+                assert state.run is None or work is compact, where
+                assert (await found.replay()).difference is None, where
+            assert asyncio.all_tasks() == tasks, where
+            await log.delete(session.id)
+            ticks += 1 + ticks // 8
+        assert threading.active_count() <= threads
+        assert (await log.verify()).ok
+
+
+def test_a_run_that_cannot_begin_makes_no_session(tmp_path: Path) -> None:
+    async def sessions() -> int:
+        async with open_log(path) as log:
+            return len(await log.list())
+
+    path = tmp_path / "log.db"
+    with pytest.raises(RefoldError):
+        Agent("nobody:nothing").run_sync("go", log=path)
+    assert not path.exists() or asyncio.run(sessions()) == 0
