@@ -127,6 +127,11 @@ def request(view: ContextView, selection: Sequence[SeqRange | Inserted] | None =
     return _request(view.config, parts(view), selection)
 
 
+def sent_entries(view: ContextView) -> tuple[Entry, ...]:
+    """List the entries whose messages the next request holds if no hook changes it."""
+    return tuple(entry for entry in _standing(view) if entry.sent is not None)
+
+
 class Requests:
     """Builds the requests of views that follow one another; each costs what came since the one before."""
 

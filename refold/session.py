@@ -22,6 +22,7 @@ from projections.rewording import reworded
 from projections.tree import Branch, Labels
 from replay.adopt import adopt
 from replay.html import session_page
+from replay.lineage import erased_seqs
 from replay.replay import Replay, ReplayReport
 from replay.why import Why, why
 
@@ -221,7 +222,7 @@ class Session:
 
     async def replay(self, upto: int | None = None) -> ReplayReport:
         """Replay the record: every decision and every request's digest must come out as it stands there."""
-        run = Replay()
+        run = Replay(await erased_seqs(self.core.log, self.id))
         async for recorded in read_all(self.core.log, self.id, upto=upto):
             if not run.feed(recorded):
                 break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from eventsource.events import Erase
+from eventsource.loading import read_all
 from eventsource.ports import EventLog
 
 
@@ -18,6 +20,22 @@ async def lineage(log: EventLog, session: str) -> tuple[tuple[str, int], ...]:
         info = await log.info(info.parent)
         chain.append((info.id, last))
     return tuple(chain)
+
+
+async def erased_seqs(log: EventLog, session: str) -> frozenset[int]:
+    """List the seqs of a history that an `erase` names, wherever it stands.
+
+    An `erase` stands in the session that recorded what it names, so often behind the seq at which a fork begins.
+
+    Raises: UnknownSessionError.
+    """
+    found: set[int] = set()
+    for name, last in await lineage(log, session):
+        first = (await log.info(name)).fork_seq
+        async for recorded in read_all(log, name, after=first, updates=False):
+            if isinstance(recorded.event, Erase) and first < recorded.event.target_seq <= last:
+                found.add(recorded.event.target_seq)
+    return frozenset(found)
 
 
 async def shared_seq(log: EventLog, one: str, other: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -13,6 +13,7 @@ from eventsource.errors import IllegalEventError
 from eventsource.events import (
     AgentEnd,
     AgentStart,
+    Erase,
     Event,
     MessageEnd,
     MessageStart,
@@ -38,6 +39,8 @@ from eventsource.request import PartHashes, request_sha256
 from eventsource.state import Phase, State
 from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, first_step, refused_end
 from projections.context import CONTEXT, ContextView, Requests, step as context_step
+
+from .sources import Sources
 
 _ENCODER = msgspec.json.Encoder()
 _MARK = MARKER.encode()
@@ -66,12 +69,19 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     difference: Diverged | None = None
 
 
-def replay(history: Iterable[Recorded]) -> ReplayReport:
+def replay(history: Iterable[Recorded], *, erased: Container[int] | None = None) -> ReplayReport:
     """Replay a session's events from its first one on: no model, no tool, no network, no clock.
 
-    Pure: reads the history once, in order. A difference is a value, never an exception.
+    Pure: reads the history in order. A difference is a value, never an exception.
+
+    Args:
+        erased: seqs of events whose content was erased; by default, those that the history's own `erase` events name.
+            A fork's history does not hold an `erase` that its parent recorded later.
     """
-    run = Replay()
+    if erased is None:
+        history = tuple(history)
+        erased = {one.event.target_seq for one in history if isinstance(one.event, Erase)}
+    run = Replay(erased)
     for recorded in history:
         if not run.feed(recorded):
             break
@@ -81,8 +91,14 @@ def replay(history: Iterable[Recorded]) -> ReplayReport:
 class Replay:
     """A replay under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, erased: Container[int] = frozenset()) -> None:
+        """Begin before the first event.
+
+        Args:
+            erased: seqs of events whose content was erased; what holds it cannot be compared.
+        """
         self.state = State()
+        self._erased, self._sources, self._run_seq = erased, Sources(), 0
         self._view: ContextView = CONTEXT.initial
         self._requests, self._hashes = Requests(), PartHashes()
         self._expected: deque[Event | CallRun] = deque()
@@ -137,6 +153,9 @@ class Replay:
         """Keep what requests and messages are compared with."""
         event = recorded.event
         self._view = context_step(self._view, recorded)
+        self._sources.feed(recorded)
+        if type(event) is AgentStart:
+            self._run_seq = recorded.seq
         if type(event) is MessageStart and event.role == "assistant" and not self._updates:
             self._gap = False
         elif type(event) is MessageEnd and self._updates:
@@ -200,7 +219,7 @@ class Replay:
             return self._start(recorded, expected)
         if isinstance(expected, ModelRequest) and isinstance(event, ModelRequest):
             return self._request(recorded.seq, expected, event)
-        if expected == event or _same_but_erased(expected, event):
+        if expected == event or self._same_but_erased(recorded.seq, expected, event):
             return True
         self._differ(recorded.seq, *_first_difference(expected, event))
         return False
@@ -257,13 +276,13 @@ class Replay:
             return False
         sent = self._requests.build(self._view, event.selection)
         digest = request_sha256(sent, self._hashes)
-        if digest != event.request_sha256 and _MARK in _ENCODER.encode(sent):
+        if digest == event.request_sha256:
+            return True
+        if self._sources.holds(self._erased, self._view, seq, event.selection):
             self._unchecked += 1
             return True
-        if digest != event.request_sha256:
-            self._differ(seq, "request_sha256", digest, event.request_sha256)
-            return False
-        return True
+        self._differ(seq, "request_sha256", digest, event.request_sha256)
+        return False
 
     def _check_message(self, seq: int, event: MessageEnd) -> None:
         """Compare a finished message with its updates."""
@@ -277,13 +296,16 @@ class Replay:
         if problem:
             self._differ(seq, "message", "what its updates say", problem)
 
+    def _same_but_erased(self, seq: int, expected: Event, found: Event) -> bool:
+        """Say whether two events are the same but for content that was erased in this run from what they repeat."""
+        return (
+            _MARK in _ENCODER.encode((expected, found))
+            and mask(expected) == mask(found)
+            and any(one in self._erased for one in range(self._run_seq, seq + 1))
+        )
+
     def _differ(self, seq: int, field: str, expected: str, found: str) -> None:
         self._difference = Diverged(seq=seq, field=field, expected=expected, found=found, state=self.state)
-
-
-def _same_but_erased(expected: Event, found: Event) -> bool:
-    """Say whether two events are the same but for content that was erased from what one of them repeats."""
-    return _MARK in _ENCODER.encode((expected, found)) and mask(expected) == mask(found)
 
 
 def _first_difference(expected: Event, found: Event) -> tuple[str, str, str]:

@@ -13,8 +13,6 @@ from eventsource.errors import UnknownSeqError
 from eventsource.events import (
     AgentEnd,
     Compaction,
-    ConfigChange,
-    Erase,
     Event,
     MessageEnd,
     ModelRequest,
@@ -33,6 +31,8 @@ from eventsource.session import Session
 from projections.context import CONTEXT, ContextView, Entry, parts, request
 from projections.pairing import ContextMessage
 
+from .lineage import erased_seqs
+from .sources import Sources
 from .why_text import pretty, shown, stands
 
 PartKind: TypeAlias = Literal["model", "system_prompt", "tools", "options", "message"]
@@ -118,7 +118,7 @@ class _Trace:
 
     def __init__(self) -> None:
         self.view: ContextView = CONTEXT.initial
-        self.config: dict[str, int] = {}
+        self.sources = Sources()
         self.events: dict[int, Event] = {}
         self.asked: list[_Asked] = []
         self.in_turn = False
@@ -129,26 +129,24 @@ class _Trace:
         event, self.last = recorded.event, recorded
         match event:
             case ModelRequest():
-                self.asked = [*self.asked[-1:], _Asked(self.view, dict(self.config), recorded.seq, event)]
+                self.asked = [*self.asked[-1:], _Asked(self.view, self.sources.config, recorded.seq, event)]
                 self.in_turn = True
             case TurnStart() | TurnEnd() | AgentEnd() | Retry():
                 self.in_turn = False
             case MessageEnd(interrupted=str()):
                 self.in_turn = False
-            case ConfigChange():
-                set_here = (f for f in ("model", "system_prompt", "tools", "options") if _is_set(getattr(event, f)))
-                self.config |= dict.fromkeys(set_here, recorded.seq)
             case QueuePush() | ToolExecutionEnd() | Compaction():
                 self.events[recorded.seq] = event
             case _:
                 pass
+        self.sources.feed(recorded)
         self.view = CONTEXT.step(self.view, recorded)
 
     def about(self) -> tuple[_Asked, _Asked | None]:
         """Give the request that the last event belongs to, or else the next one, and the request before it."""
         if self.in_turn:
             return self.asked[-1], self.asked[0] if len(self.asked) > 1 else None
-        return _Asked(self.view, dict(self.config), 0, None), self.asked[-1] if self.asked else None
+        return _Asked(self.view, self.sources.config, 0, None), self.asked[-1] if self.asked else None
 
 
 async def why(session: Session, seq: int, *, encode: Encode | None = None) -> Why:
@@ -174,7 +172,7 @@ async def why(session: Session, seq: int, *, encode: Encode | None = None) -> Wh
     built = request(asked.view, asked.event.selection if asked.event is not None else None)
     digest = request_sha256(built)
     recorded_sha256 = asked.event.request_sha256 if asked.event is not None else ""
-    known = bool(recorded_sha256) and (digest == recorded_sha256 or not await _was_erased(session, asked.seq))
+    known = bool(recorded_sha256) and (digest == recorded_sha256 or not await _was_erased(session, trace, asked))
     found = _parts(trace, asked, built)
     return Why(
         session=session.id,
@@ -207,15 +205,10 @@ def _body(event: ModelRequest | None, built: Request, encode: Encode | None) -> 
     return _agrees(hashlib.sha256(body.body).hexdigest() == event.body_sha256)
 
 
-async def _was_erased(session: Session, seq: int) -> bool:
-    async for recorded in read_all(session.log, session.id, updates=False):
-        if isinstance(recorded.event, Erase) and recorded.event.target_seq < seq:
-            return True
-    return False
-
-
-def _is_set(value: object) -> bool:
-    return value is not None and value is not msgspec.UNSET
+async def _was_erased(session: Session, trace: _Trace, asked: _Asked) -> bool:
+    erased = await erased_seqs(session.log, session.id)
+    selection = asked.event.selection if asked.event is not None else None
+    return trace.sources.holds(erased, asked.view, asked.seq, selection, config=asked.config)
 
 
 _Keyed: TypeAlias = tuple[tuple[tuple[str, bytes], RequestPart], ...]

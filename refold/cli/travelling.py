@@ -13,6 +13,7 @@ from eventsource.events import MessageUpdate
 from eventsource.loading import read_all
 from eventsource.ports import Recorded
 from projections import Lifecycle
+from replay.lineage import erased_seqs
 from replay.replay import Replay, ReplayReport
 
 from ..log import Log
@@ -70,7 +71,8 @@ async def replay(
 
 async def _play(screen: Screen, session: Session, at: int | None, *, speed: float, max_pause_s: float) -> ReplayReport:
     """Tell a session as it happened, comparing on the way."""
-    run, stream, teller = Replay(), Lifecycle(), Teller(screen.out, screen.out, inputs=True)
+    run = Replay(await erased_seqs(session.core.log, session.id))
+    stream, teller = Lifecycle(), Teller(screen.out, screen.out, inputs=True)
     before: int | None = None
     async for recorded in read_all(session.core.log, session.id, upto=at):
         pause_s = (recorded.at_us - before) / 1_000_000 / speed if before is not None else 0.0
@@ -90,7 +92,7 @@ async def _play(screen: Screen, session: Session, at: int | None, *, speed: floa
 
 async def _step(screen: Screen, session: Session, at: int | None) -> ReplayReport:
     """Show event after event, each when it is asked for; streamed pieces come along without being asked."""
-    run = Replay()
+    run = Replay(await erased_seqs(session.core.log, session.id))
     width = len(str((await session.info()).head))
     asks = sys.stdin.isatty()
     if asks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 
 from eventsource.codec import encode
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
-from eventsource.events import Event, Fork, MessageEnd, StreamUpdate
+from eventsource.events import Erase, Event, Fork, MessageEnd, StreamUpdate
 from eventsource.log.mask import MARKER, mask
 from eventsource.ports import EventLog, SessionInfo
 
@@ -22,6 +23,8 @@ from .whole import make, take_back
 FORMAT = "refold"
 GONE = "refold.dropped"
 """Name of the stream whose items stand where content was dropped before the export, so that every seq stays."""
+BEFORE = "erased before the export"
+"""Reason of the `erase` events that an import adds."""
 _BATCH = 5_000
 
 
@@ -42,6 +45,7 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
     try:
         branches = await _write(log, export, written, path=path, session=session, title=title)
         await _check_digests(log, export, branches, path)
+        await _name_erased(log, export, branches)
     except BaseException:
         await take_back(log, written)
         raise
@@ -66,6 +70,23 @@ async def _check_digests(log: EventLog, export: Export, branches: Sequence[Impor
             return  # nor can any session be compared that goes on from here
         if (await log.cursor(branch.session, one.row.last)).digest != one.row.digest:
             raise TranscriptError(path, f"session {one.row.session} was changed: its events have another digest")
+
+
+async def _name_erased(log: EventLog, export: Export, branches: Sequence[ImportedBranch]) -> None:
+    """Append the `erase` events that the file does not hold, for what was erased by one behind the exported seqs."""
+    named = {one.event.target_seq for one in export.history if isinstance(one.event, Erase)}
+    for one, branch in zip(export.sessions, reversed(branches), strict=True):
+        gone = [one for one in one.events if one.seq not in named and _is_erased(one.event)]
+        digest = (await log.cursor(branch.session, one.row.last)).digest
+        if not gone or digest == one.row.digest:
+            continue
+        at_us = one.events[-1].at_us
+        told = [(at_us, Erase(target_seq=r.seq, reason=BEFORE, shape_sha256=_sha256(r.event))) for r in gone]
+        await log.append(branch.session, told)
+
+
+def _sha256(event: Event) -> str:
+    return hashlib.sha256(encode(event)).hexdigest()
 
 
 def _is_erased(event: Event) -> bool:

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from eventsource.errors import TranscriptError
-from eventsource.events import Custom, MessageUpdate
+from eventsource.events import Custom, MessageUpdate, QueuePush
 from eventsource.loading import load_state, read_all
 from eventsource.log import open_store
 from eventsource.ports import EventLog, Recorded
 from replay.export_file import read_export
 from replay.exporters import export_session
 from replay.importers import detect, import_file, import_refold
+from replay.lineage import erased_seqs
+from replay.replay import replay
 from tests.interpreter import played
 from tests.strategies import choices
 
@@ -147,6 +149,23 @@ async def test_what_was_dropped_or_erased_is_named_and_every_seq_stays(log: Even
         facts = await log.read(session, updates=False)
         assert await other.read(report.session, updates=False) == facts
         assert (await load_state(other, report.session))[1] == (await load_state(log, session))[1]
+
+
+async def test_what_was_erased_behind_the_exported_seqs_is_named_by_an_erase_in_the_import(
+    log: EventLog, tmp_path: Path
+) -> None:
+    session = await filled(log, STREAMED, "oslo")
+    fork = (await log.fork(session, (await log.info(session)).head, at_us=1)).id
+    pushed = next(r.seq for r in STREAMED if isinstance(r.event, QueuePush))
+    await log.erase(session, pushed, at_us=1)
+    path = tmp_path / "one.jsonl"
+    write(path, await export_session(log, fork))
+    async with open_store() as other:
+        taken = (await import_refold(other, str(path))).session
+        assert await erased_seqs(other, taken) == await erased_seqs(log, fork) == {pushed}
+        report = replay([one async for one in read_all(other, taken)], erased=await erased_seqs(other, taken))
+        assert (report.difference, report.unchecked > 0) == (None, True)
+        assert (await other.verify()).ok
 
 
 def edited(data: bytes) -> list[tuple[str, bytes]]:

@@ -17,6 +17,7 @@ from eventsource.events import (
     AgentStart,
     Erase,
     Event,
+    Label,
     MessageEnd,
     MessageStart,
     MessageUpdate,
@@ -30,7 +31,7 @@ from eventsource.events import (
 from eventsource.evolve import fold
 from eventsource.guards import kind_of
 from eventsource.log.mask import mask
-from eventsource.messages import AssistantMessage, TextContent
+from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED
 from eventsource.state import INPUTS, Phase, State
@@ -257,7 +258,30 @@ def test_requests_that_hold_erased_content_are_reported_as_unchecked() -> None:
     run.add(CONFIGS[0], PUSH)
     history = run.run()
     history[1] = replace(history[1], event=mask(PUSH))
-    assert (replay(history).difference, replay(history).unchecked) == (None, 1)
+    told = [*history, Recorded(len(history) + 1, 0, Erase(target_seq=2))]
+    assert (replay(told).difference, replay(told).unchecked) == (None, 1)
+    assert (replay(history, erased={2}).difference, replay(history, erased={2}).unchecked) == (None, 1)
+
+
+@pytest.mark.parametrize("also", [[], [Erase(target_seq=1)]], ids=["nothing erased", "something else erased"])
+def test_who_writes_the_word_erased_does_not_switch_the_check_off(also: list[Event]) -> None:
+    run = Interpreter()
+    run.add(Label(text="a title"), CONFIGS[0], replace(PUSH, message=UserMessage(content="What is [erased]?")))
+    history = [*run.run(), *[Recorded(100, 0, event) for event in also]]
+    assert (replay(history).difference, replay(history).unchecked) == (None, 0)
+    history[2] = replace(history[2], event=replace(PUSH, message=UserMessage(content="Who is [erased]?")))
+    assert difference(history).field == "request_sha256"
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_decision_that_repeats_what_was_erased_is_excused_in_its_run_only(erased: bool) -> None:
+    run = Interpreter()
+    run.add(CONFIGS[0], PUSH, AgentStart(), AbortRequest(error="[erased]"))
+    history = run.run()
+    place = next(n for n, one in enumerate(history) if isinstance(one.event, AgentEnd))
+    history[place] = replace(history[place], event=AgentEnd(reason="aborted", error="something else"))
+    found = replay(history, erased={4} if erased else {2}).difference
+    assert (found is None) == erased
 
 
 def test_content_that_was_changed_is_no_erased_content() -> None:

@@ -179,6 +179,21 @@ async def test_after_its_content_was_erased_a_request_is_not_checkable(log: Even
     assert "content was erased" in found.pretty()
 
 
+async def test_what_a_parent_erased_later_is_no_difference_in_its_forks(log: EventLog) -> None:
+    session = await Log(log, clock=lambda: 7).session()
+    await agent("Hello.", "Yes.").run("My number is 1234.", session=session)
+    asked = (await requests(session))[0]
+    fork = await session.fork(title="before it was erased")
+    other = await session.fork(at=1, title="without it")
+    await agent("Hello.").run("Mine is [erased].", session=other)
+    await log.erase(session.id, (await session.why(asked)).parts[4].seq, at_us=8)
+    assert (await fork.why(asked)).digest == "unchecked"
+    assert (await fork.replay()).difference is None
+    assert (await fork.replay()).unchecked == 1
+    assert (await other.why((await requests(other))[0])).digest == "equal"
+    assert (await other.replay()).unchecked == 0
+
+
 class Wired:
     """A scripted model with the wire of a real one."""
 
