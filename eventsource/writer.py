@@ -233,10 +233,11 @@ class Writer(Generic[V]):
                 except OutcomeUnknownError as error:
                     self._refused.add(error)
                     await self._refused.pause()
-                    if not await self._was_stored(batch):
+                    stored = await self._stored_upto(batch)
+                    if stored is None:
                         await self._rebase()
                         continue
-                    head = self.head + len(batch)
+                    head = stored
                 self._refused.count = 0
                 left -= len(batch)
                 if head - len(batch) == self.head:
@@ -262,9 +263,15 @@ class Writer(Generic[V]):
         call = find_call(self._stored[0], end.message_seq, end.content_index)
         return call.name if call is not None else ""
 
-    async def _was_stored(self, batch: Sequence[_Pending]) -> bool:
-        found = await self._log.read(self.session, after=self.head, limit=len(batch))
-        return [(r.at_us, r.event) for r in found] == [(p.at_us, p.event) for p in batch]
+    async def _stored_upto(self, batch: Sequence[_Pending]) -> int | None:
+        """Find a batch, also behind what others appended. Returns: the seq of its last event, or None: not stored."""
+        wanted, found = [(p.at_us, p.event) for p in batch], list[Recorded]()
+        while page := await self._log.read(self.session, after=found[-1].seq if found else self.head, limit=_NEWS):
+            found += page
+        for place in range(len(found) - len(wanted) + 1):
+            if all((r.at_us, r.event) == one for r, one in zip(found[place:], wanted, strict=False)):
+                return found[place].seq + len(wanted) - 1
+        return None
 
     def _commit(self, batch: Sequence[_Pending], now: tuple[State, V]) -> None:
         recorded = [Recorded(self.head + place, p.at_us, p.event) for place, p in enumerate(batch, start=1)]

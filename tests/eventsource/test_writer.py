@@ -218,6 +218,23 @@ async def test_a_commit_that_failed_is_looked_up_and_nothing_is_lost_or_doubled(
     assert [recorded.seq for recorded in opened.shown] == list(range(7, 9 + len(others)))
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_failed_commit_behind_what_others_appended_is_found_or_made_again(opened: Opened, when: str) -> None:
+    writer = await opened.writer(*REQUESTED)
+    left, others = [when, ""], [HERE, Label(text="more"), Label(text="yet more")]
+    opened.store.fails = lambda events: left.pop() if left else ""
+    opened.store.meddle = lambda events: [others.pop()] if len(left) < 2 and others else ()
+    await opened.store.append("oslo", [(0, HERE)])
+    left[:] = [when, ""]
+    writer.outcome(ASSISTANT, MessageEnd(message=AssistantMessage()))
+    await writer.flush()
+    events = [event for event in await opened.events() if not isinstance(event, Label)]
+    assert events == [*REQUESTED, ASSISTANT, MessageEnd(message=AssistantMessage())]
+    assert left == []
+    assert [recorded.seq for recorded in opened.shown] == list(range(7, 7 + len(opened.shown)))
+    assert len(opened.shown) == len(await opened.events()) - len(REQUESTED)
+
+
 async def test_a_decision_whose_commit_failed_is_asked_for_again_or_found(opened: Opened) -> None:
     writer = await opened.writer(PUSH)
     left = ["after", "before"]
