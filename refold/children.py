@@ -8,6 +8,7 @@ from eventsource.errors import UnknownSessionError
 from eventsource.loading import load_state
 from eventsource.ports import EventLog
 from eventsource.state import State
+from eventsource.steps import Suspend, expired, next_step
 
 CHILD = "child"
 """The reason of a wait for a child session, and the beginning of its key."""
@@ -35,10 +36,16 @@ async def tree_is_due(log: EventLog, session: str, now_us: int) -> bool:
         due_at_us = (await log.info(session)).due_at_us
     except UnknownSessionError:
         return True
-    if due_at_us is not None and due_at_us <= now_us:
-        return True
     _, state = await load_state(log, session)
+    if due_at_us is not None and due_at_us <= now_us:
+        return not waits_for_run(state, now_us)
     return bool(await due_children(log, session, state, now_us))
+
+
+def waits_for_run(state: State, now_us: int) -> bool:
+    """Say whether a task's next attempt, due or not, comes after a run in its session that waits itself."""
+    waits = state.retry_at_us is not None and state.run is not None and isinstance(next_step(state), Suspend)
+    return waits and not expired(state, now_us)
 
 
 async def due_children(log: EventLog, session: str, state: State, now_us: int) -> list[str]:

@@ -114,7 +114,7 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     if nest.broken:
         raise nest.broken[0]
     if writer.state.run is None and writer.state.children:
-        from .nesting import end_children
+        from .task_sessions import end_children
 
         await end_children(host(), writer)
     return end

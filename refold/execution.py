@@ -82,6 +82,7 @@ class Execution:
         )
         self.lost: BaseException | None = None
         self.turn_key = ""
+        self.turn: asyncio.Task[object] | None = None
         self.steps = 0
         self._unvisited: dict[Answer, None] = {}
         self._active = self._parked = self._moves = 0
@@ -250,9 +251,10 @@ class Execution:
             return Finished(ended.value, ended.error)
         finally:
             self._left = True
-            for task in (watch, main):
+            tasks = [watch, main, *([self.turn] if self.turn is not None else [])]  # code may end beside its turn
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait([watch, main], timeout=self.host.grace_s)
+            await asyncio.wait(tasks, timeout=self.host.grace_s)
             if self.lost is not None:
                 raise self.lost
 

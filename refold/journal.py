@@ -161,6 +161,7 @@ class Journal:
         if isinstance(event, StepStart):
             step = self.steps.setdefault(event.key, StepRecord())
             step.input_sha256, step.start_seq = event.input_sha256, seq
+            step.answers, step.ended, step.problem = (), None, ""
             step.attempts += 1
             self._open_steps.add(event.key)
             self.last_step = event.key

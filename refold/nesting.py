@@ -18,7 +18,7 @@ from .children import CHILD, child_id, child_wait
 from .execution import Host
 from .nest import NEST
 from .task_children import open_child
-from .task_sessions import cancel_child, run_when_free
+from .task_sessions import run_when_free
 from .turns import agent_task
 
 if TYPE_CHECKING:
@@ -75,12 +75,3 @@ def agent_tool(agent: Agent[T], name: str, description: str, deps: object) -> To
         return await call_child(task, prompt, context)
 
     return tool(work, name=name, description=description, effect="idempotent")
-
-
-async def end_children(host: Host, writer: Writer[ContextView]) -> None:
-    """Cancel the children of calls that were given up while their children waited."""
-    for key in writer.state.children:
-        if key.startswith("call:"):
-            await cancel_child(host, child_id(writer.session, key), root=writer.session)
-            writer.outcome(ChildEnd(key=key, is_error=True))
-    await writer.flush()

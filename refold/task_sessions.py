@@ -12,14 +12,16 @@ import msgspec
 from eventsource.contained import attempt
 from eventsource.durations import duration_text
 from eventsource.errors import LeaseHeldError, UnknownSessionError
-from eventsource.events import AbortRequest, Resume, TaskEnd, TaskStart
+from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart
 from eventsource.lease import hold
 from eventsource.loop import Loop, Program
 from eventsource.messages import Json
 from eventsource.raised import words
 from eventsource.steps import Record, next_step
+from eventsource.writer import Writer
+from projections.context import ContextView
 
-from .children import child_id
+from .children import child_id, waits_for_run
 from .context import CONTEXT
 from .execution import Execution, Finished, Host
 from .shapes import Shape, kept
@@ -29,7 +31,10 @@ _HELD_S = 0.2
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a task's session stands: how its task ended, or that it waits; and the tokens it used."""
+    """How a task's session stands: how its task ended, or that it waits; and the tokens it used.
+
+    error: what it ended with; of one that is due and waits all the same, why.
+    """
 
     status: Literal["done", "error", "cancelled", "waiting"]
     result: Json = msgspec.UNSET
@@ -110,11 +115,17 @@ async def _run(x: Execution, find: FindTask, token_limit: int | None) -> Outcome
     retry_at_us = x.state.retry_at_us
     if retry_at_us is not None and now_us < retry_at_us:
         return _outcome(x)
+    if waits_for_run(x.state, now_us):
+        waited = ", ".join(wait.key for wait in x.state.waits)
+        problem = f"its next attempt comes after the run that was begun in its session, which waits for {waited}"
+        return Outcome(status="waiting", error=problem, tokens=x.state.spent_tokens)
     task = find(start.task)
     if task is None:
         raise NoTaskError(x.session, start.task)
     limits = [limit for limit in (token_limit, task.token_limit) if limit is not None]
     x.token_limit = min(limits, default=None)
+    if x.journal.last_step not in x.state.steps:  # no turn of the task's code
+        await _end_run(x, f"it was left open in a session whose task {start.task} is to go on")
     if retry_at_us is not None:
         x.writer.outcome(TaskStart(task=start.task, attempt=x.state.attempt + 1))
     elif x.journal.steps or x.journal.waits or x.journal.tokens or x.journal.children or x.journal.poked:
@@ -139,31 +150,35 @@ async def _work(x: Execution, task: Code) -> None:
             finished = await x.run(lambda: task.call(x))
             if finished is None:
                 return
-            problem = words(finished.error) if finished.error is not None else _end(x, task, finished)
+            ended = words(finished.error) if finished.error is not None else _end(x, task, finished)
     except TimeoutError:
         if not clock.expired():
             raise
-        problem = f"it worked longer than {duration_text(limit_us or 0)}"
+        ended = f"it worked longer than {duration_text(limit_us or 0)}"
     if x.lost is not None:
         raise x.lost
-    if problem and x.state.cancelled is None:
+    if x.state.cancelled is None:
+        await _end_run(x, f"its task {task.id} ended meanwhile" + (f": {ended}" if isinstance(ended, str) else ""))
+    if x.state.cancelled is not None:
+        return
+    if isinstance(ended, str):
         number = x.state.attempt
         again = not clock.expired() and number <= task.retries
         retry_at_us = x.now_us() + task.backoff_us * 2 ** (number - 1) if again else None
-        x.writer.outcome(TaskEnd(error=problem, retry_at_us=retry_at_us))
+        ended = TaskEnd(error=ended, retry_at_us=retry_at_us)
+    x.writer.outcome(ended)
     await x.writer.flush()
 
 
-def _end(x: Execution, task: Code, finished: Finished) -> str:
-    """Take the result; what cannot be kept is the returned problem. Raises: PathError."""
+def _end(x: Execution, task: Code, finished: Finished) -> TaskEnd | str:
+    """Make the task's end of its result, or say why that cannot be kept. Raises: PathError."""
     missing = x.unvisited()
     if missing is not None:
         raise PathError(x.session, missing, "the code ended without coming to this: it took another path than recorded")
     where = f"the result of task {task.id}"
     ended = attempt(lambda: kept(Shape[object](None), finished.value, where)[0])
     if isinstance(ended.value, msgspec.Raw):
-        x.writer.outcome(TaskEnd(result=ended.value))
-        return ""
+        return TaskEnd(result=ended.value)
     return words(ended.error) if ended.error is not None else "it has no result"
 
 
@@ -184,14 +199,38 @@ async def _cancel(x: Execution) -> Outcome:
     for call in calls:
         if call.child:
             await cancel_child(x.host, child_id(x.session, call.child), root=x.root or x.session)
-    if x.state.run is not None:
-        program = Program(model=None, context=CONTEXT, clock=x.host.clock)
-        await Loop(x.writer, program).run(until_agent_end=True)
+    await _end_run(x, "its task was cancelled")
     while x.state.task and isinstance(step := next_step(x.state), Record):
         last = next((n for n, event in enumerate(step.events) if isinstance(event, TaskEnd)), len(step.events))
         x.writer.decide(*step.events[: last + 1])
         await x.writer.flush()
     return _outcome(x)
+
+
+async def _end_run(x: Execution, problem: str) -> None:
+    """Bring the run that is open, or asked for, to its end, since nobody goes on with it; its turn has failed with it.
+
+    The machine says the steps: calls get a result, an answer is closed. No model is asked, and no tool runs.
+    """
+    if x.state.run is None and not x.state.wanted:
+        return
+    loop = Loop(x.writer, Program(model=None, context=CONTEXT, clock=x.host.clock))
+    loop.end(AbortRequest(reason="error", cause="callback", error=problem))
+    await loop.run(until_agent_end=True)
+    if x.state.cancelled is None:
+        await end_children(x.host, x.writer)
+        if x.journal.last_step in x.state.steps:
+            x.writer.outcome(StepEnd(key=x.journal.last_step, error=problem))
+    x.turn_key = ""
+
+
+async def end_children(host: Host, writer: Writer[ContextView]) -> None:
+    """Cancel the children of calls that were given up while their children waited."""
+    for key in writer.state.children:
+        if key.startswith("call:"):
+            await cancel_child(host, child_id(writer.session, key), root=writer.session)
+            writer.outcome(ChildEnd(key=key, is_error=True))
+    await writer.flush()
 
 
 async def cancel_child(host: Host, child: str, *, root: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec.structs import replace
@@ -11,7 +12,7 @@ from eventsource.errors import OutputError, RefoldError
 from eventsource.events import Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
 from eventsource.loop import Loop
 from eventsource.messages import Usage
-from eventsource.state import Config
+from eventsource.state import Config, State
 from eventsource.steps import Suspend, expired, next_step
 
 from .agent import as_prompt
@@ -23,6 +24,7 @@ from .nest import NEST, Nest
 from .output import Output
 from .session import Session
 from .task_errors import StepError
+from .task_sessions import end_children
 from .task_steps import digest, known_step
 
 if TYPE_CHECKING:
@@ -79,20 +81,23 @@ async def run_turn(x: Execution, name: str, agent: Agent[T], prompt: Prompt | In
             if record is None:
                 await x.new(name)
             await x.park(lambda: True if x.turn_key in ("", name) and not x.steps else None)
-            x.turn_key = name
+            x.turn_key, x.turn = name, asyncio.current_task()
+            begun = name in x.state.steps
             try:
-                await _run(x, name, agent, deps, _opening(name, input_sha256, agent, prompt) if record is None else [])
+                await _run(x, name, agent, deps, [] if begun else _opening(x.state, name, input_sha256, prompt))
             finally:
-                x.turn_key = ""
+                x.turn_key, x.turn = "", None
                 x.notify()
     return Turn(name, x.journal.steps[name], agent.typed_output)
 
 
-def _opening(name: str, input_sha256: str, agent: Agent[T], prompt: Prompt | InboxMessage) -> list[Event]:
+def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxMessage) -> list[Event]:
+    """Begin a turn; a message of the inbox that an attempt before has answered is said again."""
     start = StepStart(key=name, input_sha256=input_sha256)
-    if isinstance(prompt, InboxMessage):
+    if isinstance(prompt, InboxMessage) and state.taken is not None and state.taken.seq == prompt.seq:
         return [start, Resume(why="continue", push_seq=prompt.seq)]
-    return [start, QueuePush(queue="prompt", message=as_prompt(prompt)), Resume(why="continue")]
+    message = prompt.message if isinstance(prompt, InboxMessage) else as_prompt(prompt)
+    return [start, QueuePush(queue="prompt", message=message), Resume(why="continue")]
 
 
 async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: list[Event]) -> None:
@@ -114,8 +119,6 @@ async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: 
                 await x.park(lambda: True if _goes_on(x) else None)
                 await x.append(*(WaitEnd(key=key, outcome="completed") for key in x.due_calls()))
         if x.state.children:
-            from .nesting import end_children
-
             await end_children(x.host, x.writer)
     except RefoldError as error:
         await x.give_up(error)

@@ -166,6 +166,8 @@ class Worker:
             self._set_aside_for(session, task, words(error, typed=not isinstance(error, RefoldError | OSError)))
         else:
             self._failures.pop(session, None)
+            if outcome.status == "waiting" and outcome.error:
+                self._set_aside(session, _ASIDE_S)
             self._report(Report(session, task, outcome.status, outcome.error))
 
     def _set_aside_for(self, session: str, task: str, problem: str) -> None:

@@ -79,7 +79,10 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def step(folds: Folds, seq: int, event: Event) -> Folds:
-    """Fold one fact; most change nothing. A fork keeps counts and the open run, and begins without a title."""
+    """Fold one fact; most change nothing.
+
+    A fork keeps counts, the open run and the time of a task's next attempt, and begins without a title.
+    """
     change = _CHANGES.get(type(event))
     return folds if change is None else change(folds, seq, event)
 
@@ -108,12 +111,13 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
         case TaskStart(task=task):
             return replace(folds, task=task, working=True, failed=False, waits=_without(folds.waits, _RETRY))
         case TaskEnd(retry_at_us=int() as retry_at_us):
-            return replace(folds, waits=(*folds.waits, (_RETRY, retry_at_us, -1)))
+            return replace(folds, waits=(*_without(folds.waits, _RETRY), (_RETRY, retry_at_us, -1)))
         case TaskEnd(error=error, cancelled=cancelled):
             return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=(), ended=())
         case Fork(keeps=keeps):
             queued = tuple(pair for pair in folds.queued if pair[0] in keeps)
-            return replace(folds, title="", queued=queued, waits=(), tokens=(), ended=())
+            waits = tuple(wait for wait in folds.waits if wait[0] == _RETRY)
+            return replace(folds, title="", queued=queued, waits=waits, tokens=(), ended=())
         case Label(text=text, target_seq=0):
             return replace(folds, title=text)
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -28,7 +29,20 @@ class Folded(NamedTuple):
 
 
 def own_folds(connection: sqlite3.Connection, number: int) -> Iterator[Folded]:
-    """Fold a session's own facts, from what it inherits. Raises: CorruptLogError."""
+    """Fold a session's own facts, from what it inherits; a row of 0.1 by the rule of 0.1. Raises: CorruptLogError."""
+    return _own_folds(connection, number, as_0_1=_is_of_0_1(connection, number))
+
+
+def _is_of_0_1(connection: sqlite3.Connection, number: int) -> bool:
+    """Say whether a fork's row forgot when the task's next attempt is made, as forks of 0.1 did."""
+    first = next(_own_folds(connection, number), None)
+    if first is None or first.folds.wake_at_us is None or len(lineage(connection, number)) == 1:
+        return False
+    ends = [deque(_own_folds(connection, number, as_0_1=old), maxlen=1)[0].folds for old in (False, True)]
+    return not is_stored(connection, number, ends[0]) and is_stored(connection, number, ends[1])
+
+
+def _own_folds(connection: sqlite3.Connection, number: int, *, as_0_1: bool = False) -> Iterator[Folded]:
     session = id_of(connection, number)
     chain = lineage(connection, number)
     fork_seq = chain[0][1]
@@ -43,7 +57,7 @@ def own_folds(connection: sqlite3.Connection, number: int) -> Iterator[Folded]:
         seq = key & MAX_SEQ
         folds = step(folds, seq, load_fact(connection, session, seq, body, b))
         if len(chain) > 1 and seq == fork_seq + 1:
-            folds = msgspec.structs.replace(folds, title=title)
+            folds = msgspec.structs.replace(folds, title=title, waits=() if as_0_1 else folds.waits)
         since += 1
         yield Folded(seq, at_us, folds, since)
 

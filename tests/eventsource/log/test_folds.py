@@ -1,9 +1,10 @@
-"""The folds of a session's row say of runs and waits what the machine says."""
+"""The folds of a session's row say of runs, tasks, waits, tokens and queues what the machine says."""
 
 from __future__ import annotations
 
 from hypothesis import given
 
+from eventsource.events import Fork, TaskEnd, TaskStart
 from eventsource.evolve import evolve
 from eventsource.log.folds import Folds, step
 from eventsource.ports import Recorded
@@ -11,10 +12,31 @@ from eventsource.state import State
 from refold.testing import histories
 
 
+def assert_equal(folds: Folds, state: State) -> None:
+    """Hold that a row's folds and the state tell the same."""
+    retry = [("retry", state.retry_at_us)] if state.retry_at_us is not None else []
+    assert folds.run == (state.run is not None)
+    assert folds.working == bool(state.task)
+    assert sorted(folds.queued) == sorted((push.seq, push.queue) for push in state.queue)
+    tokens = {token.key: token for token in state.tokens}
+    assert sorted(folds.tokens) == sorted((key, t.deadline_us) for key, t in tokens.items() if t.end is None)
+    assert sorted(wait[0] for wait in folds.waits) == sorted([*(w.key for w in state.waits), *(key for key, _ in retry)])
+    assert [(key, at_us) for key, at_us, _ in folds.waits if key == "retry"] == retry
+
+
 @given(histories())
-def test_a_row_shows_the_open_run_and_the_open_waits(history: tuple[Recorded, ...]) -> None:
+def test_a_row_shows_what_the_machine_knows_in_forks_too(history: tuple[Recorded, ...]) -> None:
     state, folds = State(), Folds()
     for recorded in history:
         state, folds = evolve(state, recorded), step(folds, recorded.seq, recorded.event)
-        assert folds.run == (state.run is not None)
-        assert sorted(wait[0] for wait in folds.waits if wait[0] != "retry") == sorted(w.key for w in state.waits)
+        assert_equal(folds, state)
+        fork = Recorded(recorded.seq + 1, recorded.at_us, Fork())
+        assert_equal(step(folds, fork.seq, fork.event), evolve(state, fork))
+
+
+def test_a_fork_keeps_the_time_of_the_next_attempt() -> None:
+    state, folds = State(), Folds()
+    for seq, event in enumerate((TaskStart(task="t"), TaskEnd(error="no", retry_at_us=5), Fork()), start=1):
+        state, folds = evolve(state, Recorded(seq, 0, event)), step(folds, seq, event)
+    assert state.retry_at_us == folds.wake_at_us == 5
+    assert folds.status == "waiting"
