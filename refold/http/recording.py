@@ -41,6 +41,7 @@ from .wire import Asked
 CODEC = "client/1"
 """Says of a body's digest that the client wrote the body."""
 CUT = "the stream ended before the answer was complete"
+TASK_STAYS = "a client goes on from here; the task goes on in the session this one was forked from"
 UNPLACED = "exchanges that are not on record"
 """Title of the session that names what was lost before a session was found for it."""
 ANSWER_BYTES = 1 << 28
@@ -158,7 +159,7 @@ class Recording:
         match = await self._find(links, request)
         if match is not None and match.whole:
             writer = await self._claim(match.session, call, holding)
-            if writer is not None and _fits(writer, links):
+            if writer is not None and _fits(writer, links) and not writer.state.task:
                 return writer, request
             await holding.aclose()
         session = await self._fork(match.session, links) if match is not None else None
@@ -256,6 +257,8 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
     """Record what a request says that is not on record yet, and that the model is asked."""
     if writer.state.phase in (Phase.REQUESTED, Phase.STREAMING):
         writer.outcome(Resume(why="crash", runner=writer.lease.owner if writer.lease is not None else ""))
+    if writer.state.task:
+        writer.outcome(AbortRequest(cause="cancel", error=TASK_STAYS))
     await advance(writer)
     config = Config(
         model=call.ref,
@@ -269,11 +272,12 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
         writer.outcome(change)
     own = chain([part.message for part in own_messages(writer.view)])
     await say_messages(writer, request.messages[common(chain(request.messages), own) :], advance)
-    if writer.state.run is None and not writer.state.queue:
-        writer.outcome(Resume(why="continue"))
     recorded = False
     while not recorded:  # what others append first makes it a new decision
         await advance(writer)
+        if writer.state.run is None:  # nothing was said, or the run ended before it asked (at a limit)
+            writer.outcome(Resume(why="continue"))
+            await advance(writer)
         run = writer.state.run
         sent = CONTEXT.select(writer.view, sent_messages(writer.view, request.messages))
         recorded = await writer.intend(

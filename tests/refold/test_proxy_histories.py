@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from eventsource.codec import to_json
-from eventsource.events import ModelRequest
+from eventsource.events import ModelRequest, Policies
 from eventsource.messages import AssistantMessage, Message, TextContent, ToolCall, ToolResultMessage, UserMessage
 from eventsource.models.redact import Secrets
-from refold import open_log
+from eventsource.models.script import Answer, call
+from eventsource.models.scripted import scripted
+from refold import Agent, Log, Session, open_log, tool
 from refold.http.matching import chain, common, told_messages
 from refold.http.recording import Call, Recording
 from refold.http.wire import JsonObject, as_json
 from refold.http.wires import WIRES
+from refold.tasks import TaskContext, task
 
 WIRE = WIRES["openai-completions"]
 WORDS = st.sampled_from(["a", "b"])
@@ -108,6 +112,91 @@ async def test_every_request_is_on_record_as_it_was_sent(
             asked = [one.seq for one in await session.events(after=first) if isinstance(one.event, ModelRequest)]
             recorded += [chain(told_messages((await session.request(at=seq)).messages)) for seq in asked]
         assert sorted(recorded) == sorted(sent)
+
+
+@tool
+async def look() -> str:
+    """Look."""
+    return "seen"
+
+
+SCRIPTS: dict[str, tuple[Answer, ...]] = {
+    "words": ("A", "B"),
+    "calls": ([call("look"), call("look")], [call("look")], "C", "D"),
+}
+EXTRAS: dict[str, list[JsonObject]] = {
+    "nothing": [],
+    "word": [{"role": "user", "content": "say"}],
+    "history": [{"role": "assistant", "content": "other"}, {"role": "user", "content": "x"}],
+}
+
+
+def told(message: Message) -> JsonObject:
+    match message:
+        case AssistantMessage():
+            calls = [
+                {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+                for one in message.tool_calls
+            ]
+            said: JsonObject = {"role": "assistant", "content": message.text}
+            return {**said, "tool_calls": calls} if calls else said
+        case ToolResultMessage(content=[TextContent(text=text)]):
+            return {"role": "tool", "tool_call_id": message.tool_call_id, "content": text}
+        case UserMessage(content=str() as text):
+            return {"role": "user", "content": text}
+        case _:
+            raise AssertionError(message)
+
+
+async def converse(log: Log, how: str, agent: Agent[Any]) -> Session:
+    """Let an agent answer twice: by itself, or in a task that then waits, or whose next attempt is to come."""
+    if how == "agent":
+        session = await log.session()
+        for prompt in ("begin", "more"):
+            await agent.run(prompt, session=session)
+        return session
+
+    @task(id="talk", retries=1, backoff="1h")
+    async def talk(ctx: TaskContext, payload: None) -> None:
+        for prompt in ("begin", "more"):
+            await ctx.turn(agent, prompt)
+        if how == "failed":
+            raise ValueError("not yet")
+        await ctx.wait(await ctx.create_token(key="k"))
+
+    session = (await talk.run(log)).session
+    await session.send("for the task alone")
+    return session
+
+
+@pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS.keys())
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
+@pytest.mark.parametrize("how", ["agent", "waits", "failed"])
+async def test_talk_that_begins_like_an_agents_session_is_on_record_and_leaves_its_task_alone(
+    how: str, script: tuple[Answer, ...], extra: list[JsonObject]
+) -> None:
+    lost: list[str] = []
+    sent: list[list[bytes]] = []
+    async with open_log() as log:
+        session = await converse(log, how, Agent[Any](scripted(*script), tools=[look], policies=Policies(turn_limit=9)))
+        talk = [told(entry.message) for entry in await session.messages()]
+        before = await session.info()
+        for cut in range(1, len(talk) + 1):
+            sent.append(heard([*talk[:cut], *extra]))
+            await exchange(Recording(log, lose=lost.append), [*talk[:cut], *extra], spoken("ok", 0, cut), "good")
+        assert lost == []
+        recorded: list[list[bytes]] = []
+        for other in await log.sessions():
+            assert (await other.verify()).ok
+            assert (await other.replay()).difference is None
+            info = await other.info()
+            first = before.head if other.id == session.id else info.fork_seq
+            asked = [one.seq for one in await other.events(after=first) if isinstance(one.event, ModelRequest)]
+            recorded += [chain(told_messages((await other.request(at=seq)).messages)) for seq in asked]
+            assert (info.due_at_us is None) or other.id == session.id
+            assert other.id == session.id or not (await other.state()).task
+        assert sorted(recorded) == sorted(sent)
+        assert how == "agent" or (await session.info()).head == before.head
 
 
 def test_results_are_put_in_the_order_of_their_calls() -> None:
