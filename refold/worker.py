@@ -12,6 +12,7 @@ from eventsource.contained import attempt, by_signal
 from eventsource.durations import Duration, duration_us
 from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
 from eventsource.events import TaskStart
+from eventsource.loading import load_state
 from eventsource.logs import logger
 from eventsource.raised import words
 
@@ -187,7 +188,10 @@ class Worker:
         self._aside[session] = asyncio.get_running_loop().time() + seconds
 
     async def _root(self, session: str) -> tuple[str, str]:
-        """Find the session at the root of the tree, which runs its children itself, and its task."""
+        """Find the session at the root of the tree, which runs its children itself, and its task.
+
+        A fork of a child, and a child whose parent's task has ended, have nobody who waits for them: they are roots.
+        """
         known = self._roots.get(session)
         if known is not None:
             return known
@@ -198,18 +202,21 @@ class Worker:
                 if start is None:
                     break
                 root, task, parent = parent, start.task, start.parent
+                if parent and not (await load_state(self._log.store, parent))[1].task:
+                    break
         if len(self._roots) >= _MAX_KNOWN:
             self._roots.clear()
-        if task:
+        if task and root == session:  # a child's may change: its parent ends
             self._roots[session] = (root, task)
         return root, task
 
     async def _start(self, session: str) -> TaskStart | None:
-        after = 0
+        """Find how a session's task began; in a fork behind that, nobody waits for its end."""
+        after, forked_at = 0, (await self._log.store.info(session)).fork_seq
         while page := await self._log.store.read(session, after=after, limit=100, updates=False):
             for recorded in page:
-                if isinstance(recorded.event, TaskStart):
-                    return recorded.event
+                if isinstance(start := recorded.event, TaskStart):
+                    return start if recorded.seq > forked_at else msgspec.structs.replace(start, parent="")
             after = page[-1].seq
         return None
 

@@ -15,6 +15,7 @@ from eventsource.events import Event, Resume, StepEnd, TaskStart, TokenCreate, W
 from eventsource.log import open_store
 from eventsource.ports import EventLog
 from refold import Log
+from refold.task_runs import load_run
 from refold.tasks import Task, TaskContext, task
 from refold.worker import Report, Worker
 from tests.refold.hands import Clock, events_of, verified
@@ -83,6 +84,75 @@ async def test_what_wakes_a_child_wakes_the_tree(opened: Log) -> None:
         await worker.drain()
     assert (await run.refresh()).result == ["A", "B"]
     assert await opened.store.due() == ()
+
+
+async def test_a_fork_of_a_child_is_run_like_any_other_and_tells_no_parent(opened: Log) -> None:
+    worker = Worker(opened, TASKS)
+    run = await tree.trigger(opened)
+    await worker.drain()
+    run = await run.refresh()
+    child = await opened.session(run.waits[0].session)
+    head = (await run.session.info()).head
+    fork = await child.fork()
+    await fork.append([Resume(why="wait")])
+    async with asyncio.timeout(5):
+        await worker.drain()
+        (wait,) = (await load_run(fork)).waits
+        await fork.decide(wait, "other")
+        await worker.drain()
+    assert (await load_run(fork)).result == "other"
+    assert (await run.session.info()).head == head
+    assert {wait.session for wait in (await run.refresh()).waits} == {wait.session for wait in run.waits}
+    assert await opened.store.due() == ()
+    await verified(fork)
+
+
+async def test_a_fork_of_a_child_at_any_seq_is_run_to_its_end(opened: Log) -> None:
+    @task(id="pair")
+    async def pair(ctx: TaskContext, payload: None) -> object:
+        return await ctx.trigger_and_wait(inner, None, key="inner")
+
+    @task(id="inner")
+    async def inner(ctx: TaskContext, payload: None) -> object:
+        return await ctx.trigger_and_wait(double, 4, key="double")
+
+    tasks = [double, pair, inner]
+    run = await pair.trigger(opened)
+    await Worker(opened, tasks).drain()
+    child = await opened.session((await run.refresh()).children["inner"])
+    for seq in range(1, (await child.info()).head):
+        fork = await child.fork(at=seq)
+        await fork.append([Resume(why="wait")])
+        async with asyncio.timeout(5):
+            await Worker(opened, tasks).drain()
+        made = await load_run(fork)
+        assert made.status in ("done", "error"), seq
+        assert made.result == 8 or "runs on in the session" in made.error
+    assert await opened.store.due() == ()
+
+
+async def test_a_child_whose_parent_has_failed_is_run_to_its_end_and_no_worker_turns_in_circles(opened: Log) -> None:
+    @task(id="hasty")
+    async def hasty(ctx: TaskContext, payload: None) -> None:
+        async def trip() -> None:
+            while not await opened.store.sessions(status="waiting"):
+                await asyncio.sleep(0.001)
+            raise ValueError("too late")
+
+        await asyncio.gather(ctx.trigger_and_wait(ask, "who", key="child"), trip())
+
+    run = await hasty.trigger(opened)
+    told: list[Report] = []
+    worker = Worker(opened, [ask, hasty], tell=told.append)
+    async with asyncio.timeout(5):
+        await worker.drain()
+        assert (await run.refresh()).status == "error"
+        child = await opened.session((await run.refresh()).children["child"])
+        (wait,) = (await load_run(child)).waits
+        await child.decide(wait, "me")
+        await worker.drain()
+    assert (await load_run(child)).result == "me"
+    assert len(told) <= 3
 
 
 async def test_a_session_of_another_workers_task_is_left_to_it(opened: Log) -> None:
