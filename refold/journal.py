@@ -182,7 +182,7 @@ class Journal:
             self.metadata_count[event.name] = self.metadata_count.get(event.name, 0) + 1
 
     def _fork(self) -> None:
-        """Forget what belongs to the parent alone: who waits for it, open tokens and waits; running children are lost."""
+        """Forget what is the parent's alone: who waits for it, open tokens and waits; running children are lost."""
         if self.start is not None:
             self.start = msgspec.structs.replace(self.start, parent="")
         for key in self.tokens.keys() - self.ends.keys():

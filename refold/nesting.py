@@ -11,8 +11,6 @@ from eventsource.errors import RefoldError, ToolFailure
 from eventsource.events import AbortRequest, ChildEnd, ChildStart
 from eventsource.tool_context import CallHeld, ToolContext
 from eventsource.tools import Tool, tool
-from eventsource.writer import Writer
-from projections.context import ContextView
 
 from .children import CHILD, child_id, child_wait
 from .execution import Host

@@ -1,4 +1,4 @@
-"""A task that fails, is cancelled or is tried again while a run in its session is open brings that run to its end first."""
+"""A task that ends, or is tried again, while a run in its session is open brings that run to its end first."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ from eventsource.ports import EventLog
 from eventsource.state import Phase
 from refold import Agent, Log, Session, tool
 from refold.children import tree_is_due
-from refold.tasks import Task, TaskContext, task
+from refold.task_sessions import Code
+from refold.tasks import TaskContext, task
 from refold.worker import Report, Worker
 from tests.refold.hands import Clock, events_of, verified
 
@@ -70,7 +71,7 @@ async def reached(session: Session, phase: Phase) -> None:
         await asyncio.sleep(0.001)
 
 
-async def drained(log: Log, *tasks: Task[object, object]) -> list[Report]:
+async def drained(log: Log, *tasks: Code) -> list[Report]:
     """Work until nothing is due, in time."""
     told: list[Report] = []
     async with asyncio.timeout(5):

@@ -16,6 +16,7 @@ from eventsource.log import open_store
 from eventsource.ports import EventLog
 from refold import Log
 from refold.task_runs import load_run
+from refold.task_sessions import Code
 from refold.tasks import Task, TaskContext, task
 from refold.worker import Report, Worker
 from tests.refold.hands import Clock, events_of, verified
@@ -116,7 +117,7 @@ async def test_a_fork_of_a_child_at_any_seq_is_run_to_its_end(opened: Log) -> No
     async def inner(ctx: TaskContext, payload: None) -> object:
         return await ctx.trigger_and_wait(double, 4, key="double")
 
-    tasks = [double, pair, inner]
+    tasks: list[Code] = [double, pair, inner]
     run = await pair.trigger(opened)
     await Worker(opened, tasks).drain()
     child = await opened.session((await run.refresh()).children["inner"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from eventsource.events import Fork, TaskEnd, TaskStart
+from eventsource.events import Event, Fork, TaskEnd, TaskStart
 from eventsource.evolve import evolve
 from eventsource.log.folds import Folds, step
 from eventsource.ports import Recorded
@@ -20,7 +20,9 @@ def assert_equal(folds: Folds, state: State) -> None:
     assert sorted(folds.queued) == sorted((push.seq, push.queue) for push in state.queue)
     tokens = {token.key: token for token in state.tokens}
     assert sorted(folds.tokens) == sorted((key, t.deadline_us) for key, t in tokens.items() if t.end is None)
-    assert sorted(wait[0] for wait in folds.waits) == sorted([*(w.key for w in state.waits), *(key for key, _ in retry)])
+    assert sorted(wait[0] for wait in folds.waits) == sorted(
+        [*(w.key for w in state.waits), *(key for key, _ in retry)]
+    )
     assert [(key, at_us) for key, at_us, _ in folds.waits if key == "retry"] == retry
 
 
@@ -36,7 +38,8 @@ def test_a_row_shows_what_the_machine_knows_in_forks_too(history: tuple[Recorded
 
 def test_a_fork_keeps_the_time_of_the_next_attempt() -> None:
     state, folds = State(), Folds()
-    for seq, event in enumerate((TaskStart(task="t"), TaskEnd(error="no", retry_at_us=5), Fork()), start=1):
+    events: tuple[Event, ...] = (TaskStart(task="t"), TaskEnd(error="no", retry_at_us=5), Fork())
+    for seq, event in enumerate(events, start=1):
         state, folds = evolve(state, Recorded(seq, 0, event)), step(folds, seq, event)
     assert state.retry_at_us == folds.wake_at_us == 5
     assert folds.status == "waiting"
