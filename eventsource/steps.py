@@ -350,7 +350,7 @@ def _between(state: State, run: Run) -> Step:
     if aborted is not None:
         return Record((TurnStart(),))
     goes_on = run.due or run.asked or steering or follow_ups
-    if goes_on and 0 < policies.turn_limit <= run.turns:
+    if goes_on and 0 < (policies.turn_limit or 0) <= run.turns:
         return Record((AgentEnd(reason="limit", error=f"the turn limit of {policies.turn_limit} was reached"),))
     if goes_on and 0 < policies.token_limit <= run.tokens:
         return Record((AgentEnd(reason="limit", error=f"the token limit of {policies.token_limit} was reached"),))

@@ -70,7 +70,8 @@ class Policies(Part, frozen=True, kw_only=True):
     partial: the text of an interrupted message is dropped from the context or kept.
     retries: how often a failed assistant message is tried again within its turn.
     unknown_tools: calls of tools that the configuration lacks are refused, or run (a foreign loop declares none).
-    turn_limit: turns of one run; token_limit: input, output and cached tokens of one run.
+    turn_limit: turns of one run; None: whoever runs the session writes the default, and where nobody wrote one (logs of
+        releases without it) there is none. token_limit: input, output and cached tokens of one run.
     """
 
     tools: ToolMode = "parallel"
@@ -83,7 +84,7 @@ class Policies(Part, frozen=True, kw_only=True):
     partial: Literal["dropped", "kept"] = "dropped"
     unknown_tools: Literal["refuse", "run"] = "refuse"
     retries: int = 0
-    turn_limit: int = 0
+    turn_limit: int | None = None
     token_limit: int = 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic
 import msgspec
 
 from eventsource.codec import repair, to_json
+from eventsource.configure import with_defaults
 from eventsource.events import Compaction, Event, Policies, QueuePush
 from eventsource.hooks import Hooks
 from eventsource.loading import read_all
@@ -262,7 +263,7 @@ class Agent(Generic[T]):
             system_prompt=self.system,
             tools=tuple(tool.spec for tool in self._toolbox.values()),
             options=to_json(options, where="options") if options else msgspec.UNSET,
-            policies=self.policies,
+            policies=with_defaults(self.policies),
         )
 
     async def _drive(

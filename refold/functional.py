@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from eventsource.codec import to_json
-from eventsource.configure import difference
+from eventsource.configure import difference, with_defaults
 from eventsource.contained import attempt
 from eventsource.errors import ContinueRefusedError
 from eventsource.events import AbortRequest, Event, MessageAdopt, ModelRef, Origin, Policies, QueuePush, Resume
@@ -152,7 +152,7 @@ def _start(
         system_prompt=context.system_prompt,
         tools=tuple(tool.spec for tool in tools.values()),
         options=to_json(dict(config.options), where="options") if config.options else msgspec.UNSET,
-        policies=config.policies,
+        policies=with_defaults(config.policies),
     )
     change = difference(Config(), wanted)
     origin = Origin(source="caller")

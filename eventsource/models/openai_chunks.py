@@ -201,33 +201,48 @@ class ChunkReader:
         function = custom if isinstance(custom, dict) else delta.get("function")
         function = function if isinstance(function, dict) else {}
         name, call_id = text_of(function, "name"), text_of(delta, "id")
-        call = self._call_of(delta.get("index"), call_id, name)
+        given = function.get("input" if isinstance(custom, dict) else "arguments")
+        text = given if isinstance(given, str) else bytes(to_json(given)).decode() if given is not None else ""
+        call = self._call_of(delta.get("index"), call_id, name, text)
         call.id, call.name = call.id or call_id, call.name or name
         call.custom = call.custom or isinstance(custom, dict)
         _merge(call.rest, {k: v for k, v in delta.items() if k not in _KNOWN_CALL}, joins=True)
         if call.block is None and call.name:
             self._open(call)
-        given = function.get("input" if call.custom else "arguments")
-        text = given if isinstance(given, str) else bytes(to_json(given)).decode() if given is not None else ""
         call.arguments += escaped(text) if call.custom else text
         if call.block is not None:
             self._draft.add(call.block, escaped(text) if call.custom else text)
 
-    def _call_of(self, index: object, call_id: str, name: str) -> _Call:
+    def _call_of(self, index: object, call_id: str, name: str, text: str) -> _Call:
         """Find the call a delta belongs to: by index, by id where there is none, else the last one.
 
-        A new id with a name, where a call is complete, is a new call: some servers number every call 0.
+        Some servers number every call 0, so a new id with a name is a new call where one is complete; without ids,
+        another name is, or the beginning of arguments where they are whole. Others count the index up with each piece:
+        what has neither id nor name, where nobody opened its index, goes on with the last call.
         """
+        last = self._calls[-1] if self._calls else None
+        begins = last is not None and bool(last.arguments) and _complete(last.arguments) and text.lstrip()[:1] == "{"
         if index is not None:
             found = next((c for c in reversed(self._calls) if c.index == index), None)
+            if found is None and not call_id and not name and not begins:
+                found = last
         else:
             found = next((c for c in self._calls if call_id and c.id == call_id), None)
-            found = found or (self._calls[-1] if self._calls and not (call_id and name) else None)
-        again = found is not None and bool(call_id and name and found.id and call_id != found.id)
-        if found is None or (again and found.name and _complete(found.arguments)):
+            found = found or (last if not (call_id and name) else None)
+        if found is None or self._is_another(found, call_id, name, text):
             found = _Call(index)
             self._calls.append(found)
         return found
+
+    def _is_another(self, found: _Call, call_id: str, name: str, text: str) -> bool:
+        """Say whether a delta that would go on with a call begins another one."""
+        whole = _complete(found.arguments)
+        if not found.name or not whole:
+            return False
+        if call_id:
+            return bool(name and found.id and call_id != found.id)
+        begins = bool(found.arguments) and text.lstrip()[:1] == "{"
+        return begins or (bool(name) and name != found.name)
 
     def _open(self, call: _Call) -> None:
         call.block, call.opened_id = self._draft.open_call(call.id, call.name), call.id

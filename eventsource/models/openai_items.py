@@ -32,6 +32,7 @@ class _Item:
         self.part: tuple[str, int] | None = None
         self.summary: dict[tuple[str, int], str] = {}
         self.done = False
+        self.id = self.call_id = ""
 
 
 class ItemReader:
@@ -113,10 +114,22 @@ class ItemReader:
         elif kind.startswith("response."):
             self._piece(kind.removeprefix("response."), value)
 
-    def _item(self, value: Mapping[str, object], item: Mapping[str, object] | None = None, kind: str = "") -> _Item:
-        """Find an event's item: by place; else by id; else, for a delta, the last one. A new place is a new item."""
+    def _item(
+        self,
+        value: Mapping[str, object],
+        item: Mapping[str, object] | None = None,
+        kind: str = "",
+        *,
+        begins: bool = False,
+    ) -> _Item:
+        """Find an event's item: by place; where another item has its id, by id; for a delta without either, the last.
+
+        Some servers give an item a new id with every event, so an id that nobody knows says nothing.
+        """
         place, item_id = value.get("output_index"), text_of(value, "item_id") or text_of(item or {}, "id")
         found = self._items.get(place) if isinstance(place, int) else self._ids.get(item_id)
+        if not begins and item_id and (found is None or found.id != item_id):
+            found = self._ids.get(item_id, found)
         if found is None and item is None and not isinstance(place, int):
             found = self._last
         if found is None:
@@ -124,12 +137,13 @@ class ItemReader:
             self._items[place if isinstance(place, int) else f"{item_id}/{len(self._items)}"] = found
         if item_id:
             self._ids[item_id] = found
+            found.id = item_id
         self._last = found
         return found
 
     def _added(self, value: Mapping[str, object]) -> None:
         item = inner(value, "item")
-        found = self._item(value, item)
+        found = self._item(value, item, begins=True)
         if found.type == "reasoning":
             self._block(found, 0)
         elif self._is_call(found, item):
@@ -144,6 +158,7 @@ class ItemReader:
         if 0 not in found.blocks:
             found.blocks[0] = self._draft.open_call(text_of(item, "call_id"), text_of(item, "name"))
             self._draft.add(found.blocks[0], CUSTOM_OPEN if found.type == "custom_tool_call" else "")
+            found.call_id = text_of(item, "call_id")
             self._calls = True
         return found.blocks[0]
 
@@ -242,6 +257,7 @@ class ItemReader:
 
     def _done_call(self, found: _Item, item: Mapping[str, object]) -> None:
         block = self._open_call(found, item)
+        found.call_id = text_of(item, "call_id") or found.call_id
         self._draft.amend(block, call_id=text_of(item, "call_id"), name=text_of(item, "name"))
         custom = found.type == "custom_tool_call"
         given = item.get("input" if custom else "arguments")
@@ -261,9 +277,18 @@ class ItemReader:
             self._draft.close(block, signature=signature, arguments=arguments, raw=raw)
 
     def _end(self, response: Mapping[str, object], *, failed: bool) -> None:
-        for place, item in enumerate(_objects(response.get("output"))):
-            found = self._items.get(place) or self._ids.get(text_of(item, "id"))
-            found = found or self._item({"output_index": place}, item)
+        output = _objects(response.get("output"))
+        known: list[_Item | None] = []
+        for item in output:
+            same = self._known(item)
+            known.append(None if same in known else same)
+        for place, item in enumerate(output):
+            found = known[place]
+            if found is None:
+                left = [one for one in self._items.values() if one.type == item.get("type") and one not in known]
+                at = self._items.get(place)
+                found = at if at in left else left[0] if left else self._item({}, {**item, "id": ""}, begins=True)
+                known[place] = found
             if found.done and 0 in found.blocks and found.type == item.get("type") and found.type in _CALLS:
                 self._draft.amend(found.blocks[0], call_id=text_of(item, "call_id"))  # the last word on it counts
             self._done(found, item)
@@ -274,6 +299,14 @@ class ItemReader:
             self._fail(
                 read_failure(said) if said else Failure(message=f"the response failed: {reason or 'no reason given'}")
             )
+
+    def _known(self, item: Mapping[str, object]) -> _Item | None:
+        """Find the item that the terminal event repeats: by its id, or its call's; places in it may be others."""
+        found = self._ids.get(text_of(item, "id"))
+        if found is not None and found.type == item.get("type"):
+            return found
+        call_id = text_of(item, "call_id")
+        return next((one for one in self._items.values() if call_id and one.call_id == call_id), None)
 
     def _stop(self, problem: str, *, aborted: bool) -> tuple[StopReason, str, str]:
         """Say why the answer ended, the provider's word for it, and the error if it ended badly."""
