@@ -25,9 +25,14 @@ from ..messages import (
 )
 from ..request import Request
 from .anthropic_reader import API, AnthropicReader
-from .options import ModelOptions, NamedTool, merge_body, read_options
-from .prepare import NOT_SHOWN, Accepts, arguments_object, prepare
-from .wire import Reader, inner, text_of
+from .dialects import vendor_of
+from .keep import keep, recorded_names
+from .openai_shapes import besides
+from .options import ModelOptions, NamedTool, merge_body
+from .output_schemas import closed_form
+from .prepare import arguments_object
+from .rules import RULES, Limits, Rule, limits_for
+from .wire import Reader, inner
 
 _VERSION_HEADER = "2023-06-01"
 # The most a model may write, where nobody says: the protocol wants a number. First pattern found counts.
@@ -43,9 +48,6 @@ _BUDGET = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhi
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh"}
 _NO_XHIGH = re.compile(r"-4-6")  # these know `max` above `high`, and nothing between
 _MIN_BUDGET = 1_024
-# https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs, 2026-07: what schemas may not hold
-_LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
-_LIMITS |= {"maxItems", "uniqueItems", "minProperties", "maxProperties"}
 _CHOICE = {"auto": "auto", "required": "any", "none": "none"}
 
 
@@ -59,6 +61,8 @@ class Said(TypedDict):
 class AnthropicMessages(msgspec.Struct, frozen=True):
     """Anthropic's own protocol, also spoken by others at their own base URL."""
 
+    rules: tuple[Rule, ...] = RULES
+
     @property
     def name(self) -> str:
         """The protocol's name."""
@@ -67,20 +71,20 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
     @property
     def version(self) -> int:
         """Raised whenever the same request gives another body."""
-        return 1
+        return 2
 
     def encode(self, request: Request) -> bytes:
         """Write the body. Raises: ModelOptionsError."""
-        options, model = read_options(request.options), request.model.model
-        accepts = Accepts(api=API, provider=request.model.provider, signed_thinking=True)
-        messages = _accepted(_messages(prepare(request.messages, accepts)))
+        kept = keep(request, API, self._limits(request.model))
+        request, options, model = kept.request, kept.options, request.model.model
+        messages = _messages(request.messages)
         limit = options.max_tokens or _max_tokens(model)
         body: dict[str, object] = {"model": model, "max_tokens": limit, "messages": messages}
         if request.system_prompt:
             body["system"] = [{"type": "text", "text": request.system_prompt}]
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
-        body.update(_asked(model, options))
+        body.update(_asked(model, options, checked=kept.limits.schema == "anthropic"))
         if inner(body, "thinking").get("type") == "enabled" and not _may_think(messages):
             del body["thinking"]
         body["stream"] = True
@@ -101,14 +105,17 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
 
     def reader(self, request: Request) -> Reader:
         """Begin to read the answer to a request."""
-        return AnthropicReader(request.model.model)
+        return AnthropicReader(request.model.model, recorded_names(request.tools, self._limits(request.model)))
+
+    def _limits(self, model: ModelRef) -> Limits:
+        return limits_for(API, model, vendor_of(model), self.rules)
 
 
 def _max_tokens(model: str) -> int:
     return next(limit for pattern, limit in _MAX_TOKENS if pattern.search(model))
 
 
-def _asked(model: str, options: ModelOptions) -> dict[str, object]:
+def _asked(model: str, options: ModelOptions, *, checked: bool) -> dict[str, object]:
     """Write the options that were given."""
     body: dict[str, object] = {}
     config: dict[str, object] = {}
@@ -124,8 +131,10 @@ def _asked(model: str, options: ModelOptions) -> dict[str, object]:
         case word:
             body["tool_choice"] = {"type": _CHOICE[word]}
     if options.thinking not in (None, "off"):
-        if _BUDGETED.search(model):
-            limit = options.max_tokens or _max_tokens(model)
+        limit = options.max_tokens or _max_tokens(model)
+        if _BUDGETED.search(model) and limit <= _MIN_BUDGET:
+            pass  # there is no room for the fewest tokens it may be given to think with
+        elif _BUDGETED.search(model):
             budget = min(_BUDGET[options.thinking], max(_MIN_BUDGET, limit - _MIN_BUDGET))
             body["thinking"] = {"type": "enabled", "budget_tokens": budget}
         else:
@@ -134,25 +143,9 @@ def _asked(model: str, options: ModelOptions) -> dict[str, object]:
             effort = _EFFORT[options.thinking]
             config["effort"] = "max" if effort == "xhigh" and _NO_XHIGH.search(model) else effort
     if not isinstance(options.output_schema, msgspec.UnsetType):
-        config["format"] = {"type": "json_schema", "schema": _closed(from_json(options.output_schema))}
+        schema = from_json(options.output_schema)
+        config["format"] = {"type": "json_schema", "schema": closed_form(schema) if checked else schema}
     return body | ({"output_config": config} if config else {})
-
-
-def _closed(schema: object) -> object:
-    """Write a schema as structured output wants it: objects closed, limits it does not know told as words."""
-    if isinstance(schema, list):
-        return [_closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    told = {name: value for name, value in schema.items() if name in _LIMITS and not isinstance(value, dict)}
-    closed = {name: _closed(value) for name, value in schema.items() if name not in told}
-    if schema.get("type") == "object":
-        closed["properties"] = {name: _closed(value) for name, value in inner(schema, "properties").items()}
-        closed["additionalProperties"] = False
-    if told:
-        words = ", ".join(f"{name}: {value}" for name, value in told.items())
-        closed["description"] = f"{schema.get('description', '')} ({words})".strip()
-    return closed
 
 
 def _tool(tool: ToolSpec) -> dict[str, object]:
@@ -175,28 +168,12 @@ def _messages(history: tuple[Message, ...]) -> list[Said]:
         match message:
             case UserMessage(content=content):
                 parts = (TextContent(text=content),) if isinstance(content, str) else content
-                blocks, role = [_user_block(part) for part in parts if part != TextContent(text="")], "user"
+                blocks, role = [_user_block(part) for part in parts], "user"
             case AssistantMessage(content=parts):
                 blocks, role = [block for part in parts for block in assistant_blocks(part)], "assistant"
             case _:
                 continue
-        if blocks:
-            messages.append({"role": role, "content": blocks})
-    return messages
-
-
-def _accepted(messages: list[Said]) -> list[Said]:
-    """Let the user speak first, and leave no space at the end of words the model shall go on from."""
-    if messages and messages[0]["role"] == "assistant":
-        messages.insert(0, {"role": "user", "content": [{"type": "text", "text": NOT_SHOWN}]})
-    if messages and messages[-1]["role"] == "assistant":
-        *_, last = blocks = messages[-1]["content"]
-        if last.get("type") == "text":
-            blocks[-1] = {**last, "text": text_of(last, "text").rstrip()}
-            if not blocks[-1]["text"]:
-                blocks.pop()
-        if not blocks:
-            messages.pop()
+        messages.append({"role": role, "content": blocks})
     return messages
 
 
@@ -220,31 +197,28 @@ def _user_block(part: UserContent) -> dict[str, object]:
 
 
 def _result(message: ToolResultMessage) -> dict[str, object]:
-    content = [_user_block(part) for part in message.content if part != TextContent(text="")]
+    content = [_user_block(part) for part in message.content]
     said = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
     return said | ({"is_error": True} if message.is_error else {})
 
 
 def assistant_blocks(part: AssistantContent) -> Iterator[dict[str, object]]:
-    """Write what a model said as the block it was; an empty text is none."""
+    """Write what a model said as the block it was."""
+    block: dict[str, object]
     match part:
         case TextContent(text=text, raw=raw):
-            if text:
-                yield {"type": "text", "text": text, **read_object(raw)}
+            block = {"type": "text", "text": text}
+            yield {**block, **besides(read_object(raw), block)}
         case ThinkingContent(redacted=True, signature=data):
             yield {"type": "redacted_thinking", "data": data}
         case ThinkingContent(thinking=thinking, signature=signature, raw=raw):
-            yield {"type": "thinking", "thinking": thinking, "signature": signature, **read_object(raw)}
+            block = {"type": "thinking", "thinking": thinking, "signature": signature}
+            yield {**block, **besides(read_object(raw), block)}
         case ToolCall(id=call_id, name=name, arguments=arguments, raw=raw):
-            yield {
-                "type": "tool_use",
-                "id": call_id,
-                "name": name,
-                "input": arguments_object(arguments),
-                **read_object(raw),
-            }
-        case ProviderContent(block=block):
-            yield dict(read_object(block))
+            block = {"type": "tool_use", "id": call_id, "name": name, "input": arguments_object(arguments)}
+            yield {**block, **besides(read_object(raw), block)}
+        case ProviderContent(block=own):
+            yield dict(read_object(own))
 
 
 def _mark_cached(body: dict[str, object], control: dict[str, str]) -> None:

@@ -40,9 +40,9 @@ class _Block:
 class AnthropicReader:
     """Reads one answer. `message_delta` with a stop reason is terminal: all content came before it."""
 
-    def __init__(self, asked_model: str) -> None:
+    def __init__(self, asked_model: str, names: Mapping[str, str] | None = None) -> None:
         self._asked = asked_model
-        self._draft = Draft()
+        self._draft = Draft(names)
         self._blocks: dict[int, _Block] = {}
         self._message: dict[str, object] = {}
         self._usage: dict[str, object] = {}

@@ -117,6 +117,7 @@ class Arguments(TypedDict, total=False):
     max_tokens: int
     thinking: ThinkingLevel
     tool_choice: Literal["auto", "required", "none"] | NamedTool | Mapping[str, str]
+    tool_choice_always: bool
     output: type
     output_schema: Mapping[str, object]
     output_name: str

@@ -32,8 +32,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     efforts: the levels that a model knows (first pattern that is found), in order; none: it does not reason.
     reasoning: the field for reasoning that came without one of its own; empty: such reasoning does not go back.
     needs_reasoning: an assistant's message with calls is refused without reasoning, in that field.
-    nine_char_ids: a call's id must be nine letters and digits.
-    id_chars: how long a call's id may be.
     cached: models whose prompt is cached only up to marks.
     cache_long: what asks for the longer cache.
     encrypts: models whose reasoning goes back encrypted, when the server keeps nothing (Responses only).
@@ -51,8 +49,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     efforts: Efforts = ()
     reasoning: str = ""
     needs_reasoning: bool = False
-    nine_char_ids: bool = False
-    id_chars: int = 64
     cached: str = ""
     cache_long: Fields = msgspec.field(default_factory=dict)
     encrypts: str = ""
@@ -69,13 +65,12 @@ OPENAI_EFFORTS = (
     (r"(^|/)(o\d|gpt-oss)", ("low", "medium", "high")),
     (r"(^|/)(gpt-[34]|chatgpt)", ()),
 )
-OPENAI_REASONERS = r"(^|/)(o\d|gpt-5(?!.*chat)|gpt-[6-9]|codex-)"
+OPENAI_REASONERS = r"(^|[/:])(o\d|gpt-5(?!.*chat)|gpt-[6-9]|codex-)"
 _OPENAI = Dialect(
     developer=OPENAI_REASONERS,
     max_tokens="max_completion_tokens",
     strict=True,
     efforts=OPENAI_EFFORTS,
-    id_chars=40,
     cache_long={"prompt_cache_retention": "24h"},
     encrypts=OPENAI_REASONERS,
 )
@@ -118,7 +113,6 @@ DIALECTS: Mapping[str, Dialect] = {
         ask_usage=False,
         efforts=((r"", ("none", "high")),),
         reasoning="content",
-        nine_char_ids=True,
     ),
     "xai": Dialect(
         max_tokens="max_completion_tokens",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ..assemble import Assembler
@@ -23,9 +25,13 @@ class Draft:
     """Collects what a provider streams. Blocks are named by their content index, in the order they were opened.
 
     Texts are repaired where they enter: a surrogate pair cut between two deltas waits for its other half.
+
+    Args:
+        names: tools' names on record by those of the wire, where they differ.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self._names = names or {}
         self._assembler = Assembler()
         self._queue: list[StreamEvent] = []
         self._open: dict[int, str] = {}
@@ -57,7 +63,7 @@ class Draft:
 
     def open_call(self, call_id: str, name: str) -> int:
         """Begin a tool call; return its content index. Id and name may be empty and come later (`amend`)."""
-        call_id, name = clean_text(call_id), clean_text(name)
+        call_id, name = clean_text(call_id), self._name(name)
         return self._begin(
             "tool_call", MessageUpdate(kind="tool_call_start", content_index=self._count, id=call_id, name=name)
         )
@@ -101,9 +107,13 @@ class Draft:
     def amend(self, index: int, *, call_id: str = "", name: str = "", raw: Json = msgspec.UNSET) -> None:
         """Set what updates have no room for: raw fields, and the id or name of a call that came late."""
         fields = self._later.setdefault(index, {})
-        fields.update({key: clean_text(value) for key, value in (("id", call_id), ("name", name)) if value})
+        fields.update({key: value for key, value in (("id", clean_text(call_id)), ("name", self._name(name))) if value})
         if not isinstance(raw, msgspec.UnsetType):
             fields["raw"] = raw
+
+    def _name(self, name: str) -> str:
+        clean = clean_text(name)
+        return self._names.get(clean, clean)
 
     def text_of(self, index: int) -> str:
         """Join the deltas of a block so far."""

@@ -24,13 +24,18 @@ from ..messages import (
     UserMessage,
 )
 from ..request import Request
+from .dialects import vendor_of
 from .google_reader import API, MADE_ID, GoogleReader
-from .options import ModelOptions, NamedTool, ThinkingLevel, merge_body, read_options
-from .prepare import NOT_SHOWN, Accepts, arguments_object, prepare
+from .keep import keep, recorded_names
+from .openai_shapes import besides
+from .options import ModelOptions, NamedTool, ThinkingLevel, merge_body
+from .prepare import arguments_object
+from .rules import RULES, Limits, Rule, limits_for
 from .wire import Reader
 
 # What Google documents for calls that another model made, which Gemini 3 would refuse without a signature.
 _NO_SIGNATURE = "skip_thought_signature_validator"
+_OWN = dict.fromkeys(("text", "thought", "thoughtSignature", "functionCall", "functionResponse"))
 _CHOICE = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 _NEVER_THINKS = re.compile(r"gemini-(1|2\.0)|gemma|embedding")
 # Gemini 2.5 takes a number of tokens to think with, later models a level. First pattern found counts.
@@ -56,6 +61,7 @@ class GoogleGenerativeAI(msgspec.Struct, frozen=True):
     """Google's own protocol. `bearer`: the key is an OAuth token (Vertex)."""
 
     bearer: bool = False
+    rules: tuple[Rule, ...] = RULES
 
     @property
     def name(self) -> str:
@@ -65,13 +71,13 @@ class GoogleGenerativeAI(msgspec.Struct, frozen=True):
     @property
     def version(self) -> int:
         """Raised whenever the same request gives another body."""
-        return 1
+        return 2
 
     def encode(self, request: Request) -> bytes:
         """Write the body. Raises: ModelOptionsError."""
-        options, model = read_options(request.options), request.model.model
-        accepts = Accepts(api=API, provider=request.model.provider)
-        body: dict[str, object] = {"contents": _contents(prepare(request.messages, accepts), model)}
+        kept = keep(request, API, self._limits(request.model))
+        request, options, model = kept.request, kept.options, request.model.model
+        body: dict[str, object] = {"contents": _contents(request.messages, model)}
         if request.system_prompt:
             body["systemInstruction"] = {"parts": [{"text": request.system_prompt}]}
         if request.tools:
@@ -101,7 +107,10 @@ class GoogleGenerativeAI(msgspec.Struct, frozen=True):
 
     def reader(self, request: Request) -> Reader:
         """Begin to read the answer to a request."""
-        return GoogleReader(request.model.model)
+        return GoogleReader(request.model.model, recorded_names(request.tools, self._limits(request.model)))
+
+    def _limits(self, model: ModelRef) -> Limits:
+        return limits_for(API, model, vendor_of(model), self.rules)
 
 
 def _asked(model: str, options: ModelOptions) -> dict[str, object]:
@@ -136,29 +145,27 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
 
 
 def _contents(history: tuple[Message, ...], model: str) -> list[dict[str, object]]:
-    """Write the history; the results of one answer's calls are one turn, their images the next."""
+    """Write the history; the results of one answer's calls are one turn."""
     contents: list[dict[str, object]] = []
-    results: list[object] = []
-    images: list[object] = []
-    for message in (*history, UserMessage(content="")):
+    results: list[dict[str, object]] = []
+    for message in history:
         if isinstance(message, ToolResultMessage):
-            results.append(_result(message))
-            images += [_user_part(part) for part in message.content if isinstance(part, ImageContent)]
+            if not results:
+                contents.append({"role": "user", "parts": results})
+            results += [
+                _result(message),
+                *(_user_part(one) for one in message.content if isinstance(one, ImageContent)),
+            ]
             continue
-        contents += [{"role": "user", "parts": parts} for parts in (results, images) if parts]
-        results, images = [], []
+        results = []
         match message:
             case UserMessage(content=content):
                 said = (TextContent(text=content),) if isinstance(content, str) else content
-                parts, role = [_user_part(part) for part in said if part != TextContent(text="")], "user"
+                contents.append({"role": "user", "parts": [_user_part(part) for part in said]})
             case AssistantMessage():
-                parts, role = _answer(message, model), "model"
+                contents.append({"role": "model", "parts": _answer(message, model)})
             case _:
-                continue
-        if parts:
-            contents.append({"role": role, "parts": parts})
-    if contents and contents[0]["role"] == "model":
-        contents.insert(0, {"role": "user", "parts": [{"text": NOT_SHOWN}]})
+                pass
     return contents
 
 
@@ -185,18 +192,19 @@ def _answer(message: AssistantMessage, model: str) -> list[dict[str, object]]:
 
 
 def answer_parts(block: AssistantContent) -> Iterator[dict[str, object]]:
-    """Write a block as the part it was; reasoning without a signature is a summary that nobody wants back."""
+    """Write a block as the part it was."""
+    said: dict[str, object]
     match block:
         case TextContent(text=text, signature=signature, raw=raw):
-            if text or signature:
-                yield {"text": text, **_signed(signature), **read_object(raw)}
+            said = {"text": text, **_signed(signature)}
+            yield {**said, **besides(read_object(raw), _OWN)}
         case ThinkingContent(thinking=thinking, signature=signature, raw=raw):
-            if signature:
-                yield {"text": thinking, "thought": True, **_signed(signature), **read_object(raw)}
+            said = {"text": thinking, "thought": True, **_signed(signature)}
+            yield {**said, **besides(read_object(raw), _OWN)}
         case ToolCall(id=call_id, name=name, arguments=arguments, signature=signature, raw=raw):
             named: dict[str, object] = {} if _made(call_id) else {"id": call_id}
             call = {**named, "name": name, "args": arguments_object(arguments)}
-            yield {"functionCall": call, **_signed(signature), **read_object(raw)}
+            yield {"functionCall": call, **_signed(signature), **besides(read_object(raw), _OWN)}
         case ProviderContent(block=part):
             yield dict(read_object(part))
 

@@ -38,9 +38,9 @@ _STEP = re.compile(r"""\.?([^.\[\]'"$]+)|\[(\d+)\]|\[['"]([^'"]*)['"]\]""")
 class GoogleReader:
     """Reads one answer. A finish reason or a blocked prompt is terminal; chunks with usage may still follow it."""
 
-    def __init__(self, asked_model: str) -> None:
+    def __init__(self, asked_model: str, names: Mapping[str, str] | None = None) -> None:
         self._asked = asked_model
-        self._draft = Draft()
+        self._draft = Draft(names)
         self._run: tuple[int, bool] | None = None  # the open text or reasoning: its content index, and which of the two
         self._call: tuple[int, dict[str, object]] | None = None  # the call whose arguments come in pieces
         self._usage: dict[str, object] = {}

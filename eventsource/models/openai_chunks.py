@@ -57,11 +57,11 @@ class _Call:
 class ChunkReader:
     """Reads one answer. Only the first choice is read; `done` after [DONE] or an error."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, names: Mapping[str, str] | None = None) -> None:
         self.failure: Failure | None = None
         self.done = False
         self._asked = model
-        self._draft = Draft()
+        self._draft = Draft(names)
         self._model = self._id = ""
         self._ended = False
         self._finish: str | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
 
 from ..codec import from_json, read_object, to_json
 from ..events import ModelRef, ToolSpec
@@ -21,9 +22,11 @@ from ..messages import (
     UserMessage,
 )
 from ..request import Request
-from .dialects import Dialect, dialect_of, thinking_fields
+from .dialects import Dialect, dialect_of, thinking_fields, vendor_of
+from .keep import keep, recorded_names
 from .openai_chunks import CONTENT, CUSTOM, REASONING_FIELDS, REFUSAL, ChunkReader
 from .openai_shapes import (
+    besides,
     custom_fields,
     custom_input,
     image_url,
@@ -32,27 +35,33 @@ from .openai_shapes import (
     schema_format,
     sent_arguments,
     tool_fields,
-    with_schema_words,
     with_text,
 )
-from .options import ModelOptions, NamedTool, merge_body, read_options
-from .prepare import Accepts, prepare
+from .options import ModelOptions, NamedTool, merge_body
+from .output_schemas import with_schema_words
+from .rules import RULES, Limits, Rule, limits_for
 from .wire import Reader
 
 API = "openai-completions"
-_NINE = re.compile(r"[a-zA-Z0-9]{9}")
-_IMAGES_FOLLOW = "(see the images that follow)"
+_CALL = dict.fromkeys(("custom", "function", "id", "type"))
 
 
 class OpenAICompletions:
     """The codec. How a vendor differs from the others is data, found by provider or base URL (`dialects.py`)."""
 
     name = API
-    version = 1
+    version = 2
+
+    def __init__(self, rules: tuple[Rule, ...] = RULES) -> None:
+        self._rules = rules
 
     def encode(self, request: Request) -> bytes:
         """Write the body. See `wire.Codec`."""
-        options, dialect = read_options(request.options), dialect_of(request.model)
+        dialect, limits = dialect_of(request.model), self._limits(request.model)
+        if limits.reasoning == "any" and not dialect.reasoning:  # no field for reasoning that came without one
+            limits = msgspec.structs.replace(limits, reasoning="signed")
+        kept = keep(request, API, limits)
+        request, options = kept.request, kept.options
         body: dict[str, object] = {
             "model": request.model.model,
             "messages": _messages(request, options, dialect),
@@ -62,7 +71,9 @@ class OpenAICompletions:
             body["stream_options"] = {"include_usage": True}
         if request.tools:
             body["tools"] = [_tool(tool, dialect) for tool in request.tools]
-        body = merge_body(body, {**dialect.body, **_option_fields(request.model, options, dialect)})
+        body = merge_body(
+            body, {**dialect.body, **_option_fields(request.model, options, dialect, checked=limits.schema == "openai")}
+        )
         return bytes(to_json(merge_body(body, read_object(options.extra_body)), where="request"))
 
     def path(self, model: ModelRef) -> str:
@@ -78,10 +89,13 @@ class OpenAICompletions:
 
     def reader(self, request: Request) -> Reader:
         """Begin to read the answer."""
-        return ChunkReader(request.model.model)
+        return ChunkReader(request.model.model, recorded_names(request.tools, self._limits(request.model)))
+
+    def _limits(self, model: ModelRef) -> Limits:
+        return limits_for(API, model, vendor_of(model), self._rules)
 
 
-def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> dict[str, object]:
+def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect, *, checked: bool) -> dict[str, object]:
     fields: dict[str, object] = {}
     if options.temperature is not None:
         fields["temperature"] = options.temperature
@@ -94,7 +108,7 @@ def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> 
     elif options.tool_choice is not None:
         fields["tool_choice"] = options.tool_choice
     if is_object_schema(schema := from_json(options.output_schema)):
-        written = {"json_schema": schema_format(options.output_name, schema, strict=dialect.strict)}
+        written = {"json_schema": schema_format(options.output_name, schema, strict=dialect.strict, checked=checked)}
         fields["response_format"] = (
             {"type": "json_schema", **written} if dialect.json_schema else {"type": "json_object"}
         )
@@ -113,31 +127,19 @@ def _tool(tool: ToolSpec, dialect: Dialect) -> dict[str, object]:
 
 
 def _messages(request: Request, options: ModelOptions, dialect: Dialect) -> list[dict[str, object]]:
-    accepts = Accepts(
-        api=API,
-        provider=request.model.provider,
-        signed_thinking=not dialect.reasoning,
-        id_pattern=r"[^!-~]",
-        id_chars=dialect.id_chars,
-    )
     told = _system(request, options, dialect)
-    images: list[ImageContent] = []
-    for message in prepare(request.messages, accepts):
-        if not isinstance(message, ToolResultMessage):
-            told += _shown(images)
-            images = []
+    for message in request.messages:
         match message:
             case UserMessage(content=content):
                 told.append({"role": "user", "content": _content(content)})
             case AssistantMessage():
                 told.append(_assistant(message, dialect))
             case ToolResultMessage(tool_call_id=call_id, content=content):
-                text = plain_text(content, _IMAGES_FOLLOW)
-                told.append({"role": "tool", "content": text, "tool_call_id": _call_id(call_id, dialect)})
-                images += [part for part in content if isinstance(part, ImageContent)]
+                images = [_part(part) for part in content if isinstance(part, ImageContent)]
+                text: object = [*map(_part, content)] if images else plain_text(content)
+                told.append({"role": "tool", "content": text, "tool_call_id": call_id})
             case CustomMessage():
                 pass
-    told += _shown(images)
     if options.cache != "none" and dialect.cached and re.search(dialect.cached, request.model.model):
         _mark(told, {"type": "ephemeral"} if options.cache == "short" else {"type": "ephemeral", "ttl": "1h"})
     return told
@@ -152,11 +154,6 @@ def _system(request: Request, options: ModelOptions, dialect: Dialect) -> list[d
         return []
     by_developer = bool(dialect.developer) and re.search(dialect.developer, request.model.model)
     return [{"role": "developer" if by_developer else "system", "content": system}]
-
-
-def _shown(images: Sequence[ImageContent]) -> list[dict[str, object]]:
-    """Write the images of results as a user's message: the protocol has no room for them in a result."""
-    return [{"role": "user", "content": [_part(image) for image in images]}] if images else []
 
 
 def _content(content: str | Sequence[UserContent]) -> object:
@@ -180,7 +177,7 @@ def _assistant(message: AssistantMessage, dialect: Dialect) -> dict[str, object]
     told: dict[str, object] = {"role": "assistant", "content": text or None}
     if refusal:
         told["refusal"] = refusal
-    calls = [_call(call, dialect) for call in message.tool_calls]
+    calls = [_call(call) for call in message.tool_calls]
     if calls:
         told["tool_calls"] = calls
     elif not refusal:
@@ -219,20 +216,14 @@ def _details(block: ThinkingContent) -> list[object] | None:
     return with_text(parts, block.thinking, ("reasoning.text",)) if isinstance(parts, list) else None
 
 
-def _call(call: ToolCall, dialect: Dialect) -> dict[str, object]:
+def _call(call: ToolCall) -> dict[str, object]:
     """Write a call, with the fields of the server's own that must come back (Gemini's signatures)."""
-    told: dict[str, object] = {**read_object(call.raw), "id": _call_id(call.id, dialect), "type": "function"}
+    told: dict[str, object] = {**besides(read_object(call.raw), _CALL), "id": call.id, "type": "function"}
     if call.signature == CUSTOM:
         told |= {"type": "custom", "custom": {"name": call.name, "input": custom_input(call.arguments)}}
     else:
         told["function"] = {"name": call.name, "arguments": sent_arguments(call.arguments)}
     return told
-
-
-def _call_id(call_id: str, dialect: Dialect) -> str:
-    if not dialect.nine_char_ids or _NINE.fullmatch(call_id):
-        return call_id
-    return hashlib.sha256(call_id.encode()).hexdigest()[:9]
 
 
 def _mark(told: list[dict[str, object]], mark: Mapping[str, object]) -> None:

@@ -40,14 +40,15 @@ class ItemReader:
 
     Args:
         model: the name that was asked.
-        tools: names of the caller's tools; a custom call of another name is the server's own.
+        tools: names of the caller's tools on the wire; a custom call of another name is the server's own.
+        names: the tools' names on record by these, where they differ.
     """
 
-    def __init__(self, model: str, tools: Collection[str]) -> None:
+    def __init__(self, model: str, tools: Collection[str], names: Mapping[str, str] | None = None) -> None:
         self.failure: Failure | None = None
         self.done = False
         self._asked, self._tools = model, set(tools)
-        self._draft = Draft()
+        self._draft = Draft(names)
         self._items: dict[int | str, _Item] = {}
         self._ids: dict[str, _Item] = {}
         self._last: _Item | None = None

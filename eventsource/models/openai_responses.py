@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from ..codec import from_json, read_object, to_json
 from ..events import ModelRef, ToolSpec
@@ -20,7 +21,8 @@ from ..messages import (
     UserMessage,
 )
 from ..request import Request
-from .dialects import Dialect, dialect_of, effort
+from .dialects import Dialect, dialect_of, effort, vendor_of
+from .keep import keep, recorded_names, wire_names
 from .openai_items import API, ItemReader
 from .openai_shapes import (
     custom_fields,
@@ -30,11 +32,12 @@ from .openai_shapes import (
     schema_format,
     sent_arguments,
     tool_fields,
-    with_schema_words,
     with_text,
 )
 from .options import ModelOptions, ModelOptionsError, NamedTool, merge_body, read_options
-from .prepare import Accepts, prepare
+from .output_schemas import with_schema_words
+from .reasoning import signed_fields
+from .rules import RULES, Limits, Rule, limits_for
 from .wire import Reader
 
 _ID_CHARS = 64  # the longest id the API takes; a longer one (GitHub Copilot's) means nothing to it and is left out
@@ -46,7 +49,10 @@ class OpenAIResponses:
     """The codec. Nothing is stored at the server: every item goes back as it came."""
 
     name = API
-    version = 1
+    version = 2
+
+    def __init__(self, rules: tuple[Rule, ...] = RULES) -> None:
+        self._rules = rules
 
     def encode(self, request: Request) -> bytes:
         """Write the body. See `wire.Codec`."""
@@ -55,9 +61,14 @@ class OpenAIResponses:
             raise ModelOptionsError(f"{API} knows no stop sequences")
         extra = read_object(options.extra_body)
         stateless = extra.get("store") is not True
+        limits = self._limits(request.model)
+        if not stateless:  # the server knows what it stored
+            limits = msgspec.structs.replace(limits, reasoning="signed", ids_need_reasoning=False)
+        kept = keep(request, API, limits)
+        request, options = kept.request, kept.options
         body: dict[str, object] = {
             "model": request.model.model,
-            "input": _input(request, stateless=stateless),
+            "input": _input(request),
             "stream": True,
             "store": False,
         }
@@ -66,11 +77,11 @@ class OpenAIResponses:
             instructions = with_schema_words(instructions, schema)
         if instructions:
             body["instructions"] = instructions
-        if stateless and dialect.encrypts and re.search(dialect.encrypts, request.model.model):
+        if stateless and _may_reason(request.model, dialect):
             body["include"] = [_ENCRYPTED]
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
-        body.update(_option_fields(request.model, options, dialect))
+        body.update(_option_fields(request.model, options, dialect, checked=limits.schema == "openai"))
         return bytes(to_json(merge_body(body, extra), where="request"))
 
     def path(self, model: ModelRef) -> str:
@@ -86,10 +97,20 @@ class OpenAIResponses:
 
     def reader(self, request: Request) -> Reader:
         """Begin to read the answer."""
-        return ItemReader(request.model.model, [tool.name for tool in request.tools])
+        limits = self._limits(request.model)
+        names = wire_names(request.tools, limits).values()
+        return ItemReader(request.model.model, names, recorded_names(request.tools, limits))
+
+    def _limits(self, model: ModelRef) -> Limits:
+        return limits_for(API, model, vendor_of(model), self._rules)
 
 
-def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> dict[str, object]:
+def _may_reason(model: ModelRef, dialect: Dialect) -> bool:
+    """Say whether to ask for reasoning in the form in which it can go back."""
+    return bool(dialect.encrypts) and re.search(dialect.encrypts, model.model) is not None
+
+
+def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect, *, checked: bool) -> dict[str, object]:
     fields: dict[str, object] = {}
     if options.temperature is not None:
         fields["temperature"] = options.temperature
@@ -100,7 +121,7 @@ def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect) -> 
     elif options.tool_choice is not None:
         fields["tool_choice"] = options.tool_choice
     if is_object_schema(schema := from_json(options.output_schema)):
-        written = schema_format(options.output_name, schema, strict=True)
+        written = schema_format(options.output_name, schema, strict=True, checked=checked)
         fields["text"] = {"format": {"type": "json_schema", **written}}
     if options.thinking is not None and (word := effort(options.thinking, model.model, dialect.efforts)):
         fields["reasoning"] = {"effort": word} if word == "none" else {"effort": word, "summary": "auto"}
@@ -116,18 +137,15 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     return {"type": "function", **tool_fields(tool, strict=True, say_loose=True)}
 
 
-def _input(request: Request, *, stateless: bool) -> list[dict[str, object]]:
-    accepts = Accepts(
-        api=API, provider=request.model.provider, signed_thinking=True, id_pattern=r"[^!-~]", id_chars=_ID_CHARS
-    )
+def _input(request: Request) -> list[dict[str, object]]:
     items: list[dict[str, object]] = []
     custom: set[str] = set()
-    for message in prepare(request.messages, accepts):
+    for message in request.messages:
         match message:
             case UserMessage(content=content):
                 items.append({"role": "user", "content": _content(content)})
             case AssistantMessage():
-                own = _items(message, stateless=stateless)
+                own = _items(message)
                 custom |= {str(item.get("call_id")) for item in own if item.get("type") == "custom_tool_call"}
                 items += own
             case ToolResultMessage(tool_call_id=call_id, content=content):
@@ -157,22 +175,19 @@ def _part(part: UserContent) -> dict[str, object]:
     return {"type": "input_image", "image_url": image_url(part)}
 
 
-def _items(message: AssistantMessage, *, stateless: bool) -> list[dict[str, object]]:
-    """Write a message as the items it came in; reasoning that nothing follows would be refused and stays out."""
+def _items(message: AssistantMessage) -> list[dict[str, object]]:
+    """Write a message as the items it came in."""
     items: list[dict[str, object]] = []
     for block in message.content:
         match block:
             case TextContent():
                 _add_text(items, block)
             case ThinkingContent():
-                item = _reasoning(block, stateless=stateless)
-                items += [item] if item else []
+                items.append(_reasoning(block))
             case ToolCall():
                 items.append(_call(block))
             case ProviderContent(block=raw):
                 items.append(dict(read_object(raw)))
-    while items and items[-1].get("type") == "reasoning":
-        items.pop()
     return items
 
 
@@ -194,12 +209,10 @@ def _add_text(items: list[dict[str, object]], block: TextContent) -> None:
     items.append({"type": "message", "role": "assistant", "status": "completed", **signed, "content": [part]})
 
 
-def _reasoning(block: ThinkingContent, *, stateless: bool) -> dict[str, object] | None:
-    """Write reasoning as it came; None if the server would look in vain for it in what it did not store."""
+def _reasoning(block: ThinkingContent) -> dict[str, object]:
+    """Write reasoning as it came."""
     signed = _signed(block.signature)
-    if not signed or (stateless and not signed.get("encrypted_content") and not signed.get("content")):
-        return None
-    item: dict[str, object] = {"type": "reasoning", "summary": [], **signed}
+    item: dict[str, object] = {"summary": [], **signed, "type": "reasoning"}
     for name in ("summary", "content"):
         parts = signed.get(name)
         if isinstance(parts, list):
@@ -218,11 +231,7 @@ def _call(call: ToolCall) -> dict[str, object]:
 
 def _signed(signature: str) -> dict[str, object]:
     """Read what an item's other fields were; an id longer than the API takes is left out."""
-    try:
-        value = json.loads(signature) if signature.startswith("{") else None
-    except (ValueError, RecursionError):
-        value = None
-    signed = dict(value) if isinstance(value, dict) else {}
+    signed = signed_fields(signature)
     if len(str(signed.get("id", ""))) > _ID_CHARS:
         signed.pop("id")
     return signed

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from ..codec import from_json, to_json
 from ..events import ToolSpec
 from ..messages import ImageContent, TextContent, Usage, UserContent
+from .output_schemas import strict_form
 
 CUSTOM_KEY = "x-openai-custom"  # in a tool's schema: declare it as a custom tool, with this format (true: plain text)
 CUSTOM_OPEN, CUSTOM_CLOSE = '{"input":"', '"}'  # around the text of a custom call, which makes it JSON arguments
 REPORTED = "reported by the provider"  # `Usage.prices` when the provider itself says what a call cost
-_NOT_STRICT = frozenset(
-    {"allOf", "dependentRequired", "dependentSchemas", "else", "if", "not", "patternProperties", "then"}
-)
 
 
 def tool_fields(tool: ToolSpec, *, strict: bool, say_loose: bool = False) -> dict[str, object]:
@@ -50,9 +48,9 @@ def custom_fields(tool: ToolSpec) -> dict[str, object] | None:
     return fields
 
 
-def schema_format(name: str, schema: object, *, strict: bool) -> dict[str, object]:
-    """Write the schema that the model's text must follow."""
-    form = strict_form(schema) if strict else None
+def schema_format(name: str, schema: object, *, strict: bool, checked: bool = True) -> dict[str, object]:
+    """Write the schema that the model's text must follow, strict where strict mode can say it (`checked`)."""
+    form = (strict_form(schema) if checked else schema) if strict else None
     return {"name": name, "schema": schema if form is None else form, "strict": form is not None}
 
 
@@ -61,42 +59,9 @@ def is_object_schema(schema: object) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "object"
 
 
-def with_schema_words(prompt: str, schema: object) -> str:
-    """Add to a prompt, in words, the schema that the server takes in no other form."""
-    words = f"Answer with one JSON value that follows this JSON Schema: {bytes(to_json(schema)).decode()}"
-    return f"{prompt}\n\n{words}" if prompt else words
-
-
-def strict_form(schema: object) -> object | None:
-    """Write a schema as strict mode wants it: closed objects, every property required, no defaults; or None."""
-    if isinstance(schema, list):
-        items = [strict_form(item) for item in schema]
-        return None if None in items else items
-    if not isinstance(schema, dict):
-        return schema
-    if _NOT_STRICT & schema.keys() or schema.get("additionalProperties", False) is not False:
-        return None
-    form: dict[str, object] = {}
-    for key, value in schema.items():
-        if key == "default":
-            continue
-        if key in ("properties", "$defs", "definitions") and isinstance(value, dict):
-            parts = {name: strict_form(part) for name, part in value.items()}
-            if None in parts.values():
-                return None
-            form[key] = parts
-        elif key in ("items", "anyOf", "prefixItems"):
-            form[key] = strict_form(value)
-            if form[key] is None:
-                return None
-        else:
-            form[key] = value
-    if schema.get("type") == "object" or "properties" in schema:
-        form["additionalProperties"] = False
-        names = list(schema.get("properties") or {})
-        if sorted(schema.get("required") or []) != sorted(names):
-            form["required"] = names
-    return form
+def besides(raw: Mapping[str, object], fields: Mapping[str, object]) -> dict[str, object]:
+    """Give fields that were kept as received, but those that this program writes itself."""
+    return {name: value for name, value in raw.items() if name not in fields}
 
 
 def escaped(text: str) -> str:
@@ -130,10 +95,9 @@ def image_url(image: ImageContent) -> str:
     return f"data:{image.media_type};base64,{image.data}"
 
 
-def plain_text(content: Sequence[UserContent], image_note: str) -> str:
-    """Join the texts of a tool's result, a line each; a result of images alone says so."""
-    texts = [part.text for part in content if isinstance(part, TextContent)]
-    return "\n".join(texts) if texts or not content else image_note
+def plain_text(content: Sequence[UserContent]) -> str:
+    """Join the texts of a tool's result, a line each."""
+    return "\n".join(part.text for part in content if isinstance(part, TextContent))
 
 
 def without_text(parts: Sequence[Mapping[str, object]], text: str) -> list[dict[str, object]]:

@@ -23,7 +23,8 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Options of one request; what is absent is left to the provider.
 
     thinking: how long the model reasons, mapped to each provider's own scale.
-    tool_choice: may call, must call some tool, must call none, or must call the named one.
+    tool_choice: may call, must call some tool, must call none, or must call the named one. A call that must be made
+        is the first of its run: after results the model may answer, unless `tool_choice_always`.
     output_schema: the JSON Schema its text must follow, called `output_name` where a provider wants a name.
     cache: how long the provider keeps the prompt (short: minutes, long: an hour or more), or none.
     images: false for a model that takes none; a remark stands in their place.
@@ -34,6 +35,7 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     max_tokens: int | None = None
     thinking: ThinkingLevel | None = None
     tool_choice: Literal["auto", "required", "none"] | NamedTool | None = None
+    tool_choice_always: bool = False
     output_schema: Json = msgspec.UNSET
     output_name: str = "output"
     stop: tuple[str, ...] = ()

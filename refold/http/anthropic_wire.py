@@ -243,6 +243,8 @@ def _read_choice(extra: JsonObject, options: JsonObject) -> None:
         options["tool_choice"] = _CHOICES[text_of(choice, "type")]
     if "tool_choice" in options:
         extra.pop("tool_choice")
+        if options["tool_choice"] not in ("auto", "none"):
+            options["tool_choice_always"] = True  # a client says it of each call
 
 
 def _messages(message: JsonObject) -> list[Message]:

@@ -214,6 +214,8 @@ def _read_choice(extra: JsonObject, options: JsonObject) -> None:
         options["tool_choice"] = _CHOICES[mode]
     if "tool_choice" in options:
         extra.pop("toolConfig")
+        if options["tool_choice"] not in ("auto", "none"):
+            options["tool_choice_always"] = True  # a client says it of each call
 
 
 def _spelled(value: Mapping[str, object]) -> JsonObject:

@@ -24,6 +24,8 @@ class Options:
         self.read: JsonObject = {"cache": "none"}
         self.take("temperature", "temperature")
         self.take("tool_choice", "tool_choice", _choice)
+        if self.read.get("tool_choice") not in (None, "auto", "none"):
+            self.read["tool_choice_always"] = True  # a client says it of each call
 
     def take(self, name: str, option: str, read: Callable[[object], object] = lambda value: value) -> None:
         """Take a field that an option of ours can say."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from hypothesis import given
 
-from eventsource.configure import difference
-from eventsource.events import ConfigChange, ModelRef
+from eventsource.configure import TURN_LIMIT, difference, with_defaults
+from eventsource.events import ConfigChange, ModelRef, Policies
 from eventsource.evolve import fold
 from eventsource.ports import Recorded
 from eventsource.request import Request, request_sha256
@@ -59,3 +59,8 @@ def test_options_can_be_taken_away_again() -> None:
     assert difference(Config(options=WARM), Config()) == ConfigChange(options=NONE)
     without = Request(model=ModelRef(api="scripted", provider="scripted", model="scripted"))
     assert request_sha256(without) == request_sha256(msgspec.structs.replace(without, options=NONE))
+
+
+def test_a_turn_limit_that_nobody_chose_is_written_out_and_a_chosen_one_stays() -> None:
+    assert with_defaults(Policies()).turn_limit == TURN_LIMIT == 50
+    assert [with_defaults(Policies(turn_limit=chosen)).turn_limit for chosen in (0, 3)] == [0, 3]

@@ -169,6 +169,18 @@ async def test_a_turn_limit_ends_the_run(log: Log) -> None:
     assert (run.status, len(run.answers)) == ("limit", 3)
 
 
+async def test_a_run_ends_after_fifty_turns_and_says_so_unless_there_is_to_be_no_limit(log: Log) -> None:
+    model = ScriptedModel(
+        lambda request: [call("weather", {"city": "Oslo"})] if len(request.messages) < 121 else "Enough."
+    )
+    session = await log.session()
+    run = await Agent(model, tools=[weather]).run("loop", session=session)
+    assert (run.status, len(run.answers), run.error) == ("limit", 50, "the turn limit of 50 was reached")
+    assert (await session.replay()).difference is None
+    endless = Agent(model, tools=[weather], policies=Policies(turn_limit=0))
+    assert (await endless.run("loop", session=await log.session())).status == "done"
+
+
 async def test_steering_reaches_a_run_before_its_next_model_call(log: Log) -> None:
     session = await log.session()
 

@@ -46,7 +46,7 @@ def content(*messages: Message) -> list[Any]:
 
 
 def test_parallel_results_are_one_message_and_texts_stay_outside() -> None:
-    image = ImageContent(data="AA==", media_type="image/png")
+    image = ImageContent(data="iVBORw0KGgo=", media_type="image/png")
     calls = AssistantMessage(content=(ToolCall(id="a", name="t"), ToolCall(id="b", name="t", arguments='{"x":1}')))
     results = [
         ToolResultMessage(tool_call_id="a", tool_name="t", content=(TextContent(text="A"), image)),
@@ -56,17 +56,20 @@ def test_parallel_results_are_one_message_and_texts_stay_outside() -> None:
     assert [block["input"] for block in asked] == [{}, {"x": 1}]
     assert [block["tool_use_id"] for block in answered] == ["a", "b"]
     assert [part["type"] for part in answered[0]["content"]] == ["text", "image"]
-    assert answered[1] == {"type": "tool_result", "tool_use_id": "b", "content": [], "is_error": True}
+    words = [{"type": "text", "text": "(the tool failed and said nothing)"}]
+    assert answered[1] == {"type": "tool_result", "tool_use_id": "b", "content": words, "is_error": True}
     assert said == [{"type": "text", "text": "go on"}]
 
 
 def test_what_the_provider_signed_goes_back_as_it_came() -> None:
     block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": 1.0}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
     message = AssistantMessage(
         content=(
             ThinkingContent(thinking="", signature="sig"),
             ThinkingContent(thinking="", signature="opaque", redacted=True),
             ProviderContent(api="anthropic-messages", block=msgspec.Raw(json.dumps(block).encode())),
+            ProviderContent(api="anthropic-messages", block=msgspec.Raw(json.dumps(found).encode())),
             TextContent(text="cited", raw=msgspec.Raw(b'{"citations":[1]}')),
         )
     )
@@ -75,14 +78,16 @@ def test_what_the_provider_signed_goes_back_as_it_came() -> None:
             {"type": "thinking", "thinking": "", "signature": "sig"},
             {"type": "redacted_thinking", "data": "opaque"},
             block,
+            found,
             {"type": "text", "text": "cited", "citations": [1]},
         ]
     ]
 
 
-def test_empty_texts_and_empty_messages_are_left_out() -> None:
-    empty = AssistantMessage(content=(TextContent(text=""), ThinkingContent(thinking="")))
-    assert content(UserMessage(content=""), empty, UserMessage(content="x")) == [[{"type": "text", "text": "x"}]]
+def test_empty_answers_are_left_out_and_empty_messages_of_the_user_say_so() -> None:
+    empty = AssistantMessage(content=(TextContent(text=" "), ThinkingContent(thinking="")))
+    said = content(UserMessage(content=" "), empty, UserMessage(content="x"))
+    assert said == [[{"type": "text", "text": "(an empty message)"}], [{"type": "text", "text": "x"}]]
 
 
 def test_arguments_cut_by_the_limit_are_quoted() -> None:
@@ -165,7 +170,7 @@ def test_options_are_said_in_anthropics_words() -> None:
         stop=["x"],
         tool_choice="required",
         output_schema=schema,
-        extra_body={"metadata": {"user_id": "u"}},
+        extra_body={"metadata": {"user_id": "u"}, "tools": [{"type": "web_search_20250305", "name": "web_search"}]},
     )
     assert (body["temperature"], body["stop_sequences"], body["metadata"]) == (0, ["x"], {"user_id": "u"})
     assert body["tool_choice"] == {"type": "any"}
@@ -174,7 +179,9 @@ def test_options_are_said_in_anthropics_words() -> None:
         "properties": {"n": {"type": "integer", "description": "count (minimum: 1)"}},
         "additionalProperties": False,
     }
-    assert written(tool_choice={"name": "t"})["tool_choice"] == {"type": "tool", "name": "t"}
+    named = written(tool_choice={"name": "t"}, extra_body={"tools": [{"name": "t"}]})
+    assert named["tool_choice"] == {"type": "tool", "name": "t"}
+    assert "tool_choice" not in written(tool_choice="required")
 
 
 def test_the_key_goes_in_its_header() -> None:

@@ -39,7 +39,7 @@ def parts(*messages: Message, model: str = "gemini-2.5-flash") -> list[Any]:
 
 
 def test_parallel_results_are_one_turn_in_order_and_images_the_next() -> None:
-    image = ImageContent(data="AA==", media_type="image/png")
+    image = ImageContent(data="iVBORw0KGgo=", media_type="image/png")
     calls = AssistantMessage(content=(ToolCall(id="gemini_r_1", name="t"), ToolCall(id="given", name="u")))
     results = [
         ToolResultMessage(tool_call_id="given", tool_name="u", content=(TextContent(text="no"),), is_error=True),
@@ -54,7 +54,7 @@ def test_parallel_results_are_one_turn_in_order_and_images_the_next() -> None:
         {"functionResponse": {"name": "t", "response": {"output": "yes"}}},
         {"functionResponse": {"id": "given", "name": "u", "response": {"error": "no"}}},
     ]
-    assert shown == [{"inlineData": {"mimeType": "image/png", "data": "AA=="}}]
+    assert shown == [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]
 
 
 def test_signatures_stay_on_their_parts_and_unsigned_summaries_stay_here() -> None:
@@ -75,9 +75,9 @@ def test_signatures_stay_on_their_parts_and_unsigned_summaries_stay_here() -> No
     ]
 
 
-def test_the_user_speaks_first() -> None:
-    first, second = written(AssistantMessage(content=(TextContent(text="Hello"),)))["contents"]
-    assert (first["role"], second["role"]) == ("user", "model")
+def test_the_user_speaks_first_and_last() -> None:
+    said = written(AssistantMessage(content=(TextContent(text="Hello"),)))["contents"]
+    assert [one["role"] for one in said] == ["user", "model", "user"]
 
 
 def test_calls_of_another_model_pass_gemini_3() -> None:
@@ -110,7 +110,7 @@ def test_options_are_said_in_googles_words() -> None:
         stop=["x"],
         tool_choice={"name": "t"},
         output_schema={"type": "object"},
-        extra_body={"generationConfig": {"seed": 1}},
+        extra_body={"generationConfig": {"seed": 1}, "tools": [{"googleSearch": {}}]},
     )
     assert body["generationConfig"] == {
         "temperature": 0.5,

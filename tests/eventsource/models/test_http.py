@@ -19,8 +19,8 @@ from eventsource.models.anthropic import AnthropicMessages
 from eventsource.models.anthropic_reader import AnthropicReader
 from eventsource.models.catalog import model
 from eventsource.models.http import ABORTED, CUT, Access, HttpModel
+from eventsource.models.images import NO_IMAGE
 from eventsource.models.options import ModelOptions
-from eventsource.models.prepare import NO_IMAGE
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart
 from eventsource.models.redact import MARK
 from eventsource.models.sse import ServerEvent
@@ -154,7 +154,7 @@ async def test_the_body_sent_is_the_body_whose_digest_is_kept() -> None:
         request = request_of(asked)
         wire = asked.encode(request)
         _ = [event async for event in asked.stream(request, CallOptions())]
-    assert (wire.codec, seen) == ("anthropic-messages/1", [wire.body])
+    assert (wire.codec, seen) == ("anthropic-messages/2", [wire.body])
     assert json.loads(wire.body)["temperature"] == 0.5
 
 

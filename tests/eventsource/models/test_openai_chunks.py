@@ -302,3 +302,16 @@ def test_an_answer_that_was_not_streamed_is_read_too() -> None:
     message = read(ServerEvent(data=json.dumps(whole)))
     assert message.content == (TextContent(text="hi"), ToolCall(id="a", name="f", arguments="{}"))
     assert (message.model, message.response_id, message.stop_reason) == ("m-2", "r", "tool_use")
+
+
+def test_pieces_at_an_index_that_nobody_opened_go_on_with_the_call_that_is_open() -> None:
+    pieces = [chunk(call(0, "a", "one", "")), chunk(call(1, args='{"x":')), chunk(call(2, args="1}")), DONE]
+    assert calls(read(*pieces)) == [("a", "one", '{"x":1}')]
+
+
+@pytest.mark.parametrize("index", [None, 0])
+def test_two_calls_without_ids_are_told_apart_by_their_names_and_where_arguments_begin(index: int | None) -> None:
+    pieces = [call(index, name="one", args='{"x":'), call(index, args="1}"), call(index, name="two", args='{"y"')]
+    again = [call(index, args=":2}"), call(index, name="two", args='{"y":3}')]
+    message = read(*map(chunk, [*pieces, *again]), DONE)
+    assert calls(message) == [("", "one", '{"x":1}'), ("", "two", '{"y":2}'), ("", "two", '{"y":3}')]

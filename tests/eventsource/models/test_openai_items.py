@@ -245,3 +245,29 @@ def test_an_answer_that_was_not_streamed_is_read_too() -> None:
     assert (message.text, message.model, message.response_id) == ("x", "m-2", "r")
     assert message.usage is not None
     assert (message.usage.input_tokens, message.usage.cache_read_tokens, message.usage.output_tokens) == (6, 4, 3)
+
+
+def test_a_last_event_that_leaves_items_out_or_orders_them_otherwise_finds_them_by_id() -> None:
+    one, two = (
+        {"type": "function_call", "id": f"fc_{x}", "call_id": f"call_{x}", "name": "f", "arguments": x} for x in "12"
+    )
+    for output in ([one, two], [two, one], [two]):
+        message = read(
+            added(0, type="reasoning", id="rs", summary=[]),
+            done(0, type="reasoning", id="rs", summary=[]),
+            *(made(place, **item) for place, item in ((1, one), (2, two)) for made in (added, done)),
+            end(output=output),
+        )
+        assert [(call.id, call.arguments) for call in message.tool_calls] == [("call_1", "1"), ("call_2", "2")]
+
+
+def test_the_end_of_an_item_at_another_place_is_that_of_its_id() -> None:
+    one, two = ({"type": "function_call", "id": f"fc_{x}", "call_id": f"call_{x}", "name": "f"} for x in "12")
+    message = read(
+        added(0, **one, arguments=""),
+        added(1, **two, arguments=""),
+        done(1, **one, arguments="1"),
+        done(0, **two, arguments="2"),
+        end(),
+    )
+    assert [(call.id, call.arguments) for call in message.tool_calls] == [("call_1", "1"), ("call_2", "2")]

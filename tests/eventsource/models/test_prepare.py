@@ -7,6 +7,7 @@ import re
 import msgspec
 from hypothesis import given, strategies as st
 
+from eventsource.events import ModelRef
 from eventsource.messages import (
     AssistantMessage,
     CustomMessage,
@@ -19,9 +20,13 @@ from eventsource.messages import (
     ToolResultMessage,
     UserMessage,
 )
-from eventsource.models.prepare import NO_IMAGE, NO_RESULT, Accepts, prepare, without_images
+from eventsource.models.images import NO_IMAGE
+from eventsource.models.prepare import NO_RESULT, Target, prepare, without_images
+from eventsource.models.rules import Limits
 
-ACCEPTS = Accepts(api="here")
+LIMITS = Limits(id_refused=r"[^a-zA-Z0-9_-]", id_chars=64, unique_ids=True)
+MODEL = ModelRef(api="here", provider="", model="")
+ACCEPTS = Target(api="here", model=MODEL, limits=LIMITS)
 
 
 def called(*ids: str, api: str = "") -> AssistantMessage:
@@ -69,11 +74,9 @@ def test_reasoning_goes_back_only_to_where_it_was_signed() -> None:
     own, other = AssistantMessage(content=(block,)), AssistantMessage(content=(block,), api="there")
     assert prepare((own,), ACCEPTS) == (own,)
     assert prepare((other,), ACCEPTS)[0].content == (TextContent(text="hm"),)  # type: ignore[union-attr]  # an assistant's
-    drop = msgspec.structs.replace(ACCEPTS, foreign_thinking="drop")
-    assert prepare((other,), drop)[0].content == ()  # type: ignore[union-attr]  # an assistant's
     unsigned = AssistantMessage(content=(ThinkingContent(thinking="hm"),))
-    signed = msgspec.structs.replace(drop, signed_thinking=True)
-    assert prepare((unsigned,), signed)[0].content == ()  # type: ignore[union-attr]  # an assistant's
+    strict = msgspec.structs.replace(LIMITS, reasoning="signed", unsigned="drop", texts="some")
+    assert prepare((unsigned,), msgspec.structs.replace(ACCEPTS, limits=strict)) == ()
 
 
 def test_what_only_one_provider_reads_is_left_out_for_another() -> None:

@@ -1,0 +1,143 @@
+"""What Google's generateContent refuses."""
+
+from __future__ import annotations
+
+from .limits import GOOGLE, Rule
+
+_G_CALLS = "https://ai.google.dev/api/caching#FunctionDeclaration"
+_G_SCHEMA = "https://ai.google.dev/gemini-api/docs/structured-output"
+_G_IMAGES = "https://ai.google.dev/gemini-api/docs/image-understanding"
+_G_SIGNED = "https://ai.google.dev/gemini-api/docs/thought-signatures"
+_READ = "2026-11"
+
+GOOGLE_RULES: tuple[Rule, ...] = (
+    Rule(
+        name="google-names",
+        api=GOOGLE,
+        says="a tool's or call's name begins with a letter or `_` and has at most 64 letters, digits and `_.:-`",
+        sets={"name_refused": r"[^a-zA-Z0-9_.:-]", "name_first": r"[a-zA-Z_]", "name_chars": 64},
+        source=_G_CALLS,
+        read=_READ,
+    ),
+    Rule(
+        name="google-ids",
+        api=GOOGLE,
+        says="a call's id is unique, of at most 64 letters, digits, `_` and `-`",
+        sets={"id_refused": r"[^a-zA-Z0-9_-]", "id_chars": 64, "unique_ids": True},
+        source=_G_CALLS,
+        read=_READ,
+    ),
+    Rule(
+        name="google-texts",
+        api=GOOGLE,
+        says="no text and no turn is empty",
+        sets={"texts": "some"},
+        source="https://ai.google.dev/api/caching#Content",
+        read=_READ,
+    ),
+    Rule(
+        name="google-some-message",
+        api=GOOGLE,
+        says="a request holds a turn",
+        sets={"some_message": True},
+        source="https://ai.google.dev/api/generate-content (`contents is not specified`)",
+        read=_READ,
+    ),
+    Rule(
+        name="google-first",
+        api=GOOGLE,
+        says="the first turn is the user's",
+        sets={"user_first": True},
+        source="https://github.com/google-gemini/gemini-cli/issues/11814",
+        read=_READ,
+    ),
+    Rule(
+        name="google-last",
+        api=GOOGLE,
+        says="the last turn is the user's or a result",
+        sets={"user_last": True},
+        source="https://github.com/crewAIInc/crewAI/pull/6973",
+        read=_READ,
+    ),
+    Rule(
+        name="google-calls",
+        api=GOOGLE,
+        says="a turn with calls comes right after the user's or a result",
+        sets={"calls_after_user": True},
+        source="https://github.com/google-gemini/gemini-cli/issues/26486",
+        read=_READ,
+    ),
+    Rule(
+        name="google-images-beside",
+        api=GOOGLE,
+        says="a turn of results holds results only; their images follow as the user's",
+        sets={"images_beside": True},
+        source="https://github.com/anomalyco/opencode/pull/43479",
+        read=_READ,
+    ),
+    Rule(
+        name="google-images",
+        api=GOOGLE,
+        says="an image is PNG, JPEG, WebP, HEIC or HEIF, as its type says, in base64",
+        sets={"image_types": ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")},
+        source=_G_IMAGES,
+        read=_READ,
+    ),
+    Rule(
+        name="google-reasoning",
+        api=GOOGLE,
+        says="reasoning goes back only with a signature",
+        sets={"reasoning": "signed", "unsigned": "drop"},
+        source=_G_SIGNED,
+        read=_READ,
+    ),
+    Rule(
+        name="google-signatures",
+        api=GOOGLE,
+        says="a signature is base64",
+        sets={"base64_signatures": True},
+        source=_G_SIGNED,
+        read=_READ,
+    ),
+    Rule(
+        name="google-blocks",
+        api=GOOGLE,
+        says="a part is an object that holds something",
+        sets={"known_blocks": True},
+        source="https://ai.google.dev/api/caching#Part",
+        read=_READ,
+    ),
+    Rule(
+        name="google-choice-tools",
+        api=GOOGLE,
+        says="a tool can be chosen only where there are tools",
+        sets={"choice_needs_tools": True},
+        source="https://ai.google.dev/api/caching#ToolConfig",
+        read=_READ,
+    ),
+    Rule(
+        name="google-schema",
+        api=GOOGLE,
+        says="a schema for the text does not recur; one that does is said in words",
+        sets={"schema": "google"},
+        source=_G_SCHEMA,
+        read=_READ,
+    ),
+    Rule(
+        name="google-schema-tools",
+        api=GOOGLE,
+        models=r"gemini-(1|2)|gemma",
+        says="before Gemini 3 a schema for the text does not stand beside tools; then it is said in words",
+        sets={"schema_or_tools": True},
+        source=f"{_G_SCHEMA}#structured-outputs-with-tools",
+        read=_READ,
+    ),
+    Rule(
+        name="google-arguments",
+        api=GOOGLE,
+        says="a tool's schema is an object's",
+        sets={"object_arguments": True},
+        source=_G_CALLS,
+        read=_READ,
+    ),
+)

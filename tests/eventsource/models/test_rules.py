@@ -1,0 +1,160 @@
+"""Every request of a session's life keeps the rules of whom it is sent to, and each rule is missed when it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from eventsource.events import ModelRef, ToolSpec
+from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage, UserMessage
+from eventsource.models.anthropic import AnthropicMessages
+from eventsource.models.dialects import vendor_of
+from eventsource.models.google import GoogleGenerativeAI
+from eventsource.models.openai_completions import OpenAICompletions
+from eventsource.models.openai_responses import OpenAIResponses
+from eventsource.models.protocol import StreamEnd
+from eventsource.models.rules import RULES, Rule, binds
+from eventsource.models.sse import ServerEvent
+from eventsource.models.wire import Codec
+from eventsource.request import Request, request_sha256
+from projections.context import request as next_request
+from tests.lives import ANTHROPIC, CHAT, GOOGLE, MODELS, RESPONSES, Life
+from tests.validators import judge
+
+ROOT = Path(__file__).parents[3]
+FULL = os.environ.get("REFOLD_FAULTS") == "full"
+SHARES = 50
+"""Parts of the property, so that several cores can share it."""
+LIVES = 1_000_000 if FULL else 10_000
+MUTANT_LIVES = 2_000
+
+
+def codecs(rules: tuple[Rule, ...] = RULES) -> dict[str, Codec]:
+    return {
+        ANTHROPIC: AnthropicMessages(rules),
+        RESPONSES: OpenAIResponses(rules),
+        CHAT: OpenAICompletions(rules),
+        GOOGLE: GoogleGenerativeAI(rules=rules),
+    }
+
+
+CODECS = codecs()
+BY_API = [[model for model in MODELS if model.api == api] for api in (ANTHROPIC, RESPONSES, CHAT, GOOGLE)]
+
+
+def sent(life: Life, model: ModelRef) -> Request:
+    request = next_request(life.view)
+    options = msgspec.Raw(json.dumps(life.options(model)).encode())
+    return msgspec.structs.replace(request, model=model, options=options)
+
+
+def faults(life: Life, model: ModelRef, known: dict[str, Codec]) -> list[str]:
+    body = json.loads(known[model.api].encode(sent(life, model)))
+    return judge(model.api, vendor_of(model), model.model, body)
+
+
+@lru_cache(maxsize=MUTANT_LIVES)
+def life_of(seed: int) -> Life:
+    life = Life(seed)
+    life.live()
+    return life
+
+
+def check(seed: int) -> None:
+    """Send what a life leads to, to the model in force and to one of each protocol."""
+    life = Life(seed)
+    life.live()
+    for model in (life.model, *(life.random.choice(those) for those in BY_API)):
+        found = faults(life, model, CODECS)
+        assert not found, (seed, model, found)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("share", range(SHARES))
+def test_every_request_of_every_life_is_taken_by_whom_it_is_sent_to(share: int) -> None:
+    each = LIVES // SHARES
+    for seed in range(share * each, (share + 1) * each):
+        check(seed)
+
+
+@given(st.integers(0, 2**63))
+@settings(max_examples=100)
+def test_a_request_of_any_life_is_taken(seed: int) -> None:
+    check(seed)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+def test_a_rule_that_is_not_kept_is_missed(rule: Rule) -> None:
+    known = codecs(tuple(other for other in RULES if other.name != rule.name))
+    bound = [model for model in MODELS if binds(rule, model.api, model, vendor_of(model))]
+    assert bound, "no model of these tests is bound by it"
+    for seed in range(MUTANT_LIVES):
+        if any(faults(life_of(seed), model, known) for model in bound[:3]):
+            return
+    pytest.fail(f"nobody misses the rule {rule.name}")
+
+
+def test_rules_have_names_of_their_own_a_source_and_a_date() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.says and rule.source.startswith("https://") and rule.read for rule in RULES)
+
+
+def row(rule: Rule) -> str:
+    """Write a rule as a line of the table in the docs."""
+    whom = ", ".join(rule.vendors) or rule.api
+    whom += f", not {', '.join(rule.besides)}" if rule.besides else ""
+    models = f" `{rule.models}`".replace("|", "\\|") if rule.models else ""
+    return f"| `{rule.name}` | {whom}{models} | {rule.says} | {rule.source} ({rule.read}) |"
+
+
+def test_the_docs_list_every_rule_as_it_is() -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    listed = [line for line in page.splitlines() if re.match(r"\| `(anthropic|responses|chat|google)-", line)]
+    assert listed == [row(rule) for rule in RULES]
+
+
+def test_what_the_recorded_requests_of_a_run_say_does_not_change_with_the_rules() -> None:
+    life = next(life for life in map(life_of, range(50)) if life.view.config.tools)
+    request = sent(life, life.model)
+    before = request_sha256(request)
+    CODECS[life.model.api].encode(request)
+    assert request_sha256(request) == before
+
+
+def test_a_tool_whose_name_is_none_on_the_wire_is_called_by_the_name_on_record() -> None:
+    tool = ToolSpec(name="fs.read", schema=msgspec.Raw(b'{"type":"object"}'), effect="pure")
+    model = ModelRef(api=CHAT, provider="openai", model="gpt-4o")
+    request = Request(model=model, tools=(tool,), messages=(UserMessage(content="go"),))
+    assert json.loads(CODECS[CHAT].encode(request))["tools"][0]["function"]["name"] == "fs_read"
+    reader = CODECS[CHAT].reader(request)
+    call = {"index": 0, "id": "c", "function": {"name": "fs_read", "arguments": "{}"}}
+    begun = reader.feed(ServerEvent(data=json.dumps({"choices": [{"delta": {"tool_calls": [call]}}]})))
+    (end,) = [event for event in (*begun, *reader.finish()) if isinstance(event, StreamEnd)]
+    assert [one.name for one in end.message.tool_calls] == ["fs.read"]
+
+
+def test_a_forced_choice_counts_for_the_first_call_of_a_run_unless_asked_otherwise() -> None:
+    tool = ToolSpec(name="read", schema=msgspec.Raw(b'{"type":"object"}'), effect="pure")
+    asked = UserMessage(content="go")
+    called = AssistantMessage(content=(ToolCall(id="c", name="read"),), stop_reason="tool_use")
+    answered = ToolResultMessage(tool_call_id="c", tool_name="read")
+    for model in MODELS:
+
+        def has_choice(*messages: Message, model: ModelRef = model, **options: object) -> bool:
+            raw = msgspec.Raw(json.dumps({"tool_choice": "required", **options}).encode())
+            body = json.loads(
+                CODECS[model.api].encode(Request(model=model, tools=(tool,), options=raw, messages=messages))
+            )
+            return bool(body.get("tool_choice") or body.get("toolConfig"))
+
+        assert has_choice(asked)
+        assert not has_choice(asked, called, answered)
+        assert has_choice(asked, called, answered, tool_choice_always=True)
+        assert has_choice(asked, called, answered, asked)
