@@ -68,7 +68,7 @@ _NAMED = (
     (CHAT, "groq", "qwen/qwen3-32b"),
     (CHAT, "deepseek", "deepseek-reasoner"),
     (CHAT, "xai", "grok-3-mini"),
-    (CHAT, "openrouter", "anthropic/claude-sonnet-4.5"),
+    (CHAT, "openrouter", "anthropic/claude-opus-4.6"),
     (CHAT, "moonshot", "kimi-k2"),
     (CHAT, "zai", "glm-4.6"),
     (CHAT, "cerebras", "gpt-oss-120b"),
@@ -268,7 +268,7 @@ class Life:
         calls = any(isinstance(block, ToolCall) for block in content)
         stops: tuple[StopReason, ...] = ("tool_use",) if calls else ("stop", "stop", "length", "pause", "error")
         stop = self.random.choice(stops)
-        usage = Usage(output_tokens=9, reasoning_tokens=4 if self._reasoned(content) else 0)
+        usage = Usage(output_tokens=9, reasoning_tokens=4 if self._reasoned(content) else 0, raw=msgspec.Raw(b"{}"))
         return AssistantMessage(
             content=content,
             stop_reason=stop,

@@ -134,7 +134,8 @@ class Items:
             self._seen.update(ids)
         family = _FAMILY.search(message.model)
         free = family is not None and _NO_REASONER.match(family[1]) is not None
-        free = free or (message.usage is not None and message.usage.reasoning_tokens == 0)  # none came, so none is lost
+        usage = message.usage  # by the provider's own figures no reasoning came, so none is lost
+        free = free or (usage is not None and usage.raw is not msgspec.UNSET and usage.reasoning_tokens == 0)
         bare = limits.ids_need_reasoning and (lost or (not came_with and not free))
         self._text = ""
         kept = [self._block(block, bare=bare, lost=lost) for block in blocks]

@@ -36,6 +36,8 @@ def judge_chat(body: dict[str, Any], vendor: str) -> list[str]:
         roles = [message["role"] for message in messages]
         faults += ["a user right after a result"] if ("tool", "user") in pairwise(roles) else []
         faults += [f"the last role is {roles[-1]}"] if roles and roles[-1] not in ("user", "tool") else []
+    if re.search(r"claude-(opus|sonnet|haiku)-(4[.-][6-9]|[5-9])", body["model"]) and vendor == "openrouter":
+        faults += ["the assistant's words last"] if messages and messages[-1]["role"] == "assistant" else []
     return faults
 
 

@@ -267,6 +267,16 @@ OPENAI_RULES: tuple[Rule, ...] = (
         read=_READ,
     ),
     Rule(
+        name="chat-claude-last",
+        api=CHAT,
+        vendors=("openrouter",),
+        models=r"claude-(opus|sonnet|haiku)-(4[-.]([6-9]|\d\d)(?!\d)|[5-9])",
+        says="since Claude 4.6 a request does not end with the assistant's words",
+        sets={"user_last": True},
+        source="https://github.com/anomalyco/opencode/issues/13768",
+        read=_READ,
+    ),
+    Rule(
         name="chat-openai-reasoning",
         api=CHAT,
         vendors=_OPENAI,

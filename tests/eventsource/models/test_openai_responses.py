@@ -35,6 +35,9 @@ TOOL = ToolSpec(name="f", schema=to_json({"type": "object", "properties": {}}))
 SAID = TextContent(text="so", signature='{"id":"msg","phase":"final_answer"}')
 
 
+NO_REASONING = Usage(output_tokens=9, raw=to_json({"output_tokens": 9}))
+
+
 def body(
     *messages: Message,
     model: str = "gpt-5",
@@ -55,7 +58,7 @@ def body(
 
 
 def items(*blocks: AssistantContent, **options: Any) -> list[dict[str, Any]]:
-    answer = AssistantMessage(content=blocks, usage=Usage(output_tokens=9))  # no token of it is reasoning
+    answer = AssistantMessage(content=blocks, usage=NO_REASONING)
     written: list[dict[str, Any]] = body(HI, answer, **options)["input"][1:]
     return written
 
@@ -159,7 +162,7 @@ def test_a_text_of_no_item_goes_back_plain_and_a_refusal_as_one() -> None:
 def test_calls_go_back_with_their_own_fields_and_results_name_the_call_id() -> None:
     signature = '{"id":"fc_1","caller":{"type":"program","caller_id":"p"}}'
     call = AssistantMessage(content=(ToolCall(id="call_1", name="f", arguments='{"x" :1}', signature=signature),))
-    call = msgspec.structs.replace(call, usage=Usage(output_tokens=9))
+    call = msgspec.structs.replace(call, usage=NO_REASONING)
     assert body(HI, call, result("call_1"))["input"][1:] == [
         {
             "type": "function_call",
@@ -177,7 +180,10 @@ def test_a_custom_call_and_its_result_are_text() -> None:
     schema = to_json({"type": "object", "x-openai-custom": True})
     call = ToolCall(id="a", name="p", arguments='{"input":"a\\nb"}', signature='{"id":"ctc","type":"custom_tool_call"}')
     written = body(
-        HI, AssistantMessage(content=(call,), usage=Usage()), result("a"), tools=[ToolSpec(name="p", schema=schema)]
+        HI,
+        AssistantMessage(content=(call,), usage=NO_REASONING),
+        result("a"),
+        tools=[ToolSpec(name="p", schema=schema)],
     )
     assert written["tools"] == [{"type": "custom", "name": "p"}]
     assert written["input"][1:] == [
