@@ -1,6 +1,13 @@
-"""The shape of an erased event: type, kind, places, stop reason and usage stay, every content becomes a marker."""
+"""The shape of an erased event: its form stays, every content becomes a marker.
+
+What stays: the event's type and whatever has one of a few given values; seqs, places, times, counts and tokens; ids,
+keys, tags and names (of tasks, tools, models, named values, runners, kinds, media types, origins); digests; the
+provider's word for why it stopped; and what a person decided on a call. Everything else goes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -53,11 +60,51 @@ from ..messages import (
 MARKER = "[erased]"
 _JSON = msgspec.Raw(b'"[erased]"')
 _OBJECT = msgspec.Raw(b'{"content":"[erased]"}')
+_SCHEMA = msgspec.Raw(b'{"type":"object"}')
+_ANYTHING = msgspec.Raw(b"{}")
+_WAITS = frozenset(("", "approval", "child", "in_doubt", "inbox", "repeat", "sleep"))
+"""Reasons of waits that this program itself gives, and goes by; any other is a tool's or an application's words."""
 _replace = msgspec.structs.replace
 
 
 def mask(event: Event) -> Event:
     """Build the event without its content; an equal event when it holds none."""
+    left = mask_of_0_1(event)
+    match left:
+        case QueuePush(message=message) | MessageAdopt(message=message):
+            return _replace(left, message=_without_figures(message))
+        case MessageEnd(message=AssistantMessage() as message):
+            return _replace(left, message=_assistant_figures(message))
+        case ContextEdit(replacement=message) if message is not None:
+            return _replace(left, replacement=_without_figures(message))
+        case ModelRequest(selection=selection) if selection is not None:
+            return _replace(left, selection=tuple(_selected(part, _without_figures) for part in selection))
+        case ConfigChange(tools=tools) if tools is not None:
+            return _replace(left, tools=tuple(_replace(tool, schema=_SCHEMA) for tool in tools))
+        case TokenCreate(value_schema=msgspec.Raw()):
+            return _replace(left, value_schema=_ANYTHING)
+        case WaitStart(reason=reason) if reason not in _WAITS:
+            return _replace(left, reason=MARKER)
+        case _:
+            return left
+
+
+def is_masked(event: Event) -> bool:
+    """Say whether an event is as erasing leaves it, this release's or 0.1's; so is one that never held anything."""
+    return mask_of_0_1(event) == event
+
+
+def _without_figures(message: Message) -> Message:
+    return _assistant_figures(message) if isinstance(message, AssistantMessage) else message
+
+
+def _assistant_figures(message: AssistantMessage) -> AssistantMessage:
+    usage = message.usage
+    return message if usage is None else _replace(message, usage=_replace(usage, raw=msgspec.UNSET))
+
+
+def mask_of_0_1(event: Event) -> Event:
+    """Build what release 0.1 left of an event: schemas, a usage's raw figures and the words of a wait stayed then."""
     match event:
         case QueuePush(message=message) | MessageAdopt(message=message):
             return _replace(event, message=_message(message))
@@ -66,7 +113,7 @@ def mask(event: Event) -> Event:
         case ContextEdit(replacement=message) if message is not None:
             return _replace(event, replacement=_message(message))
         case ModelRequest(selection=selection) if selection is not None:
-            return _replace(event, selection=tuple(_selected(part) for part in selection))
+            return _replace(event, selection=tuple(_selected(part, _message) for part in selection))
         case ToolExecutionStart(arguments=arguments):
             return _replace(event, arguments=None if arguments is None else MARKER, reason=_text(event.reason))
         case ToolExecutionEnd(result=result) if result is not None:
@@ -129,8 +176,8 @@ def _decision(value: Json) -> Json:
     return _json(value)
 
 
-def _selected(part: SeqRange | Inserted) -> SeqRange | Inserted:
-    return Inserted(message=_message(part.message)) if isinstance(part, Inserted) else part
+def _selected(part: SeqRange | Inserted, change: Callable[[Message], Message]) -> SeqRange | Inserted:
+    return Inserted(message=change(part.message)) if isinstance(part, Inserted) else part
 
 
 def _config(event: ConfigChange) -> ConfigChange:

@@ -12,7 +12,7 @@ import msgspec
 from eventsource.codec import encode
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
 from eventsource.events import Erase, Event, Fork, MessageEnd, StreamUpdate
-from eventsource.log.mask import MARKER, mask
+from eventsource.log.mask import MARKER, is_masked
 from eventsource.ports import EventLog, SessionInfo
 
 from ..export_file import Export, ExportedSession, read_export
@@ -90,7 +90,7 @@ def _sha256(event: Event) -> str:
 
 
 def _is_erased(event: Event) -> bool:
-    return MARKER.encode() in encode(event) and mask(event) == event
+    return MARKER.encode() in encode(event) and is_masked(event)
 
 
 async def _lost(log: EventLog, export: Export, branches: Sequence[ImportedBranch]) -> AsyncIterator[LineNote]:
