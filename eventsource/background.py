@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def outlast(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -> None:
-    """Wait until tasks have ended, or for a time; a cancellation is raised after that, not instead of it.
+async def settled(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -> asyncio.CancelledError | None:
+    """Wait until tasks have ended, or for a time, however often the waiting is cancelled.
 
-    What the tasks raise is theirs: it is not raised here.
+    What the tasks raise is theirs: it is not raised here. Returns: the last cancellation.
     """
     cancelled: asyncio.CancelledError | None = None
     loop = asyncio.get_running_loop()
@@ -28,6 +28,12 @@ async def outlast(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()  # it has been looked at: nobody need be told
+    return cancelled
+
+
+async def outlast(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -> None:
+    """Wait until tasks have ended, or for a time; a cancellation is raised after that, not instead of it."""
+    cancelled = await settled(*tasks, timeout_s=timeout_s)
     if cancelled is not None:
         raise cancelled
 

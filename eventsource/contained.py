@@ -1,6 +1,6 @@
 """Calling people's code: whatever it raises is a value here, and no task or thread of ours ends by it.
 
-Source: docs/decisions/0110-what-people-s-code-raises.md
+Source: docs/decisions/0034-what-peoples-code-raises.md
 """
 
 from __future__ import annotations

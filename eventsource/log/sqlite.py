@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ..background import settled
 from ..errors import StoreError, UnknownSessionError
 from ..events import Event, Fork
 from ..ports import Behind, Cursor, Lease, Recorded, SessionInfo, VerifyReport
 from . import leases, removal, rows
 from .append import append
-from .cancelling import settled
 from .commits import Commits, Counts, Job
 from .database import connect_reader, is_read_only, sentence, translated
 from .files import Owner

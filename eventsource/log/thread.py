@@ -16,8 +16,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import aiosqlite
 
+from ..background import settled
 from ..errors import StoreError
-from .cancelling import settled
 
 T = TypeVar("T")
 _EXIT_S = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 
+from eventsource.background import settled
 from eventsource.errors import UnknownSessionError
-from eventsource.log.cancelling import settled
 from eventsource.ports import EventLog, SessionInfo
 
 
