@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -43,6 +44,21 @@ async def stop(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -> N
     for task in tasks:
         task.cancel()
     await outlast(*tasks, timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """Do something for as long as a block lasts; then it is cancelled and waited for.
+
+    Raises: what it raised, at the end of the block.
+    """
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await stop(task)
+        if not task.cancelled():
+            task.result()
 
 
 async def finish(work: Awaitable[T]) -> T:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from .approvals import Decision, approval_key, denial, question, read_decision
+from .background import stop
 from .contained import CLEAN_UP_S
 from .errors import ToolArgumentsError
 from .events import (
@@ -250,9 +251,7 @@ class BatchRunner(Generic[V]):
                 if open_calls:
                     await self._writer.flush()
         finally:
-            for task in (watcher, *tasks):
-                task.cancel()
-            await asyncio.gather(watcher, *tasks, return_exceptions=True)
+            await stop(watcher, *tasks)
 
     async def _report(self, item: _Ready, reports: Reports) -> None:
         """Record what was reported; of much, no more is taken before it is recorded."""

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from . import background
 from .errors import RefoldError
 from .raised import words
 
@@ -154,12 +155,13 @@ class UserCall:
         with guarded_tasks():
             self._task = asyncio.create_task(self._begun())
             try:
-                if not await self._waited(limit_s, stop, grace_s):
-                    await self._give_up(clean_up_s)
-                    return Ended(late=True)
+                in_time = await self._waited(limit_s, stop, grace_s)
             except asyncio.CancelledError:
                 await self._give_up(clean_up_s)
                 raise
+            if not in_time:
+                await self._give_up(clean_up_s)
+                return Ended(late=True)
         return Ended(error=asyncio.CancelledError()) if self._task.cancelled() else self._task.result()
 
     async def _waited(self, limit_s: float | None, stop: asyncio.Event | None, grace_s: float) -> bool:
@@ -180,8 +182,7 @@ class UserCall:
 
     async def _give_up(self, clean_up_s: float) -> None:
         if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=clean_up_s)
+            await background.stop(self._task, timeout_s=clean_up_s)
 
     async def _begun(self) -> Ended:
         enter()
@@ -196,7 +197,9 @@ class UserCall:
         ended: asyncio.Future[Ended] = loop.create_future()
 
         def settle(found: Ended) -> None:
-            if not ended.done():
+            if ended.done():
+                _drop(found)
+            else:
                 ended.set_result(found)
 
         def run() -> None:
@@ -207,8 +210,19 @@ class UserCall:
 
         self._in_thread = True
         threading.Thread(target=contextvars.copy_context().run, args=(run,), name=self._name, daemon=True).start()
-        found = await ended
+        try:
+            found = await ended
+        except asyncio.CancelledError:
+            if not ended.cancelled():
+                _drop(ended.result())
+            raise
         return found if found.error is not None else await contain(lambda: found.value)
+
+
+def _drop(ended: Ended) -> None:
+    """Close what a function returned to be awaited, when nobody awaits it any more."""
+    if inspect.iscoroutine(ended.value):
+        ended.value.close()
 
 
 def by_signal(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from typing import Generic, Literal, TypeVar, get_args
 
 from msgspec.structs import replace
 
+from .background import beside
 from .batch import BatchRunner, Workshop
 from .codec import canonical
 from .contained import CLEAN_UP_S, attempt
@@ -223,19 +224,15 @@ class Loop(Generic[V]):
     @asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:
         """Look for what others append while we are busy, above all for an abort."""
-        task = asyncio.create_task(self._watch())
-        try:
+        async with beside(self._watch()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _watch(self) -> None:
         deadline_us = self.program.deadline_us
         while not self.signal.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.signal.wait(), ABORT_POLL_S)
+                async with asyncio.timeout(ABORT_POLL_S):
+                    await self.signal.wait()
                 break
             if deadline_us is not None and self.program.clock() >= deadline_us:
                 self._leave(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
@@ -472,5 +469,6 @@ class Loop(Generic[V]):
         if await self.writer.flush():
             self._waited_us = not_before_us
             with self._under_way(), suppress(TimeoutError):
-                await asyncio.wait_for(self._aborting.wait(), delay_s)
+                async with asyncio.timeout(delay_s):
+                    await self._aborting.wait()
         return True

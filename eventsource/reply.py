@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
 from .assemble import Assembler, content_differs
+from .background import beside, stop
 from .closing import closing_message, streamed_content
 from .codec import clean_text, repair
 from .contained import CLEAN_UP_S, attempt, by_signal, contain, enter, guarded_tasks
@@ -154,11 +155,11 @@ async def read_reply(
         try:
             await asyncio.wait([work, abort], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            abort.cancel()
             if not work.done():
                 left.set()
-                work.cancel()
-                await asyncio.wait([work], timeout=clean_up_s)
+            try:
+                await stop(abort, work, timeout_s=clean_up_s)
+            finally:
                 reader.ended = reader.ended or not work.done()
     if work.done() and not work.cancelled():
         work.result()
@@ -243,10 +244,5 @@ async def flushing(writer: Writer[V]) -> AsyncIterator[None]:
             await asyncio.sleep(FLUSH_S)
             await writer.flush()
 
-    task = asyncio.create_task(flush())
-    try:
+    async with beside(flush()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

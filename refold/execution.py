@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from eventsource.background import stop
 from eventsource.contained import Ended, contain, guarded_tasks
 from eventsource.errors import RefoldError
 from eventsource.events import Event
@@ -252,9 +253,7 @@ class Execution:
         finally:
             self._left = True
             tasks = [watch, main, *([self.turn] if self.turn is not None else [])]  # code may end beside its turn
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=self.host.grace_s)
+            await stop(*tasks, timeout_s=self.host.grace_s)
             if self.lost is not None:
                 raise self.lost
 
@@ -312,7 +311,8 @@ class Execution:
         while self._moves == moves and not main.done():
             self._tick = asyncio.get_running_loop().create_future()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._tick, _CHILDREN_S)
+                async with asyncio.timeout(_CHILDREN_S):
+                    await self._tick
                 break
             if self._is_late() or (suspended and await self._look_at_children()):
                 break
@@ -326,7 +326,8 @@ class Execution:
         """See what others append, and when the process is to stop."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.host.stopping.wait(), _WATCH_S)
+                async with asyncio.timeout(_WATCH_S):
+                    await self.host.stopping.wait()
                 self.notify()
                 await asyncio.sleep(_WATCH_S)
             try:

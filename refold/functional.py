@@ -73,7 +73,8 @@ class AgentEventStream:
         self._queue: asyncio.Queue[LifecycleEvent | None] = asyncio.Queue()
         self._messages: tuple[Message, ...] = ()
         self.session = ""
-        self._task = asyncio.ensure_future(self._run(start))
+        self._task = asyncio.ensure_future(start(self))
+        self._task.add_done_callback(lambda ended: self._queue.put_nowait(None))  # also if it never began
 
     def __aiter__(self) -> AsyncIterator[LifecycleEvent]:
         """Yield each event once."""
@@ -92,12 +93,6 @@ class AgentEventStream:
         if shown.type == "agent_end":
             self._messages = shown.messages
         self._queue.put_nowait(shown)
-
-    async def _run(self, start: Callable[[AgentEventStream], Awaitable[None]]) -> None:
-        try:
-            await start(self)
-        finally:
-            self._queue.put_nowait(None)
 
     async def _events(self) -> AsyncIterator[LifecycleEvent]:
         while (shown := await self._queue.get()) is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from eventsource.background import beside
 from eventsource.codec import from_json
 from eventsource.errors import RefoldError, ToolFailure
 from eventsource.events import AbortRequest, ChildEnd, ChildStart
@@ -39,17 +39,15 @@ async def call_child(task: Task[str, T], payload: str, context: ToolContext[obje
         writer.outcome(ChildStart(key=key, child=child, call=place))
         await writer.flush()
     await open_child(host, child, task, payload, parent=writer.session)
-    passing = asyncio.create_task(_pass_on(host, child, context.signal))
+    root = nest.root or writer.session
     try:
-        root = nest.root or writer.session
-        outcome = await run_when_free(host, child, lambda name: task, root=root, token_limit=nest.remaining_tokens())
+        async with beside(_pass_on(host, child, context.signal)):
+            outcome = await run_when_free(
+                host, child, lambda name: task, root=root, token_limit=nest.remaining_tokens()
+            )
     except RefoldError as error:
         nest.broken.append(error)
         raise CallHeld(child_wait(key), CHILD) from error
-    finally:
-        passing.cancel()
-        with suppress(asyncio.CancelledError):
-            await passing
     if outcome.status == "waiting":
         raise CallHeld(child_wait(key), CHILD)
     failed = outcome.status != "done"

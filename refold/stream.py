@@ -28,6 +28,7 @@ class AgentStream(Generic[T]):
         self._start = start
         self._queue: asyncio.Queue[LifecycleEvent | None] = asyncio.Queue()
         self._task = asyncio.ensure_future(self._go(session))
+        self._task.add_done_callback(lambda ended: self._queue.put_nowait(None))  # also if it never began
 
     def __aiter__(self) -> AsyncIterator[LifecycleEvent]:
         """Yield each event once."""
@@ -38,13 +39,10 @@ class AgentStream(Generic[T]):
         return await asyncio.shield(self._task)
 
     async def _go(self, session: Session | None) -> Run[T]:
-        try:
-            if session is not None:
-                return await self._drive(session)
-            async with open_log() as log:
-                return await self._drive(await log.session())
-        finally:
-            self._queue.put_nowait(None)
+        if session is not None:
+            return await self._drive(session)
+        async with open_log() as log:
+            return await self._drive(await log.session())
 
     async def _drive(self, session: Session) -> Run[T]:
         view = Lifecycle()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
+from eventsource.background import outlast, stop
 from eventsource.contained import attempt, by_signal
 from eventsource.durations import Duration, duration_us
 from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
@@ -89,12 +90,11 @@ class Worker:
                     await self._pause()
         finally:
             self.stop()
-            if self._running:
-                _, left = await asyncio.wait(self._running.values(), timeout=self.host.grace_s + 1)
-                for task in left:
-                    task.cancel()
-                if left:
-                    await asyncio.wait(left)
+            running = tuple(self._running.values())
+            try:
+                await outlast(*running, timeout_s=self.host.grace_s + 1)
+            finally:
+                await stop(*running)
 
     async def _look(self) -> int:
         """Look for what is due; a log that cannot be read just now is looked at again."""
@@ -106,9 +106,13 @@ class Worker:
             return 0
 
     async def drain(self) -> None:
-        """Work until nothing is due."""
-        while await self.look() or self._running:
-            await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+        """Work until nothing is due. Who is cancelled meanwhile hands back what is under way."""
+        try:
+            while await self.look() or self._running:
+                if self._running:
+                    await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await stop(*self._running.values())
 
     async def look(self) -> int:
         """Begin to run what is due, as far as there is room. Returns: how many sessions were begun."""
@@ -224,6 +228,7 @@ class Worker:
         """Wait for a while, or until there is room again, or until stopped."""
         stopping = asyncio.create_task(self.host.stopping.wait())
         waited = [stopping, *self._running.values()] if len(self._running) >= self._concurrency else [stopping]
-        await asyncio.wait(waited, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        await asyncio.wait([stopping])
+        try:
+            await asyncio.wait(waited, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await stop(stopping)

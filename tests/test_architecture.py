@@ -144,6 +144,11 @@ def test_no_file_is_named_after_nothing_in_particular() -> None:
     assert [path for path, part in parts if part in FORBIDDEN_NAMES] == []
 
 
+def test_nothing_waits_in_a_way_that_loses_a_cancellation() -> None:
+    """Before Python 3.12, `wait_for` returns when it is cancelled as what it waits for ends; `timeout` does not."""
+    assert [path for path in CODE if "asyncio.wait_for" in (ROOT / path).read_text(encoding="utf-8")] == []
+
+
 def test_every_ignored_type_error_has_a_reason() -> None:
     reasoned = r"type: ignore\[[\w, -]+\]\s+# \S|noqa: [A-Z]+\d+(, ?[A-Z]+\d+)*\s+\S"
     bare = re.compile(rf"# (?!{reasoned})(type: ignore|noqa)\b")

@@ -85,7 +85,8 @@ class Exchange:
         while True:
             left_s = began_s + HEAD_S + size / SLOW_BYTES - loop.time()
             try:
-                message = await asyncio.wait_for(self._receive(), left_s)
+                async with asyncio.timeout(left_s):
+                    message = await self._receive()
             except TimeoutError as error:
                 raise too_slow() from error
             if message["type"] != "http.request":
@@ -123,7 +124,8 @@ class Exchange:
     async def wait(self, seconds: float) -> None:
         """Let time pass. Raises: CutError as soon as the client has left."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.gone.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.gone.wait()
             raise CutError
 
     async def begin(self, status: int, headers: Headers) -> None:

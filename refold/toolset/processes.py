@@ -144,7 +144,8 @@ def _said(told: socket.socket) -> _Report | None:
 async def _gone(process: asyncio.subprocess.Process, mark: str) -> None:
     """Wait for a supervisor that was asked to end, and end it if it does not."""
     try:
-        await asyncio.wait_for(process.wait(), _SUPERVISED_S)
+        async with asyncio.timeout(_SUPERVISED_S):
+            await process.wait()
     except TimeoutError:
         await _end_all(process, mark)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -129,3 +131,44 @@ async def test_a_thread_that_hangs_holds_nobody_up() -> None:
 def test_an_attempt_gives_what_was_raised() -> None:
     assert isinstance(attempt(lambda: dict[int, int]()[0]).error, KeyError)
     assert attempt(lambda: 5).value == 5
+
+
+@pytest.mark.parametrize("times", [1, 5])
+async def test_a_call_that_is_cancelled_several_times_still_cleans_up(times: int) -> None:
+    cleaned: list[bool] = []
+
+    async def code() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            cleaned.append(True)
+
+    running = asyncio.create_task(UserCall(code).run())
+    await asyncio.sleep(0.01)
+    for _ in range(times):
+        running.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert cleaned == [True]
+
+
+async def test_what_a_thread_returns_to_a_cancelled_call_is_closed() -> None:
+    began, go, made = threading.Event(), threading.Event(), []
+
+    def code() -> object:
+        began.set()
+        go.wait(5)
+        made.append(asyncio.sleep(0))
+        return made[0]
+
+    running = asyncio.create_task(UserCall(code, thread="late").run())
+    while not began.is_set():
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    go.set()
+    while not made or inspect.getcoroutinestate(made[0]) != inspect.CORO_CLOSED:
+        await asyncio.sleep(0.001)

@@ -14,6 +14,8 @@ from eventsource.models.script import call
 from eventsource.models.scripted import ScriptedModel
 from refold import Agent, Log, Session, open_log, tool
 from refold.compaction import CompactionPolicy
+from refold.tasks import TaskContext, task
+from refold.worker import Worker
 
 Work = Callable[[Log, Session], Awaitable[object]]
 
@@ -63,6 +65,103 @@ async def compact(log: Log, session: Session) -> object:
     return await agent.compact(session)
 
 
+async def step() -> int:
+    await asyncio.sleep(0)
+    return 1
+
+
+@task(id="errand")
+async def errand(ctx: TaskContext, payload: None) -> object:
+    await ctx.step("first", step)
+    await ctx.trigger_and_wait(answer, None, key="child")
+    return (await ctx.turn(talker(), "go")).text
+
+
+@task(id="answer")
+async def answer(ctx: TaskContext, payload: None) -> object:
+    return await ctx.step("only", step)
+
+
+async def drain(log: Log, session: Session) -> object:
+    await errand.trigger(log)
+    worker = Worker(log, [errand, answer])
+    await worker.drain()
+    return worker
+
+
+async def serve(log: Log, session: Session) -> object:
+    run = await errand.trigger(log)
+    worker = Worker(log, [errand, answer], look="1ms", tell=lambda report: worker.stop())
+    await worker.run()
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("stored", ["memory", "file"])
+@pytest.mark.parametrize("work", [drain, serve])
+async def test_a_worker_that_is_cancelled_at_any_instant_hands_everything_back(
+    tmp_path: Path, work: Work, stored: str, times: int
+) -> None:
+    async with open_log(tmp_path / "log.db" if stored == "file" else None) as log:
+        await talker().run("warm", session=await log.session())
+        threads, tasks = threading.active_count(), asyncio.all_tasks()
+        ticks = finished = 0
+        while not finished:
+            finished += not await cancelled_after(ticks, times, work(log, await log.session()))
+            where = f"cancelled after {ticks} ticks"
+            assert asyncio.all_tasks() == tasks, where
+            assert [info.id for info in await log.list() if info.owner] == [], where
+            for _ in range(3):
+                await Worker(log, [errand, answer]).drain()
+            assert await log.store.due() == (), where
+            for info in await log.list():
+                state = await (found := await log.find(info.id)).core.state()
+                assert (state.batch, state.run, state.task) == (None, None, ""), where
+                assert (await found.replay()).difference is None, where
+            for info in await log.list():
+                await log.delete(info.id)
+            ticks += 1 + ticks // 8
+        assert threading.active_count() <= threads
+        assert (await log.verify()).ok
+
+
+async def cancelled_after(ticks: int, times: int, work: Awaitable[object]) -> bool:
+    """Begin something and cancel it after some turns of the event loop. Returns: whether it was cancelled."""
+    running = asyncio.ensure_future(work)
+    for _ in range(ticks):
+        if running.done():
+            break
+        await asyncio.sleep(0)
+    for _ in range(times):
+        running.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([running])
+    if not running.cancelled():
+        running.result()
+    return running.cancelled()
+
+
+async def test_a_stream_whose_reader_was_cancelled_goes_on_to_its_end() -> None:
+    async with open_log() as log:
+        for ticks in (0, 1, 5, 20, 50):
+            session = await log.session()
+            shown = talker().stream("go", session=session)
+            await cancelled_after(ticks, 5, shown.run())
+            assert (await shown.run()).status == "done"
+            assert (await session.info()).owner == ""
+
+
+async def test_a_stream_whose_run_never_began_ends_for_its_reader() -> None:
+    before = asyncio.all_tasks()
+    shown = talker().stream("go")
+    for begun in asyncio.all_tasks() - before:
+        begun.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async for _ in shown:
+            pass
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 5])
 @pytest.mark.parametrize("stored", ["memory", "file"])
@@ -77,23 +176,14 @@ async def test_who_is_cancelled_at_any_instant_leaves_nothing_behind(
         ticks = finished = 0
         while not finished:
             session = await log.session()
-            task = asyncio.ensure_future(work(log, session))
-            for _ in range(ticks):
-                if task.done():
-                    break
-                await asyncio.sleep(0)
-            for _ in range(times):
-                task.cancel()
-                await asyncio.sleep(0)
-            await asyncio.wait([task])
-            finished += not task.cancelled()
+            finished += not await cancelled_after(ticks, times, work(log, session))
             where = f"cancelled after {ticks} ticks"
             for info in await log.list():
                 assert info.owner == "", where
                 found = await log.find(info.id)
                 state = await found.core.state()
                 assert state.batch is None, where
-                assert state.run is None or work is compact, where
+                assert state.run is None, where
                 assert (await found.replay()).difference is None, where
             assert asyncio.all_tasks() == tasks, where
             await log.delete(session.id)
