@@ -181,8 +181,12 @@ def signed_fields(signature: str) -> dict[str, object]:
 
 
 def pauses(message: AssistantMessage) -> bool:
-    """Say whether an answer paused for the provider's own tools: it goes back as it is, to be gone on with."""
-    return message.stop_reason == "pause" and bool(message.content) and isinstance(message.content[-1], ProviderContent)
+    """Say whether an answer paused for the provider's own tools: it goes back as it is, to be gone on with.
+
+    A history that was read from elsewhere does not say why an answer stopped; one that ends with such a call waits.
+    """
+    block = message.content[-1] if message.content else None
+    return isinstance(block, ProviderContent) and (message.stop_reason == "pause" or bool(_server_ids(block)[0]))
 
 
 def paired_blocks(history: Sequence[Message]) -> list[Message]:

@@ -14,6 +14,8 @@ from eventsource.errors import MissingToolError
 from eventsource.state import Config
 from eventsource.tools import Tool
 
+from .screen import write
+
 F = TypeVar("F", bound=Callable[..., object])
 
 FILES = ("read", "ls", "grep", "write", "edit")
@@ -153,7 +155,7 @@ async def tools_of(belt: Toolbelt, session: str, config: Config) -> AsyncIterato
 
 
 def _find(what: str) -> None:
-    click.echo(f"refold: {what}", err=True)
+    write(f"refold: {what}", error=True)
 
 
 def _refuse_ours(session: str, config: Config, given: Sequence[str] = ()) -> None:

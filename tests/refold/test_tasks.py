@@ -237,9 +237,9 @@ async def test_a_task_that_keeps_failing_ends_with_its_error(opened: Log) -> Non
 
 
 async def test_an_attempt_that_works_too_long_is_ended(opened: Log) -> None:
-    @task(id="slow", max_duration="50ms", retries=3)
+    @task(id="slow", max_duration="400ms", retries=3)
     async def slow(ctx: TaskContext, payload: None) -> None:
-        await ctx.sleep("60ms")
+        await ctx.sleep("410ms")
         await ctx.step("work", asyncio.sleep, 60)
 
     run = await slow.trigger_and_wait(opened)
