@@ -74,7 +74,7 @@ async def mcp_tools(
         headers: for HTTP. Their values, and those of `env` that are named as secrets, are kept out of results.
         prefix: put before each tool's name, where names of several servers would be the same.
         connect_s: how long it may take until the tools are known.
-        call_s: how long a call may take, a connection that is made again included.
+        call_s: each tool's `timeout`: how long a call may take, a connection that is made again included.
         on_finding: told of each tool that cannot be used and is left out; by default it is logged.
 
     Raises: McpServerError.
@@ -224,11 +224,7 @@ class _Connection:
         """Make a tool of one that the server has. Raises: ToolDefinitionError."""
 
         async def call(arguments: dict[str, object], context: ToolContext) -> ToolOutcome:
-            try:
-                async with asyncio.timeout(call_s):
-                    return await _unless(context.signal, self._call(listed.name, arguments, context))
-            except TimeoutError as error:
-                raise ToolFailure(f"{self.name}: did not answer within {call_s:g} s") from error
+            return await _unless(context.signal, self._call(listed.name, arguments, context))
 
         if reference := dangling_reference(listed.input_schema):
             raise ToolDefinitionError(name, f"its schema refers to {reference!r}, which is not in it")
@@ -239,6 +235,7 @@ class _Connection:
             description=listed.description or listed.title or "",
             effect=effect_of(listed),
             version=digest,
+            timeout=call_s,
         )
 
     async def _call(self, name: str, arguments: dict[str, object], context: ToolContext) -> ToolOutcome:
