@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from eventsource.background import stop
 from eventsource.errors import UnknownSessionError
 from eventsource.events import ChildStart
 from eventsource.ports import EventLog, Recorded
@@ -39,9 +40,7 @@ async def follow_tree(log: EventLog, session: str, after: int = 0) -> AsyncItera
             if isinstance(event, ChildStart) and event.child not in following:
                 following[event.child] = asyncio.create_task(follow(event.child, 0))
     finally:
-        for task in following.values():
-            task.cancel()
-        await asyncio.gather(*following.values(), return_exceptions=True)
+        await stop(*following.values())
 
 
 async def _exists(log: EventLog, session: str) -> None:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from eventsource.background import outlast, stop
 from eventsource.errors import RefoldError, ToolDefinitionError, ToolFailure
 from eventsource.models.redact import Secrets, public_url
 from eventsource.tool_context import ToolContext
@@ -119,10 +120,9 @@ class _Held:
         if self.found is None:
             self.task.cancel()
         try:
-            await asyncio.wait([self.task], timeout=_LEAVE_S)
+            await outlast(self.task, timeout_s=_LEAVE_S)
         finally:
-            self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)  # how the server takes it is its own affair
+            await stop(self.task)  # how the server takes it is its own affair
 
 
 class _Connection:
@@ -218,7 +218,7 @@ class _Connection:
             try:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await _end(*ends)
+                await stop(*ends)
 
     def tool(self, name: str, listed: mcp.Tool, digest: str, call_s: float) -> Tool:
         """Make a tool of one that the server has. Raises: ToolDefinitionError."""
@@ -286,7 +286,7 @@ class _Connection:
         ours, theirs = os.pipe()
         errors = stack.enter_context(os.fdopen(theirs, "w"))
         reading = asyncio.create_task(self._listen(ours))
-        stack.push_async_callback(_end, reading)
+        stack.push_async_callback(stop, reading)
         return stdio_client(parameters, errlog=errors)
 
     async def _listen(self, descriptor: int) -> None:
@@ -334,22 +334,16 @@ async def _all_tools(client: mcp.Client) -> list[mcp.Tool]:
     return listed
 
 
-async def _unless(stop: asyncio.Event, answer: Awaitable[T]) -> T:
+async def _unless(aborted: asyncio.Event, answer: Awaitable[T]) -> T:
     """Wait for an answer; when it is to stop, the call is cancelled. Raises: ToolFailure then."""
-    calling, stopping = asyncio.ensure_future(answer), asyncio.create_task(stop.wait())
+    calling, stopping = asyncio.ensure_future(answer), asyncio.create_task(aborted.wait())
     try:
         await asyncio.wait([calling, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not calling.done():
             raise ToolFailure("Tool execution was aborted")
         return calling.result()
     finally:
-        await _end(calling, stopping)
-
-
-async def _end(*tasks: asyncio.Future[T] | asyncio.Task[bool] | asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(calling, stopping)
 
 
 def _first(error: BaseException | None) -> BaseException | None:

@@ -15,6 +15,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types.methods import validate_server_result
 from pydantic import ValidationError
 
+from eventsource.background import stop
+
 _ID = re.compile(r'"id"\s*:\s*(?:(\d+)|"((?:[^"\\]|\\.)*)")')
 _PARSE_ERROR = -32700
 
@@ -41,8 +43,7 @@ async def sifted(transport: Transport, odd: list[str], closed: asyncio.Event) ->
         try:
             yield out, write
         finally:
-            pumping.cancel()
-            await asyncio.gather(pumping, return_exceptions=True)
+            await stop(pumping)
             out.close()
 
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TypeVar
 
+from ..background import stop
+
 T = TypeVar("T")
 
 
@@ -36,8 +38,7 @@ class Waits:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+            await stop(self._watcher)
 
     async def wait(self, begin: Callable[[], Awaitable[T]], *, limit_ms: int) -> T:
         """Await what `begin` gives.

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from eventsource.background import stop
 from eventsource.errors import RefoldError
 
 from ..signals import on_signal
@@ -156,9 +157,7 @@ class Exchange:
     ) -> None:
         """Stop watching for the client's leaving."""
         if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+            await stop(self._watch)
 
 
 Answering = Callable[[Exchange], Awaitable[None]]
@@ -191,10 +190,10 @@ async def serving(
             yield Serving(f"http://{named}:{number}", server)
         finally:
             server.should_exit = True
-            await task
-            for left in under_way:
-                left.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            try:
+                await task
+            finally:
+                await stop(*under_way)
 
 
 class Serving:

@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from eventsource import background
 from eventsource.errors import ToolFailure
 
 from .supervisor import below, kill, marked
@@ -118,11 +119,11 @@ async def _attend(
         code = said.code if said is not None else await process.wait()
     finally:
         _ask(told)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if process.returncode is None:
-            await _gone(process, mark)
+        try:
+            await background.stop(*tasks)
+        finally:
+            if process.returncode is None:
+                await _gone(process, mark)
     if stop.is_set() and why == "time":
         raise ToolFailure("Tool execution was aborted", details={"output": output.text()})
     return Ended(why=why, code=code, output=output.text(), left=left)
