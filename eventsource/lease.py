@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from .background import finish, outlast, stop
-from .errors import FencedError, RefoldError
+from .errors import FencedError, IllegalEventError, RefoldError
 from .ports import EventLog, Lease
 
 LEASE_US = 30_000_000
@@ -48,6 +48,9 @@ async def hold(
     renewing = asyncio.create_task(_renew(log, held, ttl_us, lost))
     try:
         yield held
+    except IllegalEventError:
+        held.lease = await log.renew(held.lease, ttl_us=ttl_us)  # the next owner's events may be in the way
+        raise
     finally:
         await finish(_give_back(log, held, renewing))
 
