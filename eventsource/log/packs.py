@@ -1,9 +1,11 @@
 """Updates as rows: packed as they come, sealed by reference into the message they made, dropped but counted.
 
-A row holds updates without a gap. Its body is `[reach, at_us, runs]` as msgpack: in a packed row followed by its CRC-32
-(4 bytes, big-endian), in a sealed or dropped one as a zlib stream, which has a checksum of its own. `at_us` is the
-first update's time. `reach` says how many seqs after the row's last one the `message_end` stands whose message holds
-the texts (0: the row holds them itself; -1: dropped, and `runs` is a list of offsets). A run is
+A row holds updates without a gap. Its body is `[reach, at_us, runs]` as msgpack: in a packed row followed by its
+CRC-32 (4 bytes, big-endian), in a sealed or dropped one as a zlib stream, followed by the CRC-32 of the row's last
+seq and the stream: other streams say the same, so the checksum within is not enough. The stream's header says by its
+level that the CRC follows; in rows of 0.1 it does not. `at_us` is the first update's time. `reach` says how many seqs
+after the row's last one the `message_end` stands whose message holds the texts (0: the row holds them itself; -1:
+dropped, and `runs` is a list of offsets). A run is
 
     [code, content index, text, lengths, offsets]   deltas of one block: their text joined, or the code point in the
                                                     message's block at which it begins; lengths in code points
@@ -22,6 +24,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Sequence
+from operator import ne
 from typing import get_args
 
 import msgspec
@@ -45,6 +48,9 @@ DELTAS = {
 }
 DELTA_KINDS = frozenset(KINDS[code] for code in DELTAS)
 FROM_BLOCK, ARGUMENTS, JSON = 16, 32, 64
+_CRC_FOLLOWS = 1
+"""The level (FLEVEL, two bits) in the header of a zlib stream that its CRC-32 follows; 0.1 wrote 0."""
+_FEW_BYTES = 2
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(tuple[int, int, list[list[int | str | list[int]]]])
 _SEALED = msgspec.msgpack.Decoder(tuple[int, int, list[list[int | str | list[int]]], bytes])
@@ -172,15 +178,15 @@ def to_row(row: Pack) -> tuple[int, int, int, bytes]:
             runs.append([run.code, run.index, run.text, run.lengths, run.offsets])
     if row.end:
         body = _ENCODER.encode((row.end - row.last, row.at_us, runs, _to_planes(offsets)))
-        return row.last, SEALED, row.count, _compress(body)
+        return row.last, SEALED, row.count, _compress(row.last, body)
     body = _ENCODER.encode((0, row.at_us, runs))
-    return row.last, PACKED, row.count, body + zlib.crc32(body).to_bytes(4, "big")
+    return row.last, PACKED, row.count, body + _crc(body)
 
 
 def dropped_row(last: int, times: Sequence[int]) -> tuple[int, int, int, bytes]:
     """Write a row of updates whose content is gone."""
     offsets = [at_us - before for before, at_us in zip((times[0], *times), times, strict=False)]
-    return last, DROPPED, len(times), _compress(_ENCODER.encode((-1, times[0], offsets)))
+    return last, DROPPED, len(times), _compress(last, _ENCODER.encode((-1, times[0], offsets)))
 
 
 def from_row(session: str, last: int, kind: int, count: int, body: bytes) -> Pack:
@@ -188,10 +194,12 @@ def from_row(session: str, last: int, kind: int, count: int, body: bytes) -> Pac
     row = Pack(last - count + 1, 0)
     try:
         if kind == SEALED:
-            reach, row.at_us, runs, planes = _SEALED.decode(zlib.decompress(body))
+            reach, row.at_us, runs, planes = _SEALED.decode(_decompress(last, body))
             _put_offsets(runs, planes)
-        else:
+        elif kind == PACKED:
             reach, row.at_us, runs = _DECODER.decode(_checked(body))
+        else:
+            raise ValueError(f"a row of kind {kind}")
         row.until_us = row.at_us
         for run in runs:
             row.add(_run(session, last, run))
@@ -206,8 +214,8 @@ def from_row(session: str, last: int, kind: int, count: int, body: bytes) -> Pac
 def dropped_times(session: str, last: int, count: int, body: bytes) -> list[int]:
     """Give the times of dropped updates. Raises: CorruptLogError."""
     try:
-        reach, at_us, offsets = _DROPPED.decode(zlib.decompress(body))
-    except (msgspec.DecodeError, zlib.error) as error:
+        reach, at_us, offsets = _DROPPED.decode(_decompress(last, body))
+    except (msgspec.DecodeError, zlib.error, ValueError) as error:
         raise CorruptLogError(session, last, "a row of dropped updates", str(error)) from error
     if reach != -1 or len(offsets) != count:
         raise CorruptLogError(session, last, f"{count} dropped updates", f"{len(offsets)} in the row")
@@ -250,15 +258,55 @@ def _put_offsets(runs: Sequence[list[int | str | list[int]]], planes: bytes) -> 
             at += size
 
 
-def _compress(body: bytes) -> bytes:
+def _compress(last: int, body: bytes) -> bytes:
+    """Compress a row's body, mark that its CRC-32 follows, and add that."""
+    told = _stream(body)
+    head = told[0] << 8 | _CRC_FOLLOWS << 6
+    told = (head + 31 - head % 31).to_bytes(2, "big") + told[2:]
+    return told + _crc(last.to_bytes(4, "big") + told)
+
+
+def _stream(body: bytes) -> bytes:
     """Compress a small row with little memory: clearing the usual 256 kB would cost more than the rest."""
     stream = zlib.compressobj(1, zlib.DEFLATED, 12, 5)
     return stream.compress(body) + stream.flush()
 
 
+def _decompress(last: int, body: bytes) -> bytes:
+    """Undo `_compress`, or what 0.1 wrote. Raises: ValueError, zlib.error."""
+    if body[1:2] and body[1] >> 6 == _CRC_FOLLOWS:
+        if _crc(last.to_bytes(4, "big") + body[:-4]) != body[-4:]:
+            raise ValueError("bytes that were changed")
+        return zlib.decompress(body[:-4])
+    stream = zlib.decompressobj()
+    told = stream.decompress(body)
+    if not stream.eof or stream.unused_data or body[1] >> 6:
+        raise ValueError("bytes that were changed, or more or fewer of them")
+    return told
+
+
+def is_as_compressed(body: bytes) -> bool | None:
+    """Compare a sealed or dropped row without a CRC-32, which 0.1 wrote, with what its content is compressed to.
+
+    Returns: None when another zlib than this process's has compressed it, so that nothing can be said. Another zlib
+    makes streams of other lengths; one that has the same and differs in a byte or two was changed.
+    """
+    if body[1] >> 6 == _CRC_FOLLOWS:
+        return True
+    again = _stream(zlib.decompress(body))
+    if len(again) != len(body):
+        return None
+    differ = sum(map(ne, again, body))
+    return not differ if differ <= _FEW_BYTES else None
+
+
+def _crc(body: bytes) -> bytes:
+    return zlib.crc32(body).to_bytes(4, "big")
+
+
 def _checked(body: bytes) -> bytes:
     told = body[:-4]
-    if zlib.crc32(told).to_bytes(4, "big") != body[-4:]:
+    if _crc(told) != body[-4:]:
         raise ValueError("bytes that were changed")
     return told
 

@@ -19,7 +19,7 @@ from .folds import Folds
 from .gone import Spans, droppable, named_shapes, shape_problem, within
 from .lineage import MAX_SEQ
 from .mask import MARKER
-from .packs import DROPPED, dropped_times, from_row, unpack
+from .packs import DROPPED, PACKED, dropped_times, from_row, is_as_compressed, unpack
 from .prepare import has_images, map_images
 from .reading import FOLDS, Page, digest_at, id_of, last_link, lineage, load_fact, start_digest
 from .refold import all_numbers, is_stored, own_folds, stored_folds
@@ -60,14 +60,19 @@ def _in_new_window(connection: sqlite3.Connection, number: int) -> bool:
 
 
 def _check_file(connection: sqlite3.Connection) -> list[Finding]:
+    made = last = 0
     try:
         rows = connection.execute("PRAGMA integrity_check(20)").fetchall()
+        (made,) = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
+        (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM sessions").fetchone()
     except sqlite3.DatabaseError as error:
         rows = [(str(error).encode(),)]
     told = [row[0].decode("utf-8", "replace").partition("\n")[0] for row in rows]
     told = [f"the database file is damaged: {line}" for line in told if line != "ok"]
     if schema_of(connection) != schema_of():
         told.append("the tables, views or triggers are not those of a log")
+    if last > made:
+        told.append(f"sqlite_sequence says that the last session made is number {made}, there is number {last}")
     return [Finding(session="", seq=0, problem=line) for line in told]
 
 
@@ -109,7 +114,7 @@ class _Session:
         self._link = ZERO
         self._lines = sha256()
         self._pending = 0
-        self._whole, self._is_fork = True, False
+        self._whole, self._is_fork, self._by_other_zlib = True, False, False
         self._dropped_here: list[tuple[int, int]] = []
         self._left_here: list[Recorded] = []
         self._named: dict[int, str] = {}
@@ -249,6 +254,7 @@ class _Session:
         if kind == DROPPED:
             self._whole = False
             dropped_times(self.session, last, count, body)
+            self._check_stream(last, body)
             self._dropped_here.append((last - count + 1, last))
             self._find(last - count + 1, f"{count} updates were dropped", note=True)
             return
@@ -259,8 +265,21 @@ class _Session:
             self._whole = False
             self._find(last, f"the updates up to here cannot be read: expected {error.expected}, found {error.found}")
             return
+        if kind != PACKED:
+            self._check_stream(last, body)
         self._left_here += updates
         self._lines.update(update_lines((one.at_us, one.event) for one in updates))
+
+    def _check_stream(self, last: int, body: bytes) -> None:
+        """Compare the bytes of a compressed row: a changed one may still say the same updates."""
+        alike = is_as_compressed(body)
+        if alike is None and not self._by_other_zlib:
+            self._by_other_zlib = True
+            self._find(
+                last, "release 0.1 and another zlib compressed updates: only what they say is checked", note=True
+            )
+        elif alike is False:
+            self._find(last, "the bytes of the updates up to here were changed, though they still say the same")
 
     def _check_fact(
         self, seq: int, at_us: int, body: bytes, u: bytes | None, stored: bytes | None, b: bytes | None
@@ -376,7 +395,11 @@ class _Session:
     def _check_folds(self) -> None:
         sql = "SELECT id, folds FROM snapshots WHERE id BETWEEN ? AND ?"
         rows = self._connection.execute(sql, (self._base, self._base | MAX_SEQ))
-        snapshots = {key & MAX_SEQ: FOLDS.decode(folds) for key, folds in rows}
+        snapshots = {}
+        for key, folds in rows:
+            snapshots[key & MAX_SEQ] = FOLDS.decode(folds)
+            if msgspec.json.encode(snapshots[key & MAX_SEQ]) != folds:
+                self._find(key & MAX_SEQ, "the bytes of a snapshot of the folds were changed")
         last = None
         for last in own_folds(self._connection, self._number):
             snapshot = snapshots.pop(last.seq, None)

@@ -24,7 +24,7 @@ from eventsource.events import UPDATE_TYPES, Event, ToolExecutionStart
 from eventsource.evolve import fold
 from eventsource.loading import read_all
 from eventsource.log import open_store
-from eventsource.ports import EventLog, Recorded
+from eventsource.ports import Recorded
 from refold.log import Log
 from replay.replay import replay
 from tests.replay.test_replay import changed, is_decision
@@ -36,7 +36,8 @@ FULL = os.environ.get("REFOLD_FAULTS") == "full"
 ROOT = Path(__file__).parents[2]
 TRIES = 100_000 if FULL else 25
 """Places tried for each way to damage a file."""
-CHANCE = random.Random(3) if FULL else random.Random(11)
+SEED = int(os.environ.get("REFOLD_SEED") or random.randrange(2**32))
+CHANCE = random.Random(SEED)
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +133,6 @@ def damage(path: Path, table: str, way: Callable[[sqlite3.Connection, str, int],
     file.close()
 
 
-async def everything(log: EventLog) -> list[Recorded]:
-    return [r for one in await log.sessions(limit=1000) async for r in read_all(log, one.id)]
-
-
 def append_of(path: Path, row: int) -> tuple[int, int]:
     """Give the first and last seq of the append (or the stretch between two links) that a row lies in."""
     with sqlite3.connect(path) as file:
@@ -153,18 +150,16 @@ async def test_verify_names_the_place_of_any_damage(
     places = rows(story, table)
     if way is swap:
         places = [a for a, b in pairwise(places) if a >> 32 == b >> 32]
-    async with open_store(story) as log:
-        whole = await everything(log)
     for number, row in enumerate(places if len(places) <= TRIES else CHANCE.sample(places, TRIES)):
         path = tmp_path / f"{number}.db"
         shutil.copy(story, path)
         damage(path, table, way, row)
         async with open_store(path) as log:
             found = [one for one in (await log.verify()).findings if not one.note]
-            if not found and way is change and await everything(log) == whole:
-                continue  # other bytes of the same updates: nothing that is read was changed
         first, last = append_of(story, row)
-        where = f"{way.__name__} of {table} {row >> 32}:{row & 0xFFFFFFFF}, in the append {first} to {last}"
+        where = (
+            f"{way.__name__} of {table} {row >> 32}:{row & 0xFFFFFFFF}, in the append {first} to {last}, seed {SEED}"
+        )
         assert any(first <= one.seq <= last + 1 for one in found), f"{where}: {found}"
 
 

@@ -112,7 +112,13 @@ class Reader:
             assert zlib.crc32(body[:-4]).to_bytes(4, "big") == body[-4:]
             _, at_us, runs = msgspec.msgpack.decode(body[:-4])
         else:
-            reach, at_us, runs, planes = msgspec.msgpack.decode(zlib.decompress(body))
+            if body[1] >> 6:
+                assert zlib.crc32((key % SEQS).to_bytes(4, "big") + body[:-4]).to_bytes(4, "big") == body[-4:]
+                body = body[:-4]
+            stream = zlib.decompressobj()
+            reach, at_us, runs, planes = msgspec.msgpack.decode(stream.decompress(body))
+            assert stream.eof
+            assert not stream.unused_data
             deltas = sum(len(run[3]) for run in runs if len(run) == 4)
             size = len(planes) // deltas if deltas else 4
             cut = [bytes(planes[n::deltas]) for n in range(deltas)]

@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from eventsource.log.gone import shape_problem
 from eventsource.log.lineage import MAX_SEQ
 from eventsource.log.mask import mask
 from eventsource.log.packs import dropped_row
+from eventsource.log.verify import verify
 from eventsource.messages import ImageContent, TextContent, UserMessage
 from eventsource.ports import Finding, VerifyReport
 
@@ -169,6 +171,9 @@ async def test_swapped_added_and_cut_rows_are_found(path: Path, tmp_path: Path) 
         "UPDATE sessions SET parent = 3 WHERE id = 'branch'",
         "UPDATE sessions SET title = 'other'",
         "UPDATE sessions SET mark = 'erase'",
+        "UPDATE sqlite_sequence SET seq = 1",
+        "DELETE FROM sqlite_sequence",
+        "UPDATE snapshots SET folds = folds || ' '",
     ):
         copy = tmp_path / "copy.db"
         shutil.copy(path, copy)
@@ -373,3 +378,37 @@ async def test_an_erase_that_left_the_content_is_found(path: Path, tmp_path: Pat
         await log.erase("one", 1, at_us=1)
     change(whole, "UPDATE events SET body = ?, b = NULL WHERE id = ?", (before[1].decode(), before[0]))
     assert await is_found(whole)
+
+
+def damages(value: object) -> Iterator[object]:
+    """Change every second byte of a blob, or some bits of a number; cut a blob, or add to it."""
+    if isinstance(value, int):
+        yield from (value ^ 1 << bit for bit in range(0, 40, 4))
+    elif isinstance(value, bytes):
+        places = range(len(value) % 2, len(value), 2)
+        yield from (value[:at] + bytes([value[at] ^ 1 << at % 8]) + value[at + 1 :] for at in places)
+        yield from (value[:-1], value[:-4], value + b"0", b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", ["", "0.1.0"])
+async def test_a_changed_byte_of_a_row_of_updates_is_found(release: str, path: Path) -> None:
+    golden = Path(__file__).parents[2] / "golden" / release / "log.db"
+    source = f"file:{golden if release else path}?mode=ro{'&immutable=1' if release else ''}"
+    log = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(sqlite3.connect(source, uri=True)) as file:
+        file.backup(log)
+    log.text_factory = bytes
+    assert verify(log, None).ok
+    for row in log.execute("SELECT id, kind, count, body FROM updates").fetchall():
+        for column, value in zip(("id", "kind", "count", "body"), row, strict=True):
+            for other in damages(value):
+                try:
+                    log.execute(f"UPDATE updates SET {column} = ? WHERE id = ?", (other, row[0]))
+                except sqlite3.IntegrityError:
+                    continue  # another row has this key
+                assert not verify(log, None).ok, f"{column} of the updates up to {row[0] & MAX_SEQ}: {other!r}"
+                key = other if column == "id" else row[0]
+                sql = "UPDATE updates SET id = ?, kind = ?, count = ?, body = ? WHERE id = ?"
+                log.execute(sql, (*row, key))
+    log.close()
