@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
 import msgspec
 
 from .codec import from_json, to_json
 from .errors import InvalidTextError, ToolArgumentsError
+from .property_names import recorded_properties
 
 # What an error message repeats of the arguments, in characters: the model has them in its own message anyway.
 _RECEIVED_LIMIT = 4_000
@@ -53,12 +55,17 @@ class Check(Protocol):
         ...
 
 
-def prepare(tool: str, check: Check, text: str, *, coerce: bool) -> Arguments:
+def prepare(tool: str, check: Check, text: str, *, coerce: bool, renamed: Mapping[str, str] | None = None) -> Arguments:
     """Read and check the arguments a model wrote for a tool; empty text is an empty object.
+
+    Args:
+        renamed: parameters that models know by other names (`property_names.wire_properties`).
 
     Raises: ToolArgumentsError, whose text is for the model.
     """
     given, repaired = _read(tool, text)
+    if renamed and (named := recorded_properties(given, renamed)) != given:
+        given, repaired = named, True
     checked = check(given, coerce=coerce)
     if isinstance(checked, Refused):
         refuse(tool, checked.problems, _pretty(given))

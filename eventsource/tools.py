@@ -13,11 +13,12 @@ from typing import Literal, get_args, overload
 import msgspec
 
 from .approvals import NO_APPROVAL, Approval, ApprovalRule
-from .codec import clean_text, from_json, to_json
+from .codec import clean_text, from_json, read_object, to_json
 from .contained import CLEAN_UP_S, UserCall, attempt
 from .durations import Duration, duration_text, duration_us
 from .errors import DurationError, InvalidTextError, ToolArgumentsError, ToolDefinitionError, ToolFailure
 from .events import EffectKind, ToolMode, ToolSpec
+from .property_names import wire_properties
 from .raised import words
 from .tool_arguments import Arguments, Check, prepare, refuse
 from .tool_context import CallHeld, ToolContext
@@ -49,7 +50,9 @@ class Tool:
 
         Raises: ToolArgumentsError, whose text is for the model.
         """
-        checked = attempt(lambda: prepare(self.spec.name, self._check, arguments_text, coerce=coerce))
+        properties = read_object(self.spec.schema).get("properties")
+        renamed = wire_properties(properties) if isinstance(properties, dict) else {}
+        checked = attempt(lambda: prepare(self.spec.name, self._check, arguments_text, coerce=coerce, renamed=renamed))
         if isinstance(checked.value, Arguments):
             return checked.value
         if isinstance(checked.error, ToolArgumentsError):

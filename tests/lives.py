@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from random import Random
 from typing import Any, Literal
 
@@ -60,10 +61,11 @@ ANTHROPIC, RESPONSES, CHAT, GOOGLE = (
 )
 _NAMED = (
     (ANTHROPIC, "anthropic", "claude-sonnet-4-5 claude-opus-4-6 claude-3-5-haiku-latest claude-sonnet-4-20250514"),
-    (RESPONSES, "openai", "gpt-5 gpt-5-mini gpt-4.1"),
+    (ANTHROPIC, "anthropic", "claude-fable-5-1 claude-opus-4-8 claude-haiku-5-5"),
+    (RESPONSES, "openai", "gpt-5 gpt-5-mini gpt-4.1 gpt-5.2 o3-mini"),
     (RESPONSES, "azure", "prod-reasoner"),
     (RESPONSES, "xai", "grok-4"),
-    (CHAT, "openai", "gpt-4o"),
+    (CHAT, "openai", "gpt-4o gpt-5.1 o4-mini gpt-3.5-turbo"),
     (CHAT, "mistral", "mistral-large-latest"),
     (CHAT, "groq", "qwen/qwen3-32b"),
     (CHAT, "deepseek", "deepseek-reasoner"),
@@ -114,6 +116,17 @@ IMAGES = tuple(
         ("application/pdf", base64.b64encode(b"%PDF-1.7").decode()),
     )
 )
+CROWDS = (6, 9, 25, 110, 610)
+"""So many images come at once, now and then: as many as some take, and one of another size with each."""
+
+
+def drawn(width: int, height: int) -> ImageContent:
+    """Make the beginning of a PNG of so many pixels."""
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height) + bytes(9)
+    return ImageContent(data=base64.b64encode(head).decode(), media_type="image/png")
+
+
+IMAGES += (drawn(20, 9_000), drawn(3_000, 20))
 BIG = ImageContent(media_type="image/png", data=base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3_950_000)).decode())
 SCHEMAS: tuple[dict[str, Any], ...] = (
     {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"], "additionalProperties": False},
@@ -121,6 +134,8 @@ SCHEMAS: tuple[dict[str, Any], ...] = (
     {},
     {"anyOf": [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"type": "object"}]},
     {"type": "object", "properties": {"any": {}}, "required": ["any"], "additionalProperties": False},
+    {"type": "object", "properties": {"filter[id]": {"type": "string"}, "filter_id_": {}}, "required": ["filter[id]"]},
+    {"type": "object", "properties": {"größe": {"type": "integer"}, "n" * 80: {}, "n" * 79: {}, "$top": {}}},
 )
 _NODE = {
     "type": "object",
@@ -361,6 +376,8 @@ class Life:
         return self.random.choice(TEXTS) if self.random.random() < 0.7 else self.parts()
 
     def parts(self) -> tuple[UserContent, ...]:
+        if self.random.random() < 0.01:
+            return (drawn(3_000, 20),) + (IMAGES[0],) * self.random.choice(CROWDS)
         parts: list[UserContent] = []
         for _ in range(self.random.choice((0, 1, 1, 2))):
             if self.random.random() < 0.6:

@@ -35,6 +35,7 @@ from .rules import RULES, Limits, Rule, limits_for
 from .wire import Reader, inner
 
 _VERSION_HEADER = "2023-06-01"
+_BINDING_BETA = "thinking-binding-controls-2026-08-01"
 # The most a model may write, where nobody says: the protocol wants a number. First pattern found counts.
 _MAX_TOKENS = (
     (re.compile(r"claude-3-(opus|sonnet|haiku)|claude-2"), 4_096),
@@ -87,6 +88,9 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
         body.update(_asked(model, options, checked=kept.limits.schema == "anthropic"))
         if inner(body, "thinking").get("type") == "enabled" and not _may_think(messages):
             del body["thinking"]
+        if kept.limits.bound_thinking:  # such a model always reasons so
+            asked = {"type": "adaptive", **inner(body, "thinking")}
+            body["thinking"] = {**asked, "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
         body["stream"] = True
         if options.cache != "none":
             _mark_cached(body, {"type": "ephemeral"} | ({"ttl": "1h"} if options.cache == "long" else {}))
@@ -99,9 +103,13 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
     def headers(self, request: Request, api_key: str) -> Mapping[str, str]:
         """The protocol's version, and the key: an OAuth token goes as a bearer's."""
         named = {"anthropic-version": _VERSION_HEADER}
+        betas = [_BINDING_BETA] if self._limits(request.model).bound_thinking else []
         if api_key.startswith("sk-ant-oat"):
-            return named | {"authorization": f"Bearer {api_key}", "anthropic-beta": "oauth-2025-04-20"}
-        return named | ({"x-api-key": api_key} if api_key else {})
+            betas.append("oauth-2025-04-20")
+            named["authorization"] = f"Bearer {api_key}"
+        elif api_key:
+            named["x-api-key"] = api_key
+        return named | ({"anthropic-beta": ",".join(betas)} if betas else {})
 
     def reader(self, request: Request) -> Reader:
         """Begin to read the answer to a request."""

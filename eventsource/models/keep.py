@@ -11,7 +11,7 @@ from ..events import ToolSpec
 from ..messages import ToolResultMessage
 from ..request import Request
 from .options import ModelOptions, NamedTool, read_options
-from .output_schemas import can_say, object_schema, with_schema_words
+from .output_schemas import can_say, object_schema, with_plain_properties, with_schema_words
 from .prepare import Target, legal_name, prepare
 from .rules.limits import Limits
 
@@ -67,6 +67,8 @@ def recorded_names(tools: Sequence[ToolSpec], limits: Limits) -> Mapping[str, st
 def _tool(tool: ToolSpec, names: Mapping[str, str], limits: Limits) -> ToolSpec:
     schema = from_json(tool.schema)
     whole, words = object_schema(schema) if limits.object_arguments else (schema, "")
+    if limits.plain_properties:
+        whole = with_plain_properties(whole)
     return msgspec.structs.replace(
         tool,
         name=names[tool.name],
@@ -83,15 +85,21 @@ def _options(request: Request, options: ModelOptions, names: Mapping[str, str], 
         choice, forced = None, False  # the first call of the run has called: it may answer now
     if limits.choice_needs_tools and not request.tools and not read_object(options.extra_body).get("tools"):
         choice, forced = None, False
+    if forced and limits.no_forced_choice:
+        choice, forced = "auto", False
     if isinstance(choice, NamedTool):
         choice = NamedTool(names.get(choice.name, choice.name))
     thinking = None if forced and limits.choice_or_thinking else options.thinking
     kept = msgspec.structs.replace(options, tool_choice=choice, thinking=thinking)
-    if limits.steady_thinking and _thinks(kept):
+    if (limits.steady_thinking and _thinks(kept)) or not _takes_temperature(kept, limits):
         kept = msgspec.structs.replace(kept, temperature=None)
     if limits.shown_stops:
         kept = msgspec.structs.replace(kept, stop=tuple(text for text in kept.stop if text.strip()))
     return kept
+
+
+def _takes_temperature(options: ModelOptions, limits: Limits) -> bool:
+    return limits.temperature == "any" or (limits.temperature == "unthinking" and not _thinks(options))
 
 
 def _thinks(options: ModelOptions) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..codec import to_json
+from ..property_names import wire_properties
 from .rules.limits import Limits
 from .wire import inner
 
@@ -84,6 +85,23 @@ def object_schema(schema: object) -> tuple[object, str]:
     left = {name: schema[name] for name in _CHOICES if name in schema}
     words = f"The arguments also follow this JSON Schema: {bytes(to_json(left)).decode()}" if left else ""
     return whole, words
+
+
+def with_plain_properties(schema: object) -> object:
+    """Rename an object's properties that have names which not every provider takes; those inside them stay."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(schema, dict) or not isinstance(properties, dict):
+        return schema
+    wire = wire_properties(properties)
+    if not wire:
+        return schema
+    renamed: dict[str, object] = {
+        **schema,
+        "properties": {wire.get(name, name): properties[name] for name in properties},
+    }
+    if isinstance(required := schema.get("required"), list):
+        renamed["required"] = [wire.get(name, name) for name in required]
+    return renamed
 
 
 def can_say(schema: object, limits: Limits, *, beside_tools: bool) -> bool:

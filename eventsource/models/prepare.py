@@ -27,7 +27,7 @@ from ..messages import (
     UserContent,
     UserMessage,
 )
-from .images import NO_IMAGE, fit_image
+from .images import NO_IMAGE, fewer_images, fit_image
 from .reasoning import Items, is_foreign, kept_reasoning, paired_blocks, pauses, without_last_reasoning
 from .rules.limits import RESPONSES, Limits
 
@@ -66,7 +66,7 @@ def prepare(messages: Sequence[Message], target: Target, *, answers: bool = True
     history = list(_Exchanges(target).of(list(messages)))
     if limits.paired_blocks:
         history = paired_blocks(history)
-    shown = [said for message in history for said in _fit(message, limits)]
+    shown = fewer_images([said for message in history for said in _fit(message, limits)], limits)
     return tuple(_ended(list(_ordered(shown, limits)), limits, answers=answers))
 
 
@@ -258,7 +258,7 @@ def _speaks(block: AssistantContent) -> bool:
     return isinstance(block, ToolCall) or (isinstance(block, TextContent) and bool(block.text))
 
 
-def _ordered(history: list[Message], limits: Limits) -> Iterator[Message]:
+def _ordered(history: Sequence[Message], limits: Limits) -> Iterator[Message]:
     """Put a word between messages that may not follow each other."""
     before: Message | None = None
     for message in history:

@@ -5,10 +5,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.validators.shared import argument_faults, duplicates, image_faults, name_faults, nodes, recursive
+from tests.validators.shared import (
+    argument_faults,
+    duplicates,
+    image_faults,
+    name_faults,
+    nodes,
+    png_side,
+    recursive,
+)
 
 IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 NO_PREFILL = re.compile(r"claude-(opus|sonnet|haiku)-(4-[6-9]|[5-9])")
+COOL = re.compile(r"claude-(opus-4-[789]|opus-5|sonnet-5|haiku-5|fable|mythos)")
+BOUND = re.compile(r"claude-(fable-5-1|mythos-5-1|(opus|sonnet|haiku)-5-5)")
+SMALL = re.compile(r"claude-(3|sonnet-4-5|sonnet-4-2|opus-4-5|haiku-4-5)")
 OLD = re.compile(r"claude-(2|instant|3-(opus|sonnet|haiku|5))")
 FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 UNKNOWN = {
@@ -36,7 +47,7 @@ def judge_anthropic(body: dict[str, Any]) -> list[str]:
         faults += _results(messages, place)
         if message["role"] == "assistant" and message["content"]:
             faults += _answer(body, message, last=last)
-    faults += _server_tools(messages) + _tools(body) + _options(body)
+    faults += _server_tools(messages) + _tools(body) + _options(body) + _images(body)
     for block in body.get("system", []):
         if not block["text"].strip():
             faults.append("a blank system prompt")
@@ -127,6 +138,17 @@ def _server_tools(messages: list[dict[str, Any]]) -> list[str]:
     return faults + [f"no result of {one}" for one, at in open_calls.items() if at != end or not waits]
 
 
+def _images(body: dict[str, Any]) -> list[str]:
+    """https://docs.anthropic.com/en/docs/build-with-claude/vision: how many, and how large."""
+    blocks = [block for block in _blocks(body["messages"], "user") if block.get("type") in ("image", "tool_result")]
+    parts = [part for block in blocks for part in (block.get("content", []) if "content" in block else [block])]
+    images = [part["source"]["data"] for part in parts if part["type"] == "image"]
+    most = 100 if SMALL.search(body["model"]) else 600
+    faults = [f"{len(images)} images"] if len(images) > most else []
+    side = max(map(png_side, images), default=0)
+    return faults + ([f"an image of {side} pixels"] if side > (2_000 if len(images) > 20 else 8_000) else [])
+
+
 def _tools(body: dict[str, Any]) -> list[str]:
     tools = body.get("tools", [])
     faults = duplicates([tool["name"] for tool in tools], "tools")
@@ -134,6 +156,13 @@ def _tools(body: dict[str, Any]) -> list[str]:
         faults += name_faults(tool["name"], 128)
         if "input_schema" in tool:
             faults += argument_faults(tool["input_schema"], ("anyOf", "oneOf", "allOf"))
+            known = tool["input_schema"].get("properties", {})
+            faults += [f"the property {one!r}" for one in known if not re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", one)]
+            faults += [
+                f"a property {one!r} that is required and not there"
+                for one in tool["input_schema"].get("required", [])
+                if one not in known
+            ]
     return faults
 
 
@@ -147,6 +176,14 @@ def _options(body: dict[str, Any]) -> list[str]:
         faults.append("a forced choice with reasoning")
     if choice and choice["type"] == "tool" and choice["name"] not in [tool["name"] for tool in body.get("tools", [])]:
         faults.append("a choice of a tool that is not there")
+    if choice and choice["type"] in ("any", "tool") and BOUND.search(body["model"]):
+        faults.append(f"a forced choice of {body['model']}")
+    if COOL.search(body["model"]) and "temperature" in body:
+        faults.append(f"a temperature of {body['model']}")
+    reasons = any(str(block.get("type")).endswith("thinking") for block in _blocks(body["messages"], "assistant"))
+    if reasons and BOUND.search(body["model"]):
+        said = thinking.get("block_binding", {}).get("prefix_mismatch_behavior")
+        faults += [] if thinks and said == "drop_block" else ["reasoning that is bound to another history"]
     if thinks and body.get("temperature", 1) != 1:
         faults.append("a temperature with reasoning")
     if thinking.get("budget_tokens", 0) >= body["max_tokens"]:

@@ -7,11 +7,12 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from tests.validators.responses import TOP, strict_faults
+from tests.validators.responses import TOP, old_and_new_faults, strict_faults
 from tests.validators.shared import argument_faults, duplicates, name_faults, url_faults
 
 WEB = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 IMAGES: dict[str, set[str]] = {"xai": {"image/png", "image/jpeg"}, "deepseek": set(), "cerebras": set()}
+COUNTS = {"mistral": 8, "groq": 5}
 REASONING = {"reasoning_content", "reasoning", "reasoning_text", "reasoning_details"}
 FIELDS: dict[str, set[str]] = {
     "openai": set(),
@@ -36,6 +37,12 @@ def judge_chat(body: dict[str, Any], vendor: str) -> list[str]:
         roles = [message["role"] for message in messages]
         faults += ["a user right after a result"] if ("tool", "user") in pairwise(roles) else []
         faults += [f"the last role is {roles[-1]}"] if roles and roles[-1] not in ("user", "tool") else []
+    parts = [part for m in messages if isinstance(m.get("content"), list) for part in m["content"]]
+    images = sum(part["type"] == "image_url" for part in parts)
+    if images > COUNTS.get(vendor, images):
+        faults.append(f"{images} images")
+    if vendor in OPENAI:
+        faults += old_and_new_faults(body, images, body.get("reasoning_effort", "none"))
     if re.search(r"claude-(opus|sonnet|haiku)-(4[.-][6-9]|[5-9])", body["model"]) and vendor == "openrouter":
         faults += ["the assistant's words last"] if messages and messages[-1]["role"] == "assistant" else []
     return faults

@@ -27,12 +27,29 @@ def judge_responses(body: dict[str, Any], vendor: str) -> list[str]:
     for item in items:
         faults += _item(item, own=own)
     faults += _pairs(items) + _reasoning(items, body["model"], own=own) + _options(body)
+    if own:
+        images = sum(part.get("type") == "input_image" for item in items for part in _spoken(item))
+        faults += old_and_new_faults(body, images, body.get("reasoning", {}).get("effort", "none"))
     for tool in body.get("tools", []):
         faults += name_faults(tool["name"], 64)
         if tool["type"] == "function":
             faults += argument_faults(tool["parameters"], TOP)
             faults += strict_faults(tool["parameters"]) if tool.get("strict") else []
     return faults + duplicates([tool["name"] for tool in body.get("tools", [])], "tools")
+
+
+def _spoken(item: dict[str, Any]) -> list[dict[str, Any]]:
+    said = item.get("content", item.get("output"))
+    return [part for part in said if isinstance(part, dict)] if isinstance(said, list) else []
+
+
+def old_and_new_faults(body: dict[str, Any], images: int, effort: str) -> list[str]:
+    """What OpenAI's older models cannot see, and its newer ones do not let one set."""
+    model = body["model"]
+    blind = re.search(r"^(gpt-3\.5|o3-mini|o1-mini|gpt-4$)", model)
+    steady = re.search(r"^(o3|o4|gpt-5(-mini|$))", model) or (re.search(r"^gpt-5\.\d", model) and effort != "none")
+    faults = [f"images for {model}"] if blind and images else []
+    return faults + ([f"a temperature of {model}"] if steady and "temperature" in body else [])
 
 
 CALLS = ("function_call", "custom_tool_call")

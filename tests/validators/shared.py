@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,12 @@ def image_faults(media_type: str, data: str, taken: set[str]) -> list[str]:
     except (binascii.Error, ValueError):
         return ["an image that is not base64"]
     return [] if MAGIC[media_type](raw) else [f"an image whose bytes are not {media_type}"]
+
+
+def png_side(data: str) -> int:
+    """Give the longer side of a PNG; 0 for what is none."""
+    raw = base64.b64decode(data)[:24]
+    return max(struct.unpack(">II", raw[16:24])) if raw.startswith(b"\x89PNG") and len(raw) == 24 else 0
 
 
 def url_faults(url: str, taken: set[str]) -> list[str]:

@@ -7,6 +7,9 @@ from .limits import ANTHROPIC, WEB_IMAGES, Rule
 _A_DOC = "https://docs.anthropic.com/en/api/messages"
 _A_THINK = "https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking"
 _A_SCHEMA = "https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs"
+_A_VISION = "https://platform.claude.com/docs/en/build-with-claude/vision"
+_OTHER_CLAUDES = r"claude-(?!\d|opus|sonnet|haiku|instant)"  # the families since Claude 5: fable, mythos
+_BINDS = r"claude-(opus|sonnet|haiku)-(5[-.][5-9]|[6-9])(?!\d)|claude-(fable|mythos)-(5[-.][1-9]|[6-9])(?!\d)"
 _READ = "2026-11"
 
 ANTHROPIC_RULES: tuple[Rule, ...] = (
@@ -199,6 +202,70 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
         says="a tool's schema is an object's, without `anyOf`, `oneOf` or `allOf` at its top",
         sets={"object_arguments": True},
         source=f"{_A_DOC}#body-tools-input-schema",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-properties",
+        api=ANTHROPIC,
+        says="a parameter of a tool has a name of 1 to 64 letters, digits, `_`, `.` and `-`",
+        sets={"plain_properties": True},
+        source="https://github.com/anthropics/claude-code/issues/79418; "
+        "https://github.com/ComposioHQ/composio/issues/3500",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-image-size",
+        api=ANTHROPIC,
+        says="an image has at most 8,000 pixels a side, and 2,000 in a request of more than 20 images",
+        sets={"image_side": 8_000, "many_images": 20, "many_image_side": 2_000},
+        source=f"{_A_VISION}; https://github.com/anthropics/claude-code/issues/9375",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-image-count",
+        api=ANTHROPIC,
+        says="a request holds at most 600 images",
+        sets={"image_count": 600},
+        source=_A_VISION,
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-image-count-small",
+        api=ANTHROPIC,
+        models=r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-[015]|-2025|$)",
+        says="of models with a context of 200,000 tokens: at most 100 images",
+        sets={"image_count": 100},
+        source=_A_VISION,
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-temperature",
+        api=ANTHROPIC,
+        models=rf"claude-(opus|sonnet|haiku)-(4[-.]([7-9]|\d\d)(?!\d)|[5-9](?!\d))|{_OTHER_CLAUDES}",
+        says="since Claude Opus 4.7 no model takes a temperature",
+        sets={"temperature": "never"},
+        source="https://platform.claude.com/docs/en/about-claude/models/migration-guide; "
+        "https://github.com/UKGovernmentBEIS/inspect_ai/issues/3721",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-forced-choice",
+        api=ANTHROPIC,
+        besides=("openrouter",),
+        models=_BINDS,
+        says="Claude Fable 5.1, Claude 5.5 and later are not forced to call a tool",
+        sets={"no_forced_choice": True},
+        source="https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-bound-thinking",
+        api=ANTHROPIC,
+        besides=("openrouter",),
+        models=_BINDS,
+        says="their reasoning is bound to all that came before it: a request says to drop it where that was changed",
+        sets={"bound_thinking": True},
+        source="https://platform.claude.com/docs/en/build-with-claude/preserved-thinking",
         read=_READ,
     ),
 )

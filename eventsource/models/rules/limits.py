@@ -30,7 +30,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     user_first, user_last: which is the user's. no_space_at_end: of the assistant's last words.
     answer_after_results: the user does not speak right after a result.
     calls_after_user: no answer with calls follows an answer.
-    image_types, image_chars: what images may be (their bytes must agree), and how much base64 one may have.
+    image_types, image_chars, image_side: what images may be (their bytes must agree), how much base64 one may have,
+        and how many pixels a side.
+    image_count: how many images a request may hold. many_images, many_image_side: with more than so many images, no
+        side of any has more pixels than this.
     words_of_errors, words_of_results, errors_are_text: results that must hold text, or nothing else.
     images_beside: images do not go into results, but follow them as the user's.
     reasoning: where it comes from the provider's own: `signed` goes back, or `encrypted`, or in the named `fields`.
@@ -40,7 +43,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     unique_items, item_ids: no item's id twice; what ids begin with, by type.
     known_blocks: blocks of the provider's own go back only as objects with a type that is not one of ours.
     paired_blocks: its own tools' calls go back with their results, and these with the calls.
-    choice_needs_tools, choice_or_thinking, steady_thinking, shown_stops: see the rules.
+    choice_needs_tools, choice_or_thinking, steady_thinking, shown_stops, no_forced_choice: see the rules.
+    temperature: only beside no reasoning, or never. plain_properties: of names of a tool's parameters.
+    bound_thinking: reasoning is refused after a history that was changed, unless the request says to drop it.
     schema: how a schema for the text is said; schema_models: by whom; schema_or_tools: not beside tools.
     object_arguments: a tool's schema is an object's, without a choice at its top.
     """
@@ -62,6 +67,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     calls_after_user: bool = False
     image_types: tuple[str, ...] | None = None
     image_chars: int = 0
+    image_side: int = 0
+    image_count: int = 0
+    many_images: int = 0
+    many_image_side: int = 0
     words_of_errors: bool = False
     words_of_results: bool = False
     errors_are_text: bool = False
@@ -82,6 +91,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     choice_or_thinking: bool = False
     steady_thinking: bool = False
     shown_stops: bool = False
+    no_forced_choice: bool = False
+    temperature: Literal["any", "unthinking", "never"] = "any"
+    plain_properties: bool = False
+    bound_thinking: bool = False
     schema: Literal["any", "anthropic", "openai", "google"] = "any"
     schema_models: bool = True
     schema_or_tools: bool = False

@@ -10,6 +10,14 @@ _O_RESPONSES = "https://platform.openai.com/docs/api-reference/responses/create"
 _O_SCHEMA = "https://platform.openai.com/docs/guides/structured-outputs#supported-schemas"
 _MISTRAL = "https://github.com/mistralai/mistral-common (protocol/instruct/validator.py)"
 _NO_REASONER = r"(^|[/:])(gpt-(3|4)|chatgpt-|gpt-5[^/]*chat)"  # OpenAI's families that take no reasoning items
+_O_TEMPERATURE = (
+    "https://platform.openai.com/docs/guides/latest-model#gpt-5-2-parameter-compatibility; "
+    "https://github.com/chatboxai/chatbox/issues/2627"
+)
+_O_MODELS = "https://platform.openai.com/docs/models/compare"
+_STEADY = r"(^|[/:])(o[134](-|$)|gpt-5(?!\.\d)(?![^/]*chat)|gpt-5\.\d+-(?!chat)[^/]*(codex|pro))"
+_MAY_REASON = r"(^|[/:])gpt-5\.\d+(?![^/]*(chat|codex|pro))"
+_TEXT_ONLY = r"(^|[/:])(gpt-3\.5|gpt-4(-\d{4}.*|-32k.*)?$|o1-(mini|preview)|o3-mini)"
 _READ = "2026-11"
 
 OPENAI_RULES: tuple[Rule, ...] = (
@@ -145,6 +153,36 @@ OPENAI_RULES: tuple[Rule, ...] = (
         says="a tool's schema is an object's, without `anyOf`, `oneOf`, `allOf`, `enum` or `not` at its top",
         sets={"object_arguments": True},
         source="https://platform.openai.com/docs/guides/function-calling",
+        read=_READ,
+    ),
+    Rule(
+        name="responses-temperature",
+        api=RESPONSES,
+        vendors=_OPENAI,
+        models=_STEADY,
+        says="models that always reason take no temperature",
+        sets={"temperature": "never"},
+        source=_O_TEMPERATURE,
+        read=_READ,
+    ),
+    Rule(
+        name="responses-thinking-temperature",
+        api=RESPONSES,
+        vendors=_OPENAI,
+        models=_MAY_REASON,
+        says="since GPT-5.1 a temperature is taken where the model is not asked to reason",
+        sets={"temperature": "unthinking"},
+        source=_O_TEMPERATURE,
+        read=_READ,
+    ),
+    Rule(
+        name="responses-text-models",
+        api=RESPONSES,
+        vendors=_OPENAI,
+        models=_TEXT_ONLY,
+        says="older models take no images",
+        sets={"image_types": ()},
+        source=_O_MODELS,
         read=_READ,
     ),
     Rule(
@@ -334,6 +372,54 @@ OPENAI_RULES: tuple[Rule, ...] = (
         says="a tool's schema is an object's, without `anyOf`, `oneOf`, `allOf`, `enum` or `not` at its top",
         sets={"object_arguments": True},
         source="https://platform.openai.com/docs/guides/function-calling",
+        read=_READ,
+    ),
+    Rule(
+        name="chat-temperature",
+        api=CHAT,
+        vendors=_OPENAI,
+        models=_STEADY,
+        says="models that always reason take no temperature",
+        sets={"temperature": "never"},
+        source=_O_TEMPERATURE,
+        read=_READ,
+    ),
+    Rule(
+        name="chat-thinking-temperature",
+        api=CHAT,
+        vendors=_OPENAI,
+        models=_MAY_REASON,
+        says="since GPT-5.1 a temperature is taken where the model is not asked to reason",
+        sets={"temperature": "unthinking"},
+        source=_O_TEMPERATURE,
+        read=_READ,
+    ),
+    Rule(
+        name="chat-text-models",
+        api=CHAT,
+        vendors=_OPENAI,
+        models=_TEXT_ONLY,
+        says="older models take no images",
+        sets={"image_types": ()},
+        source=_O_MODELS,
+        read=_READ,
+    ),
+    Rule(
+        name="chat-mistral-image-count",
+        api=CHAT,
+        vendors=("mistral",),
+        says="a request holds at most 8 images",
+        sets={"image_count": 8},
+        source="https://docs.mistral.ai/capabilities/vision#faq; https://github.com/earendil-works/pi/pull/120",
+        read=_READ,
+    ),
+    Rule(
+        name="chat-groq-image-count",
+        api=CHAT,
+        vendors=("groq",),
+        says="a request holds at most 5 images",
+        sets={"image_count": 5},
+        source="https://console.groq.com/docs/vision; https://github.com/earendil-works/pi/pull/120",
         read=_READ,
     ),
 )

@@ -81,13 +81,37 @@ def test_a_request_is_stateless_and_asks_a_model_that_reasons_for_its_reasoning(
 
 
 def test_options_are_written() -> None:
-    written = body(temperature=0.5, max_tokens=7, thinking="low", tool_choice={"name": "f"}, tools=[TOOL], cache="long")
-    assert (written["temperature"], written["max_output_tokens"]) == (0.5, 7)
+    written = body(max_tokens=7, thinking="low", tool_choice={"name": "f"}, tools=[TOOL], cache="long")
+    assert written["max_output_tokens"] == 7
     assert written["reasoning"] == {"effort": "low", "summary": "auto"}
     assert written["tool_choice"] == {"type": "function", "name": "f"}
     assert written["prompt_cache_retention"] == "24h"
     assert body(model="gpt-5.2", thinking="off")["reasoning"] == {"effort": "none"}
     assert "reasoning" not in body(model="gpt-4o", thinking="off")
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "taken"),
+    [
+        ("gpt-4.1", None, True),
+        ("gpt-5", None, False),
+        ("gpt-5-mini-2025-08-07", "low", False),
+        ("gpt-5-chat-latest", None, True),
+        ("gpt-5.2", None, True),
+        ("gpt-5.2", "off", True),
+        ("gpt-5.2", "high", False),
+        ("gpt-5.2-pro", None, False),
+        ("gpt-5.1-codex-mini", None, False),
+        ("gpt-5.3-chat-latest", "low", True),
+        ("o3", None, False),
+        ("o4-mini", None, False),
+        ("omni", None, True),
+    ],
+)
+def test_a_temperature_goes_to_models_that_take_one(model: str, thinking: str | None, taken: bool) -> None:
+    options: dict[str, Any] = {"temperature": 0.5} | ({"thinking": thinking} if thinking else {})
+    assert ("temperature" in body(model=model, **options)) is taken
+    assert body(model=model, provider="mine", **options)["temperature"] == 0.5  # another server may take it
 
 
 def test_stop_sequences_are_refused_because_the_protocol_has_none() -> None:

@@ -24,6 +24,7 @@ from eventsource.models.rules import RULES, Rule, binds
 from eventsource.models.sse import ServerEvent
 from eventsource.models.wire import Codec
 from eventsource.request import Request, request_sha256
+from eventsource.tools import json_tool
 from projections.context import request as next_request
 from tests.lives import ANTHROPIC, CHAT, GOOGLE, MODELS, RESPONSES, Life
 from tests.validators import judge
@@ -138,6 +139,51 @@ def test_a_tool_whose_name_is_none_on_the_wire_is_called_by_the_name_on_record()
     begun = reader.feed(ServerEvent(data=json.dumps({"choices": [{"delta": {"tool_calls": [call]}}]})))
     (end,) = [event for event in (*begun, *reader.finish()) if isinstance(event, StreamEnd)]
     assert [one.name for one in end.message.tool_calls] == ["fs.read"]
+
+
+ODD = {
+    "type": "object",
+    "properties": {"filter[id]": {"type": "string"}, "filter_id_": {"type": "integer"}, "$top": {}},
+    "required": ["filter[id]"],
+}
+
+
+def test_a_parameter_whose_name_is_none_on_the_wire_is_given_under_the_name_on_record() -> None:
+    find_tool = json_tool("find", ODD, lambda given: "found", description="Find.")
+    claude = ModelRef(api=ANTHROPIC, provider="anthropic", model="claude-sonnet-4-5")
+    request = Request(model=claude, tools=(find_tool.spec,), messages=(UserMessage(content="go"),))
+    schema = json.loads(CODECS[ANTHROPIC].encode(request))["tools"][0]["input_schema"]
+    assert list(schema["properties"]) == ["filter_id__2", "filter_id_", "_top"]
+    assert schema["required"] == ["filter_id__2"]
+    prepared = find_tool.prepare('{"filter_id__2": "a", "filter_id_": 1, "_top": 2}', coerce=False)
+    assert prepared.values == {"filter[id]": "a", "filter_id_": 1, "$top": 2}
+    assert prepared.changed
+    plain = find_tool.prepare('{"filter[id]": "a", "filter_id_": 1}', coerce=False)
+    assert (plain.values, plain.changed) == ({"filter[id]": "a", "filter_id_": 1}, False)
+    both = find_tool.prepare('{"filter[id]": "a", "filter_id__2": "b"}', coerce=False)
+    assert both.values == {"filter[id]": "a", "filter_id__2": "b"}  # it is not taken for what was given itself
+
+
+@pytest.mark.parametrize(
+    ("model", "bound"),
+    [
+        ("claude-fable-5-1", True),
+        ("claude-opus-5-5", True),
+        ("claude-haiku-5-5-20260901", True),
+        ("claude-fable-5", False),
+        ("claude-opus-5-20260601", False),
+        ("claude-sonnet-4-5", False),
+    ],
+)
+def test_reasoning_that_is_bound_to_its_history_may_be_dropped_when_the_history_changes(
+    model: str, bound: bool
+) -> None:
+    ref = ModelRef(api=ANTHROPIC, provider="anthropic", model=model)
+    request = Request(model=ref, messages=(UserMessage(content="go"),))
+    thinking = json.loads(CODECS[ANTHROPIC].encode(request)).get("thinking", {})
+    assert (thinking.get("block_binding") == {"prefix_mismatch_behavior": "drop_block"}) is bound
+    beta = CODECS[ANTHROPIC].headers(request, "sk-ant-oat01").get("anthropic-beta", "")
+    assert beta.split(",") == ["thinking-binding-controls-2026-08-01"] * bound + ["oauth-2025-04-20"]
 
 
 def test_a_forced_choice_counts_for_the_first_call_of_a_run_unless_asked_otherwise() -> None:
