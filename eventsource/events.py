@@ -209,7 +209,7 @@ class ModelRequest(EventBase, frozen=True, kw_only=True, tag="model_request"):
 
 
 class Retry(EventBase, frozen=True, kw_only=True, tag="retry"):
-    """A model call will be made again, not before a time (UTC microseconds; 0: at once)."""
+    """A model call, or a task that failed, will be tried again, not before a time (UTC microseconds; 0: at once)."""
 
     cause: str
     not_before_us: int = 0
@@ -279,13 +279,17 @@ class TokenCreate(EventBase, frozen=True, kw_only=True, tag="token_create"):
 
 
 class WaitStart(EventBase, frozen=True, kw_only=True, tag="wait_start"):
-    """The run (or the call, which would run with `arguments` if not the model's) waits for a token or its deadline."""
+    """The run (or the call, which would run with `arguments` if not the model's) waits for a token or its deadline.
+
+    `step`: the step that failed and is tried again then.
+    """
 
     key: str
     reason: str = ""
     deadline_us: int | None = None
     call: Place | None = None
     arguments: str | None = None
+    step: str = ""
 
 
 class WaitEnd(EventBase, frozen=True, kw_only=True, tag="wait_end"):
@@ -299,19 +303,26 @@ class WaitEnd(EventBase, frozen=True, kw_only=True, tag="wait_end"):
 
 
 class StepStart(EventBase, frozen=True, kw_only=True, tag="step_start"):
-    """A task's step began; the digest of its input guards against another input under the same key."""
+    """A task's step began; the digest of its input guards against another input under the same key.
+
+    `retries`: how often it is tried again when it fails (absent: the log does not say), `backoff_us` how long after the
+    first failure.
+    """
 
     key: str
     input_sha256: str = ""
     attempt: int = 1
+    retries: int | None = None
+    backoff_us: int = 0
 
 
 class StepEnd(EventBase, frozen=True, kw_only=True, tag="step_end"):
-    """A task's step ended with a result, or with an error."""
+    """A task's step ended with a result, or with an error; then `jitter_ppm` is what chance adds to its backoff."""
 
     key: str
     result: Json = msgspec.UNSET
     error: str = ""
+    jitter_ppm: int = 0
 
 
 class LoopContext(EventBase, frozen=True, kw_only=True, tag="loop_context"):
@@ -323,22 +334,34 @@ class LoopContext(EventBase, frozen=True, kw_only=True, tag="loop_context"):
 
 
 class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
-    """A task's function began; `parent` is the session that waits for it. A further attempt repeats nothing else."""
+    """A task's function began; `parent` is the session that waits for it. A further attempt has no payload or tags.
+
+    `retries`: how often it is tried again when it fails (absent: the log does not say), `backoff_us` how long after the
+    first failure.
+    """
 
     task: str
     payload: Json = msgspec.UNSET
     attempt: int = 1
     parent: str = ""
     tags: tuple[str, ...] = ()
+    retries: int | None = None
+    backoff_us: int = 0
 
 
 class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):
-    """A task's function ended with a result, an error or a cancellation; or it failed and is tried again at a time."""
+    """A task's function ended with a result, an error or a cancellation; or an attempt failed and another follows.
+
+    `final`: no further attempt is made. `jitter_ppm`: what chance adds to the backoff. `retry_at_us`: when the next one
+    is made (release 0.1; the machine says it in a `retry` now).
+    """
 
     result: Json = msgspec.UNSET
     error: str = ""
     cancelled: bool = False
     retry_at_us: int | None = None
+    final: bool = False
+    jitter_ppm: int = 0
 
 
 class ChildStart(EventBase, frozen=True, kw_only=True, tag="child_start"):

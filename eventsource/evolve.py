@@ -52,7 +52,24 @@ from .events import (
 from .guards import DELTAS, OPENS, find_call, kind_of, why_illegal
 from .messages import AssistantMessage, CustomMessage, ToolCall
 from .ports import Recorded
-from .state import INBOX, INPUTS, ROWS, Batch, Call, Config, Phase, Push, Run, State, Stream, Token, Wait
+from .state import (
+    INBOX,
+    INPUTS,
+    ROWS,
+    Batch,
+    Call,
+    Config,
+    Failure,
+    Phase,
+    Push,
+    Run,
+    State,
+    Stream,
+    TaskPolicy,
+    Token,
+    Tried,
+    Wait,
+)
 
 
 def evolve(state: State, recorded: Recorded) -> State:
@@ -73,7 +90,7 @@ def evolve(state: State, recorded: Recorded) -> State:
         raise IllegalEventError("", recorded.seq, state.phase.value, kind.value, problem)
     phase = state.phase if kind in INPUTS else ROWS[state.phase][kind]
     step = _STEPS[type(event)]
-    following: State = step(state, recorded.seq, event)
+    following: State = step(state, recorded.at_us if type(event) in _TIMED else recorded.seq, event)
     return following if following.phase is phase else replace(following, phase=phase)
 
 
@@ -252,6 +269,8 @@ def _model_request(state: State, seq: int, event: ModelRequest) -> State:
 
 
 def _retry(state: State, seq: int, event: Retry) -> State:
+    if state.phase is Phase.IDLE:
+        return replace(state, failed=None, retry_at_us=event.not_before_us)
     return replace(state, run=replace(_run(state), not_before_us=event.not_before_us, failed=None, error=""))
 
 
@@ -271,7 +290,8 @@ def _fork(state: State, seq: int, event: Fork) -> State:
         calls = tuple(replace(c, waiting="", answer=None, lost=bool(c.child), child="") for c in batch.calls)
         batch = replace(batch, calls=calls)
     queue = tuple(push for push in state.queue if push.seq in event.keeps)
-    return replace(state, queue=queue, tokens=(), waits=(), children=(), cancelled=None, batch=batch)
+    waits = tuple(wait for wait in state.waits if wait.step)
+    return replace(state, queue=queue, tokens=(), waits=waits, children=(), cancelled=None, batch=batch)
 
 
 def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
@@ -293,8 +313,10 @@ def _wait_start(state: State, seq: int, event: WaitStart) -> State:
         return _answered(state, event.call, token.end)
     deadline = event.deadline_us if token is None else token.deadline_us
     taken = None if event.reason == INBOX else state.taken
-    wait = Wait(event.key, deadline, event.call, event.reason, event.arguments)
+    wait = Wait(event.key, deadline, event.call, event.reason, event.arguments, event.step)
     state = replace(state, waits=(*state.waits, wait), taken=taken)
+    if event.step:
+        state = _with_step(state, event.step, failed=None, waiting=event.key)
     return state if event.call is None else _with_call(state, event.call.content_index, waiting=event.key)
 
 
@@ -306,6 +328,8 @@ def _wait_end(state: State, seq: int, event: WaitEnd) -> State:
     ended = next((wait for wait in state.waits if wait.key == event.key), None)
     waits = tuple(wait for wait in state.waits if wait.key != event.key)
     state = replace(state, tokens=tokens, waits=waits)
+    if ended is not None and ended.step:
+        state = _with_step(state, ended.step, waiting="", over=event.outcome == "cancelled")
     return state if ended is None else _answered(state, ended.call, event)
 
 
@@ -332,14 +356,33 @@ def _child_end(state: State, seq: int, event: ChildEnd) -> State:
 
 def _task_start(state: State, seq: int, event: TaskStart) -> State:
     spent = state.spent_tokens if event.attempt > 1 else 0
-    return replace(state, task=event.task, attempt=event.attempt, retry_at_us=None, spent_tokens=spent)
-
-
-def _task_end(state: State, seq: int, event: TaskEnd) -> State:
-    if event.retry_at_us is not None:
-        return replace(state, steps=(), retry_at_us=event.retry_at_us)
+    policy = None if event.retries is None else TaskPolicy(retries=event.retries, backoff_us=event.backoff_us)
     return replace(
-        state, task="", attempt=0, steps=(), retry_at_us=None, cancelled=None, taken=None, tokens=(), waits=()
+        state, task=event.task, attempt=event.attempt, retry_at_us=None, spent_tokens=spent, policy=policy, tried=()
+    )
+
+
+def _task_end(state: State, at_us: int, event: TaskEnd) -> State:
+    policy = state.policy
+    fails = bool(event.error) and not event.cancelled and not event.final
+    again = event.retry_at_us is not None or (fails and policy is not None and state.attempt <= policy.retries)
+    if again:
+        waits = tuple(wait for wait in state.waits if not wait.step)
+        failed = Failure(at_us, event.jitter_ppm) if event.retry_at_us is None else None
+        return replace(state, steps=(), tried=(), waits=waits, failed=failed, retry_at_us=event.retry_at_us)
+    return replace(
+        state,
+        task="",
+        attempt=0,
+        steps=(),
+        tried=(),
+        policy=None,
+        failed=None,
+        retry_at_us=None,
+        cancelled=None,
+        taken=None,
+        tokens=(),
+        waits=(),
     )
 
 
@@ -352,12 +395,36 @@ def _spend(state: State, tokens: int) -> State:
 
 
 def _step_start(state: State, seq: int, event: StepStart) -> State:
-    return state if event.key in state.steps else replace(state, steps=(*state.steps, event.key))
+    if event.key not in state.steps:
+        state = replace(state, steps=(*state.steps, event.key))
+    if event.retries is None:
+        return state
+    policy: dict[str, object] = {"retries": event.retries, "backoff_us": event.backoff_us}
+    if state.step(event.key) is not None:
+        return _with_step(state, event.key, **policy)
+    tried = Tried(key=event.key, retries=event.retries, backoff_us=event.backoff_us)
+    return replace(state, tried=(*state.tried, tried))
 
 
-def _step_end(state: State, seq: int, event: StepEnd) -> State:
-    return replace(state, steps=tuple(key for key in state.steps if key != event.key))
+def _step_end(state: State, at_us: int, event: StepEnd) -> State:
+    state = replace(state, steps=tuple(key for key in state.steps if key != event.key))
+    tried = state.step(event.key)
+    if tried is None:
+        return state
+    if not event.error:
+        return replace(state, tried=tuple(one for one in state.tried if one is not tried))
+    failures = tried.failures + 1
+    over = failures > tried.retries
+    failed = None if over else Failure(at_us, event.jitter_ppm)
+    return _with_step(state, event.key, failures=failures, over=over, failed=failed)
 
+
+def _with_step(state: State, key: str, **changes: object) -> State:
+    return replace(state, tried=tuple(replace(one, **changes) if one.key == key else one for one in state.tried))
+
+
+_TIMED = frozenset({StepEnd, TaskEnd})
+"""Events whose step is given their time, not their seq."""
 
 # Each event type with its step; a signature cannot say that the event has the type it is filed under.
 _STEPS: Mapping[type[EventBase], Callable[[State, int, Any], State]] = {

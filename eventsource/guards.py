@@ -17,7 +17,9 @@ from .events import (
     ModelRequest,
     Place,
     Resume,
+    Retry,
     StepEnd,
+    StepStart,
     TaskStart,
     TokenCreate,
     ToolExecutionEnd,
@@ -26,7 +28,7 @@ from .events import (
     WaitEnd,
     WaitStart,
 )
-from .state import INPUTS, ROWS, Call, Kind, Phase, State
+from .state import INPUTS, RETRY, ROWS, Call, Kind, Phase, State
 
 OPENS: Mapping[str, str] = {
     "text_start": "text",
@@ -185,6 +187,9 @@ def _token_create(state: State, event: TokenCreate) -> str | None:
 def _wait_start(state: State, event: WaitStart) -> str | None:
     if any(wait.key == event.key for wait in state.waits):
         return f"wait {event.key} is open"
+    if event.reason == RETRY and event.step:
+        tried = state.step(event.step)
+        return None if tried is not None and tried.failed is not None else f"step {event.step} is not to be tried again"
     return _held_call(state, event.call)
 
 
@@ -224,8 +229,13 @@ def _task_start(state: State, event: TaskStart) -> str | None:
     return None if event.attempt == following else f"this would be attempt {following}, not {event.attempt}"
 
 
+def _retry(state: State, event: Retry) -> str | None:
+    undecided = state.phase is not Phase.IDLE or state.failed is not None
+    return None if undecided else "no attempt of a task has failed"
+
+
 def _in_task(state: State, event: Event) -> str | None:
-    if state.task and state.retry_at_us is not None:
+    if state.task and (state.retry_at_us is not None or state.failed is not None):
         return "the task's attempt has failed"
     return None if state.task else "no task is open"
 
@@ -241,6 +251,17 @@ def _resume(state: State, event: Resume) -> str | None:
         return "a message of the inbox is answered by a run that begins with it"
     taken = state.taken is not None and state.taken.seq == event.push_seq
     return None if taken else f"the message pushed at seq {event.push_seq} was not taken from the inbox"
+
+
+def _step_start(state: State, event: StepStart) -> str | None:
+    tried = state.step(event.key)
+    if tried is None:
+        return _in_task(state, event)
+    if tried.over:
+        return f"step {event.key} has failed for good"
+    if tried.failed is not None or tried.waiting:
+        return f"step {event.key} has failed and waits for its next attempt"
+    return _in_task(state, event)
 
 
 def _step_end(state: State, event: StepEnd) -> str | None:
@@ -272,8 +293,9 @@ _GUARDS: Mapping[Kind, Callable[[State, Any], str | None]] = {
     Kind.CHILD_END: _child_end,
     Kind.TASK_START: _task_start,
     Kind.TASK_END: _task_end,
+    Kind.RETRY: _retry,
     Kind.RESUME: _resume,
-    Kind.STEP_START: _in_task,
+    Kind.STEP_START: _step_start,
     Kind.STEP_END: _step_end,
     Kind.LOOP_CONTEXT: _in_task,
 }

@@ -59,7 +59,7 @@ def _said(event: Event, tool_name: Callable[[ToolExecutionEnd], str]) -> tuple[i
         case AbortRequest(reason=reason, cause=cause, error=error) if reason != "stop":
             return logging.INFO, f"asked to end by a {cause}: {reason}" + _because(error)
         case Retry(cause=cause):
-            return logging.WARNING, f"the model is asked again: {_short(cause)}"
+            return logging.WARNING, f"to be tried again: {_short(cause)}"
         case MessageEnd(message=message) if message is not None and message.stop_reason == "error":
             return logging.WARNING, f"the model's answer failed: {_short(message.error)}"
         case Resume(why=why) if why in ("crash", "takeover"):

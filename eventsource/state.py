@@ -109,6 +109,7 @@ ROWS: Mapping[Phase, Mapping[Kind, Phase]] = {
         _K.MESSAGE_ADOPT: _P.IDLE,
         _K.TASK_START: _P.IDLE,
         _K.TASK_END: _P.IDLE,
+        _K.RETRY: _P.IDLE,
         _K.STEP_START: _P.IDLE,
         _K.STEP_END: _P.IDLE,
         _K.LOOP_CONTEXT: _P.IDLE,
@@ -274,16 +275,52 @@ class Token(msgspec.Struct, frozen=True):
 
 INBOX = "inbox"
 """The reason of a wait that ends with the next message of the inbox."""
+RETRY = "retry"
+"""The reason of a wait for the next attempt of a step, or of a task."""
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """An open wait: for a token, a time, a message of the inbox, a child, a person's decision (`reason` says which)."""
+    """An open wait: for a token, a time, a message of the inbox, a child, a person's decision (`reason` says which).
+
+    `step`: the step that is tried again when it ends.
+    """
 
     key: str
     deadline_us: int | None
     call: Place | None
     reason: str = ""
     arguments: str | None = None
+    step: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An attempt that failed and after which another is made: when it failed, and what chance adds to the wait."""
+
+    at_us: int
+    jitter_ppm: int
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that says on record how often it is tried: from its first start until it succeeds.
+
+    `failed`: its last attempt, as long as the machine has not said when the next one is made. `waiting`: the key of the
+    wait for that. `over`: it has failed for good.
+    """
+
+    key: str
+    retries: int
+    backoff_us: int
+    failures: int = 0
+    failed: Failure | None = None
+    waiting: str = ""
+    over: bool = False
+
+
+class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on record of how the open task is run: how often it is tried again, and how long after the first time."""
+
+    retries: int
+    backoff_us: int
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,7 +330,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     `last_role`: of the last message that a model would see or that was delivered. `ended`: how the last run ended.
     `task`: the one that is open, `attempt` its attempt, `retry_at_us` when the next one is made if this one failed,
     `cancelled` what cancelled it, `spent_tokens` what its runs and children used, `taken` the message of the inbox that
-    its code was handed last.
+    its code was handed last. `policy`: what the log says of how it is run. `failed`: its last attempt, as long as the
+    machine has not said when the next one is made. `tried`: its steps that are under way or have failed.
     """
 
     phase: Phase = Phase.IDLE
@@ -318,6 +356,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     spent_tokens: int = 0
     taken: Push | None = None
     steps: tuple[str, ...] = ()
+    policy: TaskPolicy | None = None
+    failed: Failure | None = None
+    tried: tuple[Tried, ...] = ()
 
     @property
     def aborted(self) -> AbortRequest | None:
@@ -327,6 +368,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def token(self, key: str) -> Token | None:
         """Find a token by its key."""
         return next((token for token in self.tokens if token.key == key), None)
+
+    def step(self, key: str) -> Tried | None:
+        """Find what is known of the attempts of a step that has not succeeded."""
+        return next((tried for tried in self.tried if tried.key == key), None)
 
     def queued(self, queue: QueueName) -> tuple[Push, ...]:
         """The messages that wait in a queue, in order."""

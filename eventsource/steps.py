@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .approvals import agreed
+from .backoff import retry_at_us
 from .events import (
     AgentEnd,
     AgentStart,
@@ -29,7 +30,7 @@ from .events import (
 from .evolve import evolve
 from .ports import Recorded
 from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
-from .state import INBOX, Batch, Call, Phase, Push, Run, State, Wait
+from .state import INBOX, RETRY, Batch, Call, Phase, Push, Run, State, Wait
 
 Poll: TypeAlias = Literal["steering", "follow_up", "stop"]
 
@@ -179,6 +180,8 @@ def _running(state: State) -> Run:
 
 def _idle(state: State) -> Step:
     waits = tuple(wait for wait in state.waits if wait.call is None)
+    if retries := next_attempts(state):
+        return Record(retries)
     if state.cancelled is not None:
         return Record((_cancel(waits[0].key) if waits else TaskEnd(cancelled=True, error=state.cancelled.error),))
     if state.wanted:
@@ -188,12 +191,36 @@ def _idle(state: State) -> Step:
         end = WaitEnd(key=inbox.key, outcome="completed", push_seq=messages[0].seq, decided_by="machine")
         return Record((end,))
     if state.retry_at_us is not None:
-        return Suspend((Wait("retry", state.retry_at_us, None, "retry"),))
+        return Suspend((Wait(RETRY, state.retry_at_us, None, RETRY),))
     if waits:
         return Suspend(waits)
     if len(state.queue) > len(state.queued("inbox")) and not state.task:
         return Record((AgentStart(reason="prompt" if state.queued("prompt") else "follow_up"),))
     return Stop(state.ended)
+
+
+def next_attempts(state: State) -> tuple[Event, ...]:
+    """Say when what has failed is tried again: the task, or steps of it, by the policy on record.
+
+    They are decided before anything else, so what came of a step and when it is tried again stand together.
+    """
+    found: list[Event] = []
+    if state.failed is not None and state.policy is not None:
+        failed, first_us = state.failed, state.policy.backoff_us
+        at_us = retry_at_us(failed.at_us, first_us, failures=state.attempt, jitter_ppm=failed.jitter_ppm)
+        found.append(Retry(cause="task", not_before_us=at_us))
+    taken = {wait.key for wait in state.waits} | {token.key for token in state.tokens}
+    for tried in state.tried:
+        if tried.failed is None:
+            continue
+        key = f"{RETRY}:{tried.key}"
+        while key in taken:  # people name their tokens and sleeps as they like
+            key += "'"
+        failed = tried.failed
+        at_us = retry_at_us(failed.at_us, tried.backoff_us, failures=tried.failures, jitter_ppm=failed.jitter_ppm)
+        found.append(WaitStart(key=key, reason=RETRY, deadline_us=at_us, step=tried.key))
+        taken.add(key)
+    return tuple(found)
 
 
 def expired(state: State, now_us: int) -> tuple[WaitEnd, ...]:

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from random import randint
 from typing import TypeVar
 
 import msgspec
 
 from eventsource.background import stop
+from eventsource.backoff import JITTER_PPM
 from eventsource.contained import Ended, contain, guarded_tasks
 from eventsource.errors import RefoldError
 from eventsource.events import Event
@@ -21,7 +23,7 @@ from eventsource.log import utc_now_us
 from eventsource.ports import EventLog, Recorded
 from eventsource.redaction import Redact, redact_event
 from eventsource.state import Phase, State
-from eventsource.steps import Record, expired, next_step
+from eventsource.steps import Record, expired, next_attempts, next_step
 from eventsource.writer import Writer
 from projections.context import ContextView
 
@@ -41,13 +43,21 @@ _CHILDREN_S = 0.5
 _GRACE_S = 10.0
 
 
+def _jitter_ppm() -> int:
+    return randint(0, JITTER_PPM)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """The process that runs tasks. `stopping`: hand sessions back. `seed`: where random numbers begin."""
+    """The process that runs tasks. `stopping`: hand sessions back. `seed`: where random numbers begin.
+
+    `jitter_ppm`: what chance adds to a wait for a next attempt, in millionths of it.
+    """
 
     log: EventLog
     clock: Callable[[], int] = utc_now_us
     seed: Callable[[], int] = utc_now_us
+    jitter_ppm: Callable[[], int] = _jitter_ppm
     lease_us: int = LEASE_US
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     grace_s: float = _GRACE_S
@@ -169,6 +179,10 @@ class Execution:
             if not await self._is_still():
                 continue
             await self.diverge(key, f"the log goes on with {missing!r} here: the code took another path than recorded")
+        await self.begin()
+
+    async def begin(self) -> None:
+        """Hold that the code may begin an effect: the process is not to stop, and nothing keeps it from going on."""
         if self.host.stopping.is_set() or self.lost is not None:
             await self.park(lambda: None)
 
@@ -185,6 +199,15 @@ class Execution:
         """Append what may not stand within a turn, once none is under way."""
         await self.park(lambda: None if self.turn_key else True)
         await self.append(*events)
+
+    async def fail(self, end: Event) -> None:
+        """Append how an attempt failed, together with what the machine says of the next one."""
+        try:
+            self.writer.outcome(end)
+            await self.append(*next_attempts(self.state))
+        except RefoldError as error:
+            self.lose(error)
+            await self.park(lambda: None)
 
     async def append(self, *events: Event) -> None:
         """Append what came of the code's work; when that cannot be, the code goes no further."""
@@ -305,17 +328,35 @@ class Execution:
             self.lose(error)
 
     async def _wait(self, main: asyncio.Future[Ended]) -> None:
-        """Wait until something moves; a suspended child is looked at now and then."""
+        """Wait until something moves; deadlines, and suspended children now and then, are looked at meanwhile."""
         moves = self._moves
         suspended = any(wait.reason == "child" for wait in self.state.waits)
         while self._moves == moves and not main.done():
+            if await self._end_waits():
+                break
             self._tick = asyncio.get_running_loop().create_future()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_CHILDREN_S):
+                async with asyncio.timeout(self._until_deadline_s()):
                     await self._tick
                 break
             if self._is_late() or (suspended and await self._look_at_children()):
                 break
+
+    def _until_deadline_s(self) -> float:
+        """Say how long to wait for something that moves: until the first deadline, and not for long at once."""
+        deadlines = [wait.deadline_us for wait in self.state.waits if wait.deadline_us is not None]
+        left_s = (min(deadlines) - self.now_us()) / 1_000_000 if deadlines and not self.turn_key else _CHILDREN_S
+        return min(max(left_s, 0.001), _CHILDREN_S)
+
+    async def _end_waits(self) -> bool:
+        """End the waits whose deadline has passed while other code is at work; a turn's are its loop's."""
+        if self.turn_key or self.lost is not None or self.host.stopping.is_set() or self.state.cancelled is not None:
+            return False
+        decided = expired(self.state, self.now_us()) if self.state.phase is Phase.IDLE else ()
+        if decided:
+            self.writer.decide(*decided)
+            await self._flush()
+        return bool(decided)
 
     def _move(self) -> None:
         self._moves += 1

@@ -40,11 +40,15 @@ Answer = tuple[str, str]
 
 
 class StepRecord(msgspec.Struct):
-    """A step: its input, how often it began and failed, and what came of it; a turn's answers too."""
+    """A step: its input, how often it began and failed, and what came of it; a turn's answers too.
+
+    `waiting`: the key of the wait for its next attempt, while that is open.
+    """
 
     input_sha256: str = ""
     attempts: int = 0
     failures: int = 0
+    waiting: str = ""
     start_seq: int = 0
     end_seq: int = 0
     result: Json = msgspec.UNSET
@@ -108,6 +112,8 @@ class Journal:
             case TaskEnd():
                 self.end = event
                 self._open_steps.clear()
+                for step in self.steps.values():
+                    step.waiting = ""
             case StepStart() | StepEnd():
                 self._step(recorded.seq, event)
             case MessageEnd(message=AssistantMessage() as message):
@@ -124,6 +130,10 @@ class Journal:
             case TokenCreate() if not is_question(event):
                 self.tokens[event.key] = event
                 self.answers["token", event.key] = None
+            case WaitStart(step=str() as key) if key:
+                self.steps[key].waiting = event.key
+            case WaitEnd() if (tried := self._tried(event.key)) is not None:
+                tried.waiting = ""
             case WaitStart(call=None) if event.reason != CHILD:
                 self.waits[event.key] = event
                 self.answers |= {("wait", event.key): None} if event.key in self.ends else {}
@@ -148,6 +158,10 @@ class Journal:
                 self._fork()
             case _:
                 pass
+
+    def _tried(self, wait: str) -> StepRecord | None:
+        """Find the step whose next attempt a wait is for."""
+        return next((step for step in self.steps.values() if step.waiting == wait), None)
 
     def _task_start(self, event: TaskStart) -> None:
         self.attempt, self.end = event.attempt, None

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec.structs import replace
+
 from eventsource.codec import to_json
 from eventsource.contained import UserCall
 from eventsource.errors import SessionExistsError, UnknownSessionError
-from eventsource.events import ChildEnd, ChildStart, TaskStart, WaitEnd, WaitStart
+from eventsource.events import ChildEnd, ChildStart, WaitEnd, WaitStart
 from eventsource.messages import Json
 from eventsource.redaction import redact_event
 
@@ -17,7 +19,7 @@ from .children import CHILD, child_id, child_wait
 from .execution import Execution, Host
 from .shapes import Shape
 from .task_errors import ChildError
-from .task_sessions import Outcome, run_when_free
+from .task_sessions import Outcome, run_when_free, task_start
 from .task_steps import digest, run_step
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ async def open_child(
     host: Host, session: str, task: Task[P, R], payload: P, *, parent: str = "", tags: Sequence[str] = ()
 ) -> None:
     """Make a task's session if it is not there. Raises: TaskPayloadError before anything is made."""
-    start = TaskStart(task=task.id, payload=task.checked(payload), parent=parent, tags=tuple(tags))
+    start = replace(task_start(task), payload=task.checked(payload), parent=parent, tags=tuple(tags))
     try:
         if (await host.log.info(session)).head:
             return

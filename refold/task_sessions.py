@@ -9,15 +9,17 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from eventsource.backoff import retry_at_us
 from eventsource.contained import attempt
 from eventsource.durations import duration_text
 from eventsource.errors import LeaseHeldError, UnknownSessionError
-from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart
+from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart, WaitEnd
 from eventsource.lease import hold
 from eventsource.loop import Loop, Program
 from eventsource.messages import Json
 from eventsource.raised import words
-from eventsource.steps import Record, next_step
+from eventsource.state import Phase, State
+from eventsource.steps import Record, expired, next_attempts, next_step
 from eventsource.writer import Writer
 from projections.context import ContextView
 
@@ -112,8 +114,11 @@ async def _run(x: Execution, find: FindTask, token_limit: int | None) -> Outcome
         return _outcome(x)
     if _is_cancelled(x):
         return await _cancel(x)
-    retry_at_us = x.state.retry_at_us
-    if retry_at_us is not None and now_us < retry_at_us:
+    x.writer.outcome(*next_attempts(x.state))
+    next_at_us = x.state.retry_at_us
+    if next_at_us is not None and now_us < next_at_us:
+        x.writer.outcome(*_over(x.state, now_us))
+        await x.writer.flush()
         return _outcome(x)
     if waits_for_run(x.state, now_us):
         waited = ", ".join(wait.key for wait in x.state.waits)
@@ -126,8 +131,8 @@ async def _run(x: Execution, find: FindTask, token_limit: int | None) -> Outcome
     x.token_limit = min(limits, default=None)
     if x.journal.last_step not in x.state.steps:  # no turn of the task's code
         await _end_run(x, f"it was left open in a session whose task {start.task} is to go on")
-    if retry_at_us is not None:
-        x.writer.outcome(TaskStart(task=start.task, attempt=x.state.attempt + 1))
+    if next_at_us is not None:
+        x.writer.outcome(task_start(task, attempt=x.state.attempt + 1))
     elif x.journal.steps or x.journal.waits or x.journal.tokens or x.journal.children or x.journal.poked:
         runner = x.writer.lease.owner if x.writer.lease is not None else ""
         x.writer.outcome(Resume(why="wait" if x.journal.poked or x.state.waits else "crash", runner=runner))
@@ -161,13 +166,31 @@ async def _work(x: Execution, task: Code) -> None:
         await _end_run(x, f"its task {task.id} ended meanwhile" + (f": {ended}" if isinstance(ended, str) else ""))
     if x.state.cancelled is not None:
         return
-    if isinstance(ended, str):
-        number = x.state.attempt
-        again = not clock.expired() and number <= task.retries
-        retry_at_us = x.now_us() + task.backoff_us * 2 ** (number - 1) if again else None
-        ended = TaskEnd(error=ended, retry_at_us=retry_at_us)
-    x.writer.outcome(ended)
+    x.writer.outcome(_failed(x, task, ended, final=clock.expired()) if isinstance(ended, str) else ended)
+    x.writer.outcome(*next_attempts(x.state))
     await x.writer.flush()
+
+
+def task_start(task: Code, attempt: int = 1) -> TaskStart:
+    """Begin an attempt of a task, with what it says of how it is run."""
+    return TaskStart(task=task.id, attempt=attempt, retries=task.retries, backoff_us=task.backoff_us)
+
+
+def _failed(x: Execution, task: Code, problem: str, *, final: bool) -> TaskEnd:
+    """End an attempt that failed; whether there is another, the machine says, or in a log of 0.1 the code."""
+    number, jitter_ppm = x.state.attempt, x.host.jitter_ppm()
+    if x.state.policy is not None:
+        again = not final and number <= x.state.policy.retries
+        return TaskEnd(error=problem, final=final, jitter_ppm=jitter_ppm if again else 0)
+    if final or number > task.retries:
+        return TaskEnd(error=problem)
+    at_us = retry_at_us(x.now_us(), task.backoff_us, failures=number, jitter_ppm=jitter_ppm)
+    return TaskEnd(error=problem, retry_at_us=at_us)
+
+
+def _over(state: State, now_us: int) -> tuple[WaitEnd, ...]:
+    """End what an attempt that failed left waiting, so that the session is not due for that before its next one."""
+    return expired(state, now_us) if state.phase is Phase.IDLE else ()
 
 
 def _end(x: Execution, task: Code, finished: Finished) -> TaskEnd | str:
@@ -184,7 +207,7 @@ def _end(x: Execution, task: Code, finished: Finished) -> TaskEnd | str:
 
 def _outcome(x: Execution) -> Outcome:
     end, tokens = x.journal.end, x.state.spent_tokens
-    if end is None or end.retry_at_us is not None:
+    if end is None or x.state.task:
         return Outcome(status="waiting", tokens=tokens)
     status: Literal["done", "error", "cancelled"] = "cancelled" if end.cancelled else "error" if end.error else "done"
     return Outcome(status=status, result=end.result, error=end.error, tokens=tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -49,24 +48,44 @@ async def run_step(
     backoff_us: int = 0,
 ) -> T:
     """Do a step, or give what is recorded of it. Raises: StepError when it has failed one time more than `retries`."""
+    check_retries(retries, f"step {name}")
     record = await known_step(x, name, input_sha256)
-    if record is not None and record.done and not (record.error and record.failures <= retries):
+    if record is not None and record.done and not _goes_on(x, name, record, retries):
         if record.error:
             raise StepError(name, record.error)
         return shape.load(record.result)
     async with x.at_work():
         if record is None:
             await x.new(name)
-        attempt, failures = (record.attempts, record.failures) if record is not None else (0, 0)
         while True:
-            attempt += 1
+            await _until_due(x, name)
+            record = x.journal.steps.get(name)
+            if record is not None and record.error and record.done and not _goes_on(x, name, record, retries):
+                raise StepError(name, record.error)  # somebody cancelled the wait for its next attempt
+            number = record.attempts + 1 if record is not None else 1
+            start = StepStart(
+                key=name, input_sha256=input_sha256, attempt=number, retries=retries, backoff_us=backoff_us
+            )
             try:
-                return await _attempt(x, StepStart(key=name, input_sha256=input_sha256, attempt=attempt), shape, begin)
+                return await _attempt(x, start, shape, begin)
             except StepError:
-                failures += 1
-                if failures > retries:
+                tried = x.state.step(name)
+                if tried is None or tried.over:
                     raise
-            await asyncio.sleep(backoff_us / 1_000_000 * 2 ** (failures - 1))
+
+
+def _goes_on(x: Execution, name: str, record: StepRecord, retries: int) -> bool:
+    """Say whether a step that has failed is tried again: as the machine says, in a log of 0.1 as the code does."""
+    tried = x.state.step(name)
+    return bool(record.error) and (record.failures <= retries if tried is None else not tried.over)
+
+
+async def _until_due(x: Execution, name: str) -> None:
+    """Wait until the next attempt of a step may be made; meanwhile nothing runs for it."""
+    record = x.journal.steps.get(name)
+    if record is not None and record.waiting:
+        await x.park(lambda: None if record.waiting else True)
+    await x.begin()
 
 
 async def _attempt(x: Execution, start: StepStart, shape: Shape[T], begin: Callable[[], UserCall]) -> T:
@@ -84,7 +103,7 @@ async def _attempt(x: Execution, start: StepStart, shape: Shape[T], begin: Calla
             ended = attempt(lambda: made.append(kept(shape, ended.value, f"the result of {start.key}")))
         if ended.error is not None:
             problem = words(ended.error)
-            await x.append(StepEnd(key=start.key, error=problem))
+            await x.fail(StepEnd(key=start.key, error=problem, jitter_ppm=x.host.jitter_ppm() if start.retries else 0))
             raise StepError(start.key, problem) from ended.error
         raw, value = made[0]
         await x.append(StepEnd(key=start.key, result=raw))
@@ -92,6 +111,12 @@ async def _attempt(x: Execution, start: StepStart, shape: Shape[T], begin: Calla
     finally:
         x.steps -= 1
         x.notify()
+
+
+def check_retries(retries: object, where: str) -> None:
+    """Hold that this says how often something is tried again. Raises: ValueError."""
+    if type(retries) is not int or retries < 0:
+        raise ValueError(f"{where}: retries must be a whole number, 0 or more; found {retries!r}")
 
 
 def call(function: Callable[..., object], arguments: Sequence[object], named: Mapping[str, object]) -> UserCall:

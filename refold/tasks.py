@@ -34,6 +34,7 @@ from .task_errors import (
 )
 from .task_runs import TaskRun, load_run, runs
 from .task_sessions import run_session
+from .task_steps import check_retries
 from .turns import Turn
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ def task(
         max_duration: how long an attempt may work, the time it waits apart.
         token_limit: how many tokens its turns may use, those of its children included.
     """
+    check_retries(retries, f"task {id}")
 
     def make(function: Callable[[TaskContext, P], Awaitable[R]]) -> Task[P, R]:
         if not inspect.iscoroutinefunction(function):

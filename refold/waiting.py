@@ -23,7 +23,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """An open wait, and what it is about.
 
     session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, or empty for a token.
-    deadline_us: when it ends by itself. tool, arguments: the call it holds, with what. tags: the token's.
+    deadline_us: when it ends by itself. tool, arguments: the call it holds, with what. tags: the token's. step: the
+    step that is tried again then.
     """
 
     session: str
@@ -34,6 +35,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     tool: str = ""
     arguments: Mapping[str, object] = {}
     tags: tuple[str, ...] = ()
+    step: str = ""
 
     @property
     def token(self) -> str:
@@ -80,6 +82,7 @@ def _told(session: str, wait: Wait, view: ContextView, tags: tuple[str, ...]) ->
         tool=call.name if call is not None else "",
         arguments=_read(text),
         tags=tags,
+        step=wait.step,
     )
 
 

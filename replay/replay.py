@@ -178,9 +178,9 @@ class Replay:
                 given_up = self.state.aborted is not None and event.result in (ABORTED, ABORTED_RUNNING)
                 return event.decided != "machine" or given_up
             case Retry():
-                return phase is not Phase.FAILED
+                return phase not in (Phase.FAILED, Phase.IDLE)
             case WaitStart():
-                return event.reason != "in_doubt"
+                return event.reason != "in_doubt" and not event.step
             case WaitEnd():
                 return event.decided_by != "machine"
             case _:

@@ -20,6 +20,7 @@ from ..events import (
     QueueClear,
     QueuePush,
     Resume,
+    Retry,
     TaskEnd,
     TaskStart,
     TokenCreate,
@@ -30,6 +31,8 @@ from ..events import (
 from ..messages import AssistantMessage
 
 _RETRY = "retry"
+_ATTEMPT = -2
+"""In the place of a wait's call: it is for the next attempt of a step or task, which a fork makes too."""
 POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
 """Events from outside that a task's worker must hear of."""
 
@@ -37,9 +40,10 @@ POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
 class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a list of sessions shows of each, and what is needed to keep it right.
 
-    `task`: the last task's id, `working` while it is open. `queued`: (seq, queue) of pushes not yet delivered. `waits`:
-    (key, deadline, content index of the call it holds, or -1) of the open ones. `tokens`: (key, deadline) of the open
-    ones. `ended`: keys of tokens that have ended; nobody waits for them any more.
+    `task`: the last task's id, `working` while it is open, `left` how often it may be tried again. `queued`: (seq,
+    queue) of pushes not yet delivered. `waits`: (key, deadline, content index of the call it holds; -1: none, -2: it is
+    for the next attempt of a step or of the task) of the open ones. `tokens`: (key, deadline) of the open ones.
+    `ended`: keys of tokens that have ended; nobody waits for them any more.
     """
 
     title: str = ""
@@ -49,6 +53,7 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     run: bool = False
     task: str = ""
     working: bool = False
+    left: int = 0
     failed: bool = False
     queued: tuple[tuple[int, str], ...] = ()
     waits: tuple[tuple[str, int | None, int], ...] = ()
@@ -101,6 +106,11 @@ def _without(waits: tuple[tuple[str, int | None, int], ...], key: str) -> tuple[
     return tuple(wait for wait in waits if wait[0] != key)
 
 
+def _without_attempts(folds: Folds) -> tuple[tuple[str, int | None, int], ...]:
+    """Leave out the waits for the next attempt, those of an earlier release too."""
+    return tuple(wait for wait in folds.waits if wait[2] != _ATTEMPT and wait[0] != _RETRY)
+
+
 def _structure(folds: Folds, seq: int, event: Event) -> Folds:
     replace = msgspec.structs.replace
     match event:
@@ -108,15 +118,20 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
             return replace(folds, run=True, failed=False)
         case AgentEnd(reason=reason):
             return replace(folds, run=False, failed=reason == "error")
-        case TaskStart(task=task):
-            return replace(folds, task=task, working=True, failed=False, waits=_without(folds.waits, _RETRY))
+        case TaskStart(task=task, retries=retries, attempt=attempt):
+            waits, left = _without_attempts(folds), (retries or 0) - attempt + 1
+            return replace(folds, task=task, working=True, left=max(left, 0), failed=False, waits=waits)
         case TaskEnd(retry_at_us=int() as retry_at_us):
-            return replace(folds, waits=(*_without(folds.waits, _RETRY), (_RETRY, retry_at_us, -1)))
+            return replace(folds, waits=(*_without_attempts(folds), (_RETRY, retry_at_us, -1)))
+        case TaskEnd(error=str() as error, final=False, cancelled=False) if error and folds.left:
+            return replace(folds, waits=_without_attempts(folds))
+        case Retry(not_before_us=at_us) if folds.working and not folds.run:
+            return replace(folds, waits=(*folds.waits, (_RETRY, at_us, _ATTEMPT)))
         case TaskEnd(error=error, cancelled=cancelled):
             return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=(), ended=())
         case Fork(keeps=keeps):
             queued = tuple(pair for pair in folds.queued if pair[0] in keeps)
-            waits = tuple(wait for wait in folds.waits if wait[0] == _RETRY)
+            waits = tuple(wait for wait in folds.waits if wait[2] == _ATTEMPT or wait[0] == _RETRY)
             return replace(folds, title="", queued=queued, waits=waits, tokens=(), ended=())
         case Label(text=text, target_seq=0):
             return replace(folds, title=text)
@@ -146,8 +161,8 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
             return replace(folds, tokens=(*(token for token in folds.tokens if token[0] != key), (key, deadline)))
         case WaitStart(key=key) if key in folds.ended:
             return folds
-        case WaitStart(key=key, deadline_us=deadline, call=call):
-            held = call.content_index if call is not None else -1
+        case WaitStart(key=key, deadline_us=deadline, call=call, step=step):
+            held = _ATTEMPT if step else call.content_index if call is not None else -1
             return replace(folds, waits=(*_without(folds.waits, key), (key, deadline, held)))
         case ToolExecutionEnd(content_index=index) if folds.waits:
             return replace(folds, waits=tuple(wait for wait in folds.waits if wait[2] != index))
@@ -162,7 +177,7 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
 
 
 _CHANGES: Mapping[type, Callable[[Folds, int, Event], Folds]] = {
-    **dict.fromkeys((AgentStart, AgentEnd, TaskStart, TaskEnd, Fork, Label), _structure),
+    **dict.fromkeys((AgentStart, AgentEnd, TaskStart, TaskEnd, Retry, Fork, Label), _structure),
     **dict.fromkeys((MessageEnd, MessageAdopt, QueuePush, QueueClear, MessageStart), _content),
     **dict.fromkeys((TokenCreate, WaitStart, WaitEnd, ToolExecutionEnd), _waiting),
 }

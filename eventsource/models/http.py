@@ -9,12 +9,14 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from random import randint
 from typing import Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 import httpx
 import msgspec
 
+from ..backoff import JITTER_PPM
 from ..events import MessageUpdate, ModelRef
 from ..messages import Json, Usage
 from ..request import Request
@@ -104,6 +106,7 @@ class HttpModel:
         secrets: Secrets | None = None,
         price: Price | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        jitter_ppm: Callable[[], int] = lambda: randint(0, JITTER_PPM),
     ) -> None:
         if client is not None and access.proxy is not None:
             raise ValueError("give the proxy to the client that you give: proxy= is for the client that is made here")
@@ -111,7 +114,7 @@ class HttpModel:
         self._options = options or ModelOptions()
         self._own = client
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
-        self._price, self._now_us = price, now_us
+        self._price, self._now_us, self._jitter_ppm = price, now_us, jitter_ppm
         self._last: tuple[Request, Request, bytes] | None = None
         self.secrets = secrets or Secrets()
         self.secrets.add_url(access.base_url)
@@ -255,7 +258,7 @@ class HttpModel:
         if attempt >= self._access.max_attempts or not (cut or (failed is not None and failed.retry)):
             return None
         asked_us = failed.failure.wait_us if failed is not None else None
-        at_us = not_before_us(asked_us, attempt=attempt, now_us=self._now_us())
+        at_us = not_before_us(asked_us, attempt=attempt, now_us=self._now_us(), jitter_ppm=self._jitter_ppm())
         return StreamRetry(cause=last.message.error, not_before_us=at_us)
 
     def _clean(self, event: StreamEvent) -> StreamEvent:

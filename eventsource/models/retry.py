@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 
+from ..backoff import retry_at_us
+
 CAP_US = 60_000_000  # longest wait obeyed; some servers answer with a day, or with a point in time
 _FIRST_US = 500_000  # first wait of our own, doubled each time
 _EPOCH_S = 1_000_000_000  # a "delay" of thirty years is a point in time (some servers send one)
@@ -48,14 +50,16 @@ def delay_in_text(text: str) -> int | None:
     return sum(int(float(number) * _UNIT_US[unit.lower()]) for number, unit in _PART.findall(found[1]))
 
 
-def not_before_us(asked_us: int | None, *, attempt: int, now_us: int) -> int:
+def not_before_us(asked_us: int | None, *, attempt: int, now_us: int, jitter_ppm: int) -> int:
     """Say when the next attempt may begin: after what was asked, capped, or after 0.5 s doubled with each attempt.
 
     Args:
         attempt: the one that failed, from 1.
+        jitter_ppm: what chance adds to the wait, in millionths of it.
     """
     own_us = _FIRST_US << min(max(attempt - 1, 0), 10)
-    return now_us + min(own_us if asked_us is None else asked_us, CAP_US)
+    first_us = min(own_us if asked_us is None else asked_us, CAP_US)
+    return retry_at_us(now_us, first_us, failures=1, jitter_ppm=jitter_ppm)
 
 
 def _number(text: str | None) -> float | None:

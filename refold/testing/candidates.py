@@ -67,6 +67,7 @@ from eventsource.messages import (
     UserMessage,
 )
 from eventsource.state import INBOX, Call, Kind, State
+from eventsource.steps import next_attempts
 from eventsource.values import QueueName
 
 ORIGIN = Origin(source="elsewhere", session="s", entry="e")
@@ -219,7 +220,8 @@ def _requests(state: State, seq: int) -> Sequence[Event]:
 def _wait_starts(state: State, seq: int) -> Sequence[Event]:
     keys = [f"wait{seq}", *(token.key for token in state.tokens)]
     waits = [WaitStart(key=key, deadline_us=9, call=place) for key in keys for place in _holders(state)]
-    return [*waits, WaitStart(key=f"inbox{seq}", reason=INBOX)]
+    attempts = [event for event in next_attempts(state) if isinstance(event, WaitStart)]
+    return [*attempts[:1], *waits, WaitStart(key=f"inbox{seq}", reason=INBOX)]
 
 
 def _wait_ends(state: State, seq: int) -> Sequence[Event]:
@@ -261,7 +263,25 @@ def _resumes(state: State, seq: int) -> Sequence[Event]:
 
 def _task_starts(state: State, seq: int) -> Sequence[Event]:
     start = TaskStart(task="report", payload=msgspec.Raw(b"1"), parent="p", tags=("t",))
-    return [start, TaskStart(task="report", attempt=state.attempt + 1)]
+    return [
+        start,
+        TaskStart(task="report", attempt=state.attempt + 1),
+        TaskStart(task="report", attempt=state.attempt + 1, retries=2, backoff_us=10),
+    ]
+
+
+def _step_starts(state: State, seq: int) -> Sequence[Event]:
+    again = [
+        StepStart(key=tried.key, attempt=tried.failures + 1, retries=tried.retries, backoff_us=tried.backoff_us)
+        for tried in state.tried
+    ]
+    fresh = StepStart(key=f"step{seq}")
+    return [fresh, StepStart(key="again", attempt=2), *again, msgspec.structs.replace(fresh, retries=2, backoff_us=5)]
+
+
+def _retries(state: State, seq: int) -> Sequence[Event]:
+    attempts = [event for event in next_attempts(state) if isinstance(event, Retry)]
+    return [*attempts, Retry(cause="overloaded"), Retry(cause="overloaded", not_before_us=5)]
 
 
 def _of(*events: Event) -> Callable[[State, int], Sequence[Event]]:
@@ -294,16 +314,21 @@ _CANDIDATES: Mapping[Kind, Callable[[State, int], Sequence[Event]]] = {
     Kind.TURN_END: _of(TurnEnd()),
     Kind.AGENT_END: _of(AgentEnd(), AgentEnd(reason="error", error="broken"), AgentEnd(reason="limit")),
     Kind.MODEL_REQUEST: _requests,
-    Kind.RETRY: _of(Retry(cause="overloaded"), Retry(cause="overloaded", not_before_us=5)),
+    Kind.RETRY: _retries,
     Kind.MESSAGE_ADOPT: _of(*(MessageAdopt(message=message, origin=ORIGIN, sent_at_us=1) for message in ADOPTED)),
     Kind.WAIT_START: _wait_starts,
     Kind.CHILD_START: _child_starts,
-    Kind.STEP_START: lambda state, seq: [StepStart(key=f"step{seq}"), StepStart(key="again", attempt=2)],
-    Kind.STEP_END: lambda state, seq: [StepEnd(key=key, error="no") for key in state.steps],
+    Kind.STEP_START: _step_starts,
+    Kind.STEP_END: lambda state, seq: [
+        StepEnd(key=key, error=error, jitter_ppm=seq) for key in state.steps for error in ("no", "")
+    ],
     Kind.LOOP_CONTEXT: _of(LoopContext(iteration=1, patch=msgspec.Raw(b"[]"))),
     Kind.TASK_START: _task_starts,
     Kind.TASK_END: _of(
-        TaskEnd(result=msgspec.Raw(b"2")), TaskEnd(error="no", retry_at_us=5), TaskEnd(error="no", cancelled=True)
+        TaskEnd(result=msgspec.Raw(b"2")),
+        TaskEnd(error="no", retry_at_us=5),
+        TaskEnd(error="no", jitter_ppm=9),
+        TaskEnd(error="no", cancelled=True),
     ),
     Kind.QUEUE_PUSH: _pushes,
     Kind.QUEUE_CLEAR: _of(*(QueueClear(queue=queue) for queue in get_args(QueueName))),

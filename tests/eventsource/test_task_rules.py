@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from eventsource.errors import IllegalEventError
 from eventsource.events import (
@@ -12,11 +13,14 @@ from eventsource.events import (
     ChildEnd,
     ChildStart,
     Event,
+    Fork,
     MessageEnd,
     MessageStart,
     ModelRequest,
     QueuePush,
     Resume,
+    Retry,
+    StepEnd,
     StepStart,
     TaskEnd,
     TaskStart,
@@ -161,3 +165,95 @@ def test_runs_and_children_spend_what_the_task_has() -> None:
     assert (idle.phase, idle.spent_tokens) == (Phase.IDLE, 30)
     again = after(TASK, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30), TaskEnd(), TASK)
     assert again.spent_tokens == 0
+
+
+def test_the_machine_says_when_a_step_is_tried_again_by_the_policy_on_record() -> None:
+    start = StepStart(key="s", retries=2, backoff_us=100)
+    failed = (TASK, start, StepEnd(key="s", error="no", jitter_ppm=50_000))
+    wait = WaitStart(key="retry:s", reason="retry", deadline_us=3 + 105, step="s")
+    assert next_step(after(*failed)) == Record((wait,))
+    assert refusal(*failed, replace(start, attempt=2)) == "step s has failed and waits for its next attempt"
+    assert refusal(TASK, wait) == "step s is not to be tried again"
+    waiting = (*failed, wait)
+    assert refusal(*waiting, wait) == "wait retry:s is open"
+    step = next_step(after(*waiting))
+    assert isinstance(step, Suspend)
+    assert [(one.reason, one.step, one.deadline_us) for one in step.waits] == [("retry", "s", 108)]
+    again = (*waiting, WaitEnd(key="retry:s", outcome="timed_out"), replace(start, attempt=2))
+    second = next_step(after(*again, StepEnd(key="s", error="no")))
+    assert second == Record((replace(wait, deadline_us=7 + 200),))
+    assert after(*again, StepEnd(key="s")).tried == ()
+
+
+def test_a_step_without_a_retry_left_has_failed_for_good() -> None:
+    start = StepStart(key="s", retries=0, backoff_us=100)
+    failed = (TASK, start, StepEnd(key="s", error="no"))
+    assert next_step(after(*failed)) == Stop(None)
+    assert refusal(*failed, replace(start, attempt=2)) == "step s has failed for good"
+    given_up = (
+        TASK,
+        replace(start, retries=1),
+        StepEnd(key="s", error="no"),
+        WaitStart(key="retry:s", reason="retry", deadline_us=9, step="s"),
+        WaitEnd(key="retry:s", outcome="cancelled"),
+    )
+    assert refusal(*given_up, replace(start, attempt=2)) == "step s has failed for good"
+    assert after(*failed, TaskEnd(error="no"), TASK, start).steps == ("s",)
+
+
+def test_a_step_of_a_log_that_says_nothing_of_retries_may_be_tried_again() -> None:
+    assert after(TASK, StepStart(key="s"), StepEnd(key="s", error="no"), StepStart(key="s", attempt=2)).tried == ()
+
+
+def test_a_wait_for_an_attempt_gets_a_key_that_nobody_has_taken() -> None:
+    failed = (TASK, WaitStart(key="retry:s"), StepStart(key="s", retries=1), StepEnd(key="s", error="no"))
+    assert next_step(after(*failed)) == Record((WaitStart(key="retry:s'", reason="retry", deadline_us=4, step="s"),))
+
+
+def test_the_machine_says_when_a_task_is_tried_again_by_the_policy_on_record() -> None:
+    start = replace(TASK, retries=2, backoff_us=100)
+    failed = (start, TaskEnd(error="no", jitter_ppm=10_000))
+    decided = Retry(cause="task", not_before_us=2 + 101)
+    assert next_step(after(*failed)) == Record((decided,))
+    assert refusal(*failed, StepStart(key="s")) == "the task's attempt has failed"
+    assert refusal(TASK, decided) == "no attempt of a task has failed"
+    assert after(*failed, decided).retry_at_us == 103
+    again = (*failed, decided, replace(start, attempt=2), TaskEnd(error="no"))
+    assert next_step(after(*again)) == Record((Retry(cause="task", not_before_us=5 + 200),))
+    last = (*again, Retry(cause="task"), replace(start, attempt=3), TaskEnd(error="no"))
+    assert after(*last).task == ""
+    assert after(start, TaskEnd(error="too long", final=True)).task == ""
+
+
+def test_an_attempt_that_failed_leaves_no_step_waiting() -> None:
+    state = after(
+        replace(TASK, retries=1, backoff_us=9),
+        StepStart(key="s", retries=1),
+        StepEnd(key="s", error="no"),
+        WaitStart(key="retry:s", reason="retry", deadline_us=4, step="s"),
+        WaitStart(key="nap", reason="sleep", deadline_us=40),
+        TaskEnd(error="no"),
+    )
+    assert (state.tried, [wait.key for wait in state.waits]) == ((), ["nap"])
+
+
+def test_a_cancelled_task_ends_the_wait_for_a_steps_next_attempt() -> None:
+    failed = (TASK, StepStart(key="s", retries=1), StepEnd(key="s", error="no"))
+    wait = WaitStart(key="retry:s", reason="retry", deadline_us=3, step="s")
+    cancelled = AbortRequest(cause="cancel")
+    assert next_step(after(*failed, cancelled)) == Record((wait,))
+    end = WaitEnd(key="retry:s", outcome="cancelled", decided_by="machine")
+    assert next_step(after(*failed, cancelled, wait)) == Record((end,))
+    assert next_step(after(*failed, cancelled, wait, end)) == Record((TaskEnd(cancelled=True),))
+
+
+def test_a_fork_keeps_the_wait_for_a_steps_next_attempt_and_no_other() -> None:
+    state = after(
+        TASK,
+        StepStart(key="s", retries=1),
+        StepEnd(key="s", error="no"),
+        WaitStart(key="retry:s", reason="retry", deadline_us=3, step="s"),
+        WaitStart(key="nap", deadline_us=9),
+        Fork(),
+    )
+    assert [wait.key for wait in state.waits] == ["retry:s"]

@@ -11,7 +11,7 @@ import pytest
 from eventsource.codec import decode, encode
 from eventsource.evolve import evolve, fold
 from eventsource.ports import Recorded
-from eventsource.state import INPUTS, ROWS, Phase, State
+from eventsource.state import INPUTS, ROWS, Kind, Phase, State
 from eventsource.steps import Stop, next_step
 from tests.golden.write_histories import seen
 from tests.interpreter import resumed
@@ -28,7 +28,8 @@ def histories(path: Path) -> list[list[Recorded]]:
 
 def test_the_histories_of_the_first_release_hold_every_kind_in_every_phase_that_allows_it() -> None:
     pairs = {(phase, kind) for one in histories(FILES[0]) for phase, kind, _ in seen(one)}
-    assert {(phase, kind) for phase, row in ROWS.items() for kind in row} <= pairs
+    later = {(Phase.IDLE, Kind.RETRY)}  # rows of the table that came since
+    assert {(phase, kind) for phase, row in ROWS.items() for kind in row} - later <= pairs
     assert {(phase, kind) for phase in ROWS for kind in INPUTS} <= pairs
 
 

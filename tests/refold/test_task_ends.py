@@ -52,7 +52,7 @@ CALLS = AssistantMessage(content=(ToolCall(id="c", name="dig"),), stop_reason="t
 CALLING: tuple[Event, ...] = (
     *HAND,
     *BEGUN,
-    MessageStart(role="input", push_seq=3),
+    MessageStart(role="input", push_seq=4),
     MessageEnd(),
     ASKED,
     MessageStart(role="assistant", streamed=False),
@@ -263,12 +263,12 @@ async def twice(ctx: TaskContext, payload: None) -> int:
 LEFT: dict[str, tuple[Event, ...]] = {
     "asked for": HAND,
     "begun": (*HAND, *BEGUN),
-    "delivering": (*HAND, *BEGUN, MessageStart(role="input", push_seq=3)),
-    "delivered": (*HAND, *BEGUN, MessageStart(role="input", push_seq=3), MessageEnd()),
-    "asking": (*HAND, *BEGUN, MessageStart(role="input", push_seq=3), MessageEnd(), ASKED),
-    "answering": (*HAND, *BEGUN, MessageStart(role="input", push_seq=3), MessageEnd(), ASKED, ANSWERING),
+    "delivering": (*HAND, *BEGUN, MessageStart(role="input", push_seq=4)),
+    "delivered": (*HAND, *BEGUN, MessageStart(role="input", push_seq=4), MessageEnd()),
+    "asking": (*HAND, *BEGUN, MessageStart(role="input", push_seq=4), MessageEnd(), ASKED),
+    "answering": (*HAND, *BEGUN, MessageStart(role="input", push_seq=4), MessageEnd(), ASKED, ANSWERING),
     "calling": CALLING,
-    "in doubt": (*CALLING, ToolExecutionStart(message_seq=11, content_index=0, name="dig")),
+    "in doubt": (*CALLING, ToolExecutionStart(message_seq=12, content_index=0, name="dig")),
 }
 
 
@@ -280,14 +280,14 @@ async def test_a_run_left_open_by_hand_is_ended_with_words_before_the_next_attem
     opened = Log(log, clock=clock)
     session = (await twice.run(opened)).session
     await session.append(left)
-    clock.now_us += 1_000_000
+    clock.now_us += 1_100_000  # chance adds a tenth at most
     assert [report.status for report in await drained(opened, twice)] == ["done"]
     run = await twice.resume(session)
     assert (run.status, run.result) == ("done", 2)
     events = await events_of(session)
     (ended,) = (event for event in events if isinstance(event, AgentEnd))
     assert (ended.reason, "twice" in ended.error) == ("error", True)
-    assert events.index(ended) < next(n for n, e in enumerate(events) if e == TaskStart(task="twice", attempt=2))
+    assert events.index(ended) < max(n for n, e in enumerate(events) if isinstance(e, TaskStart))
     assert (await session.verify()).ok
 
 
@@ -298,7 +298,7 @@ async def test_a_run_left_open_by_hand_during_an_attempt_is_ended_too(opened: Lo
         return str(await ctx.step("s", lambda: "done"))
 
     session = (await plain.trigger(opened)).session
-    await session.append((Label(text="so that seqs are the same"), *left))
+    await session.append((Label(text="so that seqs are"), Label(text="the same"), *left))
     assert [report.status for report in await drained(opened, plain)] == ["done"]
     assert (await session.state()).run is None
     assert (await session.verify()).ok
@@ -308,9 +308,9 @@ async def test_the_next_attempt_waits_for_a_run_that_waits_for_a_person_and_says
     clock = Clock()
     opened = Log(log, clock=clock)
     session = (await twice.run(opened)).session
-    call_ = Place(message_seq=11, content_index=0)
+    call_ = Place(message_seq=12, content_index=0)
     await session.append((*CALLING, WaitStart(key="may I", call=call_, reason="approval")))
-    clock.now_us += 1_000_000
+    clock.now_us += 1_100_000
     (told,) = await drained(opened, twice)
     assert (told.status, "may I" in told.error) == ("waiting", True)
     assert (await session.state()).run is not None

@@ -96,6 +96,7 @@ STAYS = frozenset(
         ),
         *("ToolResultMessage.tool_name", "ToolSpec.name", "ToolSpec.version", "Usage.prices", "WaitEnd.key"),
         "WaitStart.key",
+        "WaitStart.step",
     ]
 )
 """Ids, places, names of types and of what is called, digests, the stop reason: all words that erasing leaves."""

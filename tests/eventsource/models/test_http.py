@@ -61,7 +61,9 @@ def answering(
     client = httpx.AsyncClient(transport=httpx.MockTransport(handle))
     ref = ModelRef(api="anthropic-messages", provider="anthropic", model="claude")
     reached = Access(base_url="https://api.anthropic.com", api_key=KEY, **access)  # type: ignore[arg-type]  # as given
-    return HttpModel(AnthropicMessages(), ref, reached, options=options, client=client, now_us=lambda: NOW_US), client
+    return HttpModel(
+        AnthropicMessages(), ref, reached, options=options, client=client, now_us=lambda: NOW_US, jitter_ppm=lambda: 0
+    ), client
 
 
 def request_of(asked: HttpModel, text: str = "hi") -> Request:

@@ -45,5 +45,10 @@ def test_words_say_how_long_to_wait(text: str, wait_us: int | None) -> None:
 
 
 def test_no_wait_is_longer_than_the_cap() -> None:
-    assert not_before_us(10**12, attempt=1, now_us=5) == CAP_US + 5
-    assert not_before_us(None, attempt=99, now_us=5) == CAP_US + 5
+    assert not_before_us(10**12, attempt=1, now_us=5, jitter_ppm=0) == CAP_US + 5
+    assert not_before_us(None, attempt=99, now_us=5, jitter_ppm=0) == CAP_US + 5
+
+
+def test_chance_makes_a_wait_longer_and_never_shorter() -> None:
+    assert not_before_us(2_000_000, attempt=1, now_us=0, jitter_ppm=50_000) == 2_100_000
+    assert not_before_us(None, attempt=2, now_us=0, jitter_ppm=100_000) == 1_100_000
