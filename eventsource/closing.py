@@ -7,7 +7,7 @@ from typing import Literal
 
 from .assemble import Assembler
 from .events import AbortRequest, MessageUpdate
-from .messages import AssistantContent, AssistantMessage
+from .messages import AssistantContent, AssistantMessage, Usage
 from .ports import Recorded
 from .refusals import ABORT_TEXT, INTERRUPT_TEXT
 
@@ -22,11 +22,14 @@ def streamed_content(recorded: Iterable[Recorded]) -> tuple[AssistantContent, ..
 
 
 def closing_message(
-    content: tuple[AssistantContent, ...], how: Literal["interrupted", "aborted"], abort: AbortRequest | None
+    content: tuple[AssistantContent, ...],
+    how: Literal["interrupted", "aborted"],
+    abort: AbortRequest | None,
+    usage: Usage | None = None,
 ) -> AssistantMessage:
-    """Build the message that closes an open or due answer."""
+    """Build the message that closes an open or due answer; `usage` is what the provider said of it until then."""
     if how == "interrupted" or abort is None:
-        return AssistantMessage(content=content, stop_reason="aborted", error=INTERRUPT_TEXT)
+        return AssistantMessage(content=content, stop_reason="aborted", error=INTERRUPT_TEXT, usage=usage)
     if abort.reason == "error":
-        return AssistantMessage(content=content, stop_reason="error", error=abort.error)
-    return AssistantMessage(content=content, stop_reason="aborted", error=abort.error or ABORT_TEXT)
+        return AssistantMessage(content=content, stop_reason="error", error=abort.error, usage=usage)
+    return AssistantMessage(content=content, stop_reason="aborted", error=abort.error or ABORT_TEXT, usage=usage)

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
-from .messages import AssistantMessage, Json, Message
+from .messages import AssistantMessage, Json, Message, Usage
 from .values import (
     EffectKind as EffectKind,
     EndReason as EndReason,
@@ -64,7 +64,8 @@ class MessageStart(EventBase, frozen=True, kw_only=True, tag="message_start"):
     """A message began.
 
     input: `push_seq` is the seq of the `queue_push` it delivers. tool_result: `call` is its call's place.
-    assistant: `streamed` is false if it came whole; api, provider and model where they differ from the config.
+    assistant: `streamed` is false if it came whole; api, provider and model where they differ from the config;
+    `usage` is what the provider said of it at its beginning, and counts only if the answer never comes to its end.
     """
 
     role: Literal["input", "assistant", "tool_result"]
@@ -74,6 +75,7 @@ class MessageStart(EventBase, frozen=True, kw_only=True, tag="message_start"):
     api: str = ""
     provider: str = ""
     model: str = ""
+    usage: Usage | None = None
 
 
 class MessageUpdate(EventBase, frozen=True, kw_only=True, tag="message_update"):

@@ -29,7 +29,7 @@ from .events import (
 )
 from .fold import ContextFold
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
-from .messages import AssistantMessage, Message
+from .messages import AssistantMessage, Message, Usage
 from .models.protocol import CallOptions, Model
 from .models.redact import Secrets
 from .raised import words
@@ -37,7 +37,7 @@ from .redaction import redact_event
 from .repeats import FindRepeat, RepeatedTools
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
-from .state import Config
+from .state import Config, Phase
 from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, expired, next_step
 from .tools import Tool
 from .under_way import RUN, RunUnderWay
@@ -139,6 +139,7 @@ class Loop(Generic[V]):
         self._busy = self._asking = False
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._waited_us = 0
+        self._used: Usage | None = None  # what the provider said of the call that was made last, if it has no end
 
     def end(self, request: AbortRequest) -> None:
         """End the run under way at its next step, for a reason; what listens to a run ends it so when it raises."""
@@ -217,7 +218,8 @@ class Loop(Generic[V]):
             case RunTools():
                 await self._run_tools(step)
             case CloseMessage():
-                await close_answer(self.writer, step)
+                called = self.writer.state.phase in (Phase.REQUESTED, Phase.STREAMING)
+                await close_answer(self.writer, step, self._used if called else None)
             case Stop() | Suspend():
                 pass
 
@@ -382,6 +384,7 @@ class Loop(Generic[V]):
             return
         options = CallOptions(api_key=api_key or self.program.api_key, signal=self._aborting, attempt=step.attempt)
         reader = ReplyReader(writer, model.ref, self.program.flush_updates)
+        self._used = None
         with self._under_way():
             async with flushing(writer):
                 await read_reply(
@@ -391,6 +394,7 @@ class Loop(Generic[V]):
                     stopped=self._stopped,
                     clean_up_s=CLEAN_UP_S * self.program.grace_s,
                 )
+        self._used = reader.usage if reader.message is None else None
 
     async def _request(self, model: Model) -> tuple[Request, ModelRequest]:
         """Build the request, and the event that says which one it is."""

@@ -77,7 +77,8 @@ class Usage(
 ):
     """Tokens of one model call; `raw` keeps the provider's own figures.
 
-    `input_tokens` excludes cached ones; `reasoning_tokens` are part of `output_tokens`.
+    `input_tokens` excludes cached ones; `reasoning_tokens` are part of `output_tokens`, `cache_write_1h_tokens` (kept
+    for an hour, at a price of their own) of `cache_write_tokens`.
     `cost_microusd` is absent when no price is known; `prices` names the price list and its version.
     """
 
@@ -85,6 +86,7 @@ class Usage(
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     cost_microusd: int | None = None
     prices: str = ""
@@ -98,6 +100,7 @@ class Usage(
             output_tokens=self.output_tokens + other.output_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens + other.cache_write_1h_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             cost_microusd=sum(known) if known else None,
             prices=self.prices or other.prices,

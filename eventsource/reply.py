@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from .assemble import Assembler, content_differs
@@ -17,8 +18,8 @@ from .contained import CLEAN_UP_S, attempt, by_signal, contain, enter, guarded_t
 from .errors import RefoldError
 from .events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
 from .guards import legal
-from .messages import AssistantMessage
-from .models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart
+from .messages import AssistantMessage, Usage
+from .models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 from .raised import words
 from .state import Phase
 from .steps import CloseMessage
@@ -46,6 +47,8 @@ class ReplyReader(Generic[V]):
         self._held = 0
         self.ended = False
         self.message: AssistantMessage | None = None
+        self.usage: Usage | None = None
+        """What the provider said of the call so far."""
 
     async def take(self, item: StreamEvent) -> None:
         """Record one stream event; what comes after the end, and deltas before the start, are dropped."""
@@ -57,6 +60,9 @@ class ReplyReader(Generic[V]):
             case MessageUpdate() if self._begun:
                 self._update(item)
             case MessageUpdate():
+                return
+            case StreamUsage(usage=usage):
+                self.usage = usage
                 return
             case StreamRetry() if self._begun:
                 self.fail("The stream is not well formed: it asked for another try after it had begun")
@@ -118,12 +124,15 @@ class ReplyReader(Generic[V]):
         """End the message as an error, with what was streamed of it."""
         self._give_up_halves()
         content = self._assembler.content()
-        self.finish(AssistantMessage(content=content, stop_reason="error", error=clean_text(error)))
+        self.finish(AssistantMessage(content=content, stop_reason="error", error=clean_text(error), usage=self.usage))
 
     def _begin(self, start: StreamStart, *, streamed: bool) -> None:
         self._begun = True
         api, provider, model = self._differing(start.api, start.provider, start.model)
-        self._writer.outcome(MessageStart(role="assistant", streamed=streamed, api=api, provider=provider, model=model))
+        usage = replace(self.usage, raw=msgspec.UNSET) if streamed and self.usage is not None else None
+        self._writer.outcome(
+            MessageStart(role="assistant", streamed=streamed, api=api, provider=provider, model=model, usage=usage)
+        )
 
     def _differing(self, api: str, provider: str, model: str) -> tuple[str, str, str]:
         """Keep of a model's names what the configuration does not say already."""
@@ -219,15 +228,20 @@ def _uncancel(error: BaseException) -> None:
         task.uncancel()
 
 
-async def close_answer(writer: Writer[V], step: CloseMessage) -> bool:
+async def close_answer(writer: Writer[V], step: CloseMessage, usage: Usage | None = None) -> bool:
     """Decide the message that ends an answer nobody goes on with.
+
+    Args:
+        usage: what the provider said of it last; else what its start has on record counts.
 
     Returns: False when outside input came first, so that the machine must be asked again.
     """
     if not await writer.flush():
         return False
-    content = streamed_content(await writer.open_updates())
-    message = closing_message(content, step.how, writer.state.aborted)
+    recorded = await writer.open_updates()
+    if usage is None and recorded and isinstance(recorded[0].event, MessageStart):
+        usage = recorded[0].event.usage
+    message = closing_message(streamed_content(recorded), step.how, writer.state.aborted, usage)
     if writer.state.phase is not Phase.STREAMING:
         writer.decide(MessageStart(role="assistant", streamed=False))
     interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None

@@ -1,29 +1,83 @@
-"""What a session used: tokens and money, in all and by model."""
+"""What a session used: tokens and money, by model; what it inherited is told apart."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from eventsource.events import ConfigChange, MessageAdopt, MessageEnd, ModelRef
+from eventsource.events import ConfigChange, Fork, MessageAdopt, MessageEnd, ModelRef
 from eventsource.messages import AssistantMessage, Usage
 from eventsource.ports import Recorded
 
 from .fold import Projection
 
 
-class UsageView(msgspec.Struct, frozen=True, kw_only=True):
-    """Usage so far; `by_model` is named provider/model, in the order of first use.
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers used: `calls` counts those that say so, `unpriced` those of them whose price is not known.
 
-    `calls` counts answers that say what they used, `unpriced` those of them whose price is not known.
-    `adopted` is the part of `total` that messages from elsewhere brought along.
+    The cost in `usage` is that of the others: a part, where `unpriced` is not 0, and no cost where nothing has a price.
     """
 
-    total: Usage = Usage()
-    adopted: Usage = Usage()
     calls: int = 0
     unpriced: int = 0
-    by_model: tuple[tuple[str, Usage], ...] = ()
+    usage: Usage = Usage()
+
+    def __add__(self, other: Spent) -> Spent:
+        """Add up."""
+        return Spent(
+            calls=self.calls + other.calls, unpriced=self.unpriced + other.unpriced, usage=self.usage + other.usage
+        )
+
+
+class UsageView(msgspec.Struct, frozen=True, kw_only=True):
+    """Usage so far; models are named provider/model, in the order of first use.
+
+    `by_model` is the session's own: what a fork shares with its parent is `inherited`, and was spent there. `adopted`
+    is the part of its own that messages from elsewhere brought along. `model` is the one in force.
+    """
+
+    by_model: tuple[tuple[str, Spent], ...] = ()
+    inherited: Spent = Spent()
+    adopted: Usage = Usage()
     model: ModelRef | None = None
+
+    @property
+    def own(self) -> Spent:
+        """What the session itself used."""
+        return added(spent for _, spent in self.by_model)
+
+    @property
+    def total(self) -> Usage:
+        """What the whole history used, the inherited part included."""
+        return (self.own + self.inherited).usage
+
+
+def added(parts: Iterable[Spent]) -> Spent:
+    """Add parts up."""
+    return sum(parts, Spent())
+
+
+def cost_text(spent: Spent) -> str:
+    """Say what answers cost: `unknown` where no price is known, `over $1.2345` where some are."""
+    cost = spent.usage.cost_microusd
+    if cost is None or (spent.unpriced and spent.unpriced == spent.calls):
+        return "unknown" if spent.calls else ""
+    return f"{'over ' if spent.unpriced else ''}${cost / 1_000_000:,.4f}"
+
+
+def spent_by(usage: Usage) -> Spent:
+    """Say what one answer used. A cost of 0 that no price list gave is no price: other programs write it so."""
+    known = usage.cost_microusd is not None and bool(usage.cost_microusd or usage.prices or not usage.total_tokens)
+    return Spent(
+        calls=1, unpriced=int(not known), usage=usage if known else msgspec.structs.replace(usage, cost_microusd=None)
+    )
+
+
+def model_name(message: AssistantMessage, model: ModelRef | None) -> str:
+    """Name the model that answered, as provider/model; empty names are those of the model in force."""
+    ref = model or ModelRef(api="", provider="", model="")
+    return f"{message.provider or ref.provider}/{message.model or ref.model}"
 
 
 def _step(view: UsageView, recorded: Recorded) -> UsageView:
@@ -34,23 +88,17 @@ def _step(view: UsageView, recorded: Recorded) -> UsageView:
             return _add(view, message, usage)
         case MessageAdopt(message=AssistantMessage(usage=Usage() as usage) as message):
             return msgspec.structs.replace(_add(view, message, usage), adopted=view.adopted + usage)
+        case Fork():
+            return UsageView(inherited=view.inherited + view.own, model=view.model)
         case _:
             return view
 
 
 def _add(view: UsageView, message: AssistantMessage, usage: Usage) -> UsageView:
-    ref = view.model or ModelRef(api="", provider="", model="")
-    name = f"{message.provider or ref.provider}/{message.model or ref.model}"
+    name = model_name(message, view.model)
     models = dict(view.by_model)
-    models[name] = models.get(name, Usage()) + usage
-    return UsageView(
-        total=view.total + usage,
-        adopted=view.adopted,
-        calls=view.calls + 1,
-        unpriced=view.unpriced + (usage.cost_microusd is None),
-        by_model=tuple(models.items()),
-        model=view.model,
-    )
+    models[name] = models.get(name, Spent()) + spent_by(usage)
+    return msgspec.structs.replace(view, by_model=tuple(models.items()))
 
 
-USAGE = Projection(name="usage", version=1, initial=UsageView(), step=_step)
+USAGE = Projection(name="usage", version=2, initial=UsageView(), step=_step)

@@ -8,7 +8,6 @@ from difflib import SequenceMatcher, unified_diff
 from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec.structs import replace
 
 from eventsource.codec import from_json
 from eventsource.loading import read_all
@@ -19,7 +18,7 @@ from projections.calls import CALLS, CallView, tool_calls
 from projections.context import CONTEXT, Entry, history
 from projections.timeline import TIMELINE, spans
 from projections.transcript import Said, read_transcript
-from projections.usage import USAGE
+from projections.usage import USAGE, UsageView
 
 from .diff_text import fingerprint, pretty, readable
 from .lineage import shared_seq
@@ -28,7 +27,10 @@ PairKind: TypeAlias = Literal["same", "changed", "left", "right"]
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """One of two sessions, and what it came to after the part that both share: times in microseconds."""
+    """One of two sessions, and what it came to after the part that both share: times in microseconds.
+
+    `unpriced` counts answers whose price is not known.
+    """
 
     session: str
     title: str
@@ -36,6 +38,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     messages: int
     usage: Usage
+    unpriced: int
     model_calls: int
     tool_calls: int
     model_us: int
@@ -145,7 +148,7 @@ async def _read(session: Session, shared: int) -> _Read:
         view, calls = CONTEXT.step(view, recorded), CALLS.step(calls, recorded)
         usage, times = USAGE.step(usage, recorded), TIMELINE.step(times, recorded)
         if recorded.seq == shared:
-            usage = replace(usage, total=Usage())
+            usage = UsageView(model=usage.model)
     made = _by_message(tool_calls(calls))
     edits = {entry.edits: entry for entry in view.entries if entry.edits}
     said = zip(read_transcript(view), [e for e in history(view) if e.message is not None], strict=True)
@@ -159,6 +162,7 @@ async def _read(session: Session, shared: int) -> _Read:
         status=info.status,
         messages=sum(item.said.seq > shared for item in items),
         usage=usage.total,
+        unpriced=(usage.own + usage.inherited).unpriced,
         model_calls=len(took["model"]),
         tool_calls=len(took["tool"]),
         model_us=sum(took["model"]),

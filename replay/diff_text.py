@@ -177,7 +177,9 @@ def _totals(left: Side, right: Side) -> Iterator[tuple[str, str, str]]:
 
 def _cost(side: Side) -> str:
     cost = side.usage.cost_microusd
-    return "?" if cost is None else f"${cost / 1_000_000:.4f}"
+    if cost is None:
+        return "unknown" if side.unpriced else "$0"
+    return f"{'over ' if side.unpriced else ''}${cost / 1_000_000:,.4f}"
 
 
 def _time(us: int) -> str:

@@ -35,7 +35,7 @@ from eventsource.session import Session
 from projections.calls import CALLS, CallView, tool_calls
 from projections.context import CONTEXT, Entry, history
 from projections.transcript import Said, read_transcript, text_of
-from projections.usage import USAGE, UsageView
+from projections.usage import USAGE, UsageView, cost_text
 
 from .html_blocks import blocks, esc, folded, paragraph, pre, when
 from .html_style import STYLE
@@ -148,14 +148,16 @@ async def _forks(log: EventLog, session: str) -> AsyncIterator[SessionInfo]:
 
 
 def _facts(chapter: Chapter) -> str:
-    info, used = chapter.info, chapter.usage.total
-    cost = f", ${used.cost_microusd / 1_000_000:.4f}" if used.cost_microusd is not None else ""
+    info, spent = chapter.info, chapter.usage.own
+    used, inherited = spent.usage, chapter.usage.inherited.usage.total_tokens
+    cost = f", {cost_text(spent)}" if spent.calls else ""
     models = ", ".join(name for name, _ in chapter.usage.by_model)
     lines = [
         f"{esc(info.id)} · {info.head:,} events · {info.messages:,} messages · {esc(info.status)}",
         f"{when(info.created_at_us)} to {when(info.updated_at_us)} UTC",
         f"{used.input_tokens:,} tokens in, {used.cache_read_tokens:,} cached, {used.output_tokens:,} out{cost}"
-        + (f" · {esc(models)}" if models else ""),
+        + (f" · {esc(models)}" if models else "")
+        + (f" · {inherited:,} tokens inherited" if inherited else ""),
     ]
     if info.parent is not None:
         lines.append(f"a fork of {esc(info.parent)} at {info.fork_seq}")

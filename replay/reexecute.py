@@ -33,7 +33,16 @@ from eventsource.events import (
 from eventsource.hooks import ToolOutcomeShown, ToolRevision, ask
 from eventsource.loop import Program
 from eventsource.messages import AssistantMessage, Message
-from eventsource.models.protocol import CallOptions, Model, StreamEnd, StreamEvent, StreamRetry, StreamStart, WireBody
+from eventsource.models.protocol import (
+    CallOptions,
+    Model,
+    StreamEnd,
+    StreamEvent,
+    StreamRetry,
+    StreamStart,
+    StreamUsage,
+    WireBody,
+)
 from eventsource.ports import Recorded
 from eventsource.request import PartHashes, Request, request_sha256
 from eventsource.state import Config
@@ -164,6 +173,8 @@ class Reexecutor(Generic[V]):
             await self._give_before(one.seq)
             event = one.event
             if isinstance(event, MessageStart) and event.streamed:
+                if event.usage is not None:
+                    yield StreamUsage(usage=event.usage)
                 yield StreamStart(api=event.api, provider=event.provider, model=event.model)
             elif isinstance(event, MessageUpdate):
                 yield event

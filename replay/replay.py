@@ -32,7 +32,7 @@ from eventsource.events import (
 )
 from eventsource.evolve import evolve
 from eventsource.log.mask import MARKER, mask
-from eventsource.messages import AssistantContent
+from eventsource.messages import AssistantContent, AssistantMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, ABORTED_RUNNING
 from eventsource.request import PartHashes, request_sha256
@@ -193,10 +193,12 @@ class Replay:
         if event.interrupted is not None:
             return True
         step = first_step(self.state)
-        return isinstance(step, CloseMessage) and event.message == self._closing(step)
+        return isinstance(step, CloseMessage) and event.message == self._closing(step, event)
 
-    def _closing(self, step: CloseMessage) -> object:
-        return closing_message(self._content(), step.how, self.state.aborted)
+    def _closing(self, step: CloseMessage, event: MessageEnd) -> AssistantMessage:
+        """Build the message that closes the open one; what it had used by then, the provider said."""
+        usage = event.message.usage if event.message is not None else None
+        return closing_message(self._content(), step.how, self.state.aborted, usage)
 
     def _content(self) -> tuple[AssistantContent, ...]:
         """Put together what was streamed of the open message."""
@@ -247,7 +249,7 @@ class Replay:
                     self._expected.append(MessageStart(role="assistant", streamed=False))
                 elif isinstance(recorded.event, MessageEnd):
                     partial = self.state.config.policies.partial if step.how == "interrupted" else None
-                    message = closing_message(self._content(), step.how, self.state.aborted)
+                    message = self._closing(step, recorded.event)
                     self._expected.append(MessageEnd(message=message, interrupted=partial))
             case _:
                 return

@@ -126,6 +126,7 @@ class AnthropicReader:
         """Take what is said of the message: each figure is a total so far, a missing or null one says nothing."""
         self._message.update({name: value for name, value in message.items() if value is not None})
         self._usage.update({name: value for name, value in usage.items() if value is not None})
+        self._draft.spend(_usage(self._usage))
 
     def _open(self, index: int, begun: dict[str, object]) -> None:
         draft = self._draft
@@ -226,6 +227,7 @@ def _usage(usage: dict[str, object]) -> Usage | None:
         output_tokens=count(usage, "output_tokens"),
         cache_read_tokens=count(usage, "cache_read_input_tokens"),
         cache_write_tokens=count(usage, "cache_creation_input_tokens"),
+        cache_write_1h_tokens=count(inner(usage, "cache_creation"), "ephemeral_1h_input_tokens"),
         reasoning_tokens=count(inner(usage, "output_tokens_details"), "thinking_tokens"),
         raw=to_json(usage),
     )

@@ -18,7 +18,7 @@ from ..messages import (
     ToolCall,
     Usage,
 )
-from .protocol import StreamEnd, StreamEvent, StreamStart
+from .protocol import StreamEnd, StreamEvent, StreamStart, StreamUsage
 
 
 class Draft:
@@ -40,6 +40,7 @@ class Draft:
         self._later: dict[int, dict[str, object]] = {}
         self._count = 0
         self._started = False
+        self._usage: Usage | None = None
 
     def take(self) -> list[StreamEvent]:
         """Hand out the events since the last call."""
@@ -51,6 +52,12 @@ class Draft:
         if not self._started:
             self._started = True
             self._queue.append(StreamStart(api=api, provider=provider, model=model))
+
+    def spend(self, usage: Usage | None) -> None:
+        """Say what was used so far; nothing is said twice."""
+        if usage is not None and usage != self._usage:
+            self._usage = usage
+            self._queue.append(StreamUsage(usage=usage))
 
     def open_text(self) -> int:
         """Begin a text; return its content index."""

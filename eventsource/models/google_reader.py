@@ -102,6 +102,7 @@ class GoogleReader:
         self._usage.update(
             {name: figure for name, figure in inner(value, "usageMetadata").items() if figure is not None}
         )
+        self._draft.spend(_usage(self._usage))
         self._model = text_of(value, "modelVersion") or self._model
         self._response_id = text_of(value, "responseId") or self._response_id
         self._draft.start(model="" if self._model == self._asked else self._model)

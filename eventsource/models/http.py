@@ -24,7 +24,7 @@ from .body import BodyParser
 from .failures import Failure, body_failure
 from .options import ModelOptions, read_options
 from .prepare import without_images
-from .protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, WireBody
+from .protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamUsage, WireBody
 from .redact import Secrets, public_url, redact_json
 from .retry import not_before_us, retry_after_us
 from .sse import ServerEvent
@@ -148,6 +148,9 @@ class HttpModel:
             async with Waits(options.signal) as waits, aclosing(self._events(request, body, options, waits)) as events:
                 async for event in events:
                     for said in [] if reader.done else _read(reader, event):
+                        if isinstance(said, StreamUsage):  # what was used counts, also when nothing is said
+                            yield self._clean(said)
+                            continue
                         begun.append(said)
                         if handed_on or isinstance(said, MessageUpdate):
                             handed_on = True
@@ -266,18 +269,25 @@ class HttpModel:
         redact = self.secrets.redact
         if isinstance(event, StreamRetry):
             return msgspec.structs.replace(event, cause=redact(event.cause))
+        if isinstance(event, StreamUsage):
+            return StreamUsage(usage=self._priced(event.usage))
         if not isinstance(event, StreamEnd):
             return event
         said = event.message
-        if said.usage is not None and said.usage.cost_microusd is None and self._price is not None:
-            usage = self._price(said.usage, self._ref, at_us=self._now_us(), answered_by=said.model)
-            said = msgspec.structs.replace(said, usage=usage)
+        if said.usage is not None:
+            said = msgspec.structs.replace(said, usage=self._priced(said.usage, said.model))
         if said.error:
             raw = said.raw
             if not isinstance(raw, msgspec.UnsetType):
                 raw = msgspec.Raw(redact_json(bytes(raw).decode(), redact).encode())
             said = msgspec.structs.replace(said, error=redact(said.error), raw=raw)
         return StreamEnd(message=said)
+
+    def _priced(self, usage: Usage, answered_by: str = "") -> Usage:
+        """Add what it cost, unless the provider said so."""
+        if usage.cost_microusd is not None or self._price is None:
+            return usage
+        return self._price(usage, self._ref, at_us=self._now_us(), answered_by=answered_by)
 
     async def _key(self, given: str | None) -> str:
         """Find the key: the call's, the callback's, the given one, the first variable set. Raises: CallFailedError."""

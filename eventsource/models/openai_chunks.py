@@ -119,14 +119,19 @@ class ChunkReader:
         self._model = text_of(chunk, "model") or self._model
         self._id = text_of(chunk, "id") or self._id
         _merge(self._rest, {k: v for k, v in chunk.items() if k not in _KNOWN_CHUNK}, joins=False)
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else []:
-            if isinstance(choice, dict) and choice.get("index") in (0, None):
-                self._choice(choice)
-        groq = chunk.get("x_groq")
-        for usage in (groq.get("usage") if isinstance(groq, dict) else None, chunk.get("usage")):
+        choices, groq = chunk.get("choices"), chunk.get("x_groq")
+        firsts = [
+            choice
+            for choice in (choices if isinstance(choices, list) else [])
+            if isinstance(choice, dict) and choice.get("index") in (0, None)
+        ]
+        said = [choice.get("usage") for choice in firsts]
+        for usage in (*said, groq.get("usage") if isinstance(groq, dict) else None, chunk.get("usage")):
             if isinstance(usage, dict):
                 self._usage = usage
+                self._draft.spend(read_usage(usage))
+        for choice in firsts:
+            self._choice(choice)
         words = "choices" not in chunk and any(chunk.get(k) for k in ("detail", "message", "msg"))
         if is_error or chunk.get("error") or chunk.get("object") == "error" or words:
             self._fail(read_failure(chunk))
@@ -137,8 +142,6 @@ class ChunkReader:
             self._draft.start(model="" if self._model == self._asked else self._model)
             self._delta(delta)
         self._finish = text_of(choice, "finish_reason") or self._finish
-        if isinstance(usage := choice.get("usage"), dict):
-            self._usage = usage
         rest = {k: v for k, v in choice.items() if k not in _KNOWN_CHOICE}
         if rest.get("native_finish_reason") == self._finish:
             rest.pop("native_finish_reason", None)

@@ -104,6 +104,8 @@ class ItemReader:
             self._fail(read_failure({k: v for k, v in value.items() if k != "type"}))
         elif isinstance(response, dict):
             self._response = {**self._response, **response}
+            if isinstance(usage := self._response.get("usage"), dict):
+                self._draft.spend(read_usage(usage))
             self._draft.start(model=self._other_model())
             self._tools |= {name for tool in _objects(response.get("tools")) if (name := _custom_name(tool))}
             if kind in _TERMINAL.values():

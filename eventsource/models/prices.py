@@ -27,7 +27,7 @@ def priced(usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") 
         at_us: when the call was made; some prices change with the hour.
         answered_by: the model as the provider names it, which is looked up first.
 
-    Returns: the usage as it was when the package is absent, or it knows no price.
+    Returns: the usage as it was when the package is absent, or does not know the price of each of its parts.
     """
     try:
         import genai_prices
@@ -38,6 +38,7 @@ def priced(usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") 
         input_tokens=usage.input_tokens + cached,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
         output_tokens=usage.output_tokens,
     )
     for name in filter(None, (answered_by, model.model)):
@@ -50,6 +51,8 @@ def priced(usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") 
             )
         except LookupError:
             continue
+        if usage.cache_write_1h_tokens and found.model_price.cache_write_1h_mtok is None:
+            return usage  # the price of five minutes would be too low: none is better than a wrong one
         cost = int((found.total_price * Decimal(1_000_000)).to_integral_value(ROUND_HALF_UP))
         return msgspec.structs.replace(usage, cost_microusd=cost, prices=f"genai-prices {genai_prices.__version__}")
     return usage

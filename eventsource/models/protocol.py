@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ..events import MessageUpdate, ModelRef
-from ..messages import AssistantMessage
+from ..messages import AssistantMessage, Usage
 from ..request import Request
 
 
@@ -19,6 +19,12 @@ class StreamStart(msgspec.Struct, frozen=True, kw_only=True):
     api: str = ""
     provider: str = ""
     model: str = ""
+
+
+class StreamUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider says the call has used so far; the last one counts if the answer never comes to its end."""
+
+    usage: Usage
 
 
 class StreamRetry(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +40,7 @@ class StreamEnd(msgspec.Struct, frozen=True, kw_only=True):
     message: AssistantMessage
 
 
-StreamEvent: TypeAlias = StreamStart | MessageUpdate | StreamRetry | StreamEnd
+StreamEvent: TypeAlias = StreamStart | MessageUpdate | StreamUsage | StreamRetry | StreamEnd
 
 
 class WireBody(msgspec.Struct, frozen=True):
@@ -71,8 +77,8 @@ class Model(Protocol):
         """Ask the model.
 
         Yields at most one StreamStart first, then updates whose deltas join to the final message's content, and
-        ends with exactly one StreamEnd; or yields a single StreamRetry and nothing else. Raises nothing a provider
-        causes: its failures are a StreamEnd with stop reason error and the provider's words. Closing the iterator
-        (`aclose`) ends the call at once.
+        ends with exactly one StreamEnd; or yields a single StreamRetry and nothing else. StreamUsages may stand
+        anywhere before that. Raises nothing a provider causes: its failures are a StreamEnd with stop reason error
+        and the provider's words. Closing the iterator (`aclose`) ends the call at once.
         """
         ...

@@ -14,7 +14,7 @@ from ..codec import to_json
 from ..events import MessageUpdate, UpdateKind
 from ..messages import AssistantMessage, StopReason, Usage
 from ..request import Request
-from .protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart
+from .protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 
 
 class ScriptItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,7 +171,7 @@ _TEXT: tuple[UpdateKind, ...] = ("text_start", "text_delta", "text_end")
 _THINKING: tuple[UpdateKind, ...] = ("thinking_start", "thinking_delta", "thinking_end")
 _CALL: tuple[UpdateKind, ...] = ("tool_call_start", "tool_call_delta", "tool_call_end")
 _OPENING: tuple[UpdateKind, ...] = ("text_start", "thinking_start", "tool_call_start", "provider_block")
-_WITHIN_TEXT = (str, Pause, Stall, Cut, Deaf, Fail, StreamStart)
+_WITHIN_TEXT = (str, Pause, Stall, Cut, Deaf, Fail, StreamStart, StreamUsage)
 _ENDS = (Stop, Fail, Retry, Cut, Stall, AssistantMessage, StreamEnd, StreamRetry)
 
 

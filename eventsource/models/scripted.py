@@ -12,7 +12,7 @@ import msgspec
 from ..events import MessageUpdate, ModelRef
 from ..messages import AssistantMessage
 from ..request import Request
-from .protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, WireBody
+from .protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage, WireBody
 from .script import Answer, Cut, Deaf, Pause, Stall, Transcript, fail, follows, steps, words
 
 SCRIPTED = ModelRef(api="scripted", provider="scripted", model="scripted")
@@ -95,7 +95,7 @@ class ScriptedModel:
                         await self._sleep(self._pace_s)
                     transcript.add(step)
                     yield step
-                case StreamRetry() | StreamEnd():
+                case StreamUsage() | StreamRetry() | StreamEnd():
                     yield step
                 case _:
                     done = step()

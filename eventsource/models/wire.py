@@ -29,7 +29,7 @@ class Reader(Protocol):
     def feed(self, event: ServerEvent) -> list[StreamEvent]:
         """Read one server-sent event, or one element of a JSON array (then only `data` is set).
 
-        Returns: at most one StreamStart, first of all, and MessageUpdates; never the end. Never raises.
+        Returns: at most one StreamStart, then MessageUpdates, and StreamUsages anywhere; never the end. Never raises.
         """
         ...
 

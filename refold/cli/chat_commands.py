@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from eventsource.loading import load
-from projections import CONTEXT, USAGE, fork_tree, read_transcript, tree_lines
+from projections import CONTEXT, fork_tree, read_transcript, tree_lines
 
 from ..family import family
 from ..session import Session
+from ..spending import spending
 from .agents import named_model
-from .measuring import show_usage
+from .measuring import show_spending
 from .showing import show_said
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ async def _model(chat: Chat, argument: str) -> None:
 
 
 async def _cost(chat: Chat, argument: str) -> None:
-    _, _, view = await load(chat.log.store, _session(chat).id, context=USAGE)
-    show_usage(chat.screen, view)
+    show_spending(chat.screen, await spending(chat.log.store, _session(chat).id), "model")
 
 
 async def _continue(chat: Chat, argument: str) -> None:

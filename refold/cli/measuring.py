@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from eventsource.loading import load, read_all
-from eventsource.messages import Usage
-from projections import CALLS, TIMELINE, USAGE, project, spans, tool_calls
+from projections import CALLS, TIMELINE, project, spans, tool_calls
 from projections.calls import CallView
-from projections.usage import UsageView
+from projections.usage import Spent, added, cost_text
 
 from ..log import Log
+from ..spending import Entry, Spending, all_spending, spending, summed
 from .command import command
 from .eventlines import result_text
+from .options import since
 from .screen import Screen
 from .wording import clock, count, duration, short
 
@@ -46,45 +49,98 @@ def _call_row(call: CallView) -> tuple[str, ...]:
     return (place, call.name, status, duration(call.duration_us), short(call.arguments, 40), came)
 
 
-@command("usage", ("refold usage ID", "tokens and money, by model"))
-@click.argument("session")
-async def usage(screen: Screen, log: Log, session: str) -> None:
-    """Count what the answers of a session used, those it shares with its parent included."""
-    found = await log.find(session)
-    _, _, view = await load(log.store, found.id, context=USAGE)
-    if screen.as_json:
-        by_model = [{"model": name, "usage": used} for name, used in view.by_model]
-        screen.json(
-            {
-                "id": found.id,
-                "calls": view.calls,
-                "total": view.total,
-                "adopted": view.adopted,
-                "unpriced": view.unpriced,
-                "by_model": by_model,
-            }
-        )
-    else:
-        show_usage(screen, view)
+@command(
+    "usage",
+    ("refold usage ID", "tokens and money of one session, by model"),
+    ("refold usage --since 7d", "of all sessions, in the last seven days"),
+    ("refold usage --by day", "of all sessions, day by day"),
+)
+@click.argument("session", required=False)
+@click.option(
+    "--by", type=click.Choice(["model", "day", "session"]), default="model", help="Add up by. [default: model]"
+)
+@click.option("--since", metavar="WHEN", callback=since, help="Only answers since then: `7d`, `12h`, `2026-11-20`.")
+async def usage(screen: Screen, log: Log, session: str | None, by: str, since: int) -> None:
+    """Count what answers used: of one session, or of all.
 
-
-def show_usage(screen: Screen, view: UsageView) -> None:
-    """Print what answers used, by model."""
-    if not view.calls:
-        screen.note("No answer says what it used.")
+    Each answer counts once, in the session that recorded it: a fork does not count what it inherited, nor a session
+    what its children used; of one session both are said beside it.
+    """
+    if session is not None:
+        spent = await spending(log.store, (await log.find(session)).id, since_us=since)
+        if screen.as_json:
+            screen.json(_session_json(spent, by))
+        else:
+            show_spending(screen, spent, by)
         return
-    names = ("model", "input", "output", "cache read", "cache write", "cost")
-    rows = [_usage_row(name, used) for name, used in view.by_model]
-    rows += [_usage_row("all", view.total)] if len(rows) > 1 else []
+    with screen.busy("reading every session"):
+        entries = [entry async for entry in all_spending(log.store, since_us=since)]
+    if screen.as_json:
+        screen.json(_json(entries, by))
+    elif not entries:
+        screen.note("No answer says what it used.")
+    else:
+        _show_entries(screen, entries, by)
+
+
+def _json(entries: Sequence[Entry], by: str) -> dict[str, object]:
+    total = added(entry.spent for entry in entries)
+    unpriced = sorted({entry.model for entry in entries if entry.spent.unpriced})
+    return {
+        "calls": total.calls,
+        "unpriced": total.unpriced,
+        "unpriced_models": unpriced,
+        "total": total.usage,
+        f"by_{by}": [
+            {by: name, "calls": spent.calls, "unpriced": spent.unpriced, "usage": spent.usage}
+            for name, spent in summed(entries, by).items()
+        ],
+    }
+
+
+def _session_json(spent: Spending, by: str) -> dict[str, object]:
+    """Write what one session spent; `total` is its own, what is counted elsewhere stands beside it."""
+    children = {"ids": spent.child_ids, "spent": spent.children}
+    elsewhere = {"inherited": spent.inherited, "adopted": spent.adopted, "children": children}
+    return {"id": spent.session, **_json(spent.entries, by), **elsewhere}
+
+
+def show_spending(screen: Screen, spent: Spending, by: str) -> None:
+    """Print what a session used, and what counts elsewhere."""
+    if spent.entries:
+        _show_entries(screen, spent.entries, by)
+    else:
+        screen.note("No answer of its own says what it used.")
+    elsewhere = (
+        ("inherited from its parent", spent.inherited),
+        ("adopted from other sessions", spent.adopted),
+        (f"used by its {count(len(spent.child_ids), 'child session')}", spent.children),
+    )
+    for what, other in elsewhere:
+        if other.calls:
+            tokens = f"{other.usage.total_tokens:,} tokens, {cost_text(other)}"
+            screen.note((f"Not counted here: {tokens} {what}.", "dim"))
+
+
+def _show_entries(screen: Screen, entries: Sequence[Entry], by: str) -> None:
+    sums = summed(entries, by)
+    names = (by, "answers", "input", "output", "cache read", "cache write", "cost")
+    rows = [_usage_row(name, spent) for name, spent in sums.items()]
+    rows += [_usage_row("all", added(sums.values()))] if len(rows) > 1 else []
     screen.table(names, rows, right=names[1:])
-    if view.unpriced:
-        screen.note((f"The price of {count(view.unpriced, 'answer')} is not known.", "dim"))
+    unpriced: dict[str, int] = {}
+    for entry in entries:
+        if entry.spent.unpriced:
+            unpriced[entry.model] = unpriced.get(entry.model, 0) + entry.spent.unpriced
+    if unpriced:
+        named = ", ".join(f"{name} ({count(number, 'answer')})" for name, number in unpriced.items())
+        screen.note((f"No price is known for {named}.", "dim"))
 
 
-def _usage_row(name: str, used: Usage) -> tuple[str, ...]:
-    tokens = (used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens)
-    cost = "" if used.cost_microusd is None else f"${used.cost_microusd / 1_000_000:.4f}"
-    return (name, *(f"{number:,}" for number in tokens), cost)
+def _usage_row(name: str, spent: Spent) -> tuple[str, ...]:
+    used = spent.usage
+    tokens = (spent.calls, used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens)
+    return (name, *(f"{number:,}" for number in tokens), cost_text(spent))
 
 
 @command("timeline", ("refold timeline ID", "runs, turns, model calls with the time to their first token, tools"))

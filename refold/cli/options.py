@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypedDict
 
 import click
+
+from eventsource.durations import duration_us
+from eventsource.errors import DurationError
+from eventsource.log import utc_now_us
 
 Examples = Sequence[tuple[str, str]]
 
@@ -20,6 +25,21 @@ class Choices:
 
     db: str | None = None
     json: bool = False
+
+
+def since(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int:
+    """Read a time that lies back: how long (`7d`), or a date or time of this computer's. Returns: UTC microseconds."""
+    if value is None:
+        return 0
+    try:
+        return utc_now_us() - duration_us(value)
+    except DurationError:
+        pass
+    try:
+        return int(datetime.fromisoformat(value).astimezone().timestamp() * 1_000_000)
+    except (OSError, OverflowError, ValueError) as error:
+        expected = f"expected how long ago or a date, such as 7d, 12h or 2026-11-20, found {value!r}"
+        raise click.BadParameter(expected, ctx, parameter) from error
 
 
 def write_examples(formatter: click.HelpFormatter, examples: Examples) -> None:

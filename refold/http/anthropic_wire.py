@@ -186,11 +186,14 @@ def _stop(message: AssistantMessage) -> JsonObject:
 
 def _usage(usage: Usage | None) -> JsonObject:
     usage = usage or Usage()
+    hour = usage.cache_write_1h_tokens
+    written = {"ephemeral_5m_input_tokens": usage.cache_write_tokens - hour, "ephemeral_1h_input_tokens": hour}
     return {
         "input_tokens": usage.input_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
         "output_tokens": usage.output_tokens,
+        **({"cache_creation": written} if hour else {}),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from eventsource.closing import closing_message, streamed_content
 from eventsource.events import AbortRequest, Event, Label, MessageStart, MessageUpdate
-from eventsource.messages import AssistantMessage, TextContent
+from eventsource.messages import AssistantMessage, TextContent, Usage
 from eventsource.ports import Recorded
 
 WHOLE = (TextContent(text="It is"),)
@@ -38,6 +38,7 @@ def test_a_message_nobody_goes_on_with_says_why_it_stops(
     how: object, abort: AbortRequest | None, reason: str, error: str
 ) -> None:
     assert how in ("interrupted", "aborted")
-    made = closing_message(WHOLE, "interrupted" if how == "interrupted" else "aborted", abort)
-    assert made == AssistantMessage(content=WHOLE, stop_reason=made.stop_reason, error=error)
+    used = Usage(input_tokens=3)
+    made = closing_message(WHOLE, "interrupted" if how == "interrupted" else "aborted", abort, used)
+    assert made == AssistantMessage(content=WHOLE, stop_reason=made.stop_reason, error=error, usage=used)
     assert made.stop_reason == reason

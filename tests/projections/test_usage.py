@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from eventsource.events import MessageAdopt, Origin
+from eventsource.events import Fork, MessageAdopt, MessageEnd, Origin
 from eventsource.messages import AssistantMessage, Usage
 from eventsource.ports import Recorded
 from projections import USAGE, project
+from projections.usage import Spent, cost_text, spent_by
 
 
 def test_usage_is_added_up_in_all_and_by_the_model_that_answered(run: tuple[Recorded, ...]) -> None:
     view = project(USAGE, run)
     assert view.total == Usage(input_tokens=31, output_tokens=5, cost_microusd=100)
     assert dict(view.by_model) == {
-        "p/m": Usage(input_tokens=11, output_tokens=5, cost_microusd=100),
-        "p/other": Usage(input_tokens=20),
+        "p/m": Spent(calls=2, unpriced=1, usage=Usage(input_tokens=11, output_tokens=5, cost_microusd=100)),
+        "p/other": Spent(calls=1, unpriced=1, usage=Usage(input_tokens=20)),
     }
-    assert (view.calls, view.unpriced) == (3, 2)
+    assert (view.own.calls, view.own.unpriced) == (3, 2)
+
+
+def test_a_fork_inherits_what_its_parent_used_and_spends_on_its_own(run: tuple[Recorded, ...]) -> None:
+    begun = project(USAGE, [*run, Recorded(33, 0, Fork())])
+    assert (begun.own, begun.inherited) == (Spent(), project(USAGE, run).own)
+    again = USAGE.step(begun, Recorded(34, 0, MessageEnd(message=AssistantMessage(usage=Usage(input_tokens=7)))))
+    assert (again.by_model[0][0], again.own.usage.input_tokens) == ("p/m", 7)
+    assert again.total.input_tokens == begun.inherited.usage.input_tokens + 7
+
+
+def test_a_price_that_is_not_known_is_never_nothing() -> None:
+    free = spent_by(Usage(input_tokens=3, cost_microusd=0))
+    priced = spent_by(Usage(input_tokens=3, cost_microusd=1_500_000, prices="a list"))
+    assert (cost_text(free), cost_text(priced), cost_text(free + priced)) == ("unknown", "$1.5000", "over $1.5000")
+    assert cost_text(spent_by(Usage(input_tokens=3, cost_microusd=0, prices="a list"))) == "$0.0000"
 
 
 def test_what_came_from_elsewhere_is_told_apart(run: tuple[Recorded, ...]) -> None:

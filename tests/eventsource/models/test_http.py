@@ -21,7 +21,7 @@ from eventsource.models.catalog import model
 from eventsource.models.http import ABORTED, CUT, Access, HttpModel
 from eventsource.models.images import NO_IMAGE
 from eventsource.models.options import ModelOptions
-from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart
+from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 from eventsource.models.redact import MARK
 from eventsource.models.sse import ServerEvent
 from eventsource.models.wire import Reader
@@ -71,7 +71,9 @@ def request_of(asked: HttpModel, text: str = "hi") -> Request:
 
 
 async def ask(asked: HttpModel, options: CallOptions | None = None) -> list[StreamEvent]:
-    return [event async for event in asked.stream(request_of(asked), options or CallOptions())]
+    """Ask, and give what is said; what was used so far stands between, and has tests of its own."""
+    said = asked.stream(request_of(asked), options or CallOptions())
+    return [event async for event in said if not isinstance(event, StreamUsage)]
 
 
 async def ended(handler: Handler | httpx.Response, **access: object) -> AssistantMessage:

@@ -21,6 +21,15 @@ def test_cached_tokens_have_their_own_price() -> None:
     assert found.prices == f"genai-prices {genai_prices.__version__}"
 
 
+def test_what_is_kept_for_an_hour_is_priced_so_or_not_at_all() -> None:
+    usage = Usage(input_tokens=10, cache_write_tokens=100_000, cache_write_1h_tokens=60_000)
+    assert priced(usage, SONNET, at_us=AT_US).cost_microusd == 30 + 40_000 * 3.75 + 60_000 * 6
+    elsewhere = ModelRef(api="openai-completions", provider="openrouter", model="anthropic/claude-sonnet-4")
+    assert priced(usage, elsewhere, at_us=AT_US).cost_microusd is None
+    short = Usage(input_tokens=10, cache_write_tokens=100_000)
+    assert priced(short, elsewhere, at_us=AT_US).cost_microusd == 30 + 375_000
+
+
 def test_the_model_that_answered_is_looked_up_first() -> None:
     alias = ModelRef(api="anthropic-messages", provider="anthropic", model="no-such-alias")
     found = priced(Usage(output_tokens=1_000), alias, at_us=AT_US, answered_by="claude-sonnet-4-5-20250929")

@@ -1,0 +1,177 @@
+"""What sessions spent: each answer counted once, in the session that recorded it, by day and by model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from eventsource.errors import UnknownSessionError
+from eventsource.events import ChildStart, ConfigChange, MessageAdopt, MessageEnd, ModelRef
+from eventsource.loading import load, read_all
+from eventsource.messages import AssistantMessage, Usage
+from eventsource.ports import EventLog, SessionInfo
+from projections import USAGE
+from projections.usage import Spent, UsageView, added, model_name, spent_by
+from replay.adopt import SOURCE
+
+from .family import rows_of
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model used for one session on one day (of this computer's time, YYYY-MM-DD)."""
+
+    session: str
+    day: str
+    model: str
+    spent: Spent
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session spent.
+
+    `entries` are its own. Not among them, since they count elsewhere: `inherited`, what its parent had used up to the
+    fork; `adopted`, answers that were taken from sessions of this log; `children`, what the sessions in `child_ids`
+    used, which this one started (compaction and agents as tools among them), and those that they started.
+    """
+
+    session: str
+    entries: tuple[Entry, ...] = ()
+    inherited: Spent = Spent()
+    adopted: Spent = Spent()
+    children: Spent = Spent()
+    child_ids: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> Spent:
+        """What the session itself used."""
+        return added(entry.spent for entry in self.entries)
+
+
+class _Own(msgspec.Struct):
+    """What a session's own facts say: the changes of the model too, for those that begin in it."""
+
+    entries: tuple[Entry, ...]
+    adopted: Spent
+    children: tuple[str, ...]
+    models: tuple[tuple[int, ModelRef], ...]
+
+
+async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spending:
+    """Say what one session spent; its inherited events are read too."""
+    info = await log.info(session)
+    inherited = await _inherited(log, info)
+    known = _Known(log)
+    own = await _own(log, info, inherited.model, since_us, known)
+    left, seen, used = list(own.children), list[str](), Spent()
+    while left:
+        child = left.pop(0)
+        if child in seen or not await known.has(child):
+            continue
+        seen.append(child)
+        row = await log.info(child)
+        below = await _own(log, row, (await _inherited(log, row)).model, since_us, known)
+        used += added(entry.spent for entry in below.entries)
+        left += below.children
+    return Spending(
+        session=session,
+        entries=own.entries,
+        inherited=inherited.own + inherited.inherited,
+        adopted=own.adopted,
+        children=used,
+        child_ids=tuple(seen),
+    )
+
+
+async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[Entry]:
+    """Say what every session of a log spent: reads each session's own facts once, forks after their parents."""
+    rows = [row async for row in rows_of(log)]
+    models: dict[str, tuple[tuple[int, ModelRef], ...]] = {}
+    known = _Known(log, {row.id for row in rows})
+    begun_in = {row.parent for row in rows}
+    for row in _parents_first(rows):
+        if row.updated_at_us < since_us and row.id not in begun_in:
+            continue
+        before = tuple(one for one in models.get(row.parent or "", ()) if one[0] <= row.fork_seq)
+        own = await _own(log, row, before[-1][1] if before else None, since_us, known)
+        if row.id in begun_in:
+            models[row.id] = (*before, *own.models)
+        for entry in own.entries:
+            yield entry
+
+
+def summed(entries: Sequence[Entry], by: str) -> Mapping[str, Spent]:
+    """Add entries up by `day`, `model` or `session`; days in order, the others with the most tokens first."""
+    sums: dict[str, Spent] = {}
+    for entry in entries:
+        name = getattr(entry, by)
+        sums[name] = sums.get(name, Spent()) + entry.spent
+    if by == "day":
+        return dict(sorted(sums.items()))
+    return dict(sorted(sums.items(), key=lambda pair: -pair[1].usage.total_tokens))
+
+
+class _Known:
+    """Which sessions a log has, asked once for each."""
+
+    def __init__(self, log: EventLog, known: Collection[str] = ()) -> None:
+        self._log, self._known = log, dict.fromkeys(known, True)
+
+    async def has(self, session: str) -> bool:
+        """Say whether the log has a session of this id."""
+        if session not in self._known:
+            try:
+                await self._log.info(session)
+            except UnknownSessionError:
+                self._known[session] = False
+            else:
+                self._known[session] = True
+        return self._known[session]
+
+
+async def _inherited(log: EventLog, info: SessionInfo) -> UsageView:
+    if info.parent is None:
+        return UsageView()
+    _, _, view = await load(log, info.id, context=USAGE, upto=info.fork_seq)
+    return view
+
+
+async def _own(log: EventLog, info: SessionInfo, model: ModelRef | None, since_us: int, known: _Known) -> _Own:
+    sums: dict[tuple[str, str], Spent] = {}
+    adopted, children, models = Spent(), list[str](), list[tuple[int, ModelRef]]()
+    async for recorded in read_all(log, info.id, after=info.fork_seq, updates=False):
+        at_us = recorded.at_us
+        match recorded.event:
+            case ConfigChange(model=ModelRef() as model):
+                models.append((recorded.seq, model))
+                continue
+            case ChildStart(child=child):
+                children.append(child)
+                continue
+            case MessageEnd(message=AssistantMessage(usage=Usage() as usage) as message):
+                pass
+            case MessageAdopt(message=AssistantMessage(usage=Usage() as usage) as message, origin=origin) as adopt:
+                if origin.source == SOURCE and await known.has(origin.session):
+                    adopted += spent_by(usage)
+                    continue
+                at_us = adopt.sent_at_us or at_us
+            case _:
+                continue
+        if at_us >= since_us:
+            key = (f"{datetime.fromtimestamp(at_us / 1e6).astimezone():%Y-%m-%d}", model_name(message, model))
+            sums[key] = sums.get(key, Spent()) + spent_by(usage)
+    entries = tuple(Entry(session=info.id, day=day, model=name, spent=spent) for (day, name), spent in sums.items())
+    return _Own(entries, adopted, tuple(children), tuple(models))
+
+
+def _parents_first(rows: Sequence[SessionInfo]) -> list[SessionInfo]:
+    known = {row.id for row in rows}
+    forks: dict[str, list[SessionInfo]] = {}
+    for row in rows:
+        if row.parent in known:
+            forks.setdefault(row.parent or "", []).append(row)
+    ordered = [row for row in rows if row.parent not in known]
+    for row in ordered:  # grows while it is read
+        ordered += forks.get(row.id, ())
+    return ordered
