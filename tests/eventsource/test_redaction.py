@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import get_args
+
+import msgspec
 import pytest
+from msgspec import inspect
+from msgspec.structs import replace
 
 from eventsource.codec import decode, encode, to_json
 from eventsource.events import (
     AbortRequest,
     Event,
     MessageEnd,
+    MessageUpdate,
     Retry,
     StepEnd,
     TaskEnd,
@@ -96,3 +103,66 @@ async def test_what_a_tool_reports_and_returns_is_redacted_before_it_is_on_recor
     assert [e for e in events if isinstance(e, ToolExecutionUpdate)]
     assert SECRET not in "".join(encode(event).decode() for event in events)
     assert MARK in "".join(encode(event).decode() for event in events)
+
+
+KEPT = {
+    *("api", "provider", "model", "prices", "body_codec", "response_id", "signature", "data", "media_type", "kind"),
+    *("id", "tool_call_id", "tool_name", "name", "key", "task", "child", "parent", "session", "runner"),
+}
+"""Fields that name something, or go back byte for byte: a secret in them stays, so that what they name is found."""
+
+
+def filled(kind: inspect.Type, pick: int) -> object:
+    """Make a value in which every text tells the secret; of several types a field may have, the one at `pick`."""
+    match kind:
+        case inspect.StrType():
+            return TOLD
+        case inspect.IntType():
+            return 1
+        case inspect.BoolType():
+            return True
+        case inspect.LiteralType(values=values):
+            return values[0]
+        case inspect.RawType():
+            return to_json({"deep": [TOLD]})
+        case inspect.VarTupleType(item_type=item):
+            return (filled(item, pick),)
+        case inspect.TupleType(item_types=items):
+            return tuple(filled(item, pick) for item in items)
+        case inspect.StructType(cls=struct, fields=fields):
+            return struct(**{field.name: filled(field.type, pick) for field in fields})
+        case inspect.UnionType(types=types):
+            empty = (inspect.NoneType, inspect.CustomType)
+            some = [one for one in types if not isinstance(one, empty)]
+            return filled(some[pick % len(some)], pick)
+        case _:
+            raise AssertionError(f"a field of a type that no test knows: {kind}")
+
+
+def texts(value: object, field: str = "") -> Iterator[tuple[str, str]]:
+    """List an event's texts with the names of the fields that hold them."""
+    if isinstance(value, str):
+        yield field, value
+    elif isinstance(value, msgspec.Raw):
+        yield f"{field} as JSON", bytes(value).decode()
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from texts(item, field)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from texts(getattr(value, name), name)
+
+
+@pytest.mark.parametrize("pick", range(5))
+@pytest.mark.parametrize("kind", [kind for kind in get_args(Event) if kind is not MessageUpdate])
+def test_every_text_of_every_event_is_searched_but_names_and_what_goes_back_byte_for_byte(
+    kind: type[Event], pick: int
+) -> None:
+    event = filled(inspect.type_info(kind), pick)
+    assert isinstance(event, kind)
+    if isinstance(event, MessageEnd) and isinstance(event.message, AssistantMessage):
+        event = MessageEnd(message=replace(event.message, content=()))  # what a model says is left as it is
+    redacted = list(texts(redact_event(event, known().redact)))
+    telling = {field for field, text in redacted if SECRET in text}
+    assert {field for field in telling if field not in KEPT and not field.endswith("_sha256")} == set()
+    assert {field for field, text in redacted if MARK in text} & KEPT == set()
