@@ -1,0 +1,44 @@
+"""A support agent that refunds the wrong order, and the one that does not: the bug of the README. No key, no network."""
+
+import json
+
+from eventsource.models.script import call
+from eventsource.models.scripted import ScriptedModel
+from refold import Agent, tool
+
+ORDERS = [{"order": "A-17", "bought": "2026-03-02", "usd": 480}, {"order": "B-42", "bought": "2026-11-20", "usd": 35}]
+
+
+@tool(name="orders", effect="pure")
+def orders_as_stored(customer: str) -> str:
+    """A customer's orders, newest first."""
+    return json.dumps(ORDERS)  # the bug: they are stored oldest first
+
+
+@tool(name="orders", effect="pure")
+def newest_first(customer: str) -> str:
+    """A customer's orders, newest first."""
+    return json.dumps(sorted(ORDERS, key=lambda order: order["bought"], reverse=True))
+
+
+@tool(effect="once")
+def refund(order: str) -> str:
+    """Pay an order back."""
+    return f"{order} is refunded"
+
+
+def clerk(request):
+    """Answer as a model might that takes the tool at its word; a real one is named, like "anthropic:claude-sonnet-4-5"."""
+    last = request.messages[-1]
+    match getattr(last, "tool_name", None):
+        case "orders":
+            newest = json.loads(last.content[0].text)[0]
+            return ["I refund the newest order. ", call("refund", {"order": newest["order"]})]
+        case "refund":
+            return f"Done: {last.content[0].text}."
+        case _:
+            return ["Let me look. ", call("orders", {"customer": "ada"})]
+
+
+agent = Agent(ScriptedModel(clerk), system="You are the shop's support.", tools=[orders_as_stored, refund])
+fixed = agent.replace(tools=[newest_first, refund])
