@@ -1,4 +1,4 @@
-"""A support agent that refunds the wrong order, and the one that does not: the bug of the README. No key, no network."""
+"""A support agent that refunds the wrong order, and the one that does not: the bug of the README. No key needed."""
 
 import json
 
@@ -28,7 +28,7 @@ def refund(order: str) -> str:
 
 
 def clerk(request):
-    """Answer as a model might that takes the tool at its word; a real one is named, like "anthropic:claude-sonnet-4-5"."""
+    """Answer as a model might that takes the tool at its word; a real one has a name."""
     last = request.messages[-1]
     match getattr(last, "tool_name", None):
         case "orders":
