@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from .codec import from_json, to_json
-from .events import Place, TokenCreate, WaitEnd, WaitStart
+from .errors import InvalidTextError
+from .events import ApprovalKind, Place, TokenCreate, WaitEnd, WaitStart
 
 ApprovalRule: TypeAlias = Literal["always", "never"] | Callable[[Mapping[str, Any]], bool | Awaitable[bool]]
 """When a tool's call must be agreed to; a function is asked with the call's arguments."""
@@ -23,6 +24,11 @@ class Approval(msgspec.Struct, frozen=True):
     rule: ApprovalRule = "never"
     timeout_us: int | None = None
     default: Literal["approve", "deny"] = "deny"
+
+    @property
+    def kind(self) -> ApprovalKind:
+        """The rule as the log says it."""
+        return "by_arguments" if callable(self.rule) else self.rule
 
 
 NO_APPROVAL = Approval()
@@ -63,11 +69,15 @@ def is_question(token: TokenCreate) -> bool:
 
 
 def verdict(*, approve: bool, reason: str = "", arguments: Mapping[str, object] | None = None) -> msgspec.Raw:
-    """Write a decision as it is recorded."""
+    """Write a decision as it is recorded. Raises: InvalidTextError when arguments are no object of JSON values."""
     value: dict[str, object] = {"approve": approve}
     if reason:
         value["reason"] = reason
     if arguments is not None:
+        if not isinstance(arguments, Mapping):
+            raise InvalidTextError("arguments", f"expected an object, found {arguments!r}")
+        for name, argument in arguments.items():
+            to_json({name: argument}, where=f"argument {name!r}")
         value["arguments"] = dict(arguments)
     return to_json(value, where="decision")
 

@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from .approvals import Decision, approval_key, denial, question, read_decision
+from .approvals import ApprovalRule, Decision, approval_key, denial, question, read_decision
 from .background import stop
+from .calls import is_approved
 from .contained import CLEAN_UP_S
 from .errors import ToolArgumentsError
 from .events import (
@@ -49,7 +50,7 @@ from .writer import Writer
 
 V = TypeVar("V")
 
-HELD = "not decided yet"
+_HELD = Decision(False, "not decided yet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +127,22 @@ class BatchRunner(Generic[V]):
         rules = any(tool is not None and callable(tool.approval.rule) for tool in tools)
         return rules or self._shop.hooks.before_tool_call is not None
 
+    def _approval(self, run: CallRun, tool: Tool) -> ApprovalRule:
+        """Find the rule that a call's batch began with; one from before tools' rules were on record has the tool's.
+
+        A function is the tool's own; where the tool has none any more, whether it would ask cannot be known: it asks.
+        """
+        call = find_call(self._writer.state, run.place.message_seq, run.place.content_index)
+        kind, own = call.approval if call is not None else None, tool.approval.rule
+        if kind is None or (kind == "by_arguments" and callable(own)):
+            return own
+        return "never" if kind == "never" else "always"
+
     async def _prepare(self, run: CallRun) -> _Ready | None:
         """Decide a call's start; None when it is refused, or waits for somebody."""
         block = self._message.content[run.place.content_index]
         if run.refused is not None or not isinstance(block, ToolCall):
-            self._refuse(_start(run, refused=run.refused or "unknown"))
+            self._refuse(_start(run, refused=run.refused or "unknown", reason=run.reason))
             return None
         tool = self._shop.tools[run.name]
         try:
@@ -143,15 +155,22 @@ class BatchRunner(Generic[V]):
         arguments, written = prepared
         if await self._made_before(run, block, written):
             return None
-        self._starts.append(_start(run, arguments=written))
+        self._starts.append(self._begin(run, written))
         return _Ready(run, block, tool, arguments)
+
+    def _begin(self, run: CallRun, arguments: str | None) -> ToolExecutionStart:
+        """Make the start of a call that runs; without a question, where there is a rule, it says that none was due."""
+        call = find_call(self._writer.state, run.place.message_seq, run.place.content_index)
+        by_arguments = call is not None and call.approval == "by_arguments"
+        unasked = by_arguments and call is not None and not is_approved(call, arguments)
+        return msgspec.structs.replace(_start(run, arguments=arguments), no_approval_needed=unasked)
 
     async def _agreed(self, run: CallRun, call: ToolCall, tool: Tool) -> tuple[Arguments, str | None] | None:
         """Find the arguments that hook and people agree to, and their text if it is not the model's; None: not now."""
         coerce = self._writer.state.in_force.policies.coerce
-        text, approved, changed = call.arguments, set[str](), False
+        text, approved, changed, given = call.arguments, set[str](), False, False
         while True:
-            arguments = tool.prepare(text, coerce=coerce)
+            arguments = tool.prepare(text, coerce=coerce and not given)
             approved |= {arguments.text} if changed else set()
             verdict = await self._before(run, call, arguments.text)
             if verdict.block:
@@ -164,12 +183,13 @@ class BatchRunner(Generic[V]):
                 None if arguments.text in approved else await self._decision(run, tool, arguments, changed=changed)
             )
             if decision is None or (decision.approve and decision.arguments in (None, arguments.text)):
+                changed = changed or (decision is not None and decision.arguments is not None)
                 return arguments, arguments.text if changed else None
             if not decision.approve:
-                if decision.reason != HELD:
+                if decision is not _HELD:
                     self._refuse(_start(run, refused="blocked", reason=denial(decision)))
                 return None
-            text, changed = decision.arguments or "", True
+            text, changed, given = decision.arguments or "", True, True
 
     async def _decision(self, run: CallRun, tool: Tool, arguments: Arguments, *, changed: bool) -> Decision | None:
         """Find what was decided on a call, or let it wait for that; None when nobody need agree."""
@@ -177,7 +197,7 @@ class BatchRunner(Generic[V]):
         token = self._writer.state.token(key)
         if token is not None and token.end is not None:
             return read_decision(token.end)
-        rule = tool.approval.rule
+        rule = self._approval(run, tool)
         if callable(rule) and token is None:
             try:
                 needed = await self._shop.ask(lambda: rule(arguments.values), bool)
@@ -191,7 +211,7 @@ class BatchRunner(Generic[V]):
             return None
         asked = question(tool.approval, run.place, arguments.text, self._writer.now_us(), changed=changed)
         self._waits += asked if token is None else asked[1:]
-        return Decision(False, HELD)
+        return _HELD
 
     async def _made_before(self, run: CallRun, call: ToolCall, arguments: str | None) -> bool:
         """Settle a `once` call that another branch has made, or let it wait; False when it is to be made."""

@@ -8,6 +8,7 @@ import msgspec
 
 from .messages import AssistantMessage, Json, Message, Usage
 from .values import (
+    ApprovalKind as ApprovalKind,
     EffectKind as EffectKind,
     EndReason as EndReason,
     Inserted as Inserted,
@@ -114,6 +115,7 @@ class ToolExecutionStart(EventBase, frozen=True, kw_only=True, tag="tool_executi
 
     `arguments`: JSON text, only if preparation changed what the model wrote.
     `refused`: why it does not run; `reason` is the text for it where the refusal alone does not say it.
+    `no_approval_needed`: the tool's approval is by arguments, and for these it takes none.
     """
 
     message_seq: int
@@ -123,6 +125,7 @@ class ToolExecutionStart(EventBase, frozen=True, kw_only=True, tag="tool_executi
     arguments: str | None = None
     refused: Refusal | None = None
     reason: str = ""
+    no_approval_needed: bool = False
 
     @property
     def runs(self) -> bool:

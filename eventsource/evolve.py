@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from .approvals import REASON, denial, read_decision
 from .errors import IllegalEventError
 from .events import (
     AbortRequest,
@@ -188,7 +189,8 @@ def _batch(config: Config, seq: int, message: AssistantMessage) -> Batch:
         if isinstance(block, ToolCall):
             spec = config.tool(block.name)
             sequential = sequential or (spec is not None and spec.mode == "sequential")
-            calls.append(Call(content_index=index, name=block.name, effect=spec.effect if spec is not None else None))
+            effect, approval = (spec.effect, spec.approval) if spec is not None else (None, None)
+            calls.append(Call(content_index=index, name=block.name, effect=effect, approval=approval))
     cut = message.stop_reason == "length" and config.policies.length_calls == "fail"
     return Batch(message_seq=seq, calls=tuple(calls), sequential=sequential, policies=config.policies, cut=cut)
 
@@ -287,7 +289,9 @@ def _resume(state: State, seq: int, event: Resume) -> State:
 def _fork(state: State, seq: int, event: Fork) -> State:
     batch = state.batch
     if batch is not None:
-        calls = tuple(replace(c, waiting="", answer=None, lost=bool(c.child), child="") for c in batch.calls)
+        calls = tuple(
+            replace(call, waiting="", answer=None, approved=(), lost=bool(call.child), child="") for call in batch.calls
+        )
         batch = replace(batch, calls=calls)
     queue = tuple(push for push in state.queue if push.seq in event.keeps)
     waits = tuple(wait for wait in state.waits if wait.step)
@@ -309,11 +313,11 @@ def _token(state: State, seq: int, event: TokenCreate) -> State:
 
 def _wait_start(state: State, seq: int, event: WaitStart) -> State:
     token = state.token(event.key)
-    if token is not None and token.end is not None:
-        return _answered(state, event.call, token.end)
     deadline = event.deadline_us if token is None else token.deadline_us
-    taken = None if event.reason == INBOX else state.taken
     wait = Wait(event.key, deadline, event.call, event.reason, event.arguments, event.step)
+    if token is not None and token.end is not None:
+        return _answered(state, wait, token.end)
+    taken = None if event.reason == INBOX else state.taken
     state = replace(state, waits=(*state.waits, wait), taken=taken)
     if event.step:
         state = _with_step(state, event.step, failed=None, waiting=event.key)
@@ -330,15 +334,26 @@ def _wait_end(state: State, seq: int, event: WaitEnd) -> State:
     state = replace(state, tokens=tokens, waits=waits)
     if ended is not None and ended.step:
         state = _with_step(state, ended.step, waiting="", over=event.outcome == "cancelled")
-    return state if ended is None else _answered(state, ended.call, event)
+    return state if ended is None else _answered(state, ended, event)
 
 
-def _answered(state: State, place: Place | None, end: WaitEnd) -> State:
+def _answered(state: State, wait: Wait, end: WaitEnd) -> State:
+    place = wait.call
     call = find_call(state, place.message_seq, place.content_index) if place is not None else None
     if call is None:
         return state
     waiting = "" if call.waiting == end.key else call.waiting
-    return _with_call(state, call.content_index, waiting=waiting, answer=end)
+    state = _with_call(state, call.content_index, waiting=waiting, answer=end)
+    return state if wait.reason != REASON else _decided(state, call, wait, end)
+
+
+def _decided(state: State, call: Call, wait: Wait, end: WaitEnd) -> State:
+    """Keep what was decided on a call: an approval is for its arguments, a denial for the call."""
+    decision = read_decision(end)
+    if not decision.approve:
+        return _with_call(state, call.content_index, denied=denial(decision) if call.denied is None else call.denied)
+    arguments = wait.arguments if decision.arguments is None else decision.arguments
+    return _with_call(state, call.content_index, approved=(*call.approved, arguments))
 
 
 def _child_start(state: State, seq: int, event: ChildStart) -> State:

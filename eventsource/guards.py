@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
+from .approvals import REASON, agreed
+from .calls import why_not_started
 from .events import (
     EVENT_TYPES,
     ChildEnd,
@@ -28,7 +32,7 @@ from .events import (
     WaitEnd,
     WaitStart,
 )
-from .state import INPUTS, RETRY, ROWS, Call, Kind, Phase, State
+from .state import INPUTS, RETRY, ROWS, Call, Kind, Phase, State, Wait
 
 OPENS: Mapping[str, str] = {
     "text_start": "text",
@@ -154,7 +158,9 @@ def _tool_start(state: State, event: ToolExecutionStart) -> str | None:
         return "the call was refused"
     if event.attempt != call.attempt + 1:
         return f"this would be attempt {call.attempt + 1}, not {event.attempt}"
-    return None if event.name == call.name else f"the call is of tool {call.name}, not {event.name}"
+    if event.name != call.name:
+        return f"the call is of tool {call.name}, not {event.name}"
+    return why_not_started(state, state.batch, call, event) if state.batch is not None else None
 
 
 def _tool_running(state: State, event: ToolExecutionUpdate | ToolExecutionEnd) -> str | None:
@@ -205,11 +211,24 @@ def _held_call(state: State, place: Place | None) -> str | None:
 def _wait_end(state: State, event: WaitEnd) -> str | None:
     if event.push_seq and all(push.seq != event.push_seq for push in state.queued("inbox")):
         return f"no message pushed at seq {event.push_seq} is in the inbox"
-    if any(wait.key == event.key for wait in state.waits):
-        return None
+    wait = next((wait for wait in state.waits if wait.key == event.key), None)
+    if wait is not None:
+        return _timed_out(state, wait, event) if event.outcome == "timed_out" else None
     if any(token.key == event.key and token.end is None for token in state.tokens):
         return None
     return f"no wait or token {event.key} is open"
+
+
+def _timed_out(state: State, wait: Wait, event: WaitEnd) -> str | None:
+    """Hold that nobody's silence decides but at a deadline, and as the question said."""
+    place, token = wait.call, state.token(wait.key)
+    call = find_call(state, place.message_seq, place.content_index) if place is not None else None
+    if call is None or call.approval is None or wait.reason != REASON:
+        return None
+    if wait.deadline_us is None:
+        return "the question has no deadline"
+    default = WaitEnd(key=wait.key, outcome="timed_out", value=token.default if token is not None else msgspec.UNSET)
+    return None if agreed(event) == agreed(default) else "at its deadline the question's default counts"
 
 
 def _child_start(state: State, event: ChildStart) -> str | None:

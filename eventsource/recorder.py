@@ -52,7 +52,7 @@ POLICIES = Policies(
     length_calls="run",
     unknown_tools="run",
 )
-"""A foreign loop decides by itself what runs; the machine only keeps its record legal."""
+"""A foreign loop decides by itself what runs, and names no tools; the machine only keeps its record legal."""
 
 NO_ANSWER = "the recorded call ended without an answer"
 
@@ -188,7 +188,8 @@ class Recorder(Generic[V]):
         await writer.load()
         if writer.state.phase is not Phase.IDLE:
             writer.outcome(Resume(why="crash", runner=held.lease.owner))
-        change = difference(writer.state.config, replace(writer.state.config, model=self._model, policies=POLICIES))
+        wanted = replace(writer.state.config, model=self._model, tools=(), policies=POLICIES)
+        change = difference(writer.state.config, wanted)
         if change is not None:
             writer.outcome(change)
         await writer.flush()

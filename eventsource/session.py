@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from .approvals import REASON
 from .codec import canonical, to_json
 from .errors import ConflictError, IllegalEventError, UnknownSeqError, WaitOverError
 from .events import (
@@ -33,7 +34,7 @@ from .ports import Cursor, EventLog, Recorded, SessionInfo, VerifyReport
 from .redaction import redact_event
 from .state import State, Token
 from .steps import Step, next_step
-from .token_values import check_value
+from .token_values import check_end
 from .under_way import tell_abort
 
 
@@ -110,16 +111,19 @@ class Session:
     ) -> int:
         """End a wait or token by its key; the first decision counts, whoever else decides at the same time.
 
-        Raises: WaitOverError when no such wait or token is open; TokenValueError when the token expects another value.
+        For a call that needs approval, true and false approve and deny.
+
+        Raises: WaitOverError when no such wait or token is open; TokenValueError, and it stays open, when the token
+            expects another value, or the call's tool other arguments.
         """
         if decided_by == "machine":
             raise ValueError("decided_by='machine' is what the machine says of itself")
-        given = to_json(value, where=f"wait {wait}") if outcome == "completed" else msgspec.UNSET
-        end = WaitEnd(key=wait, outcome=outcome, value=given, decided_by=decided_by)
         while True:
-            token = (await self.state()).token(wait)
-            if token is not None and token.end is None and outcome == "completed":
-                check_value(wait, token.value_schema, value)
+            state = await self.state()
+            token, asked = state.token(wait), any(one.key == wait and one.reason == REASON for one in state.waits)
+            said = {"approve": value} if asked and isinstance(value, bool) else value
+            given = to_json(said, where=f"wait {wait}") if outcome == "completed" else msgspec.UNSET
+            end = WaitEnd(key=wait, outcome=outcome, value=given, decided_by=decided_by)
             try:
                 return await self.append([end])
             except ConflictError:
@@ -160,13 +164,16 @@ class Session:
     async def append(self, events: Sequence[Event]) -> int:
         """Append events that the machine allows here, all or none. Returns: the new head.
 
-        Raises: IllegalEventError, and nothing is stored; ConflictError when somebody else appended meanwhile.
+        Raises: IllegalEventError, and nothing is stored; TokenValueError when a wait is ended with what it does not
+            take; ConflictError when somebody else appended meanwhile.
         """
         events = [_given(event) for event in events]
         async with self._lock:
             head, state = await self._catch_up()
             now = self.clock()
             for seq, event in enumerate(events, start=head + 1):
+                if isinstance(event, WaitEnd):
+                    check_end(state, event)
                 state = evolve_in(self.id, state, Recorded(seq, now, event))
             soft = all(isinstance(event, UPDATE_TYPES) for event in events)
             reached = await self.log.append(

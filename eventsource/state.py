@@ -17,6 +17,7 @@ import msgspec
 
 from .events import (
     AbortRequest,
+    ApprovalKind,
     EffectKind,
     EndReason,
     ModelRef,
@@ -206,7 +207,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     `effect` is empty for a tool that the configuration lacks; `start_seq` is the first start's. `waiting` is the key of
     the wait that holds the call back, `answer` how that wait ended. `lost`: its child session runs on in the parent of
-    a fork.
+    a fork. `approval`: the rule of its tool. `approved`: the arguments (None: the model's) that somebody agreed to,
+    `denied` what the model reads when somebody did not, which is final.
     """
 
     content_index: int
@@ -223,6 +225,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     answer: WaitEnd | None = None
     child: str = ""
     lost: bool = False
+    approval: ApprovalKind | None = None
+    approved: tuple[str | None, ...] = ()
+    denied: str | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

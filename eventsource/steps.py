@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from .approvals import agreed
 from .backoff import retry_at_us
+from .calls import may_run_again, refusal
 from .events import (
     AgentEnd,
     AgentStart,
@@ -36,13 +36,17 @@ Poll: TypeAlias = Literal["steering", "follow_up", "stop"]
 
 
 class CallRun(msgspec.Struct, frozen=True):
-    """A tool call to run (or, in a parallel batch, to refuse on the way), with the answer of the wait that held it."""
+    """A tool call to run (or, in a parallel batch, to refuse on the way), with the answer of the wait that held it.
+
+    `reason`: the words of a refusal that needs some.
+    """
 
     place: Place
     name: str
     attempt: int
     refused: Refusal | None = None
     answer: WaitEnd | None = None
+    reason: str = ""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -294,49 +298,32 @@ def _call(state: State, batch: Batch, call: Call) -> Step:
     if call.waiting:
         return Suspend(state.waits)
     place = batch.place(call)
-    if call.started and not _runs_again(state, call):
+    if call.started and not may_run_again(state, call):
         return Record((_settle(state, batch, call),))
     run = _run_of(state, batch, call)
     polls = _batch_polls(state, batch, call)
     if run.refused is None:
         return RunTools((run,), parallel=False, polls=polls)
     start = ToolExecutionStart(
-        message_seq=place.message_seq, content_index=place.content_index, name=call.name, refused=run.refused
+        message_seq=place.message_seq,
+        content_index=place.content_index,
+        name=call.name,
+        attempt=run.attempt,
+        refused=run.refused,
+        reason=run.reason,
     )
     return Record((start,), polls)
 
 
 def _run_of(state: State, batch: Batch, call: Call) -> CallRun:
-    refused = None if call.started else _refusal(state, batch, call)
-    return CallRun(batch.place(call), call.name, call.attempt + 1, refused, call.answer)
-
-
-def _refusal(state: State, batch: Batch, call: Call) -> Refusal | None:
-    if state.aborted is not None:
-        return "aborted"
-    if batch.cut:
-        return "length"
-    if _interrupted(state, batch):
-        return "skipped"
-    return "unknown" if call.effect is None and batch.policies.unknown_tools == "refuse" else None
-
-
-def _interrupted(state: State, batch: Batch) -> bool:
-    interruptible = batch.sequential and batch.policies.steering == "interrupt"
-    return interruptible and bool(state.queued("steering")) and any(call.delivered for call in batch.calls)
+    refused = refusal(state, batch, call)
+    reason = call.denied or "" if refused == "blocked" else ""
+    return CallRun(batch.place(call), call.name, call.attempt + 1, refused, call.answer, reason)
 
 
 def _batch_polls(state: State, batch: Batch, call: Call) -> tuple[Poll, ...]:
     asks = batch.sequential and batch.policies.steering == "interrupt" and any(c.delivered for c in batch.calls)
     return ("steering",) if asks and not call.started and not state.queued("steering") and state.aborted is None else ()
-
-
-def _runs_again(state: State, call: Call) -> bool:
-    if call.refused is not None or call.lost or state.aborted is not None:
-        return False
-    if call.effect in ("pure", "idempotent"):
-        return True
-    return call.answer is not None and agreed(call.answer)
 
 
 def _settle(state: State, batch: Batch, call: Call) -> Event:

@@ -38,6 +38,10 @@ class Tool:
     _call: Callable[[Arguments, ToolContext], object]
     approval: Approval = NO_APPROVAL
 
+    def __post_init__(self) -> None:
+        """Let the specification, which the log holds, say when a call needs an approval."""
+        object.__setattr__(self, "spec", msgspec.structs.replace(self.spec, approval=self.approval.kind))
+
     def __call__(self, *arguments: object, **named: object) -> object:
         """Call the function itself."""
         return self.function(*arguments, **named)

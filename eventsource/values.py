@@ -9,11 +9,15 @@ import msgspec
 from .messages import Json, Message, UserContent
 
 EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
+ApprovalKind: TypeAlias = Literal["never", "always", "by_arguments"]
 ToolMode: TypeAlias = Literal["parallel", "sequential"]
 QueueName: TypeAlias = Literal["prompt", "steering", "follow_up", "inbox"]
 QueueMode: TypeAlias = Literal["one-at-a-time", "all"]
 EndReason: TypeAlias = Literal["stop", "error", "aborted", "limit"]
 Refusal: TypeAlias = Literal["skipped", "unknown", "invalid", "blocked", "length", "aborted", "adopted"]
+
+MARKER = "[erased]"
+"""Stands where content was erased."""
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
@@ -47,7 +51,8 @@ class ModelRef(Part, frozen=True, kw_only=True):
 class ToolSpec(Part, frozen=True, kw_only=True):
     """A tool as the model and the machine know it; `schema` is the JSON Schema of its arguments.
 
-    `timeout_us`: how long a call may take; 0: any time.
+    `timeout_us`: how long a call may take; 0: any time. `approval`: whether somebody must agree before a call runs;
+    None: the log does not say (release 0.1 did not), and the machine holds its calls to no rule.
     """
 
     name: str
@@ -57,6 +62,7 @@ class ToolSpec(Part, frozen=True, kw_only=True):
     mode: ToolMode = "parallel"
     version: str = ""
     timeout_us: int = 0
+    approval: ApprovalKind | None = None
 
 
 class Policies(Part, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Literal
 from eventsource import session as core
 from eventsource.approvals import verdict
 from eventsource.codec import from_json
-from eventsource.errors import UnknownLabelError, UnknownSeqError
+from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest
 from eventsource.loading import load, read_all
 from eventsource.messages import Message, UserMessage
@@ -135,13 +135,16 @@ class Session:
         """End a wait; the first decision counts.
 
         A call that needs approval: `approve=True`, with other `arguments` in place of the model's if given, or
-        `approve=False` with a reason for the model. A token: its value.
+        `approve=False` with a reason for the model. A token: its value. What does not fit (arguments that the tool's
+        schema refuses, a value of another type) is refused, and the wait stays open.
 
-        Raises: WaitOverError, TokenValueError.
+        Raises: WaitOverError, TokenValueError, InvalidTextError.
         """
         key, decided = wait if isinstance(wait, str) else wait.key, self.core
         if isinstance(wait, Waiting) and wait.session != self.id:
             decided = core.Session(self.core.log, wait.session, clock=self.core.clock)
+        if approve is None and (reason or arguments is not None):
+            raise TokenValueError(key, "a reason and arguments go with approve=True or approve=False")
         if approve is not None:
             value = from_json(verdict(approve=approve, reason=reason, arguments=arguments))
         return await decided.decide(key, value, outcome=outcome, decided_by=decided_by)

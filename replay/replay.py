@@ -31,13 +31,14 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.evolve import evolve
-from eventsource.log.mask import MARKER, mask
+from eventsource.log.mask import mask
 from eventsource.messages import AssistantContent, AssistantMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, ABORTED_RUNNING
 from eventsource.request import PartHashes, request_sha256
 from eventsource.state import Phase, State
 from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, first_step, refused_end
+from eventsource.values import MARKER
 from projections.context import CONTEXT, ContextView, Requests, step as context_step
 
 from .sources import Sources
@@ -266,11 +267,19 @@ class Replay:
         if place != wanted:
             self._differ(recorded.seq, "call", str(wanted), str(place))
             return False
-        decided = event.refused if event.refused not in ("invalid", "blocked") else None
+        decided = event.refused if event.refused not in ("invalid", "blocked") or expected.refused else None
         if decided != expected.refused:
             self._differ(recorded.seq, "refused", str(expected.refused), str(event.refused))
             return False
-        return True
+        return expected.refused != "blocked" or self._is_reason(recorded.seq, expected.reason, event)
+
+    def _is_reason(self, seq: int, expected: str, event: ToolExecutionStart) -> bool:
+        """Compare the words of a refusal with those that the machine says."""
+        wanted = msgspec.structs.replace(event, reason=expected)
+        if event == wanted or self._same_but_erased(seq, wanted, event):
+            return True
+        self._differ(seq, "reason", expected, event.reason)
+        return False
 
     def _request(self, seq: int, expected: ModelRequest, event: ModelRequest) -> bool:
         if event.attempt != expected.attempt:

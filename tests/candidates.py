@@ -1,6 +1,7 @@
 """The events that histories of `refold.testing` are walked with."""
 
 from refold.testing.candidates import (
+    ASKED,
     CALLING,
     CONFIGS,
     DONE,
@@ -14,6 +15,7 @@ from refold.testing.candidates import (
 )
 
 __all__ = [
+    "ASKED",
     "CALLING",
     "CONFIGS",
     "DONE",

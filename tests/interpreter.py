@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import Raw
 from msgspec.structs import replace
 
+from eventsource.approvals import REASON, verdict
 from eventsource.closing import closing_message, streamed_content
 from eventsource.events import (
     AbortRequest,
@@ -36,7 +38,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.evolve import evolve, fold
-from eventsource.guards import legal
+from eventsource.guards import find_call, legal
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, ABORTED_RUNNING
@@ -163,7 +165,7 @@ class Interpreter:
             case Suspend() if step.waits[0].reason == "retry":
                 self.add(TaskStart(task=self.state.task, attempt=self.state.attempt + 1))
             case Suspend():
-                self.add(WaitEnd(key=step.waits[0].key, outcome="completed"))
+                self.add(WaitEnd(key=step.waits[0].key, outcome="completed", value=self._decision()))
             case Stop():
                 self.add(TaskEnd())
 
@@ -201,10 +203,11 @@ class Interpreter:
             waiting = WaitStart(key=f"approval{len(self.history)}", call=runs[-1].place)
             self.add(waiting)
             return
+        runs = [run for run in runs if not self._asks(run)]
         running: list[CallRun] = []
         for run in runs:  # the starts are one append, nothing comes between
             refused = run.refused or self._refusal()
-            self.add(_start(run, refused))
+            self.add(self._start(run, refused))
             if refused is None:
                 running.append(run)
             else:
@@ -220,6 +223,27 @@ class Interpreter:
                     ToolExecutionUpdate(message_seq=place.message_seq, content_index=place.content_index, partial=DONE)
                 )
             self.add(self._end(run.place))
+
+    def _asks(self, run: CallRun) -> bool:
+        """Ask a person where the call's rule says so; by its arguments, at random."""
+        call = find_call(self.state, run.place.message_seq, run.place.content_index)
+        if call is None or run.refused is not None or call.approved or call.approval in (None, "never"):
+            return False
+        if call.approval == "by_arguments" and self._pick(2) == 0:
+            return False
+        arguments = '{"n":1}' if self._pick(4) == 3 else None
+        key = f"approval:{len(self.history)}"
+        self.add(WaitStart(key=key, reason=REASON, call=run.place, arguments=arguments))
+        return True
+
+    def _start(self, run: CallRun, refused: Refusal | None) -> ToolExecutionStart:
+        start = _start(run, refused)
+        call = find_call(self.state, run.place.message_seq, run.place.content_index)
+        if call is None or not start.runs or call.approval in (None, "never"):
+            return start
+        if call.approved:
+            return replace(start, arguments=call.approved[-1])
+        return replace(start, no_approval_needed=True)
 
     def _refusal(self) -> Refusal | None:
         refusals: tuple[Refusal, ...] = ("invalid", "blocked")
@@ -238,6 +262,13 @@ class Interpreter:
             return replace(end, result=given_up, is_error=True, decided="machine")
         return end
 
+    def _decision(self) -> Raw:
+        """Be whoever decides on a call; what waits for something else takes any value."""
+        way = self._pick(4)
+        if way == 3:
+            return verdict(approve=True, arguments={"n": 2})
+        return verdict(approve=way < 2, reason="no" if way == 2 else "")
+
     def _close(self, step: CloseMessage) -> None:
         stream = self.state.stream
         content = streamed_content(self.history[stream.start_seq - 1 :] if stream is not None else ())
@@ -248,10 +279,10 @@ class Interpreter:
         self.add(MessageEnd(message=message, interrupted=partial))
 
 
-def played(numbers: Sequence[int]) -> list[Recorded]:
+def played(numbers: Sequence[int], *changes: Event) -> list[Recorded]:
     """Make a history as the machine makes it, from a prompt on, with whatever comes from outside meanwhile."""
     run = Interpreter(numbers=numbers)
-    run.add(candidates(run.state, 1, Kind.CONFIG_CHANGE)[0])
+    run.add(candidates(run.state, 1, Kind.CONFIG_CHANGE)[0], *changes)
     run.add(QueuePush(queue="prompt", message=MESSAGES[0]))
     return run.run()
 
@@ -271,7 +302,7 @@ def _start(run: CallRun, refused: Refusal | None) -> ToolExecutionStart:
         name=run.name,
         attempt=run.attempt,
         refused=refused,
-        reason="no" if refused == "blocked" else "",
+        reason=run.reason or ("no" if refused == "blocked" else ""),
     )
 
 

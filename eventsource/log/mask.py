@@ -56,8 +56,8 @@ from ..messages import (
     ToolResultMessage,
     UserMessage,
 )
+from ..values import MARKER
 
-MARKER = "[erased]"
 _JSON = msgspec.Raw(b'"[erased]"')
 _OBJECT = msgspec.Raw(b'{"content":"[erased]"}')
 _SCHEMA = msgspec.Raw(b'{"type":"object"}')
@@ -83,6 +83,8 @@ def mask(event: Event) -> Event:
             return _replace(left, tools=tuple(_replace(tool, schema=_SCHEMA) for tool in tools))
         case TokenCreate(value_schema=msgspec.Raw()):
             return _replace(left, value_schema=_ANYTHING)
+        case WaitEnd():
+            return _replace(left, value=_with_marks(event, left))
         case WaitStart(reason=reason) if reason not in _WAITS:
             return _replace(left, reason=MARKER)
         case _:
@@ -91,7 +93,15 @@ def mask(event: Event) -> Event:
 
 def is_masked(event: Event) -> bool:
     """Say whether an event is as erasing leaves it, this release's or 0.1's; so is one that never held anything."""
-    return mask_of_0_1(event) == event
+    return event in (mask(event), mask_of_0_1(event))
+
+
+def _with_marks(event: Event, left: WaitEnd) -> Json:
+    """Leave of a decision also that it had a reason, and arguments in place of the model's, though not which."""
+    told, kept = from_json(event.value) if isinstance(event, WaitEnd) else None, from_json(left.value)
+    if not isinstance(told, dict) or not isinstance(kept, dict):
+        return left.value
+    return to_json(kept | {name: MARKER for name in ("reason", "arguments") if told.get(name)})
 
 
 def _without_figures(message: Message) -> Message:

@@ -13,10 +13,10 @@ from ..errors import CorruptLogError, UnknownSeqError, UnknownSessionError
 from ..events import Event, MessageEnd
 from ..messages import AssistantContent, ImageContent
 from ..ports import Recorded
+from ..values import MARKER
 from .digest import ZERO, link, link_at_update, update_lines
 from .folds import Folds, step
 from .lineage import MAX_SEQ, Segment, segments
-from .mask import MARKER
 from .packs import DROPPED, from_row, unpack
 from .prepare import IMAGE_HOLDERS, has_images, map_images
 

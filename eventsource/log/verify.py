@@ -12,13 +12,13 @@ from ..errors import CorruptLogError, RefoldError
 from ..events import Erase, Event, Fork, MessageUpdate
 from ..messages import ImageContent
 from ..ports import Finding, Recorded, VerifyReport
+from ..values import MARKER
 from .append import folds_row, stub
 from .database import schema_of
 from .digest import ZERO, link, link_at_update, row_crc, update_lines
 from .folds import Folds
 from .gone import Spans, droppable, named_shapes, shape_problem, within
 from .lineage import MAX_SEQ
-from .mask import MARKER
 from .packs import DROPPED, PACKED, dropped_times, from_row, is_as_compressed, unpack
 from .prepare import has_images, map_images
 from .reading import FOLDS, Page, digest_at, id_of, last_link, lineage, load_fact, start_digest

@@ -7,6 +7,7 @@ from typing import get_args
 
 import msgspec
 
+from eventsource.approvals import REASON, verdict
 from eventsource.events import (
     AbortRequest,
     AgentEnd,
@@ -78,6 +79,12 @@ TOOLS = (
     ToolSpec(name="send", schema=SCHEMA, effect="once"),
     ToolSpec(name="put", schema=SCHEMA, effect="idempotent"),
 )
+ASKED = (
+    ToolSpec(name="read", schema=SCHEMA, effect="pure", approval="by_arguments"),
+    ToolSpec(name="send", schema=SCHEMA, effect="once", approval="always"),
+    ToolSpec(name="put", schema=SCHEMA, effect="idempotent", approval="never"),
+)
+"""The same tools, of which some calls must be agreed to."""
 MODEL = ModelRef(api="scripted", provider="scripted", model="scripted")
 CONFIGS = (
     ConfigChange(model=MODEL, system_prompt="Be brief.", tools=TOOLS),
@@ -89,6 +96,8 @@ CONFIGS = (
     ConfigChange(tools=(ToolSpec(name="read", schema=SCHEMA, effect="pure", mode="sequential"), *TOOLS[1:])),
     ConfigChange(model=MODEL, options=msgspec.Raw(b'{"temperature":0}')),
     ConfigChange(tools=()),
+    ConfigChange(tools=ASKED),
+    ConfigChange(tools=ASKED, policies=Policies(tools="sequential", in_doubt="ask")),
 )
 MESSAGES = (
     UserMessage(content="Do I need a coat?"),
@@ -190,6 +199,7 @@ def _tool_starts(state: State, seq: int) -> Sequence[Event]:
         )
         refusals = ("skipped", "unknown", "invalid", "blocked", "length", "aborted", "adopted")
         found += [start, msgspec.structs.replace(start, arguments='{"n":1}')]
+        found.append(msgspec.structs.replace(start, no_approval_needed=True))
         found.append(msgspec.structs.replace(start, refused=refusals[seq % len(refusals)], reason="why"))
     return found
 
@@ -221,7 +231,12 @@ def _wait_starts(state: State, seq: int) -> Sequence[Event]:
     keys = [f"wait{seq}", *(token.key for token in state.tokens)]
     waits = [WaitStart(key=key, deadline_us=9, call=place) for key in keys for place in _holders(state)]
     attempts = [event for event in next_attempts(state) if isinstance(event, WaitStart)]
-    return [*attempts[:1], *waits, WaitStart(key=f"inbox{seq}", reason=INBOX)]
+    asked = [
+        WaitStart(key=f"approval:{seq}", reason=REASON, deadline_us=9, call=place, arguments=arguments)
+        for place, _ in _calls(state)
+        for arguments in (None, '{"n":1}')
+    ]
+    return [*attempts[:1], *waits, *asked, WaitStart(key=f"inbox{seq}", reason=INBOX)]
 
 
 def _wait_ends(state: State, seq: int) -> Sequence[Event]:
@@ -235,6 +250,8 @@ def _wait_ends(state: State, seq: int) -> Sequence[Event]:
         for key in keys
         for end in (
             WaitEnd(key=key, outcome="completed", value=msgspec.Raw(b'"rerun"'), decided_by="a person"),
+            WaitEnd(key=key, outcome="completed", value=verdict(approve=True, arguments={"n": 1})),
+            WaitEnd(key=key, outcome="completed", value=verdict(approve=False, reason="too much")),
             WaitEnd(key=key, outcome="timed_out"),
             WaitEnd(key=key, outcome="cancelled"),
         )

@@ -12,8 +12,9 @@ import msgspec
 from eventsource.codec import encode
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
 from eventsource.events import Erase, Event, Fork, MessageEnd, StreamUpdate
-from eventsource.log.mask import MARKER, is_masked
+from eventsource.log.mask import is_masked
 from eventsource.ports import EventLog, SessionInfo
+from eventsource.values import MARKER
 
 from ..export_file import Export, ExportedSession, read_export
 from .jsonl import LineNote

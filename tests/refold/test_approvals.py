@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
 
-from eventsource.errors import DurationError, ToolDefinitionError, WaitOverError
-from eventsource.events import ToolExecutionStart, WaitEnd, WaitStart
+from eventsource.codec import to_json
+from eventsource.errors import (
+    DurationError,
+    IllegalEventError,
+    InvalidTextError,
+    TokenValueError,
+    ToolDefinitionError,
+    WaitOverError,
+)
+from eventsource.events import ConfigChange, ToolExecutionStart, WaitEnd, WaitStart
 from eventsource.hooks import Hooks, ToolRequest, ToolVerdict
 from eventsource.log import MemoryLog
 from eventsource.messages import ToolResultMessage
 from eventsource.models.script import call
 from eventsource.models.scripted import ScriptedModel, scripted
+from eventsource.ports import Recorded
+from eventsource.state import Phase
 from refold import Agent, Log, Policies, Session, tool
+from replay.replay import replay
 
 PAID: list[int] = []
 
@@ -105,14 +117,178 @@ async def test_a_call_runs_with_the_arguments_a_person_gave_it(log: Log) -> None
     assert await replays(session)
 
 
-async def test_arguments_that_do_not_fit_the_tool_do_not_run(log: Log) -> None:
+WRONG: dict[str, tuple[Mapping[str, object], str]] = {
+    "of another type": ({"amount": "much"}, "arguments of pay: amount: must be integer"),
+    "missing": ({}, "amount: must have required property 'amount'"),
+    "unknown": ({"amount": 7, "tip": 1}, "tip"),
+    "not a number": ({"amount": float("nan")}, "argument 'amount'"),
+    "no JSON": ({"amount": object()}, "argument 'amount'"),
+    "no object": (["amount"], "arguments: expected an object, found"),  # type: ignore[dict-item]  # that is the point
+}
+
+
+@pytest.mark.parametrize(("arguments", "problem"), WRONG.values(), ids=WRONG)
+async def test_a_decision_with_wrong_arguments_is_refused_and_is_not_spent(
+    log: Log, arguments: Mapping[str, object], problem: str
+) -> None:
     agent = Agent[object](asking(("pay", {"amount": 700})), tools=[pay])
     session = await log.session()
     run = await agent.run("Pay.", session=session)
-    await session.decide(run.waits[0], approve=True, arguments={"amount": "much"})
-    await agent.resume(session)
+    with pytest.raises((TokenValueError, InvalidTextError), match=re.escape(problem)):
+        await session.decide(run.waits[0], approve=True, arguments=arguments)
+    assert await session.waits() == run.waits
+    await session.decide(run.waits[0], approve=True, arguments={"amount": 70})
+    assert (await agent.resume(session)).status == "done"
+    assert PAID == [70]
+    assert await replays(session)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({"approve": True, "arguments": {"amount": "much"}}, "amount: must be integer"),
+        ({"approve": True, "arguments": [7]}, "arguments: must be an object"),
+        ({"approve": False, "arguments": {"amount": 7}}, "this is a denial"),
+        ({"approve": True, "argument": {"amount": 7}}, "not argument"),
+        ({"approve": "yes"}, "approve=True or approve=False"),
+        ("yes", "approve=True or approve=False"),
+        (None, "approve=True or approve=False"),
+    ],
+)
+async def test_through_a_token_or_by_hand_it_is_refused_as_well(log: Log, value: object, problem: str) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 700})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    with pytest.raises(TokenValueError, match=problem):
+        await log.complete(wait.token, value)
+    with pytest.raises(TokenValueError, match=problem):
+        await session.append([WaitEnd(key=wait.key, outcome="completed", value=to_json(value))])
+    assert await session.waits() == (wait,)
+
+
+@pytest.mark.parametrize(("said", "paid"), [(True, [7]), (False, [])])
+async def test_true_and_false_approve_and_deny(log: Log, said: bool, paid: list[int]) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    await log.complete(wait.token, said)
+    assert (await agent.resume(session)).status == "done"
+    assert paid == PAID
+
+
+async def test_a_reason_or_arguments_without_a_decision_are_refused(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    with pytest.raises(TokenValueError, match="go with approve=True or approve=False"):
+        await session.decide(wait, arguments={"amount": 6})
+    assert await session.waits() == (wait,)
+
+
+async def test_arguments_of_a_person_are_not_converted(log: Log) -> None:
+    """What the log says was approved is what runs, also where a model's arguments may be converted."""
+    agent = Agent[object](asking(("pay", {"amount": "700"})), tools=[pay], policies=Policies(coerce=True))
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    assert wait.arguments == {"amount": 700}
+    with pytest.raises(TokenValueError, match="amount: must be integer"):
+        await session.decide(wait, approve=True, arguments={"amount": "70"})
+    await session.decide(wait, approve=True, arguments={"amount": 70.0})
+    assert (await agent.resume(session)).status == "done"
+    assert PAID == [70]
+    assert await replays(session)
+
+
+async def test_the_models_own_arguments_may_be_given_by_a_person(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    await session.decide(wait, approve=True, arguments={"amount": 7})
+    assert (await agent.resume(session)).status == "done"
+    assert PAID == [7]
+    assert await replays(session)
+
+
+async def test_a_denial_holds_in_a_fork_and_in_a_process_that_lacks_the_tool(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    await session.decide(wait, approve=False, reason="too much")
+    fork = await session.fork()
+    for one, process in ((fork, agent), (session, agent.replace(tools=[]))):
+        assert (await process.resume(one)).status == "done"
+        assert await results(one) == ["This call was denied: too much"]
+        assert await replays(one)
     assert PAID == []
-    assert (await results(session))[0].startswith("Validation failed")
+
+
+async def test_a_call_that_waits_keeps_its_rule_when_the_tool_has_another_by_then(log: Log) -> None:
+    @tool(name="pay")
+    def freely(amount: int) -> str:
+        PAID.append(amount)
+        return "paid"
+
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    changed = agent.replace(tools=[freely])
+    assert (await changed.resume(session)).waits == (wait,)
+    fork = await session.fork()
+    assert (await changed.resume(fork)).status == "waiting"
+    await session.decide(wait, approve=True)
+    assert (await changed.resume(session)).status == "done"
+    assert PAID == [7]
+    assert await replays(session)
+    assert await replays(fork)
+
+
+async def test_the_log_says_of_each_tool_and_start_whether_an_approval_was_needed(log: Log) -> None:
+    @tool
+    def look() -> str:
+        return "there"
+
+    agent = Agent[object](asking(("pay_some", {"amount": 5}), ("look", {})), tools=[pay, pay_some, look])
+    session = await log.session()
+    await agent.run("Pay.", session=session)
+    events = [one.event for one in await session.events()]
+    [change] = [event for event in events if isinstance(event, ConfigChange)]
+    assert [spec.approval for spec in change.tools or ()] == ["always", "by_arguments", "never"]
+    starts = [event for event in events if isinstance(event, ToolExecutionStart)]
+    assert [(start.name, start.no_approval_needed) for start in starts] == [("pay_some", True), ("look", False)]
+    assert await replays(session)
+
+
+async def test_a_replay_sees_a_denied_call_that_was_made_to_run(log: Log) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 7})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    await session.decide(wait, approve=False)
+    assert wait.call is not None
+    start = ToolExecutionStart(message_seq=wait.call.message_seq, content_index=wait.call.content_index, name="pay")
+    with pytest.raises(IllegalEventError, match="the call was denied"):
+        await session.append([start])
+    history = await session.events()
+    difference = replay([*history, Recorded(len(history) + 1, 0, start)]).difference
+    assert difference is not None
+    assert difference.seq == len(history) + 1
+
+
+@pytest.mark.parametrize("what", ["decision", "start"])
+@pytest.mark.parametrize("approve", [True, False])
+async def test_an_approval_of_which_something_was_erased_stays_legal_and_replays(
+    log: Log, what: str, approve: bool
+) -> None:
+    agent = Agent[object](asking(("pay", {"amount": 700})), tools=[pay])
+    session = await log.session()
+    [wait] = (await agent.run("Pay.", session=session)).waits
+    await session.decide(wait, approve=approve, reason="well", arguments={"amount": 70} if approve else None)
+    await agent.resume(session)
+    wanted = {"decision": WaitEnd, "start": ToolExecutionStart}[what]
+    [seq] = [one.seq for one in await session.events() if type(one.event) is wanted]
+    await log.store.erase(session.id, seq, at_us=2_000_000)
+    assert (await session.verify()).ok
+    assert await replays(session)
+    assert (await session.state()).phase is Phase.IDLE
 
 
 @pytest.mark.parametrize("policies", [Policies(), Policies(tools="sequential")], ids=["parallel", "sequential"])

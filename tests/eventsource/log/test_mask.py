@@ -42,7 +42,9 @@ QUESTION = TokenCreate(key="k", default=Raw(b'{"approve":false}'))
     [
         (
             WaitEnd(key="k", outcome="completed", value=Raw(b'{"approve":true,"reason":"secret"}'), decided_by="Ann"),
-            WaitEnd(key="k", outcome="completed", value=Raw(b'{"approve":true}'), decided_by="[erased]"),
+            WaitEnd(
+                key="k", outcome="completed", value=Raw(b'{"approve":true,"reason":"[erased]"}'), decided_by="[erased]"
+            ),
         ),
         (
             WaitEnd(key="k", outcome="completed", value=Raw(b'"rerun"')),
