@@ -16,7 +16,7 @@ from eventsource.errors import (
     ToolDefinitionError,
     WaitOverError,
 )
-from eventsource.events import ConfigChange, ToolExecutionStart, WaitEnd, WaitStart
+from eventsource.events import ConfigChange, EventBase, ToolExecutionStart, WaitEnd, WaitStart
 from eventsource.hooks import Hooks, ToolRequest, ToolVerdict
 from eventsource.log import MemoryLog
 from eventsource.messages import ToolResultMessage
@@ -283,8 +283,8 @@ async def test_an_approval_of_which_something_was_erased_stays_legal_and_replays
     [wait] = (await agent.run("Pay.", session=session)).waits
     await session.decide(wait, approve=approve, reason="well", arguments={"amount": 70} if approve else None)
     await agent.resume(session)
-    wanted = {"decision": WaitEnd, "start": ToolExecutionStart}[what]
-    [seq] = [one.seq for one in await session.events() if type(one.event) is wanted]
+    wanted: dict[str, type[EventBase]] = {"decision": WaitEnd, "start": ToolExecutionStart}
+    [seq] = [one.seq for one in await session.events() if isinstance(one.event, wanted[what])]
     await log.store.erase(session.id, seq, at_us=2_000_000)
     assert (await session.verify()).ok
     assert await replays(session)
