@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LEAVE_S = 10.0  # the server gets two seconds to end by itself, then two more; this is beyond both
-_SAID_BYTES = 2_000
 _PAGES = 100
 _TRIES = 3  # connections made again without an answer between them
 _log = logging.getLogger(__name__)
@@ -105,6 +103,7 @@ class _Held:
         self.leave, self.ready, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.found: tuple[mcp.Client, list[mcp.Tool]] | None = None
         self.odd: list[str] = []
+        self.said, self.faults = bytearray(), list[str]()
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -122,7 +121,9 @@ class _Held:
         try:
             await outlast(self.task, timeout_s=_LEAVE_S)
         finally:
-            await stop(self.task)  # how the server takes it is its own affair
+            await stop(self.task)
+            if not self.task.cancelled() and (error := self.task.exception()) is not None:
+                _log.debug("an MCP connection ended by an error", exc_info=error)  # else it is the server's own affair
 
 
 class _Connection:
@@ -144,8 +145,7 @@ class _Connection:
         self.name = public_url(self.url) if self.url else Path(self.words[0]).name if self.words else "(no command)"
         self._held = _Held()
         self._lock = asyncio.Lock()
-        self._again = 0
-        self._said = bytearray()
+        self._again, self._rests_until_s = 0, 0.0
 
     async def listed(self) -> tuple[list[mcp.Tool], list[str]]:
         """Connect. Returns: the tools, and what is wrong with those that are none. Raises: McpServerError."""
@@ -161,33 +161,43 @@ class _Connection:
         """Give the client, connected again if the connection was lost. Raises: McpServerError."""
         async with self._lock:
             if self._held.lost:
-                if self._again >= _TRIES:
-                    raise McpServerError(self.name, f"was lost, and {_TRIES} new connections in a row were of no use")
-                self._again += 1
-                await self._held.end()
-                await self._connect()
+                await self._connect_again()
         if self._held.found is None:
             raise McpServerError(self.name, "the connection was lost")
         return self._held.found[0]
 
+    async def _connect_again(self) -> None:
+        """Make the connection new, unless that was of no use a few times in a row just now. Raises: McpServerError."""
+        now_s = asyncio.get_running_loop().time()
+        if self._again >= _TRIES and now_s < self._rests_until_s:
+            problem = f"was lost, and {_TRIES} new connections in a row were of no use"
+            raise McpServerError(self.name, f"{problem}; the next is made in {self._rests_until_s - now_s:.0f} s")
+        await self._held.end()
+        self._again += 1
+        self._rests_until_s = now_s + self._connect_s
+        try:
+            await self._connect()
+        except asyncio.CancelledError:
+            self._again -= 1  # whoever asked has left: that says nothing about the server
+            raise
+
     async def _connect(self) -> None:
-        self._said.clear()
         held = self._held = _Held()
         held.task = asyncio.create_task(self._hold(held))
         waiting = asyncio.create_task(held.ready.wait())
         try:
             await asyncio.wait([waiting, held.task], timeout=self._connect_s, return_when=asyncio.FIRST_COMPLETED)
             if held.found is None:
-                self._explain(held.task)
+                self._explain(held, held.task)
         except BaseException:
             await held.end()
             raise
         finally:
-            waiting.cancel()
+            await stop(waiting)
 
-    def _explain(self, task: asyncio.Task[None]) -> NoReturn:
+    def _explain(self, held: _Held, task: asyncio.Task[None]) -> NoReturn:
         """Say why there is no connection. Raises: McpServerError."""
-        lines = self._secrets.redact(self._said.decode("utf-8", "replace")).split("\n")
+        lines = self._secrets.redact(held.said.decode("utf-8", "replace")).split("\n")
         said = next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
         last = f"; the last thing it said: {said}" if said else ""
         if not task.done():
@@ -195,6 +205,8 @@ class _Connection:
         error = _first(task.exception())
         if isinstance(error, RefoldError):
             raise error
+        if held.faults:
+            raise McpServerError(self.name, held.faults[0]) from error
         raise McpServerError(self.name, self._secrets.redact(_words(error)) + last) from error
 
     async def _hold(self, held: _Held) -> None:
@@ -207,12 +219,8 @@ class _Connection:
 
         quiet()
         async with AsyncExitStack() as stack:
-            if self.url:
-                transport = await self._http(stack, self._headers)
-            else:
-                transport = await self._program(stack, self._env, self._cwd)
-            client = await stack.enter_async_context(Client(sifted(transport, held.odd, held.closed)))
-            held.found = client, await _all_tools(client)
+            client = await stack.enter_async_context(Client(sifted(self._transport(held), held.odd, held.closed)))
+            held.found = client, await _all_tools(client, held.odd)
             held.ready.set()
             ends = [asyncio.create_task(event.wait()) for event in (held.leave, held.closed)]
             try:
@@ -246,12 +254,20 @@ class _Connection:
             context.update(self._progress(progress, total, message))
 
         held = self._held
+        request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
         try:
             client = await self._client()
             held = self._held
-            request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
             # Not `call_tool`: it drops a result that the tool's output schema does not fit, after the tool has run.
-            result = await client.session.send_request(request, CallToolResult, progress_callback=report)
+            try:
+                result = await client.session.send_request(request, CallToolResult, progress_callback=report)
+            except Exception as error:
+                if not _is_unknown(error):
+                    raise
+                held.leave.set()  # the server has begun anew, and has not made the call
+                client = await self._client()
+                held = self._held
+                result = await client.session.send_request(request, CallToolResult, progress_callback=report)
             self._again = 0
             return outcome_of(result, self._secrets.redact)
         except ToolFailure:
@@ -260,48 +276,25 @@ class _Connection:
             first = _first(error)
             if _is_lost(first):
                 held.leave.set()
-            words = str(first) if isinstance(first, McpServerError) else f"{self.name}: {_words(first)}"
+            said = held.faults[0] if held.faults and held.lost else _words(first)
+            words = str(first) if isinstance(first, McpServerError) else f"{self.name}: {said}"
             raise ToolFailure(printable(self._secrets.redact(words))) from error
 
     def _progress(self, done: float, total: float | None, message: str | None) -> object:
         said = self._secrets.redact(message or "") or f"{done:g}{'' if total is None else f' of {total:g}'}"
         return tool_result(said, details={"progress": done, **({} if total is None else {"total": total})})
 
-    async def _http(self, stack: AsyncExitStack, headers: Mapping[str, str] | None) -> Transport:
-        import httpx2
-        from mcp.client.streamable_http import streamable_http_client
+    def _transport(self, held: _Held) -> Transport:
+        """Make what brings messages there and back. Raises: McpServerError."""
+        if self.url:
+            from .mcp_http import endpoint
 
-        # A tool may be silent for long; an abort closes the connection.
-        client = httpx2.AsyncClient(headers=dict(headers or {}), timeout=httpx2.Timeout(30.0, read=None))
-        return streamable_http_client(self.url, http_client=await stack.enter_async_context(client))
-
-    async def _program(self, stack: AsyncExitStack, env: Mapping[str, str] | None, cwd: str | Path | None) -> Transport:
-        from mcp.client.stdio import StdioServerParameters, stdio_client
+            return endpoint(self.url, self._headers)
+        from .mcp_stdio import program
 
         if not self.words:
             raise McpServerError(self.name, "expected a command or a URL, found nothing")
-        parameters = StdioServerParameters(
-            command=self.words[0], args=self.words[1:], env=dict(env) if env is not None else None, cwd=cwd
-        )
-        ours, theirs = os.pipe()
-        errors = stack.enter_context(os.fdopen(theirs, "w"))
-        reading = asyncio.create_task(self._listen(ours))
-        stack.push_async_callback(stop, reading)
-        return stdio_client(parameters, errlog=errors)
-
-    async def _listen(self, descriptor: int) -> None:
-        """Keep the end of what the program says on stderr: if it does not start, that says why."""
-        reader = asyncio.StreamReader()
-        with os.fdopen(descriptor, "rb", buffering=0) as pipe:
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(reader), pipe
-            )
-            try:
-                while data := await reader.read(65536):
-                    self._said += data
-                    del self._said[:-_SAID_BYTES]
-            finally:
-                transport.close()
+        return program(self.words, self._env, self._cwd, held.said, held.faults)
 
 
 def _words_of(command: str | Sequence[str]) -> list[str]:
@@ -323,14 +316,16 @@ def _secrets(server: str | Sequence[str], env: Mapping[str, str] | None, headers
     return secrets
 
 
-async def _all_tools(client: mcp.Client) -> list[mcp.Tool]:
+async def _all_tools(client: mcp.Client, odd: list[str]) -> list[mcp.Tool]:
+    """List the tools, page by page. A list that does not end is cut; `odd` is told."""
     page = await client.list_tools()
     listed = list(page.tools)
     for _ in range(_PAGES):
         if page.next_cursor is None:
-            break
+            return listed
         page = await client.list_tools(cursor=page.next_cursor)
         listed += page.tools
+    odd.append(f"list behind its first {_PAGES} pages: it does not end")
     return listed
 
 
@@ -365,8 +360,15 @@ def _is_lost(error: BaseException | None) -> bool:
     from mcp.types import CONNECTION_CLOSED
 
     if isinstance(error, MCPError):
-        return error.error.code == CONNECTION_CLOSED or error.error.message == "Session terminated"
+        return error.error.code == CONNECTION_CLOSED or _is_unknown(error)
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("anyio", "httpx2", "httpcore2")
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Say whether a server that speaks HTTP does not know the session, and so has made no call in it."""
+    from mcp import MCPError
+
+    return isinstance(error, MCPError) and error.error.message == "Session terminated"
 
 
 def quiet() -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from eventsource.codec import to_json
 from eventsource.events import EffectKind
 from eventsource.messages import ImageContent
 from eventsource.models.redact import redact_json
@@ -85,7 +84,9 @@ def outcome_of(result: CallToolResult, redact: Callable[[str], str]) -> ToolOutc
     structured: object = result.structured_content
     if structured is None:
         return ToolOutcome(tool_result(*pieces), is_error=is_error)
-    kept = msgspec.Raw(redact_json(bytes(to_json(structured)).decode(), redact).encode())
+    sound = tool_result(details=structured).details  # NaN and the like are repaired as in any tool's result
+    assert isinstance(sound, msgspec.Raw)  # it is not None
+    kept = msgspec.Raw(redact_json(bytes(sound).decode(), redact).encode())
     whole = tool_result(*(pieces or [bytes(kept).decode()]))
     return ToolOutcome(msgspec.structs.replace(whole, details=kept), is_error=is_error)
 

@@ -1,4 +1,7 @@
-"""What a server writes, sifted before the client reads it: odd tools are set aside, unreadable answers are errors."""
+"""What a server writes, sifted before the client reads it: odd tools are set aside, unreadable answers are errors.
+
+What a server asks for or tells without being asked is dealt with here: the client would begin a task for each of them.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,17 @@ import anyio
 import mcp.types as types
 from mcp.client import Transport
 from mcp.client._transport import TransportStreams  # public in no other place
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types.methods import validate_server_result
 from pydantic import ValidationError
 
 from eventsource.background import stop
 
+from .mcp_stdio import TOO_LONG
+
 _ID = re.compile(r'"id"\s*:\s*(?:(\d+)|"((?:[^"\\]|\\.)*)")')
 _PARSE_ERROR = -32700
+_UNREADABLE = "its answer cannot be read: it is no JSON-RPC message"
 
 
 @asynccontextmanager
@@ -26,14 +32,16 @@ async def sifted(transport: Transport, odd: list[str], closed: asyncio.Event) ->
     """Pass a transport on. `odd`: is told of tools that are none; `closed`: set when nothing more comes."""
     async with transport as (read, write):
         into, out = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-
         sieve = _Sieve(odd)
 
         async def pump() -> None:
             try:
                 async with into:
                     async for item in read:
-                        await into.send(sieve.sift(item))
+                        if (answer := _answer(item)) is not None:
+                            await write.send(answer)
+                        elif not _is_needless(item):
+                            await into.send(sieve.sift(item))
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 pass  # the client has left
             finally:
@@ -45,6 +53,24 @@ async def sifted(transport: Transport, odd: list[str], closed: asyncio.Event) ->
         finally:
             await stop(pumping)
             out.close()
+
+
+def _is_needless(item: SessionMessage | Exception) -> bool:
+    """Say whether a message is a notification that nobody needs here: progress alone is looked at."""
+    if isinstance(item, Exception) or not isinstance(item.message, types.JSONRPCNotification):
+        return False
+    return item.message.method != "notifications/progress"
+
+
+def _answer(item: SessionMessage | Exception) -> SessionMessage | None:
+    """Answer what a server asks for: nothing is offered to it, but that it may see whether this end is there."""
+    if isinstance(item, Exception) or not isinstance(asked := item.message, types.JSONRPCRequest):
+        return None
+    related = ServerMessageMetadata(related_request_id=asked.id)
+    if asked.method == "ping":
+        return SessionMessage(types.JSONRPCResponse(jsonrpc="2.0", id=asked.id, result={}), related)
+    problem = types.ErrorData(code=types.METHOD_NOT_FOUND, message="not offered")
+    return SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=asked.id, error=problem), related)
 
 
 class _Sieve:
@@ -59,9 +85,14 @@ class _Sieve:
             number = _id_of(item)
             if number is None:  # a line that somebody prints
                 return item
-            problem = types.ErrorData(code=_PARSE_ERROR, message="its answer cannot be read: it is no JSON-RPC message")
+            problem = types.ErrorData(code=_PARSE_ERROR, message=_UNREADABLE)
             return SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=number, error=problem))
         message = item.message
+        if isinstance(message, types.JSONRPCError) and message.error.code == _PARSE_ERROR:
+            # What the package says of an answer by HTTP: its text is a page about types.
+            said = TOO_LONG if TOO_LONG in message.error.message else _UNREADABLE
+            if message.error.message.startswith("Failed to parse"):
+                message.error.message = said
         if isinstance(message, types.JSONRPCResponse):
             version, listed = message.result.get("protocolVersion"), message.result.get("tools")
             self._version = version if isinstance(version, str) else self._version

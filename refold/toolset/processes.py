@@ -112,7 +112,7 @@ async def _attend(
             await asyncio.wait([exited], timeout=_SUPERVISED_S)
         said = _said(told)
         if said is None:  # the command has killed or stopped its supervisor
-            left = await _end_all(process, mark)
+            left = await end_all(process, mark)
         else:
             left = said.left
         await asyncio.wait([reading], timeout=_DRAIN_S)
@@ -148,10 +148,10 @@ async def _gone(process: asyncio.subprocess.Process, mark: str) -> None:
         async with asyncio.timeout(_SUPERVISED_S):
             await process.wait()
     except TimeoutError:
-        await _end_all(process, mark)
+        await end_all(process, mark)
 
 
-async def _end_all(process: asyncio.subprocess.Process, mark: str) -> tuple[int, ...]:
+async def end_all(process: asyncio.subprocess.Process, mark: str) -> tuple[int, ...]:
     """End a command without the help of its supervisor: all below that, and all that has the command's mark.
 
     Returns: what is still there.
