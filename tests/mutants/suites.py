@@ -40,6 +40,11 @@ SUITES = (
     ),
     Suite(
         ("eventsource/redaction.py", "eventsource/models/redact.py"),
-        (f"{_CORE}/test_redaction.py", f"{_CORE}/models/test_redact.py", f"{_CORE}/test_writer.py"),
+        (
+            f"{_CORE}/models/test_redact.py",
+            f"{_CORE}/test_redaction.py",
+            f"{_CORE}/test_redaction_everywhere.py",
+            f"{_CORE}/test_writer.py",
+        ),
     ),
 )
