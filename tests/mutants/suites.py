@@ -36,7 +36,12 @@ SUITES = (
     ),
     Suite(
         ("eventsource/log/lineage.py", "replay/lineage.py"),
-        (f"{_CORE}/log/test_lineage.py", f"{_CORE}/log/test_memory.py", "tests/replay/test_diff.py"),
+        (
+            f"{_CORE}/log/test_lineage.py",
+            f"{_CORE}/log/test_memory.py",
+            "tests/replay/test_lineage.py",
+            "tests/replay/test_diff.py",
+        ),
     ),
     Suite(
         ("eventsource/redaction.py", "eventsource/models/redact.py"),
