@@ -182,11 +182,15 @@ class QueueClear(EventBase, frozen=True, kw_only=True, tag="queue_clear"):
 
 
 class AbortRequest(EventBase, frozen=True, kw_only=True, tag="abort_request"):
-    """Something asked the run to end: a person, a hook, a callback that raised, a budget; `cancel`: its whole task."""
+    """Something asked the run to end: a person, a hook, a callback that raised, a budget; `cancel`: its whole task.
+
+    `by`: who or what it was, where that is known more exactly than the cause.
+    """
 
     reason: EndReason = "aborted"
     cause: Literal["person", "hook", "callback", "budget", "cancel"] = "person"
     error: str = ""
+    by: str = ""
 
 
 class ConfigChange(EventBase, frozen=True, kw_only=True, tag="config_change"):

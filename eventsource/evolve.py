@@ -52,6 +52,7 @@ from .events import (
 )
 from .guards import DELTAS, OPENS, find_call, kind_of, why_illegal
 from .messages import AssistantMessage, CustomMessage, ToolCall
+from .outcome import ending
 from .ports import Recorded
 from .state import (
     INBOX,
@@ -112,7 +113,8 @@ def _same(state: State, seq: int, event: Event) -> State:
 
 
 def _agent_start(state: State, seq: int, event: AgentStart) -> State:
-    return replace(state, run=Run(follows=event.reason == "follow_up"), wanted=False)
+    run = Run(follows=event.reason == "follow_up")
+    return replace(state, run=run, wanted=False, ending=ending(state.ending, event))
 
 
 def _turn_start(state: State, seq: int, event: TurnStart) -> State:
@@ -165,7 +167,8 @@ def _message_end(state: State, seq: int, event: MessageEnd) -> State:
         index = state.result_of
         return replace(_with_call(state, index, delivered=True), result_of=-1, last_role="tool_result")
     assert event.message is not None  # the guard has seen to it
-    return _assistant_end(replace(state, stream=None), seq, event.message, interrupted=event.interrupted is not None)
+    state = replace(state, stream=None, ending=ending(state.ending, event))
+    return _assistant_end(state, seq, event.message, interrupted=event.interrupted is not None)
 
 
 def _assistant_end(state: State, seq: int, message: AssistantMessage, *, interrupted: bool) -> State:
@@ -233,7 +236,7 @@ def _turn_end(state: State, seq: int, event: TurnEnd) -> State:
 
 
 def _agent_end(state: State, seq: int, event: AgentEnd) -> State:
-    return replace(state, run=None, ended=event.reason)
+    return replace(state, run=None, ending=ending(state.ending, event))
 
 
 def _queue_push(state: State, seq: int, event: QueuePush) -> State:
@@ -251,7 +254,7 @@ def _abort(state: State, seq: int, event: AbortRequest) -> State:
         state = replace(state, cancelled=event)
     if state.run is None or state.run.aborted is not None:
         return state
-    return replace(state, run=replace(state.run, aborted=event))
+    return replace(state, run=replace(state.run, aborted=event), ending=ending(state.ending, event))
 
 
 def _config(state: State, seq: int, event: ConfigChange) -> State:

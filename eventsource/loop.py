@@ -146,8 +146,8 @@ class Loop(Generic[V]):
         self._end = self._end or request
 
     def abort(self) -> None:
-        """End the run under way at once, as a person would, and begin no other."""
-        self._leave(AbortRequest())
+        """End the run under way at once, since what awaits it was cancelled, and begin no other."""
+        self._leave(AbortRequest(by="the cancellation of the task that awaited it"))
 
     def _leave(self, request: AbortRequest) -> None:
         self.end(request)

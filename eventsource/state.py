@@ -29,6 +29,7 @@ from .events import (
     WaitEnd,
 )
 from .messages import Json
+from .outcome import Ending
 
 
 class Phase(Enum):
@@ -332,7 +333,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The fold of every event so far: all that the machine needs to say what comes next.
 
     `in_force` is the configuration of the last model request. `wanted`: a run without a new prompt was asked for.
-    `last_role`: of the last message that a model would see or that was delivered. `ended`: how the last run ended.
+    `last_role`: of the last message that a model would see or that was delivered. `ending`: what the run under way, or
+    else the last one, came to.
     `task`: the one that is open, `attempt` its attempt, `retry_at_us` when the next one is made if this one failed,
     `cancelled` what cancelled it, `spent_tokens` what its runs and children used, `taken` the message of the inbox that
     its code was handed last. `policy`: what the log says of how it is run. `failed`: its last attempt, as long as the
@@ -350,7 +352,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     result_of: int = -1
     wanted: bool = False
     last_role: str = ""
-    ended: EndReason | None = None
+    ending: Ending = Ending()
     tokens: tuple[Token, ...] = ()
     waits: tuple[Wait, ...] = ()
     children: tuple[str, ...] = ()
@@ -364,6 +366,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     policy: TaskPolicy | None = None
     failed: Failure | None = None
     tried: tuple[Tried, ...] = ()
+
+    @property
+    def ended(self) -> EndReason | None:
+        """How the last run ended; None while one is under way, or if there was none."""
+        return self.ending.reason
 
     @property
     def aborted(self) -> AbortRequest | None:

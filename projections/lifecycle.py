@@ -33,6 +33,7 @@ from eventsource.messages import (
     ToolCall,
     ToolResultMessage,
 )
+from eventsource.outcome import Ending, Outcome, ending, outcome
 from eventsource.ports import Recorded
 from eventsource.refusals import refusal_result
 
@@ -41,7 +42,8 @@ class LifecycleEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A stored event, and beside it what it refers to.
 
     message: of message_*, whole or so far; of turn_end, the assistant's. messages: of agent_end, all the run added.
-    results: of turn_end, its tool results. call, result: of tool_execution_*.
+    results: of turn_end, its tool results. call, result: of tool_execution_*. outcome: of agent_end, how the run ended
+    and why.
     """
 
     seq: int
@@ -52,6 +54,7 @@ class LifecycleEvent(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[ToolResultMessage, ...] = ()
     call: ToolCall | None = None
     result: ToolResult | None = None
+    outcome: Outcome | None = None
 
     @property
     def type(self) -> str:
@@ -79,6 +82,7 @@ class Lifecycle:
         self._ends: dict[int, ToolExecutionEnd] = {}
         self._results: list[ToolResultMessage] = []
         self._run: list[Message] = []
+        self._ending = Ending()
         self._held: LifecycleEvent | None = None
 
     def feed(self, recorded: Recorded) -> tuple[LifecycleEvent, ...]:
@@ -97,6 +101,7 @@ class Lifecycle:
 
     def _show(self, recorded: Recorded) -> LifecycleEvent | None:
         event = recorded.event
+        self._ending = ending(self._ending, event)
         shown = LifecycleEvent(seq=recorded.seq, at_us=recorded.at_us, event=event)
         match event:
             case MessageUpdate():
@@ -120,7 +125,7 @@ class Lifecycle:
             case TurnEnd():
                 return replace(shown, message=self._answer, results=tuple(self._results))
             case AgentEnd():
-                return replace(shown, messages=tuple(self._run))
+                return replace(shown, messages=tuple(self._run), outcome=outcome(self._ending))
             case _:
                 return None
 

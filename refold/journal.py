@@ -9,9 +9,9 @@ from eventsource.codec import from_json
 from eventsource.events import (
     AbortRequest,
     AgentEnd,
+    AgentStart,
     ChildEnd,
     ChildStart,
-    EndReason,
     Event,
     Fork,
     Label,
@@ -30,6 +30,7 @@ from eventsource.events import (
 )
 from eventsource.log.folds import POKES
 from eventsource.messages import AssistantMessage, Json, Message
+from eventsource.outcome import Ending, ending
 from eventsource.ports import Recorded
 
 from .children import CHILD
@@ -40,7 +41,7 @@ Answer = tuple[str, str]
 
 
 class StepRecord(msgspec.Struct):
-    """A step: its input, how often it began and failed, and what came of it; a turn's answers too.
+    """A step: its input, how often it began and failed, and what came of it; a turn's answers and end too.
 
     `waiting`: the key of the wait for its next attempt, while that is open.
     """
@@ -54,8 +55,7 @@ class StepRecord(msgspec.Struct):
     result: Json = msgspec.UNSET
     error: str = ""
     answers: tuple[AssistantMessage, ...] = ()
-    ended: EndReason | None = None
-    problem: str = ""
+    ending: Ending = Ending()
 
     @property
     def done(self) -> bool:
@@ -116,14 +116,18 @@ class Journal:
                     step.waiting = ""
             case StepStart() | StepEnd():
                 self._step(recorded.seq, event)
+            case AgentStart() | AgentEnd() | AbortRequest():
+                self._turn(event)
             case MessageEnd(message=AssistantMessage() as message):
+                self._turn(event)
                 for key in self._open_steps:
                     self.steps[key].answers += (message,)
-            case AgentEnd():
-                for key in self._open_steps:
-                    self.steps[key].ended, self.steps[key].problem = event.reason, event.error
             case _:
                 self._others(recorded.seq, event)
+
+    def _turn(self, event: AgentStart | AgentEnd | AbortRequest | MessageEnd) -> None:
+        for key in self._open_steps:
+            self.steps[key].ending = ending(self.steps[key].ending, event)
 
     def _others(self, seq: int, event: Event) -> None:
         match event:
@@ -175,7 +179,7 @@ class Journal:
         if isinstance(event, StepStart):
             step = self.steps.setdefault(event.key, StepRecord())
             step.input_sha256, step.start_seq = event.input_sha256, seq
-            step.answers, step.ended, step.problem = (), None, ""
+            step.answers, step.ending = (), Ending()
             step.attempts += 1
             self._open_steps.add(event.key)
             self.last_step = event.key

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from eventsource.contained import by_signal
 from eventsource.errors import OutputError
+from eventsource.outcome import Outcome
 from eventsource.raised import words
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ class Output(Generic[T]):
     def schema(self) -> dict[str, object]:
         """The JSON Schema that the model is told."""
         return self._adapter.json_schema()
+
+    def read_ended(self, text: str, ended: Outcome) -> T:
+        """Read a run's last answer. Raises: OutputError, of a run that is not done with the words of its end."""
+        if ended.status != "done":
+            raise OutputError(self._name, f"the run ended as {ended.status}: {ended.reason}")
+        return self.read(text)
 
     def read(self, text: str) -> T:
         """Read an answer. Raises: OutputError, with what does not fit."""

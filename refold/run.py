@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from eventsource.errors import OutputError
-from eventsource.events import AgentEnd, EndReason, MessageEnd
+from eventsource.events import MessageEnd
 from eventsource.messages import AssistantMessage, Message, Usage
+from eventsource.outcome import Outcome, outcome
 from eventsource.steps import Suspend
 
 from .context import CONTEXT
@@ -17,20 +18,14 @@ from .session import Session
 from .waiting import Waiting
 
 T = TypeVar("T")
-RunStatus: TypeAlias = Literal["done", "error", "aborted", "limit", "waiting"]
-_STATUS: dict[EndReason | None, RunStatus] = {
-    None: "done",
-    "stop": "done",
-    "error": "error",
-    "aborted": "aborted",
-    "limit": "limit",
-}
+RunStatus: TypeAlias = Literal["done", "error", "aborted", "limit", "refused", "waiting"]
 
 
 class Run(Generic[T]):
     """A run that has ended, or waits for somebody.
 
-    status: done, error, aborted, limit, or waiting (then `waits` says for what). head: the log's last seq.
+    status: done, error, aborted, limit, refused (by the provider, or its filter), or waiting (then `waits` says for
+    what). head: the log's last seq.
     """
 
     def __init__(self, session: Session, driven: Driven, output: Output[T] | None) -> None:
@@ -42,8 +37,11 @@ class Run(Generic[T]):
     @property
     def status(self) -> RunStatus:
         """How the run stands."""
-        end = self._driven.end
-        return "waiting" if isinstance(end, Suspend) else _STATUS[end.reason]
+        return "waiting" if isinstance(self._driven.end, Suspend) else self._outcome.status
+
+    @cached_property
+    def _outcome(self) -> Outcome:
+        return outcome(self._driven.state.ending)
 
     @property
     def waits(self) -> tuple[Waiting, ...]:
@@ -76,22 +74,22 @@ class Run(Generic[T]):
 
     @property
     def error(self) -> str:
-        """What the run ended with: the words of the provider, a hook, a callback or a limit; empty when it was done."""
-        if self.status in ("done", "waiting"):
-            return ""
-        ends = [recorded.event for recorded in self._driven.recorded if isinstance(recorded.event, AgentEnd)]
-        said = self.answers[-1].error if self.answers else ""
-        return said or (ends[-1].error if ends else "")
+        """Why the run is not done: the words of the provider, a hook, a limit, an abort; empty when it is, or waits."""
+        return "" if self.status in ("done", "waiting") else self._outcome.reason
 
     @property
     def output(self) -> T:
         """The last answer as the agent's output type.
 
-        Raises: OutputError when the agent declares none, or the answer does not fit it.
+        Raises: OutputError when the agent declares none, the answer does not fit it, or the run is not done; then with
+            why.
         """
         if self._output is None:
             raise OutputError("", "the agent declares no output type; use `text`")
-        return self._output.read(self.text)
+        if self.status == "waiting":
+            waits = "; ".join(wait.words for wait in self.waits)
+            raise OutputError("", f"the run is not over, session {self.session.id} {waits}")
+        return self._output.read_ended(self.text, self._outcome)
 
     @cached_property
     def usage(self) -> Usage:

@@ -109,9 +109,9 @@ class Session:
         """Say something that is delivered when the run would otherwise end."""
         return await self.core.follow_up(message, key=key)
 
-    async def abort(self, reason: EndReason = "aborted", *, error: str = "") -> int:
-        """Ask the run under way to end; it reaches a runner in any process within 250 ms."""
-        return await self.core.abort(reason, error=error)
+    async def abort(self, reason: EndReason = "aborted", *, error: str = "", by: str = "") -> int:
+        """Ask the run under way to end; it reaches a runner in any process within 250 ms. `error`: why, `by`: who asks."""
+        return await self.core.abort(reason, error=error, by=by)
 
     async def label(self, text: str, seq: int | None = None) -> int:
         """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""

@@ -12,6 +12,7 @@ from eventsource.errors import OutputError, RefoldError
 from eventsource.events import Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
 from eventsource.loop import Loop
 from eventsource.messages import Usage
+from eventsource.outcome import outcome
 from eventsource.state import Config, State
 from eventsource.steps import Suspend, expired, next_step
 
@@ -36,11 +37,12 @@ T = TypeVar("T")
 
 
 class Turn(Generic[T]):
-    """What an agent's turn came to: its answers, and how it ended (done, error, aborted, limit)."""
+    """What an agent's turn came to: its answers, and how it ended (done, error, aborted, limit, refused)."""
 
     def __init__(self, key: str, record: StepRecord, output: Output[T] | None) -> None:
-        self.key, self.answers, self._output, self._problem = key, record.answers, output, record.problem
-        self.status = "done" if record.ended in (None, "stop") else str(record.ended)
+        self.key, self.answers, self._output = key, record.answers, output
+        self._outcome = outcome(record.ending)
+        self.status: str = self._outcome.status
 
     @property
     def text(self) -> str:
@@ -49,18 +51,15 @@ class Turn(Generic[T]):
 
     @property
     def error(self) -> str:
-        """What the turn ended with: the words of the provider, a hook or a limit; empty when it was done."""
-        if self.status == "done":
-            return ""
-        said = self.answers[-1].error if self.answers else ""
-        return said or self._problem
+        """Why the turn is not done: the words of the provider, a hook, a limit or an abort; empty when it is."""
+        return "" if self.status == "done" else self._outcome.reason
 
     @property
     def output(self) -> T:
-        """The last answer as the agent's output type. Raises: OutputError."""
+        """The last answer as the agent's output type. Raises: OutputError, of a turn that is not done with why."""
         if self._output is None:
             raise OutputError("", "the agent declares no output type; use `text`")
-        return self._output.read(self.text)
+        return self._output.read_ended(self.text, self._outcome)
 
     @property
     def usage(self) -> Usage:
@@ -151,7 +150,7 @@ def agent_task(agent: Agent[T], deps: object = None) -> Task[str, T]:
     async def run(context: TaskContext, prompt: str) -> T:
         turn = await context.turn(agent, prompt, deps=deps)
         if turn.status != "done":
-            raise RuntimeError(turn.error or f"the agent's run ended: {turn.status}")
+            raise RuntimeError(f"the agent's run ended as {turn.status}: {turn.error}")
         return turn.output if agent.output is not None else turn.text  # type: ignore[return-value]  # T is str then
 
     return Task(id=f"agent:{agent.name or 'agent'}", function=run, payload=str, result=agent.output)

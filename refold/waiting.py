@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -42,6 +43,26 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
         """The name that decides it from anywhere: `refold complete TOKEN VALUE`."""
         return f"{self.session}:{self.key}"
 
+    @property
+    def words(self) -> str:
+        """What is waited for, in words."""
+        at = f" until {_time(self.deadline_us)}" if self.deadline_us is not None else ""
+        match self.reason:
+            case "approval":
+                return f"asks whether to call {self.tool} {msgspec.json.encode(self.arguments).decode()[:200]}{at}"
+            case "in_doubt":
+                return f"waits for a decision on {self.tool}, which was called and may have run (rerun, fail){at}"
+            case "repeat":
+                return f"waits for a decision on {self.tool}, which its parent called too (rerun, adopt, fail){at}"
+            case "inbox":
+                return f"waits for a message{at}"
+            case "sleep":
+                return f"sleeps{at}"
+            case "retry":
+                return f"is tried again at {_time(self.deadline_us or 0)}"
+            case _:
+                return f"waits for {self.key}{at}"
+
 
 async def waiting(log: EventLog, session: str, state: State, view: ContextView) -> tuple[Waiting, ...]:
     """List what a session waits for; in place of a child, what that waits for."""
@@ -68,6 +89,10 @@ async def _of_child(log: EventLog, child: str) -> tuple[Waiting, ...]:
         return await load_waiting(log, child)
     except UnknownSessionError:  # it was to be started when its parent's process ended
         return ()
+
+
+def _time(at_us: int) -> str:
+    return f"{datetime.fromtimestamp(at_us / 1_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _told(session: str, wait: Wait, view: ContextView, tags: tuple[str, ...]) -> Waiting:

@@ -30,6 +30,7 @@ from eventsource.events import (
 )
 from eventsource.loading import read_all
 from eventsource.messages import CustomMessage
+from eventsource.outcome import Ending, ending, outcome
 from eventsource.ports import EventLog, Recorded, SessionInfo
 from eventsource.session import Session
 from projections.calls import CALLS, CallView, tool_calls
@@ -73,6 +74,7 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     calls: Mapping[int, Mapping[int, CallView]]
     edits: Mapping[int, Entry]
     usage: UsageView
+    ending: Ending
     forks: tuple[SessionInfo, ...]
 
 
@@ -112,10 +114,11 @@ async def _chapters(log: EventLog, root: str) -> AsyncIterator[Chapter]:
 async def _read(log: EventLog, session: str, *, whole: bool) -> Chapter:
     info = await log.info(session)
     after = 0 if whole else info.fork_seq
-    view, calls, usage = CONTEXT.initial, CALLS.initial, USAGE.initial
+    view, calls, usage, last = CONTEXT.initial, CALLS.initial, USAGE.initial, Ending()
     marks: list[Recorded] = []
     async for recorded in read_all(log, session, upto=info.head, updates=False):
         view, calls, usage = CONTEXT.step(view, recorded), CALLS.step(calls, recorded), USAGE.step(usage, recorded)
+        last = ending(last, recorded.event)
         ended_well = isinstance(recorded.event, AgentEnd) and recorded.event.reason == "stop"
         if recorded.seq > after and not isinstance(recorded.event, _TOLD) and not ended_well:
             marks.append(recorded)
@@ -128,6 +131,7 @@ async def _read(log: EventLog, session: str, *, whole: bool) -> Chapter:
         calls=_by_message(tool_calls(calls)),
         edits={entry.edits: entry for entry in view.entries if entry.edits},
         usage=usage,
+        ending=last,
         forks=tuple(sorted(forks, key=lambda fork: (fork.fork_seq, fork.created_at_us))),
     )
 
@@ -159,6 +163,11 @@ def _facts(chapter: Chapter) -> str:
         + (f" · {esc(models)}" if models else "")
         + (f" · {inherited:,} tokens inherited" if inherited else ""),
     ]
+    ended = outcome(chapter.ending)
+    if info.status in ("idle", "failed") and ended.reason:
+        lines.append(f'the last run ended as {ended.status}: <span class="bad">{esc(ended.reason)}</span>')
+    elif info.status == "interrupted":
+        lines.append('<span class="bad">its run is unfinished, and nobody ran it when this page was made</span>')
     if info.parent is not None:
         lines.append(f"a fork of {esc(info.parent)} at {info.fork_seq}")
     return "".join(f'<p class="fact">{line}</p>' for line in lines)

@@ -261,7 +261,7 @@ class LogContract(LifeContract, DueContract, ABC):
             session = (await log.create(title="given")).id
             await log.append(session, [(10, QueuePush(queue="prompt", message=UserMessage(content="x")))])
             info = await log.info(session)
-            assert (info.status, info.open, info.updated_at_us) == ("running", True, 10)
+            assert (info.status, info.open, info.updated_at_us) == ("interrupted", True, 10)
             await log.append(
                 session, timed([AgentStart(), MessageStart(role="input", push_seq=1), *streamed("hi")[:1]])
             )
@@ -292,7 +292,7 @@ class LogContract(LifeContract, DueContract, ABC):
             assert [info.id for info in await log.sessions(limit=2)] == everything[:2]
             assert [info.id for info in await log.sessions(limit=2, after=everything[1])] == everything[2:4]
             assert [info.id for info in await log.sessions(open=True)] == [names[3], names[1]]
-            assert [info.id for info in await log.sessions(status="running", limit=1)] == [names[3]]
+            assert [info.id for info in await log.sessions(status="interrupted", limit=1)] == [names[3]]
             assert [info.id for info in await log.sessions(parent=names[0])] == [child]
             assert [info.id for info in await log.sessions(title="REISE ä")] == [names[4], names[2], names[0]]
             assert await log.resolve("branch") == child

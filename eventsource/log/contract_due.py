@@ -37,6 +37,21 @@ class DueContract(ABC):
             assert [info.id for info in await log.sessions(task="report")] == [session]
             assert await log.sessions(task="other") == ()
 
+    async def test_only_what_somebody_holds_is_running(self) -> None:
+        """Without a holder an unfinished run is interrupted, and an open task is due."""
+        async with self.open() as log:
+            run, task = [(await log.create()).id for _ in range(2)]
+            await log.append(run, [(1, QueuePush(queue="prompt", message=UserMessage(content="x")))])
+            await log.append(task, [(1, TaskStart(task="t"))])
+            leases = [await log.claim(session) for session in (run, task)]
+            assert {(await log.info(session)).status for session in (run, task)} == {"running"}
+            assert {info.id for info in await log.sessions(status="running")} == {run, task}
+            for lease in leases:
+                await log.release(lease)
+            assert [(await log.info(session)).status for session in (run, task)] == ["interrupted", "due"]
+            for status, found in (("running", []), ("interrupted", [run]), ("due", [task])):
+                assert [info.id for info in await log.sessions(status=status)] == found
+
     async def test_a_lease_hides_a_session_until_it_is_over(self) -> None:
         """Expired, it shows again; its owner's end makes it due at once."""
         async with self.open() as log:
@@ -95,7 +110,7 @@ class DueContract(ABC):
             info = await log.info(session)
             assert (info.status, info.due_at_us) == ("waiting", _FAR_US)
             await log.append(session, [(3, TaskStart(task="t", attempt=2))])
-            assert (await log.info(session)).status == "running"
+            assert (await log.info(session)).status == "due"
             assert await log.rebuild() == 0
 
     async def test_a_fork_of_a_task_is_not_due_by_itself(self) -> None:

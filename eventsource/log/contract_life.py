@@ -137,7 +137,7 @@ class LifeContract(ABC):
             history: list[Event] = [AgentStart(), *streamed("hi"), push, WaitStart(key="w", deadline_us=5)]
             head = await log.append(parent, timed(history))
             fork = await log.fork(parent, head, at_us=1)
-            assert (fork.title, fork.status, fork.open, fork.wake_at_us) == ("", "running", True, None)
+            assert (fork.title, fork.status, fork.open, fork.wake_at_us) == ("", "interrupted", True, None)
             assert (fork.messages, fork.output_tokens) == (1, 3)
             idle = await log.fork(parent, 0, at_us=1)
             assert (idle.status, idle.open, idle.messages) == ("idle", False, 0)

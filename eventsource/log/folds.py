@@ -37,6 +37,19 @@ POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
 """Events from outside that a task's worker must hear of."""
 
 
+UNDER_WAY = ("running", "due", "interrupted")
+"""What an unfinished session that waits for nothing may be shown as; its row says running."""
+
+
+def shown_status(status: str, *, head: int, held: bool, is_due: bool) -> str:
+    """Say how a session stands: only what somebody holds is running; a task that nobody holds is due for a worker."""
+    if status == "empty" and head:
+        return "idle"
+    if status == "running" and not held:
+        return "due" if is_due else "interrupted"
+    return status
+
+
 class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a list of sessions shows of each, and what is needed to keep it right.
 

@@ -140,7 +140,9 @@ def mask_of_0_1(event: Event) -> Event:
 
 def _mask_rest(event: Event) -> Event:
     match event:
-        case AbortRequest() | AgentEnd():
+        case AbortRequest():
+            return _replace(event, error=_text(event.error), by=_text(event.by))
+        case AgentEnd():
             return _replace(event, error=_text(event.error))
         case Retry():
             return _replace(event, cause=_text(event.cause))

@@ -46,7 +46,7 @@ class MemoryLog:
         """Create an empty session."""
         await self._turn()
         made = self._make(session, title)
-        return made.info()
+        return made.info(self._clock())
 
     async def append(
         self,
@@ -119,7 +119,7 @@ class MemoryLog:
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
         await self._turn()
-        return self._get(session).info()
+        return self._get(session).info(self._clock())
 
     async def sessions(
         self,
@@ -137,7 +137,7 @@ class MemoryLog:
         ordered = sorted(self._sessions.values(), key=lambda one: (one.updated_at_us, one.number), reverse=True)
         if after is not None:
             ordered = ordered[ordered.index(self._get(after)) + 1 :]
-        infos = (one.info() for one in ordered)
+        infos = (one.info(self._clock()) for one in ordered)
         wanted = [
             info
             for info in infos
@@ -203,7 +203,7 @@ class MemoryLog:
         made.begin(parent, at, digest, folds)
         made.append(prepare(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))
         self._touch(made)
-        return made.info()
+        return made.info(self._clock())
 
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
         """Give a place with its digest."""

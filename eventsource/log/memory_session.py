@@ -11,7 +11,7 @@ from ..codec import encode
 from ..events import Event
 from ..ports import Finding, Recorded, SessionInfo
 from .digest import ZERO, link, link_at_update, update_lines
-from .folds import POKES, Folds, step
+from .folds import POKES, Folds, shown_status, step
 from .gone import droppable, named_shapes, shape_problem, within
 from .prepare import UPDATES, Fact, Updates, prepare
 
@@ -71,8 +71,10 @@ class MemorySession:
         self.base_digest = self._link = digest
         self._base_folds = folds
 
-    def info(self) -> SessionInfo:
+    def info(self, now_us: int) -> SessionInfo:
         """Build the session's row."""
+        held = bool(self.owner) and self.expires_at_us > now_us
+        status = self.folds.status if self.head else "empty"
         return SessionInfo(
             id=self.id,
             title=self.folds.title,
@@ -82,7 +84,7 @@ class MemorySession:
             digest=self._link.hex(),
             created_at_us=self.created_at_us,
             updated_at_us=self.updated_at_us,
-            status=self.folds.status if self.head else "empty",
+            status=shown_status(status, head=self.head, held=held, is_due=self.due_at_us is not None),
             open=self.folds.open,
             wake_at_us=self.folds.wake_at_us,
             task=self.folds.task,

@@ -11,6 +11,7 @@ from ..ports import SessionInfo
 from .append import SNAPSHOT_FACTS, append
 from .digest import ZERO, row_crc
 from .files import owner_lives
+from .folds import UNDER_WAY, shown_status
 from .lineage import MAX_SEQ
 from .names import choose, choose_whole
 from .packs import DROPPED
@@ -87,15 +88,15 @@ def _is_dropped(connection: sqlite3.Connection, number: int, seq: int) -> bool:
     return row is not None and row[0] == DROPPED and (row[1] & MAX_SEQ) - row[2] < seq
 
 
-def info(connection: sqlite3.Connection, session: str) -> SessionInfo:
+def info(connection: sqlite3.Connection, path: Path, session: str, now_us: int) -> SessionInfo:
     """Read a session's row. Raises: UnknownSessionError."""
     row = connection.execute(f"{_INFO} WHERE s.id = ?", (session,)).fetchone()
     if row is None:
         raise UnknownSessionError(session)
-    return _info(row)
+    return _info(row, path, now_us)
 
 
-def _info(row: tuple[object, ...]) -> SessionInfo:
+def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
     match row:
         case (
             bytes(name), bytes(title), bytes() | None as parent, int(fork_seq), int(head), bytes(link), int(created),
@@ -104,6 +105,7 @@ def _info(row: tuple[object, ...]) -> SessionInfo:
             bytes() | None as owner, int(epoch), int(expires), int() | None as last,
         ):  # fmt: skip
             head = max(head, (last or 0) & MAX_SEQ)
+            held = expires > now_us and owner is not None and _lives(path, _text(owner))
             return SessionInfo(
                 id=_text(name),
                 title=_text(title),
@@ -113,7 +115,7 @@ def _info(row: tuple[object, ...]) -> SessionInfo:
                 digest=link.hex(),
                 created_at_us=created,
                 updated_at_us=updated,
-                status="idle" if status == b"empty" and head else _text(status),
+                status=shown_status(_text(status), head=head, held=held, is_due=due is not None),
                 open=bool(opened),
                 wake_at_us=wake,
                 task=_text(task),
@@ -135,6 +137,8 @@ def _text(text: bytes) -> str:
 
 def sessions(
     connection: sqlite3.Connection,
+    path: Path,
+    now_us: int,
     *,
     is_open: bool | None,
     status: str | None,
@@ -146,6 +150,14 @@ def sessions(
 ) -> tuple[SessionInfo, ...]:
     """List sessions, latest updated first. Raises: UnknownSessionError when `after` is none."""
     where, values = ["1"], list[object]()
+    if status in UNDER_WAY:
+        held = _held(connection, path, now_us)
+        where.append(
+            {"running": held, "due": f"NOT {held} AND s.due_at_us IS NOT NULL"}.get(
+                status, f"NOT {held} AND s.due_at_us IS NULL"
+            )
+        )
+        status = "running"
     for condition, value in (
         ("s.open = ?", None if is_open is None else int(is_open)),
         ("s.status = ?", status),
@@ -164,7 +176,23 @@ def sessions(
         values += row
     order = "ORDER BY s.updated_at_us DESC, s.number DESC LIMIT ?"
     rows = connection.execute(f"{_INFO} WHERE {' AND '.join(where)} {order}", (*values, limit))
-    return tuple(map(_info, rows))
+    return tuple(_info(row, path, now_us) for row in rows)
+
+
+def _lives(path: Path, owner: str) -> bool:
+    """Say whether an owner's process lives; where its file cannot be opened, its lease is what is known."""
+    try:
+        return owner_lives(path, owner)
+    except StoreError:
+        return True
+
+
+def _held(connection: sqlite3.Connection, path: Path, now_us: int) -> str:
+    """Write the condition that a living owner holds a session."""
+    sql = "SELECT DISTINCT owner FROM sessions WHERE expires_at_us > ? AND owner IS NOT NULL"
+    owners = [row[0] for row in connection.execute(sql, (now_us,)).fetchall()]
+    living = ", ".join(f"x'{owner.hex()}'" for owner in owners if _lives(path, _text(owner)))
+    return f"(s.expires_at_us > {now_us} AND coalesce(CAST(s.owner AS BLOB) IN ({living}), 0))"
 
 
 def due(connection: sqlite3.Connection, path: Path, now_us: int, limit: int) -> tuple[str, ...]:

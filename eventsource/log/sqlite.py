@@ -133,7 +133,7 @@ class SqliteLog:
 
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
-        return await self._read_with(lambda connection: rows.info(connection, session))
+        return await self._read_with(lambda connection: rows.info(connection, self._path, session, self._clock()))
 
     async def sessions(
         self,
@@ -150,7 +150,8 @@ class SqliteLog:
         listed = partial(
             rows.sessions, is_open=open, status=status, parent=parent, title=title, task=task, after=after, limit=limit
         )
-        return await self._read_with(listed)
+        now_us = self._clock()
+        return await self._read_with(lambda connection: listed(connection, self._path, now_us))
 
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
@@ -190,7 +191,7 @@ class SqliteLog:
         def work(connection: sqlite3.Connection) -> SessionInfo:
             begins = (at_us, Fork(keeps=kept))
             rows.fork(connection, self._tails, parent, at, session=name, title=given, begins=begins, now_us=now_us)
-            return rows.info(connection, name)
+            return rows.info(connection, self._path, name, self._clock())
 
         return await self._write(Job(work, session=name, durable=True))
 

@@ -11,7 +11,6 @@ import click
 from eventsource.errors import RefoldError
 from eventsource.messages import UserMessage
 from eventsource.raised import words
-from eventsource.signs import plain
 from eventsource.state import Config, Phase
 from projections import text_of
 
@@ -24,6 +23,7 @@ from .agents import agent_options, named_agent, named_model, recorded_agent
 from .chat_commands import COMMANDS, find_command
 from .chat_terminal import Terminal
 from .command import command
+from .ending import tell_end
 from .exits import sentence
 from .running import SESSION_HELP, config_of, session_of, tell_run
 from .screen import Screen
@@ -193,11 +193,8 @@ class Chat:
     def _say_end(self, ended: Run[object]) -> None:
         if ended.status == "aborted":
             self.screen.note(("Stopped; what came is kept. /continue asks again, or say something.", "dim"))
-        elif ended.status == "error":
-            self.screen.note(("/continue tries again.", "dim"))
-        for wait in ended.waits:
-            answer = self.screen.command("decide", ended.session.id, wait.key)
-            self.screen.note(plain(f"It waits for {wait.key}: {answer} VALUE, then /continue"))
+        else:
+            tell_end(self.screen, ended.session.id, ended.status, "", ended.waits, go_on="/continue")
 
 
 def _words(error: Exception) -> str:

@@ -6,18 +6,32 @@ from collections.abc import Mapping
 
 from eventsource import errors
 
-OK, NO, USAGE, MISSING, LOG, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+from ..run import RunStatus
+
+OK, NO, USAGE, MISSING, LOG, HELD, REFUSED, LIMIT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 130
 
 MEANINGS: Mapping[int, str] = {
-    OK: "done",
+    OK: "done; or a run waits for somebody, and says for what",
     NO: "the answer is no: a difference, a defect, nothing found, a run that ended in an error",
     USAGE: "the command line is wrong, or names a model, tool or agent that cannot be used",
     MISSING: "no such session, seq or file",
     LOG: "the log cannot be used: damaged, locked, of a newer format, or no log at all",
     HELD: "somebody else holds it, or builds on it",
-    INTERRUPTED: "interrupted; what was recorded is kept",
+    REFUSED: "the provider refused a run's request or its answer, or a filter of the provider did",
+    LIMIT: "a run ended at a limit: of turns, tokens, time, or the length of an answer",
+    INTERRUPTED: "interrupted or aborted; what was recorded is kept",
 }
 """What each code says; they stay as they are."""
+
+OF_RUN: Mapping[RunStatus, int] = {
+    "done": OK,
+    "waiting": OK,
+    "error": NO,
+    "refused": REFUSED,
+    "limit": LIMIT,
+    "aborted": INTERRUPTED,
+}
+"""What the end of a run means for the command that ran it."""
 
 _CODES: Mapping[type[errors.RefoldError], int] = {
     errors.UnknownSessionError: MISSING,

@@ -15,6 +15,7 @@ from projections.tree import Labels
 
 from ..family import family, labels_of, rows_of
 from ..log import Log
+from ..standing import STATUSES, Standing, find_standing, row_statuses
 from .command import command
 from .exits import NO
 from .screen import Screen
@@ -33,7 +34,7 @@ _SHOWN = 100
 @click.option("--open", "unfinished", is_flag=True, help="Only sessions whose run is unfinished.")
 @click.option(
     "--status",
-    type=click.Choice(["empty", "idle", "running", "waiting", "failed"]),
+    type=click.Choice(STATUSES),
     help="Only sessions that stand so.",
 )
 @click.option("--title", metavar="TEXT", help="Only sessions whose title holds a text, in any case.")
@@ -49,32 +50,46 @@ async def ls(
 ) -> None:
     """List sessions, latest updated first."""
     wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
-    rows: list[SessionInfo] = []
+    rows: list[tuple[SessionInfo, Standing]] = []
     more = False
-    async for info in rows_of(log.store, unfinished=unfinished or None, status=status, title=title):
+    among = row_statuses(status) if status is not None else ()
+    only = among[0] if len(among) == 1 else None
+    async for info in rows_of(log.store, unfinished=unfinished or None, status=only, title=title):
+        if among and info.status not in among:
+            continue
+        stands = await find_standing(log.store, info)
+        if status is not None and stands.status != status:
+            continue
         more = bool(wanted) and len(rows) == wanted
         if more:
             break
-        rows.append(info)
+        rows.append((info, stands))
     if screen.as_json:
-        screen.json(rows)
+        screen.json([{**_row(info), "status": stands.status, "reason": stands.reason} for info, stands in rows])
     elif rows:
         lines = [
             (
                 info.id,
                 moment(info.updated_at_us),
-                info.status,
+                stands.status,
                 f"{info.messages:,}",
                 f"{info.head:,}",
-                info.title + (f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else ""),
+                info.title
+                + (f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else "")
+                + (f"  ({stands.reason})" if stands.reason else ""),
             )
-            for info in rows
+            for info, stands in rows
         ]
         screen.table(("id", "updated", "status", "messages", "events", "title"), lines, right=("messages", "events"))
     if more:
         screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
     elif not rows and not (unfinished or status or title):
         screen.note(f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`.")
+
+
+def _row(info: SessionInfo) -> dict[str, object]:
+    row: dict[str, object] = msgspec.to_builtins(info)
+    return row
 
 
 @command(
@@ -92,7 +107,7 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
         rows = await family(log.store, await log.store.resolve(session))
         labels = {info.id: await labels_of(log.store, info.id) for info in rows}
     if screen.as_json:
-        bare: list[dict[str, object]] = [msgspec.to_builtins(info) for info in rows]
+        bare = [_row(info) for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
         screen.json(known if session is not None else bare)
         return

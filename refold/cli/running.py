@@ -23,7 +23,8 @@ from ..signals import on_signal
 from ..stream import AgentStream
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .command import command
-from .exits import INTERRUPTED, NO, OK
+from .ending import tell_end
+from .exits import OF_RUN, OK
 from .screen import Screen
 from .telling import Teller
 from .toolbelt import tool_options, toolbelt, tools_of
@@ -166,9 +167,7 @@ async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt:
     if screen.as_json:
         screen.json(_summary(ended))
     _say_end(screen, ended, stopped=stop.is_set())
-    if stop.is_set() and ended.status == "aborted":
-        return INTERRUPTED
-    return OK if ended.status in ("done", "waiting") else NO
+    return OF_RUN[ended.status]
 
 
 async def tell_run(stream: AgentStream[object], stop: asyncio.Event, screen: Screen, teller: Teller) -> Run[object]:
@@ -204,13 +203,8 @@ def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
     screen.note((f"\nsession {ended.session.id}: {', '.join(words)}", "dim"))
     if stopped and ended.status == "aborted":
         screen.note(f"Interrupted; the session is kept. Go on: {screen.command('continue', ended.session.id)}")
-    for wait in ended.waits:
-        decide = screen.command("decide", wait.session, wait.key)
-        if wait.reason == "approval":
-            arguments = short(msgspec.json.encode(wait.arguments).decode(), 200)
-            screen.note(f"It asks whether to call {wait.tool} {arguments}: {decide} --approve (or --deny)")
-        else:
-            screen.note(f"It waits for {wait.key}: {decide} VALUE")
+    else:
+        tell_end(screen, ended.session.id, ended.status, ended.error, ended.waits)
 
 
 @contextmanager

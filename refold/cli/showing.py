@@ -29,7 +29,9 @@ from projections.transcript import Said
 from ..log import Log
 from ..models import find_recorded_model
 from ..session import Session
+from ..standing import Standing, find_standing, standing_at
 from .command import command
+from .ending import tell_end
 from .eventlines import describe, kind_of, message_role
 from .screen import Screen
 from .wording import clock, count, moment, short
@@ -90,13 +92,20 @@ async def show(
     said = [one for one in read_transcript(view) if one.seq > after]
     said = said[-last:] if last is not None else said
     info = await found.info()
+    stands = await find_standing(found.core.log, info) if reached == info.head else standing_at(state)
     if screen.as_json:
-        screen.json({**_row(info), "at": reached, "phase": state.phase.value, "transcript": said})
+        row = {**_row(info), "status": stands.status, "reason": stands.reason}
+        screen.json({**row, "at": reached, "phase": state.phase.value, "transcript": said})
         return
-    _show_head(screen, info, reached, view.config)
+    _show_head(screen, info, reached, view.config, stands)
     width = len(str(reached))
     for one in said:
         show_said(screen, one, width, full=full)
+    if stands.reason:
+        screen.line()
+        screen.line((f"{stands.status}: {stands.reason}", "red" if stands.status != "waiting" else "yellow"))
+    if reached == info.head and not last:
+        tell_end(screen, info.id, stands.status, "", stands.waits)
     if screen.out.is_terminal and said:
         screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
 
@@ -138,11 +147,11 @@ def _row(info: SessionInfo) -> dict[str, object]:
     return row
 
 
-def _show_head(screen: Screen, info: SessionInfo, reached: int, config: Config) -> None:
+def _show_head(screen: Screen, info: SessionInfo, reached: int, config: Config, stands: Standing) -> None:
     screen.line((info.id, "bold"), f"  {info.title}" if info.title else "")
     model = f"{config.model.provider}:{config.model.model}" if config.model is not None else ""
     words = [f"at {reached:,} of {info.head:,} events" if reached < info.head else count(info.head, "event")]
-    words += [count(info.messages, "message"), info.status, model, f"updated {moment(info.updated_at_us)}"]
+    words += [count(info.messages, "message"), stands.status, model, f"updated {moment(info.updated_at_us)}"]
     words += [f"fork of {info.parent} at {info.fork_seq}"] if info.parent is not None else []
     screen.line((", ".join(word for word in words if word), "dim"))
 

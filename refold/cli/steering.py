@@ -42,7 +42,7 @@ async def abort(screen: Screen, log: Log, session: str) -> int | None:
     go_on = screen.command("continue", found.id)
     if not info.open:
         screen.note(f"Session {found.id} has no unfinished run.")
-    elif await found.abort() and _runs(log, info):
+    elif await found.abort(by="`refold abort`") and _runs(log, info):
         screen.note(f"Asked the run of session {found.id} to end. Go on: {go_on}")
     else:
         screen.note(f"Nobody runs session {found.id} now; its run ends as aborted with {go_on}")

@@ -57,8 +57,8 @@ class Teller:
                 self._aside(f"→ {start.name} {short(arguments, 100)}".rstrip(), "yellow")
             case ToolExecutionEnd(is_error=is_error) if shown.result is not None:
                 self._aside(f"  {result_text(shown.result, 100)}", "red" if is_error else "dim")
-            case AgentEnd(reason=reason, error=error) if reason != "stop":
-                self._aside(f"({reason}{f': {error}' if error else ''})", "red")
+            case AgentEnd() if shown.outcome is not None and shown.outcome.status != "done":
+                self._aside(f"({shown.outcome.status}: {shown.outcome.reason})", "red")
             case _:
                 pass
 

@@ -1,0 +1,188 @@
+"""Every way in which a run ends, said the same wherever people look: the run, `show`, `ls`, the page, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pydantic import BaseModel
+
+from eventsource.errors import OutputError
+from eventsource.events import AbortRequest, AgentEnd, AgentStart, MessageEnd, QueuePush
+from eventsource.hooks import Hooks
+from eventsource.messages import AssistantMessage, TextContent, UserMessage
+from eventsource.models.script import Answer, call, fail, say, stop
+from eventsource.models.scripted import scripted
+from eventsource.outcome import Ending, ending, outcome
+from refold import Agent, Policies, open_log, tool
+from refold.run import Run
+from refold.standing import find_standing
+from tests.refold.shell import Shell
+
+
+class Report(BaseModel):
+    """What an agent is asked for."""
+
+    title: str
+
+
+@tool(effect="pure")
+def look() -> str:
+    """Look."""
+    return "seen"
+
+
+def broken(*shown: object) -> object:
+    raise ValueError("the policy service is down")
+
+
+def refusal(*, raw: str = "", error: str = "", text: str = "", signature: str = "") -> AssistantMessage:
+    content = (TextContent(text=text, signature=signature),) if text else ()
+    return AssistantMessage(content=content, stop_reason="refusal", raw_stop_reason=raw, error=error)
+
+
+LOOKS: Sequence[Answer] = ([call("look", {})], "seen")
+ENDS: dict[str, tuple[Callable[[], Agent[object]], str, str, int]] = {
+    "provider": (lambda: agent(["Well, ", fail("503: overloaded")]), "error", "503: overloaded", 1),
+    "hook": (
+        lambda: agent(*LOOKS, hooks=Hooks(after_tool_call=broken)),
+        "error",
+        "the policy service is down",
+        1,
+    ),
+    "callback": (lambda: agent("x", hooks=Hooks(get_follow_up_messages=broken)), "error", "the policy service", 1),
+    "turns": (lambda: agent(*LOOKS, policies=Policies(turn_limit=1)), "limit", "the turn limit of 1 was reached", 7),
+    "length": (lambda: agent([say("And so"), stop("length")]), "limit", "cut at the limit of output tokens", 7),
+    "anthropic refusal": (lambda: agent(refusal()), "refused", "the provider refused the request", 6),
+    "refusal in words": (
+        lambda: agent(refusal(text="I cannot help.", signature="refusal")),
+        "refused",
+        "the model refused: I cannot help.",
+        6,
+    ),
+    "content filter": (
+        lambda: agent(refusal(raw="content_filter")),
+        "refused",
+        "the provider's filter ended the answer: content_filter",
+        6,
+    ),
+    "safety": (lambda: agent(refusal(raw="SAFETY", error="SAFETY: dangerous")), "refused", "SAFETY: dangerous", 6),
+    "blocked prompt": (
+        lambda: agent(refusal(raw="PROHIBITED_CONTENT", error="the prompt was blocked: PROHIBITED_CONTENT")),
+        "refused",
+        "the prompt was blocked: PROHIBITED_CONTENT",
+        6,
+    ),
+    "filtered by HTTP": (
+        lambda: agent([fail("400 content_filter: The response was filtered")]),
+        "refused",
+        "400 content_filter: The response was filtered",
+        6,
+    ),
+}
+
+
+def agent(*answers: Answer, hooks: Hooks | None = None, policies: Policies | None = None) -> Agent[object]:
+    made = Agent(
+        scripted(*answers),
+        tools=[look],
+        output=Report,
+        hooks=hooks or Hooks(),
+        policies=policies or Policies(),
+    )
+    return made  # type: ignore[return-value]  # what its output is does not matter here
+
+
+async def ended(path: Path, made: Agent[object]) -> tuple[Run[object], str]:
+    """Run an agent, and give the page of its session."""
+    async with open_log(path) as log:
+        session = await log.session("it")
+        run = await made.run("Go.", session=session)
+        return run, await session.html()
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_why_a_run_ended_is_said_wherever_people_look(shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, status, words, code = ENDS[name]
+    run, page = asyncio.run(ended(shell.folder / "refold.db", make()))
+    assert (run.status, words in run.error) == (status, True), run.error
+    with pytest.raises(OutputError) as raised:
+        _ = run.output
+    assert words in str(raised.value)
+    shown = "failed" if status == "error" else status
+    assert f"{shown}: {run.error}" in shell.good("show", "it")
+    [row] = shell.json("ls")  # type: ignore[misc]  # it is a list
+    assert (row["status"], row["reason"]) == (shown, run.error)
+    assert [one["id"] for one in shell.json("ls", "--status", shown)] == [row["id"]]  # type: ignore[attr-defined]
+    assert shell.json("ls", "--status", "idle") == []
+    assert words.replace("'", "&#x27;") in page
+    module = ModuleType(f"ends_{name.replace(' ', '_')}")
+    module.agent = make()  # type: ignore[attr-defined]  # what a module holds is nobody's type
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    told = shell("run", "Go.", "--agent", f"{module.__name__}:agent", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["error"]) == (code, run.error)
+    assert words in told.stderr
+
+
+def test_an_answer_that_is_done_has_no_words(shell: Shell) -> None:
+    run, page = asyncio.run(ended(shell.folder / "refold.db", agent('{"title": "x"}')))
+    assert (run.status, run.error, run.output) == ("done", "", Report(title="x"))
+    assert shell.json("ls")[0]["reason"] == ""  # type: ignore[index]
+    assert "ended as" not in page
+
+
+async def test_an_abort_says_who_asked(tmp_path: Path) -> None:
+    async with open_log(tmp_path / "x.db") as log:
+        session = await log.session("it")
+
+        @tool
+        async def stops() -> str:
+            """Stop."""
+            await session.abort(error="too late")
+            return "x"
+
+        run = await Agent(scripted([call("stops", {})], "x"), tools=[stops]).run("Go.", session=session)
+        assert (run.status, run.error) == ("aborted", "aborted by a person or the program: too late")
+        found = await find_standing(log.store, await session.info())
+        assert (found.status, found.reason) == ("aborted", run.error)
+
+
+async def test_the_last_run_is_found_however_much_was_recorded_behind_it(tmp_path: Path) -> None:
+    async with open_log(tmp_path / "x.db") as log:
+        session = await log.session("it")
+        await agent(refusal(raw="SAFETY", error="SAFETY")).run("Go.", session=session)
+        for number in range(100):
+            await session.label(f"mark {number}", 1)
+        assert (await find_standing(log.store, await session.info())).status == "refused"
+
+
+async def test_a_run_that_nobody_holds_is_interrupted_in_show_and_ls(tmp_path: Path) -> None:
+    path = tmp_path / "refold.db"
+    shell = Shell(tmp_path)
+    async with open_log(path) as log:
+        session = (await log.session("it")).id
+        lease = await log.store.claim(session)
+        await log.store.append(session, [(1, QueuePush(queue="prompt", message=UserMessage(content="Go.")))])
+        assert "running" in await asyncio.to_thread(shell.good, "show", "it")
+        await log.store.release(lease)
+    shows = [await asyncio.to_thread(shell, *words) for words in (("show", "it"), ("ls", "--status", "interrupted"))]
+    for shown in shows:
+        assert "interrupted" in shown.stdout
+        assert "running" not in shown.stdout
+    assert "continue" in shows[0].stderr
+
+
+def test_an_end_is_a_fold_of_its_own_run_only() -> None:
+    failed = MessageEnd(message=AssistantMessage(stop_reason="error", error="no"))
+    last = Ending()
+    for event in (AgentStart(), failed, AgentEnd(reason="error", error="no"), AgentStart()):
+        last = ending(last, event)
+    assert last == Ending()
+    for event in (AbortRequest(by="Ada"), AbortRequest(by="Bob"), AgentEnd(reason="aborted")):
+        last = ending(last, event)
+    assert outcome(last).reason == "aborted by Ada"
