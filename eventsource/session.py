@@ -81,9 +81,9 @@ class Session:
         """Drop what waits in a queue."""
         return await self._input(QueueClear(queue=queue))
 
-    async def abort(self, reason: EndReason = "aborted", *, error: str = "") -> int:
+    async def abort(self, reason: EndReason = "aborted", *, error: str = "", by: str = "") -> int:
         """Ask the run under way to end; it reaches a runner in any process within 250 ms, in an idle session nobody."""
-        head = await self._input(AbortRequest(reason=reason, error=error))
+        head = await self._input(AbortRequest(reason=reason, error=error, by=by))
         tell_abort(self.log, self.id)  # of a tool of this very run, which looks at once
         return head
 

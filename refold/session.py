@@ -110,7 +110,7 @@ class Session:
         return await self.core.follow_up(message, key=key)
 
     async def abort(self, reason: EndReason = "aborted", *, error: str = "", by: str = "") -> int:
-        """Ask the run under way to end; it reaches a runner in any process within 250 ms. `error`: why, `by`: who asks."""
+        """Ask the run under way to end, with why and by whom; it reaches a runner in any process within 250 ms."""
         return await self.core.abort(reason, error=error, by=by)
 
     async def label(self, text: str, seq: int | None = None) -> int:

@@ -17,6 +17,7 @@ from eventsource.events import EVENT_TYPES, AbortRequest, Fork, TaskStart, WaitE
 from eventsource.evolve import evolve, fold
 from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.folds import UNDER_WAY
 from eventsource.ports import EventLog, Recorded
 from eventsource.state import Phase, State
 from eventsource.steps import Stop, next_step
@@ -96,7 +97,10 @@ async def test_golden_runs_read_as_they_were_written_and_reading_changes_no_byte
     found = written(folder)
     assert told.keys() == found.keys()
     for session, row in found.items():
-        assert told[session] == row, f"{session} ({row['title']})"
+        now = told[session]
+        if now["status"] in UNDER_WAY:  # 0.1 showed as running what nobody held, too
+            now["status"] = "running"
+        assert now == row, f"{session} ({row['title']})"
     assert report.ok, report.findings
     assert bytes_of(path) == before
 

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import pytest
 from pydantic import BaseModel
 
 from eventsource.errors import OutputError
-from eventsource.events import AbortRequest, AgentEnd, AgentStart, MessageEnd, QueuePush
+from eventsource.events import AbortRequest, AgentEnd, AgentStart, Event, MessageEnd, QueuePush
 from eventsource.hooks import Hooks
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.script import Answer, call, fail, say, stop
@@ -37,7 +38,7 @@ def look() -> str:
     return "seen"
 
 
-def broken(*shown: object) -> object:
+def broken(*shown: object) -> NoReturn:
     raise ValueError("the policy service is down")
 
 
@@ -98,6 +99,12 @@ def agent(*answers: Answer, hooks: Hooks | None = None, policies: Policies | Non
     return made  # type: ignore[return-value]  # what its output is does not matter here
 
 
+def listed(shell: Shell, *words: str) -> list[dict[str, object]]:
+    rows = shell.json("ls", *words)
+    assert isinstance(rows, list)
+    return rows
+
+
 async def ended(path: Path, made: Agent[object]) -> tuple[Run[object], str]:
     """Run an agent, and give the page of its session."""
     async with open_log(path) as log:
@@ -116,10 +123,10 @@ def test_why_a_run_ended_is_said_wherever_people_look(shell: Shell, name: str, m
     assert words in str(raised.value)
     shown = "failed" if status == "error" else status
     assert f"{shown}: {run.error}" in shell.good("show", "it")
-    [row] = shell.json("ls")  # type: ignore[misc]  # it is a list
+    [row] = listed(shell)
     assert (row["status"], row["reason"]) == (shown, run.error)
-    assert [one["id"] for one in shell.json("ls", "--status", shown)] == [row["id"]]  # type: ignore[attr-defined]
-    assert shell.json("ls", "--status", "idle") == []
+    assert listed(shell, "--status", shown) == [row]
+    assert listed(shell, "--status", "idle") == []
     assert words.replace("'", "&#x27;") in page
     module = ModuleType(f"ends_{name.replace(' ', '_')}")
     module.agent = make()  # type: ignore[attr-defined]  # what a module holds is nobody's type
@@ -132,7 +139,7 @@ def test_why_a_run_ended_is_said_wherever_people_look(shell: Shell, name: str, m
 def test_an_answer_that_is_done_has_no_words(shell: Shell) -> None:
     run, page = asyncio.run(ended(shell.folder / "refold.db", agent('{"title": "x"}')))
     assert (run.status, run.error, run.output) == ("done", "", Report(title="x"))
-    assert shell.json("ls")[0]["reason"] == ""  # type: ignore[index]
+    assert listed(shell)[0]["reason"] == ""
     assert "ended as" not in page
 
 
@@ -180,9 +187,11 @@ async def test_a_run_that_nobody_holds_is_interrupted_in_show_and_ls(tmp_path: P
 def test_an_end_is_a_fold_of_its_own_run_only() -> None:
     failed = MessageEnd(message=AssistantMessage(stop_reason="error", error="no"))
     last = Ending()
-    for event in (AgentStart(), failed, AgentEnd(reason="error", error="no"), AgentStart()):
+    first: tuple[Event, ...] = (AgentStart(), failed, AgentEnd(reason="error", error="no"), AgentStart())
+    for event in first:
         last = ending(last, event)
     assert last == Ending()
-    for event in (AbortRequest(by="Ada"), AbortRequest(by="Bob"), AgentEnd(reason="aborted")):
+    second: tuple[Event, ...] = (AbortRequest(by="Ada"), AbortRequest(by="Bob"), AgentEnd(reason="aborted"))
+    for event in second:
         last = ending(last, event)
     assert outcome(last).reason == "aborted by Ada"
