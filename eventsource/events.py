@@ -268,10 +268,15 @@ class Compaction(EventBase, frozen=True, kw_only=True, tag="compaction"):
 
 
 class ContextEdit(EventBase, frozen=True, kw_only=True, tag="context_edit"):
-    """A message was hidden from the model, or replaced for it."""
+    """A message was hidden from the model, or replaced for it.
+
+    `says_hidden`: of a tool's result that is taken away, the model reads that it is hidden. Release 0.1 let it read as
+    if the call had never been answered.
+    """
 
     message_seq: int
     replacement: Message | None = None
+    says_hidden: bool = False
 
 
 class TokenCreate(EventBase, frozen=True, kw_only=True, tag="token_create"):

@@ -51,7 +51,7 @@ from eventsource.state import Config
 
 from .custom import COMPACTION_SUMMARY, render
 from .fold import Projection, Trail
-from .pairing import ContextMessage, Pairing, paired
+from .pairing import ContextMessage, Pairing, hidden_result, paired
 from .selection import apply_selection
 
 UNKNOWN_MODEL = ModelRef(api="", provider="", model="")
@@ -64,7 +64,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     `message` is as recorded, `standing` as it stands in the context, `sent` as a model gets it; None: not there.
     `source_seq`: the event that holds its content. `call`: a result's call. `interrupted`: a later process closed it.
     `summary`: it is a compaction's. `origin`: of what was adopted.
-    `edits`: an edit's target; its message is the replacement, or None to hide it.
+    `edits`: an edit's target; its message is the replacement, or None to hide it. `says_hidden`: a result that is gone
+    is not to read as a call without one.
     """
 
     seq: int
@@ -77,6 +78,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     summary: bool = False
     edits: int = 0
+    says_hidden: bool = False
     origin: Origin | None = None
 
 
@@ -113,6 +115,12 @@ def messages(view: ContextView) -> tuple[ContextMessage, ...]:
     return tuple(
         ContextMessage(entry.seq, entry.standing, entry.call) for entry in _standing(view) if entry.standing is not None
     )
+
+
+def shown(view: ContextView) -> tuple[ContextMessage, ...]:
+    """List what hooks are shown of the context: its messages, and for a hidden result what a model reads of it."""
+    found = ((entry, entry.sent if entry.standing is None else entry.standing) for entry in _standing(view))
+    return tuple(ContextMessage(entry.seq, message, entry.call) for entry, message in found if message is not None)
 
 
 def parts(view: ContextView) -> tuple[ContextMessage, ...]:
@@ -190,7 +198,15 @@ def _standing(view: ContextView) -> Iterator[Entry]:
         if entry.edits or (place and entry.summary):
             continue  # an earlier compaction, or this one a second time, contributes nothing
         edit = edits.get(entry.seq)
-        yield entry if edit is None else replace(edit, seq=entry.seq, call=entry.call)
+        if edit is None:
+            yield entry
+            continue
+        result, instead = entry.message, edit.message
+        if edit.says_hidden and isinstance(result, ToolResultMessage) and not isinstance(instead, ToolResultMessage):
+            hidden = hidden_result(result.tool_call_id, result.tool_name, result.is_error)
+            yield replace(entry, source_seq=edit.source_seq, standing=None, sent=hidden)
+        if instead is not None or not edit.says_hidden:
+            yield replace(edit, seq=entry.seq, call=entry.call)
 
 
 def _entry(recorded: Recorded, message: Message, *, source_seq: int = 0, call: Place | None = None) -> Entry:
@@ -329,6 +345,7 @@ def _edit(view: ContextView, recorded: Recorded, event: ContextEdit) -> ContextV
         standing=new,
         sent=convert(new) if new is not None else None,
         edits=event.message_seq,
+        says_hidden=event.says_hidden,
     )
     return replace(view, entries=view.entries.append(entry))
 

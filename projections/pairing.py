@@ -10,6 +10,7 @@ import msgspec
 from eventsource.events import Place
 from eventsource.messages import AssistantMessage, Message, TextContent, ToolCall, ToolResultMessage
 
+HIDDEN_RESULT = "[hidden: this call was answered, and its result is not shown any more]"
 NO_RESULT = "[no result on record: this call was never answered in the history it comes from]"
 
 
@@ -102,6 +103,14 @@ class _Calls:
         for owner, call in self._open.values():
             results.setdefault(owner, []).append(ContextMessage(0, _no_result(call.id, call.name)))
         return results
+
+
+@lru_cache(maxsize=1024)
+def hidden_result(call_id: str, name: str, is_error: bool) -> ToolResultMessage:  # noqa: FBT001 - a key of the cache
+    """Build what a model reads in place of a result that was hidden; the same object each time."""
+    return ToolResultMessage(
+        tool_call_id=call_id, tool_name=name, content=(TextContent(text=HIDDEN_RESULT),), is_error=is_error
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from eventsource.events import Inserted, SeqRange
 from eventsource.fold import ContextFold
 from eventsource.messages import AssistantMessage, Message
-from projections.context import CONTEXT as PROJECTION, ContextView, convert, messages, parts, request, step
+from projections.context import CONTEXT as PROJECTION, ContextView, convert, parts, request, shown, step
 from projections.pairing import ContextMessage, paired
 from projections.selection import select
 
 
 def _messages(view: ContextView) -> tuple[Message, ...]:
     """Give the context as agent messages; what failed is not part of it."""
-    return tuple(part.message for part in messages(view) if not _failed(part.message))
+    return tuple(part.message for part in shown(view) if not _failed(part.message))
 
 
 def _failed(message: Message) -> bool:

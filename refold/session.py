@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
 from eventsource import session as core
 from eventsource.approvals import verdict
 from eventsource.codec import from_json
 from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest
 from eventsource.loading import load, read_all
-from eventsource.messages import Message, UserMessage
+from eventsource.messages import Message, ToolResultMessage, UserMessage
 from eventsource.ports import Cursor, Recorded, SessionInfo, VerifyReport
 from eventsource.request import Request
 from eventsource.state import State
@@ -210,18 +212,25 @@ class Session:
     async def hide(self, message: ContextMessage | int) -> int:
         """Keep a message from the model from now on, with its calls' results; it stays in the history.
 
+        Of a result whose call stays, the model reads that the call was answered and its result is hidden.
+
         Raises: UnknownSeqError when the context holds no such message.
         """
-        return await self.core.append([ContextEdit(message_seq=(await self._standing(message)).seq)])
+        return await self.core.append([ContextEdit(message_seq=(await self._standing(message)).seq, says_hidden=True)])
 
     async def replace(self, message: ContextMessage | int, new: Message | str) -> int:
         """Let the model read something else in a message's place from now on; a text keeps role and calls.
+
+        A result stays that of its call; where another message stands in its place, the model reads that it is hidden.
 
         Raises: UnknownSeqError when the context holds no such message.
         """
         standing = await self._standing(message)
         said = reworded(standing.message, new) if isinstance(new, str) else new
-        return await self.core.append([ContextEdit(message_seq=standing.seq, replacement=said)])
+        result = standing.message
+        if isinstance(said, ToolResultMessage) and isinstance(result, ToolResultMessage):
+            said = replace(said, tool_call_id=result.tool_call_id, tool_name=result.tool_name)
+        return await self.core.append([ContextEdit(message_seq=standing.seq, replacement=said, says_hidden=True)])
 
     async def replay(self, upto: int | None = None) -> ReplayReport:
         """Replay the record: every decision and every request's digest must come out as it stands there."""

@@ -219,7 +219,7 @@ class Life:
             seq = self.random.choice(names)
             said = next(one.message for one in context_messages(self.view) if one.seq == seq)
             new = reworded(said, self.random.choice(TEXTS)) if self.random.random() < 0.6 else None
-            self.add(ContextEdit(message_seq=seq, replacement=new))
+            self.add(ContextEdit(message_seq=seq, replacement=new, says_hidden=seq % 3 > 0))
 
     def compact(self) -> None:
         kept = self.random.randint(0, len(self.recorded))

@@ -365,6 +365,7 @@ _CANDIDATES: Mapping[Kind, Callable[[State, int], Sequence[Event]]] = {
     ],
     Kind.CONTEXT_EDIT: lambda state, seq: [
         ContextEdit(message_seq=seq // 2),
+        ContextEdit(message_seq=seq // 2, says_hidden=True),
         ContextEdit(message_seq=seq // 2, replacement=MESSAGES[0]),
     ],
     Kind.TOKEN_CREATE: lambda state, seq: [TokenCreate(key=f"token{seq}", tags=("t",), deadline_us=7)],

@@ -43,6 +43,7 @@ from eventsource.messages import (
 from eventsource.ports import Recorded
 from projections import CONTEXT, ContextView, history, messages, parts, project, request, select
 from projections.fold import Trail
+from projections.pairing import HIDDEN_RESULT, NO_RESULT
 from projections.selection import apply_selection
 
 ORIGIN = Origin(source="test")
@@ -218,6 +219,53 @@ def test_an_edit_of_a_result_keeps_it_with_its_call_and_hiding_it_leaves_a_marke
     hidden = sent(view(*RUN, ContextEdit(message_seq=13)))
     assert [isinstance(message, ToolResultMessage) for message in hidden] == [False, False, True, True, False, False]
     assert text_of(hidden[3]).startswith("[no result")
+
+
+def hide(seq: int, replacement: Message | None = None) -> ContextEdit:
+    return ContextEdit(message_seq=seq, replacement=replacement, says_hidden=True)
+
+
+def test_a_hidden_result_reads_as_hidden_and_keeps_whether_it_was_an_error() -> None:
+    for seen in (view(*RUN, hide(13)), view(*RUN, hide(13, user("other"))), view(*RUN, hide(13), hide(13))):
+        hidden = sent(seen)[2]
+        assert isinstance(hidden, ToolResultMessage)
+        assert (hidden.tool_call_id, text_of(hidden), hidden.is_error) == ("a", HIDDEN_RESULT, False)
+    failed = MessageAdopt(message=msgspec.structs.replace(result("a", "no"), is_error=True), origin=ORIGIN)
+    calling = adopt(AssistantMessage(content=(ToolCall(id="a", name="look"),), stop_reason="tool_use"))
+    hidden = sent(view(calling, failed, hide(2)))[1]
+    assert isinstance(hidden, ToolResultMessage)
+    assert (text_of(hidden), hidden.is_error) == (HIDDEN_RESULT, True)
+
+
+def test_of_calls_beside_one_another_only_those_read_as_hidden_that_are() -> None:
+    calls = tuple(ToolCall(id=name, name="look") for name in "abc")
+    asked = adopt(AssistantMessage(content=calls, stop_reason="tool_use"))
+    seen = view(asked, adopt(result("a", "A")), adopt(result("b", "B")), hide(3))
+    texts = [text_of(message) for message in sent(seen)[1:]]
+    assert texts == ["A", HIDDEN_RESULT, NO_RESULT]
+
+
+def test_results_go_with_a_hidden_call_also_when_they_are_hidden_themselves() -> None:
+    calls = tuple(ToolCall(id=name, name="look") for name in "ab")
+    asked = adopt(AssistantMessage(content=calls, stop_reason="tool_use"))
+    said = (adopt(user("hm")), asked, adopt(result("a", "A")), adopt(result("b", "B")))
+    assert sent(view(*said, hide(2))) == [user("hm")]
+    assert sent(view(*said, hide(3), hide(2))) == [user("hm")]
+
+
+def test_a_result_that_a_compaction_kept_reads_as_hidden_and_one_that_it_did_not_says_nothing() -> None:
+    asked = adopt(AssistantMessage(content=(ToolCall(id="a", name="look"),), stop_reason="tool_use"))
+    said = (adopt(user("hm")), asked, adopt(result("a", "A")))
+    kept = sent(view(*said, Compaction(summary="so", first_kept_seq=2), hide(3)))
+    assert [text_of(message) for message in kept[2:]] == [HIDDEN_RESULT]
+    before = sent(view(*said, hide(3), Compaction(summary="so", first_kept_seq=2)))
+    assert [text_of(message) for message in before[2:]] == [HIDDEN_RESULT]
+    assert len(sent(view(*said, Compaction(summary="so"), hide(3)))) == 1
+
+
+def test_a_result_that_release_0_1_hid_reads_as_it_did_then() -> None:
+    """The digest of each request that was sent is on record."""
+    assert text_of(sent(view(*RUN, ContextEdit(message_seq=13)))[3]) == NO_RESULT
 
 
 def test_a_summary_can_be_hidden_by_its_name() -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from eventsource.errors import CompactionError, LeaseHeldError, UnknownSeqError
 from eventsource.events import (
@@ -25,10 +26,11 @@ from eventsource.ports import EventLog, Recorded
 from projections.compaction import choose_cut, context_tokens, cuts, first_kept, nearest_cut
 from projections.context import CONTEXT, ContextView, parts
 from projections.fold import project
-from projections.pairing import ContextMessage
+from projections.pairing import HIDDEN_RESULT, ContextMessage
 from projections.transcript import text_of
 from refold import Agent, CompactionPolicy, Session, Summary, tool
 from refold.log import Log
+from refold.models import encode_recorded, recorded_ref
 from tests.strategies import histories
 
 ASKS = [call("weather", {"city": "Oslo"}), stop("tool_use")]
@@ -284,6 +286,58 @@ async def test_a_replaced_message_keeps_its_role_its_calls_and_its_place(log: Ev
     assert isinstance(asked, AssistantMessage)
     assert [one.name for one in asked.tool_calls] == ["weather"]
     assert isinstance(result, ToolResultMessage)
+
+
+VENDORS = (
+    "anthropic:claude-sonnet-4-5",
+    "openai:gpt-5",
+    "google:gemini-2.5-pro",
+    "mistral:mistral-large-latest",
+    "openrouter:openai/gpt-4.1",
+)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_every_provider_is_told_that_a_hidden_result_is_hidden(log: EventLog, vendor: str) -> None:
+    session = await talked(log)
+    await session.hide((await session.messages())[2])
+    request = replace(await session.request(), model=recorded_ref(vendor))
+    body = encode_recorded(request)
+    assert body is not None
+    assert HIDDEN_RESULT.encode() in body.body
+    assert b"Oslo: rain" not in body.body
+    assert b"answered in the history" not in body.body
+    assert b"No result was recorded" not in body.body
+
+
+@pytest.mark.parametrize("copied", [False, True])
+async def test_a_hook_that_chooses_messages_is_shown_that_a_result_is_hidden(log: EventLog, copied: bool) -> None:
+    session = await talked(log)
+    await session.hide((await session.messages())[2])
+
+    def choose(messages: list[Message]) -> list[Message]:
+        return [replace(message) for message in messages] if copied else messages
+
+    await agent("Yes.", compaction=by("Wet.", limit_tokens=10**6), hooks=Hooks(transform_context=choose)).run(
+        "Hat?", session=session
+    )
+    asked = [one.seq for one in await session.events() if isinstance(one.event, ModelRequest)][-1]
+    results = [one for one in (await session.request(asked)).messages if isinstance(one, ToolResultMessage)]
+    assert [text_of(one) for one in results] == [HIDDEN_RESULT]
+    assert (await session.replay()).difference is None
+
+
+async def test_what_stands_in_place_of_a_result_stays_the_result_of_its_call(log: EventLog) -> None:
+    session = await talked(log)
+    result = (await session.messages())[2]
+    other = ToolResultMessage(tool_call_id="another", tool_name="other", content=(TextContent(text="dry"),))
+    await session.replace(result, other)
+    [sent_now] = [one for one in (await session.request()).messages if isinstance(one, ToolResultMessage)]
+    assert isinstance(result.message, ToolResultMessage)
+    assert (sent_now.tool_call_id, text_of(sent_now)) == (result.message.tool_call_id, "dry")
+    await session.replace(result, UserMessage(content="It was dry."))
+    messages = (await session.request()).messages
+    assert [text_of(one) for one in messages[2:4]] == [HIDDEN_RESULT, "It was dry."]
 
 
 async def test_only_what_stands_in_the_context_is_hidden(log: EventLog) -> None:
