@@ -27,6 +27,7 @@ from ..events import (
     LoopContext,
     MessageAdopt,
     MessageEnd,
+    MessageStart,
     MetadataSet,
     ModelRequest,
     QueuePush,
@@ -54,6 +55,7 @@ from ..messages import (
     ThinkingContent,
     ToolCall,
     ToolResultMessage,
+    Usage,
     UserMessage,
 )
 from ..values import MARKER
@@ -75,6 +77,8 @@ def mask(event: Event) -> Event:
             return _replace(left, message=_without_figures(message))
         case MessageEnd(message=AssistantMessage() as message):
             return _replace(left, message=_assistant_figures(message))
+        case MessageStart(usage=Usage() as usage):
+            return _replace(left, usage=_replace(usage, raw=msgspec.UNSET))
         case ContextEdit(replacement=message) if message is not None:
             return _replace(left, replacement=_without_figures(message))
         case ModelRequest(selection=selection) if selection is not None:
