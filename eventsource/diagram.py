@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from .roles import ROLES, Role
 from .state import INPUTS, ROWS, Kind, Phase
 
 _PAGE = """# States of a session
@@ -18,8 +19,15 @@ see (a call's place, a queued message, an open block) is checked by the guards i
 
 {inputs}
 
-This page is made from the table in `eventsource/state.py` by `python -m eventsource.diagram > docs/states.md`; a test
-says so when it is not up to date.
+## Who says an event
+
+An input comes from outside, an outcome came of an effect; a replay takes both from the record. A decision is the
+machine's own: a replay predicts it, and finds where it stands otherwise.
+
+{roles}
+
+This page is made from the tables in `eventsource/state.py` and `eventsource/roles.py` by
+`python -m eventsource.diagram > docs/states.md`; a test says so when it is not up to date.
 """
 
 
@@ -40,9 +48,23 @@ def inputs_sentence() -> str:
     return f"In every phase, these may come from outside, and the phase stays: {', '.join(names[:-1])} and {names[-1]}."
 
 
+def roles_table() -> str:
+    """Write who says which kind: one line for each role, and one for each kind whose role is told by a rule."""
+    lines = ["| role | events |", "| --- | --- |"]
+    for role in Role:
+        named = ", ".join(
+            f"`{_words(kind)}`" for kind, said in ROLES.items() if said is role and kind is not Kind.END_STRAY
+        )
+        lines.append(f"| {role.value} | {named} |")
+    for kind, rule in ROLES.items():
+        if not isinstance(rule, Role):
+            lines.append(f"| {' '.join((rule.__doc__ or '').split()).rstrip('.').lower()} | `{_words(kind)}` |")
+    return "\n".join(lines)
+
+
 def page() -> str:
     """Write the whole page."""
-    return _PAGE.format(diagram=render(), inputs=inputs_sentence())
+    return _PAGE.format(diagram=render(), inputs=inputs_sentence(), roles=roles_table())
 
 
 def _words(kind: Kind) -> str:

@@ -12,23 +12,25 @@ from eventsource.events import (
     AbortRequest,
     AgentEnd,
     AgentStart,
+    ChildEnd,
     Compaction,
+    ConfigChange,
     ContextEdit,
-    Custom,
     Erase,
     Event,
     Fork,
+    Label,
     MessageAdopt,
     MessageEnd,
     MessageStart,
     MessageUpdate,
-    MetadataSet,
     ModelRequest,
     Place,
-    QueueClear,
     QueuePush,
     Resume,
     Retry,
+    StreamUpdate,
+    TokenCreate,
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
@@ -37,14 +39,15 @@ from eventsource.events import (
 from eventsource.messages import AssistantMessage, ToolCall
 from eventsource.ports import Recorded
 from eventsource.request import PartHashes, Request, request_sha256
+from eventsource.roles import is_input
 from projections.context import CONTEXT, ContextView, request as request_of
 
 from .diff_text import canonical
 
 __all__ = ["RecordedAnswer", "RecordedCall", "Recording", "canonical", "is_name"]
 
-_OUTSIDE = QueuePush | QueueClear | MessageAdopt | Compaction | ContextEdit | Custom | MetadataSet
-"""What is given again as it came. Labels, erasures and the marks of restarts have no effect on a run."""
+_NOT_AGAIN = ChildEnd | ConfigChange | Erase | Fork | Label | StreamUpdate | TokenCreate
+"""Inputs that are not given again: today's code writes them itself, or they have no effect on a run."""
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,10 +183,8 @@ def _comes_from_outside(event: Event, *, running: bool) -> bool:
             return running and cause != "hook"  # a hook is asked again
         case Resume(why=why):
             return why == "continue" and not running  # a hook that wants one more turn is asked again
-        case WaitEnd(decided_by=decided_by):
-            return decided_by != "machine"
         case _:
-            return isinstance(event, _OUTSIDE)
+            return is_input(event) and not isinstance(event, _NOT_AGAIN)
 
 
 def _answers(history: Sequence[Recorded]) -> Iterable[RecordedAnswer]:

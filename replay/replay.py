@@ -11,7 +11,6 @@ from eventsource.assemble import Assembler, content_differs
 from eventsource.closing import closing_message
 from eventsource.errors import IllegalEventError
 from eventsource.events import (
-    AgentEnd,
     AgentStart,
     Erase,
     Event,
@@ -20,22 +19,16 @@ from eventsource.events import (
     MessageUpdate,
     ModelRequest,
     Place,
-    Retry,
     StreamUpdate,
-    ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
-    TurnEnd,
-    TurnStart,
-    WaitEnd,
-    WaitStart,
 )
 from eventsource.evolve import evolve
 from eventsource.log.mask import mask
 from eventsource.messages import AssistantContent, AssistantMessage
 from eventsource.ports import Recorded
-from eventsource.refusals import ABORTED, ABORTED_RUNNING
 from eventsource.request import PartHashes, request_sha256
+from eventsource.roles import Role, role_of
 from eventsource.state import Phase, State
 from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, first_step, refused_end
 from eventsource.values import MARKER
@@ -164,37 +157,19 @@ class Replay:
             self._updates, self._streamed = [], (0, ())
 
     def _is_given(self, event: Event) -> bool:
-        """Say whether an event comes from outside the machine: an input, or the outcome of an effect."""
-        phase = self.state.phase
-        match event:
-            case AgentStart() | TurnStart() | TurnEnd() | AgentEnd() | ModelRequest():
-                return False
-            case MessageStart():
-                return event.role == "assistant" and phase is not Phase.OPEN
-            case MessageEnd():
-                return event.message is not None and not self._is_closing(event)
-            case ToolExecutionStart():
-                return event.refused == "adopted"
-            case ToolExecutionEnd():
-                given_up = self.state.aborted is not None and event.result in (ABORTED, ABORTED_RUNNING)
-                return event.decided != "machine" or given_up
-            case Retry():
-                return phase not in (Phase.FAILED, Phase.IDLE)
-            case WaitStart():
-                return event.reason != "in_doubt" and not event.step
-            case WaitEnd():
-                return event.decided_by != "machine"
-            case _:
-                return True
+        """Decide whether an event is taken from the record: an input, or the outcome of an effect."""
+        role = role_of(self.state, event)
+        if role is Role.CLOSING:
+            return not self._is_closing(event)
+        dropped = self._gap and isinstance(event, MessageEnd) and event.message is not None
+        return role is not Role.DECISION or dropped
 
-    def _is_closing(self, event: MessageEnd) -> bool:
-        """Say whether a message was closed by the machine's decision, not ended by the model, and can be compared."""
-        if self._gap:
-            return False
-        if event.interrupted is not None:
-            return True
+    def _is_closing(self, event: Event) -> bool:
+        """Decide whether the machine would close the open message so, and not the model ended it."""
         step = first_step(self.state)
-        return isinstance(step, CloseMessage) and event.message == self._closing(step, event)
+        if self._gap or not isinstance(step, CloseMessage) or not isinstance(event, MessageEnd):
+            return False
+        return event.message == self._closing(step, event)
 
     def _closing(self, step: CloseMessage, event: MessageEnd) -> AssistantMessage:
         """Build the message that closes the open one; what it had used by then, the provider said."""
