@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -66,3 +68,30 @@ async def finish(work: Awaitable[T]) -> T:
     task = asyncio.ensure_future(work)
     await outlast(task)
     return task.result()
+
+
+def run_apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run async work to its end from code that is not async; where an event loop runs here already, in a thread.
+
+    That loop stands still meanwhile. Who interrupts the waiting cancels the work, and waits for its end.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
+
+    async def main() -> T:
+        task = asyncio.create_task(work())
+        running.append((asyncio.get_running_loop(), task))
+        return await task
+
+    with ThreadPoolExecutor(1, thread_name_prefix="run_apart") as thread:
+        future = thread.submit(contextvars.copy_context().run, asyncio.run, main())
+        try:
+            return future.result()
+        except BaseException:
+            for loop, task in running:
+                with suppress(RuntimeError):  # it has ended meanwhile
+                    loop.call_soon_threadsafe(task.cancel)
+            raise

@@ -34,9 +34,14 @@ Duration: TypeAlias = str | Seconds
 def duration_us(duration: Duration) -> int:
     """Give a duration in microseconds.
 
-    Raises: DurationError for another text, a negative length, and more than a hundred years.
+    Raises: DurationError for anything else, a negative length, and more than a hundred years.
     """
-    length = _read(duration) if isinstance(duration, str) else round(duration.total_seconds() * 1_000_000)
+    if isinstance(duration, str):
+        length = _read(duration)
+    elif hasattr(duration, "total_seconds"):
+        length = round(duration.total_seconds() * 1_000_000)
+    else:
+        raise DurationError(str(duration), 'expected a text such as "90s", or a timedelta')
     if not 0 <= length <= _MOST_US:
         raise DurationError(str(duration), "it must lie between nothing and a hundred years")
     return length

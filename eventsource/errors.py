@@ -11,6 +11,21 @@ class RefoldError(Exception):
         return super().__str__() or (type(self).__doc__ or type(self).__name__).partition("\n")[0]
 
 
+class ArgumentError(RefoldError, TypeError):
+    """A function was called with something that it does not take; nothing happened.
+
+    `where`: the function; `parameter`: whose value it is; `expected` and `found` in words; `advice`: what to do.
+    """
+
+    def __init__(self, where: str, parameter: str, expected: str, found: str, advice: str = "") -> None:
+        super().__init__(where, parameter, expected, found, advice)
+        self.where, self.parameter, self.expected, self.found, self.advice = where, parameter, expected, found, advice
+
+    def __str__(self) -> str:
+        said = f"{self.where}: {self.parameter}: expected {self.expected}, found {self.found}"
+        return f"{said}; {self.advice}" if self.advice else said
+
+
 class IllegalEventError(RefoldError):
     """This event cannot follow in this phase: the log was not written by this program."""
 
@@ -221,7 +236,8 @@ class MissingModelError(RefoldError):
         self.session, self.problem = session, problem
 
     def __str__(self) -> str:
-        return f"session {self.session}: {self.problem}"
+        problem = self.problem or "nobody named a model that can be called"
+        return f"session {self.session}: {problem}" if self.session else problem
 
 
 class ContinueRefusedError(RefoldError):

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from .checked import check_fields
 from .contained import CLEAN_UP_S, UserCall, attempt
 from .events import ModelRef, Place, ToolResult, ToolSpec
 from .messages import AssistantMessage, Json, Message, ToolCall
@@ -103,6 +104,10 @@ class Hooks:
     before_tool_call: Callable[[ToolRequest], MaybeAwaitable[ToolVerdict | None]] | None = None
     after_tool_call: Callable[[ToolOutcomeShown], MaybeAwaitable[ToolRevision | None]] | None = None
     get_api_key: Callable[[str], MaybeAwaitable[str | None]] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that each is a function or None. Raises: ArgumentError."""
+        check_fields(self)
 
 
 def read_verdict(answered: ToolVerdict | None) -> ToolVerdict:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from .approvals import REASON
+from .checked import checked
 from .codec import canonical, to_json
 from .errors import ConflictError, IllegalEventError, UnknownSeqError, WaitOverError
 from .events import (
@@ -28,9 +29,9 @@ from .events import (
     WaitEnd,
 )
 from .loading import evolve_in, load_state, read_all
-from .messages import Message, UserMessage
 from .models.redact import know_environment
 from .ports import Cursor, EventLog, Recorded, SessionInfo, VerifyReport
+from .prompts import Prompt, as_messages
 from .redaction import redact_event
 from .state import State, Token
 from .steps import Step, next_step
@@ -53,46 +54,58 @@ class Session:
         """Read the session's row."""
         return await self.log.info(self.id)
 
+    @checked()
     async def events(
         self, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
     ) -> tuple[Recorded, ...]:
         """Read a page of events with `after < seq <= upto`; fewer than `limit`: there are no more."""
         return await self.log.read(self.id, after=after, upto=upto, limit=limit, updates=updates)
 
+    @checked()
     def follow(self, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
         """Yield every event after a place, first what is there, then what comes, from any process; never ends."""
         return self.log.follow(self.id, after)
 
-    async def push(self, queue: QueueName, *messages: Message | str, key: str | None = None) -> int:
+    @checked("messages")
+    async def push(self, queue: QueueName, *messages: Prompt, key: str | None = None) -> int:
         """Queue messages, all in one append; a repeated key changes nothing. Returns: the new head."""
-        whole = [UserMessage(content=message) if isinstance(message, str) else message for message in messages]
+        whole = [
+            one for message in messages for one in as_messages(message, where="Session.push", parameter="messages")
+        ]
         pushes = [QueuePush(queue=queue, message=message, key=key or "") for message in whole]
         return await self._input(*pushes, key=key)
 
-    async def steer(self, message: Message | str, *, key: str | None = None) -> int:
+    @checked("message")
+    async def steer(self, message: Prompt, *, key: str | None = None) -> int:
         """Say something to a run under way: it is delivered before the next model call."""
-        return await self.push("steering", message, key=key)
+        return await self.push("steering", *as_messages(message, where="Session.steer", parameter="message"), key=key)
 
-    async def follow_up(self, message: Message | str, *, key: str | None = None) -> int:
+    @checked("message")
+    async def follow_up(self, message: Prompt, *, key: str | None = None) -> int:
         """Say something that is delivered when the run would otherwise end."""
-        return await self.push("follow_up", message, key=key)
+        messages = as_messages(message, where="Session.follow_up", parameter="message")
+        return await self.push("follow_up", *messages, key=key)
 
+    @checked()
     async def clear(self, queue: QueueName) -> int:
         """Drop what waits in a queue."""
         return await self._input(QueueClear(queue=queue))
 
+    @checked()
     async def abort(self, reason: EndReason = "aborted", *, error: str = "", by: str = "") -> int:
         """Ask the run under way to end; it reaches a runner in any process within 250 ms, in an idle session nobody."""
         head = await self._input(AbortRequest(reason=reason, error=error, by=by))
         tell_abort(self.log, self.id)  # of a tool of this very run, which looks at once
         return head
 
+    @checked()
     async def cancel(self, reason: str = "") -> int:
         """Ask the session's task to end, and its children; without an open task it is like `abort`."""
         head = await self._input(AbortRequest(cause="cancel", error=reason))
         tell_abort(self.log, self.id)
         return head
 
+    @checked()
     async def label(self, text: str, seq: int | None = None) -> int:
         """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
         if seq is not None:
@@ -101,6 +114,7 @@ class Session:
                 raise UnknownSeqError(self.id, seq, head)
         return await self._input(Label(text=text, target_seq=seq or 0))
 
+    @checked()
     async def decide(
         self,
         wait: str,
@@ -131,10 +145,12 @@ class Session:
             except IllegalEventError as error:
                 raise WaitOverError(self.id, wait, _ended(token)) from error
 
-    async def send(self, *messages: Message | str, key: str | None = None) -> int:
+    @checked("messages")
+    async def send(self, *messages: Prompt, key: str | None = None) -> int:
         """Put messages into the inbox, for a task's code; a repeated key changes nothing. Returns: the new head."""
         return await self.push("inbox", *messages, key=key)
 
+    @checked()
     async def fork(
         self, *, at: int | None = None, before: int | None = None, title: str = "", session: str | None = None
     ) -> Session:
@@ -150,6 +166,7 @@ class Session:
         info = await self.log.fork(self.id, place, at_us=self.clock(), session=session, title=title)
         return Session(self.log, info.id, clock=self.clock)
 
+    @checked()
     async def state(self, at: int | None = None) -> State:
         """Fold the state at the head, or at a seq."""
         if at is not None:
@@ -161,6 +178,7 @@ class Session:
         """Say what the session does next, given that nothing is under way."""
         return next_step(await self.state())
 
+    @checked()
     async def append(self, events: Sequence[Event]) -> int:
         """Append events that the machine allows here, all or none. Returns: the new head.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, get_args, overload
+from typing import ClassVar, Literal, get_args, overload
 
 import msgspec
 
 from .approvals import NO_APPROVAL, Approval, ApprovalRule
+from .checked import checked
 from .codec import clean_text, from_json, read_object, to_json
 from .contained import CLEAN_UP_S, UserCall, attempt
 from .durations import Duration, duration_text, duration_us
@@ -37,6 +39,8 @@ class Tool:
     _check: Check
     _call: Callable[[Arguments, ToolContext], object]
     approval: Approval = NO_APPROVAL
+    takes_context: bool = False
+    HOW_TO_GET: ClassVar[str] = "@tool on a function makes one; json_tool(name, schema, function) from a JSON Schema"
 
     def __post_init__(self) -> None:
         """Let the specification, which the log holds, say when a call needs an approval."""
@@ -148,6 +152,7 @@ def tool(
 ) -> Callable[[Callable[..., object]], Tool]: ...
 
 
+@checked("effect", "mode", "timeout", "approval", "approval_timeout", "approval_default")
 def tool(
     function: Callable[..., object] | None = None,
     /,
@@ -187,7 +192,11 @@ def tool(
     def make(function: Callable[..., object]) -> Tool:
         from .tool_signature import read_parameters  # pydantic is slow to load
 
-        called = name or str(getattr(function, "__name__", type(function).__name__))
+        called = name or _own_name(function)
+        if isinstance(function, Tool):
+            raise ToolDefinitionError(
+                called, "it is a tool already; make another of its function: tool(one.function, ...)"
+            )
         parameters = read_parameters(called, function)
         told = description or inspect.getdoc(function) or ""
         spec = _spec(called, parameters.schema, told, effect, mode, version, timeout)
@@ -197,11 +206,12 @@ def tool(
             unnamed = [named.pop(key) for key in parameters.positional]
             return function(*unnamed, **named)
 
-        return Tool(_checked(function, spec), function, parameters.check, call, asked)
+        return Tool(_checked(function, spec), function, parameters.check, call, asked, bool(parameters.contexts))
 
     return make if function is None else make(function)
 
 
+@checked("effect", "mode", "timeout", "approval", "approval_timeout", "approval_default")
 def json_tool(
     name: str,
     schema: Mapping[str, object],
@@ -240,7 +250,7 @@ def json_tool(
 
     asked = _approval(name, approval, approval_timeout, approval_default)
     spec = _spec(name, kept, description, effect, mode, version, timeout)
-    return Tool(_checked(function, spec), function, check, call, asked)
+    return Tool(_checked(function, spec), function, check, call, asked, takes_context)
 
 
 def toolbox(tools: Sequence[Tool | Callable[..., object]]) -> dict[str, Tool]:
@@ -255,6 +265,15 @@ def toolbox(tools: Sequence[Tool | Callable[..., object]]) -> dict[str, Tool]:
             raise ToolDefinitionError(made.spec.name, "two tools have this name; give one another: @tool(name=...)")
         box[made.spec.name] = made
     return box
+
+
+def _own_name(function: object) -> str:
+    """Find what a function is called, behind partials; an object's class stands for it."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if isinstance(function, Tool):
+        return function.spec.name
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _approval(name: str, rule: ApprovalRule, timeout: Duration | None, default: Literal["approve", "deny"]) -> Approval:

@@ -8,20 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal
 
 import msgspec
 
-from eventsource.codec import repair, to_json
+from eventsource.background import run_apart
+from eventsource.checked import check_fields, checked
+from eventsource.codec import to_json
 from eventsource.configure import with_defaults
+from eventsource.errors import ArgumentError
 from eventsource.events import Compaction, Event, Policies, QueuePush
+from eventsource.expected import shown
 from eventsource.hooks import Hooks
 from eventsource.loading import read_all
 from eventsource.loop import Program
-from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, UserContent, UserMessage
 from eventsource.models.protocol import Model
 from eventsource.models.redact import Secrets
 from eventsource.ports import Recorded
+from eventsource.prompts import Prompt as Prompt, as_messages
 from eventsource.repeats import RepeatedTools
 from eventsource.state import Config
 from eventsource.tools import Tool, tool, toolbox
@@ -31,7 +35,7 @@ from replay.repeats import Repeats
 from .compaction import CompactionPolicy, Compactor, compact
 from .context import CONTEXT
 from .drive import Driven, drive
-from .log import open_log
+from .log import Log, open_log
 from .models import find_model, find_recorded_model, known_secrets
 from .output import Output
 from .run import Run
@@ -41,9 +45,6 @@ from .stream import AgentStream
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    from replay.reexecute import Mode, ToolsMode
-
-    from .log import Log
     from .reexecution import Reexecution
 
     T = TypeVar("T", default=None)
@@ -52,7 +53,10 @@ else:
 
     T = TypeVar("T")
 
-Prompt = Message | str | Sequence[UserContent]
+MODEL = (
+    "a model is named vendor:model, such as anthropic:claude-sonnet-4-5, or is a `Model` of `eventsource` "
+    "(ref, encode, stream); clients of other libraries are none"
+)
 
 
 @dataclass(frozen=True)
@@ -79,15 +83,20 @@ class Agent(Generic[T]):
 
     def __post_init__(self) -> None:
         """Learn the key, kept out of every event, and make tools of functions while their types are in reach."""
+        check_fields(self, model=MODEL)
+        check_policies(self.policies, "Agent")
         Secrets().add(self.api_key)
         if not all(isinstance(given, Tool) for given in self.tools):
             made = tuple(given if isinstance(given, Tool) else tool(given) for given in self.tools)
             object.__setattr__(self, "tools", made)
 
+    HOW_TO_GET: ClassVar[str] = "`Agent(model, ...)` makes one"
+
     def replace(self, **changes: object) -> Agent[T]:
         """Make an agent that differs in some fields."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # the fields are checked by dataclasses
 
+    @checked("prompt")
     async def run(
         self,
         prompt: Prompt,
@@ -116,24 +125,33 @@ class Agent(Generic[T]):
                 return await self.run(
                     prompt, session=await log.session(), deps=deps, signal=signal, timeout_ms=timeout_ms, key=key
                 )
+        opening = prompt_pushes(prompt, where="Agent.run")
         if key is not None:
-            await session.core.push("prompt", as_prompt(prompt), key=key)
-        opening = () if key is not None else (QueuePush(queue="prompt", message=as_prompt(prompt)),)
+            self.check_deps(deps)
+            await session.core.push("prompt", *(push.message for push in opening), key=key)
+            opening = ()
         return await self._drive(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools)
 
+    @checked("prompt")
     def run_sync(
         self, prompt: Prompt, *, session: str | None = None, log: str | Path | None = None, deps: object = None
     ) -> Run[T]:
-        """Run from code that is not async: opens the log, runs the session of that name, closes the log."""
+        """Run from code that is not async: opens the log, runs the session of that name, closes the log.
+
+        Where an event loop runs already (a notebook), it runs in a thread, and that loop stands still meanwhile; `await
+        agent.run(...)` does not stop it.
+        """
+        opening = [push.message for push in prompt_pushes(prompt, where="Agent.run_sync")]
         self.config()  # what cannot begin makes no session
-        self._check_deps(deps)
+        self.check_deps(deps)
 
         async def run() -> Run[T]:
             async with open_log(log) as opened:
-                return await self.run(prompt, session=await opened.session(session), deps=deps)
+                return await self.run(opening, session=await opened.session(session), deps=deps)
 
-        return asyncio.run(run())
+        return run_apart(run)
 
+    @checked()
     async def resume(
         self,
         session: Session,
@@ -151,6 +169,7 @@ class Agent(Generic[T]):
         """
         return await self._drive(session, (), deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools, resume=True)
 
+    @checked("prompt")
     def stream(
         self,
         prompt: Prompt | None,
@@ -165,7 +184,8 @@ class Agent(Generic[T]):
 
         Returns: an async iterator of events; `await stream.run()` gives the Run. Leaving it does not stop the run.
         """
-        opening = () if prompt is None else (QueuePush(queue="prompt", message=as_prompt(prompt)),)
+        opening = () if prompt is None else prompt_pushes(prompt, where="Agent.stream")
+        self.check_deps(deps)
 
         async def start(target: Session, listen: Callable[[Recorded], None]) -> Run[T]:
             return await self._drive(
@@ -181,12 +201,13 @@ class Agent(Generic[T]):
 
         return AgentStream(session, start)
 
+    @checked()
     async def reexecute(
         self,
         recording: Session | Sequence[Recorded],
         *,
-        mode: Mode = "strict",
-        tools: ToolsMode = "recorded",
+        mode: Literal["strict", "live"] = "strict",
+        tools: Literal["recorded", "live"] = "recorded",
         log: Log | None = None,
         deps: object = None,
     ) -> Reexecution[T]:
@@ -216,6 +237,7 @@ class Agent(Generic[T]):
             tools=tools,
         )
 
+    @checked()
     async def compact(self, session: Session) -> Compaction | None:
         """Let a summary stand, for the model, in place of an idle session's beginning; the history stays.
 
@@ -231,6 +253,7 @@ class Agent(Generic[T]):
         )
         return await compact(session.core.log, session.id, self._compactor(session, program), program)
 
+    @checked()
     def as_tool(self, *, name: str = "", description: str = "", deps: object = None) -> Tool:
         """Make a tool of this agent for other agents: each call works in a session of its own, started at most once.
 
@@ -299,11 +322,12 @@ class Agent(Generic[T]):
             program = dataclasses.replace(program, model=model, api_key=None)
         return Compactor(session.core.log, self.compaction, program)
 
+    @checked()
     def program(
         self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
     ) -> Program[ContextView]:
-        """Put together what a run of this agent in a session needs. Raises: TypeError for deps of another type."""
-        self._check_deps(deps)
+        """Put together what a run of this agent in a session needs. Raises: ArgumentError for deps of another type."""
+        self.check_deps(deps)
         return Program(
             model=self._model,
             context=CONTEXT,
@@ -319,17 +343,27 @@ class Agent(Generic[T]):
             repeated_tools=tools,
         )
 
-    def _check_deps(self, deps: object) -> None:
-        if self.deps_type is not None and not isinstance(deps, self.deps_type):
-            raise TypeError(f"deps must be a {self.deps_type.__name__}, not a {type(deps).__name__}")
+    def check_deps(self, deps: object) -> None:
+        """Check that deps are what the agent's tools are made for. Raises: ArgumentError."""
+        wanted = self.deps_type
+        if wanted is None:
+            if deps is not None and not any(tool.takes_context for tool in self._toolbox.values()):
+                advice = "no tool of this agent takes a ToolContext, so nothing would see them: leave `deps=` out"
+                raise ArgumentError(f"Agent {self.name}".strip(), "deps", "none", shown(deps), advice)
+        elif not isinstance(deps, wanted):
+            name = wanted.__name__
+            advice = f"the agent has deps_type={name}: give `deps={name}(...)` to run, stream and resume"
+            raise ArgumentError(f"Agent {self.name}".strip(), "deps", f"a {name}", shown(deps), advice)
 
 
-def as_prompt(prompt: Prompt) -> Message:
-    """Make a message of a prompt."""
-    match prompt:
-        case str():
-            return repair(UserMessage(content=prompt))
-        case UserMessage() | AssistantMessage() | ToolResultMessage() | CustomMessage():
-            return repair(prompt)
-        case _:
-            return repair(UserMessage(content=tuple(prompt)))
+def check_policies(policies: Policies, where: str) -> None:
+    """Check the values of policies, which their class takes as they come. Raises: ArgumentError."""
+    try:
+        msgspec.convert(msgspec.to_builtins(policies), Policies)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ArgumentError(where, "policies", "values of their types", str(error)) from error
+
+
+def prompt_pushes(prompt: object, *, where: str) -> tuple[QueuePush, ...]:
+    """Make of a prompt what a run is begun with."""
+    return tuple(QueuePush(queue="prompt", message=message) for message in as_messages(prompt, where=where))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from eventsource.checked import checked
 from replay.diff import SessionDiff, diff as compare
 
 from .session import Session
 
 
+@checked()
 async def diff(a: Session, b: Session) -> SessionDiff:
     """Compare two sessions: branches from the last event they share, unrelated ones by what was said.
 

@@ -5,33 +5,41 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 
+from eventsource.checked import check_fields, checked
 from eventsource.codec import to_json
 from eventsource.configure import difference, with_defaults
 from eventsource.contained import attempt
-from eventsource.errors import ContinueRefusedError
+from eventsource.errors import ContinueRefusedError, SessionExistsError
 from eventsource.events import AbortRequest, Event, MessageAdopt, ModelRef, Origin, Policies, QueuePush, Resume
 from eventsource.hooks import Hooks
+from eventsource.lease import hold
+from eventsource.loading import read_all
 from eventsource.log import MemoryLog, random_id, utc_now_us
 from eventsource.loop import Loop, Program
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
 from eventsource.ports import EventLog, Recorded
+from eventsource.prompts import Prompt, as_messages
 from eventsource.raised import words
 from eventsource.reply import FLUSH_UPDATES
 from eventsource.request import Request
-from eventsource.state import Config
+from eventsource.state import Config, Phase, State
 from eventsource.tools import Tool, toolbox
 from eventsource.writer import Writer
 from projections.context import ContextView
 from projections.lifecycle import Lifecycle, LifecycleEvent
 
+from .agent import MODEL, check_policies
 from .context import CONTEXT
-from .models import known_secrets
+from .log import Log
+from .models import find_model, known_secrets
+from .session import Session
 
 StreamFunction = Callable[
     [ModelRef, Request, CallOptions], AsyncIterator[StreamEvent] | Awaitable[AsyncIterator[StreamEvent]]
@@ -43,27 +51,37 @@ class AgentContext:
     """What a run begins with; it is copied, the caller's lists stay as they are."""
 
     system_prompt: str = ""
-    messages: Sequence[Message] = ()
+    messages: Sequence[Message] | Sequence[Mapping[str, object]] = ()
     tools: Sequence[Tool | Callable[..., object]] = ()
+
+    def __post_init__(self) -> None:
+        """Check what was given. Raises: ArgumentError."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentLoopConfig(Hooks):
     """How a run goes: the model, the callbacks of `Hooks`, policies, and options passed through to the model.
 
-    `on_event` is called synchronously with every event as soon as it is on record. `log`: where the run is recorded,
-    in a new session; without one, in memory.
+    `on_event` is called synchronously with every event as soon as it is on record. `log`: where the run is recorded;
+    without one, in memory. `session`: its id there, or a `Session` of that log; one that is there goes on, with what
+    the context says beyond it, else it is made.
     """
 
-    model: Model | ModelRef
+    model: Model | ModelRef | str
     api_key: str | None = field(default=None, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
     policies: Policies = field(default_factory=lambda: Policies(steering_queue="all", follow_up_queue="all"))
     on_event: Callable[[LifecycleEvent], None] | None = None
-    log: EventLog | None = None
-    session: str | None = None
+    log: Log | EventLog | None = None
+    session: Session | str | None = None
     clock: Callable[[], int] = utc_now_us
     deps: object = None
+
+    def __post_init__(self) -> None:
+        """Check what was given. Raises: ArgumentError."""
+        check_fields(self, model=MODEL)
+        check_policies(self.policies, "AgentLoopConfig")
 
 
 class AgentEventStream:
@@ -100,22 +118,25 @@ class AgentEventStream:
         await self._task
 
 
+@checked("prompts")
 def agent_loop(
-    prompts: Sequence[Message],
+    prompts: Prompt,
     context: AgentContext,
     config: AgentLoopConfig,
     signal: asyncio.Event | None = None,
     stream_fn: StreamFunction | None = None,
 ) -> AgentEventStream:
-    """Run prompts on top of a context; must be called while an event loop runs.
+    """Run prompts on top of a context; must be called while an event loop runs. Without prompts, go on from there.
 
     Source: the founding document's `agentLoop`; docs/conformance.md lists where this one differs and why.
     """
-    given = [QueuePush(queue="prompt", message=message) for message in prompts]
-    opening: list[Event] = [*given] if given else [Resume(why="continue")]
+    given = () if prompts in ((), []) else as_messages(prompts, where="agent_loop", parameter="prompts")
+    pushes = [QueuePush(queue="prompt", message=message) for message in given]
+    opening: list[Event] = [*pushes] if pushes else [Resume(why="continue")]
     return _start(opening, context, config, signal, stream_fn)
 
 
+@checked()
 def agent_loop_continue(
     context: AgentContext,
     config: AgentLoopConfig,
@@ -128,7 +149,7 @@ def agent_loop_continue(
     """
     if not context.messages:
         raise ContinueRefusedError("no messages in context")
-    if isinstance(context.messages[-1], AssistantMessage):
+    if isinstance(_messages(context)[-1], AssistantMessage):
         raise ContinueRefusedError("the last message is the assistant's")
     return _start([Resume(why="continue")], context, config, signal, stream_fn)
 
@@ -149,10 +170,6 @@ def _start(
         options=to_json(dict(config.options), where="options") if config.options else msgspec.UNSET,
         policies=with_defaults(config.policies),
     )
-    change = difference(Config(), wanted)
-    origin = Origin(source="caller")
-    adopted = [MessageAdopt(message=message, origin=origin) for message in context.messages]
-    inputs: list[Event] = [*adopted, *([change] if change is not None else []), *opening]
     program: Program[ContextView] = Program(
         model=model,
         context=CONTEXT,
@@ -164,18 +181,67 @@ def _start(
         secrets=known_secrets(model, config.api_key),
         flush_updates=1 if config.on_event is not None else FLUSH_UPDATES,
     )
-    return AgentEventStream(lambda stream: _run(stream, inputs, program, config, signal))
+    given = _Given(_messages(context), wanted, tuple(opening))
+    return AgentEventStream(lambda stream: _run(stream, given, program, config, signal))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a run begins with, copied: the context, the configuration, and what is said."""
+
+    messages: tuple[Message, ...]
+    wanted: Config
+    opening: tuple[Event, ...]
+
+    def inputs(self, state: State, known: Sequence[Message]) -> list[Event]:
+        """Say it to a session that is new, or knows some of the messages. Raises: ContinueRefusedError."""
+        shared = min(len(known), len(self.messages))
+        if [_unsigned(one) for one in known[:shared]] != [_unsigned(one) for one in self.messages[:shared]]:
+            raise ContinueRefusedError(
+                "the context begins with other messages than its session has: give what the session has and more after "
+                "it, or no messages, or another session"
+            )
+        adopted = [MessageAdopt(message=one, origin=Origin(source="caller")) for one in self.messages[shared:]]
+        if adopted and state.phase is not Phase.IDLE:
+            raise ContinueRefusedError("its session's last run is unfinished, so the context can have no more messages")
+        change = difference(state.config, self.wanted)
+        return [*adopted, *([change] if change is not None else []), *self.opening]
+
+
+def _unsigned(message: Message) -> Message:
+    """Take off who answered: a context says it where a run's own result does not."""
+    if isinstance(message, AssistantMessage):
+        return msgspec.structs.replace(message, api="", provider="", model="")
+    return message
+
+
+def _messages(context: AgentContext) -> tuple[Message, ...]:
+    if not context.messages:
+        return ()
+    return as_messages(context.messages, where="AgentContext", parameter="messages")
+
+
+async def _session_of(config: AgentLoopConfig) -> tuple[EventLog, str]:
+    """Find where a run is recorded: by title or id in an opened log, by its exact id in a store."""
+    wanted, log = config.session, config.log
+    if isinstance(wanted, Session):
+        return wanted.core.log, wanted.id
+    if isinstance(log, Log):
+        return log.store, (await log.session(wanted)).id
+    store = log if log is not None else MemoryLog(clock=config.clock, new_id=random_id)
+    with suppress(SessionExistsError):
+        return store, (await store.create(wanted)).id
+    return store, wanted or ""
 
 
 async def _run(
     stream: AgentEventStream,
-    inputs: Sequence[Event],
+    given: _Given,
     program: Program[ContextView],
     config: AgentLoopConfig,
     signal: asyncio.Event | None,
 ) -> None:
-    log = config.log if config.log is not None else MemoryLog(clock=config.clock, new_id=random_id)
-    stream.session = (await log.create(config.session)).id
+    log, stream.session = await _session_of(config)
     view, listen = Lifecycle(), config.on_event or (lambda shown: None)
 
     def show(recorded: Sequence[Recorded]) -> None:
@@ -188,11 +254,21 @@ async def _run(
     redact = program.secrets.redact
     writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show, redact=redact)
     loop = Loop(writer, program, signal)
-    writer.outcome(*inputs)
-    await loop.run(until_agent_end=True)
+    async with hold(log, stream.session, lost=lambda error: loop.abort()) as held:
+        writer.lease = held.lease
+        await writer.load()
+        async for recorded in read_all(log, stream.session, updates=False):
+            view.feed(recorded)
+        inputs = given.inputs(writer.state, CONTEXT.messages(writer.view))
+        if writer.state.phase is not Phase.IDLE:
+            writer.outcome(Resume(why="wait" if writer.state.waits else "crash", runner=held.lease.owner))
+        writer.outcome(*inputs)
+        await loop.run(until_agent_end=True)
 
 
-def _model(model: Model | ModelRef, stream_fn: StreamFunction | None) -> Model:
+def _model(model: Model | ModelRef | str, stream_fn: StreamFunction | None) -> Model:
+    if isinstance(model, str):
+        model = find_model(model)
     if stream_fn is not None:
         return _FunctionModel(model if isinstance(model, ModelRef) else model.ref, stream_fn)
     if isinstance(model, ModelRef):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from eventsource.codec import from_json
 from eventsource.contained import UserCall
@@ -11,15 +11,13 @@ from eventsource.events import MessageUpdate, MetadataSet, StreamUpdate
 from eventsource.loading import read_all
 from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import CallOptions, Model, StreamEnd
+from eventsource.prompts import Prompt, as_messages
 from eventsource.request import Request, request_sha256
 
 from .execution import WITHIN, Execution
 from .models import find_model
 from .shapes import Shape, dump
 from .task_steps import digest, run_step
-
-if TYPE_CHECKING:
-    from .agent import Prompt
 
 T = TypeVar("T")
 
@@ -82,10 +80,8 @@ async def ask_model(
     x: Execution, key: str, model: str | Model, prompt: Prompt, system: str, stream: str, retries: int
 ) -> AssistantMessage:
     """Ask a model and record its answer as a step's result; see `TaskContext.model`."""
-    from .agent import as_prompt
-
     asked = find_model(model) if isinstance(model, str) else model
-    request = Request(model=asked.ref, system_prompt=system, messages=(as_prompt(prompt),))
+    request = Request(model=asked.ref, system_prompt=system, messages=as_messages(prompt, where="TaskContext.model"))
 
     async def work() -> AssistantMessage:
         said = AssistantMessage(stop_reason="error", error="the model said nothing")

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar, NoReturn
 
 from eventsource import session as core
+from eventsource.checked import checked
 from eventsource.errors import StoreError
 from eventsource.log import start_store, utc_now_us
 from eventsource.ports import EventLog, SessionInfo, VerifyReport
@@ -24,6 +26,9 @@ Recording = Recorder[ContextView]
 class Log:
     """An opened log. `store` is the protocol underneath, for what has no shorter form here."""
 
+    HOW_TO_GET: ClassVar[str] = "`async with open_log(path) as log` gives one"
+
+    @checked()
     def __init__(
         self,
         store: EventLog | None = None,
@@ -63,12 +68,20 @@ class Log:
             if store is not None:
                 await store.close()
 
+    def __enter__(self) -> NoReturn:
+        raise TypeError(
+            "a log is opened by `async with open_log(...) as log`, in an async function; `with` cannot wait"
+        )
+
+    def __exit__(self, *_: object) -> None: ...
+
     async def __aenter__(self) -> Log:
         return await self.open()
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @checked()
     async def session(self, name: str | None = None) -> Session:
         """Open a session by its title or its whole id; create one of that title when there is none.
 
@@ -78,10 +91,12 @@ class Log:
             return self._wrap((await self.store.create()).id)
         return self._wrap(await self.store.named(name))
 
+    @checked()
     async def find(self, name: str) -> Session:
         """Look a session up by id, by title, or by the beginning of an id. Raises: UnknownSessionError."""
         return self._wrap(await self.store.resolve(name))
 
+    @checked()
     async def list(
         self,
         *,
@@ -94,10 +109,12 @@ class Log:
         """List sessions' rows, latest updated first; `after` is the id of the last one of the page before."""
         return await self.store.sessions(open=unfinished, status=status, title=title, after=after, limit=limit)
 
+    @checked()
     async def sessions(self, *, open: bool | None = None, limit: int = 100) -> tuple[Session, ...]:  # noqa: A002 - the word users know
         """Open sessions, latest updated first; `open=True`: those whose run is unfinished, as after a crash."""
         return tuple(self._wrap(info.id) for info in await self.store.sessions(open=open, limit=limit))
 
+    @checked()
     async def complete(self, token: str, value: object = None, *, decided_by: str = "") -> int:
         """Complete a token, named `session:key` as `str(token)` does; the first completion counts.
 
@@ -112,14 +129,17 @@ class Log:
         """Verify every session."""
         return await self.store.verify()
 
+    @checked()
     async def delete(self, name: str) -> None:
         """Delete a session for ever, by its title or whole id. Raises: HasForksError when others begin in it."""
         await self.store.delete(await self.store.resolve(name, prefix=False))
 
+    @checked()
     async def backup(self, path: str | Path) -> None:
         """Write a consistent copy of the whole log to a new file, while it is in use."""
         await self.store.backup(str(path))
 
+    @checked()
     @asynccontextmanager
     async def record(self, name: str | None = None, *, model: str = "caller:unknown") -> AsyncIterator[Recording]:
         """Record a loop of your own in a session, opened or created by name.
@@ -139,6 +159,7 @@ class Log:
         return Session(core.Session(self.store, session, clock=self.clock))
 
 
+@checked()
 def open_log(path: str | Path | None = None, *, clock: Callable[[], int] = utc_now_us) -> Log:
     """Name a log, to be opened by `async with`, or by `await log.open()` and `await log.close()`.
 

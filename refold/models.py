@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from eventsource.models.feeding import ChunkFeed
 
 
+_FAMILIES = (
+    ("gpt-", "openai"),
+    ("o1", "openai"),
+    ("o3", "openai"),
+    ("o4", "openai"),
+    ("claude-", "anthropic"),
+    ("gemini-", "google"),
+)
+"""How the names of well-known models begin, and whose they are; for a hint, never for a call."""
+
+
 def find_model(name: str) -> Model:
     """Find the model of a name: `vendor:model`, or `scripted:FILE` for a script of answers.
 
@@ -22,7 +33,9 @@ def find_model(name: str) -> Model:
     """
     vendor, _, rest = name.partition(":")
     if not rest:
-        raise MissingModelError("", f"{name!r} is not of the form vendor:model, such as anthropic:claude-sonnet-4-5")
+        meant = _meant(name)
+        advice = f"; did you mean {meant!r}?" if meant else ", such as 'anthropic:claude-sonnet-4-5'"
+        raise MissingModelError("", f"model {name!r}: expected a name of the form vendor:model{advice}")
     if vendor == "scripted":
         from eventsource.models.script_file import load_script
 
@@ -30,6 +43,16 @@ def find_model(name: str) -> Model:
     from eventsource.models.catalog import model
 
     return model(name)
+
+
+def _meant(name: str) -> str:
+    """Guess which model a name without a vendor means."""
+    from eventsource.models.catalog import VENDORS
+
+    vendor, _, rest = name.partition("/")
+    if rest:
+        return f"{vendor}:{rest}" if vendor in VENDORS else ""
+    return next((f"{owner}:{name}" for begin, owner in _FAMILIES if name.startswith(begin)), "")
 
 
 def find_recorded_model(config: Config) -> Model | None:

@@ -9,6 +9,7 @@ from eventsource.background import beside
 from eventsource.codec import from_json
 from eventsource.errors import RefoldError, ToolFailure
 from eventsource.events import AbortRequest, ChildEnd, ChildStart
+from eventsource.prompts import Prompt
 from eventsource.tool_context import CallHeld, ToolContext
 from eventsource.tools import Tool, tool
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def call_child(task: Task[str, T], payload: str, context: ToolContext[object]) -> object:
+async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[object]) -> object:
     """Run a task as the child of a tool call.
 
     Raises: CallHeld when the child waits; ToolFailure with the child's error.

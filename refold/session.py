@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec.structs import replace
 
 from eventsource import session as core
 from eventsource.approvals import verdict
+from eventsource.checked import checked
 from eventsource.codec import from_json
 from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest
 from eventsource.loading import load, read_all
-from eventsource.messages import Message, ToolResultMessage, UserMessage
+from eventsource.messages import ToolResultMessage, UserMessage
 from eventsource.ports import Cursor, Recorded, SessionInfo, VerifyReport
+from eventsource.prompts import Prompt, as_message as as_prompt, as_messages
 from eventsource.request import Request
 from eventsource.state import State
 from eventsource.steps import Step
@@ -41,6 +43,9 @@ class Session:
     Seqs are 1-based; a message is named by the seq of its `message_end` (adopted: of its `message_adopt`).
     """
 
+    HOW_TO_GET: ClassVar[str] = "`await log.session(name)` gives one"
+
+    @checked()
     def __init__(self, session: core.Session) -> None:
         self.core = session
 
@@ -56,30 +61,36 @@ class Session:
         """Read the session's row: title, parent, head, status, tokens."""
         return await self.core.info()
 
+    @checked()
     async def events(
         self, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
     ) -> tuple[Recorded, ...]:
         """Read a page of events with `after < seq <= upto`; fewer than `limit`: there are no more."""
         return await self.core.events(after=after, upto=upto, limit=limit, updates=updates)
 
+    @checked()
     def follow(self, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
         """Yield every event after a place, first what is there, then what comes, from any process; never ends."""
         return self.core.follow(after)
 
+    @checked()
     async def messages(self, at: int | None = None) -> tuple[ContextMessage, ...]:
         """Give the context's messages, each with its name (`seq`), at the head or at a seq."""
         _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at)
         return messages(view)
 
+    @checked()
     async def history(self, at: int | None = None) -> tuple[Entry, ...]:
         """Give every message ever recorded, also what failed, was compacted or hidden."""
         _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at)
         return history(view)
 
+    @checked()
     async def state(self, at: int | None = None) -> State:
         """Fold the state at the head, or at a seq."""
         return await self.core.state(at)
 
+    @checked()
     async def request(self, at: int | None = None) -> Request:
         """Build the request that would be sent at the head; at a seq, the one of that `model_request`, or the next one.
 
@@ -94,6 +105,7 @@ class Session:
         _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at - 1 if asked else at)
         return request(view, event.selection if isinstance(event, ModelRequest) else None)
 
+    @checked()
     async def why(self, at: int) -> Why:
         """Say where the run stood at a seq, and which event put each part of the request there.
 
@@ -103,18 +115,22 @@ class Session:
         """
         return await why(self.core, at, encode=encode_recorded)
 
-    async def steer(self, message: Message | str, *, key: str | None = None) -> int:
+    @checked("message")
+    async def steer(self, message: Prompt, *, key: str | None = None) -> int:
         """Say something to a run under way: it is delivered before the next model call."""
         return await self.core.steer(message, key=key)
 
-    async def follow_up(self, message: Message | str, *, key: str | None = None) -> int:
+    @checked("message")
+    async def follow_up(self, message: Prompt, *, key: str | None = None) -> int:
         """Say something that is delivered when the run would otherwise end."""
         return await self.core.follow_up(message, key=key)
 
+    @checked()
     async def abort(self, reason: EndReason = "aborted", *, error: str = "", by: str = "") -> int:
         """Ask the run under way to end, with why and by whom; it reaches a runner in any process within 250 ms."""
         return await self.core.abort(reason, error=error, by=by)
 
+    @checked()
     async def label(self, text: str, seq: int | None = None) -> int:
         """Set a bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
         return await self.core.label(text, seq)
@@ -123,6 +139,7 @@ class Session:
         """List what the session waits for, and what the agents and tasks it waits for do."""
         return await load_waiting(self.core.log, self.id)
 
+    @checked()
     async def decide(
         self,
         wait: str | Waiting,
@@ -151,10 +168,12 @@ class Session:
             value = from_json(verdict(approve=approve, reason=reason, arguments=arguments))
         return await decided.decide(key, value, outcome=outcome, decided_by=decided_by)
 
+    @checked()
     async def send(self, message: object, *, key: str | None = None) -> int:
         """Put a message into the inbox of a task: a text, a message, or any JSON; a repeated key changes nothing."""
         return await self.core.send(as_message(message), key=key)
 
+    @checked()
     async def cancel(self, reason: str = "") -> int:
         """Ask the session's task to end, and its children; `abort` ends only the run that is under way."""
         return await self.core.cancel(reason)
@@ -167,6 +186,7 @@ class Session:
         """Arrange the first ancestor and everything forked from it as a tree, with bookmarks."""
         return await family_tree(self.core.log, self.id)
 
+    @checked()
     async def fork(
         self, *, at: int | str | None = None, before: ContextMessage | int | None = None, title: str = ""
     ) -> Session:
@@ -182,19 +202,22 @@ class Session:
             at = found[0]
         return Session(await self.core.fork(at=at, before=name, title=title))
 
-    async def edit(self, message: ContextMessage | int, new: Message | str, *, title: str = "") -> Session:
+    @checked("new")
+    async def edit(self, message: ContextMessage | int, new: Prompt, *, title: str = "") -> Session:
         """Fork before a message that was said to the model, and queue another in its place; run the fork to go on.
 
         Raises: UnknownSeqError when no such message was a person's.
         """
+        said_instead = as_messages(new, where="Session.edit", parameter="new")
         name = message.seq if isinstance(message, ContextMessage) else message
         said = next((entry for entry in await self.history() if entry.seq == name), None)
         if said is None or not isinstance(said.message, UserMessage):
             raise UnknownSeqError(self.id, name, (await self.info()).head, "no user message of this name")
         fork = await self.fork(before=name, title=title)
-        await fork.core.push("prompt", new)
+        await fork.core.push("prompt", *said_instead)
         return fork
 
+    @checked()
     async def adopt(
         self, messages: Sequence[ContextMessage | int] | range | ContextMessage | int, *, from_: Session
     ) -> tuple[int, ...]:
@@ -209,6 +232,7 @@ class Session:
         chosen = [messages] if isinstance(messages, ContextMessage | int) else messages
         return await adopt(self.core, from_.core, chosen)
 
+    @checked()
     async def hide(self, message: ContextMessage | int) -> int:
         """Keep a message from the model from now on, with its calls' results; it stays in the history.
 
@@ -218,20 +242,23 @@ class Session:
         """
         return await self.core.append([ContextEdit(message_seq=(await self._standing(message)).seq, says_hidden=True)])
 
-    async def replace(self, message: ContextMessage | int, new: Message | str) -> int:
+    @checked("new")
+    async def replace(self, message: ContextMessage | int, new: Prompt) -> int:
         """Let the model read something else in a message's place from now on; a text keeps role and calls.
 
         A result stays that of its call; where another message stands in its place, the model reads that it is hidden.
 
         Raises: UnknownSeqError when the context holds no such message.
         """
+        instead = None if isinstance(new, str) else as_prompt(new, where="Session.replace", parameter="new")
         standing = await self._standing(message)
-        said = reworded(standing.message, new) if isinstance(new, str) else new
+        said = reworded(standing.message, new) if isinstance(new, str) else instead
         result = standing.message
         if isinstance(said, ToolResultMessage) and isinstance(result, ToolResultMessage):
             said = replace(said, tool_call_id=result.tool_call_id, tool_name=result.tool_name)
         return await self.core.append([ContextEdit(message_seq=standing.seq, replacement=said, says_hidden=True)])
 
+    @checked()
     async def replay(self, upto: int | None = None) -> ReplayReport:
         """Replay the record: every decision and every request's digest must come out as it stands there."""
         run = Replay(await erased_seqs(self.core.log, self.id))
@@ -251,6 +278,7 @@ class Session:
         """Say what the session does next, given that nothing is under way."""
         return await self.core.next_step()
 
+    @checked()
     async def append(self, events: Sequence[Event]) -> int:
         """Append events that the machine allows here, all or none. Returns: the new head."""
         return await self.core.append(events)

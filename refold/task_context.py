@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 import msgspec
 
+from eventsource.checked import checked
 from eventsource.durations import Duration, duration_us
 from eventsource.events import TokenCreate, WaitStart
 from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
+from eventsource.prompts import Prompt, as_messages
 
 from .execution import SCOPE, Execution
 from .inbox import Inbox, run_loop
@@ -24,7 +26,7 @@ from .task_errors import WaitEndedError
 from .task_steps import call, digest, once, run_step, run_wait
 
 if TYPE_CHECKING:
-    from .agent import Agent, Prompt
+    from .agent import Agent
     from .tasks import Task
     from .turns import Turn
 
@@ -89,6 +91,7 @@ class TaskContext:
         """What the task was triggered with."""
         return self._x.journal.start.tags if self._x.journal.start is not None else ()
 
+    @checked()
     def idempotency_key(self, key: str) -> str:
         """Name a step for ever, for a service that does the same thing only once."""
         return f"{self._x.session}:{SCOPE.get()}{key}"
@@ -117,6 +120,7 @@ class TaskContext:
         **named: object,
     ) -> T: ...
 
+    @checked()
     async def step(
         self,
         key: str,
@@ -166,7 +170,8 @@ class TaskContext:
         default: T | None = None,
     ) -> Token[T]: ...
 
-    async def create_token(  # type: ignore[misc]  # the overloads say it better
+    @checked()  # type: ignore[misc]  # the overloads say it better
+    async def create_token(
         self,
         *,
         timeout: Duration | None = None,
@@ -195,12 +200,14 @@ class TaskContext:
         x.visit("token", name)
         return Token(x.session, created, shape)
 
+    @checked()
     async def wait(self, token: Token[T]) -> WaitResult[T]:
         """Wait until a token is completed, its time is over, or it is cancelled; meanwhile nothing runs."""
         end = await run_wait(self._x, WaitStart(key=token.key))
         ok = end.outcome != "cancelled" and not isinstance(end.value, msgspec.UnsetType)
         return WaitResult(token.key, end.outcome, ok, token.shape.load(end.value) if ok else None)
 
+    @checked()
     async def sleep(self, duration: Duration, *, key: str | None = None) -> None:
         """Wait for a while; meanwhile nothing runs."""
         length_us = duration_us(duration)
@@ -208,6 +215,7 @@ class TaskContext:
             self._x, WaitStart(key=self._x.key("sleep", key), reason="sleep", deadline_us=self._x.now_us() + length_us)
         )
 
+    @checked()
     async def sleep_until(self, when: datetime, *, key: str | None = None) -> None:
         """Wait until a time (one without a zone is UTC)."""
         aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
@@ -227,6 +235,7 @@ class TaskContext:
             self._randoms[scope] = Random(once(self._x, self._x.key("random", None), self._x.host.seed))
         return self._randoms[scope]
 
+    @checked("prompt")
     async def model(
         self,
         model: str | Model,
@@ -245,6 +254,7 @@ class TaskContext:
 
         return await ask_model(self._x, self._x.key("model", key), model, prompt, system, stream, retries)
 
+    @checked()
     async def stream(
         self, name: str, items: AsyncIterable[T] | Callable[[], AsyncIterable[T]], *, root: bool = False
     ) -> list[T]:
@@ -256,6 +266,7 @@ class TaskContext:
 
         return await stream_items(self._x, self._x.key(f"stream {name}", None), name, items, root=root)
 
+    @checked("prompt")
     async def turn(
         self,
         agent: Agent[T],
@@ -269,10 +280,12 @@ class TaskContext:
 
         return await run_turn(self._x, self._x.key("turn", key), agent, prompt, deps)
 
+    @checked()
     def inbox(self, *, timeout: Duration | None = None, key: str | None = None) -> Inbox:
         """Iterate over the messages that are sent to the task, until none has come for so long."""
         return Inbox(self._x, self._x.key("inbox", key), timeout)
 
+    @checked()
     async def loop(
         self,
         initial: C,
@@ -297,7 +310,8 @@ class TaskContext:
         name = self._x.key("loop", key)
         return await run_loop(self._x, name, initial, step, on_message, timeout=timeout, message=message)
 
-    async def spawn(self, key: str, agent: Agent[T], prompt: str, *, deps: object = None) -> T:
+    @checked("prompt")
+    async def spawn(self, key: str, agent: Agent[T], prompt: Prompt, *, deps: object = None) -> T:
         """Let an agent work on something in a session of its own, started at most once, and wait for what it says.
 
         Returns: its output, or its text. Raises: ChildError.
@@ -305,14 +319,19 @@ class TaskContext:
         from .task_children import run_child
         from .turns import agent_task
 
-        return await run_child(self._x, self._x.key("child", key), agent_task(agent, deps), prompt)
+        agent.check_deps(deps)
+        messages = as_messages(prompt, where="TaskContext.spawn")
+        said = prompt if isinstance(prompt, str) else messages  # a text alone is its own JSON
+        return await run_child(self._x, self._x.key("child", key), agent_task(agent, deps), said)
 
+    @checked()
     async def trigger_and_wait(self, task: Task[P, T], payload: P, *, key: str | None = None) -> T:
         """Run another task as a child, and wait for its result. Raises: ChildError; TaskPayloadError."""
         from .task_children import run_child
 
         return await run_child(self._x, self._x.key(task.id, key), task, payload)
 
+    @checked()
     async def batch_trigger_and_wait(
         self, task: Task[P, T], payloads: Sequence[P], *, key: str | None = None
     ) -> list[T]:
@@ -321,6 +340,7 @@ class TaskContext:
         runs = [self.trigger_and_wait(task, payload, key=f"{name}[{n}]") for n, payload in enumerate(payloads)]
         return await asyncio.gather(*runs)
 
+    @checked()
     async def trigger(self, task: Task[P, T], payload: P, *, key: str | None = None, tags: Sequence[str] = ()) -> str:
         """Start another task, which goes its own way. Returns: its session's id."""
         from .task_children import start_task
@@ -328,6 +348,7 @@ class TaskContext:
         name = self._x.key(f"trigger {task.id}", key)
         return await start_task(self._x, name, task, payload, tags)
 
+    @checked()
     async def batch_trigger(self, task: Task[P, T], payloads: Sequence[P], *, tags: Sequence[str] = ()) -> list[str]:
         """Start other tasks, one for each payload. Returns: their sessions' ids."""
         return [await self.trigger(task, payload, tags=tags) for payload in payloads]

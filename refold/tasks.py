@@ -6,11 +6,12 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
 from eventsource import session as core
+from eventsource.checked import checked
 from eventsource.durations import Duration, duration_us
 from eventsource.errors import InvalidTextError
 from eventsource.log import random_id
@@ -20,6 +21,7 @@ from .children import child_id, tree_is_due
 from .execution import Execution, Host
 from .inbox import Inbox
 from .inbox_message import InboxMessage
+from .log import Log
 from .session import Session
 from .shapes import Shape, ShapeError
 from .task_children import open_child
@@ -36,9 +38,6 @@ from .task_runs import TaskRun, load_run, runs
 from .task_sessions import run_session
 from .task_steps import check_retries
 from .turns import Turn
-
-if TYPE_CHECKING:
-    from .log import Log
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -80,6 +79,9 @@ class Task(Generic[P, R]):
     max_duration_us: int | None = None
     token_limit: int | None = None
 
+    HOW_TO_GET: ClassVar[str] = "@task(id=...) on an async function makes one"
+
+    @checked()
     async def trigger(
         self, log: Log, payload: P | None = None, *, key: str | None = None, tags: Sequence[str] = ()
     ) -> TaskRun:
@@ -92,18 +94,21 @@ class Task(Generic[P, R]):
         await open_child(Host(log=log.store, clock=log.clock), session, self, self.read_payload(given), tags=tags)
         return await load_run(Session(core.Session(log.store, session, clock=log.clock)))
 
+    @checked()
     async def batch_trigger(self, log: Log, payloads: Sequence[P], *, tags: Sequence[str] = ()) -> list[TaskRun]:
         """Start a run for each payload; none is started if one is no payload. Raises: TaskPayloadError."""
         for payload in payloads:
             self.checked(payload)
         return [await self.trigger(log, payload, tags=tags) for payload in payloads]
 
+    @checked()
     async def run(
         self, log: Log, payload: P | None = None, *, key: str | None = None, tags: Sequence[str] = ()
     ) -> TaskRun:
         """Start a run and work on it in this process, until it ends or waits for something."""
         return await self.resume((await self.trigger(log, payload, key=key, tags=tags)).session)
 
+    @checked()
     async def resume(self, session: Session) -> TaskRun:
         """Go on with a run in this process, from wherever its log stops, until it ends or waits for something.
 
@@ -113,6 +118,7 @@ class Task(Generic[P, R]):
         await run_session(host, session.id, lambda name: self if name == self.id else None)
         return await load_run(session)
 
+    @checked()
     async def trigger_and_wait(
         self, log: Log, payload: P | None = None, *, key: str | None = None, tags: Sequence[str] = ()
     ) -> TaskRun:
@@ -161,6 +167,7 @@ class TaskMaker(Protocol):
         ...
 
 
+@checked()
 def task(
     *,
     id: str,  # noqa: A002 - the word everybody uses

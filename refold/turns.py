@@ -13,10 +13,11 @@ from eventsource.events import Event, QueuePush, Resume, StepEnd, StepStart, Wai
 from eventsource.loop import Loop
 from eventsource.messages import Usage
 from eventsource.outcome import outcome
+from eventsource.prompts import Prompt
 from eventsource.state import Config, State
 from eventsource.steps import Suspend, expired, next_step
 
-from .agent import as_prompt
+from .agent import prompt_pushes
 from .drive import configuring
 from .execution import WITHIN, Execution
 from .inbox_message import InboxMessage
@@ -29,7 +30,7 @@ from .task_sessions import end_children
 from .task_steps import digest, known_step
 
 if TYPE_CHECKING:
-    from .agent import Agent, Prompt
+    from .agent import Agent
     from .task_context import TaskContext
     from .tasks import Task
 
@@ -95,8 +96,9 @@ def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxM
     start = StepStart(key=name, input_sha256=input_sha256)
     if isinstance(prompt, InboxMessage) and state.taken is not None and state.taken.seq == prompt.seq:
         return [start, Resume(why="continue", push_seq=prompt.seq)]
-    message = prompt.message if isinstance(prompt, InboxMessage) else as_prompt(prompt)
-    return [start, QueuePush(queue="prompt", message=message), Resume(why="continue")]
+    if isinstance(prompt, InboxMessage):
+        return [start, QueuePush(queue="prompt", message=prompt.message), Resume(why="continue")]
+    return [start, *prompt_pushes(prompt, where="TaskContext.turn"), Resume(why="continue")]
 
 
 async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: list[Event]) -> None:
@@ -143,14 +145,14 @@ def _within_budget(x: Execution, config: Config) -> Config:
     return replace(config, policies=replace(config.policies, token_limit=min(limit or left, left)))
 
 
-def agent_task(agent: Agent[T], deps: object = None) -> Task[str, T]:
-    """Make a task of an agent: its payload is a prompt, its result the output or the text."""
+def agent_task(agent: Agent[T], deps: object = None) -> Task[Prompt, T]:
+    """Make a task of an agent: its payload is a prompt in JSON, its result the output or the text."""
     from .tasks import Task
 
-    async def run(context: TaskContext, prompt: str) -> T:
+    async def run(context: TaskContext, prompt: Prompt) -> T:
         turn = await context.turn(agent, prompt, deps=deps)
         if turn.status != "done":
             raise RuntimeError(f"the agent's run ended as {turn.status}: {turn.error}")
         return turn.output if agent.output is not None else turn.text  # type: ignore[return-value]  # T is str then
 
-    return Task(id=f"agent:{agent.name or 'agent'}", function=run, payload=str, result=agent.output)
+    return Task(id=f"agent:{agent.name or 'agent'}", function=run, result=agent.output)

@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from eventsource.background import outlast, stop
+from eventsource.checked import checked
 from eventsource.contained import attempt, by_signal
 from eventsource.durations import Duration, duration_us
 from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
@@ -47,6 +48,7 @@ class Worker:
     not. A session is due when a token, a message, a deadline or a cancellation woke it, and when its owner is gone.
     """
 
+    @checked()
     def __init__(
         self,
         log: Log,

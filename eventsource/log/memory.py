@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 
+from ..checked import checked
 from ..codec import encode
 from ..errors import (
     ConflictError,
@@ -42,12 +43,14 @@ class MemoryLog:
         self._updated = 0
         self._closed = False
 
+    @checked()
     async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
         """Create an empty session."""
         await self._turn()
         made = self._make(session, title)
         return made.info(self._clock())
 
+    @checked("events")
     async def append(
         self,
         session: str,
@@ -85,6 +88,7 @@ class MemoryLog:
         news = [(seq, found.at_us(seq), found.event(seq)) for seq in range(expected + 1, found.head + 1)]
         return behind([Recorded(seq, at_us, event) for seq, at_us, event in news if event is not None])
 
+    @checked()
     async def read(
         self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
     ) -> tuple[Recorded, ...]:
@@ -101,6 +105,7 @@ class MemoryLog:
                     page.append(Recorded(seq, own.at_us(seq), event))
         return tuple(page)
 
+    @checked()
     async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
         """Name the ranges without content."""
         await self._turn()
@@ -116,11 +121,13 @@ class MemoryLog:
                     ranges.append((seq, seq))
         return tuple(ranges)
 
+    @checked()
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
         await self._turn()
         return self._get(session).info(self._clock())
 
+    @checked()
     async def sessions(
         self,
         *,
@@ -149,6 +156,7 @@ class MemoryLog:
         ]
         return tuple(wanted[:limit])
 
+    @checked()
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
         await self._turn()
@@ -156,11 +164,13 @@ class MemoryLog:
         found = [(one.due_at_us, one.id) for one in self._sessions.values() if one.due_at_us is not None]
         return tuple(name for due_at_us, name in sorted(found)[:limit] if due_at_us <= now)
 
+    @checked()
     async def resolve(self, name: str, *, prefix: bool = True) -> str:
         """Find a session by id, title or unique prefix."""
         await self._turn()
         return self._resolve(name, prefix=prefix)
 
+    @checked()
     async def named(self, name: str) -> str:
         """Find a session by its whole name, or create it."""
         await self._turn()
@@ -179,6 +189,7 @@ class MemoryLog:
             return choose_whole(name, titled, is_id=name in self._sessions)
         return choose(name, titled, [one for one in self._sessions if one.startswith(name)])
 
+    @checked()
     async def fork(
         self,
         parent: str,
@@ -205,6 +216,7 @@ class MemoryLog:
         self._touch(made)
         return made.info(self._clock())
 
+    @checked()
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
         """Give a place with its digest."""
         await self._turn()
@@ -214,10 +226,12 @@ class MemoryLog:
             raise UnknownSeqError(session, seq, head)
         return Cursor(seq, self._digest(session, seq).hex())
 
+    @checked()
     def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
         """Yield every event after a place, for ever."""
         return follow(self, self._bell, session, after)
 
+    @checked()
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
         await self._turn()
@@ -228,6 +242,7 @@ class MemoryLog:
         found.lease(_OWNER, now + ttl_us)
         return Lease(session, _OWNER, found.epoch, found.expires_at_us)
 
+    @checked()
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
         """Prolong a lease."""
         await self._turn()
@@ -237,6 +252,7 @@ class MemoryLog:
         found.lease(lease.owner, self._clock() + ttl_us)
         return Lease(lease.session, lease.owner, lease.epoch, found.expires_at_us)
 
+    @checked()
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
         """Give a lease back."""
         await self._turn()
@@ -244,6 +260,7 @@ class MemoryLog:
         if found is not None and (found.epoch, found.owner) == (lease.epoch, lease.owner):
             found.free(head, self._clock())
 
+    @checked()
     async def verify(self, session: str | None = None) -> VerifyReport:
         """Compute every digest again."""
         await self._turn()
@@ -259,6 +276,7 @@ class MemoryLog:
             updates += own.head - own.fork_seq - own.facts
         return VerifyReport(sessions=len(names), facts=facts, updates=updates, findings=tuple(findings))
 
+    @checked()
     async def drop_updates(self, session: str) -> int:
         """Drop the updates of closed messages that no fork begins in."""
         await self._turn()
@@ -270,6 +288,7 @@ class MemoryLog:
             if not any(start <= point < end for point in points)
         )
 
+    @checked()
     async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
         """Remove the content of an event for ever."""
         await self._turn()
@@ -295,6 +314,7 @@ class MemoryLog:
         self._bell.ring(own.id)
         return own.head
 
+    @checked()
     async def delete(self, session: str) -> None:
         """Delete a session for ever."""
         await self._turn()
@@ -311,6 +331,7 @@ class MemoryLog:
         """Compute the folds again."""
         return sum(1 for one in self._sessions.values() if one.refold())
 
+    @checked()
     async def backup(self, path: str) -> None:
         """Refuse: there is no file to copy."""
         raise StoreError(path, "a log in memory has no file to copy", "open the log with a path")

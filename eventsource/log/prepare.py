@@ -9,13 +9,14 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from ..codec import decode, encode
-from ..errors import CorruptLogError, EventTooLargeError, InvalidTextError
+from ..errors import ArgumentError, CorruptLogError, EventTooLargeError, InvalidTextError
 from ..events import (
     UPDATE_TYPES,
     AgentEnd,
     AgentStart,
     ContextEdit,
     Event,
+    EventBase,
     Fork,
     Inserted,
     Label,
@@ -29,6 +30,7 @@ from ..events import (
     TurnEnd,
     TurnStart,
 )
+from ..expected import shown
 from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, UserContent
 from .digest import update_lines
 
@@ -68,9 +70,10 @@ def prepare(
 ) -> list[Fact | Updates]:
     """Encode and hash what will be appended; everything that can be refused without the log is refused here.
 
-    Raises: ValueError when `durable` is false and a fact other than an assistant's `message_start` is given;
+    Raises: ArgumentError; ValueError when `durable` is false and a fact is given, other than an assistant's start;
         EventTooLargeError; InvalidTextError.
     """
+    _check_pairs(events)
     parts: list[Fact | Updates] = []
     begin = 0
     for n in [n for n, pair in enumerate(events) if type(pair[1]) not in UPDATES]:
@@ -86,6 +89,14 @@ def prepare(
     if begin < len(events):
         parts.append(_updates(session, events[begin:], limit_bytes))
     return parts
+
+
+def _check_pairs(events: Sequence[tuple[int, Event]]) -> None:
+    if not isinstance(events, list | tuple):
+        raise ArgumentError("append", "events", "a list of pairs (at_us, event)", shown(events))
+    for n, pair in enumerate(events):
+        if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or not isinstance(pair[1], EventBase):
+            raise ArgumentError("append", f"events[{n}]", "a pair (at_us, event)", shown(pair))
 
 
 def _fact(session: str, at_us: int, event: Event, limit_bytes: int) -> Fact:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..background import settled
+from ..checked import checked
 from ..errors import StoreError, UnknownSessionError
 from ..events import Event, Fork
 from ..ports import Behind, Cursor, Lease, Recorded, SessionInfo, VerifyReport
@@ -89,6 +90,7 @@ class SqliteLog:
             await self.close()
             raise
 
+    @checked()
     async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
         """Create an empty session."""
         name = check_id(self._new_id() if session is None else session)
@@ -96,6 +98,7 @@ class SqliteLog:
         await self._write(Job(made, session=name, durable=True))
         return await self.info(name)
 
+    @checked("events")
     async def append(
         self,
         session: str,
@@ -118,6 +121,7 @@ class SqliteLog:
 
         return await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
 
+    @checked()
     async def read(
         self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
     ) -> tuple[Recorded, ...]:
@@ -127,14 +131,17 @@ class SqliteLog:
             lambda connection: tuple(Page(connection, session).read(after, last, limit, updates=updates))
         )
 
+    @checked()
     async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
         """Name the ranges without content."""
         return await self._read_with(lambda connection: rows.dropped(connection, session))
 
+    @checked()
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
         return await self._read_with(lambda connection: rows.info(connection, self._path, session, self._clock()))
 
+    @checked()
     async def sessions(
         self,
         *,
@@ -153,15 +160,18 @@ class SqliteLog:
         now_us = self._clock()
         return await self._read_with(lambda connection: listed(connection, self._path, now_us))
 
+    @checked()
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
         now_us = self._clock()
         return await self._read_with(lambda connection: rows.due(connection, self._path, now_us, limit))
 
+    @checked()
     async def resolve(self, name: str, *, prefix: bool = True) -> str:
         """Find a session by id, title or unique prefix."""
         return await self._read_with(lambda connection: rows.resolve(connection, name, prefix=prefix))
 
+    @checked()
     async def named(self, name: str) -> str:
         """Find a session by its whole name, or create it."""
         try:
@@ -173,6 +183,7 @@ class SqliteLog:
         made = partial(rows.named, tails=self._tails, name=title, session=session, now_us=now_us)
         return await self._write(Job(made, session=session, durable=True))
 
+    @checked()
     async def fork(
         self,
         parent: str,
@@ -195,6 +206,7 @@ class SqliteLog:
 
         return await self._write(Job(work, session=name, durable=True))
 
+    @checked()
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
         """Give a place with its digest."""
 
@@ -205,6 +217,7 @@ class SqliteLog:
 
         return await self._read_with(work)
 
+    @checked()
     async def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
         """Yield every event after a place, for ever."""
         self._following += 1
@@ -216,6 +229,7 @@ class SqliteLog:
         finally:
             self._following -= 1
 
+    @checked()
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
         self._check_usable()
@@ -231,6 +245,7 @@ class SqliteLog:
 
         return await self._write(Job(work, session=session, durable=False))
 
+    @checked()
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
         """Prolong a lease; an owner's file that somebody has removed is made again."""
         self._check_usable()
@@ -239,15 +254,18 @@ class SqliteLog:
         renewed = partial(leases.renew, tails=self._tails, lease=lease, now_us=self._clock(), ttl_us=ttl_us)
         return await self._write(Job(renewed, session=lease.session, durable=False))
 
+    @checked()
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
         """Give a lease back."""
         work = partial(leases.release, tails=self._tails, lease=lease, head=head, now_us=self._clock())
         await self._write(Job(work, session=lease.session, durable=False))
 
+    @checked()
     async def verify(self, session: str | None = None) -> VerifyReport:
         """Read everything again, beside whatever else goes on."""
         return await self._beside(lambda connection: verify(connection, session))
 
+    @checked()
     async def drop_updates(self, session: str) -> int:
         """Drop the updates of closed messages that no fork begins in."""
 
@@ -256,6 +274,7 @@ class SqliteLog:
 
         return await self._write(Job(work, session=session, durable=True))
 
+    @checked()
     async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
         """Remove the content of an event for ever, from the write-ahead file too."""
         self._commits.truncate_soon()
@@ -267,6 +286,7 @@ class SqliteLog:
         self._bell.ring_all()
         return head
 
+    @checked()
     async def delete(self, session: str) -> None:
         """Delete a session for ever, from the write-ahead file too."""
         self._commits.truncate_soon()
@@ -286,6 +306,7 @@ class SqliteLog:
 
         return await self._write(Job(work, session="", durable=True))
 
+    @checked()
     async def backup(self, path: str) -> None:
         """Write a consistent copy to a new file, beside whatever else goes on."""
         target = Path(path)

@@ -11,7 +11,9 @@ import msgspec
 
 from ..assemble import Assembler
 from ..codec import to_json
+from ..errors import ArgumentError
 from ..events import MessageUpdate, UpdateKind
+from ..expected import shown
 from ..messages import AssistantMessage, StopReason, Usage
 from ..request import Request
 from .protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
@@ -99,7 +101,8 @@ class Deaf(ScriptItem, frozen=True):
 Block: TypeAlias = Say | Think | Call
 Control: TypeAlias = Stop | Fail | Retry | Pause | Stall | Cut | Deaf
 Action: TypeAlias = Control | StreamEvent | AssistantMessage | Callable[[], object]
-Answer: TypeAlias = str | AssistantMessage | Sequence[str | Block | Action]
+Item: TypeAlias = str | Block | Action
+Answer: TypeAlias = str | AssistantMessage | Block | Control | Sequence[Item]
 
 
 def say(*deltas: str, signature: str = "", unfinished: bool = False) -> Say:
@@ -162,6 +165,28 @@ def deaf() -> Deaf:
     return Deaf()
 
 
+def read_answer(given: object, number: int) -> AssistantMessage | Sequence[Item]:
+    """Read what a caller wrote as the answer of a number (from 1). Raises: ArgumentError, naming what is none."""
+    if isinstance(given, AssistantMessage):
+        return given
+    items = given if isinstance(given, list | tuple) else [given]
+    if not isinstance(given, str | ScriptItem | list | tuple):
+        raise _no_item(f"answer {number}", given, "an answer")
+    read = list[Item]()
+    for place, item in enumerate(items, 1):
+        if not isinstance(item, _ITEMS) and not callable(item):
+            raise _no_item(f"answer {number}, item {place}", item, "an item of an answer")
+        read.append(item)
+    return read
+
+
+def _no_item(where: str, found: object, what: str) -> ArgumentError:
+    advice = "each argument is one answer, and a list is the pieces of one: scripted('first', ['se', 'cond'])"
+    return ArgumentError(
+        "scripted", where, f"{what}: a text, call(...), fail(...) or another of them", shown(found), advice
+    )
+
+
 # What a model does next; an AssistantMessage ends the answer and gets what was streamed as its content.
 Step: TypeAlias = StreamEvent | AssistantMessage | Pause | Stall | Cut | Deaf | Callable[[], object]
 Words: TypeAlias = tuple[tuple[str, ...], ...]
@@ -172,14 +197,13 @@ _THINKING: tuple[UpdateKind, ...] = ("thinking_start", "thinking_delta", "thinki
 _CALL: tuple[UpdateKind, ...] = ("tool_call_start", "tool_call_delta", "tool_call_end")
 _OPENING: tuple[UpdateKind, ...] = ("text_start", "thinking_start", "tool_call_start", "provider_block")
 _WITHIN_TEXT = (str, Pause, Stall, Cut, Deaf, Fail, StreamStart, StreamUsage)
+_ITEMS = (str, ScriptItem, AssistantMessage, MessageUpdate, StreamStart, StreamEnd, StreamRetry, StreamUsage)
 _ENDS = (Stop, Fail, Retry, Cut, Stall, AssistantMessage, StreamEnd, StreamRetry)
 
 
 def steps(answer: Answer, number: int) -> Iterator[Step]:
     """Spell an answer out: start, updates and end, in order. `number` (from 1) makes the ids of its calls."""
-    if isinstance(answer, AssistantMessage):
-        answer = [answer]
-    items = [answer] if isinstance(answer, str) else list(answer)
+    items = list(answer) if isinstance(answer, Sequence) and not isinstance(answer, str) else [answer]
     own_start = any(isinstance(item, StreamStart) for item in items)
     blocks, started, text_open, calls, ended = 0, False, False, False, False
     for item in [*items, None]:

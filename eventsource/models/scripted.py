@@ -9,11 +9,14 @@ from typing import Literal
 
 import msgspec
 
+from ..checked import checked
+from ..errors import ArgumentError
 from ..events import MessageUpdate, ModelRef
+from ..expected import shown
 from ..messages import AssistantMessage
 from ..request import Request
 from .protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage, WireBody
-from .script import Answer, Cut, Deaf, Pause, Stall, Transcript, fail, follows, steps, words
+from .script import Answer, Cut, Deaf, Pause, Stall, Transcript, fail, follows, read_answer, steps, words
 
 SCRIPTED = ModelRef(api="scripted", provider="scripted", model="scripted")
 ABORTED_TEXT = "Request was aborted"
@@ -51,8 +54,11 @@ class ScriptedModel:
         pace_ms: int = 0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """Take the script; `pace_ms` is slept before every delta, `sleep` takes seconds."""
-        self._answers = [answers] if isinstance(answers, str) else answers
+        """Take the script; `pace_ms` is slept before every delta, `sleep` takes seconds.
+
+        Raises: ArgumentError for what is no answer.
+        """
+        self._answers = answers if callable(answers) else _read(answers)
         self._said = [] if callable(self._answers) else [words(answer) for answer in self._answers]
         self._by, self._ref, self._pace_s, self._sleep = by, ref, pace_ms / 1000, sleep
         self._times: dict[int, int] = {}
@@ -105,7 +111,7 @@ class ScriptedModel:
     def choose(self, request: Request) -> tuple[int, Answer]:
         """Take the answer to a request, and its number (from 1)."""
         if callable(self._answers):
-            return len(self.asked), self._answers(request)
+            return len(self.asked), read_answer(self._answers(request), len(self.asked))
         number = len(self.asked) - 1
         if self._by == "request":
             place = follows(self._said, request)
@@ -117,6 +123,23 @@ class ScriptedModel:
         return number + 1, answer
 
 
-def scripted(*answers: Answer, by: Literal["call", "request"] = "call") -> ScriptedModel:
-    """Make a model of its answers: `scripted([call("weather", {"city": "Oslo"})], ["Rain", "."])`."""
-    return ScriptedModel(answers, by=by)
+def _read(answers: Sequence[object]) -> list[Answer]:
+    if not isinstance(answers, str | list | tuple):
+        expected = "a list of answers, or a function that makes an answer of a request"
+        raise ArgumentError(
+            "ScriptedModel", "answers", expected, shown(answers), "scripted('first', 'second') is shorter"
+        )
+    given = [answers] if isinstance(answers, str) else answers
+    return [read_answer(answer, number) for number, answer in enumerate(given, 1)]
+
+
+@checked("answers")
+def scripted(*answers: Answer | Callable[[Request], Answer], by: Literal["call", "request"] = "call") -> ScriptedModel:
+    """Make a model of its answers: `scripted(call("weather", {"city": "Oslo"}), ["Rain", "."])`.
+
+    A function alone makes each answer of the request. Raises: ArgumentError for what is no answer.
+    """
+    first = answers[0] if len(answers) == 1 else None
+    if callable(first):
+        return ScriptedModel(first, by=by)
+    return ScriptedModel(_read(answers), by=by)

@@ -186,7 +186,7 @@ def test_no_repr_shows_a_key() -> None:
         Access(base_url=f"https://u:{KEY}@host/v1", api_key=KEY, headers={"authorization": KEY}),
         Program[ContextView](model=None, context=CONTEXT, clock=lambda: 1, api_key=KEY, secrets=known(KEY)),
         known(KEY),
-        AgentLoopConfig(model=agent.model, api_key=KEY),  # type: ignore[arg-type]  # any will do
+        AgentLoopConfig(model=agent.model, api_key=KEY),
     ]
     for one in held:
         assert KEY not in f"{one!r} {one!s}"

@@ -10,13 +10,25 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from eventsource.errors import LeaseHeldError, MissingToolError, OutputError
+from eventsource.errors import ContinueRefusedError, LeaseHeldError, MissingToolError, OutputError
 from eventsource.events import AbortRequest, AgentEnd, MessageEnd, Resume, ToolExecutionEnd
-from eventsource.messages import TextContent, ToolResultMessage, UserMessage
+from eventsource.messages import AssistantMessage, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.script import call, fail, stall
 from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.state import Phase
-from refold import Agent, Hooks, Log, Policies, Session, ToolContext, open_log, tool
+from refold import (
+    Agent,
+    AgentContext,
+    AgentLoopConfig,
+    Hooks,
+    Log,
+    Policies,
+    Session,
+    ToolContext,
+    agent_loop,
+    open_log,
+    tool,
+)
 
 
 @tool(effect="pure")
@@ -299,3 +311,35 @@ async def test_a_hook_that_raises_ends_the_run_with_its_words(log: Log) -> None:
     assert (run.status, run.error) == ("error", "hook broke")
     assert any(isinstance(event, AbortRequest) for event in await events_of(session))
     assert (await session.replay()).difference is None
+
+
+async def test_a_loop_goes_on_with_a_session_that_is_there_and_adds_only_what_it_does_not_have(log: Log) -> None:
+    model = scripted("one", "two", "three", "four")
+    config = AgentLoopConfig(model=model, log=log, session="s")
+    said = await agent_loop("a", AgentContext(), config).result()
+    await agent_loop("b", AgentContext(messages=said), config).result()  # the caller keeps the history
+    await agent_loop("c", AgentContext(), config).result()  # or lets the log do it
+    session = await log.session("s")
+    assert [one.message.text for one in await session.messages() if isinstance(one.message, AssistantMessage)] == [
+        "one", "two", "three",
+    ]  # fmt: skip
+    assert len(model.asked[2].request.messages) == 5
+    assert (await session.replay()).difference is None
+    with pytest.raises(ContinueRefusedError, match="other messages than its session has"):
+        await agent_loop("d", AgentContext(messages=[UserMessage(content="x")]), config).result()
+    by_store = AgentLoopConfig(model=scripted("1", "2"), log=log.store, session="exact")
+    await agent_loop("a", AgentContext(), by_store).result()
+    await agent_loop("b", AgentContext(), by_store).result()
+    assert len(await (await log.find("exact")).messages()) == 4
+
+
+async def test_two_loops_of_one_session_exclude_each_other(log: Log) -> None:
+    config = AgentLoopConfig(model=scripted([stall()]), log=log, session="s")
+    stop = asyncio.Event()
+    first = agent_loop("a", AgentContext(), config, stop)
+    async for shown in first:
+        if shown.type == "turn_start":
+            with pytest.raises(LeaseHeldError):
+                await agent_loop("b", AgentContext(), config).result()
+            stop.set()
+    assert (await (await log.session("s")).info()).status == "idle"

@@ -1,0 +1,94 @@
+"""Functions that check their arguments against their own signatures, so that a mistake is told in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from .expected import Test, refusal, type_test
+
+F = TypeVar("F", bound=Callable[..., object])
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def checked(*but: str) -> Callable[[F], F]:
+    """Make a function check its arguments when it is called; those named here it looks at itself.
+
+    A class may say in `HOW_TO_GET` how a caller comes to one of it; the error then ends with that.
+    What a signature cannot be read for (a type that only type checkers import) is not checked.
+    """
+
+    def wrap(function: F) -> F:
+        parameters = inspect.signature(function).parameters
+        skipped = int(next(iter(parameters), "") in ("self", "cls"))
+        by_place = [one.name for one in parameters.values() if one.kind in _BY_PLACE][skipped:]
+        types: dict[str, tuple[object, Test]] | None = None
+
+        def check(args: Sequence[object], named: Mapping[str, object]) -> None:
+            nonlocal types
+            if types is None:
+                types = _types(function, [name for name in parameters if name not in but])
+            for name, value in zip(by_place, args[skipped:], strict=False):
+                if (known := types.get(name)) is not None and not known[1](value):
+                    raise refusal(function.__qualname__, name, known[0], value)
+            for name, value in named.items():
+                if (known := types.get(name)) is not None and not known[1](value):
+                    raise refusal(function.__qualname__, name, known[0], value)
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def later(*args: object, **named: object) -> object:
+                check(args, named)
+                return await function(*args, **named)
+
+            return later  # type: ignore[return-value]  # it takes and gives what the function does
+
+        @functools.wraps(function)
+        def now(*args: object, **named: object) -> object:
+            check(args, named)
+            return function(*args, **named)
+
+        return now  # type: ignore[return-value]  # as above
+
+    return wrap
+
+
+def check_fields(made: object, **advice: str) -> None:
+    """Check the fields of a dataclass that was just made; `advice` says what to give instead. Raises: ArgumentError."""
+    kind = type(made)
+    for name, (hint, test) in _fields(kind).items():  # type: ignore[arg-type]  # every class has a hash
+        value = getattr(made, name)
+        if not test(value):
+            raise refusal(kind.__qualname__, name, hint, value, advice.get(name, ""))
+
+
+@functools.cache
+def _fields(kind: type) -> Mapping[str, tuple[object, Test]]:
+    found = dict[str, tuple[object, Test]]()
+    for base in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(base):
+            own = vars(base).get("__annotations__", {})
+            found |= _types(base, [field.name for field in dataclasses.fields(base) if field.name in own])
+    return found
+
+
+def _types(holder: object, names: Iterable[str]) -> dict[str, tuple[object, Test]]:
+    """Read types one by one, by name; one that cannot be found from here is left out."""
+    annotations: Mapping[str, object] = getattr(holder, "__annotations__", {})
+    module = inspect.getmodule(holder)
+    known = dict(vars(module)) if module is not None else {}
+    found = dict[str, tuple[object, Test]]()
+    for name in names:
+        if name in annotations:
+            one = type("one", (), {"__annotations__": {name: annotations[name]}})
+            try:
+                hint: object = typing.get_type_hints(one, globalns=known, localns={}, include_extras=True)[name]
+            except (NameError, TypeError):
+                continue
+            found[name] = (hint, type_test(hint))
+    return found
