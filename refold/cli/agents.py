@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -13,7 +22,8 @@ import click
 
 from eventsource.codec import read_object
 from eventsource.contained import by_signal
-from eventsource.errors import MissingModelError, MissingToolError
+from eventsource.errors import ArgumentError, MissingModelError, MissingToolError
+from eventsource.expected import a_or_an, shown
 from eventsource.models.protocol import Model
 from eventsource.raised import words
 from eventsource.state import Config
@@ -28,7 +38,9 @@ MODEL_HELP = (
     "Who answers: vendor:model, such as anthropic:claude-sonnet-4-5; scripted:FILE, a file of answers; "
     "or scripted, which says what it was asked and calls nobody."
 )
-AGENT_HELP = "Your agent: the name of an Agent in a module that can be imported from here."
+AGENT_HELP = (
+    "Your agent: an Agent in a module that can be imported from here, or a function that gives it, or (agent, deps)."
+)
 
 
 def agent_options(function: F) -> F:
@@ -42,17 +54,21 @@ def agent_options(function: F) -> F:
     return function
 
 
-def named_agent(agent_name: str | None, model_name: str | None, system: str | None) -> Agent[object] | None:
-    """Make the agent that was named, with the model and system prompt that were; None when no agent was."""
+@asynccontextmanager
+async def named_agent(
+    agent_name: str | None, model_name: str | None, system: str | None
+) -> AsyncIterator[tuple[Agent[object] | None, object]]:
+    """Open the agent that was named, with the model and system prompt that were, and its deps; (None, None) without."""
     if agent_name is None:
-        return None
-    agent = load_agent(agent_name)
-    changes: dict[str, object] = {}
-    if model_name is not None:
-        changes["model"] = named_model(model_name)
-    if system is not None:
-        changes["system"] = system
-    return agent.replace(**changes) if changes else agent
+        yield None, None
+        return
+    async with opened_agent(agent_name) as (agent, deps):
+        changes: dict[str, object] = {}
+        if model_name is not None:
+            changes["model"] = named_model(model_name)
+        if system is not None:
+            changes["system"] = system
+        yield (agent.replace(**changes) if changes else agent), deps
 
 
 def recorded_agent(
@@ -89,20 +105,75 @@ def named_model(name: str) -> Model:
     return find_model(name)
 
 
-def load_agent(name: str) -> Agent[object]:
-    """Import `module:name`, from the current folder too.
+@asynccontextmanager
+async def opened_agent(name: str) -> AsyncIterator[tuple[Agent[object], object]]:
+    """Import `module:name`, from the current folder too, and give the agent and its deps while the block lasts.
 
-    Raises: UsageError when there is no such thing, or it is no Agent.
+    It is an Agent, or a function that takes nothing and gives one, or (agent, deps). It may be async, and may yield
+    instead: what it does after that is done when the command ends.
+
+    Raises: UsageError when there is no such thing, it is none of these, or deps are missing.
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise click.UsageError(f"--agent {name}: expected module:name, such as my_agents:weather")
     module = load_module(f"--agent {name}", module_name)
-    agent = getattr(module, attribute, None)
-    if not isinstance(agent, Agent):
-        found = f"is a {type(agent).__name__}" if hasattr(module, attribute) else "is not there"
-        raise click.UsageError(f"--agent {name}: expected an Agent; {attribute} {found}")
-    return agent
+    if not hasattr(module, attribute):
+        raise click.UsageError(f"--agent {name}: expected an Agent; {attribute} is not there")
+    async with _closing(name) as stack:
+        made = await _made(name, getattr(module, attribute), stack)
+        agent, deps = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+        if not isinstance(agent, Agent):
+            raise click.UsageError(f"--agent {name}: expected an Agent, or (agent, deps); {attribute} is {shown(made)}")
+        if deps is None and agent.deps_type is not None:
+            wanted = a_or_an(agent.deps_type.__name__)
+            advice = "name a function that takes nothing and returns (agent, deps)"
+            raise click.UsageError(f"--agent {name}: its tools need {wanted} as deps, and it comes without: {advice}")
+        try:
+            agent.check_deps(deps)
+        except ArgumentError as error:
+            raise click.UsageError(f"--agent {name}: {error}") from error
+        yield agent, deps
+
+
+@asynccontextmanager
+async def _closing(name: str) -> AsyncIterator[AsyncExitStack]:
+    """Close at the end what an agent's function opened; it sees what went wrong meanwhile. Raises: UsageError."""
+    stack = AsyncExitStack()
+    try:
+        yield stack
+    except BaseException as error:
+        await stack.__aexit__(type(error), error, error.__traceback__)
+        raise
+    try:
+        await stack.aclose()
+    except Exception as error:  # it may raise anything
+        raise click.UsageError(f"--agent {name}: closing it failed: {words(error, typed=True)}") from error
+
+
+async def _made(name: str, found: object, stack: AsyncExitStack) -> object:
+    """Ask a function for its agent; what else there is stays as it is. Raises: UsageError with the function's words."""
+    if isinstance(found, Agent | tuple) or not callable(found):
+        return found
+    if inspect.isasyncgenfunction(found):
+        found = asynccontextmanager(found)
+    elif inspect.isgeneratorfunction(found):
+        found = contextmanager(found)
+    try:
+        inspect.signature(found).bind()
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(f"--agent {name}: expected a function that takes nothing: {error}") from error
+    try:
+        made = found()
+        if inspect.isawaitable(made):
+            made = await made
+        if isinstance(made, AbstractAsyncContextManager):
+            return await stack.enter_async_context(made)
+        return stack.enter_context(made) if isinstance(made, AbstractContextManager) else made
+    except BaseException as error:  # it may raise anything
+        if by_signal(error) or isinstance(error, asyncio.CancelledError):
+            raise
+        raise click.UsageError(f"--agent {name}: making it failed: {words(error, typed=True)}") from error
 
 
 def load_module(name: str, module_name: str) -> ModuleType:

@@ -55,19 +55,20 @@ async def chat(
         raise click.UsageError("chat is for people; `refold run --json` prints JSON")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("chat needs a terminal; use `refold run`")
-    agent = named_agent(agent_name, model_name, system)
-    model = named_model(model_name) if model_name is not None and agent is None else None
-    if agent is None and model is None and session is None:
-        raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
-    known = agent is None and model is None
-    config = await config_of(log, session, exists=known) if agent is None else Config()
-    async with tools_of(belt, session or "", config) as tools:
-        if agent is None:
-            agent = recorded_agent(session or "", config, model, system, tools=tools)
-        target = await session_of(log, session) if session is not None else None
-        typed = await _typed(target)
-        terminal = Terminal([f"/{name}" for name in COMMANDS], typed)
-        await Chat(Screen(screen.log, as_json=False, terminal=terminal.above), log, terminal, agent, target).talk()
+    async with named_agent(agent_name, model_name, system) as (agent, deps):
+        model = named_model(model_name) if model_name is not None and agent is None else None
+        if agent is None and model is None and session is None:
+            raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
+        known = agent is None and model is None
+        config = await config_of(log, session, exists=known) if agent is None else Config()
+        async with tools_of(belt, session or "", config) as tools:
+            if agent is None:
+                agent = recorded_agent(session or "", config, model, system, tools=tools)
+            target = await session_of(log, session) if session is not None else None
+            typed = await _typed(target)
+            terminal = Terminal([f"/{name}" for name in COMMANDS], typed)
+            told = Screen(screen.log, as_json=False, terminal=terminal.above)
+            await Chat(told, log, terminal, agent, target, deps).talk()
 
 
 async def _typed(session: Session | None) -> list[str]:
@@ -80,9 +81,15 @@ class Chat:
     """A conversation at a terminal. Its state is the log's; here is only who answers, and the run under way."""
 
     def __init__(
-        self, screen: Screen, log: Log, terminal: Terminal, agent: Agent[object], session: Session | None
+        self,
+        screen: Screen,
+        log: Log,
+        terminal: Terminal,
+        agent: Agent[object],
+        session: Session | None,
+        deps: object,
     ) -> None:
-        self.screen, self.log, self.agent, self.session = screen, log, agent, session
+        self.screen, self.log, self.agent, self.session, self._deps = screen, log, agent, session, deps
         self._terminal = terminal
         self._stop = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
@@ -179,7 +186,7 @@ class Chat:
             while True:
                 self._more = False
                 teller = Teller(self.screen.out, self.screen.out)
-                stream = self.agent.stream(prompt, session=session, signal=self._stop)
+                stream = self.agent.stream(prompt, session=session, deps=self._deps, signal=self._stop)
                 self._say_end(await tell_run(stream, self._stop, self.screen, teller))
                 if not self._more or self._stop.is_set():
                     return

@@ -6,7 +6,7 @@ import click
 
 from ..compaction import KEEP_TOKENS, CompactionPolicy
 from ..log import Log
-from .agents import AGENT_HELP, MODEL_HELP, load_agent, named_model, recorded_agent
+from .agents import AGENT_HELP, MODEL_HELP, named_agent, named_model, recorded_agent
 from .command import command
 from .exits import NO
 from .screen import Screen
@@ -34,20 +34,19 @@ async def compact(
     """
     found = await log.find(session)
     model = named_model(model_name) if model_name is not None else None
-    if agent_name is not None:
-        agent = load_agent(agent_name)
-    else:
-        agent = recorded_agent(found.id, (await found.state()).config, model, None, tools=())
-    policy = agent.compaction
-    changed = CompactionPolicy(
-        limit_tokens=policy.limit_tokens,
-        keep_tokens=policy.keep_tokens if keep is None else keep,
-        model=policy.model if model is None else model,
-        instructions=policy.instructions,
-        rule=policy.rule if model is None else None,
-    )
-    with screen.busy("writing the summary"):
-        done = await agent.replace(compaction=changed).compact(found)
+    async with named_agent(agent_name, None, None) as (agent, _):
+        if agent is None:
+            agent = recorded_agent(found.id, (await found.state()).config, model, None, tools=())
+        policy = agent.compaction
+        changed = CompactionPolicy(
+            limit_tokens=policy.limit_tokens,
+            keep_tokens=policy.keep_tokens if keep is None else keep,
+            model=policy.model if model is None else model,
+            instructions=policy.instructions,
+            rule=policy.rule if model is None else None,
+        )
+        with screen.busy("writing the summary"):
+            done = await agent.replace(compaction=changed).compact(found)
     if screen.as_json:
         screen.json({"id": found.id, "compaction": done})
     elif done is None:

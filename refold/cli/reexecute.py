@@ -16,7 +16,7 @@ from replay.export_file import read_export
 
 from ..log import Log
 from ..reexecution import Reexecution
-from .agents import AGENT_HELP, load_agent
+from .agents import AGENT_HELP, opened_agent
 from .command import command
 from .exits import NO
 from .screen import Screen
@@ -62,8 +62,9 @@ async def reexecute(
     first difference is shown, and the exit code is 1.
     """
     history = await _recording(log, session)
-    with screen.busy(f"re-executing {count(len(history), 'event')}"):
-        again = await load_agent(agent_name).reexecute(history, mode=mode, tools=tools, log=log if keep else None)
+    async with opened_agent(agent_name) as (agent, deps):
+        with screen.busy(f"re-executing {count(len(history), 'event')}"):
+            again = await agent.reexecute(history, mode=mode, tools=tools, log=log if keep else None, deps=deps)
     _say(screen, again, kept=again.run.session.id if keep else None)
     return None if again.ok else NO
 

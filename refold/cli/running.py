@@ -57,20 +57,20 @@ async def run(
 ) -> int:
     """Say something and run until nothing is left to do. The answer streams to stdout; all else goes to stderr."""
     said, belt = _read_prompt(prompt), toolbelt()
-    agent = named_agent(agent_name, model_name, system)
-    model = named_model(model_name) if model_name is not None and agent is None else None
-    if agent is None and model is None and session is None:
-        raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
-    known = agent is None and model is None  # then the log must say who answers
-    config = await config_of(log, session, exists=known) if agent is None else Config()
-    async with tools_of(belt, session or "", config) as tools:
-        if agent is None:
-            agent = recorded_agent(session or "", config, model, system, tools=tools)
-        agent.config()  # what cannot begin makes no session
-        target = await session_of(log, session)
-        if session is None:
-            await target.label(short(said))
-        return await _drive(screen, agent, target, said)
+    async with named_agent(agent_name, model_name, system) as (agent, deps):
+        model = named_model(model_name) if model_name is not None and agent is None else None
+        if agent is None and model is None and session is None:
+            raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
+        known = agent is None and model is None  # then the log must say who answers
+        config = await config_of(log, session, exists=known) if agent is None else Config()
+        async with tools_of(belt, session or "", config) as tools:
+            if agent is None:
+                agent = recorded_agent(session or "", config, model, system, tools=tools)
+            agent.config()  # what cannot begin makes no session
+            target = await session_of(log, session)
+            if session is None:
+                await target.label(short(said))
+            return await _drive(screen, agent, target, said, deps)
 
 
 async def session_of(log: Log, name: str | None) -> Session:
@@ -127,18 +127,18 @@ async def continue_(
     if no_tools and agent_name is not None:
         raise click.UsageError("--no-tools goes without --agent: an agent says itself which tools it has")
     said = _read_prompt(prompt) if prompt is not None else None
-    agent = named_agent(agent_name, model_name, system)
-    model = named_model(model_name) if model_name is not None and agent is None else None
-    target = await log.find(session)
-    state = await target.state()
-    idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.wanted
-    if said is None and idle and not can_continue(state):
-        return await _nothing_to_do(screen, target)
-    if agent is not None:
-        return await _drive(screen, agent, target, said)
-    async with tools_of(belt, target.id, Config() if no_tools else state.config) as tools:
-        agent = recorded_agent(target.id, state.config, model, system, tools=() if no_tools else tools)
-        return await _drive(screen, agent, target, said)
+    async with named_agent(agent_name, model_name, system) as (agent, deps):
+        model = named_model(model_name) if model_name is not None and agent is None else None
+        target = await log.find(session)
+        state = await target.state()
+        idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.wanted
+        if said is None and idle and not can_continue(state):
+            return await _nothing_to_do(screen, target)
+        if agent is not None:
+            return await _drive(screen, agent, target, said, deps)
+        async with tools_of(belt, target.id, Config() if no_tools else state.config) as tools:
+            agent = recorded_agent(target.id, state.config, model, system, tools=() if no_tools else tools)
+            return await _drive(screen, agent, target, said, deps)
 
 
 def _read_prompt(given: str) -> str:
@@ -158,12 +158,12 @@ async def _nothing_to_do(screen: Screen, session: Session) -> int:
     return OK
 
 
-async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None) -> int:
+async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None, deps: object) -> int:
     """Run, tell what happens, and say how it ended."""
     stop = asyncio.Event()
     teller = Teller(screen.out, screen.err)
     with _interrupts(stop):
-        ended = await tell_run(agent.stream(prompt, session=session, signal=stop), stop, screen, teller)
+        ended = await tell_run(agent.stream(prompt, session=session, deps=deps, signal=stop), stop, screen, teller)
     if screen.as_json:
         screen.json(_summary(ended))
     _say_end(screen, ended, stopped=stop.is_set())
