@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -54,11 +54,14 @@ class EventBase(
 class AgentStart(EventBase, frozen=True, kw_only=True, tag="agent_start"):
     """A run began."""
 
+    type: ClassVar[Literal["agent_start"]] = "agent_start"
     reason: Literal["prompt", "continue", "follow_up"] = "prompt"
 
 
 class TurnStart(EventBase, frozen=True, kw_only=True, tag="turn_start"):
     """A turn began: one model call and its tool calls."""
+
+    type: ClassVar[Literal["turn_start"]] = "turn_start"
 
 
 class MessageStart(EventBase, frozen=True, kw_only=True, tag="message_start"):
@@ -69,6 +72,7 @@ class MessageStart(EventBase, frozen=True, kw_only=True, tag="message_start"):
     `usage` is what the provider said of it at its beginning, and counts only if the answer never comes to its end.
     """
 
+    type: ClassVar[Literal["message_start"]] = "message_start"
     role: Literal["input", "assistant", "tool_result"]
     push_seq: int = 0
     call: Place | None = None
@@ -87,6 +91,7 @@ class MessageUpdate(EventBase, frozen=True, kw_only=True, tag="message_update"):
     `api`, `block`: of a provider_block, which opens and closes its block at once.
     """
 
+    type: ClassVar[Literal["message_update"]] = "message_update"
     kind: UpdateKind
     content_index: int
     delta: str = ""
@@ -106,6 +111,7 @@ class MessageEnd(EventBase, frozen=True, kw_only=True, tag="message_end"):
     `interrupted`: a later process closed it; its text is dropped from the context or kept.
     """
 
+    type: ClassVar[Literal["message_end"]] = "message_end"
     message: AssistantMessage | None = None
     interrupted: Literal["dropped", "kept"] | None = None
 
@@ -118,6 +124,7 @@ class ToolExecutionStart(EventBase, frozen=True, kw_only=True, tag="tool_executi
     `no_approval_needed`: the tool's approval is by arguments, and for these it takes none.
     """
 
+    type: ClassVar[Literal["tool_execution_start"]] = "tool_execution_start"
     message_seq: int
     content_index: int
     name: str
@@ -136,6 +143,7 @@ class ToolExecutionStart(EventBase, frozen=True, kw_only=True, tag="tool_executi
 class ToolExecutionUpdate(EventBase, frozen=True, kw_only=True, tag="tool_execution_update"):
     """A running tool reported a partial result."""
 
+    type: ClassVar[Literal["tool_execution_update"]] = "tool_execution_update"
     message_seq: int
     content_index: int
     partial: ToolResult
@@ -148,6 +156,7 @@ class ToolExecutionEnd(EventBase, frozen=True, kw_only=True, tag="tool_execution
     `decided`: by executing it, by the machine, or adopted from `origin`.
     """
 
+    type: ClassVar[Literal["tool_execution_end"]] = "tool_execution_end"
     message_seq: int
     content_index: int
     result: ToolResult | None = None
@@ -159,10 +168,13 @@ class ToolExecutionEnd(EventBase, frozen=True, kw_only=True, tag="tool_execution
 class TurnEnd(EventBase, frozen=True, kw_only=True, tag="turn_end"):
     """A turn ended."""
 
+    type: ClassVar[Literal["turn_end"]] = "turn_end"
+
 
 class AgentEnd(EventBase, frozen=True, kw_only=True, tag="agent_end"):
     """A run ended."""
 
+    type: ClassVar[Literal["agent_end"]] = "agent_end"
     reason: EndReason = "stop"
     error: str = ""
 
@@ -170,6 +182,7 @@ class AgentEnd(EventBase, frozen=True, kw_only=True, tag="agent_end"):
 class QueuePush(EventBase, frozen=True, kw_only=True, tag="queue_push"):
     """A message waits to be delivered. A prompt is a push too, so a run is durable before it begins."""
 
+    type: ClassVar[Literal["queue_push"]] = "queue_push"
     queue: QueueName
     message: Message
     key: str = ""
@@ -178,6 +191,7 @@ class QueuePush(EventBase, frozen=True, kw_only=True, tag="queue_push"):
 class QueueClear(EventBase, frozen=True, kw_only=True, tag="queue_clear"):
     """Messages that waited in a queue will not be delivered."""
 
+    type: ClassVar[Literal["queue_clear"]] = "queue_clear"
     queue: QueueName
 
 
@@ -187,6 +201,7 @@ class AbortRequest(EventBase, frozen=True, kw_only=True, tag="abort_request"):
     `by`: who or what it was, where that is known more exactly than the cause.
     """
 
+    type: ClassVar[Literal["abort_request"]] = "abort_request"
     reason: EndReason = "aborted"
     cause: Literal["person", "hook", "callback", "budget", "cancel"] = "person"
     error: str = ""
@@ -196,6 +211,7 @@ class AbortRequest(EventBase, frozen=True, kw_only=True, tag="abort_request"):
 class ConfigChange(EventBase, frozen=True, kw_only=True, tag="config_change"):
     """The configuration changed; absent fields stay. `options` is a JSON object of model options."""
 
+    type: ClassVar[Literal["config_change"]] = "config_change"
     model: ModelRef | None = None
     system_prompt: str | None = None
     tools: tuple[ToolSpec, ...] | None = None
@@ -210,6 +226,7 @@ class ModelRequest(EventBase, frozen=True, kw_only=True, tag="model_request"):
     `selection`: what was sent, when a hook changed it; absent: the context as it is.
     """
 
+    type: ClassVar[Literal["model_request"]] = "model_request"
     attempt: int
     request_sha256: str
     body_sha256: str = ""
@@ -220,6 +237,7 @@ class ModelRequest(EventBase, frozen=True, kw_only=True, tag="model_request"):
 class Retry(EventBase, frozen=True, kw_only=True, tag="retry"):
     """A model call, or a task that failed, will be tried again, not before a time (UTC microseconds; 0: at once)."""
 
+    type: ClassVar[Literal["retry"]] = "retry"
     cause: str
     not_before_us: int = 0
 
@@ -230,6 +248,7 @@ class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):
     `turn` asks the run under way for one more turn where it would end; without a run it means nothing.
     """
 
+    type: ClassVar[Literal["resume"]] = "resume"
     why: Literal["continue", "crash", "wait", "takeover", "turn"]
     runner: str = ""
     push_seq: int = 0
@@ -242,6 +261,7 @@ class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):
     parent's. Release 0.1 kept none.
     """
 
+    type: ClassVar[Literal["fork"]] = "fork"
     keeps: tuple[int, ...] = ()
 
 
@@ -251,6 +271,7 @@ class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):
     `sent_at_us` is its own time; `call` names an adopted result's call.
     """
 
+    type: ClassVar[Literal["message_adopt"]] = "message_adopt"
     message: Message
     origin: Origin
     sent_at_us: int = 0
@@ -260,6 +281,7 @@ class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):
 class Compaction(EventBase, frozen=True, kw_only=True, tag="compaction"):
     """A summary stands, for the model, in place of every message before `first_kept_seq` (0: of all so far)."""
 
+    type: ClassVar[Literal["compaction"]] = "compaction"
     summary: str
     first_kept_seq: int = 0
     tokens_before: int = 0
@@ -274,6 +296,7 @@ class ContextEdit(EventBase, frozen=True, kw_only=True, tag="context_edit"):
     if the call had never been answered.
     """
 
+    type: ClassVar[Literal["context_edit"]] = "context_edit"
     message_seq: int
     replacement: Message | None = None
     says_hidden: bool = False
@@ -285,6 +308,7 @@ class TokenCreate(EventBase, frozen=True, kw_only=True, tag="token_create"):
     `value_schema` is a JSON Schema; `default` is used at the deadline.
     """
 
+    type: ClassVar[Literal["token_create"]] = "token_create"
     key: str
     tags: tuple[str, ...] = ()
     value_schema: Json = msgspec.UNSET
@@ -298,6 +322,7 @@ class WaitStart(EventBase, frozen=True, kw_only=True, tag="wait_start"):
     `step`: the step that failed and is tried again then.
     """
 
+    type: ClassVar[Literal["wait_start"]] = "wait_start"
     key: str
     reason: str = ""
     deadline_us: int | None = None
@@ -309,6 +334,7 @@ class WaitStart(EventBase, frozen=True, kw_only=True, tag="wait_start"):
 class WaitEnd(EventBase, frozen=True, kw_only=True, tag="wait_end"):
     """A token or wait came to its end: the first of completion (by a message of the inbox), deadline, cancellation."""
 
+    type: ClassVar[Literal["wait_end"]] = "wait_end"
     key: str
     outcome: Literal["completed", "timed_out", "cancelled"]
     value: Json = msgspec.UNSET
@@ -323,6 +349,7 @@ class StepStart(EventBase, frozen=True, kw_only=True, tag="step_start"):
     first failure.
     """
 
+    type: ClassVar[Literal["step_start"]] = "step_start"
     key: str
     input_sha256: str = ""
     attempt: int = 1
@@ -333,6 +360,7 @@ class StepStart(EventBase, frozen=True, kw_only=True, tag="step_start"):
 class StepEnd(EventBase, frozen=True, kw_only=True, tag="step_end"):
     """A task's step ended with a result, or with an error; then `jitter_ppm` is what chance adds to its backoff."""
 
+    type: ClassVar[Literal["step_end"]] = "step_end"
     key: str
     result: Json = msgspec.UNSET
     error: str = ""
@@ -342,6 +370,7 @@ class StepEnd(EventBase, frozen=True, kw_only=True, tag="step_end"):
 class LoopContext(EventBase, frozen=True, kw_only=True, tag="loop_context"):
     """A loop's context changed; `patch` is a JSON patch (RFC 6902)."""
 
+    type: ClassVar[Literal["loop_context"]] = "loop_context"
     iteration: int
     patch: msgspec.Raw
     key: str = ""
@@ -354,6 +383,7 @@ class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
     first failure.
     """
 
+    type: ClassVar[Literal["task_start"]] = "task_start"
     task: str
     payload: Json = msgspec.UNSET
     attempt: int = 1
@@ -370,6 +400,7 @@ class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):
     is made (release 0.1; the machine says it in a `retry` now).
     """
 
+    type: ClassVar[Literal["task_end"]] = "task_end"
     result: Json = msgspec.UNSET
     error: str = ""
     cancelled: bool = False
@@ -381,6 +412,7 @@ class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):
 class ChildStart(EventBase, frozen=True, kw_only=True, tag="child_start"):
     """A child session was started, for a key or for a tool call."""
 
+    type: ClassVar[Literal["child_start"]] = "child_start"
     key: str
     child: str
     call: Place | None = None
@@ -389,6 +421,7 @@ class ChildStart(EventBase, frozen=True, kw_only=True, tag="child_start"):
 class ChildEnd(EventBase, frozen=True, kw_only=True, tag="child_end"):
     """A child session came to its end, having used so many tokens."""
 
+    type: ClassVar[Literal["child_end"]] = "child_end"
     key: str
     result: Json = msgspec.UNSET
     is_error: bool = False
@@ -398,6 +431,7 @@ class ChildEnd(EventBase, frozen=True, kw_only=True, tag="child_end"):
 class MetadataSet(EventBase, frozen=True, kw_only=True, tag="metadata_set"):
     """A named value of the run changed; absent means removed."""
 
+    type: ClassVar[Literal["metadata_set"]] = "metadata_set"
     name: str
     value: Json = msgspec.UNSET
 
@@ -405,6 +439,7 @@ class MetadataSet(EventBase, frozen=True, kw_only=True, tag="metadata_set"):
 class StreamUpdate(EventBase, frozen=True, kw_only=True, tag="stream_update"):
     """A named stream of the run got one more item."""
 
+    type: ClassVar[Literal["stream_update"]] = "stream_update"
     name: str
     item: msgspec.Raw
 
@@ -412,6 +447,7 @@ class StreamUpdate(EventBase, frozen=True, kw_only=True, tag="stream_update"):
 class Label(EventBase, frozen=True, kw_only=True, tag="label"):
     """A bookmark at a seq (empty text removes it), or, without a seq, the session's title."""
 
+    type: ClassVar[Literal["label"]] = "label"
     text: str
     target_seq: int = 0
 
@@ -419,6 +455,7 @@ class Label(EventBase, frozen=True, kw_only=True, tag="label"):
 class Custom(EventBase, frozen=True, kw_only=True, tag="custom"):
     """An application's own fact."""
 
+    type: ClassVar[Literal["custom"]] = "custom"
     kind: str
     data: Json = msgspec.UNSET
 
@@ -429,6 +466,7 @@ class Erase(EventBase, frozen=True, kw_only=True, tag="erase"):
     `shape_sha256`: of the bytes that were left, in hex (empty: made before this was kept).
     """
 
+    type: ClassVar[Literal["erase"]] = "erase"
     target_seq: int
     reason: str = ""
     shape_sha256: str = ""

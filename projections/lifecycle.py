@@ -59,7 +59,7 @@ class LifecycleEvent(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def type(self) -> str:
         """The event's stored tag."""
-        return str(self.event.__struct_config__.tag)
+        return self.event.type
 
 
 def lifecycle(history: Iterable[Recorded]) -> Iterator[LifecycleEvent]:

@@ -27,7 +27,7 @@ from .wording import count, short
 
 def kind_of(event: Event) -> str:
     """Name an event as the log does."""
-    return str(event.__struct_config__.tag)
+    return event.type
 
 
 def describe(event: Event, *, width: int = 80) -> str:
