@@ -180,7 +180,10 @@ class AgentEnd(EventBase, frozen=True, kw_only=True, tag="agent_end"):
 
 
 class QueuePush(EventBase, frozen=True, kw_only=True, tag="queue_push"):
-    """A message waits to be delivered. A prompt is a push too, so a run is durable before it begins."""
+    """A message waits to be delivered. A prompt is a push too, so a run is durable before it begins.
+
+    In the queue `output` it says what did not fit in the run's last answer, and asks for it again.
+    """
 
     type: ClassVar[Literal["queue_push"]] = "queue_push"
     queue: QueueName
@@ -198,12 +201,12 @@ class QueueClear(EventBase, frozen=True, kw_only=True, tag="queue_clear"):
 class AbortRequest(EventBase, frozen=True, kw_only=True, tag="abort_request"):
     """Something asked the run to end: a person, a hook, a callback that raised, a budget; `cancel`: its whole task.
 
-    `by`: who or what it was, where that is known more exactly than the cause.
+    `output`: an answer does not fit the output type. `by`: who or what asked, where more is known than the cause.
     """
 
     type: ClassVar[Literal["abort_request"]] = "abort_request"
     reason: EndReason = "aborted"
-    cause: Literal["person", "hook", "callback", "budget", "cancel"] = "person"
+    cause: Literal["person", "hook", "callback", "budget", "cancel", "output"] = "person"
     error: str = ""
     by: str = ""
 

@@ -119,7 +119,8 @@ def _agent_start(state: State, seq: int, event: AgentStart) -> State:
 
 def _turn_start(state: State, seq: int, event: TurnStart) -> State:
     run = _run(state)
-    follows = run.follows if run.turns == 0 else not run.due and not state.queued("steering")
+    asked_first = state.queued("steering") or state.queued("output")
+    follows = run.follows if run.turns == 0 else not run.due and not asked_first
     run = replace(
         run,
         turns=run.turns + 1,
@@ -236,13 +237,17 @@ def _turn_end(state: State, seq: int, event: TurnEnd) -> State:
 
 
 def _agent_end(state: State, seq: int, event: AgentEnd) -> State:
-    return replace(state, run=None, ending=ending(state.ending, event))
+    queue = tuple(push for push in state.queue if push.queue != "output")
+    return replace(state, run=None, queue=queue, ending=ending(state.ending, event))
 
 
 def _queue_push(state: State, seq: int, event: QueuePush) -> State:
     message = event.message
     role = message.kind if isinstance(message, CustomMessage) else str(message.__struct_config__.tag)
-    return replace(state, queue=(*state.queue, Push(seq, event.queue, role)))
+    run = state.run
+    if event.queue == "output" and run is not None:
+        run = replace(run, rejected=run.rejected + 1)
+    return replace(state, run=run, queue=(*state.queue, Push(seq, event.queue, role)))
 
 
 def _queue_clear(state: State, seq: int, event: QueueClear) -> State:

@@ -20,6 +20,7 @@ from .events import (
     MessageUpdate,
     ModelRequest,
     Place,
+    QueuePush,
     Resume,
     Retry,
     StepEnd,
@@ -101,6 +102,16 @@ def _end_kind(state: State, event: MessageEnd) -> Kind:
 def _agent_start(state: State, event: Event) -> str | None:
     queued = state.wanted or any(push.queue != "inbox" for push in state.queue)
     return None if queued else "nothing is queued and no continuation was asked for"
+
+
+def _queue_push(state: State, event: QueuePush) -> str | None:
+    if event.queue != "output":
+        return None
+    if state.phase is not Phase.SETTLED or state.batch is not None or state.queued("output"):
+        return "no answer has just ended that could be asked for again"
+    retries = state.config.policies.output_retries
+    again = state.run is not None and state.run.rejected < retries
+    return None if again else f"an answer is asked for again at most {retries} times"
 
 
 def _input_start(state: State, event: MessageStart) -> str | None:
@@ -290,6 +301,7 @@ def _step_end(state: State, event: StepEnd) -> str | None:
 # The table pairs each kind with the guard of its event type, which no signature can say.
 _GUARDS: Mapping[Kind, Callable[[State, Any], str | None]] = {
     Kind.AGENT_START: _agent_start,
+    Kind.QUEUE_PUSH: _queue_push,
     Kind.INPUT_START: _input_start,
     Kind.ASSISTANT_START: _assistant_start,
     Kind.RESULT_START: _result_start,

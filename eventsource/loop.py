@@ -38,7 +38,19 @@ from .repeats import FindRepeat, RepeatedTools
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
 from .request import PartHashes, Request, request_sha256
 from .state import Config, Phase
-from .steps import CallModel, CloseMessage, Poll, Record, RunTools, Step, Stop, Suspend, expired, next_step
+from .steps import (
+    CallModel,
+    CloseMessage,
+    Poll,
+    Record,
+    RunTools,
+    Step,
+    Stop,
+    Suspend,
+    expired,
+    next_step,
+    reject_answer,
+)
 from .tools import Tool
 from .under_way import RUN, RunUnderWay
 from .writer import Writer
@@ -59,6 +71,7 @@ class Program(Generic[V]):
     at once at the latest (a stalled stream is flushed after 50 ms anyway). `grace_s`: how long a tool may go on after
     an abort before it is given up. `deadline_us`: when the run must be over. `secrets`: values kept out of the log.
     `find_repeat`: knows the calls that another branch has made; `repeated_tools`: what becomes of those made again.
+    `check_answer`: says what does not fit in an answer that a run may end with; empty if it fits.
     `before_request` may append inputs before a model is asked (a compaction); it is given what is set on abort.
     """
 
@@ -77,6 +90,7 @@ class Program(Generic[V]):
     find_repeat: FindRepeat | None = None
     repeated_tools: RepeatedTools = "ask"
     before_request: Callable[[Writer[V], asyncio.Event], Awaitable[None]] | None = None
+    check_answer: Callable[[AssistantMessage], str] | None = None
 
 
 def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
@@ -296,7 +310,7 @@ class Loop(Generic[V]):
             hook: object = {
                 "steering": hooks.get_steering_messages,
                 "follow_up": hooks.get_follow_up_messages,
-                "stop": hooks.should_stop_after_turn or hooks.finish_turn,
+                "stop": hooks.should_stop_after_turn or hooks.finish_turn or self.program.check_answer,
             }[poll]
             if hook is None:
                 continue
@@ -323,17 +337,30 @@ class Loop(Generic[V]):
 
     async def _ask_stop(self) -> bool:
         """Ask whether the run ends behind this turn, or goes on for one more."""
-        shown, stop, finish = (
-            self._turn_ended(),
-            self.program.hooks.should_stop_after_turn,
-            self.program.hooks.finish_turn,
-        )
+        shown = self._turn_ended()
+        stop, finish = self.program.hooks.should_stop_after_turn, self.program.hooks.finish_turn
         answer = "end" if stop is not None and await self._asked(lambda: stop(shown), bool) else None
         if answer is None and finish is not None:
             answer = await self._asked(lambda: finish(shown), _finishing)
-        if answer is not None:
+        problem = self._problem(shown.message) if answer != "continue" else ""
+        if problem:
+            rejected = reject_answer(self.writer.state, problem)
+            ends = answer == "end" and isinstance(rejected, QueuePush)
+            error = f"the answer does not fit the output type, and a hook asked the run to end: {problem}"
+            self.writer.outcome(
+                AbortRequest(reason="error", cause="output", error=error) if ends else canonical(rejected)
+            )
+        elif answer is not None:
             self.writer.outcome(AbortRequest(reason="stop", cause="hook") if answer == "end" else Resume(why="turn"))
-        return answer is not None
+        return bool(problem) or answer is not None
+
+    def _problem(self, message: AssistantMessage | None) -> str:
+        """Say what does not fit in an answer that the run may end with."""
+        check, state = self.program.check_answer, self.writer.state
+        whole = message is not None and message.stop_reason == "stop" and state.batch is None
+        if check is None or message is None or not whole or state.queued("steering"):
+            return ""
+        return check(message)
 
     def _turn_ended(self) -> TurnEnded:
         messages = self.program.context.messages(self.writer.view)

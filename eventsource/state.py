@@ -249,7 +249,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The run under way.
 
     `due`: the last turn's results want another model call. `asked`: one more turn was asked for behind this one.
-    `follows`: this turn delivers follow-ups.
+    `follows`: this turn delivers follow-ups. `rejected`: answers that did not fit the output type.
     `delivered`: steering and follow-ups delivered in this turn. `attempt`: model calls of this turn.
     """
 
@@ -259,6 +259,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     due: bool = False
     asked: bool = False
     follows: bool = False
+    rejected: int = 0
     delivered: int = 0
     attempt: int = 0
     failures: int = 0

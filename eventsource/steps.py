@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from .backoff import retry_at_us
 from .calls import may_run_again, refusal
 from .events import (
+    AbortRequest,
     AgentEnd,
     AgentStart,
     EndReason,
@@ -17,6 +18,7 @@ from .events import (
     MessageEnd,
     MessageStart,
     Place,
+    QueuePush,
     Refusal,
     Retry,
     TaskEnd,
@@ -28,6 +30,7 @@ from .events import (
     WaitStart,
 )
 from .evolve import evolve
+from .messages import UserMessage
 from .ports import Recorded
 from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
 from .state import INBOX, RETRY, Batch, Call, Phase, Push, Run, State, Wait
@@ -124,17 +127,28 @@ def turn_messages(state: State) -> tuple[int, ...]:
     Returns: the seqs of their pushes, in the order of delivery; none once the turn's model was asked.
     """
     begun = state.phase in (Phase.STARTED, Phase.OPEN, Phase.INPUT) and not _running(state).attempt
-    found: list[int] = []
+    found = [push.seq for push in state.queued("output")]
     while begun or state.wanted:
         step = first_step(state)
         if not isinstance(step, Record):
             break
         for event in step.events:
-            if isinstance(event, MessageStart) and event.push_seq:
+            if isinstance(event, MessageStart) and event.push_seq and event.push_seq not in found:
                 found.append(event.push_seq)
             state = evolve(state, Recorded(0, 0, event))
         begun = state.phase in (Phase.STARTED, Phase.OPEN, Phase.INPUT)
     return tuple(found)
+
+
+def reject_answer(state: State, problem: str) -> QueuePush | AbortRequest:
+    """Say what follows an answer that does not fit the output type: it is asked for again, or the run ends in error."""
+    asked = _running(state).rejected
+    if asked >= state.config.policies.output_retries:
+        times = f", though it was asked for {asked} more time{'' if asked == 1 else 's'}" if asked else ""
+        error = f"the answer does not fit the output type{times}: {problem}"
+        return AbortRequest(reason="error", cause="output", error=error)
+    words = f"Your answer does not fit what was asked for: {problem}\nAnswer again, with the whole answer and no more."
+    return QueuePush(queue="output", message=UserMessage(content=words))
 
 
 def can_continue(state: State) -> bool:
@@ -246,8 +260,8 @@ def deliverable(state: State) -> Push | None:
     run = _running(state)
     policies = state.config.policies
     prompts = state.queued("prompt") if run.turns == 1 and not run.requested else ()
-    if prompts:
-        return prompts[0]
+    if again := prompts or state.queued("output"):
+        return again[0]
     steering = state.queued("steering")
     if steering and (policies.steering_queue == "all" or not run.delivered or run.aborted is not None):
         return steering[0]
@@ -347,7 +361,7 @@ def refused_end(place: Place) -> ToolExecutionEnd:
 
 
 def _settled(state: State) -> Step:
-    if state.aborted is not None or _running(state).asked:
+    if state.aborted is not None or _running(state).asked or state.queued("output"):
         return Record((TurnEnd(),))
     batch = state.batch
     asks = batch is not None and batch.sequential and batch.policies.steering == "interrupt"
@@ -363,7 +377,8 @@ def _between(state: State, run: Run) -> Step:
     steering, follow_ups = state.queued("steering"), state.queued("follow_up")
     if aborted is not None:
         return Record((TurnStart(),))
-    goes_on = run.due or run.asked or steering or follow_ups
+    again = state.queued("output")
+    goes_on = run.due or run.asked or steering or follow_ups or again
     if goes_on and 0 < (policies.turn_limit or 0) <= run.turns:
         return Record((AgentEnd(reason="limit", error=f"the turn limit of {policies.turn_limit} was reached"),))
     if goes_on and 0 < policies.token_limit <= run.tokens:
@@ -371,7 +386,7 @@ def _between(state: State, run: Run) -> Step:
     once = policies.steering == "interrupt"
     if run.due:
         return Record((TurnStart(),), () if steering else ("steering",) if once else ("steering", "steering"))
-    if steering or follow_ups:
+    if steering or follow_ups or again:
         return Record((TurnStart(),))
     if run.asked:
         return Record((TurnStart(),), ("steering", "follow_up") if once else ("steering", "follow_up", "steering"))

@@ -11,7 +11,7 @@ from .messages import Json, Message, UserContent
 EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
 ApprovalKind: TypeAlias = Literal["never", "always", "by_arguments"]
 ToolMode: TypeAlias = Literal["parallel", "sequential"]
-QueueName: TypeAlias = Literal["prompt", "steering", "follow_up", "inbox"]
+QueueName: TypeAlias = Literal["prompt", "steering", "follow_up", "inbox", "output"]
 QueueMode: TypeAlias = Literal["one-at-a-time", "all"]
 EndReason: TypeAlias = Literal["stop", "error", "aborted", "limit"]
 Refusal: TypeAlias = Literal["skipped", "unknown", "invalid", "blocked", "length", "aborted", "adopted"]
@@ -76,6 +76,7 @@ class Policies(Part, frozen=True, kw_only=True):
     partial: the text of an interrupted message is dropped from the context or kept.
     retries: how often a failed assistant message is tried again within its turn.
     unknown_tools: calls of tools that the configuration lacks are refused, or run (a foreign loop declares none).
+    output_retries: how often a run asks again for an answer that does not fit the output type, before it ends in error.
     turn_limit: turns of one run; None: whoever runs the session writes the default, and where nobody wrote one (logs of
         releases without it) there is none. token_limit: input, output and cached tokens of one run.
     """
@@ -90,6 +91,7 @@ class Policies(Part, frozen=True, kw_only=True):
     partial: Literal["dropped", "kept"] = "dropped"
     unknown_tools: Literal["refuse", "run"] = "refuse"
     retries: int = 0
+    output_retries: int = 2
     turn_limit: int | None = None
     token_limit: int = 0
 

@@ -63,10 +63,12 @@ MODEL = (
 class Agent(Generic[T]):
     """A model, a system prompt, tools, hooks and policies; every verb takes the session it works on.
 
-    model: a name (`anthropic:claude-sonnet-4-5`, `scripted:answers.json`) or a model object. output: a pydantic type
-    for the last answer (`run.output`). deps_type: the type of what `deps=` hands to tools, checked when a run starts.
-    options: for the model (temperature, max_tokens, thinking, ...). api_key: a key; else the environment has it.
-    compaction: when the beginning of a long context is summarised, and by whom. name: what it is called as a child.
+    model: a name (`anthropic:claude-sonnet-4-5`, `scripted:answers.json`) or a model object. output: the type of the
+    last answer (`run.output`), any that pydantic reads from JSON, or str for its text; what does not fit is asked for
+    again (`Policies(output_retries=2)`), and then the run ends in error. deps_type: the type of what `deps=` hands to
+    tools, checked when a run starts. options: for the model (temperature, max_tokens, thinking, ...). api_key: a key;
+    else the environment has it. compaction: when the beginning of a long context is summarised, and by whom. name: what
+    it is called as a child.
     """
 
     model: str | Model
@@ -89,6 +91,7 @@ class Agent(Generic[T]):
         if not all(isinstance(given, Tool) for given in self.tools):
             made = tuple(given if isinstance(given, Tool) else tool(given) for given in self.tools)
             object.__setattr__(self, "tools", made)
+        _ = self.typed_output  # what is no type for an answer is said at once
 
     HOW_TO_GET: ClassVar[str] = "`Agent(model, ...)` makes one"
 
@@ -279,7 +282,7 @@ class Agent(Generic[T]):
     def config(self) -> Config:
         """Say this agent's configuration as the log records it."""
         options = dict(self.options)
-        if self.typed_output is not None:
+        if self.typed_output is not None and self.typed_output.schema is not None:
             options["output_schema"] = self.typed_output.schema
         return Config(
             model=self._model.ref,
@@ -341,6 +344,7 @@ class Agent(Generic[T]):
             find_model=find_recorded_model,
             find_repeat=Repeats(session.core.log, session.id).find,
             repeated_tools=tools,
+            check_answer=self.typed_output.problem if self.typed_output is not None else None,
         )
 
     def check_deps(self, deps: object) -> None:

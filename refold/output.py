@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from eventsource.contained import by_signal
 from eventsource.errors import OutputError
+from eventsource.messages import AssistantMessage
 from eventsource.outcome import Outcome
 from eventsource.raised import words
 
@@ -16,18 +17,32 @@ T = TypeVar("T")
 
 
 class Output(Generic[T]):
-    """The type that an agent's last answer must have."""
+    """The type that an agent's last answer must have; `schema` is what the model is told, absent of a plain text."""
 
     def __init__(self, output: type[T]) -> None:
+        """Raises: TypeError for what pydantic makes no JSON Schema of."""
+        given: object = output  # what is no class, such as a union, is given too
+        self._name = given.__name__ if isinstance(given, type) else str(given)
+        self._adapter: TypeAdapter[T] | None = None
+        self.schema: dict[str, object] | None = None
+        if output is str:
+            return
         from pydantic import TypeAdapter  # slow to load
 
-        self._adapter: TypeAdapter[T] = TypeAdapter(output)
-        self._name = getattr(output, "__name__", str(output))
+        try:
+            self._adapter = TypeAdapter(output)
+            self.schema = self._adapter.json_schema()
+        except Exception as error:  # pydantic has many, and a type's author too
+            problem = words(error).partition("\n")[0]
+            raise TypeError(f"output={self._name} is no type that an answer can be read as: {problem}") from error
 
-    @property
-    def schema(self) -> dict[str, object]:
-        """The JSON Schema that the model is told."""
-        return self._adapter.json_schema()
+    def problem(self, answer: AssistantMessage) -> str:
+        """Say what does not fit in an answer; empty when it fits."""
+        try:
+            self.read(answer.text)
+        except OutputError as error:
+            return error.problem
+        return ""
 
     def read_ended(self, text: str, ended: Outcome) -> T:
         """Read a run's last answer. Raises: OutputError, of a run that is not done with the words of its end."""
@@ -37,6 +52,8 @@ class Output(Generic[T]):
 
     def read(self, text: str) -> T:
         """Read an answer. Raises: OutputError, with what does not fit."""
+        if self._adapter is None:
+            return text  # type: ignore[return-value]  # the type is str
         from pydantic import ValidationError
 
         try:

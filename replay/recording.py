@@ -180,7 +180,9 @@ def _inputs(history: Sequence[Recorded]) -> Iterable[Recorded]:
 def _comes_from_outside(event: Event, *, running: bool) -> bool:
     match event:
         case AbortRequest(cause=cause):
-            return running and cause != "hook"  # a hook is asked again
+            return running and cause not in ("hook", "output")  # a hook is asked again, and an answer checked again
+        case QueuePush(queue=queue):
+            return queue != "output"
         case Resume(why=why):
             return why == "continue" and not running  # a hook that wants one more turn is asked again
         case _:

@@ -37,8 +37,8 @@ from .why_text import pretty, shown, stands
 
 PartKind: TypeAlias = Literal["model", "system_prompt", "tools", "options", "message"]
 Source: TypeAlias = Literal[
-    "nobody", "config", "prompt", "steering", "follow_up", "inbox", "answer", "result", "adopted", "compaction", "edit",
-    "hook", "completed",
+    "nobody", "config", "prompt", "steering", "follow_up", "inbox", "output", "answer", "result", "adopted",
+    "compaction", "edit", "hook", "completed",
 ]  # fmt: skip
 """Who put a part there. `completed`: the result of a call that never got one. `nobody`: it was never set."""
 Agreement: TypeAlias = Literal["equal", "differs", "unchecked"]

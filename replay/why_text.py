@@ -23,6 +23,7 @@ _SOURCES = {
     "steering": "steering queued at",
     "follow_up": "follow-up queued at",
     "inbox": "put into the inbox at",
+    "output": "asked again at",
     "answer": "answered at",
     "result": "result stored at",
     "adopted": "adopted at",

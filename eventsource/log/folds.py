@@ -130,7 +130,8 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
         case AgentStart():
             return replace(folds, run=True, failed=False)
         case AgentEnd(reason=reason):
-            return replace(folds, run=False, failed=reason == "error")
+            queued = tuple(pair for pair in folds.queued if pair[1] != "output")
+            return replace(folds, run=False, failed=reason == "error", queued=queued)
         case TaskStart(task=task, retries=retries, attempt=attempt):
             waits, left = _without_attempts(folds), (retries or 0) - attempt + 1
             return replace(folds, task=task, working=True, left=max(left, 0), failed=False, waits=waits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import IllegalEventError, UnknownSeqError
-from ..events import AgentStart, MessageEnd, MessageStart, Resume, TurnStart
+from ..events import AgentStart, MessageEnd, MessageStart, QueuePush, Resume, TurnEnd, TurnStart
 from ..guards import kind_of
 from ..loading import load_state
 from ..ports import EventLog
@@ -34,10 +34,10 @@ async def _may_deliver(log: EventLog, session: str, at: int) -> bool:
         page = await log.read(session, after=max(0, upto - _PAGE), upto=upto, limit=_PAGE)
         for recorded in reversed(page):
             event = recorded.event
-            if isinstance(event, Resume):
+            if isinstance(event, Resume) or (isinstance(event, QueuePush) and event.queue == "output"):
                 return True
             if kind_of(_NO_STATE, event) not in INPUTS:
-                return isinstance(event, AgentStart | TurnStart | MessageStart) or (
+                return isinstance(event, AgentStart | TurnStart | TurnEnd | MessageStart) or (
                     isinstance(event, MessageEnd) and event.message is None
                 )
         upto -= _PAGE

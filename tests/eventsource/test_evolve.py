@@ -93,7 +93,8 @@ def test_what_comes_from_outside_is_legal_in_every_phase(history: tuple[Recorded
     for seq, recorded in enumerate(history, 1):
         for kind in free:
             for event in candidates(state, seq, kind):
-                assert evolve(state, Recorded(seq, 0, event)).phase is state.phase
+                if not (isinstance(event, QueuePush) and event.queue == "output"):  # this one is about a run's answer
+                    assert evolve(state, Recorded(seq, 0, event)).phase is state.phase
         state = evolve(state, recorded)
 
 
