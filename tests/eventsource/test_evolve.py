@@ -13,6 +13,7 @@ from eventsource.events import (
     Event,
     MessageEnd,
     MessageUpdate,
+    QueuePush,
     Resume,
     StreamUpdate,
     ToolExecutionUpdate,
