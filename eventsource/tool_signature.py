@@ -14,7 +14,8 @@ import pydantic
 import pydantic_core
 from pydantic.json_schema import GenerateJsonSchema
 
-from .codec import to_json
+from .codec import clean_text, to_json
+from .docstrings import read_docstring
 from .errors import InvalidTextError, ToolDefinitionError
 from .raised import words
 from .tool_arguments import Accepted, Check, Refused
@@ -24,9 +25,13 @@ _UNIONS = (Union, type(int | str))
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """What a function takes: schema and check of its arguments, and the names that need care when it is called."""
+    """What a function takes: schema and check of its arguments, and the names that need care when it is called.
+
+    `description`: its docstring, without what that says of parameters, which is in the schema.
+    """
 
     schema: msgspec.Raw
+    description: str
     check: Check
     contexts: tuple[str, ...]
     positional: tuple[str, ...]
@@ -58,6 +63,10 @@ def read_parameters(name: str, function: Callable[..., object]) -> Parameters:
     given = [p for p in every if p.name not in contexts]
     for parameter in given:
         _refuse_unnamed(name, parameter)
+    description, told = read_docstring(inspect.getdoc(function) or "", [p.name for p in every])
+    for parameter in given:
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            hints |= _described(parameter.name, hints.get(parameter.name, object), told.get(parameter.name, ""))
     adapter = _adapter(name, signature, given, hints, known)
     try:
         schema = to_json(adapter.json_schema(schema_generator=_Schema), where="a default")
@@ -65,7 +74,7 @@ def read_parameters(name: str, function: Callable[..., object]) -> Parameters:
         raise ToolDefinitionError(name, f"its parameters have no JSON Schema: {_first_line(error)}") from error
     defaults = {p.name: p.default for p in given}
     positional = tuple(p.name for p in every if p.kind is p.POSITIONAL_ONLY)
-    return Parameters(schema, functools.partial(_check, adapter, defaults), contexts, positional)
+    return Parameters(schema, description, functools.partial(_check, adapter, defaults), contexts, positional)
 
 
 def _annotated(function: Callable[..., object]) -> Callable[..., object]:
@@ -123,6 +132,17 @@ def _hints(
     return found
 
 
+def _described(name: str, hint: object, told: str) -> dict[str, object]:
+    """Give a parameter's type what is said of it, in `Doc` or in the docstring; a field's own description counts."""
+    parts: tuple[object, ...] = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    docs = [said for part in parts[1:] if isinstance(said := getattr(part, "documentation", None), str)]
+    text = docs[-1] if docs else told
+    if not text:
+        return {}
+    described: object = Annotated[(parts[0], pydantic.Field(description=clean_text(text)), *parts[1:])]
+    return {name: described}
+
+
 def _is_context(hint: object) -> bool:
     if hint is ToolContext or get_origin(hint) is ToolContext:
         return True
@@ -151,7 +171,8 @@ def _adapter(
     def collect(**arguments: object) -> dict[str, object]:
         return arguments
 
-    named = [p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY) for p in given]
+    typed = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in given]
+    named = [p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY) for p in typed]
     ordered = sorted(named, key=lambda p: p.kind)
     collect.__dict__["__signature__"] = signature.replace(parameters=ordered, return_annotation=signature.empty)
     collect.__annotations__ = {p.name: hints[p.name] for p in given if p.name in hints}

@@ -169,8 +169,8 @@ def tool(
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
     """Make a function a tool: `@tool`, `@tool(effect="pure")` or `tool(thing.method)`.
 
-    Its signature gives the schema, its docstring the description. A parameter annotated `ToolContext` gets the call's
-    context and is not told to the model.
+    Its signature gives the schema, its docstring the descriptions of the tool and of each parameter. A parameter
+    annotated `ToolContext` gets the call's context and is not told to the model.
 
     Args:
         function: sync (runs in a thread) or async.
@@ -198,7 +198,7 @@ def tool(
                 called, "it is a tool already; make another of its function: tool(one.function, ...)"
             )
         parameters = read_parameters(called, function)
-        told = description or inspect.getdoc(function) or ""
+        told = description or parameters.description
         spec = _spec(called, parameters.schema, told, effect, mode, version, timeout)
 
         def call(arguments: Arguments, context: ToolContext) -> object:
