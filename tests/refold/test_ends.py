@@ -47,6 +47,7 @@ def refusal(*, raw: str = "", error: str = "", text: str = "", signature: str = 
     return AssistantMessage(content=content, stop_reason="refusal", raw_stop_reason=raw, error=error)
 
 
+FITS = '{"title": "x"}'
 LOOKS: Sequence[Answer] = ([call("look", {})], "seen")
 ENDS: dict[str, tuple[Callable[[], Agent[object]], str, str, int]] = {
     "provider": (lambda: agent(["Well, ", fail("503: overloaded")]), "error", "503: overloaded", 1),
@@ -56,7 +57,7 @@ ENDS: dict[str, tuple[Callable[[], Agent[object]], str, str, int]] = {
         "the policy service is down",
         1,
     ),
-    "callback": (lambda: agent("x", hooks=Hooks(get_follow_up_messages=broken)), "error", "the policy service", 1),
+    "callback": (lambda: agent(FITS, hooks=Hooks(get_follow_up_messages=broken)), "error", "the policy service", 1),
     "turns": (lambda: agent(*LOOKS, policies=Policies(turn_limit=1)), "limit", "the turn limit of 1 was reached", 7),
     "length": (lambda: agent([say("And so"), stop("length")]), "limit", "cut at the limit of output tokens", 7),
     "anthropic refusal": (lambda: agent(refusal()), "refused", "the provider refused the request", 6),
@@ -137,7 +138,7 @@ def test_why_a_run_ended_is_said_wherever_people_look(shell: Shell, name: str, m
 
 
 def test_an_answer_that_is_done_has_no_words(shell: Shell) -> None:
-    run, page = asyncio.run(ended(shell.folder / "refold.db", agent('{"title": "x"}')))
+    run, page = asyncio.run(ended(shell.folder / "refold.db", agent(FITS)))
     assert (run.status, run.error, run.output) == ("done", "", Report(title="x"))
     assert listed(shell)[0]["reason"] == ""
     assert "ended as" not in page
