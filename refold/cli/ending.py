@@ -22,7 +22,8 @@ def tell_end(
     said = f"{status}: {reason}. " if reason else ""
     match status:
         case "error" | "failed":
-            screen.note(f"{said}Try again: {again}")
+            more = "" if go_on else f", or say something more: {again} --prompt TEXT"
+            screen.note(f"{said}Try again: {again}{more}")
         case "aborted" | "interrupted":
             screen.note(f"{said}Go on: {again}")
         case "limit":

@@ -204,7 +204,7 @@ def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
     if stopped and ended.status == "aborted":
         screen.note(f"Interrupted; the session is kept. Go on: {screen.command('continue', ended.session.id)}")
     else:
-        tell_end(screen, ended.session.id, ended.status, ended.error, ended.waits)
+        tell_end(screen, ended.session.id, ended.status, ended.error if screen.as_json else "", ended.waits)
 
 
 @contextmanager

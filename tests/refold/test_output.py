@@ -195,5 +195,5 @@ def test_a_plain_text_has_no_schema() -> None:
 
 @pytest.mark.parametrize("output", [object(), 3, "Unknown", type("Odd", (), {})], ids=str)
 def test_what_is_no_type_for_an_answer_is_refused_when_the_agent_is_made(output: object) -> None:
-    with pytest.raises(TypeError, match="is no type that an answer can be read as"):
+    with pytest.raises(TypeError, match=r"expected a type|is no type that an answer can be read as"):
         Agent(scripted("x"), output=output)  # type: ignore[arg-type]  # it is not one
