@@ -38,12 +38,8 @@ def redact_event(event: Event, redact: Redact | None = None) -> Event:
         case MessageUpdate():
             return event
         case MessageEnd(message=AssistantMessage() as message):
-            redacted = redact_value(replace(message, content=()), both)
-            return (
-                event
-                if redacted == replace(message, content=())
-                else replace(event, message=replace(redacted, content=message.content))
-            )
+            rest = redact_value(replace(message, content=()), both)
+            return replace(event, message=replace(rest, content=message.content))
         case _:
             return redact_value(event, both)
 
@@ -58,7 +54,7 @@ def _redacted(value: object, redact: Redact, *, is_json: bool = False) -> object
     if isinstance(value, str):
         return redact_json(value, redact) if is_json else redact(value)
     if isinstance(value, msgspec.Raw):
-        text = bytes(value).decode("utf-8", "replace")
+        text = bytes(value).decode()
         redacted = redact_json(text, redact)
         return value if redacted == text else msgspec.Raw(redacted.encode())
     if isinstance(value, tuple):
@@ -69,7 +65,7 @@ def _redacted(value: object, redact: Redact, *, is_json: bool = False) -> object
         for name in _searched(type(value)):
             before = getattr(value, name)
             after = _redacted(before, redact, is_json=name == "arguments")
-            if after is not before and after != before:
+            if after is not before:
                 changed[name] = after
         return replace(value, **changed) if changed else value
     return value
@@ -83,6 +79,5 @@ def _searched(kind: type[msgspec.Struct]) -> tuple[str, ...]:
         field.name
         for field in fields
         if not (field.type in (str, str | None) and (field.name in _IDENTIFIERS or field.name.endswith("_sha256")))
-        and field.type not in (int, bool)
         and not _LITERAL.search(str(field.type))
     )

@@ -30,11 +30,12 @@ class Secrets:
         value = (value or "").strip()
         if len(value) < _MIN_CHARS or value in self._values:
             return
-        escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-        twice = {json.dumps(one)[1:-1] for one in escaped}
+        escaped = _escaped(value)
+        twice = {two for one in escaped for two in _escaped(one)}
         whole = value.encode("utf-8", "replace")
-        self._values |= {value, quote(value, safe=""), *escaped, *twice, b64encode(whole).decode()}
-        self._pattern = re.compile("|".join(map(re.escape, sorted(self._values, key=len, reverse=True))))
+        self._values |= {value, quote(value, safe="", errors="replace"), *escaped, *twice, b64encode(whole).decode()}
+        # backwards, so that of two values that begin alike the longer one comes first
+        self._pattern = re.compile("|".join(map(re.escape, sorted(self._values, reverse=True))))
         if self is not _KNOWN:
             _KNOWN.add(value)
 
@@ -69,6 +70,11 @@ class Secrets:
     def redact(self, text: str) -> str:
         """Replace every known value in a text."""
         return text if self._pattern is None else self._pattern.sub(MARK, text)
+
+
+def _escaped(text: str) -> set[str]:
+    """Write a text as JSON does within its quotes, in ASCII and in Unicode."""
+    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 _KNOWN = Secrets()  # of this process: a key that one agent was given must not turn up in what another writes

@@ -16,6 +16,8 @@ from eventsource.events import (
     Event,
     MessageEnd,
     MessageUpdate,
+    ModelRequest,
+    QueuePush,
     Retry,
     StepEnd,
     TaskEnd,
@@ -23,8 +25,9 @@ from eventsource.events import (
     ToolExecutionStart,
     ToolExecutionUpdate,
     ToolResult,
+    WaitEnd,
 )
-from eventsource.messages import AssistantMessage, TextContent
+from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.redact import MARK, Secrets
 from eventsource.models.script import call
 from eventsource.redaction import redact_event
@@ -164,3 +167,24 @@ def test_every_text_of_every_event_is_searched_but_names_and_what_goes_back_byte
         telling = {field for field, text in redacted if SECRET in text}
         assert {field for field in telling if field not in KEPT and not field.endswith("_sha256")} == set()
         assert {field for field, text in redacted if MARK in text} & KEPT == set()
+
+
+def test_what_is_said_by_a_word_of_a_few_or_a_digest_stays() -> None:
+    secrets = Secrets()
+    for word in ("timed_out", "0123456789abcdef" * 4):
+        secrets.add(word)
+    for event in (
+        WaitEnd(key="k", outcome="timed_out"),
+        ModelRequest(attempt=1, request_sha256="0123456789abcdef" * 4),
+    ):
+        assert redact_event(event, secrets.redact) == event
+
+
+def test_arguments_are_searched_as_the_json_they_are_and_a_text_as_it_stands() -> None:
+    escaped = f'{{"p": "\\u0073{SECRET[1:]}"}}'
+    start = ToolExecutionStart(message_seq=8, content_index=1, name="read", arguments=escaped)
+    redacted = redact_event(start, known().redact)
+    assert isinstance(redacted, ToolExecutionStart)
+    assert redacted.arguments == f'{{"p": "{MARK}"}}'
+    text = QueuePush(queue="prompt", message=UserMessage(content=escaped))
+    assert redact_event(text, known().redact) == text

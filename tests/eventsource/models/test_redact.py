@@ -70,6 +70,14 @@ def test_a_variable_whose_name_says_so_holds_a_secret(name: str) -> None:
     secrets = Secrets()
     secrets.add_environment({"FIRST": "x", name: KEY})
     assert secrets.redact(f"it is {KEY}") == f"it is {MARK}"
+    secrets.add_environment({name: KEY[-12:]})
+    assert secrets.redact(f"it is {KEY[-12:]}") == f"it is {MARK}"
+
+
+def test_a_value_that_is_no_text_of_any_file_is_found_too() -> None:
+    secrets = Secrets()
+    secrets.add("93kd82mv\udcff")
+    assert secrets.redact("it is 93kd82mv\udcff") == f"it is {MARK}"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,7 @@ def test_what_one_learns_all_know_and_what_all_know_one_need_not() -> None:
     assert other.redact("only-one-was-told-93kd82") == "only-one-was-told-93kd82"
 
 
-@pytest.mark.parametrize("secret", ['sk"93\\kd82mv', "schlüssel-93kd82"])
+@pytest.mark.parametrize("secret", ['sk"93\\kd82mv', "schlüssel-93kd82", 'schlüs"sel-93kd82'])
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_value_is_found_in_json_and_in_json_within_json(secret: str, plain: bool) -> None:
     secrets = Secrets()
