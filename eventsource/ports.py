@@ -69,6 +69,32 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_us: int = 0
 
 
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed on purpose from the events that a session recorded itself, and the digests that stand for it.
+
+    `erased`: (seq, B in hex) of events whose shape is left. `dropped`: (first seq, times) of updates whose content is
+    gone, side by side. `updates`: (seq, U in hex) of each fact before which some are. `base`, of a fork that began
+    among such updates: the digest there and U so far, in hex (the digest alone if 0.1 erased them).
+    """
+
+    erased: tuple[tuple[int, str], ...] = ()
+    dropped: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    updates: tuple[tuple[int, str], ...] = ()
+    base: str = ""
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as another log held it; `event` is None for an update whose content is gone.
+
+    `updates_sha256`: U in hex, of a fact before which updates are gone. `body_sha256`: B in hex, of an erased event.
+    """
+
+    at_us: int
+    event: Event | None
+    updates_sha256: str = ""
+    body_sha256: str = ""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing `verify` found. `problem` is a defect; a `note` names what was dropped or erased on purpose."""
 
@@ -99,8 +125,12 @@ class EventLog(Protocol):
     Every method that names a session takes its exact id (see `resolve`) and raises UnknownSessionError.
     """
 
-    async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
+    async def create(
+        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+    ) -> SessionInfo:
         """Create an empty session; without an id, one is made (random, lower case letters and digits).
+
+        `created_at_us`: when it was, of one that is imported.
 
         Raises: SessionExistsError.
         """
@@ -134,6 +164,16 @@ class EventLog(Protocol):
         """
         ...
 
+    async def restore(self, session: str, events: Sequence[Restored]) -> int:
+        """Append what another log held, where content is gone too: for imports only, all or none.
+
+        U and B are taken as they are given: who imports compares the digest that comes out.
+
+        Returns: the new head.
+        Raises: as `append`; ValueError when no U is given after updates whose content is gone.
+        """
+        ...
+
     async def read(
         self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
     ) -> tuple[Recorded, ...]:
@@ -146,6 +186,10 @@ class EventLog(Protocol):
 
     async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
         """Ranges (first seq, last seq) of updates whose content was dropped or erased."""
+        ...
+
+    async def gone(self, session: str) -> Gone:
+        """Say what was dropped or erased of the session's own events."""
         ...
 
     async def info(self, session: str) -> SessionInfo:
@@ -205,13 +249,16 @@ class EventLog(Protocol):
         session: str | None = None,
         title: str = "",
         keeps: Sequence[int] | None = None,
+        created_at_us: int | None = None,
+        base: str = "",
     ) -> SessionInfo:
         """Begin a session that shares its parent's events up to `at` and goes on with its own `fork` event at `at + 1`.
 
         Copies nothing: one row and one event, in one append. `keeps`: seqs of the pushes that stay queued in the fork;
-        without it, those that the turn under way was begun to deliver.
+        without it, those that the turn under way was begun to deliver. For imports only: `created_at_us`, and `base`
+        (see `Gone`), with which alone a fork may begin among updates that were dropped.
 
-        Raises: UnknownSeqError when the parent has no such seq, or `at` lies within updates that were dropped.
+        Raises: UnknownSeqError when the parent has no such seq, or updates that its digest is made of were dropped.
         """
         ...
 

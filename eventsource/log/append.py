@@ -14,8 +14,8 @@ from ..ports import Behind
 from .digest import ZERO, link, row_crc
 from .folds import POKES, Folds, step
 from .lineage import MAX_SEQ
-from .packs import PACKED, Pack, from_row, pack, to_row
-from .prepare import MOST_NEWS, Fact, Updates
+from .packs import MAX_COUNT, PACKED, Pack, dropped_row, from_row, pack, to_row
+from .prepare import MOST_NEWS, Dropped, Fact, Part, Updates, size_of
 from .reading import Page
 from .seal import seal
 from .tails import Tail, Tails
@@ -43,7 +43,7 @@ def append(
     connection: sqlite3.Connection,
     tails: Tails,
     session: str,
-    parts: Sequence[Fact | Updates],
+    parts: Sequence[Part],
     *,
     expected: int | None,
     epoch: int | None,
@@ -64,7 +64,7 @@ def append(
         raise FencedError(session, epoch, tail.epoch)
     if expected is not None and expected != tail.head and not _follows(connection, session, expected, tail, behind):
         raise ConflictError(session, expected, tail.head)
-    if tail.head + sum(len(part.events) if isinstance(part, Updates) else 1 for part in parts) > MAX_SEQ:
+    if tail.head + sum(map(size_of, parts)) > MAX_SEQ:
         raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
     before = tail.folds
     _Append(connection, session, tail).write(parts)
@@ -95,7 +95,7 @@ class _Append:
         self._facts: list[FactRow] = []
         self._packs: list[Pack] = []
 
-    def write(self, parts: Sequence[Fact | Updates]) -> None:
+    def write(self, parts: Sequence[Part]) -> None:
         tail = self._tail
         at_us = 0
         for part in parts:
@@ -106,6 +106,8 @@ class _Append:
                 else:
                     tail.lines.update(part.lines)
                 tail.head += len(part.events)
+            elif isinstance(part, Dropped):
+                self._dropped(part)
             else:
                 self._fact(part)
                 at_us = part.at_us
@@ -115,18 +117,28 @@ class _Append:
         if self._facts:
             self._end(at_us)
 
+    def _dropped(self, part: Dropped) -> None:
+        tail = self._tail
+        for first in range(0, len(part.times), MAX_COUNT):
+            times = part.times[first : first + MAX_COUNT]
+            tail.head += len(times)
+            last, *rest = dropped_row(tail.head, times)
+            self._connection.execute(INSERT_UPDATES, (self._base | last, *rest))
+        tail.lines = tail.lines or sha256()
+
     def _fact(self, fact: Fact) -> None:
         tail = self._tail
         tail.head = seq = tail.head + 1
-        u = None
+        at_us, event, stored, name, images, u, erased = fact
         if tail.lines is not None:
-            u, tail.lines = tail.lines.digest(), None
-        at_us, event, stored, name, images = fact
+            u, tail.lines = u or tail.lines.digest(), None
         tail.link = link(tail.link, u or ZERO, at_us, name)
         tail.folds = step(tail.folds, seq, event)
         tail.since += 1
         b = None
-        if len(stored) > INLINE_BYTES:
+        if erased:
+            b = name + sha256(stored).digest()
+        elif len(stored) > INLINE_BYTES:
             b = name
             self._aside(seq, b, stored)
             stored = stub(stored)

@@ -34,7 +34,7 @@ from ..events import (
     WaitStart,
 )
 from ..messages import ImageContent, UserMessage
-from ..ports import EventLog, Recorded
+from ..ports import EventLog, Recorded, Restored
 from .contract_due import DueContract
 from .contract_events import exchange, numbered, prompt, read_all, refused, streamed, timed
 from .contract_life import LifeContract
@@ -79,6 +79,8 @@ class LogContract(LifeContract, DueContract, ABC):
                 log.read("nobody"),
                 log.info("nobody"),
                 log.dropped("nobody"),
+                log.gone("nobody"),
+                log.restore("nobody", [Restored(at_us=1, event=LABEL[0][1])]),
                 log.fork("nobody", 0, at_us=1),
                 log.cursor("nobody"),
                 log.claim("nobody"),

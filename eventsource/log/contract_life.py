@@ -20,13 +20,14 @@ from ..events import (
     MessageEnd,
     MessageUpdate,
     QueuePush,
+    StreamUpdate,
     ToolExecutionEnd,
     ToolExecutionUpdate,
     TurnStart,
     WaitStart,
 )
 from ..messages import AssistantMessage, UserMessage
-from ..ports import Cursor, EventLog, Recorded
+from ..ports import Cursor, EventLog, Gone, Recorded, Restored
 from .contract_events import IMAGE, exchange, numbered, prompt, read_all, refused, streamed, timed
 from .mask import mask
 
@@ -41,6 +42,11 @@ async def _take(log: EventLog, session: str, after: Cursor | int, count: int) ->
             if len(found) == count:
                 return found
     return found
+
+
+def _times(gone: Gone) -> list[tuple[int, int]]:
+    """Give seq and time of each update whose content is gone."""
+    return [(first + n, at_us) for first, times in gone.dropped for n, at_us in enumerate(times)]
 
 
 class LifeContract(ABC):
@@ -247,6 +253,22 @@ class LifeContract(ABC):
             assert report.ok, report.findings
             assert b"secret" not in msgspec.json.encode([one.event for one in await read_all(log, fork)])
 
+    async def test_a_fork_behind_what_stands_beside_an_erased_message_keeps_its_digest(self) -> None:
+        """It began behind an item of another stream, the last before the message ended."""
+        message = streamed("some secret text", width=3)
+        item = StreamUpdate(name="progress", item=msgspec.Raw(b"1"))
+        async with self.open() as log:
+            parent = (await log.create()).id
+            head = await log.append(parent, timed([*prompt("hello"), *message[:-1], item, message[-1]]))
+            fork = (await log.fork(parent, head - 1, at_us=1)).id
+            await log.erase(parent, head, at_us=2)
+            report = await log.verify()
+            assert report.ok, report.findings
+            assert await log.append(fork, [(3, Label(text="goes on"))])
+            assert (await log.verify()).ok
+            with refused(UnknownSeqError):
+                await log.fork(parent, head - 1, at_us=1)
+
     async def test_an_event_is_erased_only_if_an_erase_names_it(self) -> None:
         """Whatever stands there in an erased event's form: other words, or the shape that an erase would leave."""
         events = timed(exchange())
@@ -302,6 +324,62 @@ class LifeContract(ABC):
             report = await log.verify()
             assert not report.ok
             assert any("no message that has ended held" in finding.problem for finding in report.findings)
+
+    async def test_what_is_gone_can_be_taken_to_another_log(self) -> None:
+        """Digests, times and folds come out equal, and a fork that began among what is gone goes with them."""
+        events = timed([*prompt("hello"), *streamed("some secret text", width=3), *exchange()])
+        end = next(n for n, (_, event) in enumerate(events, 1) if isinstance(event, MessageEnd) and event.message)
+        async with self.open() as log, self.open() as other:
+            for name in ("one", "copy"):
+                await log.create(name, title="a title", created_at_us=5)
+            await log.append("one", events)
+            await log.fork("one", end - 4, at_us=1, session="fork")
+            await log.erase("one", end, at_us=2)
+            await log.drop_updates("one")
+            gone = await log.gone("one")
+            assert [seq for seq, _ in gone.erased] == [end]
+            assert {seq for first, times in gone.dropped for seq in range(first, first + len(times))} == {
+                seq for first, last in await log.dropped("one") for seq in range(first, last + 1)
+            }
+            b, u = dict(gone.erased), dict(gone.updates)
+            whole = [
+                Restored(
+                    at_us=one.at_us, event=one.event, updates_sha256=u.get(one.seq, ""), body_sha256=b.get(one.seq, "")
+                )
+                for one in await read_all(log, "one")
+            ]
+            missing = [(seq, Restored(at_us=at_us, event=None)) for seq, at_us in _times(gone)]
+            for seq, restored in missing:
+                whole.insert(seq - 1, restored)
+            base = (await log.gone("fork")).base
+            for store, name in ((other, "one"), (log, "copy")):
+                if store is other:
+                    assert (await other.create("one", title="a title", created_at_us=5)).created_at_us == 5
+                assert await store.restore(name, whole[:20]) == 20
+                await store.restore(name, whole[20:])
+                assert await store.gone(name) == gone
+                assert await read_all(store, name) == await read_all(log, "one")
+                assert (await store.cursor(name)).digest == (await log.cursor("one")).digest
+                with refused(UnknownSeqError):
+                    await store.fork(name, end - 4, at_us=1)
+                fork = await store.fork(name, end - 4, at_us=1, created_at_us=7, base=base)
+                assert fork.created_at_us == 7
+                assert fork.digest == (await log.info("fork")).digest
+                assert (await store.gone(fork.id)).base == base
+                assert (await store.verify()).ok
+                assert await store.rebuild() == 0
+            assert await log.gone("fork") == Gone(base=base)
+
+    async def test_what_is_gone_needs_its_digests(self) -> None:
+        """Without U nothing is appended behind what is missing; a B that no `erase` names is a defect."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            missing = Restored(at_us=1, event=None)
+            with refused(ValueError):
+                await log.restore(session, [missing, Restored(at_us=2, event=Label(text="a title"))])
+            assert (await log.info(session)).head == 0
+            await log.restore(session, [Restored(at_us=2, event=Label(text="[erased]"), body_sha256="12" * 32)])
+            assert not (await log.verify()).ok
 
     async def test_an_erased_title_is_gone(self) -> None:
         """The row's folds follow."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import sha256
 
 from ..codec import encode
-from ..events import Erase, Event, ToolExecutionEnd, ToolExecutionStart
+from ..events import Erase, Event, Fork, MessageEnd, MessageStart, ToolExecutionEnd, ToolExecutionStart
 from ..ports import Recorded
-from .lineage import closed_messages
+from .lineage import MAX_SEQ, closed_messages
 from .mask import is_masked
 
 
@@ -43,8 +43,14 @@ def shape_problem(event: Event, body: bytes, named: str | None) -> str:
 Spans = Sequence[tuple[int, int]]
 
 
-def droppable(own: Sequence[Recorded], erased: Callable[[int], bool], fork_seq: int) -> tuple[Spans, Spans]:
-    """Find between which own facts updates may be missing: of ended messages, and of calls whose end was erased."""
+def droppable(
+    own: Sequence[Recorded], erased: Callable[[int], bool], named: Container[int], fork_seq: int
+) -> tuple[Spans, Spans]:
+    """Find between which own facts updates may be missing: of ended messages, and of calls whose end was erased.
+
+    So may those of a message or call that has not ended, if an `erase` names its start (`named`): an import ends where
+    a fork begins, and what was erased has ended behind that.
+    """
     calls: list[tuple[int, int]] = []
     starts: dict[tuple[int, int], int] = {}
     for seq, _, event in ((one.seq, one.at_us, one.event) for one in own):
@@ -52,7 +58,34 @@ def droppable(own: Sequence[Recorded], erased: Callable[[int], bool], fork_seq: 
             starts[event.message_seq, event.content_index] = seq
         elif isinstance(event, ToolExecutionEnd) and erased(seq):
             calls.append((starts.get((event.message_seq, event.content_index), fork_seq), seq))
-    return closed_messages(own), calls
+    message, begun = still_open(own)
+    if message in named:
+        return [*closed_messages(own), (message, MAX_SEQ)], calls
+    return closed_messages(own), [*calls, *((start, MAX_SEQ) for start in begun if start in named)]
+
+
+def still_open(own: Sequence[Recorded]) -> tuple[int, list[int]]:
+    """Find what has not ended: the seq at which an assistant message begins (0: none), and those of calls.
+
+    A fork may go on with what was open where it began; that counts from its first event.
+    """
+    message, calls = 0, dict[tuple[int, int], int]()
+    inherited: list[int] = []
+    for one in own:
+        match one.event:
+            case Fork():
+                message, inherited = one.seq, [one.seq]
+            case MessageStart(role=role):
+                message = (message or one.seq) if role == "assistant" else 0
+            case MessageEnd():
+                message = 0
+            case ToolExecutionStart(message_seq=of, content_index=index):
+                calls[of, index] = one.seq
+            case ToolExecutionEnd(message_seq=of, content_index=index):
+                calls.pop((of, index), None)
+            case _:
+                pass
+    return message, [*inherited, *calls.values()]
 
 
 def within(spans: Spans, first: int, last: int) -> bool:

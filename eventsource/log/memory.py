@@ -19,14 +19,14 @@ from ..errors import (
     UnknownSessionError,
 )
 from ..events import Erase, Event, Fork
-from ..ports import Behind, Cursor, Finding, Lease, Recorded, SessionInfo, VerifyReport
+from ..ports import Behind, Cursor, Finding, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
 from .follow import Bell, follow
 from .fork import kept_at
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .mask import mask
 from .memory_session import MemorySession
 from .names import check_id, check_title, choose, choose_whole, erasable_updates
-from .prepare import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare
+from .prepare import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare, prepare_restored
 
 _OWNER = "this process"
 
@@ -44,10 +44,12 @@ class MemoryLog:
         self._closed = False
 
     @checked()
-    async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
+    async def create(
+        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+    ) -> SessionInfo:
         """Create an empty session."""
         await self._turn()
-        made = self._make(session, title)
+        made = self._make(session, title, created_at_us)
         return made.info(self._clock())
 
     @checked("events")
@@ -78,6 +80,16 @@ class MemoryLog:
         self._touch(found)
         if key is not None:
             found.keys[key] = found.head
+        self._bell.ring(session)
+        return found.head
+
+    async def restore(self, session: str, events: Sequence[Restored]) -> int:
+        """Append what another log held."""
+        parts = prepare_restored(session, events, limit_bytes=self._limit_bytes)
+        await self._turn()
+        found = self._get(session)
+        found.append(parts)
+        self._touch(found)
         self._bell.ring(session)
         return found.head
 
@@ -120,6 +132,14 @@ class MemoryLog:
                 else:
                     ranges.append((seq, seq))
         return tuple(ranges)
+
+    @checked()
+    async def gone(self, session: str) -> Gone:
+        """Say what was dropped or erased of the session's own events."""
+        await self._turn()
+        own = self._get(session)
+        is_kept = own.parent is not None and not self._digest(own.parent, own.fork_seq)
+        return own.gone(own.base_digest + own.base_updates if is_kept else b"")
 
     @checked()
     async def info(self, session: str) -> SessionInfo:
@@ -199,6 +219,8 @@ class MemoryLog:
         session: str | None = None,
         title: str = "",
         keeps: Sequence[int] | None = None,
+        created_at_us: int | None = None,
+        base: str = "",
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
         kept = await kept_at(self, parent, at) if keeps is None else tuple(keeps)
@@ -206,12 +228,15 @@ class MemoryLog:
         head = self._get(parent).head
         if not 0 <= at <= head:
             raise UnknownSeqError(parent, at, head)
-        if at and self._owner_of(parent, at).event(at) is None:
-            raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
         digest = self._digest(parent, at)
+        updates = self._owner_of(parent, at).updates_at(at) if at else b""
+        if not digest:
+            if not base:
+                raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
+            digest, updates = bytes.fromhex(base)[:32], bytes.fromhex(base)[32:]
         folds = self._owner_of(parent, at).folds_at(at) if at else MemorySession.no_folds()
-        made = self._make(session, title)
-        made.begin(parent, at, digest, folds)
+        made = self._make(session, title, created_at_us)
+        made.begin(parent, at, digest, updates, folds)
         made.append(prepare(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))
         self._touch(made)
         return made.info(self._clock())
@@ -355,11 +380,13 @@ class MemoryLog:
             raise UnknownSessionError(session)
         return found
 
-    def _make(self, session: str | None, title: str) -> MemorySession:
+    def _make(self, session: str | None, title: str, created_at_us: int | None = None) -> MemorySession:
         name = check_id(self._new_id() if session is None else session)
         if name in self._sessions:
             raise SessionExistsError(name)
-        made = self._sessions[name] = MemorySession(name, check_title(title), self._clock())
+        made = self._sessions[name] = MemorySession(
+            name, check_title(title), self._clock() if created_at_us is None else created_at_us
+        )
         self._touch(made)
         return made
 

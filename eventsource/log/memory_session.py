@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -9,11 +10,11 @@ import msgspec
 
 from ..codec import encode
 from ..events import Event
-from ..ports import Finding, Recorded, SessionInfo
+from ..ports import Finding, Gone, Recorded, SessionInfo
 from .digest import ZERO, link, link_at_update, update_lines
 from .folds import POKES, Folds, shown_status, step
 from .gone import droppable, named_shapes, shape_problem, within
-from .prepare import UPDATES, Fact, Updates, prepare
+from .prepare import UPDATES, Dropped, Fact, Part, Updates, prepare
 
 
 class _Own(NamedTuple):
@@ -43,7 +44,7 @@ class MemorySession:
         self.keys: dict[str, int] = {}
         self.facts = 0
         self._given = title
-        self.base_digest = ZERO
+        self.base_digest, self.base_updates = ZERO, b""
         self._base_folds = Folds()
         self._link = ZERO
         self._lines = sha256()
@@ -65,10 +66,11 @@ class MemorySession:
         """Seq of the last event."""
         return self.fork_seq + len(self._own)
 
-    def begin(self, parent: str, at: int, digest: bytes, folds: Folds) -> None:
-        """Make this session a fork."""
+    def begin(self, parent: str, at: int, digest: bytes, updates: bytes, folds: Folds) -> None:
+        """Make this session a fork; `updates`: U of its parent so far, if it begins among updates."""
         self.parent, self.fork_seq = parent, at
-        self.base_digest = self._link = digest
+        self.base_digest, self.base_updates = digest, updates
+        self._link = digest
         self._base_folds = folds
 
     def info(self, now_us: int) -> SessionInfo:
@@ -97,7 +99,7 @@ class MemorySession:
             expires_at_us=self.expires_at_us,
         )
 
-    def append(self, parts: list[Fact | Updates], *, outside: bool = True) -> None:
+    def append(self, parts: Sequence[Part], *, outside: bool = True) -> None:
         """Append what was prepared; `outside`: not by the session's runner."""
         worked = (self.folds if self._own else self._first()).working
         self._add(parts)
@@ -118,17 +120,23 @@ class MemorySession:
         if self.folds.working:
             self.due_at_us = self.folds.wake_at_us if head == self.head else now_us
 
-    def _add(self, parts: list[Fact | Updates]) -> None:
+    def _add(self, parts: Sequence[Part]) -> None:
         for part in parts:
             if isinstance(part, Updates):
                 self._own.extend(_Own(at_us, event) for at_us, event in part.events)
                 self._lines.update(part.lines)
                 self._pending = True
                 continue
-            updates = self._lines.digest() if self._pending else ZERO
+            if isinstance(part, Dropped):
+                self._own.extend(_Own(at_us, None) for at_us in part.times)
+                self._pending = True
+                continue
+            updates = part.updates_sha256 or (self._lines.digest() if self._pending else ZERO)
             self._link = link(self._link, updates, part.at_us, part.body_sha256)
             self.folds = self._step(self._first() if not self._own else self.folds, self.head + 1, part.event)
-            self._own.append(_Own(part.at_us, part.event, part.body_sha256, updates, self._link, self.folds))
+            self._own.append(
+                _Own(part.at_us, part.event, part.body_sha256, updates, self._link, self.folds, part.erased)
+            )
             self._lines, self._pending = sha256(), False
             self.updated_at_us = part.at_us
             self.facts += 1
@@ -166,14 +174,47 @@ class MemorySession:
         last = seq - self.fork_seq - 1
         if self._own[last].link:
             return self._own[last].link
-        first = last
-        while first and not self._own[first - 1].link:
-            first -= 1
+        first = self._first_update(last)
         before = self._own[first - 1].link if first else self.base_digest
-        updates = [(own.at_us, own.event) for own in self._own[first : last + 1] if own.event is not None]
-        if len(updates) <= last - first:
+        updates = self.updates_at(seq)
+        return link_at_update(before, updates) if updates else b""
+
+    def updates_at(self, seq: int) -> bytes:
+        """U at an own seq, of the updates since the fact before; empty at a fact, and when some were dropped."""
+        last = seq - self.fork_seq - 1
+        if self._own[last].link:
             return b""
-        return link_at_update(before, sha256(update_lines(updates)).digest())
+        found = self._own[self._first_update(last) : last + 1]
+        updates = [(own.at_us, own.event) for own in found if own.event is not None]
+        return sha256(update_lines(updates)).digest() if len(updates) == len(found) else b""
+
+    def _first_update(self, last: int) -> int:
+        while last and not self._own[last - 1].link:
+            last -= 1
+        return last
+
+    def gone(self, base: bytes) -> Gone:
+        """Say what was dropped or erased; `base` is what is kept of the digest it began with, if anything."""
+        erased: list[tuple[int, str]] = []
+        dropped: list[tuple[int, tuple[int, ...]]] = []
+        updates: list[tuple[int, str]] = []
+        times, missing = list[int](), False
+        for seq, own in enumerate(self._own, self.fork_seq + 1):
+            if own.event is None:
+                times.append(own.at_us)
+                missing = True
+                continue
+            if times:
+                dropped.append((seq - len(times), tuple(times)))
+                times = []
+            if own.erased:
+                erased.append((seq, own.body_sha256.hex()))
+            if own.link and missing:
+                updates.append((seq, own.updates_sha256.hex()))
+                missing = False
+        if times:
+            dropped.append((self.head + 1 - len(times), tuple(times)))
+        return Gone(erased=tuple(erased), dropped=tuple(dropped), updates=tuple(updates), base=base.hex())
 
     def folds_at(self, seq: int) -> Folds:
         """Folds after an own seq."""
@@ -198,7 +239,7 @@ class MemorySession:
         findings: list[Finding] = []
         own_facts = [one for one in self.recorded() if type(one.event) not in UPDATES]
         named = named_shapes(own_facts)
-        spans = droppable(own_facts, lambda seq: seq in named and self._at(seq).erased, self.fork_seq)
+        spans = droppable(own_facts, lambda seq: seq in named and self._at(seq).erased, named, self.fork_seq)
         previous, updates, whole = self.base_digest, list[tuple[int, Event]](), True
         for seq, own in enumerate(self._own, self.fork_seq + 1):
             if not own.link:

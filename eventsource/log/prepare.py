@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -32,6 +33,7 @@ from ..events import (
 )
 from ..expected import shown
 from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, UserContent
+from ..ports import Restored
 from .digest import update_lines
 
 LIMIT_BYTES = 64 * 2**20
@@ -48,7 +50,8 @@ class Fact(NamedTuple):
     """A fact ready to be stored.
 
     `body`: its canonical bytes, an image's data standing as the SHA-256 of it in hex; `body_sha256`: B.
-    `images`: (SHA-256, data) of each image in it.
+    `images`: (SHA-256, data) of each image in it. `updates_sha256`: U, if it is given. `erased`: the body is what an
+    erase left, B that of what it was.
     """
 
     at_us: int
@@ -56,6 +59,8 @@ class Fact(NamedTuple):
     body: bytes
     body_sha256: bytes
     images: tuple[tuple[bytes, bytes], ...]
+    updates_sha256: bytes | None = None
+    erased: bool = False
 
 
 class Updates(NamedTuple):
@@ -63,6 +68,22 @@ class Updates(NamedTuple):
 
     events: Sequence[tuple[int, Event]]
     lines: bytes
+
+
+class Dropped(NamedTuple):
+    """Updates without content: their times."""
+
+    times: Sequence[int]
+
+
+Part: TypeAlias = Fact | Updates | Dropped
+
+
+def size_of(part: Part) -> int:
+    """Count a part's events."""
+    if isinstance(part, Fact):
+        return 1
+    return len(part.events if isinstance(part, Updates) else part.times)
 
 
 def prepare(
@@ -97,6 +118,36 @@ def _check_pairs(events: Sequence[tuple[int, Event]]) -> None:
     for n, pair in enumerate(events):
         if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or not isinstance(pair[1], EventBase):
             raise ArgumentError("append", f"events[{n}]", "a pair (at_us, event)", shown(pair))
+
+
+def prepare_restored(session: str, events: Sequence[Restored], *, limit_bytes: int) -> list[Part]:
+    """Encode and hash what another log held. Raises: ValueError; EventTooLargeError; InvalidTextError."""
+    parts: list[Part] = []
+    for (dropped, is_update), group in groupby(events, lambda one: (one.event is None, type(one.event) in UPDATES)):
+        run = list(group)
+        told = [(one.at_us, one.event) for one in run if one.event is not None]
+        if dropped:
+            parts.append(Dropped([one.at_us for one in run]))
+        elif is_update:
+            parts.append(_updates(session, told, limit_bytes))
+        else:
+            parts += [_restored(session, one, event, limit_bytes) for one, (_, event) in zip(run, told, strict=True)]
+    missing = False
+    for part in parts:
+        if missing and isinstance(part, Fact) and part.updates_sha256 is None:
+            raise ValueError("a fact behind updates whose content is gone needs the digest of all of them")
+        missing = isinstance(part, Dropped) or (missing and isinstance(part, Updates))
+    return parts
+
+
+def _restored(session: str, given: Restored, event: Event, limit_bytes: int) -> Fact:
+    updates = bytes.fromhex(given.updates_sha256) if given.updates_sha256 else None
+    if not given.body_sha256:
+        return _fact(session, given.at_us, event, limit_bytes)._replace(updates_sha256=updates)
+    body = encode(event)
+    if len(body) > limit_bytes:
+        raise EventTooLargeError(session, type(event).__name__, len(body), limit_bytes)
+    return Fact(given.at_us, event, body, bytes.fromhex(given.body_sha256), (), updates, erased=True)
 
 
 def _fact(session: str, at_us: int, event: Event, limit_bytes: int) -> Fact:

@@ -104,7 +104,7 @@ def _remove(connection: sqlite3.Connection, session: str, number: int, ended: Re
     if not gone:
         return
     sql = "SELECT number, parent FROM sessions WHERE parent IS NOT NULL AND base IS NULL AND fork_seq BETWEEN ? AND ?"
-    for child, parent in connection.execute(sql, (min(gone), max(gone))).fetchall():
+    for child, parent in connection.execute(sql, (min(gone), ended.seq - 1)).fetchall():
         if number in {one for one, _ in lineage(connection, int(parent))}:
             (at,) = connection.execute("SELECT fork_seq FROM sessions WHERE number = ?", (child,)).fetchone()
             found, lines = parts_at(connection, int(parent), int(at))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ..events import Fork
-from ..ports import SessionInfo
+from ..ports import Gone, SessionInfo
 from .append import SNAPSHOT_FACTS, append
 from .digest import ZERO, row_crc
 from .files import owner_lives
 from .folds import UNDER_WAY, shown_status
 from .lineage import MAX_SEQ
 from .names import choose, choose_whole
-from .packs import DROPPED
+from .packs import dropped_times
 from .prepare import LIMIT_BYTES, prepare
 from .reading import LINK, digest_at, folds_at, head_of, lineage
 from .tails import Tail, Tails
@@ -50,42 +51,42 @@ def _insert(connection: sqlite3.Connection, fixed: tuple[object, ...], values: t
     return number
 
 
+class ForkRow(NamedTuple):
+    """What a fork's row is given; `base`: the digest it begins with, for an import whose parent lacks updates."""
+
+    session: str
+    title: str
+    created_at_us: int
+    base: bytes = b""
+
+
 def fork(
-    connection: sqlite3.Connection,
-    tails: Tails,
-    parent: str,
-    at: int,
-    *,
-    session: str,
-    title: str,
-    begins: tuple[int, Fork],
-    now_us: int,
+    connection: sqlite3.Connection, tails: Tails, parent: str, at: int, *, row: ForkRow, begins: tuple[int, Fork]
 ) -> None:
     """Insert a fork's row and its first event. Raises: UnknownSeqError, SessionExistsError."""
+    session, title, now_us, base = row
     chain = lineage(connection, parent)
     head = head_of(connection, chain[0][0])
     if not 0 <= at <= head:
         raise UnknownSeqError(parent, at, head)
-    number = next((number for number, fork_seq in chain if fork_seq < at), 0)
-    if at and _is_dropped(connection, number, at):
-        raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
     digest = digest_at(connection, parent, at)
+    if digest:
+        base = b""
+    elif not base:
+        raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
+    digest = digest or base[:32]
     folds, since = folds_at(connection, parent, chain, at)
     counts = (folds.task, folds.messages, folds.input_tokens, folds.output_tokens)
     fixed = (session, chain[0][0], at, title, now_us)
     own = _insert(connection, fixed, (at, digest, title, begins[0], *counts))
+    if base:
+        connection.execute("UPDATE sessions SET base = ? WHERE number = ?", (base, own))
     tail = Tail(own, chain[0][0], at, title)
     tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
     tail.row_head = 0
     tails.put(session, tail)
     first = prepare(session, [begins], durable=True, limit_bytes=LIMIT_BYTES)
     append(connection, tails, session, first, expected=at, epoch=None, key=None)
-
-
-def _is_dropped(connection: sqlite3.Connection, number: int, seq: int) -> bool:
-    sql = "SELECT kind, id, count FROM updates WHERE id >= ? AND id <= ? ORDER BY id LIMIT 1"
-    row = connection.execute(sql, (number << 32 | seq, number << 32 | MAX_SEQ)).fetchone()
-    return row is not None and row[0] == DROPPED and (row[1] & MAX_SEQ) - row[2] < seq
 
 
 def info(connection: sqlite3.Connection, path: Path, session: str, now_us: int) -> SessionInfo:
@@ -246,6 +247,30 @@ def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, in
             else:
                 ranges.append((first, last))
     return tuple(ranges)
+
+
+def gone(connection: sqlite3.Connection, session: str) -> Gone:
+    """Say what was dropped or erased of a session's own events. Raises: CorruptLogError."""
+    number = lineage(connection, session)[0][0]
+    span = (number << 32, number << 32 | MAX_SEQ)
+    sql = "SELECT id, b FROM events WHERE id BETWEEN ? AND ? AND length(b) = 64 ORDER BY id"
+    erased = tuple((key & MAX_SEQ, b[:32].hex()) for key, b in connection.execute(sql, span))
+    dropped: list[tuple[int, tuple[int, ...]]] = []
+    updates: dict[int, str] = {}
+    sql = "SELECT id, count, body FROM updates WHERE id BETWEEN ? AND ? AND kind = 2 ORDER BY id"
+    for key, count, body in connection.execute(sql, span):
+        last = key & MAX_SEQ
+        times = tuple(dropped_times(session, last, count, body))
+        if dropped and dropped[-1][0] + len(dropped[-1][1]) == last - count + 1:
+            dropped[-1] = (dropped[-1][0], dropped[-1][1] + times)
+        else:
+            dropped.append((last - count + 1, times))
+        sql = "SELECT id, u FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT 1"
+        fact = connection.execute(sql, (key, span[1])).fetchone()
+        if fact is not None:
+            updates[fact[0] & MAX_SEQ] = (fact[1] or b"").hex()
+    (base,) = connection.execute("SELECT base FROM sessions WHERE number = ?", (number,)).fetchone()
+    return Gone(erased=erased, dropped=tuple(dropped), updates=tuple(updates.items()), base=(base or b"").hex())
 
 
 def _upto(line: list[tuple[int, int]]) -> list[int]:

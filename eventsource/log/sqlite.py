@@ -16,7 +16,7 @@ from ..background import settled
 from ..checked import checked
 from ..errors import StoreError, UnknownSessionError
 from ..events import Event, Fork
-from ..ports import Behind, Cursor, Lease, Recorded, SessionInfo, VerifyReport
+from ..ports import Behind, Cursor, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
 from . import leases, removal, rows
 from .append import append
 from .commits import Commits, Counts, Job
@@ -27,7 +27,7 @@ from .fork import kept_at
 from .lineage import MAX_SEQ
 from .names import check_id, check_title
 from .place import Place
-from .prepare import LIMIT_BYTES, Updates, prepare
+from .prepare import LIMIT_BYTES, Updates, prepare, prepare_restored
 from .reading import Page, check_seq, digest_at
 from .refold import all_numbers, refold
 from .tails import Tails
@@ -91,10 +91,13 @@ class SqliteLog:
             raise
 
     @checked()
-    async def create(self, session: str | None = None, *, title: str = "") -> SessionInfo:
+    async def create(
+        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+    ) -> SessionInfo:
         """Create an empty session."""
         name = check_id(self._new_id() if session is None else session)
-        made = partial(rows.create, tails=self._tails, session=name, title=check_title(title), now_us=self._clock())
+        now_us = self._clock() if created_at_us is None else created_at_us
+        made = partial(rows.create, tails=self._tails, session=name, title=check_title(title), now_us=now_us)
         await self._write(Job(made, session=name, durable=True))
         return await self.info(name)
 
@@ -122,6 +125,16 @@ class SqliteLog:
         return await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
 
     @checked()
+    async def restore(self, session: str, events: Sequence[Restored]) -> int:
+        """Append what another log held."""
+        parts = prepare_restored(session, events, limit_bytes=self._limit_bytes)
+
+        def work(connection: sqlite3.Connection) -> int:
+            return append(connection, self._tails, session, parts, expected=None, epoch=None, key=None)
+
+        return await self._write(Job(work, session=session, durable=True))
+
+    @checked()
     async def read(
         self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
     ) -> tuple[Recorded, ...]:
@@ -135,6 +148,11 @@ class SqliteLog:
     async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
         """Name the ranges without content."""
         return await self._read_with(lambda connection: rows.dropped(connection, session))
+
+    @checked()
+    async def gone(self, session: str) -> Gone:
+        """Say what was dropped or erased of the session's own events."""
+        return await self._read_with(lambda connection: rows.gone(connection, session))
 
     @checked()
     async def info(self, session: str) -> SessionInfo:
@@ -193,15 +211,17 @@ class SqliteLog:
         session: str | None = None,
         title: str = "",
         keeps: Sequence[int] | None = None,
+        created_at_us: int | None = None,
+        base: str = "",
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
         kept = await kept_at(self, parent, at) if keeps is None else tuple(keeps)
         name = check_id(self._new_id() if session is None else session)
-        given, now_us = check_title(title), self._clock()
+        now_us = self._clock() if created_at_us is None else created_at_us
+        row = rows.ForkRow(name, check_title(title), now_us, bytes.fromhex(base))
 
         def work(connection: sqlite3.Connection) -> SessionInfo:
-            begins = (at_us, Fork(keeps=kept))
-            rows.fork(connection, self._tails, parent, at, session=name, title=given, begins=begins, now_us=now_us)
+            rows.fork(connection, self._tails, parent, at, row=row, begins=(at_us, Fork(keeps=kept)))
             return rows.info(connection, self._path, name, self._clock())
 
         return await self._write(Job(work, session=name, durable=True))

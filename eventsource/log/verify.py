@@ -185,7 +185,9 @@ class _Session:
         self._named = named_shapes(own)
         sql = "SELECT id FROM events WHERE id BETWEEN ? AND ? AND length(b) = 64"
         erased = {key & MAX_SEQ for (key,) in self._connection.execute(sql, (self._base, self._base | MAX_SEQ))}
-        self._messages, self._calls = droppable(own, lambda seq: seq in erased and seq in self._named, after)
+        self._messages, self._calls = droppable(
+            own, lambda seq: seq in erased and seq in self._named, self._named, after
+        )
 
     def _check_base(self) -> None:
         """Check the digest that a fork kept of the updates it began among, which were erased since."""
