@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import httpx
 from msgspec.structs import replace
 
+from eventsource.background import stop
 from eventsource.models.redact import Secrets, public_url
 
 from .guard import RefusedError, unpacked
@@ -74,13 +75,13 @@ class Proxy:
         try:
             await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (work, gone):
-                if not task.done():
-                    task.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
-            if tape is not None:
-                tape.end(aborted=True)  # unless it has ended
+            try:
+                await stop(work, gone)
+            finally:
+                if tape is not None:
+                    tape.end(aborted=True)  # unless it has ended
+        if not work.cancelled():
+            work.result()
 
     async def _replayed(self, exchange: Exchange, wire: Wire | None, body: bytes | None, replaying: Replaying) -> bool:
         """Answer from the recording; False when the exchange is to be forwarded."""

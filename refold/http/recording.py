@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import httpx
 import msgspec
 
+from eventsource.background import outlast
 from eventsource.configure import difference
 from eventsource.errors import LeaseHeldError, RefoldError
 from eventsource.events import AbortRequest, Label, ModelRef, ModelRequest, QueuePush, Resume
@@ -81,8 +82,10 @@ class Recording:
         return tape
 
     async def close(self) -> None:
-        """Wait until every exchange that has ended is on record."""
-        await asyncio.gather(*self._tasks)
+        """Wait until all exchanges are on record, however often that is cancelled; one that goes on is cut off."""
+        for tape in self._tasks.values():
+            tape.end(aborted=True)  # unless it has ended
+        await outlast(*self._tasks)
 
     async def _record(self, tape: Tape, read: Callable[[], Call], what: str, before: Sequence[Tape]) -> None:
         call, session = None, None

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from eventsource.background import stop
+from eventsource.background import finish, stop
 from eventsource.errors import RefoldError
 
 from ..signals import on_signal
@@ -191,7 +191,7 @@ async def serving(
         finally:
             server.should_exit = True
             try:
-                await task
+                await finish(task)
             finally:
                 await stop(*under_way)
 
@@ -250,11 +250,13 @@ def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[No
         async with Exchange(scope, receive, send) as exchange:
             task = asyncio.ensure_future(_answered(exchange, answering, names))
             under_way.add(task)
+            task.add_done_callback(under_way.discard)
             try:
-                with suppress(CutError):
-                    await task
+                await asyncio.wait([task])
             finally:
-                under_way.discard(task)
+                await stop(task)
+            with suppress(CutError):
+                task.result()
 
     config = uvicorn.Config(
         app,

@@ -1,0 +1,199 @@
+"""Cancelling what stands around a session, at any instant, once or five times: logs, followers, servers, the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from eventsource.events import Label
+from eventsource.models.waits import AbortedError, StalledError, Waits
+from refold import Log, open_log
+from refold.following import follow_tree
+from refold.http import ScriptServer, serving
+from refold.http.proxy import proxying
+from refold.http.recording import Recording
+from refold.http.server import Exchange
+from refold.http.upstreams import Upstreams
+from tests.refold.test_cancelling import cancelled_after
+
+pytestmark = pytest.mark.slow
+TIMES = pytest.mark.parametrize("times", [1, 5])
+STORED = pytest.mark.parametrize("stored", ["memory", "file"])
+
+
+async def at_each_tick(
+    times: int,
+    work: Callable[[], Awaitable[object]],
+    check: Callable[[str], Awaitable[None]],
+    *,
+    most: int = 400,
+    finely: int = 8,
+) -> None:
+    """Cancel work after ever more turns of the event loop, until it ends by itself; nothing may be left."""
+    await asyncio.ensure_future(work())  # what is made once is made
+    await check("not cancelled")
+    tasks, threads, descriptors = asyncio.all_tasks(), threading.active_count(), len(os.listdir("/proc/self/fd"))
+    ticks = finished = 0
+    while not finished and ticks < most:
+        finished += not await cancelled_after(ticks, times, work())
+        where = f"cancelled after {ticks} ticks"
+        await check(where)
+        assert asyncio.all_tasks() == tasks, where
+        assert threading.active_count() <= threads, where
+        assert len(os.listdir("/proc/self/fd")) <= descriptors, where
+        ticks += 1 + ticks // finely
+
+
+async def nothing(where: str) -> None:
+    """Look at nothing more."""
+
+
+@TIMES
+@STORED
+async def test_a_log_that_is_opened_and_closed(tmp_path: Path, stored: str, times: int) -> None:
+    path = tmp_path / "log.db" if stored == "file" else None
+
+    async def work() -> None:
+        log = Log(path=path)
+        try:
+            await log.open()
+            session = await log.session("one")
+            lease = await log.store.claim(session.id)
+            await session.label(str(lease.epoch))
+        finally:
+            await log.close()
+
+    async def check(where: str) -> None:
+        async with open_log(path) as log:
+            assert [info.owner for info in await log.list() if info.owner] == [], where
+            assert (await log.verify()).ok, where
+
+    await at_each_tick(times, work, check)
+
+
+@TIMES
+@STORED
+async def test_who_follows_a_session_or_its_tree(tmp_path: Path, stored: str, times: int) -> None:
+    async with open_log(tmp_path / "log.db" if stored == "file" else None) as log:
+        session = await log.session("one")
+        for number in range(3):
+            await session.label(str(number))
+
+        async def follow() -> None:
+            async with aclosing(log.store.follow(session.id)) as events:  # type: ignore[type-var]  # it is a generator
+                async for recorded in events:
+                    if recorded.event == Label(text="2"):
+                        return
+
+        async def tree() -> None:
+            async with aclosing(follow_tree(log.store, session.id)) as events:  # type: ignore[type-var]  # as above
+                async for _, recorded in events:
+                    if recorded.event == Label(text="2"):
+                        return
+
+        async def check(where: str) -> None:
+            await asyncio.sleep(0.05)  # the store stops listening a moment after the last one has left
+            assert not getattr(log.store, "_bell").has_waiting, where  # noqa: B009 - what must be empty is not public
+
+        for work in (follow, tree):
+            await at_each_tick(times, work, check)
+
+
+@TIMES
+async def test_a_wait_with_a_limit(times: int) -> None:
+    for limit_ms, aborts in ((5, False), (1000, True), (1000, False)):
+        signal = asyncio.Event()
+
+        async def work(limit_ms: int = limit_ms, aborts: bool = aborts, signal: asyncio.Event = signal) -> None:
+            signal.clear()
+            async with Waits(signal) as waits:
+                if aborts:
+                    asyncio.get_running_loop().call_later(0.002, signal.set)
+                try:
+                    await waits.wait(lambda: asyncio.sleep(0.01), limit_ms=limit_ms)
+                except (AbortedError, StalledError):
+                    pass
+
+        await at_each_tick(times, work, nothing, most=60)
+
+
+async def body_of(url: str) -> None:
+    asked = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "Rain?"}]}
+    path = f"{url}/v1/chat/completions"
+    async with httpx.AsyncClient(timeout=10) as client, client.stream("POST", path, json=asked) as response:
+        async for _ in response.aiter_raw():
+            pass
+
+
+@TIMES
+async def test_a_script_server_and_its_client(times: int) -> None:
+    async def work() -> None:
+        async with serving(ScriptServer([["It ", "rains."]] * 9), grace_s=1) as running:
+            await body_of(running.url)
+
+    await at_each_tick(times, work, nothing, most=200, finely=3)
+
+
+@TIMES
+@STORED
+async def test_a_proxy_its_recording_and_its_client(tmp_path: Path, stored: str, times: int) -> None:
+    lost: list[str] = []
+    async with (
+        open_log(tmp_path / "log.db" if stored == "file" else None) as log,
+        serving(ScriptServer([["It ", "rains."]] * 999)) as upstream,
+    ):
+
+        async def work() -> None:
+            recording = Recording(log, lose=lost.append)
+            async with proxying(recording, Upstreams([upstream.url])) as proxy, serving(proxy, grace_s=1) as running:
+                await body_of(running.url)
+
+        async def check(where: str) -> None:
+            for _ in range(50):  # the upstream sees a little later that its client has left
+                await asyncio.sleep(0)
+            for info in await log.list():
+                assert info.owner == "", where
+                found = await log.find(info.id)
+                state = await found.core.state()
+                assert state.batch is None, where
+                assert state.run is None, where
+                assert info.head > 0, where
+                assert (await found.replay()).difference is None, where
+                await log.delete(info.id)
+
+        await at_each_tick(times, work, check, most=300, finely=3)
+    assert lost == []
+
+
+async def test_an_exchange_that_is_cancelled_twice_is_cancelled_and_its_forwarding_has_ended() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(99)
+        finally:
+            try:
+                await asyncio.sleep(0.05)
+            finally:
+                ended.set()
+
+    async def work() -> None:
+        async with serving(slow, grace_s=1) as running:
+            await body_of(running.url)
+
+    serving_it = asyncio.create_task(work())
+    await started.wait()
+    for _ in range(3):
+        serving_it.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await serving_it
+    assert ended.is_set()
