@@ -22,7 +22,9 @@ MaybeAwaitable: TypeAlias = T | Awaitable[T]
 
 
 class HookError(Exception):
-    """A callback raised, or answered what it may not; carries the words."""
+    """A callback raised, or answered what it may not; carries the words. `told`: its traceback has been logged."""
+
+    told = False
 
 
 class HookAbortedError(HookError):

@@ -22,7 +22,9 @@ from .events import (
     ToolExecutionEnd,
 )
 from .messages import TextContent
+from .models.redact import redact_known
 from .ports import Recorded
+from .raised import trace, words
 from .refusals import ABORTED_RUNNING
 
 _SHOWN = 500
@@ -47,6 +49,12 @@ def log_events(session: str, recorded: Sequence[Recorded], tool_name: Callable[[
             level, said = found
             extra = {"session": session, "seq": one.seq}
             LOGGER.log(level, "session %s, seq %d: %s", session, one.seq, said, extra=extra)
+
+
+def log_raised(session: str, seq: int, error: BaseException, redact: Callable[[str], str]) -> None:
+    """Log what a callback of the program raised, with its traceback, which is in no event. `seq`: the last one then."""
+    said = redact(redact_known(f"a callback raised {words(error, typed=True)}\n{trace(error)}")).rstrip()
+    LOGGER.warning("session %s, seq %d: %s", session, seq, said, extra={"session": session, "seq": seq})
 
 
 def _said(event: Event, tool_name: Callable[[ToolExecutionEnd], str]) -> tuple[int, str] | None:

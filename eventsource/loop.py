@@ -29,6 +29,7 @@ from .events import (
 )
 from .fold import ContextFold
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
+from .logs import log_raised
 from .messages import AssistantMessage, Message, Usage
 from .models.protocol import CallOptions, Model
 from .models.redact import Secrets
@@ -295,12 +296,22 @@ class Loop(Generic[V]):
         except HookAbortedError:
             await self.writer.catch_up(lambda: True)  # what was being decided is given up
             raise
+        except HookError as error:
+            self._log(error)
+            raise
         finally:
             self._asking = False
+
+    def _log(self, error: HookError) -> None:
+        """Log once what a callback raised, with its traceback: the log of events has the words."""
+        if not error.told and error.__cause__ is not None:
+            error.told = True
+            log_raised(self.writer.session, self.writer.head, error.__cause__, self.program.secrets.redact)
 
     def _note_hook_error(self, error: HookError, cause: Literal["hook", "callback"] = "hook") -> None:
         """Put on record what a callback raised; one that did not answer an aborted run leaves that abort's reason."""
         if not isinstance(error, HookAbortedError):
+            self._log(error)
             self.writer.outcome(AbortRequest(reason="error", cause=cause, error=str(error)))
 
     async def _poll(self, polls: Sequence[Poll]) -> bool:

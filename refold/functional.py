@@ -21,6 +21,7 @@ from eventsource.hooks import Hooks
 from eventsource.lease import hold
 from eventsource.loading import read_all
 from eventsource.log import MemoryLog, random_id, utc_now_us
+from eventsource.logs import log_raised
 from eventsource.loop import Loop, Program
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
@@ -249,6 +250,7 @@ async def _run(
             stream.push(shown)
             told = attempt(partial(listen, shown))
             if told.error is not None:
+                log_raised(stream.session, recorded[-1].seq, told.error, redact)
                 loop.end(AbortRequest(reason="error", cause="callback", error=words(told.error)))
 
     redact = program.secrets.redact

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from eventsource.hooks import Hooks
+from eventsource.models.redact import Secrets
 from eventsource.models.script import call
 from eventsource.tools import tool
 from tests.running import Bench, scripted
@@ -51,3 +53,24 @@ async def test_a_runs_start_its_end_and_what_fails_are_logged_with_session_and_s
 def test_nothing_is_printed_by_a_program_that_sets_no_logging_up() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout, done.stderr) == ("error\n", "")
+
+
+async def test_what_a_callback_raises_is_logged_with_its_traceback_and_without_keys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(request: object) -> None:
+        raise KeyError("sk-planted-0123456789")
+
+    def stop(ended: object) -> bool:
+        raise ValueError("no stop")
+
+    hooks = Hooks(before_tool_call=refuse, should_stop_after_turn=stop)
+    bench = Bench(scripted([call("broken")], "Done."), tools=[broken], hooks=hooks)
+    Secrets().add("sk-planted-0123456789")
+    with caplog.at_level(logging.WARNING, "eventsource"):
+        await bench.run("Go.")
+    raised = [record for record in caplog.records if "Traceback" in record.getMessage()]
+    assert ["in refuse" in raised[0].getMessage(), "in stop" in raised[1].getMessage()] == [True, True]
+    assert "ValueError: no stop" in raised[1].getMessage()
+    assert all(vars(record)["session"] == "oslo" and vars(record)["seq"] > 0 for record in raised)
+    assert "planted" not in caplog.text
