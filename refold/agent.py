@@ -84,7 +84,7 @@ class Agent(Generic[T]):
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Learn the key, kept out of every event, and make tools of functions while their types are in reach."""
+        """Learn the key, kept out of every event, and make tools of functions while local types are in reach."""
         check_fields(self, model=MODEL)
         check_policies(self.policies, "Agent")
         Secrets().add(self.api_key)

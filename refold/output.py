@@ -10,6 +10,8 @@ from eventsource.messages import AssistantMessage
 from eventsource.outcome import Outcome
 from eventsource.raised import words
 
+from .local_types import local_names
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -31,6 +33,8 @@ class Output(Generic[T]):
 
         try:
             self._adapter = TypeAdapter(output)
+            if names := local_names(output):
+                self._adapter.rebuild(raise_errors=False, _types_namespace=names)  # using it says what is missing
             self.schema = self._adapter.json_schema()
         except Exception as error:  # pydantic has many, and a type's author too
             problem = words(error).partition("\n")[0]

@@ -10,6 +10,8 @@ import msgspec
 from eventsource.codec import from_json, to_json, to_plain
 from eventsource.errors import InvalidTextError
 
+from .local_types import local_names, settle_structs
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -29,10 +31,15 @@ class Shape(Generic[T]):
         self.kind = kind
         self._struct = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
         self._adapter: TypeAdapter[T] | None = None
+        names = local_names(kind)
         if kind is not None and not self._struct:
             from pydantic import TypeAdapter  # slow to load
 
             self._adapter = TypeAdapter(kind)
+            if names:
+                self._adapter.rebuild(raise_errors=False, _types_namespace=names)  # using it says what is missing
+        elif names:
+            settle_structs(kind, names)
 
     @property
     def schema(self) -> msgspec.Raw | msgspec.UnsetType:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from .children import child_id, tree_is_due
 from .execution import Execution, Host
 from .inbox import Inbox
 from .inbox_message import InboxMessage
+from .local_types import local_names
 from .log import Log
 from .session import Session
 from .shapes import Shape, ShapeError
@@ -80,6 +82,13 @@ class Task(Generic[P, R]):
     token_limit: int | None = None
 
     HOW_TO_GET: ClassVar[str] = "@task(id=...) on an async function makes one"
+
+    def __post_init__(self) -> None:
+        """Read types that are defined inside functions while what they name is in reach."""
+        if local_names(self.payload):
+            self._payload  # noqa: B018 - it is kept
+        if local_names(self.result):
+            self._result  # noqa: B018 - as above
 
     @checked()
     async def trigger(
@@ -146,7 +155,7 @@ class Task(Generic[P, R]):
 
     def read(self, raw: Json) -> R:
         """Read a result."""
-        return Shape[R](self.result).load(raw)
+        return self._result.load(raw)
 
     async def call(self, execution: Execution) -> R:
         """Call the function with what its session was given."""
@@ -154,9 +163,13 @@ class Task(Generic[P, R]):
         payload = self.read_payload(start.payload if start is not None else msgspec.UNSET)
         return await self.function(TaskContext(execution, self), payload)
 
-    @property
+    @cached_property
     def _payload(self) -> Shape[P]:
         return Shape(self.payload)
+
+    @cached_property
+    def _result(self) -> Shape[R]:
+        return Shape(self.result)
 
 
 class TaskMaker(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from eventsource.errors import InvalidTextError
+from refold import Agent
 from refold.shapes import Shape, ShapeError, dump
+from refold.tasks import TaskContext, task
 
 
 class Model(BaseModel):
@@ -62,3 +66,37 @@ def test_the_schema_says_what_is_expected() -> None:
 def test_what_has_no_json_form_is_refused(value: object) -> None:
     with pytest.raises(InvalidTextError, match="here"):
         dump(value, where="here")
+
+
+def test_types_inside_functions_may_name_others_there() -> None:
+    class Part(BaseModel):
+        size: int
+
+    @dataclass
+    class Whole:
+        part: Part
+        more: list[Part]
+
+    class Small(msgspec.Struct):
+        size: int
+
+    class Large(msgspec.Struct):
+        small: Small
+
+    @task(id="whole", payload=Whole, result=list[Whole])
+    async def count(ctx: TaskContext, payload: Whole) -> list[Whole]:
+        return [payload]
+
+    agent = Agent("scripted", output=list[Whole])
+    raw = b'{"part":{"size":1},"more":[{"size":2}]}'
+    whole = Whole(Part(size=1), [Part(size=2)])
+    assert Shape(Large).load(msgspec.Raw(b'{"small":{"size":3}}')) == Large(Small(3))
+    assert _elsewhere(lambda: count.read_payload(msgspec.Raw(raw))) == whole
+    assert _elsewhere(lambda: count.read(msgspec.Raw(b"[%s]" % raw))) == [whole]
+    assert _elsewhere(lambda: agent.typed_output.read(f"[{raw.decode()}]") if agent.typed_output else None) == [whole]
+
+
+def _elsewhere(read: Callable[[], object]) -> object:
+    """Read where the functions around the types run no more."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(read).result()
