@@ -64,7 +64,7 @@ async def chat(
         async with tools_of(belt, session or "", config) as tools:
             if agent is None:
                 agent = recorded_agent(session or "", config, model, system, tools=tools)
-            target = await session_of(log, session) if session is not None else None
+            target = await session_of(screen, log, session) if session is not None else None
             typed = await _typed(target)
             terminal = Terminal([f"/{name}" for name in COMMANDS], typed)
             told = Screen(screen.log, as_json=False, terminal=terminal.above)

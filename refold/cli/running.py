@@ -30,7 +30,11 @@ from .telling import Teller
 from .toolbelt import tool_options, toolbelt, tools_of
 from .wording import count, short
 
-SESSION_HELP = "Where: an id, the beginning of one, or a title, new or not; else a new session."
+BEGINNING = 6
+"""Signs of an id that name its session where an unknown name begins a new one; ids have twelve."""
+SESSION_HELP = (
+    f"Where: a title, new or not, an id, or the beginning of one ({BEGINNING} signs at least); else a new session."
+)
 
 
 @command(
@@ -67,32 +71,45 @@ async def run(
             if agent is None:
                 agent = recorded_agent(session or "", config, model, system, tools=tools)
             agent.config()  # what cannot begin makes no session
-            target = await session_of(log, session)
+            target = await session_of(screen, log, session)
             if session is None:
                 await target.label(short(said))
             return await _drive(screen, agent, target, said, deps)
 
 
-async def session_of(log: Log, name: str | None) -> Session:
-    """Look a session up as every command does, also by the beginning of its id; create it when there is none."""
+async def session_of(screen: Screen, log: Log, name: str | None) -> Session:
+    """Find the session that a name means, or create one of that title. Whose id a name only begins is said."""
+    if name is None:
+        return await log.session()
+    found = await _known(log, name)
+    if found is None:
+        return await log.session(name)
+    if found.id.startswith(name) and found.id != name:
+        info = await found.info()
+        screen.note(f"goes on in {found.id}", f", {short(info.title)}" if info.title else "")
+    return found
+
+
+async def _known(log: Log, name: str) -> Session | None:
+    """Look a session up by its title, its id or a beginning of it that is long enough to be no new title."""
     try:
-        return await log.session() if name is None else await log.find(name)
+        return await log.find(await log.store.resolve(name, prefix=len(name) >= BEGINNING))
     except UnknownSessionError as error:
         if error.candidates:
             raise
-    return await log.session(name)
+    return None
 
 
 async def config_of(log: Log, name: str | None, *, exists: bool) -> Config:
     """Read the configuration that a session has; none if it is not there, unless it has to be."""
     if name is None:
         return Config()
-    try:
-        return (await (await log.find(name)).state()).config
-    except UnknownSessionError as error:
-        if exists or error.candidates:
-            raise
+    found = await _known(log, name)
+    if found is None:
+        if exists:
+            raise UnknownSessionError(name)
         return Config()
+    return (await found.state()).config
 
 
 @command(

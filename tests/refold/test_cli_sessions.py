@@ -54,6 +54,17 @@ def test_run_goes_on_in_the_session_that_is_named(shell: Shell) -> None:
     assert "take a coat" in shell.good("show", first[:6])
 
 
+def test_a_short_name_begins_a_session_and_a_beginning_of_an_id_says_where_it_goes_on(shell: Shell) -> None:
+    first = shell.said("Oslo?", "--session", "oslo")
+    script = f"scripted:{shell.script}"
+    shell.good("run", "Another.", "-m", script, "-c", first[:5])
+    assert roles(shell, "oslo") == ["user", "assistant"]
+    told = shell("run", "And a coat?", "-m", script, "-c", first[:6])
+    assert (told.exit_code, f"goes on in {first}, oslo" in told.stderr) == (0, True)
+    assert roles(shell, "oslo") == ["user", "assistant"] * 2
+    assert "goes on in" not in shell("run", "So?", "-m", "scripted", "-c", "oslo").stderr
+
+
 def test_run_reads_the_prompt_from_stdin(shell: Shell) -> None:
     shell.good("run", "-", "-m", f"scripted:{shell.script}", "--session", "oslo", input="Is it cold?\n")
     assert "Is it cold?" in shell.good("show", "oslo")
