@@ -33,6 +33,8 @@ from ..messages import AssistantMessage
 _RETRY = "retry"
 _ATTEMPT = -2
 """In the place of a wait's call: it is for the next attempt of a step or task, which a fork makes too."""
+_NAMED = -3
+"""In the place of a wait's call: somebody named the wait as the task's next attempt is named; 0.1 wrote -1."""
 POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
 """Events from outside that a task's worker must hear of."""
 
@@ -55,7 +57,8 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `task`: the last task's id, `working` while it is open, `left` how often it may be tried again. `queued`: (seq,
     queue) of pushes not yet delivered. `waits`: (key, deadline, content index of the call it holds; -1: none, -2: it is
-    for the next attempt of a step or of the task) of the open ones. `tokens`: (key, deadline) of the open ones.
+    for the next attempt of a step or of the task, -3: none, and it only has that one's name) of the open ones.
+    `tokens`: (key, deadline) of the open ones.
     `ended`: keys of tokens that have ended; nobody waits for them any more.
     """
 
@@ -115,13 +118,24 @@ def _message(folds: Folds, message: object) -> Folds:
     )
 
 
+def as_0_1(folds: Folds) -> Folds:
+    """Write folds as 0.1 did, which did not tell a wait that somebody named `retry` from the task's next attempt."""
+    waits = tuple((key, deadline, -1 if held == _NAMED else held) for key, deadline, held in folds.waits)
+    return msgspec.structs.replace(folds, waits=waits)
+
+
+def _is_attempt(wait: tuple[str, int | None, int]) -> bool:
+    """Say whether a wait is for the next attempt, of an earlier release too."""
+    return wait[2] == _ATTEMPT or (wait[0] == _RETRY and wait[2] == -1)
+
+
 def _without(waits: tuple[tuple[str, int | None, int], ...], key: str) -> tuple[tuple[str, int | None, int], ...]:
-    return tuple(wait for wait in waits if wait[0] != key)
+    """Leave out the wait of a key; the task's next attempt has none."""
+    return tuple(wait for wait in waits if wait[0] != key or (key == _RETRY and _is_attempt(wait)))
 
 
 def _without_attempts(folds: Folds) -> tuple[tuple[str, int | None, int], ...]:
-    """Leave out the waits for the next attempt, those of an earlier release too."""
-    return tuple(wait for wait in folds.waits if wait[2] != _ATTEMPT and wait[0] != _RETRY)
+    return tuple(wait for wait in folds.waits if not _is_attempt(wait))
 
 
 def _structure(folds: Folds, seq: int, event: Event) -> Folds:
@@ -145,7 +159,7 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
             return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=(), ended=())
         case Fork(keeps=keeps):
             queued = tuple(pair for pair in folds.queued if pair[0] in keeps)
-            waits = tuple(wait for wait in folds.waits if wait[2] == _ATTEMPT or wait[0] == _RETRY)
+            waits = tuple(filter(_is_attempt, folds.waits))
             return replace(folds, title="", queued=queued, waits=waits, tokens=(), ended=())
         case Label(text=text, target_seq=0):
             return replace(folds, title=text)
@@ -176,7 +190,8 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
         case WaitStart(key=key) if key in folds.ended:
             return folds
         case WaitStart(key=key, deadline_us=deadline, call=call, step=step):
-            held = _ATTEMPT if step else call.content_index if call is not None else -1
+            free = _NAMED if key == _RETRY else -1
+            held = _ATTEMPT if step else call.content_index if call is not None else free
             return replace(folds, waits=(*_without(folds.waits, key), (key, deadline, held)))
         case ToolExecutionEnd(content_index=index) if folds.waits:
             return replace(folds, waits=tuple(wait for wait in folds.waits if wait[2] != index))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from .append import SNAPSHOT_FACTS, folds_row, snapshot, write_folds
-from .folds import Folds, step
+from .folds import Folds, as_0_1, step
 from .lineage import MAX_SEQ
 from .reading import folds_at, id_of, lineage, load_fact
 
@@ -30,7 +30,7 @@ class Folded(NamedTuple):
 
 def own_folds(connection: sqlite3.Connection, number: int) -> Iterator[Folded]:
     """Fold a session's own facts, from what it inherits; a row of 0.1 by the rule of 0.1. Raises: CorruptLogError."""
-    return _own_folds(connection, number, as_0_1=_is_of_0_1(connection, number))
+    return _own_folds(connection, number, forgets=_is_of_0_1(connection, number))
 
 
 def _is_of_0_1(connection: sqlite3.Connection, number: int) -> bool:
@@ -38,11 +38,11 @@ def _is_of_0_1(connection: sqlite3.Connection, number: int) -> bool:
     first = next(_own_folds(connection, number), None)
     if first is None or first.folds.wake_at_us is None or len(lineage(connection, number)) == 1:
         return False
-    ends = [deque(_own_folds(connection, number, as_0_1=old), maxlen=1)[0].folds for old in (False, True)]
+    ends = [deque(_own_folds(connection, number, forgets=old), maxlen=1)[0].folds for old in (False, True)]
     return not is_stored(connection, number, ends[0]) and is_stored(connection, number, ends[1])
 
 
-def _own_folds(connection: sqlite3.Connection, number: int, *, as_0_1: bool = False) -> Iterator[Folded]:
+def _own_folds(connection: sqlite3.Connection, number: int, *, forgets: bool = False) -> Iterator[Folded]:
     session = id_of(connection, number)
     chain = lineage(connection, number)
     fork_seq = chain[0][1]
@@ -57,14 +57,14 @@ def _own_folds(connection: sqlite3.Connection, number: int, *, as_0_1: bool = Fa
         seq = key & MAX_SEQ
         folds = step(folds, seq, load_fact(connection, session, seq, body, b))
         if len(chain) > 1 and seq == fork_seq + 1:
-            folds = msgspec.structs.replace(folds, title=title, waits=() if as_0_1 else folds.waits)
+            folds = msgspec.structs.replace(folds, title=title, waits=() if forgets else folds.waits)
         since += 1
         yield Folded(seq, at_us, folds, since)
 
 
 def is_stored(connection: sqlite3.Connection, number: int, folds: Folds) -> bool:
-    """Say whether a session's row holds these folds."""
-    return stored_folds(connection, number) == list(folds_row(folds))
+    """Say whether a session's row holds these folds, as this release writes them or as 0.1 did."""
+    return stored_folds(connection, number) in (list(folds_row(folds)), list(folds_row(as_0_1(folds))))
 
 
 def stored_folds(connection: sqlite3.Connection, number: int) -> list[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from eventsource.events import Event, Fork, TaskEnd, TaskStart
+from eventsource.events import Event, Fork, TaskEnd, TaskStart, TokenCreate, WaitEnd, WaitStart
 from eventsource.evolve import evolve
 from eventsource.log.folds import Folds, step
 from eventsource.ports import Recorded
@@ -43,3 +43,19 @@ def test_a_fork_keeps_the_time_of_the_next_attempt() -> None:
         state, folds = evolve(state, Recorded(seq, 0, event)), step(folds, seq, event)
     assert state.retry_at_us == folds.wake_at_us == 5
     assert folds.status == "waiting"
+
+
+def test_a_wait_that_somebody_names_retry_is_none_for_the_next_attempt() -> None:
+    events: tuple[Event, ...] = (
+        TaskStart(task="t"),
+        TokenCreate(key="retry", deadline_us=9),
+        WaitStart(key="retry"),
+        TaskEnd(error="no", retry_at_us=5),
+    )
+    state, folds = State(), Folds()
+    for seq, event in enumerate(events, start=1):
+        state, folds = evolve(state, Recorded(seq, 0, event)), step(folds, seq, event)
+    assert sorted(deadline or 9 for _, deadline, _ in folds.waits) == [5, 9]
+    assert step(folds, 5, Fork()).wake_at_us == 5  # the wait stays behind, the attempt does not
+    assert [wait[1] for wait in step(folds, 5, TaskStart(task="t", attempt=2)).waits] == [None]
+    assert step(folds, 5, WaitEnd(key="retry", outcome="completed")).wake_at_us == 5
