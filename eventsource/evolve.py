@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from .approvals import REASON, denial, read_decision
@@ -315,8 +316,19 @@ def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
 
 
 def _token(state: State, seq: int, event: TokenCreate) -> State:
-    token = Token(event.key, event.deadline_us, None, event.default, event.value_schema, event.tags)
+    token = Token(event.key, event.deadline_us, None, event.default, event.value_schema, event.tags, seq)
     return replace(state, tokens=(*state.tokens, token))
+
+
+def _erase(state: State, seq: int, event: Erase) -> State:
+    """Forget a token's schema with the event that held it; nothing else of the state is content."""
+    tokens = tuple(
+        replace(token, value_schema=UNSET, untyped=True)
+        if token.seq == event.target_seq and not isinstance(token.value_schema, UnsetType)
+        else token
+        for token in state.tokens
+    )
+    return state if tokens == state.tokens else replace(state, tokens=tokens)
 
 
 def _wait_start(state: State, seq: int, event: WaitStart) -> State:
@@ -486,5 +498,5 @@ _STEPS: Mapping[type[EventBase], Callable[[State, int, Any], State]] = {
     StreamUpdate: _same,
     Label: _same,
     Custom: _same,
-    Erase: _same,
+    Erase: _erase,
 }

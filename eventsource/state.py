@@ -270,7 +270,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token, what counts at its deadline, and how it ended if it has."""
+    """A token, what counts at its deadline, and how it ended if it has. `untyped`: its schema was erased."""
 
     key: str
     deadline_us: int | None
@@ -278,6 +278,8 @@ class Token(msgspec.Struct, frozen=True):
     default: Json = msgspec.UNSET
     value_schema: Json = msgspec.UNSET
     tags: tuple[str, ...] = ()
+    seq: int = 0
+    untyped: bool = False
 
 
 INBOX = "inbox"

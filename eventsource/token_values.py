@@ -25,6 +25,8 @@ def check_end(state: State, end: WaitEnd) -> None:
         return
     value = from_json(end.value)
     if token is not None:
+        if token.untyped:
+            raise TokenValueError(end.key, "its type was erased, so no value can be checked; cancel what waits for it")
         _check_value(end.key, token.value_schema, value)
     if wait is not None and wait.reason == REASON and wait.call is not None:
         _check_decision(state, end.key, wait.call, value)

@@ -13,7 +13,7 @@ from msgspec import Raw
 from pydantic import BaseModel
 
 from eventsource.errors import TokenValueError, WaitOverError
-from eventsource.events import LoopContext, QueuePush, WaitEnd, WaitStart
+from eventsource.events import LoopContext, QueuePush, TokenCreate, WaitEnd, WaitStart
 from eventsource.log import MemoryLog, open_store
 from eventsource.models.scripted import scripted
 from eventsource.ports import EventLog
@@ -82,6 +82,17 @@ async def test_a_value_of_another_type_is_refused_and_the_token_stays_open(opene
     with pytest.raises(TokenValueError, match=r"answer.*yes"):
         await run.session.decide("answer", {"why": "no verdict"})
     assert (await ask.resume(run.session)).status == "waiting"
+
+
+async def test_a_token_whose_type_was_erased_takes_no_value_but_ends(opened: Log) -> None:
+    run = await ask.run(opened)
+    (made,) = [one.seq for one in await run.session.events() if isinstance(one.event, TokenCreate)]
+    await opened.store.erase(run.session.id, made, at_us=9)
+    for session in (run.session, await opened.find(run.session.id)):
+        with pytest.raises(TokenValueError, match="its type was erased"):
+            await session.decide("answer", {"yes": True})
+    await run.session.decide("answer", outcome="cancelled")
+    assert (await ask.resume(run.session)).result == ["cancelled", False, None]
 
 
 async def test_a_completion_before_the_wait_is_kept(opened: Log) -> None:
