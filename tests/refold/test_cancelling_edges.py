@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from eventsource.events import Label
+from eventsource.models.script import pause
 from eventsource.models.waits import AbortedError, StalledError, Waits
 from refold import Log, open_log
 from refold.following import follow_tree
 from refold.http import ScriptServer, serving
-from refold.http.proxy import proxying
+from refold.http.proxy import Proxy, proxying
 from refold.http.recording import Recording
 from refold.http.server import Exchange
 from refold.http.upstreams import Upstreams
@@ -172,28 +174,66 @@ async def test_a_proxy_its_recording_and_its_client(tmp_path: Path, stored: str,
     assert lost == []
 
 
-async def test_an_exchange_that_is_cancelled_twice_is_cancelled_and_its_forwarding_has_ended() -> None:
-    started, ended = asyncio.Event(), asyncio.Event()
+class _Slow(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """An upstream that begins to answer, says nothing, and takes a while to be left."""
 
-    async def slow(exchange: Exchange) -> None:
-        started.set()
-        try:
-            await asyncio.sleep(99)
-        finally:
-            try:
-                await asyncio.sleep(0.05)
-            finally:
-                ended.set()
+    def __init__(self) -> None:
+        self.asked, self.left = asyncio.Event(), False
 
-    async def work() -> None:
-        async with serving(slow, grace_s=1) as running:
-            await body_of(running.url)
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self)
 
-    serving_it = asyncio.create_task(work())
-    await started.wait()
-    for _ in range(3):
-        serving_it.cancel()
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.asked.set()
+        await asyncio.sleep(99)
+        yield b""
+
+    async def aclose(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.left = True
+
+
+async def test_who_passes_an_exchange_on_and_is_cancelled_again_has_left_its_upstream() -> None:
+    upstream = _Slow()
+
+    async def receive() -> Any:
         await asyncio.sleep(0)
-    with pytest.raises(asyncio.CancelledError):
-        await serving_it
-    assert ended.is_set()
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    path: Any = {"path": "/v1/models", "raw_path": b"/v1/models", "query_string": b""}
+    scope: Any = {"method": "GET", "http_version": "1.1", "headers": [], **path}
+    exchange = Exchange(scope, receive, send)
+    async with open_log() as log, httpx.AsyncClient(transport=upstream) as client:
+        proxy = Proxy(Recording(log, lose=print), Upstreams(["http://upstream.test"]), client)
+        passing = asyncio.create_task(proxy(exchange))
+        await upstream.asked.wait()
+        for _ in range(3):
+            passing.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([passing])
+        assert (passing.cancelled(), upstream.left) == (True, True)
+        await exchange.__aexit__(None, None, None)
+
+
+async def test_a_recording_whose_closing_is_cancelled_is_whole_all_the_same() -> None:
+    served = ScriptServer([["It ", pause(20_000), "rains."]])
+    async with open_log() as log, serving(served, grace_s=1) as upstream:
+        recording = Recording(log, lose=print)
+        async with proxying(recording, Upstreams([upstream.url])) as proxy, serving(proxy, grace_s=1) as running:
+            asking = asyncio.create_task(body_of(running.url))
+            while not (await log.list() and (await log.list())[0].messages):
+                await asyncio.sleep(0.01)
+            closing = asyncio.create_task(recording.close())
+            for _ in range(3):
+                await asyncio.sleep(0)
+                closing.cancel()
+            await asyncio.wait([closing])
+            (info,) = await log.list()
+            state = await (await log.find(info.id)).core.state()
+            assert (state.run, info.owner) == (None, "")
+            asking.cancel()
+            await asyncio.wait([asking])
