@@ -224,3 +224,14 @@ def test_no_tracked_file_names_a_machine_or_a_package_registry() -> None:
         f"{path.relative_to(ROOT)}: {match[0]!r}" for path in tracked() for match in wrong.finditer(path.read_bytes())
     ]
     assert found == []
+
+
+def test_no_statement_of_sql_numbers_its_placeholders() -> None:
+    """Python 3.12 warns of `?1` where a sequence is given, and 3.14 refuses it."""
+    numbered = re.compile(r"[ (]\?[1-9]\b")
+    found = [
+        path
+        for path in (ROOT / "eventsource" / "log").glob("*")
+        if path.is_file() and numbered.search(path.read_text())
+    ]
+    assert found == []

@@ -171,11 +171,12 @@ class _Session:
     def _learn_what_is_gone(self, page: Page) -> None:
         """Read what the session's own facts let be missing, if anything is."""
         sql = (
-            "SELECT EXISTS (SELECT 1 FROM updates WHERE id BETWEEN ?1 AND ?2 AND kind = 2)"
-            " OR EXISTS (SELECT 1 FROM events WHERE id BETWEEN ?1 AND ?2 AND"
+            "SELECT EXISTS (SELECT 1 FROM updates WHERE id BETWEEN :first AND :last AND kind = 2)"
+            " OR EXISTS (SELECT 1 FROM events WHERE id BETWEEN :first AND :last AND"
             ' (length(b) = 64 OR body LIKE \'{"type":"erase"%\'))'
         )
-        if not self._connection.execute(sql, (self._base, self._base | MAX_SEQ)).fetchone()[0]:
+        bounds = {"first": self._base, "last": self._base | MAX_SEQ}
+        if not self._connection.execute(sql, bounds).fetchone()[0]:
             return
         after = page.chain[0][1]
         try:
