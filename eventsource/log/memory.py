@@ -83,6 +83,7 @@ class MemoryLog:
         self._bell.ring(session)
         return found.head
 
+    @checked()
     async def restore(self, session: str, events: Sequence[Restored]) -> int:
         """Append what another log held."""
         parts = prepare_restored(session, events, limit_bytes=self._limit_bytes)
