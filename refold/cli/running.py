@@ -17,14 +17,15 @@ from eventsource.steps import can_continue
 
 from ..agent import Agent
 from ..log import Log
-from ..run import Run
+from ..run import Run, RunStatus
 from ..session import Session
 from ..signals import on_signal
+from ..standing import find_standing
 from ..stream import AgentStream
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .command import command
 from .ending import tell_end
-from .exits import OF_RUN, OK
+from .exits import OF_RUN
 from .screen import Screen
 from .telling import Teller
 from .toolbelt import tool_options, toolbelt, tools_of
@@ -166,13 +167,18 @@ def _read_prompt(given: str) -> str:
 
 
 async def _nothing_to_do(screen: Screen, session: Session) -> int:
-    head = (await session.info()).head
+    info = await session.info()
+    head, stands = info.head, await find_standing(session.core.log, info)
+    ends: dict[str, RunStatus] = {"failed": "error", "refused": "refused", "limit": "limit", "aborted": "aborted"}
+    status = ends.get(stands.status, "done")
+    error = stands.reason if status != "done" else ""
     what = "its last answer is complete" if head else "nothing was said in it"
+    what += f", but its run ended as {status}: {error}" if error else ""
     if screen.as_json:
-        screen.json({"id": session.id, "status": "done", "head": head, "text": "", "error": "", "usage": {}})
+        screen.json({"id": session.id, "status": status, "head": head, "text": "", "error": error, "usage": {}})
     hint = screen.command("continue", session.id)
     screen.note(f"Session {session.id} has nothing to continue: {what}. Say something: {hint} --prompt TEXT")
-    return OK
+    return OF_RUN[status]
 
 
 async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None, deps: object) -> int:

@@ -196,3 +196,10 @@ def test_an_end_is_a_fold_of_its_own_run_only() -> None:
     for event in second:
         last = ending(last, event)
     assert outcome(last).reason == "aborted by Ada"
+
+
+def test_a_session_that_ended_badly_is_not_done_for_having_nothing_to_continue(shell: Shell) -> None:
+    asyncio.run(ended(shell.folder / "refold.db", agent(refusal(raw="SAFETY", error="SAFETY"))))
+    told = shell("continue", "it", "-m", "scripted", "--no-tools", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["status"]) == (6, "refused")
+    assert "SAFETY" in told.stderr
