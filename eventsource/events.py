@@ -349,7 +349,7 @@ class StepStart(EventBase, frozen=True, kw_only=True, tag="step_start"):
     """A task's step began; the digest of its input guards against another input under the same key.
 
     `retries`: how often it is tried again when it fails (absent: the log does not say), `backoff_us` how long after the
-    first failure.
+    first failure. `asks`: it asks a model.
     """
 
     type: ClassVar[Literal["step_start"]] = "step_start"
@@ -358,16 +358,22 @@ class StepStart(EventBase, frozen=True, kw_only=True, tag="step_start"):
     attempt: int = 1
     retries: int | None = None
     backoff_us: int = 0
+    asks: bool = False
 
 
 class StepEnd(EventBase, frozen=True, kw_only=True, tag="step_end"):
-    """A task's step ended with a result, or with an error; then `jitter_ppm` is what chance adds to its backoff."""
+    """A task's step ended with a result, or with an error; then `jitter_ppm` is what chance adds to its backoff.
+
+    `model`, `usage`: the model that it asked, and what that used.
+    """
 
     type: ClassVar[Literal["step_end"]] = "step_end"
     key: str
     result: Json = msgspec.UNSET
     error: str = ""
     jitter_ppm: int = 0
+    model: ModelRef | None = None
+    usage: Usage | None = None
 
 
 class LoopContext(EventBase, frozen=True, kw_only=True, tag="loop_context"):
@@ -383,7 +389,7 @@ class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
     """A task's function began; `parent` is the session that waits for it. A further attempt has no payload or tags.
 
     `retries`: how often it is tried again when it fails (absent: the log does not say), `backoff_us` how long after the
-    first failure.
+    first failure. `token_limit`: how many tokens it may use, its children's included.
     """
 
     type: ClassVar[Literal["task_start"]] = "task_start"
@@ -394,6 +400,7 @@ class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
     tags: tuple[str, ...] = ()
     retries: int | None = None
     backoff_us: int = 0
+    token_limit: int | None = None
 
 
 class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):

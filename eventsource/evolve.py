@@ -391,7 +391,9 @@ def _child_end(state: State, seq: int, event: ChildEnd) -> State:
 
 def _task_start(state: State, seq: int, event: TaskStart) -> State:
     spent = state.spent_tokens if event.attempt > 1 else 0
-    policy = None if event.retries is None else TaskPolicy(retries=event.retries, backoff_us=event.backoff_us)
+    policy = None
+    if event.retries is not None:
+        policy = TaskPolicy(retries=event.retries, backoff_us=event.backoff_us, token_limit=event.token_limit)
     return replace(
         state, task=event.task, attempt=event.attempt, retry_at_us=None, spent_tokens=spent, policy=policy, tried=()
     )
@@ -442,6 +444,7 @@ def _step_start(state: State, seq: int, event: StepStart) -> State:
 
 
 def _step_end(state: State, at_us: int, event: StepEnd) -> State:
+    state = _spend(state, event.usage.total_tokens if event.usage is not None else 0)
     state = replace(state, steps=tuple(key for key in state.steps if key != event.key))
     tried = state.step(event.key)
     if tried is None:

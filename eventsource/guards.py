@@ -193,6 +193,8 @@ def _tool_running(state: State, event: ToolExecutionUpdate | ToolExecutionEnd) -
 def _model_request(state: State, event: ModelRequest) -> str | None:
     if state.aborted is not None:
         return "the run was aborted, no model may be asked"
+    if state.used_up:
+        return state.used_up
     attempt = state.run.attempt + 1 if state.run is not None else 1
     return None if event.attempt == attempt else f"this would be attempt {attempt}, not {event.attempt}"
 
@@ -284,6 +286,8 @@ def _resume(state: State, event: Resume) -> str | None:
 
 
 def _step_start(state: State, event: StepStart) -> str | None:
+    if event.asks and state.used_up:
+        return state.used_up
     tried = state.step(event.key)
     if tried is None:
         return _in_task(state, event)

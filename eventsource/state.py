@@ -326,10 +326,11 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on record of how the open task is run: how often it is tried again, and how long after the first time."""
+    """What is on record of how the open task is run: how often and when it is tried again, how much it may use."""
 
     retries: int
     backoff_us: int
+    token_limit: int | None = None
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -379,6 +380,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def aborted(self) -> AbortRequest | None:
         """What asked the run to end, if anything did."""
         return self.run.aborted if self.run is not None else None
+
+    @property
+    def used_up(self) -> str:
+        """Say that the open task has used all the tokens that it may, by its own log; empty when it has not."""
+        limit = self.policy.token_limit if self.policy is not None else None
+        if limit is None or self.spent_tokens < limit:
+            return ""
+        return f"the token budget of task {self.task} is used up: {self.spent_tokens:,} of {limit:,} tokens"
 
     def token(self, key: str) -> Token | None:
         """Find a token by its key."""

@@ -277,6 +277,8 @@ def _open(state: State, run: Run) -> Step:
         return Record((MessageStart(role="input", push_seq=push.seq),))
     if run.aborted is not None:
         return CloseMessage("aborted")
+    if state.used_up:
+        return Record((AbortRequest(reason="limit", cause="budget", error=state.used_up),))
     first = run.turns == 1 and not run.requested and not run.delivered
     return CallModel(run.attempt + 1, run.not_before_us, ("steering",) if first else ())
 
@@ -383,6 +385,8 @@ def _between(state: State, run: Run) -> Step:
         return Record((AgentEnd(reason="limit", error=f"the turn limit of {policies.turn_limit} was reached"),))
     if goes_on and 0 < policies.token_limit <= run.tokens:
         return Record((AgentEnd(reason="limit", error=f"the token limit of {policies.token_limit} was reached"),))
+    if goes_on and state.used_up:
+        return Record((AgentEnd(reason="limit", error=state.used_up),))
     once = policies.steering == "interrupt"
     if run.due:
         return Record((TurnStart(),), () if steering else ("steering",) if once else ("steering", "steering"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from eventsource.events import ConfigChange, Fork, MessageAdopt, MessageEnd, ModelRef
+from eventsource.events import ConfigChange, Fork, MessageAdopt, MessageEnd, ModelRef, StepEnd
 from eventsource.messages import AssistantMessage, Usage
 from eventsource.ports import Recorded
 
@@ -88,14 +88,16 @@ def _step(view: UsageView, recorded: Recorded) -> UsageView:
             return _add(view, message, usage)
         case MessageAdopt(message=AssistantMessage(usage=Usage() as usage) as message):
             return msgspec.structs.replace(_add(view, message, usage), adopted=view.adopted + usage)
+        case StepEnd(usage=Usage() as usage, model=model):
+            return _add(view, AssistantMessage(), usage, model)
         case Fork():
             return UsageView(inherited=view.inherited + view.own, model=view.model)
         case _:
             return view
 
 
-def _add(view: UsageView, message: AssistantMessage, usage: Usage) -> UsageView:
-    name = model_name(message, view.model)
+def _add(view: UsageView, message: AssistantMessage, usage: Usage, model: ModelRef | None = None) -> UsageView:
+    name = model_name(message, model or view.model)
     models = dict(view.by_model)
     models[name] = models.get(name, Spent()) + spent_by(usage)
     return msgspec.structs.replace(view, by_model=tuple(models.items()))

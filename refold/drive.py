@@ -20,6 +20,7 @@ from eventsource.steps import Stop, Suspend, can_continue
 from eventsource.writer import Writer
 from projections.context import ContextView
 
+from .budget import Budget
 from .children import due_children
 from .context import CONTEXT
 from .nest import NEST, Nest
@@ -108,7 +109,10 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
 
         return Host(log=log, clock=program.clock)
 
-    nest = Nest(host, writer, lambda: _remaining(writer.state))
+    limit, spent = (lambda: writer.state.in_force.policies.token_limit or None), (lambda: _spent(writer.state))
+    budget = Budget("the run", limit, spent)
+    await budget.read(log, writer.session, writer.state.children)
+    nest = Nest(host, writer, budget)
     NEST.set(nest)
     end = await loop.run()
     if nest.broken:
@@ -120,10 +124,8 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     return end
 
 
-def _remaining(state: State) -> int | None:
-    """Say how many tokens a run may still use; None: any number."""
-    limit = state.in_force.policies.token_limit
-    return limit - state.run.tokens if limit and state.run is not None else None
+def _spent(state: State) -> int:
+    return state.run.tokens if state.run is not None else 0
 
 
 def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:

@@ -27,6 +27,7 @@ from eventsource.steps import Record, expired, next_attempts, next_step
 from eventsource.writer import Writer
 from projections.context import ContextView
 
+from .budget import Budget
 from .children import child_wait, due_children
 from .context import CONTEXT
 from .journal import Answer, Journal
@@ -77,14 +78,16 @@ class Execution:
     ones are left, the session is suspended: the code is cancelled, and runs again from the top when something has come.
     """
 
-    def __init__(self, host: Host, session: str, *, root: str = "", token_limit: int | None = None) -> None:
+    def __init__(self, host: Host, session: str, *, root: str = "", outer: Budget | None = None) -> None:
         """Prepare.
 
         Args:
             root: the session at the root of the tree, if it is another.
-            token_limit: how many tokens the task may use, its children's included.
+            outer: the budget of its parent.
         """
-        self.host, self.session, self.root, self.token_limit = host, session, root, token_limit
+        self.host, self.session, self.root = host, session, root
+        self.token_limit: int | None = None
+        self.budget = Budget(session, lambda: self.token_limit, lambda: self.state.spent_tokens, outer)
         self._for_root: list[Event] = []
         self.journal = Journal()
         self.redactors: list[Redact] = []
@@ -120,10 +123,6 @@ class Execution:
             self.journal.feed(recorded)
         if self.state.phase is not Phase.IDLE or self.state.wanted:
             self.turn_key = self.journal.last_step
-
-    def remaining_tokens(self) -> int | None:
-        """Say how many tokens the task may still use; None: any number."""
-        return None if self.token_limit is None else self.token_limit - self.state.spent_tokens
 
     def tell_root(self, event: Event) -> None:
         """Show something in the session at the root of the tree too."""

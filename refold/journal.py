@@ -29,7 +29,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.log.folds import POKES
-from eventsource.messages import AssistantMessage, Json, Message
+from eventsource.messages import AssistantMessage, Json, Message, Usage
 from eventsource.outcome import Ending, ending
 from eventsource.ports import Recorded
 
@@ -54,6 +54,7 @@ class StepRecord(msgspec.Struct):
     end_seq: int = 0
     result: Json = msgspec.UNSET
     error: str = ""
+    usage: Usage | None = None
     answers: tuple[AssistantMessage, ...] = ()
     ending: Ending = Ending()
 
@@ -186,7 +187,7 @@ class Journal:
             self.answers.pop(("step", event.key), None)
             return
         step = self.steps[event.key]
-        step.end_seq, step.result, step.error = seq, event.result, event.error
+        step.end_seq, step.result, step.error, step.usage = seq, event.result, event.error, event.usage
         step.failures += bool(event.error)
         self.answers["step", event.key] = None
         self._open_steps.discard(event.key)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from eventsource.codec import from_json
 from eventsource.contained import UserCall
 from eventsource.events import MessageUpdate, MetadataSet, StreamUpdate
@@ -17,7 +19,7 @@ from eventsource.request import Request, request_sha256
 from .execution import WITHIN, Execution
 from .models import find_model
 from .shapes import Shape, dump
-from .task_steps import digest, run_step
+from .task_steps import Asked, Input, digest, run_step
 
 T = TypeVar("T")
 
@@ -68,7 +70,7 @@ async def stream_items(
             count += 1
         return count
 
-    await run_step(x, key, "", Shape(None), lambda: UserCall(work))
+    await run_step(x, key, Input(), Shape(None), lambda: UserCall(work))
     record = x.journal.steps[key]
     reading = read_all(x.host.log, x.session, after=record.start_seq, upto=record.end_seq)
     found = [recorded.event async for recorded in reading]
@@ -91,17 +93,22 @@ async def ask_model(
                 x.notify()
             elif isinstance(event, StreamEnd):
                 said = event.message
+        asks.usage = said.usage
         if said.stop_reason in ("error", "aborted"):
             raise RuntimeError(said.error)
-        return said
+        return replace(said, usage=None)  # it stands beside the result
 
-    input_sha256 = digest([request_sha256(request), stream], key)
-    return await run_step(
+    asks = Asked(asked.ref)
+    given = digest([request_sha256(request), stream], key)
+    said = await run_step(
         x,
         key,
-        input_sha256,
+        given,
         Shape(AssistantMessage),
         lambda: UserCall(work),
         retries=retries,
         backoff_us=1_000_000,
+        asks=asks,
     )
+    usage = x.journal.steps[key].usage
+    return replace(said, usage=usage) if usage is not None else said

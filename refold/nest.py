@@ -11,20 +11,22 @@ from eventsource.errors import RefoldError
 from eventsource.writer import Writer
 from projections.context import ContextView
 
+from .budget import Budget
+
 if TYPE_CHECKING:
     from .execution import Host
 
 
 @dataclass(frozen=True)
 class Nest:
-    """The process, the session's writer, how many tokens are left (None: any number), the root if it is another.
+    """The process, the session's writer, what it may use, the root if it is another.
 
     `broken`: what kept children from going on, which is no result of theirs; for whoever drives the session.
     """
 
     host: Callable[[], Host]
     writer: Writer[ContextView]
-    remaining_tokens: Callable[[], int | None]
+    budget: Budget
     root: str = ""
     broken: list[RefoldError] = field(default_factory=list)
 

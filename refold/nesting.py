@@ -43,9 +43,7 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
     root = nest.root or writer.session
     try:
         async with beside(_pass_on(host, child, context.signal)):
-            outcome = await run_when_free(
-                host, child, lambda name: task, root=root, token_limit=nest.remaining_tokens()
-            )
+            outcome = await run_when_free(host, child, lambda name: task, root=root, budget=nest.budget)
     except RefoldError as error:
         nest.broken.append(error)
         raise CallHeld(child_wait(key), CHILD) from error
@@ -53,6 +51,7 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
         raise CallHeld(child_wait(key), CHILD)
     failed = outcome.status != "done"
     writer.outcome(ChildEnd(key=key, result=outcome.result, is_error=failed, tokens=outcome.tokens))
+    nest.budget.has_ended(child)
     if failed:
         raise ToolFailure(outcome.error or f"The agent's work was {outcome.status}")
     return from_json(outcome.result)

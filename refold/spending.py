@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from eventsource.errors import UnknownSessionError
-from eventsource.events import ChildStart, ConfigChange, MessageAdopt, MessageEnd, ModelRef
+from eventsource.events import ChildStart, ConfigChange, MessageAdopt, MessageEnd, ModelRef, StepEnd
 from eventsource.loading import load, read_all
 from eventsource.messages import AssistantMessage, Usage
 from eventsource.ports import EventLog, SessionInfo
@@ -141,7 +141,7 @@ async def _own(log: EventLog, info: SessionInfo, model: ModelRef | None, since_u
     sums: dict[tuple[str, str], Spent] = {}
     adopted, children, models = Spent(), list[str](), list[tuple[int, ModelRef]]()
     async for recorded in read_all(log, info.id, after=info.fork_seq, updates=False):
-        at_us = recorded.at_us
+        at_us, asked = recorded.at_us, model
         match recorded.event:
             case ConfigChange(model=ModelRef() as model):
                 models.append((recorded.seq, model))
@@ -151,6 +151,8 @@ async def _own(log: EventLog, info: SessionInfo, model: ModelRef | None, since_u
                 continue
             case MessageEnd(message=AssistantMessage(usage=Usage() as usage) as message):
                 pass
+            case StepEnd(usage=Usage() as usage, model=asked):
+                message = AssistantMessage()
             case MessageAdopt(message=AssistantMessage(usage=Usage() as usage) as message, origin=origin) as adopt:
                 if origin.source == SOURCE and await known.has(origin.session):
                     adopted += spent_by(usage)
@@ -159,7 +161,7 @@ async def _own(log: EventLog, info: SessionInfo, model: ModelRef | None, since_u
             case _:
                 continue
         if at_us >= since_us:
-            key = (f"{datetime.fromtimestamp(at_us / 1e6).astimezone():%Y-%m-%d}", model_name(message, model))
+            key = (f"{datetime.fromtimestamp(at_us / 1e6).astimezone():%Y-%m-%d}", model_name(message, asked))
             sums[key] = sums.get(key, Spent()) + spent_by(usage)
     entries = tuple(Entry(session=info.id, day=day, model=name, spent=spent) for (day, name), spent in sums.items())
     return _Own(entries, adopted, tuple(children), tuple(models))

@@ -61,12 +61,11 @@ async def run_child(x: Execution, key: str, task: Task[P, R], payload: P) -> R:
         while True:
             await _woken(x, key)
             await open_child(x.host, child, task, payload, parent=x.session)
-            outcome = await run_when_free(
-                x.host, child, lambda name: task, root=x.root or x.session, token_limit=x.remaining_tokens()
-            )
+            outcome = await run_when_free(x.host, child, lambda name: task, root=x.root or x.session, budget=x.budget)
             if outcome.status != "waiting":
                 end = _end(key, outcome)
                 await x.append(end)
+                x.budget.has_ended(child)
                 return _result(task, key, child, end)
             await x.idle(WaitStart(key=child_wait(key), reason=CHILD))
 

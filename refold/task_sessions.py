@@ -23,6 +23,7 @@ from eventsource.steps import Record, expired, next_attempts, next_step
 from eventsource.writer import Writer
 from projections.context import ContextView
 
+from .budget import Budget
 from .children import child_id, waits_for_run
 from .context import CONTEXT
 from .execution import Execution, Finished, Host
@@ -86,18 +87,22 @@ async def run_session(
     find: FindTask,
     *,
     root: str = "",
-    token_limit: int | None = None,
+    budget: Budget | None = None,
 ) -> Outcome:
     """Run a task's session until the task ends, nothing is left but waiting, or the host stops.
+
+    `budget`: its parent's, which counts what it uses.
 
     Raises: LeaseHeldError when somebody else runs it; NoTaskError; PathError when its code is not what it was recorded
         with; FencedError when another owner took over; what the store raises.
     """
-    x = Execution(host, session, root=root)
+    x = Execution(host, session, root=root, outer=budget)
     async with hold(host.log, session, ttl_us=host.lease_us, lost=x.lose) as held:
         x.writer.lease = held.lease
         await x.load()
-        outcome = await _run(x, find, token_limit)
+        if budget is not None:
+            budget.count(session, x.budget.used)
+        outcome = await _run(x, find)
         if not host.stopping.is_set():
             held.seen = x.writer.head
     start = x.journal.start
@@ -106,7 +111,7 @@ async def run_session(
     return outcome
 
 
-async def _run(x: Execution, find: FindTask, token_limit: int | None) -> Outcome:
+async def _run(x: Execution, find: FindTask) -> Outcome:
     start, now_us = x.journal.start, x.now_us()
     if start is None:
         raise NoTaskError(x.session, "")
@@ -127,12 +132,14 @@ async def _run(x: Execution, find: FindTask, token_limit: int | None) -> Outcome
     task = find(start.task)
     if task is None:
         raise NoTaskError(x.session, start.task)
-    limits = [limit for limit in (token_limit, task.token_limit) if limit is not None]
-    x.token_limit = min(limits, default=None)
+    x.token_limit = task.token_limit if x.state.policy is None else x.state.policy.token_limit
+    x.budget.name = f"task {start.task}"
+    await x.budget.read(x.host.log, x.session, x.state.children)
     if x.journal.last_step not in x.state.steps:  # no turn of the task's code
         await _end_run(x, f"it was left open in a session whose task {start.task} is to go on")
     if next_at_us is not None:
         x.writer.outcome(task_start(task, attempt=x.state.attempt + 1))
+        x.token_limit = task.token_limit
     elif x.journal.steps or x.journal.waits or x.journal.tokens or x.journal.children or x.journal.poked:
         runner = x.writer.lease.owner if x.writer.lease is not None else ""
         x.writer.outcome(Resume(why="wait" if x.journal.poked or x.state.waits else "crash", runner=runner))
@@ -166,14 +173,21 @@ async def _work(x: Execution, task: Code) -> None:
         await _end_run(x, f"its task {task.id} ended meanwhile" + (f": {ended}" if isinstance(ended, str) else ""))
     if x.state.cancelled is not None:
         return
-    x.writer.outcome(_failed(x, task, ended, final=clock.expired()) if isinstance(ended, str) else ended)
+    final = clock.expired() or bool(x.budget.problem())  # another attempt would have nothing left either
+    x.writer.outcome(_failed(x, task, ended, final=final) if isinstance(ended, str) else ended)
     x.writer.outcome(*next_attempts(x.state))
     await x.writer.flush()
 
 
 def task_start(task: Code, attempt: int = 1) -> TaskStart:
     """Begin an attempt of a task, with what it says of how it is run."""
-    return TaskStart(task=task.id, attempt=attempt, retries=task.retries, backoff_us=task.backoff_us)
+    return TaskStart(
+        task=task.id,
+        attempt=attempt,
+        retries=task.retries,
+        backoff_us=task.backoff_us,
+        token_limit=task.token_limit,
+    )
 
 
 def _failed(x: Execution, task: Code, problem: str, *, final: bool) -> TaskEnd:
@@ -267,12 +281,12 @@ async def cancel_child(host: Host, child: str, *, root: str) -> None:
 
 
 async def run_when_free(
-    host: Host, session: str, find: FindTask, *, root: str, token_limit: int | None = None
+    host: Host, session: str, find: FindTask, *, root: str, budget: Budget | None = None
 ) -> Outcome:
     """Run a child's session as soon as nobody else holds it."""
     while True:
         try:
-            return await run_session(host, session, find, root=root, token_limit=token_limit)
+            return await run_session(host, session, find, root=root, budget=budget)
         except LeaseHeldError:
             await asyncio.sleep(_HELD_S)
 

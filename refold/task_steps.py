@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
-from eventsource.codec import to_json
+from eventsource.codec import from_json, to_json
 from eventsource.contained import UserCall, attempt
-from eventsource.events import StepEnd, StepStart, WaitEnd, WaitStart
+from eventsource.events import ModelRef, StepEnd, StepStart, WaitEnd, WaitStart
+from eventsource.messages import Usage
 from eventsource.raised import words
 
 from .execution import WITHIN, Execution
@@ -22,17 +25,37 @@ from .task_errors import StepError
 T = TypeVar("T")
 
 
-def digest(value: object, where: str) -> str:
-    """Digest a step's input. Raises: InvalidTextError when it has no JSON form."""
-    return hashlib.sha256(bytes(dump(value, where=f"the input of {where}"))).hexdigest()
+@dataclass
+class Asked:
+    """The model that a step asks, and what its last attempt used."""
+
+    model: ModelRef
+    usage: Usage | None = None
 
 
-async def known_step(x: Execution, name: str, input_sha256: str) -> StepRecord | None:
+class Input(msgspec.Struct, frozen=True):
+    """The digest of a step's input; `before`: what release 0.1 made of it, which minded the order of keys."""
+
+    sha256: str = ""
+    before: str = ""
+
+
+def digest(value: object, where: str) -> Input:
+    """Digest a step's input: the same in every process, whatever the order of sets and of the keys of dicts.
+
+    Raises: InvalidTextError when it has no JSON form.
+    """
+    raw = bytes(dump(value, where=f"the input of {where}"))
+    ordered = json.dumps(from_json(raw), ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    return Input(hashlib.sha256(ordered).hexdigest(), hashlib.sha256(raw).hexdigest())
+
+
+async def known_step(x: Execution, name: str, given: Input) -> StepRecord | None:
     """Find what is recorded of a step; the same key with another input is another path."""
     record = x.journal.steps.get(name)
     if record is not None:
         x.visit("step", name)
-        if record.input_sha256 != input_sha256:
+        if record.input_sha256 not in (given.sha256, given.before):
             await x.diverge(name, "this step is recorded with other input; give what differs a key of its own")
     return record
 
@@ -40,16 +63,20 @@ async def known_step(x: Execution, name: str, input_sha256: str) -> StepRecord |
 async def run_step(
     x: Execution,
     name: str,
-    input_sha256: str,
+    given: Input,
     shape: Shape[T],
     begin: Callable[[], UserCall],
     *,
     retries: int = 0,
     backoff_us: int = 0,
+    asks: Asked | None = None,
 ) -> T:
-    """Do a step, or give what is recorded of it. Raises: StepError when it has failed one time more than `retries`."""
+    """Do a step, or give what is recorded of it; `asks` is the model that it asks.
+
+    Raises: StepError when it has failed one time more than `retries`, and when it may ask no model any more.
+    """
     check_retries(retries, f"step {name}")
-    record = await known_step(x, name, input_sha256)
+    record = await known_step(x, name, given)
     if record is not None and record.done and not _goes_on(x, name, record, retries):
         if record.error:
             raise StepError(name, record.error)
@@ -63,11 +90,18 @@ async def run_step(
             if record is not None and record.error and record.done and not _goes_on(x, name, record, retries):
                 raise StepError(name, record.error)  # somebody cancelled the wait for its next attempt
             number = record.attempts + 1 if record is not None else 1
+            if asks is not None and (problem := x.budget.problem()):
+                raise StepError(name, problem)
             start = StepStart(
-                key=name, input_sha256=input_sha256, attempt=number, retries=retries, backoff_us=backoff_us
+                key=name,
+                input_sha256=given.sha256,
+                attempt=number,
+                retries=retries,
+                backoff_us=backoff_us,
+                asks=asks is not None,
             )
             try:
-                return await _attempt(x, start, shape, begin)
+                return await _attempt(x, start, shape, begin, asks)
             except StepError:
                 tried = x.state.step(name)
                 if tried is None or tried.over:
@@ -88,7 +122,9 @@ async def _until_due(x: Execution, name: str) -> None:
     await x.begin()
 
 
-async def _attempt(x: Execution, start: StepStart, shape: Shape[T], begin: Callable[[], UserCall]) -> T:
+async def _attempt(
+    x: Execution, start: StepStart, shape: Shape[T], begin: Callable[[], UserCall], asks: Asked | None
+) -> T:
     await x.park(lambda: None if x.turn_key else True)
     x.steps += 1
     try:
@@ -102,15 +138,22 @@ async def _attempt(x: Execution, start: StepStart, shape: Shape[T], begin: Calla
         if ended.error is None:
             ended = attempt(lambda: made.append(kept(shape, ended.value, f"the result of {start.key}")))
         if ended.error is not None:
-            problem = words(ended.error)
-            await x.fail(StepEnd(key=start.key, error=problem, jitter_ppm=x.host.jitter_ppm() if start.retries else 0))
+            problem, jitter_ppm = words(ended.error), x.host.jitter_ppm() if start.retries else 0
+            await x.fail(_answered(StepEnd(key=start.key, error=problem, jitter_ppm=jitter_ppm), asks))
             raise StepError(start.key, problem) from ended.error
         raw, value = made[0]
-        await x.append(StepEnd(key=start.key, result=raw))
+        await x.append(_answered(StepEnd(key=start.key, result=raw), asks))
         return value
     finally:
         x.steps -= 1
         x.notify()
+
+
+def _answered(end: StepEnd, asks: Asked | None) -> StepEnd:
+    """Add which model was asked, and what that used, if it said so."""
+    if asks is None or asks.usage is None:
+        return end
+    return msgspec.structs.replace(end, model=asks.model, usage=asks.usage)
 
 
 def check_retries(retries: object, where: str) -> None:

@@ -200,9 +200,11 @@ def task(
         retries: how often it is tried again after it failed; steps that are done stay done.
         backoff: how long after the first failure; after each further one twice as long.
         max_duration: how long an attempt may work, the time it waits apart.
-        token_limit: how many tokens its turns may use, those of its children included.
+        token_limit: how many tokens its turns and models may use, and its children, all together.
     """
     check_retries(retries, f"task {id}")
+    if token_limit is not None and (type(token_limit) is not int or token_limit < 0):
+        raise ValueError(f"task {id}: token_limit must be a whole number, 0 or more, or None; found {token_limit!r}")
 
     def make(function: Callable[[TaskContext, P], Awaitable[R]]) -> Task[P, R]:
         if not inspect.iscoroutinefunction(function):

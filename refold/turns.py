@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, Generic, TypeVar
-
-from msgspec.structs import replace
 
 from eventsource import session as core
 from eventsource.errors import OutputError, RefoldError
-from eventsource.events import Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
-from eventsource.loop import Loop
+from eventsource.events import AbortRequest, Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
+from eventsource.loop import Loop, Program
 from eventsource.messages import Usage
 from eventsource.outcome import outcome
 from eventsource.prompts import Prompt
-from eventsource.state import Config, State
+from eventsource.state import State
 from eventsource.steps import Suspend, expired, next_step
+from eventsource.writer import Writer
+from projections.context import ContextView
 
 from .agent import prompt_pushes
 from .drive import configuring
@@ -73,9 +74,9 @@ class Turn(Generic[T]):
 
 async def run_turn(x: Execution, name: str, agent: Agent[T], prompt: Prompt | InboxMessage, deps: object) -> Turn[T]:
     """Run an agent in the task's session, or give what is recorded of that; see `TaskContext.turn`."""
-    given = prompt.seq if isinstance(prompt, InboxMessage) else prompt
-    input_sha256 = digest([type(given).__name__, given], name)
-    record = await known_step(x, name, input_sha256)
+    said = prompt.seq if isinstance(prompt, InboxMessage) else prompt
+    given = digest([type(said).__name__, said], name)
+    record = await known_step(x, name, given)
     if record is None or not record.done:
         async with x.at_work():
             if record is None:
@@ -84,7 +85,7 @@ async def run_turn(x: Execution, name: str, agent: Agent[T], prompt: Prompt | In
             x.turn_key, x.turn = name, asyncio.current_task()
             begun = name in x.state.steps
             try:
-                await _run(x, name, agent, deps, [] if begun else _opening(x.state, name, input_sha256, prompt))
+                await _run(x, name, agent, deps, [] if begun else _opening(x.state, name, given.sha256, prompt))
             finally:
                 x.turn_key, x.turn = "", None
                 x.notify()
@@ -103,13 +104,15 @@ def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxM
 
 async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: list[Event]) -> None:
     session = Session(core.Session(x.host.log, x.session, clock=x.host.clock))
-    program = agent.program(session, deps)
+    program = _within_budget(x, agent.program(session, deps))
+    if problem := x.budget.problem():
+        raise StepError(name, problem)
     x.redactors.append(program.secrets.redact)
-    changes = configuring(x.state, _within_budget(x, agent.config()))
+    changes = configuring(x.state, agent.config())
     if changes or opening:
         await x.append(*changes, *opening)
     broken: list[RefoldError] = []
-    nest = NEST.set(Nest(lambda: x.host, x.writer, x.remaining_tokens, x.root, broken))
+    nest = NEST.set(Nest(lambda: x.host, x.writer, x.budget, x.root, broken))
     within = WITHIN.set(name)
     try:
         while x.state.run is not None or x.state.wanted:
@@ -134,15 +137,17 @@ def _goes_on(x: Execution) -> bool:
     return not waits or bool(expired(x.state, x.now_us())) or bool(x.due_calls())
 
 
-def _within_budget(x: Execution, config: Config) -> Config:
-    """Let a turn use no more tokens than the task has left. Raises: StepError when it has none."""
-    left = x.remaining_tokens()
-    if left is None:
-        return config
-    if left <= 0:
-        raise StepError("budget", "the task has used all the tokens it may")
-    limit = config.policies.token_limit
-    return replace(config, policies=replace(config.policies, token_limit=min(limit or left, left)))
+def _within_budget(x: Execution, program: Program[ContextView]) -> Program[ContextView]:
+    """Let a turn ask no model when nothing is left of what the task, or one further up, may use."""
+    before = program.before_request
+
+    async def ask(writer: Writer[ContextView], aborting: asyncio.Event) -> None:
+        if before is not None:
+            await before(writer, aborting)
+        if problem := x.budget.problem():
+            writer.outcome(AbortRequest(reason="limit", cause="budget", error=problem))
+
+    return dataclasses.replace(program, before_request=ask)
 
 
 def agent_task(agent: Agent[T], deps: object = None) -> Task[Prompt, T]:

@@ -21,6 +21,7 @@ from ..events import (
     QueuePush,
     Resume,
     Retry,
+    StepEnd,
     TaskEnd,
     TaskStart,
     TokenCreate,
@@ -28,7 +29,7 @@ from ..events import (
     WaitEnd,
     WaitStart,
 )
-from ..messages import AssistantMessage
+from ..messages import AssistantMessage, Usage
 
 _RETRY = "retry"
 _ATTEMPT = -2
@@ -172,6 +173,9 @@ def _content(folds: Folds, seq: int, event: Event) -> Folds:
     match event:
         case MessageEnd(message=message) | MessageAdopt(message=message):
             return _message(folds, message)
+        case StepEnd(usage=Usage() as usage):
+            given, said = folds.input_tokens + usage.input_tokens, folds.output_tokens + usage.output_tokens
+            return replace(folds, input_tokens=given, output_tokens=said)
         case QueuePush(queue=queue):
             return replace(folds, queued=(*folds.queued, (seq, queue)))
         case QueueClear(queue=queue):
@@ -207,6 +211,6 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
 
 _CHANGES: Mapping[type, Callable[[Folds, int, Event], Folds]] = {
     **dict.fromkeys((AgentStart, AgentEnd, TaskStart, TaskEnd, Retry, Fork, Label), _structure),
-    **dict.fromkeys((MessageEnd, MessageAdopt, QueuePush, QueueClear, MessageStart), _content),
+    **dict.fromkeys((MessageEnd, MessageAdopt, StepEnd, QueuePush, QueueClear, MessageStart), _content),
     **dict.fromkeys((TokenCreate, WaitStart, WaitEnd, ToolExecutionEnd), _waiting),
 }

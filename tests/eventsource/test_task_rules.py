@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from eventsource.errors import IllegalEventError
 from eventsource.events import (
     AbortRequest,
+    AgentEnd,
     AgentStart,
     ChildEnd,
     ChildStart,
@@ -16,6 +17,7 @@ from eventsource.events import (
     Fork,
     MessageEnd,
     MessageStart,
+    ModelRef,
     ModelRequest,
     QueuePush,
     Resume,
@@ -25,6 +27,7 @@ from eventsource.events import (
     TaskEnd,
     TaskStart,
     TokenCreate,
+    TurnEnd,
     TurnStart,
     WaitEnd,
     WaitStart,
@@ -257,3 +260,41 @@ def test_a_fork_keeps_the_wait_for_a_steps_next_attempt_and_no_other() -> None:
         Fork(),
     )
     assert [wait.key for wait in state.waits] == ["retry:s"]
+
+
+def test_a_task_that_has_used_all_it_may_asks_no_model_and_says_so() -> None:
+    start = replace(TASK, retries=0, token_limit=30)
+    used_up = "the token budget of task report is used up: 30 of 30 tokens"
+    spent = (start, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30))
+    prompt = QueuePush(queue="prompt", message=UserMessage(content="x"))
+    assert refusal(*spent, StepStart(key="ask", asks=True)) == used_up
+    assert after(*spent, StepStart(key="other")).steps == ("other",)
+    asked = (prompt, Resume(why="continue"), AgentStart(), TurnStart(), MessageStart(role="input", push_seq=4))
+    ready = (*spent, *asked, MessageEnd())
+    assert next_step(after(*ready)) == Record((AbortRequest(reason="limit", cause="budget", error=used_up),))
+    assert refusal(*ready, ModelRequest(attempt=1, request_sha256="")) == used_up
+
+
+def test_a_run_that_would_go_on_ends_when_its_task_has_used_all_it_may() -> None:
+    answer = AssistantMessage(stop_reason="pause", usage=Usage(input_tokens=30))
+    history = (
+        replace(TASK, retries=0, token_limit=30),
+        QueuePush(queue="prompt", message=UserMessage(content="x")),
+        Resume(why="continue"),
+        AgentStart(),
+        TurnStart(),
+        MessageStart(role="input", push_seq=2),
+        MessageEnd(),
+        ModelRequest(attempt=1, request_sha256=""),
+        MessageStart(role="assistant", streamed=False),
+        MessageEnd(message=answer),
+        TurnEnd(),
+    )
+    used_up = "the token budget of task report is used up: 30 of 30 tokens"
+    assert next_step(after(*history)) == Record((AgentEnd(reason="limit", error=used_up),))
+
+
+def test_what_a_step_used_of_a_model_is_spent() -> None:
+    model = ModelRef(api="a", provider="p", model="m")
+    ended = StepEnd(key="ask", model=model, usage=Usage(input_tokens=5, output_tokens=2))
+    assert after(TASK, StepStart(key="ask", asks=True), ended).spent_tokens == 7

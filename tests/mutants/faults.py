@@ -43,11 +43,11 @@ FAULTS = (
         ("tests/eventsource/test_redaction.py",),
     ),
     Fault(
-        "a turn uses more than its task's budget",
+        "a turn uses more than what its task's parent has left",
         "refold/turns.py",
-        "token_limit=min(limit or left, left)",
-        "token_limit=limit",
-        ("tests/refold/test_turns.py",),
+        "        if problem := x.budget.problem():\n            writer.outcome",
+        "        if (problem := x.budget.problem()) and not x.root:\n            writer.outcome",
+        ("tests/refold/test_budgets.py",),
     ),
     Fault(
         "the proxy goes on in a busy session",

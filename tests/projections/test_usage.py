@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventsource.events import Fork, MessageAdopt, MessageEnd, Origin
+from eventsource.events import Fork, MessageAdopt, MessageEnd, ModelRef, Origin, StepEnd
 from eventsource.messages import AssistantMessage, Usage
 from eventsource.ports import Recorded
 from projections import USAGE, project
@@ -41,3 +41,11 @@ def test_what_came_from_elsewhere_is_told_apart(run: tuple[Recorded, ...]) -> No
     after = USAGE.step(before, Recorded(40, 0, adopted))
     assert (before.adopted, after.adopted.input_tokens) == (Usage(), 7)
     assert after.total.input_tokens == before.total.input_tokens + 7
+
+
+def test_a_model_that_a_step_asked_counts_under_its_own_name(run: tuple[Recorded, ...]) -> None:
+    asked = ModelRef(api="a", provider="q", model="n")
+    ended = StepEnd(key="ask", model=asked, usage=Usage(input_tokens=7))
+    view = USAGE.step(project(USAGE, run), Recorded(40, 0, ended))
+    assert dict(view.by_model)["q/n"].usage.input_tokens == 7
+    assert view.model == project(USAGE, run).model

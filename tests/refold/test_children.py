@@ -254,7 +254,7 @@ async def test_what_children_use_counts_against_their_parents(opened: Log) -> No
 
     ended = await tree.run(opened)
     assert (ended.status, ended.tokens) == ("error", 120)
-    assert "all the tokens" in ended.error
+    assert "the token budget of task tree is used up: 120 of 100 tokens" in ended.error
 
 
 async def test_a_childs_stream_and_metadata_are_seen_from_the_root(opened: Log) -> None:

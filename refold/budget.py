@@ -1,0 +1,74 @@
+"""What a task, or a run, and everything below it may still use together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from eventsource.errors import UnknownSessionError
+from eventsource.loading import load_state
+from eventsource.ports import EventLog
+
+from .children import child_id
+
+
+class Budget:
+    """A limit of tokens, shared by a session and by its children while they are at work.
+
+    Nothing is handed out in advance: each model call asks, before it is made, what all have used until then. What is
+    under way at that moment may still be added. What a child used is in its own log until it ends, then in its
+    parent's too.
+    """
+
+    def __init__(
+        self, name: str, limit: Callable[[], int | None], spent: Callable[[], int], outer: Budget | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            name: whose budget it is, for people.
+            limit: how many tokens may be used; None: any number.
+            spent: how many the session used, children that have ended included.
+            outer: the budget of its parent, which counts too.
+        """
+        self.name, self._limit, self._spent, self.outer = name, limit, spent, outer
+        self._running: dict[str, Callable[[], int]] = {}
+
+    def used(self) -> int:
+        """Count what was used, that of children at work included."""
+        return self._spent() + sum(used() for used in self._running.values())
+
+    def problem(self) -> str:
+        """Say that nothing is left, here or further up; empty when something is."""
+        limit, used = self._limit(), self.used()
+        if limit is not None and used >= limit:
+            return f"the token budget of {self.name} is used up: {used:,} of {limit:,} tokens"
+        return self.outer.problem() if self.outer is not None else ""
+
+    def count(self, child: str, used: Callable[[], int]) -> None:
+        """Count what a child uses, from now on until it has ended."""
+        self._running[child] = used
+
+    def has_ended(self, child: str) -> None:
+        """Leave out a child whose end, with what it used, is on record here."""
+        self._running.pop(child, None)
+
+    async def read(self, log: EventLog, session: str, keys: Iterable[str]) -> None:
+        """Learn what children used that an earlier process left running, so that they count before they go on."""
+        if not self._is_limited():
+            return
+        for key in keys:
+            child = child_id(session, key)
+            if child not in self._running:
+                self._running[child] = partial(int, await _used(log, child))
+
+    def _is_limited(self) -> bool:
+        return self._limit() is not None or (self.outer is not None and self.outer._is_limited())
+
+
+async def _used(log: EventLog, session: str) -> int:
+    try:
+        _, state = await load_state(log, session)
+    except UnknownSessionError:  # it was to be started when its parent's process ended
+        return 0
+    return state.spent_tokens + sum([await _used(log, child_id(session, key)) for key in state.children])
