@@ -64,7 +64,7 @@ _JSON = msgspec.Raw(b'"[erased]"')
 _OBJECT = msgspec.Raw(b'{"content":"[erased]"}')
 _SCHEMA = msgspec.Raw(b'{"type":"object"}')
 _ANYTHING = msgspec.Raw(b"{}")
-_WAITS = frozenset(("", "approval", "child", "in_doubt", "inbox", "repeat", "sleep"))
+_WAITS = frozenset(("", "approval", "child", "in_doubt", "inbox", "repeat", "retry", "sleep"))
 """Reasons of waits that this program itself gives, and goes by; any other is a tool's or an application's words."""
 _replace = msgspec.structs.replace
 
@@ -91,6 +91,8 @@ def mask(event: Event) -> Event:
             return _replace(left, value=_with_marks(event, left))
         case WaitStart(reason=reason) if reason not in _WAITS:
             return _replace(left, reason=MARKER)
+        case MessageStart(usage=Usage() as usage) | StepEnd(usage=Usage() as usage):
+            return _replace(left, usage=_replace(usage, raw=msgspec.UNSET))
         case _:
             return left
 

@@ -31,7 +31,7 @@ from eventsource.events import (
 from eventsource.log.gone import shape_problem
 from eventsource.log.mask import mask, mask_of_0_1
 from eventsource.messages import AssistantMessage, Usage
-from eventsource.state import INBOX
+from eventsource.state import INBOX, RETRY
 from refold.children import CHILD
 
 QUESTION = TokenCreate(key="k", default=Raw(b'{"approve":false}'))
@@ -142,7 +142,7 @@ def test_each_name_that_stays_is_a_field_of_an_event() -> None:
     assert {word for kind in EVENT_TYPES for event in filled(kind, "") for word in words(event)} >= STAYS
 
 
-@pytest.mark.parametrize("reason", ["", APPROVAL, CHILD, INBOX, "in_doubt", "repeat", "sleep"])
+@pytest.mark.parametrize("reason", ["", APPROVAL, CHILD, INBOX, RETRY, "in_doubt", "repeat", "sleep"])
 def test_a_wait_that_the_machine_goes_by_keeps_its_reason(reason: str) -> None:
     assert mask(WaitStart(key="k", reason=reason)) == WaitStart(key="k", reason=reason)
 
