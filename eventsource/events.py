@@ -248,13 +248,15 @@ class Retry(EventBase, frozen=True, kw_only=True, tag="retry"):
 class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):
     """A runner took it up again; `continue` when idle asks for a run, of the message of the inbox that is named.
 
-    `turn` asks the run under way for one more turn where it would end; without a run it means nothing.
+    `turn` asks the run under way for one more turn where it would end; without a run it means nothing. `stuck`: its
+    task could not be gone on with; `problem` says why.
     """
 
     type: ClassVar[Literal["resume"]] = "resume"
-    why: Literal["continue", "crash", "wait", "takeover", "turn"]
+    why: Literal["continue", "crash", "wait", "takeover", "turn", "stuck"]
     runner: str = ""
     push_seq: int = 0
+    problem: str = ""
 
 
 class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):

@@ -94,6 +94,8 @@ def evolve(state: State, recorded: Recorded) -> State:
     phase = state.phase if kind in INPUTS else ROWS[state.phase][kind]
     step = _STEPS[type(event)]
     following: State = step(state, recorded.at_us if type(event) in _TIMED else recorded.seq, event)
+    if following.stuck and kind not in INPUTS:
+        following = replace(following, stuck="")
     return following if following.phase is phase else replace(following, phase=phase)
 
 
@@ -288,6 +290,9 @@ def _retry(state: State, seq: int, event: Retry) -> State:
 def _resume(state: State, seq: int, event: Resume) -> State:
     if event.why == "turn":
         return state if state.run is None else replace(state, run=replace(state.run, asked=True))
+    if event.why == "stuck":
+        return replace(state, stuck=event.problem) if state.task else state
+    state = replace(state, stuck="") if state.stuck else state
     wanted = state.wanted or (event.why == "continue" and state.phase is Phase.IDLE)
     if not event.push_seq or state.taken is None:
         return replace(state, wanted=wanted)
@@ -304,7 +309,7 @@ def _fork(state: State, seq: int, event: Fork) -> State:
         batch = replace(batch, calls=calls)
     queue = tuple(push for push in state.queue if push.seq in event.keeps)
     waits = tuple(wait for wait in state.waits if wait.step)
-    return replace(state, queue=queue, tokens=(), waits=waits, children=(), cancelled=None, batch=batch)
+    return replace(state, queue=queue, tokens=(), waits=waits, children=(), cancelled=None, stuck="", batch=batch)
 
 
 def _adopt(state: State, seq: int, event: MessageAdopt) -> State:

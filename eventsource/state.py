@@ -341,8 +341,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     else the last one, came to.
     `task`: the one that is open, `attempt` its attempt, `retry_at_us` when the next one is made if this one failed,
     `cancelled` what cancelled it, `spent_tokens` what its runs and children used, `taken` the message of the inbox that
-    its code was handed last. `policy`: what the log says of how it is run. `failed`: its last attempt, as long as the
-    machine has not said when the next one is made. `tried`: its steps that are under way or have failed.
+    its code was handed last. `stuck`: why nobody could go on with it. `policy`: what the log says of how it is run.
+    `failed`: its last attempt, as long as the machine has not said when the next one is made. `tried`: its steps that
+    are under way or have failed.
     """
 
     phase: Phase = Phase.IDLE
@@ -366,6 +367,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: AbortRequest | None = None
     spent_tokens: int = 0
     taken: Push | None = None
+    stuck: str = ""
     steps: tuple[str, ...] = ()
     policy: TaskPolicy | None = None
     failed: Failure | None = None

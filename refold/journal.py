@@ -98,6 +98,11 @@ class Journal:
         self._open_steps: set[str] = set()
         self._worked_us = self._since_us = self._seen_us = 0
 
+    @property
+    def is_new(self) -> bool:
+        """True when the code has recorded nothing and nothing came for it."""
+        return not (self.steps or self.waits or self.tokens or self.children or self.poked)
+
     def worked_us(self, now_us: int) -> int:
         """Say how long the attempt has worked, without the time in which no process ran it."""
         return self._worked_us + now_us - self._since_us
@@ -216,10 +221,10 @@ class Journal:
         match recorded.event:
             case TaskStart():
                 self._worked_us, self._since_us = 0, recorded.at_us
-            case Resume(why=why) if why not in ("continue", "turn"):
+            case Resume(why=why) if why not in ("continue", "turn", "stuck"):
                 self._worked_us += max(0, self._seen_us - self._since_us)
                 self._since_us = recorded.at_us
-            case WaitEnd() | QueuePush() | AbortRequest() | MetadataSet() | Label() | Fork():
+            case WaitEnd() | QueuePush() | AbortRequest() | MetadataSet() | Label() | Fork() | Resume(why="stuck"):
                 return
             case _:
                 pass

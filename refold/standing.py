@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from eventsource.events import AgentEnd, AgentStart, MessageEnd, TaskEnd
+from eventsource.loading import load_state
 from eventsource.outcome import Ending, ending, outcome
 from eventsource.ports import EventLog, SessionInfo
 from eventsource.state import Phase, State
@@ -18,6 +19,7 @@ STATUSES = (
     "interrupted",
     "due",
     "waiting",
+    "stuck",
     "failed",
     "aborted",
     "limit",
@@ -50,7 +52,12 @@ def standing_at(state: State) -> Standing:
 
 def row_statuses(status: str) -> tuple[str, ...]:
     """Say which statuses the rows of sessions may have that stand so."""
-    among = {"aborted": ("idle",), "limit": ("idle",), "cancelled": ("idle",), "refused": ("idle", "failed")}
+    among = {
+        "aborted": ("idle",),
+        "limit": ("idle",),
+        "cancelled": ("idle", "cancelled"),
+        "refused": ("idle", "failed"),
+    }
     return among.get(status, (status,))
 
 
@@ -58,6 +65,10 @@ async def find_standing(log: EventLog, info: SessionInfo) -> Standing:
     """Say how a session stands, from the last of its facts."""
     if info.status == "waiting":
         return _standing(info, Ending(), await load_waiting(log, info.id))
+    if info.status in ("stuck", "cancelled"):
+        _, state = await load_state(log, info.id)
+        why = state.cancelled.error if state.cancelled is not None else state.stuck
+        return Standing(status=info.status, reason=why)
     if info.status not in ("idle", "failed"):
         return _standing(info, Ending(), ())
     looks = [look for look in _LOOKS if look < info.head]

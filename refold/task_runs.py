@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
 from eventsource import session as core
 from eventsource.codec import from_json
+from eventsource.events import TaskEnd
 from eventsource.loading import load, read_all
+from eventsource.state import State
 
 from .context import CONTEXT
 from .journal import Journal
@@ -20,12 +22,15 @@ from .waiting import Waiting, waiting
 if TYPE_CHECKING:
     from .log import Log
 
-RunState = Literal["running", "waiting", "done", "error", "cancelled"]
+RunState = Literal["due", "running", "waiting", "stuck", "cancelled", "done", "error"]
+STATES: tuple[RunState, ...] = get_args(RunState)
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run of a task at one moment: all of it is read from its session.
 
+    status: running (somebody holds it), due (it is for a worker to take up), waiting, stuck (nobody could go on with
+    it; `error` says why), cancelled (also when it is yet to end), done or error.
     steps: how often each began, by key. children: their sessions, by key. waits: what it and its children wait for.
     """
 
@@ -67,18 +72,20 @@ async def load_run(session: Session) -> TaskRun:
     if start is None:
         raise NoTaskError(session.id, "")
     waits = await waiting(log, session.id, state, view)
-    status: RunState = "waiting" if waits else "running"
-    if not state.task:
-        status = "done" if end is None or not end.error else "error"
-        status = "cancelled" if end is not None and end.cancelled else status
+    is_held = (await log.info(session.id)).status == "running"
+    problem = end.error if end is not None and not state.task else ""
+    if state.cancelled is not None:
+        problem = state.cancelled.error
+    elif state.stuck and not is_held:
+        problem = state.stuck
     return TaskRun(
         session=session,
         task=start.task,
-        status=status,
+        status=_status(state, end, is_held=is_held, waits=bool(waits)),
         attempt=journal.attempt,
         payload=from_json(start.payload),
-        result=from_json(end.result) if end is not None else None,
-        error=end.error if end is not None else "",
+        result=from_json(end.result) if end is not None and not state.task else None,
+        error=problem,
         tags=start.tags,
         metadata=dict(journal.metadata),
         waits=waits,
@@ -88,20 +95,33 @@ async def load_run(session: Session) -> TaskRun:
     )
 
 
+def _status(state: State, end: TaskEnd | None, *, is_held: bool, waits: bool) -> RunState:
+    if not state.task:
+        cancelled = end is not None and end.cancelled
+        return "cancelled" if cancelled else "error" if end is not None and end.error else "done"
+    if state.cancelled is not None:
+        return "cancelled"
+    if state.stuck and not is_held:
+        return "stuck"
+    return "waiting" if waits else "running" if is_held else "due"
+
+
 async def runs(
     log: Log,
     *,
+    status: RunState | None = None,
     task: str | None = None,
     tag: str | None = None,
     unfinished: bool | None = None,
     after: str | None = None,
     limit: int = 100,
 ) -> tuple[TaskRun, ...]:
-    """List runs of tasks, latest first: of one task by its id, with a tag; `after`: the last one of the page before.
+    """List runs of tasks, latest first: of one task by its id, with a tag, that stand so.
 
-    `limit` counts sessions looked at.
+    `after`: the last one of the page before. `limit` counts sessions looked at.
     """
-    found = await log.store.sessions(task=task, open=unfinished, after=after, limit=limit)
+    row = status if status in ("stuck", "waiting") else None
+    found = await log.store.sessions(task=task, open=unfinished, status=row, after=after, limit=limit)
     sessions = (Session(core.Session(log.store, info.id, clock=log.clock)) for info in found if info.task)
     loaded = [await load_run(session) for session in sessions]
-    return tuple(run for run in loaded if tag is None or tag in run.tags)
+    return tuple(run for run in loaded if (tag is None or tag in run.tags) and status in (None, run.status))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from eventsource.backoff import retry_at_us
 from eventsource.contained import attempt
@@ -18,6 +19,7 @@ from eventsource.lease import hold
 from eventsource.loop import Loop, Program
 from eventsource.messages import Json
 from eventsource.raised import words
+from eventsource.redaction import redact_event
 from eventsource.state import Phase, State
 from eventsource.steps import Record, expired, next_attempts, next_step
 from eventsource.writer import Writer
@@ -36,13 +38,16 @@ _HELD_S = 0.2
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a task's session stands: how its task ended, or that it waits; and the tokens it used.
 
-    error: what it ended with; of one that is due and waits all the same, why.
+    error: what it ended with; of one that is due and waits all the same, why. step: the one that began last. attempt:
+    the task's.
     """
 
     status: Literal["done", "error", "cancelled", "waiting"]
     result: Json = msgspec.UNSET
     error: str = ""
     tokens: int = 0
+    step: str = ""
+    attempt: int = 0
 
 
 class Code(Protocol):
@@ -102,7 +107,11 @@ async def run_session(
         await x.load()
         if budget is not None:
             budget.count(session, x.budget.used)
-        outcome = await _run(x, find)
+        try:
+            outcome = await _run(x, find)
+        except PathError as error:
+            await note_stuck(host, session, x.state, str(error), epoch=held.lease.epoch)
+            raise
         if not host.stopping.is_set():
             held.seen = x.writer.head
     start = x.journal.start
@@ -128,7 +137,7 @@ async def _run(x: Execution, find: FindTask) -> Outcome:
     if waits_for_run(x.state, now_us):
         waited = ", ".join(wait.key for wait in x.state.waits)
         problem = f"its next attempt comes after the run that was begun in its session, which waits for {waited}"
-        return Outcome(status="waiting", error=problem, tokens=x.state.spent_tokens)
+        return _outcome(x, problem)
     task = find(start.task)
     if task is None:
         raise NoTaskError(x.session, start.task)
@@ -140,12 +149,26 @@ async def _run(x: Execution, find: FindTask) -> Outcome:
     if next_at_us is not None:
         x.writer.outcome(task_start(task, attempt=x.state.attempt + 1))
         x.token_limit = task.token_limit
-    elif x.journal.steps or x.journal.waits or x.journal.tokens or x.journal.children or x.journal.poked:
-        runner = x.writer.lease.owner if x.writer.lease is not None else ""
-        x.writer.outcome(Resume(why="wait" if x.journal.poked or x.state.waits else "crash", runner=runner))
+    elif not x.state.stuck and not x.journal.is_new:
+        x.writer.outcome(_taken_up(x))
     await x.writer.flush()
     await _work(x, task)
+    if x.state.stuck:  # it waits as before: nothing else says that it can be gone on with
+        x.writer.outcome(_taken_up(x))
+        await x.writer.flush()
     return await _cancel(x) if _is_cancelled(x) else _outcome(x)
+
+
+def _taken_up(x: Execution) -> Resume:
+    runner = x.writer.lease.owner if x.writer.lease is not None else ""
+    return Resume(why="wait" if x.journal.poked or x.state.waits else "crash", runner=runner)
+
+
+async def note_stuck(host: Host, session: str, state: State, problem: str, *, epoch: int | None = None) -> None:
+    """Put on record that nobody can go on with a task's session, once for each reason."""
+    if state.task and state.stuck != problem:
+        event = redact_event(Resume(why="stuck", problem=problem))
+        await host.log.append(session, [(host.clock(), event)], epoch=epoch)
 
 
 def _is_cancelled(x: Execution) -> bool:
@@ -219,12 +242,15 @@ def _end(x: Execution, task: Code, finished: Finished) -> TaskEnd | str:
     return words(ended.error) if ended.error is not None else "it has no result"
 
 
-def _outcome(x: Execution) -> Outcome:
-    end, tokens = x.journal.end, x.state.spent_tokens
+def _outcome(x: Execution, problem: str = "") -> Outcome:
+    end, journal = x.journal.end, x.journal
+    made = Outcome(
+        status="waiting", error=problem, tokens=x.state.spent_tokens, step=journal.last_step, attempt=journal.attempt
+    )
     if end is None or x.state.task:
-        return Outcome(status="waiting", tokens=tokens)
+        return made
     status: Literal["done", "error", "cancelled"] = "cancelled" if end.cancelled else "error" if end.error else "done"
-    return Outcome(status=status, result=end.result, error=end.error, tokens=tokens)
+    return replace(made, status=status, result=end.result, error=end.error)
 
 
 async def _cancel(x: Execution) -> Outcome:

@@ -16,6 +16,7 @@ from eventsource.checked import checked
 from eventsource.durations import Duration, duration_us
 from eventsource.errors import InvalidTextError
 from eventsource.log import random_id
+from eventsource.log.mask import is_erased
 from eventsource.messages import Json
 
 from .children import child_id, tree_is_due
@@ -133,7 +134,7 @@ class Task(Generic[P, R]):
     ) -> TaskRun:
         """Start a run and work on it in this process until it ends, through all its waits."""
         run = await self.run(log, payload, key=key, tags=tags)
-        while run.status == "waiting":
+        while run.status in ("waiting", "due"):
             while not await tree_is_due(log.store, run.session.id, log.clock()):
                 await asyncio.sleep(_LOOK_S)
             run = await self.resume(run.session)
@@ -158,9 +159,19 @@ class Task(Generic[P, R]):
         return self._result.load(raw)
 
     async def call(self, execution: Execution) -> R:
-        """Call the function with what its session was given."""
+        """Call the function with what its session was given.
+
+        Raises: PathError when this code does not take it; TaskPayloadError when it was erased.
+        """
         start = execution.journal.start
-        payload = self.read_payload(start.payload if start is not None else msgspec.UNSET)
+        raw = start.payload if start is not None else msgspec.UNSET
+        try:
+            payload = self.read_payload(raw)
+        except TaskPayloadError as error:
+            if isinstance(raw, msgspec.Raw) and is_erased(raw):
+                raise
+            problem = f"the payload on record does not fit this code: {error.problem}"
+            raise PathError(execution.session, "payload", problem) from error
         return await self.function(TaskContext(execution, self), payload)
 
     @cached_property

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
+from msgspec.structs import replace
 
 from eventsource.background import outlast, stop
 from eventsource.checked import checked
@@ -20,25 +21,32 @@ from eventsource.raised import words
 
 from .execution import Host
 from .log import Log
-from .task_sessions import Code, run_session
+from .task_sessions import Code, note_stuck, run_session
 
 LOGGER = logger(__name__)
 _ASIDE_S = 5.0
 _MOST_ASIDE_S = 300.0
 _MAX_KNOWN = 10_000
+_UNKNOWN_S = 30.0
+"""How long a session may be due before a worker that does not know its task puts that on record."""
 
 
 class Report(msgspec.Struct, frozen=True):
     """What a worker did: the session, its task, and how it stands now (or what went wrong).
 
     status: done, error, cancelled or waiting; `stuck`: set aside for a while, since it could not be run; `lost`:
-    another worker took it over; `left`: this worker does not know its task (said once).
+    another worker took it over; `left`: this worker does not know its task (said once). step: the one that began last.
+    attempt: the task's. at_us: when the worker let it go; duration_us: how long it had it.
     """
 
     session: str
     task: str
     status: str
     error: str = ""
+    step: str = ""
+    attempt: int = 0
+    at_us: int = 0
+    duration_us: int = 0
 
 
 class Worker:
@@ -77,7 +85,9 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._aside: dict[str, float] = {}
         self._failures: dict[str, int] = {}
-        self._left: dict[str, None] = {}
+        self._left: dict[str, tuple[float, str]] = {}
+        self.stuck: dict[str, str] = {}
+        """Sessions that this worker could not run, and why."""
         self._roots: dict[str, tuple[str, str]] = {}
 
     def stop(self) -> None:
@@ -103,16 +113,22 @@ class Worker:
         try:
             return await self.look()
         except (RefoldError, OSError) as error:
-            self._report(Report("", "", "stuck", words(error)))
+            self._report(Report("", "", "stuck", words(error), at_us=self.host.clock()))
             LOGGER.warning("the log cannot be read: %s", words(error))
             return 0
 
     async def drain(self) -> None:
-        """Work until nothing is due. Who is cancelled meanwhile hands back what is under way."""
+        """Work until nothing is due. Who is cancelled meanwhile hands back what is under way.
+
+        What is left then because nobody here knows its task is put on record as stuck.
+        """
         try:
             while await self.look() or self._running:
                 if self._running:
                     await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+            for session in await self._log.store.due(limit=_MAX_KNOWN):
+                if session in self._left:
+                    await self._note_stuck(session, self._left[session][1])
         finally:
             await stop(*self._running.values())
 
@@ -130,27 +146,38 @@ class Worker:
             try:
                 root, task = await self._root(session)
             except (RefoldError, OSError) as error:  # a session that cannot be read
-                self._set_aside_for(session, "", words(error))
+                await self._set_aside_for(session, "", words(error))
                 continue
             if root in self._running or root in self._aside:
                 continue
             if task not in self._tasks:
-                self._leave(session, task)
+                await self._leave(session, task)
                 continue
             self._begin(root, task)
             begun += 1
         return begun
 
-    def _leave(self, session: str, task: str) -> None:
-        """Leave a session to workers that know its task, and say so once."""
+    async def _leave(self, session: str, task: str) -> None:
+        """Leave a session to workers that know its task, and say so once; when none comes for long, it is stuck."""
         self._set_aside(session, _ASIDE_S)
+        now_s = asyncio.get_running_loop().time()
+        what = f"this worker does not know task {task!r}" if task else "no task was ever started in it"
         if session not in self._left:
-            self._left[session] = None
-            what = f"this worker does not know task {task!r}" if task else "no task was ever started in it"
+            self._left[session] = (now_s, what)
             LOGGER.info("session %s: left alone: %s", session, what, extra={"session": session})
-            self._report(Report(session, task, "left", what))
+            self._report(Report(session, task, "left", what, at_us=self.host.clock()))
+        elif now_s >= self._left[session][0] + _UNKNOWN_S:
+            await self._note_stuck(session, what)
         while len(self._left) > _MAX_KNOWN:
             del self._left[next(iter(self._left))]
+
+    async def _note_stuck(self, session: str, problem: str) -> None:
+        """Put on record why a session cannot be run, if it can be written to."""
+        self.stuck[session] = problem
+        try:
+            await note_stuck(self.host, session, (await load_state(self._log.store, session))[1], problem)
+        except (RefoldError, OSError) as error:
+            LOGGER.warning("session %s: that it is stuck cannot be put on record: %s", session, words(error))
 
     def _begin(self, session: str, task: str) -> None:
         running = asyncio.create_task(self._work(session, task))
@@ -159,30 +186,38 @@ class Worker:
 
     async def _work(self, session: str, task: str) -> None:
         """Run a session; whatever keeps it from being run keeps nobody else from working."""
+        began_us = self.host.clock()
         try:
             outcome = await run_session(self.host, session, self._tasks.get)
         except LeaseHeldError:
             self._set_aside(session, self._look_s)
         except FencedError as error:
-            self._report(Report(session, task, "lost", words(error)))
+            self._report(Report(session, task, "lost", words(error), at_us=self.host.clock()))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             if by_signal(error):
                 raise
-            self._set_aside_for(session, task, words(error, typed=not isinstance(error, RefoldError | OSError)))
+            problem = words(error, typed=not isinstance(error, RefoldError | OSError))
+            await self._set_aside_for(session, task, problem, began_us)
         else:
             self._failures.pop(session, None)
+            self.stuck.pop(session, None)
             if outcome.status == "waiting" and outcome.error:
                 self._set_aside(session, _ASIDE_S)
-            self._report(Report(session, task, outcome.status, outcome.error))
+            ended_us = self.host.clock()
+            report = Report(session, task, outcome.status, outcome.error, outcome.step, outcome.attempt, ended_us)
+            self._report(replace(report, duration_us=ended_us - began_us))
 
-    def _set_aside_for(self, session: str, task: str, problem: str) -> None:
+    async def _set_aside_for(self, session: str, task: str, problem: str, began_us: int | None = None) -> None:
         """Leave a session alone for a while, longer each time, and say why."""
         failures = self._failures[session] = self._failures.get(session, 0) + 1
         seconds = min(_ASIDE_S * 2 ** (failures - 1), _MOST_ASIDE_S)
         self._set_aside(session, seconds)
-        self._report(Report(session, task, "stuck", problem))
+        now_us = self.host.clock()
+        took_us = now_us - began_us if began_us is not None else 0
+        self._report(Report(session, task, "stuck", problem, at_us=now_us, duration_us=took_us))
+        await self._note_stuck(session, problem)
         LOGGER.warning("session %s: set aside for %g s: %s", session, seconds, problem, extra={"session": session})
 
     def _report(self, report: Report) -> None:

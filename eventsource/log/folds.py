@@ -11,9 +11,11 @@ from ..events import (
     AgentEnd,
     AgentStart,
     ChildEnd,
+    ChildStart,
     Event,
     Fork,
     Label,
+    LoopContext,
     MessageAdopt,
     MessageEnd,
     MessageStart,
@@ -22,6 +24,7 @@ from ..events import (
     Resume,
     Retry,
     StepEnd,
+    StepStart,
     TaskEnd,
     TaskStart,
     TokenCreate,
@@ -48,6 +51,8 @@ def shown_status(status: str, *, head: int, held: bool, is_due: bool) -> str:
     """Say how a session stands: only what somebody holds is running; a task that nobody holds is due for a worker."""
     if status == "empty" and head:
         return "idle"
+    if status == "stuck" and held:
+        return "running"
     if status == "running" and not held:
         return "due" if is_due else "interrupted"
     return status
@@ -56,7 +61,8 @@ def shown_status(status: str, *, head: int, held: bool, is_due: bool) -> str:
 class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a list of sessions shows of each, and what is needed to keep it right.
 
-    `task`: the last task's id, `working` while it is open, `left` how often it may be tried again. `queued`: (seq,
+    `task`: the last task's id, `working` while it is open, `left` how often it may be tried again,
+    `cancelled` once it is to end, `stuck` while nobody could go on with it. `queued`: (seq,
     queue) of pushes not yet delivered. `waits`: (key, deadline, content index of the call it holds; -1: none, -2: it is
     for the next attempt of a step or of the task, -3: none, and it only has that one's name) of the open ones.
     `tokens`: (key, deadline) of the open ones.
@@ -71,6 +77,8 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     task: str = ""
     working: bool = False
     left: int = 0
+    cancelled: bool = False
+    stuck: bool = False
     failed: bool = False
     queued: tuple[tuple[int, str], ...] = ()
     waits: tuple[tuple[str, int | None, int], ...] = ()
@@ -85,7 +93,9 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def status(self) -> str:
-        """idle, running, waiting or failed (empty is for the store to say: nothing was appended)."""
+        """idle, running, waiting, stuck, cancelled or failed (empty is for the store to say: nothing was appended)."""
+        if self.cancelled or self.stuck:
+            return "cancelled" if self.cancelled else "stuck"
         if self.waits:
             return "waiting"
         if self.open:
@@ -100,12 +110,18 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return min((deadline for deadline in due if deadline is not None), default=None)
 
 
+_GOES_ON = (AgentStart, ChildStart, Fork, LoopContext, StepEnd, StepStart, TaskEnd, TaskStart, WaitStart)
+"""What a task's code records, so that it is not stuck any more."""
+
+
 def step(folds: Folds, seq: int, event: Event) -> Folds:
     """Fold one fact; most change nothing.
 
     A fork keeps counts, the open run and the time of a task's next attempt, and begins without a title.
     """
     change = _CHANGES.get(type(event))
+    if folds.stuck and isinstance(event, _GOES_ON):
+        folds = msgspec.structs.replace(folds, stuck=False)
     return folds if change is None else change(folds, seq, event)
 
 
@@ -157,11 +173,16 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
         case Retry(not_before_us=at_us) if folds.working and not folds.run:
             return replace(folds, waits=(*folds.waits, (_RETRY, at_us, _ATTEMPT)))
         case TaskEnd(error=error, cancelled=cancelled):
-            return replace(folds, working=False, failed=bool(error) and not cancelled, waits=(), tokens=(), ended=())
+            failed = bool(error) and not cancelled
+            return replace(folds, working=False, cancelled=False, failed=failed, waits=(), tokens=(), ended=())
         case Fork(keeps=keeps):
             queued = tuple(pair for pair in folds.queued if pair[0] in keeps)
             waits = tuple(filter(_is_attempt, folds.waits))
-            return replace(folds, title="", queued=queued, waits=waits, tokens=(), ended=())
+            return replace(folds, title="", queued=queued, waits=waits, tokens=(), ended=(), cancelled=False)
+        case AbortRequest(cause="cancel") if folds.working:
+            return replace(folds, cancelled=True)
+        case Resume(why=why) if why != "turn" and (folds.stuck or why == "stuck"):
+            return replace(folds, stuck=why == "stuck" and folds.working)
         case Label(text=text, target_seq=0):
             return replace(folds, title=text)
         case _:
@@ -210,7 +231,7 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
 
 
 _CHANGES: Mapping[type, Callable[[Folds, int, Event], Folds]] = {
-    **dict.fromkeys((AgentStart, AgentEnd, TaskStart, TaskEnd, Retry, Fork, Label), _structure),
+    **dict.fromkeys((AbortRequest, AgentStart, AgentEnd, TaskStart, TaskEnd, Resume, Retry, Fork, Label), _structure),
     **dict.fromkeys((MessageEnd, MessageAdopt, StepEnd, QueuePush, QueueClear, MessageStart), _content),
     **dict.fromkeys((TokenCreate, WaitStart, WaitEnd, ToolExecutionEnd), _waiting),
 }

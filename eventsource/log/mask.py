@@ -31,6 +31,7 @@ from ..events import (
     MetadataSet,
     ModelRequest,
     QueuePush,
+    Resume,
     Retry,
     SeqRange,
     StepEnd,
@@ -91,10 +92,15 @@ def mask(event: Event) -> Event:
             return _replace(left, value=_with_marks(event, left))
         case WaitStart(reason=reason) if reason not in _WAITS:
             return _replace(left, reason=MARKER)
-        case MessageStart(usage=Usage() as usage) | StepEnd(usage=Usage() as usage):
+        case StepEnd(usage=Usage() as usage):
             return _replace(left, usage=_replace(usage, raw=msgspec.UNSET))
         case _:
             return left
+
+
+def is_erased(value: msgspec.Raw) -> bool:
+    """Say whether a JSON value is what erasing leaves of one."""
+    return bytes(value) == bytes(_JSON)
 
 
 def is_masked(event: Event) -> bool:
@@ -152,6 +158,8 @@ def _mask_rest(event: Event) -> Event:
             return _replace(event, error=_text(event.error))
         case Retry():
             return _replace(event, cause=_text(event.cause))
+        case Resume():
+            return _replace(event, problem=_text(event.problem))
         case TokenCreate():
             return _replace(event, default=_decision(event.default))
         case WaitStart(arguments=arguments):

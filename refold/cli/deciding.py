@@ -123,6 +123,7 @@ async def cancel(screen: Screen, log: Log, session: str, reason: str) -> int | N
     is_open = bool((await found.state()).task)
     if is_open:
         await found.cancel(reason)
+        screen.note(f"Session {found.id} is cancelled; whoever runs it, or the next worker, ends it and its children.")
     else:
         screen.note(f"Session {found.id} has no open task.")
     if screen.as_json:

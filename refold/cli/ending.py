@@ -28,6 +28,8 @@ def tell_end(
             screen.note(f"{said}Go on: {again}")
         case "limit":
             screen.note(f"{said}Go on with what it has: {again} --prompt TEXT" if not go_on else said)
+        case "stuck":
+            screen.note("Mend what it says; the next worker that starts goes on with it.")
         case "refused":
             screen.note(f"{said}Say it otherwise: refold fork {session} --before N, or say something more")
         case _:

@@ -8,7 +8,7 @@ from eventsource import errors
 
 from ..run import RunStatus
 
-OK, NO, USAGE, MISSING, LOG, HELD, REFUSED, LIMIT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 130
+OK, NO, USAGE, MISSING, LOG, HELD, REFUSED, LIMIT, STUCK, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 8, 130
 
 MEANINGS: Mapping[int, str] = {
     OK: "done; or a run waits for somebody, and says for what",
@@ -19,6 +19,7 @@ MEANINGS: Mapping[int, str] = {
     HELD: "somebody else holds it, or builds on it",
     REFUSED: "the provider refused a run's request or its answer, or a filter of the provider did",
     LIMIT: "a run ended at a limit: of turns, tokens, time, or the length of an answer",
+    STUCK: "a worker left runs of tasks that nobody could go on with",
     INTERRUPTED: "interrupted or aborted; what was recorded is kept",
 }
 """What each code says; they stay as they are."""

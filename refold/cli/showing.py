@@ -34,6 +34,7 @@ from .command import command
 from .ending import tell_end
 from .eventlines import describe, kind_of, message_role
 from .screen import Screen
+from .showing_task import load_view, show_task, told
 from .wording import clock, count, moment, short
 
 _CUT_LINES = 8
@@ -48,6 +49,7 @@ _ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "
     ("refold show ID --events", "every fact, a line each"),
     ("refold show ID --updates", "every event, each streamed piece too"),
     ("refold show ID --follow", "and what comes, until Ctrl-C"),
+    ("refold show RUN", "of a task: its payload, steps, waits, children and streams, and its result"),
     ("refold show ID --html oslo.html", "as one page for a browser, with its forks"),
 )
 @click.argument("session")
@@ -93,11 +95,15 @@ async def show(
     said = said[-last:] if last is not None else said
     info = await found.info()
     stands = await find_standing(found.core.log, info) if reached == info.head else standing_at(state)
+    task = await load_view(found, reached) if info.task else None
     if screen.as_json:
         row = {**_row(info), "status": stands.status, "reason": stands.reason}
+        row |= {"run": told(task)} if task is not None else {}
         screen.json({**row, "at": reached, "phase": state.phase.value, "transcript": said})
         return
     _show_head(screen, info, reached, view.config, stands)
+    if task is not None:
+        await show_task(screen, found, task, now=reached == info.head, full=full)
     width = len(str(reached))
     for one in said:
         show_said(screen, one, width, full=full)
@@ -105,7 +111,8 @@ async def show(
         screen.line()
         screen.line((f"{stands.status}: {stands.reason}", "red" if stands.status != "waiting" else "yellow"))
     if reached == info.head and not last:
-        tell_end(screen, info.id, stands.status, "", stands.waits)
+        go_on = screen.command("worker", "MODULE") if info.task else ""
+        tell_end(screen, info.id, stands.status, "", stands.waits, go_on=go_on)
     if screen.out.is_terminal and said:
         screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
 

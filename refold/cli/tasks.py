@@ -9,15 +9,15 @@ import msgspec
 
 from ..log import Log
 from ..signals import on_signal
-from ..task_runs import load_run
+from ..task_runs import STATES, RunState, load_run
 from ..tasks import Task, TaskRun, runs
 from ..worker import Report, Worker
 from .agents import load_module
 from .command import command
 from .deciding import json_or_text
-from .exits import NO, OK
+from .exits import NO, OK, STUCK
 from .screen import Screen
-from .wording import short
+from .wording import clock, count, duration, short
 
 
 @command(
@@ -30,22 +30,33 @@ from .wording import short
 @click.option("--concurrency", default=10, type=click.IntRange(1), help="How many sessions at once; 10 by default.")
 @click.option("--lease", default="30s", help="How long a session is held without being heard of; 30s by default.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is due.")
-async def worker(screen: Screen, log: Log, app: str, concurrency: int, lease: str, until_idle: bool) -> None:
+async def worker(screen: Screen, log: Log, app: str, concurrency: int, lease: str, until_idle: bool) -> int:
     """Run what is due, until SIGTERM or Ctrl-C: then finish what is under way, or hand it back.
 
     Several workers may share a log. A session is due when it was triggered, when what it waits for has come, and when
-    the worker that ran it is gone.
+    the worker that ran it is gone. Each time it lets one go it says when, which, the step that began last, the attempt,
+    how long it took, and what came of it; in JSON, an object a line. With --until-idle the exit code is 8 when runs are
+    left that it could not go on with.
     """
     tasks = _tasks(app)
 
     def tell(report: Report) -> None:
-        what = f"{report.session}  {report.task}  {report.status}"
+        if screen.as_json:
+            screen.raw_json(msgspec.json.encode(report))
+            return
+        parts = [clock(report.at_us), report.session, report.task, report.step]
+        parts += [f"attempt {report.attempt}" if report.attempt > 1 else "", duration(report.duration_us)]
+        what = "  ".join(filter(None, [*parts, report.status]))
         screen.note(f"{what}: {short(report.error, 200)}" if report.error else what)
 
     working = Worker(log, tasks, concurrency=concurrency, lease=lease, tell=tell)
     on_signal(signal.SIGTERM, signal.SIGINT, call=working.stop)
     screen.note(f"Working on {', '.join(task.id for task in tasks)}", ("; Ctrl-C ends it", "dim"))
     await (working.drain() if until_idle else working.run())
+    if not until_idle or not working.stuck:
+        return OK
+    screen.note(f"{count(len(working.stuck), 'run')} left stuck: {screen.command('runs', '--status', 'stuck')}")
+    return STUCK
 
 
 @command(
@@ -83,25 +94,35 @@ async def trigger(
     "runs",
     ("refold runs", "the latest first"),
     ("refold runs --task report --json", "those of one task"),
+    ("refold runs --status stuck", "those that nobody could go on with, and why"),
     ("refold runs ID", "one of them: its payload, steps, children, waits and result"),
 )
 @click.argument("session", required=False)
 @click.option("--task", metavar="ID", help="Of this task only.")
 @click.option("--tag", metavar="TAG", help="Those with this tag only.")
+@click.option("--status", type=click.Choice(STATES), help="Those that stand so only.")
 @click.option("--limit", default=50, type=click.IntRange(1), help="How many to look at; 50 by default.")
-async def runs_(screen: Screen, log: Log, session: str | None, task: str | None, tag: str | None, limit: int) -> None:
+async def runs_(
+    screen: Screen,
+    log: Log,
+    session: str | None,
+    task: str | None,
+    tag: str | None,
+    status: RunState | None,
+    limit: int,
+) -> None:
     """List runs of tasks: how each stands, and what came of it. Or look into one."""
     if session is not None:
         _inspect(screen, _told(await load_run(await log.find(session))))
         return
-    found = await runs(log, task=task, tag=tag, limit=limit)
+    found = await runs(log, task=task, tag=tag, status=status, limit=limit)
     if screen.as_json:
         screen.json([_told(run) for run in found])
     elif found:
         rows = [(run.id, run.task, run.status, str(run.attempt), _outcome(run)) for run in found]
         screen.table(("session", "task", "status", "attempt", "outcome"), rows, right=("attempt",))
     else:
-        screen.note("No task was run.")
+        screen.note("No task was run." if status is None and tag is None and task is None else "There is no such run.")
 
 
 def _inspect(screen: Screen, run: dict[str, object]) -> None:
@@ -124,7 +145,7 @@ def _told(run: TaskRun) -> dict[str, object]:
 
 def _outcome(run: TaskRun) -> str:
     if run.status == "waiting":
-        return "for " + ", ".join(wait.key for wait in run.waits)
+        return "; ".join(wait.words for wait in run.waits)
     return run.error or (msgspec.json.encode(run.result).decode() if run.status == "done" else "")
 
 

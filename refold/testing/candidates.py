@@ -275,6 +275,7 @@ def _resumes(state: State, seq: int) -> Sequence[Event]:
         Resume(why="wait"),
         Resume(why="takeover"),
         Resume(why="turn"),
+        Resume(why="stuck", problem="no such code"),
     ]
 
 

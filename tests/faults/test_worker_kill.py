@@ -167,7 +167,7 @@ async def test_a_worker_stopped_beyond_its_lease_is_fenced_when_it_wakes(tmp_pat
             await began(tmp_path, 2)
             (tmp_path / "go").touch()
             async with asyncio.timeout(20):
-                while (run := await run.refresh()).status == "running":
+                while (run := await run.refresh()).status in ("running", "due"):
                     await asyncio.sleep(0.02)
             assert run.result == "done"
             head = (await run.session.info()).head

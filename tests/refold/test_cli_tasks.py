@@ -63,7 +63,7 @@ def test_a_run_is_triggered_worked_on_and_listed(shell: Shell, app: str) -> None
     assert shell.good("trigger", f"{app}:greet", "Bob", "--key", "k") == shell.good(
         "trigger", f"{app}:greet", "Eve", "--key", "k"
     )
-    assert "greet  done" in work(shell, app)
+    assert work(shell, app).count("done") == 2
     listed = shell.json("runs", "--task", "greet")
     assert isinstance(listed, list)
     assert [(run["result"], run["tags"]) for run in listed if run["id"] == session] == [("Hello, Ann.", ["vip"])]
@@ -158,3 +158,75 @@ def test_a_module_without_tasks_is_no_app(shell: Shell, tmp_path: Path, monkeypa
     (tmp_path / f"{name}.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "no task in it" in shell("worker", name).stderr
+
+
+def test_a_worker_that_leaves_stuck_runs_ends_with_8_and_they_are_listed(shell: Shell, app: str) -> None:
+    stranger = f"other_{uuid4().hex[:8]}"
+    (shell.folder / f"{stranger}.py").write_text(APP.replace('"greet"', '"wave"'))
+    run = shell("trigger", f"{stranger}:greet", "Ann").stdout.strip()
+    worked = shell("worker", app, "--until-idle")
+    assert worked.exit_code == 8
+    assert "1 run left stuck" in worked.stderr
+    assert "does not know task 'wave'" in worked.stderr
+    (listed,) = json.loads(shell("runs", "--status", "stuck", "--json").stdout)
+    assert (listed["id"], listed["status"], listed["error"]) == (run, "stuck", "this worker does not know task 'wave'")
+    assert "does not know task" in shell("ls", "--status", "stuck").stdout
+    assert "does not know task" in shell("show", run).stdout
+    assert shell("worker", stranger, "--until-idle").exit_code == 0
+    assert json.loads(shell("runs", "--status", "stuck", "--json").stdout) == []
+
+
+def test_a_worker_tells_time_task_run_step_and_outcome_in_lines_or_in_json(shell: Shell, app: str) -> None:
+    shell("trigger", f"{app}:greet", "Ann")
+    shell("trigger", f"{app}:ask", "who")
+    line = work(shell, app).splitlines()[1]
+    assert line[2] == line[5] == ":"
+    shell("trigger", f"{app}:greet", "Bob")
+    (one,) = (json.loads(line) for line in shell("worker", app, "--until-idle", "--json").stdout.splitlines())
+    assert (one["task"], one["status"], one["attempt"]) == ("greet", "done", 1)
+    assert one["at_us"] > 0
+
+
+def test_a_cancelled_run_is_shown_as_such_and_the_command_says_what_it_did(shell: Shell, app: str) -> None:
+    run = shell("trigger", f"{app}:ask", "who").stdout.strip()
+    work(shell, app)
+    assert "is cancelled" in shell("cancel", run, "--reason", "enough").stderr
+    assert json.loads(shell("runs", run, "--json").stdout)["status"] == "cancelled"
+    assert [one["id"] for one in json.loads(shell("ls", "--status", "cancelled", "--json").stdout)] == [run]
+
+
+def test_show_of_a_task_has_its_payload_steps_waits_streams_and_result(shell: Shell, app: str) -> None:
+    source = """
+from refold.tasks import TaskContext, task
+
+def fail():
+    raise ValueError("no luck")
+
+@task(id="report", payload=dict, token_limit=500)
+async def report(ctx: TaskContext, payload: dict) -> str:
+    ctx.metadata.set("progress", 0.5)
+    await ctx.step("price", lambda: 90)
+    await ctx.stream("words", items)
+    await ctx.wait(await ctx.create_token(key="colleague", timeout="1d"))
+    return await ctx.step("broken", fail, retries=1, backoff="1h")
+
+async def items():
+    for word in ("a", "b"):
+        yield word
+"""
+    name = f"shown_{uuid4().hex[:8]}"
+    (shell.folder / f"{name}.py").write_text(source)
+    run = shell("trigger", f"{name}:report", '{"city": "Oslo"}').stdout.strip()
+    work(shell, name)
+    shell("complete", f"{run}:colleague", "yes")
+    work(shell, name)
+    shown = shell("show", run).stdout
+    for words in ('{"city":"Oslo"}', "progress: 0.5", "step price", "90", "2 items", "completed", "again 2", "no luck"):
+        assert words in shown, words
+    did = json.loads(shell("show", run, "--json").stdout)["run"]["did"]
+    states = {(one["kind"], one["key"]): one["state"] for one in did}
+    assert states["step", "broken"] == "again"
+    assert states["token", "colleague"] == "completed"
+    assert next(one["until_us"] for one in did if one["key"] == "broken") > 0
+    earlier = json.loads(shell("show", run, "--at", "2", "--json").stdout)["run"]["did"]
+    assert len(earlier) < len(did)

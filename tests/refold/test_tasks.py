@@ -125,7 +125,7 @@ async def test_a_key_with_another_input_is_another_path(opened: Log) -> None:
     run = await twice.trigger(opened)
     with pytest.raises(PathError, match=r"'fetch'.*other input"):
         await twice.resume(run.session)
-    assert (await run.refresh()).status == "running"
+    assert (await run.refresh()).status == "stuck"
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ async def test_runs_are_listed_by_task(opened: Log) -> None:
     def told(found: tuple[TaskRun, ...]) -> list[tuple[str, str]]:
         return sorted((run.task, run.status) for run in found)
 
-    assert told(await runs(opened)) == [("one", "running"), ("one", "running"), ("other", "waiting")]
+    assert told(await runs(opened)) == [("one", "due"), ("one", "due"), ("other", "waiting")]
     assert told(await runs(opened, task="other")) == [("other", "waiting")]
 
 
