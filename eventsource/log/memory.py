@@ -224,18 +224,18 @@ class MemoryLog:
         base: str = "",
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
-        kept = await kept_at(self, parent, at) if keeps is None else tuple(keeps)
         await self._turn()
         head = self._get(parent).head
         if not 0 <= at <= head:
             raise UnknownSeqError(parent, at, head)
+        folds = self._owner_of(parent, at).folds_at(at) if at else MemorySession.no_folds()
+        kept = await kept_at(self, parent, at, folds.queued) if keeps is None else tuple(keeps)
         digest = self._digest(parent, at)
         updates = self._owner_of(parent, at).updates_at(at) if at else b""
         if not digest:
             if not base:
                 raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
             digest, updates = bytes.fromhex(base)[:32], bytes.fromhex(base)[32:]
-        folds = self._owner_of(parent, at).folds_at(at) if at else MemorySession.no_folds()
         made = self._make(session, title, created_at_us)
         made.begin(parent, at, digest, updates, folds)
         made.append(prepare(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))

@@ -28,7 +28,7 @@ from .lineage import MAX_SEQ
 from .names import check_id, check_title
 from .place import Place
 from .prepare import LIMIT_BYTES, Updates, prepare, prepare_restored
-from .reading import Page, check_seq, digest_at
+from .reading import Page, check_seq, digest_at, queued_at
 from .refold import all_numbers, refold
 from .tails import Tails
 from .thread import SqlThread
@@ -215,13 +215,15 @@ class SqliteLog:
         base: str = "",
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
-        kept = await kept_at(self, parent, at) if keeps is None else tuple(keeps)
+        if keeps is None:
+            queued = await self._read_with(lambda connection: queued_at(connection, parent, at))
+            keeps = await kept_at(self, parent, at, queued)
         name = check_id(self._new_id() if session is None else session)
         now_us = self._clock() if created_at_us is None else created_at_us
         row = rows.ForkRow(name, check_title(title), now_us, bytes.fromhex(base))
 
         def work(connection: sqlite3.Connection) -> SessionInfo:
-            rows.fork(connection, self._tails, parent, at, row=row, begins=(at_us, Fork(keeps=kept)))
+            rows.fork(connection, self._tails, parent, at, row=row, begins=(at_us, Fork(keeps=tuple(keeps))))
             return rows.info(connection, self._path, name, self._clock())
 
         return await self._write(Job(work, session=name, durable=True))
