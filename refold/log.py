@@ -10,7 +10,7 @@ from typing import ClassVar, NoReturn
 
 from eventsource import session as core
 from eventsource.checked import checked
-from eventsource.errors import StoreError
+from eventsource.errors import StoreError, UnknownSessionError
 from eventsource.log import start_store, utc_now_us
 from eventsource.ports import EventLog, SessionInfo, VerifyReport
 from eventsource.recorder import Recorder
@@ -19,6 +19,9 @@ from projections.context import ContextView
 from .context import CONTEXT
 from .models import chunk_feed, recorded_ref
 from .session import Session
+
+LAST = "last"
+"""The name of the session that was updated last, a fork or a child as much as any other: the first one of a list."""
 
 Recording = Recorder[ContextView]
 
@@ -93,7 +96,18 @@ class Log:
 
     @checked()
     async def find(self, name: str) -> Session:
-        """Look a session up by id, by title, or by the beginning of an id. Raises: UnknownSessionError."""
+        """Look a session up by id, by title, or by the beginning of an id; `last` is the one that was updated last.
+
+        A session whose id or title is `last` keeps its name. Raises: UnknownSessionError.
+        """
+        if name == LAST:
+            try:
+                return self._wrap(await self.store.resolve(name, prefix=False))
+            except UnknownSessionError as error:
+                newest = await self.store.sessions(limit=1)
+                if error.candidates or not newest:
+                    raise
+                return self._wrap(newest[0].id)
         return self._wrap(await self.store.resolve(name))
 
     @checked()

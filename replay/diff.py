@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher, unified_diff
+from itertools import takewhile
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -75,12 +76,14 @@ class SessionDiff(msgspec.Struct, frozen=True, kw_only=True):
     """What tells two sessions apart.
 
     `shared_seq`: up to there both have the same events (0: no common ancestor). `pairs`: the messages after it, aligned
-    in order, equal ones too; and shared messages that an edit of one side hides or replaces.
+    in order, equal ones too; and shared messages that an edit of one side hides or replaces. `same_messages`: with so
+    many messages both begin, those up to `shared_seq` and equal ones right after them.
     """
 
     left: Side
     right: Side
     shared_seq: int
+    same_messages: int
     pairs: tuple[Pair, ...]
     config: tuple[ConfigPair, ...]
 
@@ -128,15 +131,18 @@ async def diff(a: Session, b: Session) -> SessionDiff:
     """
     shared = await shared_seq(a.log, a.id, b.id) if a.log is b.log else 0
     left, right = await _read(a, shared), await _read(b, shared)
-    pairs = (
-        *_shared_pairs(left.items, right.items, shared),
-        *_align(_own(left.items, shared), _own(right.items, shared)),
-    )
+    edited = tuple(_shared_pairs(left.items, right.items, shared))
+    own = tuple(_align(_own(left.items, shared), _own(right.items, shared)))
+    until = min((pair.left.seq for pair in edited if pair.left is not None), default=shared + 1)
+    same = sum(item.said.seq < until for item in left.items)
+    if not edited:
+        same += sum(1 for _ in takewhile(lambda pair: pair.kind == "same", own))
     return SessionDiff(
         left=left.side,
         right=right.side,
         shared_seq=shared,
-        pairs=pairs,
+        same_messages=same,
+        pairs=(*edited, *own),
         config=tuple(_config_pairs(left.config, right.config)),
     )
 

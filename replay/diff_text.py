@@ -110,11 +110,9 @@ def pretty(found: SessionDiff) -> str:
 
 
 def _pretty(found: SessionDiff) -> Iterator[str]:
+    yield _shared(found)
     yield f"left   {_name(found.left)}"
     yield f"right  {_name(found.right)}"
-    yield (
-        f"shared up to seq {found.shared_seq}" if found.shared_seq else "no event in common; compared by what was said"
-    )
     if not found:
         yield "no difference"
     for config in found.config:
@@ -128,6 +126,17 @@ def _pretty(found: SessionDiff) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for what, left, right in rows:
         yield f"{what:<{widths[0]}}  {left:>{widths[1]}}  {right:>{widths[2]}}"
+
+
+def _shared(found: SessionDiff) -> str:
+    """Say what both begin with."""
+    number = found.same_messages
+    messages = "the first message is" if number == 1 else f"the first {number:,} messages are"
+    if found.shared_seq:
+        begun = f"{messages} the same" if number else "no message is the same"
+        return f"{begun}, fork at seq {found.shared_seq}"
+    alike = f"{messages} alike" if number else "they begin differently"
+    return f"no event in common, compared by what was said: {alike}"
 
 
 def _pretty_pair(pair: Pair) -> Iterator[str]:

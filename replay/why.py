@@ -95,9 +95,9 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     before_seq: int
     changes: tuple[Change, ...]
 
-    def pretty(self) -> str:
-        """Write it for a person."""
-        return pretty(self)
+    def pretty(self, *, last: int | None = None) -> str:
+        """Write it for a person; of the messages only the last so many, and how many there are before them."""
+        return pretty(self, last)
 
     def json(self) -> str:
         """Write it as one JSON object."""

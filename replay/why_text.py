@@ -101,12 +101,12 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def pretty(found: Why) -> str:
-    """Write it for a terminal, without colours."""
-    return "\n".join(_pretty(found)) + "\n"
+def pretty(found: Why, last: int | None) -> str:
+    """Write it for a terminal, without colours; of the messages only the last so many (None: all)."""
+    return "\n".join(_pretty(found, last)) + "\n"
 
 
-def _pretty(found: Why) -> Iterator[str]:
+def _pretty(found: Why, last: int | None) -> Iterator[str]:
     at = datetime.fromtimestamp(found.at_us / 1_000_000, UTC).isoformat(sep=" ", timespec="seconds")
     yield f"session {found.session}, seq {found.seq}: {found.event}, {at}"
     yield f"stood    {found.standing}"
@@ -118,9 +118,13 @@ def _pretty(found: Why) -> Iterator[str]:
     else:
         yield "request  not sent: it is what the model would get next"
     yield ""
-    for part in found.parts:
-        yield _part(part)
-    yield from (f"{_part(part)}, left out by a hook" for part in found.left_out)
+    said = [part for part in found.parts if part.what == "message"]
+    left = max(len(said) - last, 0) if last is not None else 0
+    yield from (_part(part) for part in found.parts if part.what != "message")
+    if left:
+        yield f"  … {_count(left, 'earlier message')} (--limit 0 shows all)"
+    yield from map(_part, said[left:])
+    yield from (_part(part, how=f"{_from(part)}, left out by a hook") for part in found.left_out)
     if not found.before_seq:
         return
     yield ""
@@ -138,12 +142,12 @@ def _agreement(how: str) -> str:
     return words.get(how, "not checkable any more: content was erased")
 
 
-def _part(part: RequestPart, mark: str = " ") -> str:
+def _part(part: RequestPart, mark: str = " ", how: str = "") -> str:
     name = str(part.name) if part.name else "-"
     what = f"{name} {part.role}" if part.what == "message" else part.what.replace("_", " ")
     text = " ".join(part.text.split())
     cut = text if len(text) <= _LINE else text[: _LINE - 1] + "…"
-    return f"{mark} {what:<16}  {cut or '-':<40}  {_from(part)}"
+    return f"{mark} {what:<16}  {how or _from(part):<22}  {cut or '-'}"
 
 
 def _from(part: RequestPart) -> str:
@@ -157,7 +161,8 @@ def _change(change: Change) -> Iterator[str]:
         return
     if change.kind == "removed":
         gone = f"{_GONE.get(change.part.source, 'gone since')} {change.part.seq}"
-        yield f"{_part(change.before or change.part, '-')}, {gone if change.part.name else 'and only there'}"
+        before = change.before or change.part
+        yield _part(before, "-", gone if change.part.name else f"{_from(before)}, and only there")
         return
     yield _part(change.part, "~")
     if change.before is not None:

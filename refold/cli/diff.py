@@ -7,6 +7,7 @@ import click
 from ..comparing import diff as compare
 from ..log import Log
 from .command import command
+from .exits import NO, OK
 from .screen import Screen
 
 _STYLES = {"+": "green", "-": "red", "~": "bold yellow", "=": "dim", "…": "dim"}
@@ -20,14 +21,16 @@ _STYLES = {"+": "green", "-": "red", "~": "bold yellow", "=": "dim", "…": "dim
 )
 @click.argument("left")
 @click.argument("right")
-async def diff(screen: Screen, log: Log, left: str, right: str) -> None:
+async def diff(screen: Screen, log: Log, left: str, right: str) -> int:
     """Compare two sessions: messages and calls side by side, configuration, tokens, cost and time.
 
-    `-` is said on the left only, `+` on the right only, `~` is different, `=` is the same. Numbers are seqs.
+    `-` is said on the left only, `+` on the right only, `~` is different, `=` is the same. Numbers are seqs. The exit
+    code is 0 when nothing differs, 1 when something does, and 2 or more after an error.
     """
     found = await compare(await log.find(left), await log.find(right))
     if screen.as_json:
         screen.json(found)
-        return
+        return NO if found else OK
     for line in found.pretty().splitlines():
         screen.line((line, _STYLES.get(line.lstrip()[:1], "")))
+    return NO if found else OK

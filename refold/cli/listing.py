@@ -15,13 +15,15 @@ from projections.tree import Labels
 
 from ..family import family, labels_of, rows_of
 from ..log import Log
+from ..spending import inherited_tokens
 from ..standing import STATUSES, Standing, find_standing, row_statuses
 from .command import command
 from .exits import NO
 from .screen import Screen
-from .wording import moment
+from .wording import day_or_time, moment
 
 _SHOWN = 100
+_TOKENS = ("tokens", "inherited")
 
 
 @command(
@@ -48,7 +50,11 @@ _SHOWN = 100
 async def ls(
     screen: Screen, log: Log, unfinished: bool, status: str | None, title: str | None, limit: int | None
 ) -> None:
-    """List sessions, latest updated first."""
+    """List sessions, latest updated first; the first one can be named `last`.
+
+    Tokens are a session's own, read and written (cached ones are not among them); a fork's `inherited` ones were its
+    parent's. For each fork that is listed, its own events are read.
+    """
     wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
     rows: list[tuple[SessionInfo, Standing]] = []
     more = False
@@ -64,23 +70,14 @@ async def ls(
         if more:
             break
         rows.append((info, stands))
+    inherited = {info.id: await inherited_tokens(log.store, info) for info, _ in rows}
     if screen.as_json:
-        screen.json([{**_row(info), "status": stands.status, "reason": stands.reason} for info, stands in rows])
+        told = [(row_json(info, inherited[info.id]), stands) for info, stands in rows]
+        screen.json([{**row, "status": stands.status, "reason": stands.reason} for row, stands in told])
     elif rows:
-        lines = [
-            (
-                info.id,
-                moment(info.updated_at_us),
-                stands.status,
-                f"{info.messages:,}",
-                f"{info.head:,}",
-                info.title
-                + (f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else "")
-                + (f"  ({stands.reason})" if stands.reason else ""),
-            )
-            for info, stands in rows
-        ]
-        screen.table(("id", "updated", "status", "messages", "events", "title"), lines, right=("messages", "events"))
+        when = day_or_time if screen.out.is_terminal else moment
+        lines = [_ls_row(info, stands, inherited[info.id], when(info.updated_at_us)) for info, stands in rows]
+        screen.table(("id", "updated", "status", "msgs", *_TOKENS, "title"), lines, right=("msgs", *_TOKENS))
     if more:
         screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
     elif not rows and not (unfinished or status or title):
@@ -90,6 +87,19 @@ async def ls(
 def _row(info: SessionInfo) -> dict[str, object]:
     row: dict[str, object] = msgspec.to_builtins(info)
     return row
+
+
+def _ls_row(info: SessionInfo, stands: Standing, inherited: tuple[int, int], updated: str) -> tuple[str, ...]:
+    tokens, before = info.input_tokens + info.output_tokens - sum(inherited), sum(inherited)
+    figures = (f"{info.messages:,}", f"{tokens:,}" if tokens else "", f"{before:,}" if before else "")
+    fork = f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else ""
+    reason = f"  ({stands.reason})" if stands.reason else ""
+    return (info.id, updated, stands.status, *figures, f"{info.title}{fork}{reason}".strip())
+
+
+def row_json(info: SessionInfo, inherited: tuple[int, int]) -> dict[str, object]:
+    """Write a session's row as JSON, with what of its tokens it inherited."""
+    return {**_row(info), "inherited_input_tokens": inherited[0], "inherited_output_tokens": inherited[1]}
 
 
 @command(
@@ -104,7 +114,7 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
         rows = [info async for info in rows_of(log.store)]
         labels: dict[str, Labels] = {}
     else:
-        rows = await family(log.store, await log.store.resolve(session))
+        rows = await family(log.store, (await log.find(session)).id)
         labels = {info.id: await labels_of(log.store, info.id) for info in rows}
     if screen.as_json:
         bare = [_row(info) for info in rows]
@@ -112,7 +122,7 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
         screen.json(known if session is not None else bare)
         return
     for line in tree_lines(fork_tree(rows, labels)):
-        screen.line(line)
+        screen.cut_line(line)
 
 
 @command(
@@ -129,7 +139,7 @@ async def search(screen: Screen, log: Log, text: str, session: str | None) -> in
     """
     if not text:
         raise click.UsageError("say what to look for")
-    named = None if session is None else await log.store.info(await log.store.resolve(session))
+    named = None if session is None else await (await log.find(session)).info()
     hits: list[dict[str, object]] = []
     with screen.busy("searching"):
         async for info in _these(named) if named is not None else rows_of(log.store):
@@ -139,7 +149,9 @@ async def search(screen: Screen, log: Log, text: str, session: str | None) -> in
                 if found.seq > shared:
                     hits.append({"id": info.id, "seq": found.seq, "role": found.role, "excerpt": found.excerpt})
                     if not screen.as_json:
-                        screen.line((info.id, "dim"), f"  {found.seq:>6}  {found.role:<11}  ", found.excerpt)
+                        screen.cut_line(
+                            (f"{info.id:<15}", "dim"), f"  {found.seq:>6}  {found.role:<11}  ", found.excerpt
+                        )
     if screen.as_json:
         screen.json(hits)
     elif not hits:

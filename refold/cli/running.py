@@ -16,7 +16,7 @@ from eventsource.state import Config, Phase
 from eventsource.steps import can_continue
 
 from ..agent import Agent
-from ..log import Log
+from ..log import LAST, Log
 from ..run import Run, RunStatus
 from ..session import Session
 from ..signals import on_signal
@@ -93,6 +93,8 @@ async def session_of(screen: Screen, log: Log, name: str | None) -> Session:
 
 async def _known(log: Log, name: str) -> Session | None:
     """Look a session up by its title, its id or a beginning of it that is long enough to be no new title."""
+    if name == LAST:
+        return await log.find(name)
     try:
         return await log.find(await log.store.resolve(name, prefix=len(name) >= BEGINNING))
     except UnknownSessionError as error:

@@ -21,6 +21,7 @@ from eventsource.signs import escaped_json, one_line, plain
 
 from ..config import LogFile
 
+_LEAST = 8  # columns that are left of a text
 _ENDLESS = 1 << 20  # columns of an output that no terminal shows: nothing is cut or wrapped
 
 
@@ -76,22 +77,39 @@ class Screen:
         """Print a line of data: texts, or (text, style); signs that steer a terminal are shown, not sent."""
         self.out.print(_styled(parts), soft_wrap=True)
 
+    def cut_line(self, *parts: str | tuple[str, str]) -> None:
+        """Print a line of data, which on a terminal is cut to fit."""
+        text = _styled(parts)
+        if self.out.is_terminal:
+            text.truncate(self.out.width, overflow="ellipsis")
+        self.out.print(text, soft_wrap=True)
+
     def note(self, *parts: str | tuple[str, str]) -> None:
         """Print a message."""
         self.err.print(_styled(parts), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-        """Print rows under headings; the last column is cut to what a terminal has room for, elsewhere nothing is."""
+        """Print rows under headings. A terminal gets lines that fit it, without columns that say nothing.
+
+        There the widest columns of text are cut first, the last one before others of its width; figures (`right`) and
+        the first column, which names things, never unless they alone are too wide. Elsewhere nothing is cut.
+        """
         cells = [[plain(" ".join(cell.split())) for cell in row] for row in rows]
+        kept = list(range(len(columns)))
+        if self.out.is_terminal:
+            kept = [place for place in kept if not rows or any(row[place] for row in cells)]
+        columns, cells = [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
         widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
-        room = self.out.width - sum(widths[:-1]) - 2 * len(widths[:-1])
+        movable = [place for place, name in enumerate(columns) if place and name not in right] or [len(widths) - 1]
+        room = _fit(widths, movable, self.out.width)
         for number, row in enumerate([columns, *cells]):
             line = [
-                " " * (width - cell_len(cell)) + cell if name in right else cell + " " * (width - cell_len(cell))
-                for name, cell, width in zip(columns, row, widths, strict=True)
+                _cut(cell, width).rjust(len(_cut(cell, width)) + width - cell_len(_cut(cell, width)))
+                if name in right
+                else set_cell_size(_cut(cell, width), width)
+                for name, cell, width in zip(columns, row, room, strict=True)
             ]
-            line[-1] = row[-1] if cell_len(row[-1]) <= room else set_cell_size(row[-1], max(room - 1, 1)) + "…"
-            self.out.print(Text("  ".join(line), style="" if number else "dim"), soft_wrap=True)
+            self.out.print(Text("  ".join(line).rstrip(), style="" if number else "dim"), soft_wrap=True)
 
     def command(self, *words: str) -> str:
         """Spell out a command that works on this log, so that it can be copied."""
@@ -106,6 +124,23 @@ class Screen:
             return
         with self.err.status(Text(plain(doing), style="dim")):
             yield
+
+
+def _fit(widths: Sequence[int], movable: Sequence[int], room: int) -> list[int]:
+    """Take columns from the widest of those that may be cut until all fit, or none has more than a few left."""
+    fitted = list(widths)
+    over = sum(fitted) + 2 * (len(fitted) - 1) - room
+    while over > 0 and fitted:
+        place = max(movable, key=lambda one: (fitted[one], one))
+        if fitted[place] <= _LEAST:
+            break
+        fitted[place] -= 1
+        over -= 1
+    return fitted
+
+
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def write(text: str, *, error: bool = False) -> None:

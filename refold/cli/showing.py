@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TextIO
+from typing import NamedTuple, TextIO, TypeVar
 
 import click
 import msgspec
@@ -29,14 +29,20 @@ from projections.transcript import Said
 from ..log import Log
 from ..models import find_recorded_model
 from ..session import Session
+from ..spending import inherited_tokens
 from ..standing import Standing, find_standing, standing_at
 from .command import command
 from .ending import tell_end
 from .eventlines import describe, kind_of, message_role
+from .listing import row_json
 from .screen import Screen
 from .showing_task import load_view, show_task, told
 from .wording import clock, count, moment, short
 
+T = TypeVar("T")
+
+PAGE = 50
+"""Messages or events that a terminal gets at once."""
 _CUT_LINES = 8
 _ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "bold yellow"}
 
@@ -58,6 +64,9 @@ _ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "
     "--after", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out what stands up to this seq."
 )
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the last N messages or events.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them. [default: 50 on a terminal]"
+)
 @click.option("--full", is_flag=True, help="Cut nothing, and show what models thought.")
 @click.option("--events", is_flag=True, help="Show facts, a line each, not messages.")
 @click.option("--updates", is_flag=True, help="Show every event, streamed pieces included.")
@@ -70,6 +79,7 @@ async def show(
     at: int | None,
     after: int,
     last: int | None,
+    limit: int | None,
     full: bool,
     events: bool,
     updates: bool,
@@ -79,34 +89,40 @@ async def show(
     """Print a session as people read it, or event by event.
 
     What is dim is not in the context any more: it failed, was compacted away or hidden. Fork at any seq:
-    `refold fork ID --at N`, or `--before N` for a message's number.
+    `refold fork ID --at N`, or `--before N` for a message's number. A terminal gets the last 50 messages, or the first
+    50 after a seq (`--after`), and is told how to see the rest; a pipe gets all.
     """
     if follow and (screen.as_json or at is not None):
         raise click.UsageError("--follow never ends: it goes with neither --json nor --at")
+    if last is not None and limit is not None:
+        raise click.UsageError("--last counts from the end, --limit from the beginning: give one of them")
+    window = Window.of(screen, after=after, last=last, limit=limit)
     found = await log.find(session)
     if html is not None:
         html.write(await found.html())
         return
     if events or updates or follow:
-        await _show_events(screen, found, at=at, after=after, last=last, updates=updates, follow=follow)
+        await _show_events(screen, found, at=at, window=window, updates=updates, follow=follow)
         return
     reached, state, view = await load(found.core.log, found.id, context=CONTEXT, upto=at)
-    said = [one for one in read_transcript(view) if one.seq > after]
-    said = said[-last:] if last is not None else said
+    earlier, said, later = window.of_all([one for one in read_transcript(view) if one.seq > after])
     info = await found.info()
     stands = await find_standing(found.core.log, info) if reached == info.head else standing_at(state)
+    inherited = await inherited_tokens(log.store, info)
     task = await load_view(found, reached) if info.task else None
     if screen.as_json:
-        row = {**_row(info), "status": stands.status, "reason": stands.reason}
+        row = row_json(info, inherited) | {"status": stands.status, "reason": stands.reason}
         row |= {"run": told(task)} if task is not None else {}
         screen.json({**row, "at": reached, "phase": state.phase.value, "transcript": said})
         return
-    _show_head(screen, info, reached, view.config, stands)
+    _show_head(screen, info, reached, view.config, stands, inherited)
     if task is not None:
         await show_task(screen, found, task, now=reached == info.head, full=full)
     width = len(str(reached))
+    _say_rest(screen, info.id, "earlier message", earlier)
     for one in said:
         show_said(screen, one, width, full=full)
+    _say_rest(screen, info.id, "later message", later, after=said[-1].seq if said else after)
     if stands.reason:
         screen.line()
         screen.line((f"{stands.status}: {stands.reason}", "red" if stands.status != "waiting" else "yellow"))
@@ -149,18 +165,20 @@ def _body(session: str, request: Request) -> bytes:
     return body.body
 
 
-def _row(info: SessionInfo) -> dict[str, object]:
-    row: dict[str, object] = msgspec.to_builtins(info)
-    return row
-
-
-def _show_head(screen: Screen, info: SessionInfo, reached: int, config: Config, stands: Standing) -> None:
+def _show_head(
+    screen: Screen, info: SessionInfo, reached: int, config: Config, stands: Standing, inherited: tuple[int, int]
+) -> None:
     screen.line((info.id, "bold"), f"  {info.title}" if info.title else "")
     model = f"{config.model.provider}:{config.model.model}" if config.model is not None else ""
     words = [f"at {reached:,} of {info.head:,} events" if reached < info.head else count(info.head, "event")]
     words += [count(info.messages, "message"), stands.status, model, f"updated {moment(info.updated_at_us)}"]
-    words += [f"fork of {info.parent} at {info.fork_seq}"] if info.parent is not None else []
-    screen.line((", ".join(word for word in words if word), "dim"))
+    tokens = info.input_tokens + info.output_tokens - sum(inherited)
+    words += [f"{count(tokens, 'token')}{' of its own' if info.parent is not None else ''}"] if tokens else []
+    if info.parent is not None:
+        words += [f"fork of {info.parent} at {info.fork_seq}"]
+        words += [f"{count(sum(inherited), 'token')} inherited"] if sum(inherited) else []
+    for line in _wrapped(", ".join(word for word in words if word), screen.width):
+        screen.line((line, "dim"))
 
 
 def show_said(screen: Screen, said: Said, width: int, *, full: bool) -> None:
@@ -210,23 +228,64 @@ def _wrapped(line: str, room: int) -> Sequence[str]:
     return textwrap.wrap(line, max(room, 20), replace_whitespace=False, break_on_hyphens=False) or ("",)
 
 
+class Window(NamedTuple):
+    """Which part of a long list is shown: `last` from the end, `limit` from the beginning, None: all."""
+
+    after: int
+    last: int | None
+    limit: int | None
+
+    @staticmethod
+    def of(screen: Screen, *, after: int, last: int | None, limit: int | None) -> Window:
+        """Choose: a terminal gets a page where nobody says how much, everything else the whole."""
+        if last is None and limit is None and screen.out.is_terminal and not screen.as_json:
+            return Window(after, None if after else PAGE, PAGE if after else None)
+        return Window(after, last, limit)
+
+    def of_all(self, listed: Sequence[T]) -> tuple[int, Sequence[T], int]:
+        """Take it out of a list. Returns: how many are left out before it, itself, how many behind it."""
+        if self.last is not None:
+            return max(len(listed) - self.last, 0), listed[-self.last :], 0
+        shown = listed if self.limit is None else listed[: self.limit]
+        return 0, shown, len(listed) - len(shown)
+
+
+def _say_rest(screen: Screen, session: str, what: str, number: int, *, after: int = 0) -> None:
+    """Say what is not shown, and how to see it."""
+    if number:
+        how = ("--after", str(after)) if after else ("--limit", str(PAGE))
+        begins = "go on" if after else "from the beginning"
+        screen.note((f"({count(number, what)} not shown; {begins}: {screen.command('show', session, *how)})", "dim"))
+
+
 async def _show_events(
-    screen: Screen, session: Session, *, at: int | None, after: int, last: int | None, updates: bool, follow: bool
+    screen: Screen, session: Session, *, at: int | None, window: Window, updates: bool, follow: bool
 ) -> None:
     """Print events, a line each; of a session that goes on, those that come too."""
     head = (await session.info()).head
     await session.state(at if at is not None and at > head else 0)  # says so if there is no such seq
-    if last is not None and updates:
-        after = max(after, (at if at is not None else head) - last)
-    page = [one async for one in read_all(session.core.log, session.id, after=after, upto=at, updates=updates)]
-    page = page[-last:] if last is not None else page
+    after = window.after
+    if window.last is not None and updates:
+        after = max(after, (at if at is not None else head) - window.last)
+    if window.limit is not None:
+        log, begun = session.core.log, window.limit
+        page: Sequence[Recorded] = await log.read(session.id, after=after, upto=at, limit=begun, updates=updates)
+        earlier, later = 0, (at or head) - page[-1].seq if len(page) == begun else 0
+    else:
+        listed = [one async for one in read_all(session.core.log, session.id, after=after, upto=at, updates=updates)]
+        earlier, page, later = window.of_all(listed)
+        earlier = max(earlier, after - window.after)
     if screen.as_json:
         events = [{"seq": one.seq, "at_us": one.at_us, "event": one.event} for one in page]
-        screen.json({**_row(await session.info()), "events": events})
+        info = await session.info()
+        screen.json({**row_json(info, await inherited_tokens(session.core.log, info)), "events": events})
         return
     width = len(str(head))
+    _say_rest(screen, session.id, "earlier event", earlier)
     for one in page:
         show_event(screen, one, width)
+    if not follow:
+        _say_rest(screen, session.id, "later event", later, after=page[-1].seq if page else after)
     if follow:
         async for one in session.follow(head):
             if updates or kind_of(one.event) != "message_update":

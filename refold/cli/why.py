@@ -7,6 +7,7 @@ import click
 from ..log import Log
 from .command import command
 from .screen import Screen
+from .showing import PAGE
 
 
 @command(
@@ -16,7 +17,13 @@ from .screen import Screen
 )
 @click.argument("session")
 @click.argument("seq", type=click.IntRange(min=1))
-async def why(screen: Screen, log: Log, session: str, seq: int) -> None:
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Only the last N messages; 0: all. [default: 50, all in a pipe]",
+)
+async def why(screen: Screen, log: Log, session: str, seq: int, limit: int | None) -> None:
     """Say where a run stood, which event put each part of its request there, and what changed since the one before.
 
     It is checked that the request built again is the one that was sent.
@@ -25,5 +32,6 @@ async def why(screen: Screen, log: Log, session: str, seq: int) -> None:
     if screen.as_json:
         screen.json(found)
         return
-    for line in found.pretty().splitlines():
-        screen.line((line, {"+": "green", "-": "red", "~": "yellow"}.get(line[:1], "")))
+    shown = limit if limit is not None else PAGE if screen.out.is_terminal else 0
+    for line in found.pretty(last=shown or None).splitlines():
+        screen.cut_line((line, {"+": "green", "-": "red", "~": "yellow"}.get(line[:1], "")))

@@ -24,6 +24,14 @@ def moment(at_us: int) -> str:
     return _local(at_us).strftime("%Y-%m-%d %H:%M")
 
 
+def day_or_time(at_us: int) -> str:
+    """Say a time as short as it can be told: `14:05` today, `Nov 3 14:05` this year, else the date."""
+    at, now = _local(at_us), datetime.now().astimezone()
+    if at.date() == now.date():
+        return at.strftime("%H:%M")
+    return f"{at:%b} {at.day} {at:%H:%M}" if at.year == now.year else at.strftime("%Y-%m-%d")
+
+
 def clock(at_us: int) -> str:
     """Say a time of day, to the millisecond."""
     return _local(at_us).strftime("%H:%M:%S.") + f"{at_us // 1000 % 1000:03}"
