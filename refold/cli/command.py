@@ -12,6 +12,7 @@ import click
 
 from ..config import LogFile, log_file
 from ..log import Log, open_log
+from .completing import NAMES, SessionName
 from .options import SETTINGS, Choices, Examples, shared_options, write_examples
 from .screen import Screen
 
@@ -52,6 +53,9 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
             return asyncio.run(work())
 
         made = click.command(name, cls=RefoldCommand, **SETTINGS)(invoke)
+        for parameter in made.params:
+            if parameter.name in NAMES and parameter.type is click.STRING:
+                parameter.type = SessionName()
         made.params += shared_options()
         made.examples = examples
         return made

@@ -1,0 +1,53 @@
+"""A shell offers ids and titles where a session is named, and is never told of an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from refold.cli.group import refold
+from tests.refold.shell import Shell
+
+
+def offered(shell: Shell, *words: str, log: Path | None = None, kind: str = "bash") -> list[str]:
+    env = {
+        "_REFOLD_COMPLETE": f"{kind}_complete",
+        "COMP_WORDS": " ".join(["refold", *words]),
+        "COMP_CWORD": str(len(words) if kind != "fish" else words[-1]),
+        "REFOLD_DB": str(log or shell.folder / "refold.db"),
+    }
+    result = CliRunner(env=env).invoke(refold, [])
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout.split("\n")[:-1] if result.stdout.strip() else []
+
+
+@pytest.mark.parametrize("words", [["show"], ["diff", "x"], ["run", "--session"], ["adopt", "x", "--from"]])
+def test_ids_and_titles_are_offered_where_a_session_is_named(shell: Shell, words: list[str]) -> None:
+    session = shell.said("Oslo?")
+    shell.good("label", session, "Coats in Oslo")
+    assert offered(shell, *words, session[:3]) == [f"plain,{session}"]
+    assert offered(shell, *words, "Coa") == ["plain,Coats in Oslo"]
+    assert offered(shell, *words, "la")[:1] == ["plain,last"]
+
+
+@pytest.mark.parametrize("kind", ["zsh", "fish"])
+def test_a_shell_that_shows_more_is_told_the_title_of_an_id(shell: Shell, kind: str) -> None:
+    session = shell.said("Oslo?")
+    said = "\n".join(offered(shell, "show", session[:3], kind=kind))
+    assert session in said
+    assert "Oslo?" in said
+
+
+def test_a_log_that_is_missing_or_none_offers_nothing_and_says_nothing(shell: Shell) -> None:
+    assert offered(shell, "show", "abc", log=shell.folder / "missing.db") == []
+    broken = shell.folder / "broken.db"
+    broken.write_bytes(b"no log " * 1000)
+    assert offered(shell, "show", "abc", log=broken) == []
+
+
+@pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
+def test_the_line_that_installs_it_prints_a_script(kind: str) -> None:
+    result = CliRunner(env={"_REFOLD_COMPLETE": f"{kind}_source"}).invoke(refold, [])
+    assert (result.exit_code, "refold" in result.stdout) == (0, True)
