@@ -28,8 +28,8 @@ from .exits import sentence
 from .running import SESSION_HELP, config_of, session_of, tell_run
 from .screen import Screen
 from .telling import Teller
+from .titles import title_of
 from .toolbelt import tool_options, toolbelt, tools_of
-from .wording import short
 
 
 @command(
@@ -138,7 +138,7 @@ class Chat:
             await self._work  # it is ending, and would not hear it
         if self.session is None:
             self.session = await self.log.session()
-            await self.session.label(short(text))
+            await self.session.label(title_of(text))
         if not self.working:
             self.start(self.session, text)
             return

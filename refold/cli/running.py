@@ -28,8 +28,9 @@ from .ending import tell_end
 from .exits import OF_RUN
 from .screen import Screen
 from .telling import Teller
+from .titles import title_of
 from .toolbelt import tool_options, toolbelt, tools_of
-from .wording import count, short
+from .wording import count
 
 BEGINNING = 6
 """Signs of an id that name its session where an unknown name begins a new one; ids have twelve."""
@@ -74,7 +75,7 @@ async def run(
             agent.config()  # what cannot begin makes no session
             target = await session_of(screen, log, session)
             if session is None:
-                await target.label(short(said))
+                await target.label(title_of(said))
             return await _drive(screen, agent, target, said, deps)
 
 
