@@ -30,7 +30,7 @@ from .screen import Screen
 from .telling import Teller
 from .titles import title_of
 from .toolbelt import tool_options, toolbelt, tools_of
-from .wording import count
+from .wording import count, short
 
 BEGINNING = 6
 """Signs of an id that name its session where an unknown name begins a new one; ids have twelve."""
