@@ -194,7 +194,7 @@ async def test_a_model_that_nobody_knows_is_told_with_the_name_that_was_meant(na
     assert not str(told.value).startswith("session :")
 
 
-@pytest.mark.parametrize("model", [AsyncOpenAI(api_key="x"), None, 3, scripted, ScriptedModel], ids=str)
+@pytest.mark.parametrize("model", [AsyncOpenAI(api_key="x"), None, 3, scripted, ScriptedModel])
 def test_a_model_object_of_another_library_is_told(model: object) -> None:
     with pytest.raises(ArgumentError, match=r"Agent: model: expected a text or a Model, found .*vendor:model"):
         Agent(model)  # type: ignore[arg-type]  # the mistake

@@ -193,7 +193,7 @@ def test_a_plain_text_has_no_schema() -> None:
     assert "output_schema" not in str(Agent(scripted("x"), output=str).config().options)
 
 
-@pytest.mark.parametrize("output", [object(), 3, "Unknown", type("Odd", (), {})], ids=str)
+@pytest.mark.parametrize("output", [object(), 3, "Unknown", type("Odd", (), {})])
 def test_what_is_no_type_for_an_answer_is_refused_when_the_agent_is_made(output: object) -> None:
     with pytest.raises(TypeError, match=r"expected a type|is no type that an answer can be read as"):
         Agent(scripted("x"), output=output)  # type: ignore[arg-type]  # it is not one
