@@ -224,7 +224,7 @@ class MissingToolError(RefoldError):
         have = ", ".join(self.available) or "none"
         return (
             f"session {self.session}: the log calls for tool {self.tool!r}, this process has {have}; "
-            "name the agent that has it (--agent module:name)"
+            "name the agent that has it (--agent module:name), or what it came from (--mcp, --tools, --bash)"
         )
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from .background import finish
 from .codec import from_json, repair
 from .configure import difference
-from .errors import FencedError, RecorderError
+from .errors import ArgumentError, FencedError, RecorderError
 from .events import (
     AbortRequest,
     EndReason,
@@ -28,6 +28,7 @@ from .events import (
     ToolExecutionStart,
     ToolExecutionUpdate,
 )
+from .expected import shown
 from .fold import ContextFold
 from .guards import find_call
 from .lease import Held, hold
@@ -95,9 +96,12 @@ class Reply(Generic[V]):
         self.calls: tuple[RecordedCall, ...] = ()
 
     def message(self, message: AssistantMessage | str) -> None:
-        """Record an answer that came whole."""
+        """Record an answer that came whole. Raises: ArgumentError when it is none."""
         self._check()
         whole = AssistantMessage(content=(TextContent(text=message),)) if isinstance(message, str) else message
+        if not isinstance(whole, AssistantMessage):
+            advice = "what a provider sends goes to reply.feed(...), chunk by chunk"
+            raise ArgumentError("reply.message", "message", "an AssistantMessage or a text", shown(whole), advice)
         self._reader.finish(whole)
 
     async def take(self, event: StreamEvent) -> None:

@@ -40,7 +40,10 @@ class Tool:
     _call: Callable[[Arguments, ToolContext], object]
     approval: Approval = NO_APPROVAL
     takes_context: bool = False
-    HOW_TO_GET: ClassVar[str] = "@tool on a function makes one; json_tool(name, schema, function) from a JSON Schema"
+    HOW_TO_GET: ClassVar[str] = (
+        "@tool on a function makes one; json_tool(name, schema, function) from a JSON Schema; "
+        "agent.as_tool() of an agent"
+    )
 
     def __post_init__(self) -> None:
         """Let the specification, which the log holds, say when a call needs an approval."""

@@ -65,7 +65,8 @@ def _answer(path: str, number: int, given: object) -> Answer:
     if isinstance(given, str):
         return given
     if not isinstance(given, list):
-        raise ScriptFileError(path, f"expected a text or a list of items, found {_named(given)}", number)
+        more = "; an answer of one item is a list too: [{...}]" if isinstance(given, dict) else ""
+        raise ScriptFileError(path, f"expected a text or a list of items, found {_named(given)}{more}", number)
     return [one if isinstance(one, str) else _item(path, number, n, one) for n, one in enumerate(given, 1)]
 
 

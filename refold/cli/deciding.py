@@ -52,7 +52,8 @@ async def waits(screen: Screen, log: Log, session: str | None, tag: str | None) 
 @click.argument("session")
 @click.argument("key")
 @click.argument("value", required=False)
-@click.option("--approve/--deny", default=None, help="Let a call be made, or not.")
+@click.option("--approve", is_flag=True, help="Let a call be made.")
+@click.option("--deny", is_flag=True, help="Do not let it be made.")
 @click.option("--reason", default="", metavar="TEXT", help="Why it is denied.")
 @click.option("--arguments", metavar="JSON", help="What the call is made with, in place of the model's arguments.")
 @click.option("--cancel", is_flag=True, help="Cancel the wait.")
@@ -62,13 +63,14 @@ async def decide(
     session: str,
     key: str,
     value: str | None,
-    approve: bool | None,
+    approve: bool,
+    deny: bool,
     reason: str,
     arguments: str | None,
     cancel: bool,
 ) -> None:
     """Answer what a session waits for, by the wait's key; the first answer counts."""
-    if [value is not None, approve is not None, cancel].count(True) != 1:
+    if [value is not None, approve, deny, cancel].count(True) != 1:
         raise click.UsageError("say one of: a value, --approve, --deny, --cancel")
     if arguments is not None and not approve:
         raise click.UsageError("--arguments goes with --approve")
@@ -77,7 +79,7 @@ async def decide(
     head = await found.decide(
         wait,
         None if value is None else json_or_text(value),
-        approve=approve,
+        approve=approve if approve or deny else None,
         reason=reason,
         arguments=None if arguments is None else _object(arguments),
         outcome="cancelled" if cancel else "completed",

@@ -108,5 +108,8 @@ async def export(
 
 
 def _write(path: str, data: bytes, *, force: bool) -> None:
-    with Path(path).open("wb" if force else "xb") as file:
-        file.write(data)
+    try:
+        with Path(path).open("wb" if force else "xb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        raise FileExistsError(error.errno, "File exists; --force replaces it", path) from error

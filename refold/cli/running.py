@@ -25,7 +25,7 @@ from ..stream import AgentStream
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .command import command
 from .ending import tell_end
-from .exits import OF_RUN
+from .exits import OF_RUN, OK
 from .screen import Screen
 from .telling import Teller
 from .titles import title_of
@@ -179,6 +179,10 @@ async def _nothing_to_do(screen: Screen, session: Session) -> int:
     what += f", but its run ended as {status}: {error}" if error else ""
     if screen.as_json:
         screen.json({"id": session.id, "status": status, "head": head, "text": "", "error": error, "usage": {}})
+    if info.task and stands.status in ("due", "waiting", "running", "interrupted"):
+        worker = screen.command("worker", "MODULE")
+        screen.note(f"Session {session.id} is a run of task {info.task}, {stands.status}: {worker} goes on with it")
+        return OK
     hint = screen.command("continue", session.id)
     screen.note(f"Session {session.id} has nothing to continue: {what}. Say something: {hint} --prompt TEXT")
     return OF_RUN[status]

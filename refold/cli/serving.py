@@ -81,6 +81,9 @@ def tell(what: str, url: str) -> None:
 def serve_script(file: Path, host: str, port: int, allow_hosts: tuple[str, ...], pace_ms: int) -> None:
     """Answer OpenAI's, Anthropic's and Google's protocols from a FILE of answers: test any client without a provider.
 
+    FILE is a JSON list. An answer is a text, or a list of texts and items: ["Hello.", [{"call": "weather",
+    "arguments": {"city": "Oslo"}}], "It rains."].
+
     Point a client's base URL at it: OPENAI_BASE_URL with /v1 behind it, ANTHROPIC_BASE_URL as it is.
     """
     from ..http import ScriptServer, load_served_script, serving

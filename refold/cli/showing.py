@@ -127,8 +127,11 @@ async def show(
         screen.line()
         screen.line((f"{stands.status}: {stands.reason}", "red" if stands.status != "waiting" else "yellow"))
     if reached == info.head and not last:
-        go_on = screen.command("worker", "MODULE") if info.task else ""
-        tell_end(screen, info.id, stands.status, "", stands.waits, go_on=go_on)
+        if info.task and stands.status == "failed":
+            screen.note(f"It has ended. Start another run: {screen.command('trigger', 'MODULE:NAME')} PAYLOAD")
+        else:
+            go_on = screen.command("worker", "MODULE") if info.task else ""
+            tell_end(screen, info.id, stands.status, "", stands.waits, go_on=go_on)
     if screen.out.is_terminal and said:
         screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eventsource.errors import RecorderError
+from eventsource.errors import ArgumentError, RecorderError
 from eventsource.events import AgentEnd, MessageEnd, ModelRequest, ToolExecutionEnd, ToolExecutionStart
 from eventsource.messages import AssistantMessage, TextContent, ToolCall
 from refold import Log, Session, open_log
@@ -48,6 +48,16 @@ async def test_an_intent_is_on_record_before_its_effect_though_others_append(log
     assert [types.count(kind) for kind in (ModelRequest, ToolExecutionStart, ToolExecutionEnd)] == [2, 1, 1]
     assert types[-1] is AgentEnd
     assert (await other.replay()).difference is None
+
+
+async def test_an_answer_that_is_no_message_is_refused_by_name(log: Log) -> None:
+    async with log.record("oslo", model="gpt-5") as rec:
+        await rec.user("A coat?")
+        with pytest.raises(
+            ArgumentError, match=r"reply\.message: .*expected an AssistantMessage or a text, found a dict"
+        ):
+            async with rec.model() as reply:
+                reply.message({"role": "assistant", "content": "Yes."})  # type: ignore[arg-type]
 
 
 async def test_a_message_that_comes_before_a_call_is_delivered_with_it(log: Log) -> None:

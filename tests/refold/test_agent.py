@@ -262,7 +262,7 @@ async def test_a_call_that_must_run_and_has_no_tool_here_is_an_error_that_append
     ends = [r.seq for r in await session.events() if isinstance(r.event, MessageEnd) and r.event.message]
     fork = await session.fork(at=ends[0])
     head = (await fork.info()).head
-    with pytest.raises(MissingToolError, match="--agent"):
+    with pytest.raises(MissingToolError, match=r"--agent module:name.*--mcp"):
         await Agent(scripted("x")).resume(fork)
     written = [r.event for r in await fork.events(after=head)]
     assert all(type(event).__name__ in ("Resume", "ConfigChange") for event in written)

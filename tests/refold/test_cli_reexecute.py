@@ -53,6 +53,8 @@ def test_a_file_can_be_re_executed_too(shell: Shell, session: str, agents: str) 
     file = shell.folder / "oslo.jsonl"
     shell.good("export", session, "-o", file)
     assert "no difference" in shell.good("reexecute", file, "--agent", f"{agents}:agent")
+    assert "--force replaces it" in shell("export", session, "-o", file).stderr
+    shell.good("export", session, "-o", file, "--force")
 
 
 def test_what_went_live_can_be_kept(shell: Shell, session: str, agents: str) -> None:

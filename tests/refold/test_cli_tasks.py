@@ -26,6 +26,10 @@ payer = Agent(scripted([call("pay", {"amount": 3})], "Paid.", by="request"), too
 async def greet(ctx: TaskContext, name: str) -> str:
     return f"Hello, {name}."
 
+@task(id="fail")
+async def fail(ctx: TaskContext, payload: object) -> None:
+    raise ValueError("no such customer")
+
 @task(id="ask", payload=str)
 async def ask(ctx: TaskContext, question: str) -> object:
     return (await ctx.wait(await ctx.create_token(key=question, timeout="1d"))).value
@@ -115,6 +119,7 @@ def test_a_call_is_approved_or_denied(shell: Shell, app: str) -> None:
         session, key = waits[0]["session"], waits[0]["key"]
         assert shell("decide", session, key).exit_code == 2
         assert shell("decide", session, key, "--deny", "--arguments", "{}").exit_code == 2
+        assert "say one of" in shell("decide", session, key, "--approve", "--deny").stderr
         shell.good("decide", session, key, *words)
         shell.good("continue", session, "--agent", f"{app}:payer")
         assert said in shell.good("show", session)
@@ -158,6 +163,23 @@ def test_a_module_without_tasks_is_no_app(shell: Shell, tmp_path: Path, monkeypa
     (tmp_path / f"{name}.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "no task in it" in shell("worker", name).stderr
+
+
+def test_show_of_a_failed_task_names_what_runs_it_anew(shell: Shell, app: str) -> None:
+    session = shell.good("trigger", f"{app}:fail").strip()
+    shell("worker", app, "--until-idle")
+    told = shell("show", session).stderr
+    assert "trigger MODULE:NAME" in told
+    assert "worker MODULE" not in told
+    assert shell("continue", session, "-m", "scripted").exit_code == 1
+
+
+def test_continue_of_a_due_task_names_the_worker(shell: Shell, app: str) -> None:
+    session = shell.good("trigger", f"{app}:greet", "Ann").strip()
+    told = shell("continue", session, "-m", "scripted").stderr
+    assert f"Session {session} is a run of task greet, due: " in told
+    assert "worker MODULE" in told
+    assert "nothing to continue" not in told
 
 
 def test_a_worker_that_leaves_stuck_runs_ends_with_8_and_they_are_listed(shell: Shell, app: str) -> None:

@@ -238,6 +238,7 @@ async def test_functions_of_every_kind_are_tools(given: Callable[..., object]) -
         ([add, functools.partial(add)], ToolDefinitionError, "tool add: two tools have this name"),
         ([add, add], ToolDefinitionError, "tool add: two tools have this name"),
         ([3], ArgumentError, r"Agent: tools\[0\]: expected a Tool or a function, found 3 .*@tool"),
+        ([Agent(scripted("x"))], ArgumentError, r"tools\[0\]: .*found an Agent.*agent\.as_tool\(\)"),
         ([None], ArgumentError, r"tools\[0\]: .*found None"),
         ([{"type": "function", "function": {"name": "add"}}], ArgumentError, r"tools\[0\]: .*found a dict.*json_tool"),
         (add, ArgumentError, "tools: expected a list"),

@@ -79,6 +79,10 @@ async def test_two_processes_with_one_file_go_on_from_each_other(tmp_path: Path)
         ("{}", ": expected a list of answers, found an object"),
         ("[]", ": expected a list of answers, found an empty list"),
         ('["x", 3]', ", answer 2: expected a text or a list of items, found 3"),
+        (
+            '[{"call": "x"}]',
+            ", answer 1: expected a text or a list of items, found an object; an answer of one item is a list",
+        ),
         ('[["x", ["y"]]]', ", answer 1, item 2: expected a text or an object, found a list"),
         ('[[{"sya": "x"}]]', ", answer 1, item 1: expected one of the keys say, think, call, stop, fail, retry, "),
         ('[[{"say": "x", "call": "y"}]]', ", answer 1, item 1: expected one of the keys say, think, call, "),
