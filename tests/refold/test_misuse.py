@@ -121,7 +121,7 @@ async def test_a_history_of_another_api_is_a_prompt_wherever_one_is_taken(log: L
 
 
 async def test_a_task_takes_such_a_history_too(log: Log) -> None:
-    model = scripted("ok", "ok", '"ok"')
+    model = scripted("ok", "ok", "ok")
 
     @task(id="asks")
     async def asks(ctx: TaskContext, payload: object) -> list[str]:
