@@ -3,7 +3,7 @@
 import json
 
 from eventsource.models.script import call
-from eventsource.models.scripted import ScriptedModel
+from eventsource.models.scripted import scripted
 from refold import Agent, tool
 
 ORDERS = [{"order": "A-17", "bought": "2026-03-02", "usd": 480}, {"order": "B-42", "bought": "2026-11-20", "usd": 35}]
@@ -40,5 +40,5 @@ def clerk(request):
             return ["Let me look. ", call("orders", {"customer": "ada"})]
 
 
-agent = Agent(ScriptedModel(clerk), system="You are the shop's support.", tools=[orders_as_stored, refund])
+agent = Agent(scripted(clerk), system="You are the shop's support.", tools=[orders_as_stored, refund])
 fixed = agent.replace(tools=[newest_first, refund])

@@ -16,7 +16,14 @@ _CORE = "tests/eventsource"
 
 SUITES = (
     Suite(
-        ("eventsource/state.py", "eventsource/guards.py", "eventsource/evolve.py", "eventsource/steps.py"),
+        (
+            "eventsource/state.py",
+            "eventsource/guards.py",
+            "eventsource/evolve.py",
+            "eventsource/steps.py",
+            "eventsource/calls.py",
+            "eventsource/backoff.py",
+        ),
         (
             f"{_CORE}/test_task_rules.py",
             f"{_CORE}/test_guards.py",
@@ -24,6 +31,7 @@ SUITES = (
             f"{_CORE}/test_state.py",
             f"{_CORE}/test_diagram.py",
             f"{_CORE}/test_evolve.py",
+            f"{_CORE}/test_calls.py",
         ),
     ),
     Suite(
