@@ -34,7 +34,7 @@ from .ports import Cursor, EventLog, Recorded, SessionInfo, VerifyReport
 from .prompts import Prompt, as_messages
 from .redaction import redact_event
 from .state import State, Token
-from .steps import Step, next_step
+from .steps import Step, next_step, turn_messages
 from .token_values import check_end
 from .under_way import tell_abort
 
@@ -156,14 +156,18 @@ class Session:
     ) -> Session:
         """Begin a session that shares this one's events: up to a seq (the head by default), or before a message.
 
-        `before` is a message's name, the seq of its `message_end` or `message_adopt`.
+        `before` is a message's name, the seq of its `message_end` or `message_adopt`. Messages that the run under way
+        was to hear stay queued in the fork, but not the one it begins before.
 
         Raises: UnknownSeqError.
         """
+        keeps = None
         if before is not None:
-            at = await self._before(before)
+            at, push = await self._before(before)
+            kept = turn_messages(await self.state(at=at)) if push and at else ()
+            keeps = [seq for seq in kept if seq != push]
         place = at if at is not None else (await self.info()).head
-        info = await self.log.fork(self.id, place, at_us=self.clock(), session=session, title=title)
+        info = await self.log.fork(self.id, place, at_us=self.clock(), session=session, title=title, keeps=keeps)
         return Session(self.log, info.id, clock=self.clock)
 
     @checked()
@@ -217,19 +221,19 @@ class Session:
         self._seen = (head, state)
         return self._seen
 
-    async def _before(self, message_seq: int) -> int:
-        """Find the seq to fork at so that a message is not yet there."""
-        run, start, messages = 0, 0, 0
+    async def _before(self, message_seq: int) -> tuple[int, int]:
+        """Find the seq to fork at so that a message is not yet there, and its push, if it was queued."""
+        run, start, push, messages = 0, 0, 0, 0
         async for recorded in read_all(self.log, self.id, upto=message_seq, updates=False):
             match recorded.event:
                 case AgentStart():
                     run, messages = recorded.seq, 0
-                case MessageStart():
-                    start = start or recorded.seq
+                case MessageStart(push_seq=pushed):
+                    start, push = start or recorded.seq, pushed
                 case MessageEnd() if recorded.seq == message_seq:
-                    return (start if messages else run) - 1
+                    return (start if messages else run) - 1, push
                 case MessageAdopt() if recorded.seq == message_seq:
-                    return message_seq - 1
+                    return message_seq - 1, 0
                 case MessageEnd():
                     start, messages = 0, messages + 1
                 case _:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from eventsource.messages import AssistantMessage
+
 from ..log import Log
+from ..session import Session
 from .command import command
 from .screen import Screen
 from .showing import PAGE
@@ -12,26 +15,34 @@ from .showing import PAGE
 
 @command(
     "why",
+    ("refold why ID", "the last answer"),
     ("refold why ID 24", "24 is an answer, a call, any event: the request that led to it"),
     ("refold why ID 24 --json", "as data, with the request itself"),
 )
 @click.argument("session")
-@click.argument("seq", type=click.IntRange(min=1))
+@click.argument("seq", type=click.IntRange(min=1), required=False)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
     help="Only the last N messages; 0: all. [default: 50, all in a pipe]",
 )
-async def why(screen: Screen, log: Log, session: str, seq: int, limit: int | None) -> None:
+async def why(screen: Screen, log: Log, session: str, seq: int | None, limit: int | None) -> None:
     """Say where a run stood, which event put each part of its request there, and what changed since the one before.
 
     It is checked that the request built again is the one that was sent.
     """
-    found = await (await log.find(session)).why(seq)
+    asked = await log.find(session)
+    found = await asked.why(seq if seq is not None else await _last_answer(asked))
     if screen.as_json:
         screen.json(found)
         return
     shown = limit if limit is not None else PAGE if screen.out.is_terminal else 0
     for line in found.pretty(last=shown or None).splitlines():
         screen.cut_line((line, {"+": "green", "-": "red", "~": "yellow"}.get(line[:1], "")))
+
+
+async def _last_answer(session: Session) -> int:
+    """Find the last answer of a model; where there is none, the head, and what would be asked there."""
+    answers = [entry.seq for entry in await session.history() if isinstance(entry.message, AssistantMessage)]
+    return answers[-1] if answers else (await session.info()).head

@@ -81,6 +81,7 @@ def test_why_says_where_each_part_of_a_request_comes_from(shell: Shell) -> None:
     shown = shell.good("why", one, answer)
     assert "its digest is the recorded one" in shown
     assert "prompt queued at" in shown
+    assert shell.json("why", one) == shell.json("why", one, answer)  # the last answer, unless told
     found = shell.json("why", one, answer)
     assert isinstance(found, dict)
     assert (found["seq"], found["digest"]) == (answer, "equal")

@@ -158,3 +158,19 @@ async def test_what_a_fork_keeps_is_exported_and_taken_in(tmp_path: Path) -> Non
         async with open_store() as other:
             report = await import_file(other, str(path))
             assert (await other.info(report.session)).digest == (await fork.info()).digest
+
+
+async def test_a_fork_before_a_message_keeps_what_else_was_to_be_heard_and_not_that_message() -> None:
+    async with open_log() as log:
+        session = await log.session()
+        await begin(session)
+        for said in ("two", "three", "four", "five"):
+            message = next(one for one in await session.messages() if getattr(one.message, "content", "") == said)
+            edited = await session.edit(message, f"not {said}")
+            listening = Listening(steering_queue="all")
+            await listening.agent.resume(edited)
+            heard = [getattr(one.message, "content", "") for one in await edited.messages()]
+            assert said not in heard
+            assert heard.count(f"not {said}") == 1
+            before = [getattr(one.message, "content", "") for one in await session.messages() if one.seq < message.seq]
+            assert heard[: len(before)] == before
