@@ -90,7 +90,10 @@ def _one_of(kind: type) -> Test:
     if getattr(kind, "_is_protocol", False):
         return lambda value: (
             not isinstance(value, type)
-            and all(inspect.getattr_static(value, name, _ABSENT) is not _ABSENT for name in _members(kind))
+            and (
+                hasattr(type(value), "__getattr__")  # it passes on what it has not itself
+                or all(inspect.getattr_static(value, name, _ABSENT) is not _ABSENT for name in _members(kind))
+            )
         )
     return lambda value: isinstance(value, kind)
 

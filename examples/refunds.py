@@ -1,10 +1,11 @@
 """A support agent that refunds the wrong order, and the one that does not: the bug of the README. No key needed."""
 
+import asyncio
 import json
 
 from eventsource.models.script import call
 from eventsource.models.scripted import scripted
-from refold import Agent, tool
+from refold import Agent, open_log, tool
 
 ORDERS = [{"order": "A-17", "bought": "2026-03-02", "usd": 480}, {"order": "B-42", "bought": "2026-11-20", "usd": 35}]
 
@@ -42,3 +43,14 @@ def clerk(request):
 
 agent = Agent(scripted(clerk), system="You are the shop's support.", tools=[orders_as_stored, refund])
 fixed = agent.replace(tools=[newest_first, refund])
+
+
+async def main(path: str | None = None) -> None:
+    async with open_log(path) as log:
+        for name, one in (("shop", agent), ("mended", fixed)):
+            run = await one.run("Please refund my last order. Ada", session=await log.session(name))
+            print(name, run.text)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

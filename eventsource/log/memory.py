@@ -25,7 +25,7 @@ from .fork import kept_at
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .mask import mask
 from .memory_session import MemorySession
-from .names import check_id, check_title, choose, choose_whole, erasable_updates
+from .names import check_id, check_title, choose, choose_whole, erasable_updates, read_base
 from .prepare import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare, prepare_restored
 
 _OWNER = "this process"
@@ -235,7 +235,7 @@ class MemoryLog:
         if not digest:
             if not base:
                 raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
-            digest, updates = bytes.fromhex(base)[:32], bytes.fromhex(base)[32:]
+            digest, updates = read_base(base)[:32], read_base(base)[32:]
         made = self._make(session, title, created_at_us)
         made.begin(parent, at, digest, updates, folds)
         made.append(prepare(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))

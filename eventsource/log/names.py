@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..errors import InvalidTextError, UnknownSessionError
+from ..errors import ArgumentError, InvalidTextError, UnknownSessionError
 from ..events import MessageEnd, MessageUpdate, ToolExecutionEnd, ToolExecutionUpdate
 from ..ports import Recorded
 from .lineage import closed_messages
@@ -72,3 +72,11 @@ def erasable_updates(own: Iterable[Recorded], seq: int) -> set[int]:
             if isinstance(one.event, ToolExecutionUpdate) and (one.event.message_seq, one.event.content_index) == place
         }
     return set()
+
+
+def read_base(text: str) -> bytes:
+    """Read the digest that a fork keeps of its parent (`Gone.base`). Raises: ArgumentError."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ArgumentError("fork", "base", "hexadecimal digits", repr(text)) from None

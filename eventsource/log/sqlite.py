@@ -25,7 +25,7 @@ from .files import Owner
 from .follow import Bell, follow
 from .fork import kept_at
 from .lineage import MAX_SEQ
-from .names import check_id, check_title
+from .names import check_id, check_title, read_base
 from .place import Place
 from .prepare import LIMIT_BYTES, Updates, prepare, prepare_restored
 from .reading import Page, check_seq, digest_at, queued_at
@@ -220,7 +220,7 @@ class SqliteLog:
             keeps = await kept_at(self, parent, at, queued)
         name = check_id(self._new_id() if session is None else session)
         now_us = self._clock() if created_at_us is None else created_at_us
-        row = rows.ForkRow(name, check_title(title), now_us, bytes.fromhex(base))
+        row = rows.ForkRow(name, check_title(title), now_us, read_base(base))
 
         def work(connection: sqlite3.Connection) -> SessionInfo:
             rows.fork(connection, self._tails, parent, at, row=row, begins=(at_us, Fork(keeps=tuple(keeps))))

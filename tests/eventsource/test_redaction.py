@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import get_args
 
 import msgspec
@@ -169,15 +169,18 @@ def test_every_text_of_every_event_is_searched_but_names_and_what_goes_back_byte
         assert {field for field, text in redacted if MARK in text} & KEPT == set()
 
 
+def without(word: str) -> Callable[[str], str]:
+    """Redact a word without telling the whole process of it."""
+    return lambda text: text.replace(word, MARK)
+
+
 def test_what_is_said_by_a_word_of_a_few_or_a_digest_stays() -> None:
-    secrets = Secrets()
-    for word in ("timed_out", "0123456789abcdef" * 4):
-        secrets.add(word)
-    for event in (
-        WaitEnd(key="k", outcome="timed_out"),
-        ModelRequest(attempt=1, request_sha256="0123456789abcdef" * 4),
+    digest = "0123456789abcdef" * 4
+    for event, word in (
+        (WaitEnd(key="k", outcome="timed_out"), "timed_out"),
+        (ModelRequest(attempt=1, request_sha256=digest), digest),
     ):
-        assert redact_event(event, secrets.redact) == event
+        assert redact_event(event, without(word)) == event
 
 
 def test_arguments_are_searched_as_the_json_they_are_and_a_text_as_it_stands() -> None:

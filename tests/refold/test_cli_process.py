@@ -76,7 +76,7 @@ def test_another_terminal_is_refused_and_can_abort(environment: Mapping[str, str
     assert run(environment, "delete", "busy", "--yes")[0] == 5
     assert run(environment, "abort", "busy")[0] == 0
     process.communicate(timeout=30)
-    assert process.returncode == 1
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(
