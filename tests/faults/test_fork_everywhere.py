@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from eventsource import session as core
-from eventsource.events import AgentStart, Fork, MessageEnd, MessageStart, ModelRequest, Resume, TurnEnd, TurnStart
+from eventsource.events import (
+    AgentStart,
+    Event,
+    Fork,
+    MessageEnd,
+    MessageStart,
+    ModelRequest,
+    Resume,
+    TurnEnd,
+    TurnStart,
+)
 from eventsource.loading import read_all
 from eventsource.log import open_store
 from eventsource.messages import UserMessage
@@ -69,6 +79,11 @@ async def fork_and_carry_on(log: EventLog, parent: str, at: int, scenario: dict[
         await assert_asks_the_same(log, parent, fork.id, at)
 
 
+def is_answer(event: Event) -> bool:
+    """Tell whether a model's answer ends here, whole: what is asked after it is another question."""
+    return isinstance(event, MessageEnd) and event.message is not None and event.interrupted is None
+
+
 async def assert_asks_the_same(log: EventLog, parent: str, fork: str, at: int) -> None:
     """Hold what a fork asked first against what its parent asked there, where nothing but the machine came between."""
     asked = []
@@ -76,7 +91,7 @@ async def assert_asks_the_same(log: EventLog, parent: str, fork: str, at: int) -
         rest = [recorded.event for recorded in (await history(log, session))[after:]]
         place = next((n for n, event in enumerate(rest) if isinstance(event, ModelRequest)), None)
         said = rest[: place or 0]
-        if not all(isinstance(event, BETWEEN) for event in said):
+        if not all(isinstance(event, BETWEEN) for event in said) or any(map(is_answer, said)):
             return
         asked.append(rest[place] if place is not None else None)
     state = await core.Session(log, parent, clock=lambda: 1).state(at)
