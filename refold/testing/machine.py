@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
@@ -37,15 +38,12 @@ class AgentMachine(RuleBasedStateMachine):
 
     branches = Bundle("branches")
     answers: ClassVar[st.SearchStrategy[list[Turn]]]
+    begin_world: ClassVar[Callable[[], World]]
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = self.begin_world()
+        self.world = type(self).begin_world()
         self._runner = asyncio.Runner()
-
-    def begin_world(self) -> World:
-        """Make the world; `agent_machine` says how."""
-        raise NotImplementedError
 
     def teardown(self) -> None:
         """Close the event loop."""
@@ -115,8 +113,6 @@ def agent_machine(
 
     class Machine(AgentMachine):
         answers = turns(asked)
-
-        def begin_world(self) -> World:
-            return World(agent, deps=deps, check=check)
+        begin_world = partial(World, agent, deps=deps, check=check)
 
     return Machine
