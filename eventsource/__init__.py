@@ -5,8 +5,8 @@ Events, messages and errors are many; they are imported from `eventsource.events
 """
 
 from .codec import decode, encode
+from .context_fold import ContextFold
 from .evolve import evolve, fold
-from .fold import ContextFold
 from .guards import legal
 from .hooks import Hooks
 from .log import MemoryLog, open_store

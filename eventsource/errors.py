@@ -26,6 +26,18 @@ class ArgumentError(RefoldError, TypeError):
         return f"{said}; {self.advice}" if self.advice else said
 
 
+class NoEventLoopError(RefoldError, RuntimeError):
+    """Something that works beside its caller was asked for where no event loop runs; nothing happened."""
+
+    def __init__(self, where: str, advice: str = "") -> None:
+        super().__init__(where, advice)
+        self.where, self.advice = where, advice
+
+    def __str__(self) -> str:
+        said = f"{self.where} needs a running event loop: call it in an async function, run by asyncio.run(...)"
+        return f"{said}; {self.advice}" if self.advice else said
+
+
 class IllegalEventError(RefoldError):
     """This event cannot follow in this phase: the log was not written by this program."""
 

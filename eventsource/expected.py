@@ -49,7 +49,11 @@ def type_test(hint: object) -> Test:
     if origin is Literal:
         return lambda value: any(type(value) is type(one) and value == one for one in inner)
     if kind is type:
-        return lambda value: isinstance(value, type) or get_origin(value) is not None
+        return lambda value: (
+            isinstance(value, type)
+            or get_origin(value) is not None
+            or any(hasattr(value, name) for name in ("__supertype__", "__value__"))  # NewType, `type X = ...`
+        )
     if kind in (Sequence, Iterable, Collection):
         return _sequence_of(kind, inner)
     if origin is tuple:

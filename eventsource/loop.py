@@ -15,6 +15,7 @@ from .background import beside
 from .batch import BatchRunner, Workshop
 from .codec import canonical
 from .contained import CLEAN_UP_S, attempt
+from .context_fold import ContextFold
 from .errors import MissingModelError, MissingToolError, RefoldError
 from .events import (
     AbortRequest,
@@ -27,7 +28,6 @@ from .events import (
     SeqRange,
     TurnStart,
 )
-from .fold import ContextFold
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
 from .logs import log_raised
 from .messages import AssistantMessage, Message, Usage

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from .background import finish
 from .codec import from_json, repair
 from .configure import difference
+from .context_fold import ContextFold
 from .errors import ArgumentError, FencedError, RecorderError
 from .events import (
     AbortRequest,
@@ -29,7 +30,6 @@ from .events import (
     ToolExecutionUpdate,
 )
 from .expected import shown
-from .fold import ContextFold
 from .guards import find_call
 from .lease import Held, hold
 from .messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage

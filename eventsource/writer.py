@@ -12,9 +12,9 @@ import msgspec
 
 from .background import finish
 from .codec import canonical
+from .context_fold import ContextFold
 from .errors import ConflictError, FencedError, OutcomeUnknownError, RefoldError
 from .events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
-from .fold import ContextFold
 from .guards import find_call
 from .loading import evolve_in, load, read_all
 from .logs import log_events, logger

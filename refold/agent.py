@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
 import msgspec
 
@@ -18,7 +18,7 @@ from eventsource.codec import to_json
 from eventsource.configure import with_defaults
 from eventsource.errors import ArgumentError
 from eventsource.events import Compaction, Event, Policies, QueuePush
-from eventsource.expected import shown
+from eventsource.expected import described, shown
 from eventsource.hooks import Hooks
 from eventsource.loading import read_all
 from eventsource.loop import Program
@@ -35,6 +35,7 @@ from replay.repeats import Repeats
 from .compaction import CompactionPolicy, Compactor, compact
 from .context import CONTEXT
 from .drive import Driven, drive
+from .local_types import AnyType
 from .log import Log, open_log
 from .models import find_model, find_recorded_model, known_secrets
 from .output import Output
@@ -83,10 +84,46 @@ class Agent(Generic[T]):
     compaction: CompactionPolicy = field(default_factory=CompactionPolicy)
     name: str = ""
 
+    if TYPE_CHECKING:  # what the fields say, once more for an output type that is no class
+
+        @overload
+        def __init__(
+            self,
+            model: str | Model,
+            system: str = "",
+            tools: Sequence[Tool | Callable[..., object]] = (),
+            output: type[T] | None = None,
+            deps_type: AnyType | None = None,
+            hooks: Hooks = ...,
+            policies: Policies = ...,
+            options: Mapping[str, object] = ...,
+            api_key: str | None = None,
+            compaction: CompactionPolicy = ...,
+            name: str = "",
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: Agent[Any],
+            model: str | Model,
+            system: str = "",
+            tools: Sequence[Tool | Callable[..., object]] = (),
+            output: AnyType | None = None,
+            deps_type: AnyType | None = None,
+            hooks: Hooks = ...,
+            policies: Policies = ...,
+            options: Mapping[str, object] = ...,
+            api_key: str | None = None,
+            compaction: CompactionPolicy = ...,
+            name: str = "",
+        ) -> None: ...
+        def __init__(self, *args: object, **named: object) -> None: ...
+
     def __post_init__(self) -> None:
         """Learn the key, kept out of every event, and make tools of functions while local types are in reach."""
         check_fields(self, model=MODEL)
         check_policies(self.policies, "Agent")
+        if self.deps_type is not None:
+            _check_deps_type(self.deps_type)
         Secrets().add(self.api_key)
         if not all(isinstance(given, Tool) for given in self.tools):
             made = tuple(given if isinstance(given, Tool) else tool(given) for given in self.tools)
@@ -349,15 +386,25 @@ class Agent(Generic[T]):
 
     def check_deps(self, deps: object) -> None:
         """Check that deps are what the agent's tools are made for. Raises: ArgumentError."""
-        wanted = self.deps_type
+        wanted, where = self.deps_type, f"Agent {self.name}".strip()
         if wanted is None:
             if deps is not None and not any(tool.takes_context for tool in self._toolbox.values()):
                 advice = "no tool of this agent takes a ToolContext, so nothing would see them: leave `deps=` out"
-                raise ArgumentError(f"Agent {self.name}".strip(), "deps", "none", shown(deps), advice)
+                raise ArgumentError(where, "deps", "none", shown(deps), advice)
         elif not isinstance(deps, wanted):
-            name = wanted.__name__
-            advice = f"the agent has deps_type={name}: give `deps={name}(...)` to run, stream and resume"
-            raise ArgumentError(f"Agent {self.name}".strip(), "deps", f"a {name}", shown(deps), advice)
+            name = getattr(wanted, "__name__", wanted)
+            value = f"{name}(...)" if type(wanted) is type else "..."
+            advice = f"the agent has deps_type={name}: give `deps={value}` to run, stream and resume"
+            raise ArgumentError(where, "deps", described(wanted), shown(deps), advice)
+
+
+def _check_deps_type(kind: object) -> None:
+    """Check that deps can be told to be of a type. Raises: ArgumentError."""
+    try:
+        isinstance(None, kind)  # type: ignore[arg-type]  # whether it may be asked is the question
+    except TypeError as error:
+        advice = "a protocol must be @runtime_checkable, and `list` stands for `list[int]`"
+        raise ArgumentError("Agent", "deps_type", "a class that isinstance takes", str(error), advice) from error
 
 
 def check_policies(policies: Policies, where: str) -> None:

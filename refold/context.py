@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eventsource.context_fold import ContextFold
 from eventsource.events import Inserted, SeqRange
-from eventsource.fold import ContextFold
 from eventsource.messages import AssistantMessage, Message
 from projections.context import CONTEXT as PROJECTION, ContextView, convert, parts, request, shown, step
 from projections.pairing import ContextMessage, paired

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NoReturn
 
 import msgspec
 
@@ -41,6 +42,7 @@ from .context import CONTEXT
 from .log import Log
 from .models import find_model, known_secrets
 from .session import Session
+from .stream import Shown, misused
 
 StreamFunction = Callable[
     [ModelRef, Request, CallOptions], AsyncIterator[StreamEvent] | Awaitable[AsyncIterator[StreamEvent]]
@@ -86,37 +88,39 @@ class AgentLoopConfig(Hooks):
 
 
 class AgentEventStream:
-    """The events of a run as they are recorded, and its result; a reader that stops does not stop the run."""
+    """The events of a run in the founding form, as they are recorded: `async for shown in stream`; and its result.
 
-    def __init__(self, start: Callable[[AgentEventStream], Awaitable[None]]) -> None:
-        self._queue: asyncio.Queue[LifecycleEvent | None] = asyncio.Queue()
+    A reader that stops does not stop the run.
+    """
+
+    def __init__(self, start: Callable[[AgentEventStream], Coroutine[object, object, None]]) -> None:
         self._messages: tuple[Message, ...] = ()
         self.session = ""
-        self._task = asyncio.ensure_future(start(self))
-        self._task.add_done_callback(lambda ended: self._queue.put_nowait(None))  # also if it never began
+        self._shown = Shown("agent_loop", lambda: start(self))
 
     def __aiter__(self) -> AsyncIterator[LifecycleEvent]:
         """Yield each event once."""
-        return self._events()
+        return self._shown.read()
+
+    def __iter__(self) -> NoReturn:
+        misused("agent_loop", "messages = await stream.result()")
+
+    def __await__(self) -> NoReturn:
+        misused("agent_loop", "messages = await stream.result()")
 
     async def result(self) -> tuple[Message, ...]:
         """Wait for the end.
 
         Returns: every message the run added, inputs included. Raises: what kept the run from ending, if anything did.
         """
-        await asyncio.shield(self._task)
+        await self._shown.wait()
         return self._messages
 
     def push(self, shown: LifecycleEvent) -> None:
         """Show an event to the reader."""
         if shown.type == "agent_end":
             self._messages = shown.messages
-        self._queue.put_nowait(shown)
-
-    async def _events(self) -> AsyncIterator[LifecycleEvent]:
-        while (shown := await self._queue.get()) is not None:
-            yield shown
-        await self._task
+        self._shown.put(shown)
 
 
 @checked("prompts")

@@ -1,13 +1,29 @@
-"""Types that are defined inside functions: what their annotations name is found while those functions run."""
+"""Types as they are given as arguments; those defined inside functions name what is found while these run."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_type_hints
 
 import msgspec
+
+if TYPE_CHECKING:
+    from types import UnionType
+    from typing import _SpecialForm
+
+    from typing_extensions import TypeForm
+
+    AnyType: TypeAlias = type[object] | UnionType | _SpecialForm | TypeForm[object]
+else:
+    AnyType = type[object]
+"""A type as people write one, a class or not: `int | str`, `Literal["a"]`. Type checkers know some as values only."""
+
+
+def as_type(kind: AnyType | None) -> type[Any] | None:
+    """Take a type for what it is to pydantic, which reads those that are no classes too."""
+    return kind  # type: ignore[return-value]  # as above
 
 
 def local_names(kind: object) -> dict[str, object]:

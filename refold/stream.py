@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, TypeVar
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Generic, NoReturn, TypeVar
 
+from eventsource.errors import NoEventLoopError
+from eventsource.events import Event
 from eventsource.loading import read_all
 from eventsource.ports import Recorded
 from projections.lifecycle import Lifecycle, LifecycleEvent
@@ -15,10 +18,15 @@ from .run import Run
 from .session import Session
 
 T = TypeVar("T")
+READ = "read it with `async for event in stream`, in an async function"
 
 
 class AgentStream(Generic[T]):
-    """The events of a run in the founding form, as they are recorded; a reader that stops does not stop the run."""
+    """The events of a run, as they are recorded: `async for event in stream`.
+
+    They are those of the founding form: `agent_start`, `agent_end`, `turn_*`, `message_*` and `tool_execution_*`. A
+    reader that stops does not stop the run; `run` waits for its end and gives what `Agent.run` would have given.
+    """
 
     def __init__(
         self,
@@ -26,17 +34,44 @@ class AgentStream(Generic[T]):
         start: Callable[[Session, Callable[[Recorded], None]], Awaitable[Run[T]]],
     ) -> None:
         self._start = start
-        self._queue: asyncio.Queue[LifecycleEvent | None] = asyncio.Queue()
-        self._task = asyncio.ensure_future(self._go(session))
-        self._task.add_done_callback(lambda ended: self._queue.put_nowait(None))  # also if it never began
+        self._shown = Shown("Agent.stream", lambda: self._go(session), advice="`run_sync` runs without one")
 
-    def __aiter__(self) -> AsyncIterator[LifecycleEvent]:
+    def __aiter__(self) -> AsyncIterator[Event]:
         """Yield each event once."""
         return self._events()
 
+    def __iter__(self) -> NoReturn:
+        misused("Agent.stream", "run = await stream.run()")
+
+    def __await__(self) -> NoReturn:
+        misused("Agent.stream", "run = await stream.run()")
+
+    def __enter__(self) -> NoReturn:
+        misused("Agent.stream", "run = await stream.run()")
+
+    def __exit__(self, *_: object) -> None: ...
+
+    async def __aenter__(self) -> NoReturn:
+        misused("Agent.stream", "run = await stream.run()")
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def lifecycle(self) -> AsyncIterator[LifecycleEvent]:
+        """Yield each event once, with its seq and time, and beside it what it refers to.
+
+        That is the whole message (or as much of it as there is), the call, its result, how the run ended. What is taken
+        here is not yielded by the stream itself again.
+        """
+        async for shown in self._shown.read():
+            yield shown
+
     async def run(self) -> Run[T]:
         """Wait for the end. Raises: what kept the run from ending, if anything did."""
-        return await asyncio.shield(self._task)
+        return await self._shown.wait()
+
+    async def _events(self) -> AsyncIterator[Event]:
+        async for shown in self._shown.read():
+            yield shown.event
 
     async def _go(self, session: Session | None) -> Run[T]:
         if session is not None:
@@ -51,11 +86,49 @@ class AgentStream(Generic[T]):
 
         def listen(recorded: Recorded) -> None:
             for shown in view.feed(recorded):
-                self._queue.put_nowait(shown)
+                self._shown.put(shown)
 
         return await self._start(session, listen)
 
-    async def _events(self) -> AsyncIterator[LifecycleEvent]:
+
+class Shown(Generic[T]):
+    """A run in a task of its own, and what it has to show until somebody reads it."""
+
+    def __init__(self, where: str, work: Callable[[], Coroutine[object, object, T]], *, advice: str = "") -> None:
+        """Begin at once. Raises: NoEventLoopError."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise NoEventLoopError(where, advice) from None
+        self._queue: asyncio.Queue[LifecycleEvent | None] = asyncio.Queue()
+        self._where, self._read = where, False
+        self.task = loop.create_task(work())
+        self.task.add_done_callback(self._ended)  # also if it never began
+
+    def put(self, shown: LifecycleEvent) -> None:
+        """Let an event wait for its reader."""
+        self._queue.put_nowait(shown)
+
+    async def wait(self) -> T:
+        """Wait for the end. Raises: what kept the run from ending."""
+        self._read = True
+        return await asyncio.shield(self.task)
+
+    async def read(self) -> AsyncIterator[LifecycleEvent]:
+        """Yield what nobody has read yet, until the end. Raises: what kept the run from ending."""
+        self._read = True
         while (shown := await self._queue.get()) is not None:
             yield shown
-        await self._task
+        self._queue.put_nowait(None)  # whoever reads after this comes to the end too
+        await self.task
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        self._queue.put_nowait(None)
+        if task.cancelled() and not self._read:
+            said = f"nobody read what {self._where} gave, and its run was given up with the event loop: " + READ
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
+
+
+def misused(where: str, end: str) -> NoReturn:
+    """Say how a stream is read. Raises: TypeError."""
+    raise TypeError(f"{where} gives a stream: {READ}; `{end}` waits for its end")

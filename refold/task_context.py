@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -21,6 +21,7 @@ from .execution import SCOPE, Execution
 from .inbox import Inbox, run_loop
 from .inbox_message import InboxMessage
 from .live import Metadata
+from .local_types import AnyType, as_type
 from .shapes import Shape, dump
 from .task_errors import WaitEndedError
 from .task_steps import call, digest, once, run_step, run_wait
@@ -120,6 +121,30 @@ class TaskContext:
         **named: object,
     ) -> T: ...
 
+    @overload
+    async def step(
+        self,
+        key: str,
+        function: Callable[..., Awaitable[T]],
+        *arguments: object,
+        retries: int = 0,
+        backoff: Duration = "1s",
+        returns: AnyType,
+        **named: object,
+    ) -> T: ...
+
+    @overload
+    async def step(
+        self,
+        key: str,
+        function: Callable[..., T],
+        *arguments: object,
+        retries: int = 0,
+        backoff: Duration = "1s",
+        returns: AnyType,
+        **named: object,
+    ) -> T: ...
+
     @checked()
     async def step(
         self,
@@ -128,7 +153,7 @@ class TaskContext:
         *arguments: object,
         retries: int = 0,
         backoff: Duration = "1s",
-        returns: type[object] | None = None,
+        returns: AnyType | None = None,
         **named: object,
     ) -> object:
         """Do something once: call a function (sync ones in a thread), and record what it returns.
@@ -143,7 +168,7 @@ class TaskContext:
             x,
             name,
             digest([arguments, named], name),
-            Shape(returns),
+            Shape(as_type(returns)),
             lambda: call(function, arguments, named),
             retries=retries,
             backoff_us=duration_us(backoff),
@@ -170,6 +195,17 @@ class TaskContext:
         default: T | None = None,
     ) -> Token[T]: ...
 
+    @overload
+    async def create_token(
+        self,
+        *,
+        timeout: Duration | None = None,
+        key: str | None = None,
+        tags: Sequence[str] = (),
+        type: AnyType,
+        default: object = None,
+    ) -> Token[Any]: ...
+
     @checked()  # type: ignore[misc]  # the overloads say it better
     async def create_token(
         self,
@@ -177,14 +213,15 @@ class TaskContext:
         timeout: Duration | None = None,
         key: str | None = None,
         tags: Sequence[str] = (),
-        type: type[object] | None = None,  # noqa: A002 - as above
+        type: AnyType | None = None,  # noqa: A002 - as above
         default: object = None,
     ) -> Token[object]:
         """Make something that is completed from outside, within a time if given, with a value of a type if given.
 
         `default` counts when the time is over.
         """
-        x, name, shape = self._x, self._x.key("token", key), Shape(type)
+        x, name = self._x, self._x.key("token", key)
+        shape = Shape(as_type(type))
         created = x.journal.tokens.get(name)
         if created is None:
             async with x.at_work():
@@ -293,7 +330,7 @@ class TaskContext:
         on_message: Callable[[C, M], C | Awaitable[C]],
         *,
         timeout: Duration | None = None,
-        message: type[M] | None = None,
+        message: type[M] | AnyType | None = None,
         key: str | None = None,
     ) -> C:
         """Take a step, wait for a message, work it in, and so on until none has come for so long.
@@ -308,7 +345,7 @@ class TaskContext:
         Returns: the last context.
         """
         name = self._x.key("loop", key)
-        return await run_loop(self._x, name, initial, step, on_message, timeout=timeout, message=message)
+        return await run_loop(self._x, name, initial, step, on_message, timeout=timeout, message=as_type(message))
 
     @checked("prompt")
     async def spawn(self, key: str, agent: Agent[T], prompt: Prompt, *, deps: object = None) -> T:

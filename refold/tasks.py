@@ -23,7 +23,7 @@ from .children import child_id, tree_is_due
 from .execution import Execution, Host
 from .inbox import Inbox
 from .inbox_message import InboxMessage
-from .local_types import local_names
+from .local_types import AnyType, local_names
 from .log import Log
 from .session import Session
 from .shapes import Shape, ShapeError
@@ -195,8 +195,8 @@ class TaskMaker(Protocol):
 def task(
     *,
     id: str,  # noqa: A002 - the word everybody uses
-    payload: type[object] | None = None,
-    result: type[object] | None = None,
+    payload: AnyType | None = None,
+    result: AnyType | None = None,
     retries: int = 0,
     backoff: Duration = "1s",
     max_duration: Duration | None = None,

@@ -23,7 +23,7 @@ import click
 from eventsource.codec import read_object
 from eventsource.contained import by_signal
 from eventsource.errors import ArgumentError, MissingModelError, MissingToolError
-from eventsource.expected import a_or_an, shown
+from eventsource.expected import described, shown
 from eventsource.models.protocol import Model
 from eventsource.raised import words
 from eventsource.state import Config
@@ -126,7 +126,7 @@ async def opened_agent(name: str) -> AsyncIterator[tuple[Agent[object], object]]
         if not isinstance(agent, Agent):
             raise click.UsageError(f"--agent {name}: expected an Agent, or (agent, deps); {attribute} is {shown(made)}")
         if deps is None and agent.deps_type is not None:
-            wanted = a_or_an(agent.deps_type.__name__)
+            wanted = described(agent.deps_type)
             advice = "name a function that takes nothing and returns (agent, deps)"
             raise click.UsageError(f"--agent {name}: its tools need {wanted} as deps, and it comes without: {advice}")
         try:

@@ -203,7 +203,7 @@ async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt:
 async def tell_run(stream: AgentStream[object], stop: asyncio.Event, screen: Screen, teller: Teller) -> Run[object]:
     """Tell a run to its end. Whatever keeps it from being told (nobody reads any more, Ctrl-C) aborts it first."""
     try:
-        async for shown in stream:
+        async for shown in stream.lifecycle():
             if not screen.as_json:
                 teller.show(shown)
         teller.close()
