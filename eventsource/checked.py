@@ -1,4 +1,4 @@
-"""Functions that check their arguments against their own signatures, so that a mistake is told in words."""
+"""Functions and classes that check what they are called with against their own signatures, and tell mistakes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from .expected import Test, refusal, type_test
+from .keywords import mistaken_call
 
 F = TypeVar("F", bound=Callable[..., object])
+K = TypeVar("K", bound=type)
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def checked(*but: str) -> Callable[[F], F]:
-    """Make a function check its arguments when it is called; those named here it looks at itself.
+    """Make a function check its arguments when it is called; the values of those named here it looks at itself.
 
     A class may say in `HOW_TO_GET` how a caller comes to one of it; the error then ends with that.
     What a signature cannot be read for (a type that only type checkers import) is not checked.
     """
 
     def wrap(function: F) -> F:
-        parameters = inspect.signature(function).parameters
+        signature = inspect.signature(function)
+        parameters = signature.parameters
         skipped = int(next(iter(parameters), "") in ("self", "cls"))
         by_place = [one.name for one in parameters.values() if one.kind in _BY_PLACE][skipped:]
         types: dict[str, tuple[object, Test]] | None = None
@@ -39,23 +44,57 @@ def checked(*but: str) -> Callable[[F], F]:
                 if (known := types.get(name)) is not None and not known[1](value):
                     raise refusal(function.__qualname__, name, known[0], value)
 
+        def raise_mistaken(args: Sequence[object], named: Mapping[str, object]) -> None:
+            told = mistaken_call(function.__qualname__, signature, args, named, lambda: _inner(function, signature))
+            if told is not None:
+                raise told from None
+
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def later(*args: object, **named: object) -> object:
                 check(args, named)
-                return await function(*args, **named)
+                try:
+                    begun = function(*args, **named)
+                except TypeError:
+                    raise_mistaken(args, named)
+                    raise
+                return await begun
 
             return later  # type: ignore[return-value]  # it takes and gives what the function does
 
         @functools.wraps(function)
         def now(*args: object, **named: object) -> object:
             check(args, named)
-            return function(*args, **named)
+            try:
+                return function(*args, **named)
+            except TypeError:
+                raise_mistaken(args, named)
+                raise
 
         return now  # type: ignore[return-value]  # as above
 
     return wrap
+
+
+def told_calls(kind: K) -> K:
+    """Make a dataclass say which of the arguments that it is made with it has no field for, and which it lacks."""
+    # its own `__init__` is generated, so that there is nothing to decorate
+    kind.__init__ = checked(*inspect.signature(kind).parameters)(kind.__init__)  # type: ignore[misc]  # as above
+    return kind
+
+
+def _inner(function: Callable[..., object], signature: inspect.Signature) -> dict[str, tuple[str, ...]]:
+    """Find the parameters whose values are made of fields: the name of their class, and the fields' names."""
+    found = dict[str, tuple[str, ...]]()
+    names = {"__annotations__": {one.name: one.annotation for one in signature.parameters.values()}}
+    holder = type("holder", (), names | {"__module__": function.__module__})
+    for name, (hint, _) in _types(holder, signature.parameters).items():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found[name] = (hint.__name__, *(field.name for field in dataclasses.fields(hint)))
+        elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            found[name] = (hint.__name__, *hint.__struct_fields__)
+    return found
 
 
 def check_fields(made: object, **advice: str) -> None:

@@ -10,9 +10,10 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from .checked import check_fields
+from .checked import check_fields, told_calls
 from .contained import CLEAN_UP_S, UserCall, attempt
 from .events import ModelRef, Place, ToolResult, ToolSpec
+from .keywords import ToldCalls
 from .messages import AssistantMessage, Json, Message, ToolCall
 from .raised import words
 
@@ -46,7 +47,7 @@ class TurnEnded(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
 
 
-class NextTurn(msgspec.Struct, frozen=True, kw_only=True):
+class NextTurn(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
     """What `prepare_next_turn` changes; absent fields stay. A model is named; the run's `models` finds it."""
 
     model: ModelRef | None = None
@@ -63,7 +64,7 @@ class ToolRequest(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class ToolVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class ToolVerdict(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
     """What `before_tool_call` may answer: block the call, or run it with other arguments (JSON text)."""
 
     block: bool = False
@@ -80,13 +81,14 @@ class ToolOutcomeShown(msgspec.Struct, frozen=True):
     is_error: bool
 
 
-class ToolRevision(msgspec.Struct, frozen=True, kw_only=True):
+class ToolRevision(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
     """What `after_tool_call` may answer; absent fields stay."""
 
     result: ToolResult | None = None
     is_error: bool | None = None
 
 
+@told_calls
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
     """The callbacks of a run; each may be sync or async, None is never asked.

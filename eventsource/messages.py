@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,7 @@ class Block(
 class TextContent(Block, frozen=True, kw_only=True, tag="text"):
     """Text. `signature` goes back byte for byte; `raw` holds the fields this program has no name for."""
 
+    type: ClassVar[Literal["text"]] = "text"
     text: str
     signature: str = ""
     raw: Json = msgspec.UNSET
@@ -33,6 +34,7 @@ class TextContent(Block, frozen=True, kw_only=True, tag="text"):
 class ImageContent(Block, frozen=True, kw_only=True, tag="image"):
     """An image as base64 text."""
 
+    type: ClassVar[Literal["image"]] = "image"
     data: str
     media_type: str
     raw: Json = msgspec.UNSET
@@ -41,6 +43,7 @@ class ImageContent(Block, frozen=True, kw_only=True, tag="image"):
 class ThinkingContent(Block, frozen=True, kw_only=True, tag="thinking"):
     """A model's reasoning. When `redacted`, the signature is the provider's opaque data and the text is empty."""
 
+    type: ClassVar[Literal["thinking"]] = "thinking"
     thinking: str
     signature: str = ""
     redacted: bool = False
@@ -54,6 +57,7 @@ class ToolCall(Block, frozen=True, kw_only=True, tag="tool_call"):
     `arguments` is JSON text exactly as received; empty means an empty object, and it may be invalid.
     """
 
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
     id: str
     name: str
     arguments: str = ""
@@ -64,6 +68,7 @@ class ToolCall(Block, frozen=True, kw_only=True, tag="tool_call"):
 class ProviderContent(Block, frozen=True, kw_only=True, tag="provider"):
     """A block of the provider's that has no neutral form, kept as received and sent back only to the same `api`."""
 
+    type: ClassVar[Literal["provider"]] = "provider"
     api: str
     block: msgspec.Raw
 
@@ -126,6 +131,7 @@ class MessageBase(
 class UserMessage(MessageBase, frozen=True, kw_only=True, tag="user"):
     """What a person (or the program in their place) said."""
 
+    role: ClassVar[Literal["user"]] = "user"
     content: str | tuple[UserContent, ...]
     raw: Json = msgspec.UNSET
 
@@ -137,6 +143,7 @@ class AssistantMessage(MessageBase, frozen=True, kw_only=True, tag="assistant"):
     `raw_stop_reason` is the provider's word where it says more than `stop_reason`.
     """
 
+    role: ClassVar[Literal["assistant"]] = "assistant"
     content: tuple[AssistantContent, ...] = ()
     stop_reason: StopReason = "stop"
     raw_stop_reason: str = ""
@@ -162,6 +169,7 @@ class AssistantMessage(MessageBase, frozen=True, kw_only=True, tag="assistant"):
 class ToolResultMessage(MessageBase, frozen=True, kw_only=True, tag="tool_result"):
     """What a tool answered, as the model reads it."""
 
+    role: ClassVar[Literal["tool_result"]] = "tool_result"
     tool_call_id: str
     tool_name: str
     content: tuple[UserContent, ...] = ()
@@ -176,6 +184,7 @@ class CustomMessage(MessageBase, frozen=True, kw_only=True, tag="custom"):
     A model sees it only if `projections.custom` knows the kind or a `convert_to_llm` hook turns it into another.
     """
 
+    role: ClassVar[Literal["custom"]] = "custom"
     kind: str
     body: msgspec.Raw
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
+from .checked import checked
 from .errors import ToolFailure
 from .events import Place, ToolResult
 from .messages import TextContent
@@ -101,6 +102,7 @@ class ToolContext(Generic[Deps]):
         if self.cancelled:
             raise ToolFailure("Tool execution was aborted")
 
+    @checked("partial")
     def update(self, partial: object) -> None:
         """Report a partial result: anything a tool may return. After the call's end it is dropped.
 

@@ -10,9 +10,11 @@ from typing import TypeAlias
 
 import msgspec
 
+from .checked import checked
 from .codec import clean_text, from_json, to_json, to_plain
 from .errors import InvalidTextError, ToolFailure
 from .events import ToolResult
+from .keywords import ToldCalls
 from .messages import ImageContent, Json, TextContent, UserContent
 from .raised import trace, words
 
@@ -32,14 +34,14 @@ _SIGNATURES = {
 }
 
 
-class Image(msgspec.Struct, frozen=True):
+class Image(msgspec.Struct, frozen=True, metaclass=ToldCalls):
     """An image as bytes, for a tool to return alone or among texts."""
 
     data: bytes
     media_type: str
 
 
-class ToolOutcome(msgspec.Struct, frozen=True):
+class ToolOutcome(msgspec.Struct, frozen=True, metaclass=ToldCalls):
     """What a call came to: its result, and whether that is an error. A tool may return one itself."""
 
     result: ToolResult
@@ -49,6 +51,7 @@ class ToolOutcome(msgspec.Struct, frozen=True):
 Piece: TypeAlias = str | TextContent | ImageContent | Image
 
 
+@checked("content", "details")
 def tool_result(*content: Piece, details: object = msgspec.UNSET, terminate: bool = False) -> ToolResult:
     """Put a result together: what the model reads, details for the program, and whether the run may end here.
 

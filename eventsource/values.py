@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from .keywords import ToldCalls
 from .messages import Json, Message, UserContent
 
 EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
@@ -65,7 +66,7 @@ class ToolSpec(Part, frozen=True, kw_only=True):
     approval: ApprovalKind | None = None
 
 
-class Policies(Part, frozen=True, kw_only=True):
+class Policies(Part, frozen=True, kw_only=True, metaclass=ToldCalls):
     """How a run behaves, as data. Limits of 0 mean none.
 
     tools: a batch's calls at once or one by one (one sequential tool makes its batch sequential).

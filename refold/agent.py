@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 import msgspec
 
 from eventsource.background import run_apart
-from eventsource.checked import check_fields, checked
+from eventsource.checked import check_fields, checked, told_calls
 from eventsource.codec import to_json
 from eventsource.configure import with_defaults
 from eventsource.errors import ArgumentError
@@ -60,6 +60,7 @@ MODEL = (
 )
 
 
+@told_calls
 @dataclass(frozen=True)
 class Agent(Generic[T]):
     """A model, a system prompt, tools, hooks and policies; every verb takes the session it works on.
@@ -384,6 +385,7 @@ class Agent(Generic[T]):
             check_answer=self.typed_output.problem if self.typed_output is not None else None,
         )
 
+    @checked("deps")
     def check_deps(self, deps: object) -> None:
         """Check that deps are what the agent's tools are made for. Raises: ArgumentError."""
         wanted, where = self.deps_type, f"Agent {self.name}".strip()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from eventsource.checked import told_calls
 from eventsource.codec import to_json
 from eventsource.errors import CompactionError, RefoldError
 from eventsource.events import AgentEnd, ChildEnd, ChildStart, Compaction, QueuePush
@@ -36,6 +37,7 @@ INSTRUCTIONS = (
 _KEY = "compaction:"
 
 
+@told_calls
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """What a rule gives: the text, and the name of the first message that is kept (0: none is)."""
@@ -47,6 +49,7 @@ class Summary:
 Rule = Callable[[Sequence[ContextMessage]], MaybeAwaitable[Summary | None]]
 
 
+@told_calls
 @dataclass(frozen=True, kw_only=True)
 class CompactionPolicy:
     """When a context is compacted, and how.

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import msgspec
 
-from eventsource.checked import check_fields, checked
+from eventsource.checked import check_fields, checked, told_calls
 from eventsource.codec import to_json
 from eventsource.configure import difference, with_defaults
 from eventsource.contained import attempt
@@ -49,6 +49,7 @@ StreamFunction = Callable[
 ]
 
 
+@told_calls
 @dataclass(frozen=True, kw_only=True)
 class AgentContext:
     """What a run begins with; it is copied, the caller's lists stay as they are."""
@@ -62,6 +63,7 @@ class AgentContext:
         check_fields(self)
 
 
+@told_calls
 @dataclass(frozen=True, kw_only=True)
 class AgentLoopConfig(Hooks):
     """How a run goes: the model, the callbacks of `Hooks`, policies, and options passed through to the model.

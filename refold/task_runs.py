@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import msgspec
 
 from eventsource import session as core
+from eventsource.checked import checked
 from eventsource.codec import from_json
 from eventsource.events import TaskEnd
 from eventsource.loading import load, read_all
@@ -57,6 +58,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
         """Look again."""
         return await load_run(self.session)
 
+    @checked()
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to end, and its children; whoever runs it sees to that."""
         await self.session.cancel(reason)
@@ -106,6 +108,7 @@ def _status(state: State, end: TaskEnd | None, *, is_held: bool, waits: bool) ->
     return "waiting" if waits else "running" if is_held else "due"
 
 
+@checked("after")
 async def runs(
     log: Log,
     *,

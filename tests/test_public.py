@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import re
@@ -9,6 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from eventsource.errors import ArgumentError
+from refold import tasks
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("eventsource", "projections", "replay", "refold")
@@ -67,3 +71,46 @@ def test_a_public_signature_is_typed_and_says_what_it_means(package: str, name: 
             where = f"{package}: {function.__qualname__}({parameter})"
             assert annotation is not inspect.Signature.empty, f"{where} is not typed"
             assert not re.search(r"\bAny\b", str(annotation)), f"{where} is Any"
+
+
+MADE = {
+    "Agent",
+    "AgentContext",
+    "AgentLoopConfig",
+    "CompactionPolicy",
+    "Hooks",
+    "Image",
+    "Policies",
+    "Summary",
+}
+INNER = {
+    "Tool.prepare",
+    "Tool.execute",
+    "ToolContext.end",
+    "Task.checked",
+    "Task.read",
+    "Task.read_payload",
+    "Task.call",
+}
+NAMED = [(package, name) for package, name in PUBLIC if package == "refold"]
+TASKS = [("refold.tasks", name) for name in tasks.__all__]
+
+
+@pytest.mark.parametrize(("package", "name"), [*NAMED, *TASKS])
+def test_whatever_takes_arguments_says_which_ones_when_it_is_called_with_another(package: str, name: str) -> None:
+    thing = getattr(importlib.import_module(package), name)
+    if isinstance(thing, type) and issubclass(thing, Exception):
+        return
+    for function in [*functions(thing), *([thing] if name in MADE else [])]:
+        parameters = [one for one in inspect.signature(function).parameters.values() if one.name not in ("self", "cls")]
+        any_name = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        if function.__name__ == "__init__" or not parameters or any_name or function.__qualname__ in INNER:
+            continue
+        with pytest.raises(ArgumentError, match=rf"{function.__qualname__}: zzz: expected one of its arguments"):
+            call_it(function)
+
+
+def call_it(function: Callable[..., object]) -> None:
+    called = function(zzz=1)
+    if inspect.iscoroutine(called):
+        asyncio.run(called)
