@@ -197,7 +197,7 @@ async def test_a_model_that_nobody_knows_is_told_with_the_name_that_was_meant(na
 @pytest.mark.parametrize("model", [AsyncOpenAI(api_key="x"), None, 3, scripted, ScriptedModel])
 def test_a_model_object_of_another_library_is_told(model: object) -> None:
     with pytest.raises(ArgumentError, match=r"Agent: model: expected a text or a Model, found .*vendor:model"):
-        Agent(model)  # type: ignore[arg-type]  # the mistake
+        Agent(model)  # type: ignore[call-overload]  # the mistake
 
 
 class Adder:
@@ -247,7 +247,7 @@ async def test_functions_of_every_kind_are_tools(given: Callable[..., object]) -
 )
 async def test_what_is_no_tool_is_told(tools: object, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        await Agent(scripted("x"), tools=tools).run("hi")  # type: ignore[arg-type]  # the mistake
+        await Agent(scripted("x"), tools=tools).run("hi")  # type: ignore[call-overload]  # the mistake
 
 
 def test_a_tool_is_not_made_a_tool_twice() -> None:

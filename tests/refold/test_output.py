@@ -184,7 +184,7 @@ async def test_a_tasks_turn_asks_again_too() -> None:
     ids=str,
 )
 async def test_any_type_that_pydantic_reads_may_be_an_output(output: object, answer: str, expected: object) -> None:
-    made: Agent[object] = Agent(scripted(answer), output=output)  # type: ignore[arg-type]  # unions are no classes
+    made: Agent[object] = Agent(scripted(answer), output=output)  # type: ignore[call-overload]  # unions are no classes
     run = await made.run("Answer.")
     assert (run.status, run.output) == ("done", expected), run.error
 
@@ -196,4 +196,4 @@ def test_a_plain_text_has_no_schema() -> None:
 @pytest.mark.parametrize("output", [object(), 3, "Unknown", type("Odd", (), {})])
 def test_what_is_no_type_for_an_answer_is_refused_when_the_agent_is_made(output: object) -> None:
     with pytest.raises(TypeError, match=r"expected a type|is no type that an answer can be read as"):
-        Agent(scripted("x"), output=output)  # type: ignore[arg-type]  # it is not one
+        Agent(scripted("x"), output=output)  # type: ignore[call-overload]  # it is not one

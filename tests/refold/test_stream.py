@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 
 import pytest
 
@@ -74,7 +75,8 @@ async def test_a_stream_that_is_read_as_something_else_says_how_it_is_read() -> 
             pass
     with pytest.raises(TypeError, match=how), stream:
         pass
-    for wrong in (lambda: list(founding), founding.__await__):
+    wrongly: tuple[Callable[[], object], ...] = (lambda: list(founding), founding.__await__)
+    for wrong in wrongly:
         with pytest.raises(TypeError, match=r"agent_loop gives a stream.*await stream\.result\(\)"):
             wrong()
     assert (await stream.run()).text == "hello"
