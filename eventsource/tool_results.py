@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from .checked import checked
 from .codec import clean_text, from_json, to_json, to_plain
 from .errors import InvalidTextError, ToolFailure
 from .events import ToolResult
@@ -51,7 +50,6 @@ class ToolOutcome(msgspec.Struct, frozen=True, metaclass=ToldCalls):
 Piece: TypeAlias = str | TextContent | ImageContent | Image
 
 
-@checked("content", "details")
 def tool_result(*content: Piece, details: object = msgspec.UNSET, terminate: bool = False) -> ToolResult:
     """Put a result together: what the model reads, details for the program, and whether the run may end here.
 
