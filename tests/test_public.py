@@ -84,13 +84,9 @@ MADE = {
     "Summary",
 }
 INNER = {
-    "Tool.prepare",
-    "Tool.execute",
-    "ToolContext.end",
-    "Task.checked",
-    "Task.read",
-    "Task.read_payload",
-    "Task.call",
+    "tool_result",  # of a pure file
+    *("Tool.prepare", "Tool.execute", "ToolContext.end"),
+    *(f"Task.{one}" for one in ("checked", "read", "read_payload", "call")),
 }
 NAMED = [(package, name) for package, name in PUBLIC if package == "refold"]
 TASKS = [("refold.tasks", name) for name in tasks.__all__]
