@@ -100,6 +100,7 @@ def _test(tree: Path, output: Path, tests: Sequence[str]) -> None:
         own = ("benchmarks", "eventsource", "projections", "refold", "replay", "tests")
         for name in [name for name in sys.modules if name.split(".")[0] in own]:
             del sys.modules[name]
+        sys.dont_write_bytecode = False  # else each mutant compiles the whole project anew, which takes longest
         os.environ |= {"PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "mutants"}
         code = pytest.main([*OPTIONS, *tests])
     except BaseException:

@@ -23,6 +23,7 @@ SUITES = (
             "eventsource/steps.py",
             "eventsource/calls.py",
             "eventsource/backoff.py",
+            "eventsource/roles.py",
         ),
         (
             f"{_CORE}/test_task_rules.py",
@@ -32,7 +33,16 @@ SUITES = (
             f"{_CORE}/test_diagram.py",
             f"{_CORE}/test_evolve.py",
             f"{_CORE}/test_calls.py",
+            f"{_CORE}/test_roles.py",
         ),
+    ),
+    Suite(
+        ("eventsource/approvals.py",),
+        (f"{_CORE}/test_calls.py", "tests/refold/test_approvals.py"),
+    ),
+    Suite(
+        ("eventsource/outcome.py",),
+        ("tests/refold/test_ends.py",),
     ),
     Suite(
         ("eventsource/writer.py",),
