@@ -23,9 +23,16 @@ hypothesis.settings.register_profile("thorough", max_examples=2_000, deadline=No
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+@pytest.hookimpl(trylast=True)  # the plugin of properties has marked them by then
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run whatever is quick first, then the slow tests, then the faults."""
-    items.sort(key=lambda item: 2 * bool(item.get_closest_marker("faults")) + bool(item.get_closest_marker("slow")))
+    """Run whatever is quick first, then the properties, then the slow tests, then the faults."""
+    items.sort(
+        key=lambda item: (
+            bool(item.get_closest_marker("faults")),
+            bool(item.get_closest_marker("slow")),
+            bool(item.get_closest_marker("hypothesis")),
+        )
+    )
 
 
 @pytest.fixture(scope="session")

@@ -337,6 +337,7 @@ def test_no_call_with_a_rule_runs_that_was_denied_or_that_nobody_agreed_to(
     judge_runs(played(numbers, change))
 
 
+@pytest.mark.slow
 def test_random_runs_hold_calls_that_were_approved_denied_and_needed_no_approval() -> None:
     dice, found, passed = random.Random(7), set[str](), 0
     for _ in range(60):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 
 from eventsource.events import Policies, QueueName, QueuePush, ToolSpec
@@ -38,6 +39,7 @@ def test_every_phase_can_be_reached_from_idle_and_leads_back_to_it() -> None:
     assert all(Phase.IDLE in reached(phase) for phase in Phase)
 
 
+@pytest.mark.slow
 def test_the_walked_histories_take_every_row_of_the_table() -> None:
     chance, taken = random.Random(1), set()
     for _ in range(150):
