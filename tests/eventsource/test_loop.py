@@ -512,9 +512,11 @@ async def test_another_model_is_found_by_its_name() -> None:
 
 
 async def test_a_failed_answer_is_tried_again_as_often_as_the_policy_says() -> None:
-    bench = Bench(scripted([fail("busy")], [fail("busy")], "Rain."), policies=Policies(retries=2))
+    model = scripted([fail("busy")], [fail("busy")], "Rain.")
+    bench = Bench(model, policies=Policies(retries=2))
     assert await bench.run("Do I need a coat?") == Stop("stop")
     assert [e.attempt for e in await hold_sound(bench) if isinstance(e, ModelRequest)] == [1, 2, 3]
+    assert [one.options.attempt for one in model.asked] == [1, 2, 3], "the model's own pauses depend on it"
 
 
 async def test_a_call_that_asks_for_another_try_gets_it_after_its_time() -> None:

@@ -202,6 +202,22 @@ async def test_a_flush_ends_though_more_comes_while_it_goes_on(opened: Opened) -
     assert len(await opened.events()) == len(REQUESTED) + 2 + 49
 
 
+async def test_what_is_decided_while_a_flush_goes_on_is_not_forgotten(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+
+    def more(events: Sequence[tuple[int, Event]]) -> Sequence[Event]:
+        if writer.next_seq == 6:
+            writer.decide(ASK)
+        return ()
+
+    opened.store.meddle = more
+    writer.decide(*BEGIN)
+    assert await writer.flush()
+    assert writer.state.phase is Phase.REQUESTED
+    assert await writer.flush()
+    assert await opened.events() == [PUSH, *BEGIN, ASK]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("others", [(), (HERE,)], ids=["alone", "with others"])
 async def test_a_commit_that_failed_is_looked_up_and_nothing_is_lost_or_doubled(

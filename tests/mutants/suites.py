@@ -27,6 +27,7 @@ SUITES = (
         ),
         (
             f"{_CORE}/test_task_rules.py",
+            f"{_CORE}/test_answer_rules.py",
             f"{_CORE}/test_guards.py",
             f"{_CORE}/test_steps.py",
             f"{_CORE}/test_state.py",
