@@ -13,6 +13,7 @@ class Suite(NamedTuple):
 
 
 _CORE = "tests/eventsource"
+_FORKS = "tests/refold/test_fork_keeps.py::test_at_every_seq_of_a_history_a_fork_asks_with_what_the_turn_there_delivers"
 
 SUITES = (
     Suite(
@@ -35,6 +36,7 @@ SUITES = (
             f"{_CORE}/test_evolve.py",
             f"{_CORE}/test_calls.py",
             f"{_CORE}/test_roles.py",
+            _FORKS,
         ),
     ),
     Suite(
