@@ -85,7 +85,7 @@ def evolve(state: State, recorded: Recorded) -> State:
         wanted = DELTAS.get(event.kind)
         blocks = state.stream.blocks
         index = event.content_index
-        if wanted is not None and 0 <= index < len(blocks) and blocks[index] == wanted:
+        if 0 <= index < len(blocks) and blocks[index] == wanted:
             return state
     kind = kind_of(state, event)
     problem = why_illegal(state, event, kind)
@@ -127,13 +127,11 @@ def _turn_start(state: State, seq: int, event: TurnStart) -> State:
     run = replace(
         run,
         turns=run.turns + 1,
-        due=False,
         asked=False,
         follows=follows,
         delivered=0,
         attempt=0,
         failures=0,
-        not_before_us=0,
     )
     return replace(state, run=run)
 

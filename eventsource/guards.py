@@ -33,7 +33,7 @@ from .events import (
     WaitEnd,
     WaitStart,
 )
-from .state import INPUTS, RETRY, ROWS, Call, Kind, Phase, State, Wait
+from .state import INPUTS, ROWS, Call, Kind, Phase, State, Wait
 
 OPENS: Mapping[str, str] = {
     "text_start": "text",
@@ -165,7 +165,7 @@ def _tool_start(state: State, event: ToolExecutionStart) -> str | None:
         return "the call has ended"
     if call.waiting:
         return f"the call waits for {call.waiting}"
-    if call.started and call.refused is not None:
+    if call.refused is not None:
         return "the call was refused"
     if event.attempt != call.attempt + 1:
         return f"this would be attempt {call.attempt + 1}, not {event.attempt}"
@@ -206,7 +206,7 @@ def _token_create(state: State, event: TokenCreate) -> str | None:
 def _wait_start(state: State, event: WaitStart) -> str | None:
     if any(wait.key == event.key for wait in state.waits):
         return f"wait {event.key} is open"
-    if event.reason == RETRY and event.step:
+    if event.step:
         tried = state.step(event.step)
         return None if tried is not None and tried.failed is not None else f"step {event.step} is not to be tried again"
     return _held_call(state, event.call)
@@ -240,7 +240,7 @@ def _timed_out(state: State, wait: Wait, event: WaitEnd) -> str | None:
         return None
     if wait.deadline_us is None:
         return "the question has no deadline"
-    default = WaitEnd(key=wait.key, outcome="timed_out", value=token.default if token is not None else msgspec.UNSET)
+    default = msgspec.structs.replace(event, value=token.default if token is not None else msgspec.UNSET)
     return None if agreed(event) == agreed(default) else "at its deadline the question's default counts"
 
 
@@ -267,7 +267,7 @@ def _retry(state: State, event: Retry) -> str | None:
 
 
 def _in_task(state: State, event: Event) -> str | None:
-    if state.task and (state.retry_at_us is not None or state.failed is not None):
+    if state.retry_at_us is not None or state.failed is not None:
         return "the task's attempt has failed"
     return None if state.task else "no task is open"
 
@@ -295,7 +295,7 @@ def _step_start(state: State, event: StepStart) -> str | None:
         return f"step {event.key} has failed for good"
     if tried.failed is not None or tried.waiting:
         return f"step {event.key} has failed and waits for its next attempt"
-    return _in_task(state, event)
+    return None
 
 
 def _step_end(state: State, event: StepEnd) -> str | None:

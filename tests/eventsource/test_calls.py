@@ -243,6 +243,15 @@ def test_what_a_release_without_approvals_in_its_log_did_stays_legal_for_ever() 
     assert isinstance(next_step(state_of(history)), RunTools)
     assert legal(state_of(called(READ, change=old)), start(1, "read")) is None
     assert legal(state_of([*history, AbortRequest()]), start(1, "send")) is None
+    silence = WaitEnd(key="q", outcome="timed_out", value=verdict(approve=True))
+    assert legal(state_of(called(SEND, asked(), change=old)), silence) is None
+
+
+def test_the_default_at_a_deadline_binds_only_the_question_whether_a_call_may_run() -> None:
+    silence = WaitEnd(key="q", outcome="timed_out", value=verdict(approve=True))
+    assert legal(state_of(called(SEND, asked())), silence) == "the question has no deadline"
+    assert legal(state_of(called(SEND, replace(asked(), reason="sleep"))), silence) is None
+    assert legal(state_of([WaitStart(key="q", reason=REASON)]), silence) is None
 
 
 def test_an_open_batch_keeps_the_rules_it_began_with() -> None:

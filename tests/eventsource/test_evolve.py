@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 from eventsource.errors import IllegalEventError
 from eventsource.events import (
     AbortRequest,
+    AgentEnd,
     AgentStart,
     ConfigChange,
     Event,
@@ -17,13 +18,16 @@ from eventsource.events import (
     Resume,
     StreamUpdate,
     ToolExecutionUpdate,
+    TurnEnd,
     TurnStart,
 )
 from eventsource.evolve import evolve, fold
 from eventsource.guards import kind_of, legal
+from eventsource.outcome import Ending
 from eventsource.ports import Recorded
 from eventsource.state import INPUTS, ROWS, Kind, Phase, State
 from tests.candidates import candidates
+from tests.stories import FAILED, state_of
 from tests.strategies import events, histories
 
 CUTS = st.integers(0, 60)
@@ -111,6 +115,13 @@ def test_the_first_abort_counts() -> None:
     state = fold(Recorded(seq, 0, event) for seq, event in enumerate(started, 1))
     assert state.aborted is first
     assert state.phase is Phase.OPEN
+
+
+def test_how_a_run_ended_is_forgotten_where_the_next_one_begins() -> None:
+    ended = state_of([*FAILED, TurnEnd(), AgentEnd(reason="error", error="busy")])
+    assert (ended.ended, ended.ending.error) == ("error", "busy")
+    again = evolve(evolve(ended, Recorded(11, 0, Resume(why="continue"))), Recorded(12, 0, AgentStart()))
+    assert (again.ended, again.ending) == (None, Ending())
 
 
 def test_absent_fields_of_a_change_stay_as_they_were() -> None:

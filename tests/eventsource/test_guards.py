@@ -36,10 +36,10 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.evolve import evolve
-from eventsource.guards import legal
+from eventsource.guards import find_call, legal
 from eventsource.messages import AssistantMessage, ToolCall, UserMessage
 from eventsource.ports import Recorded
-from eventsource.state import Phase
+from eventsource.state import Phase, State
 from tests.candidates import ORIGIN
 from tests.stories import (
     ASSISTANT,
@@ -181,6 +181,12 @@ CORRUPTIONS: dict[str, Corruption] = {
     "a wait of a call that has ended": Corruption([*CALLED, START, END], WAIT, "its call is not open"),
     "a call that starts while it waits": Corruption([*CALLED, WAIT], START, "the call waits for w"),
     "an end of no wait": Corruption([], WaitEnd(key="w", outcome="completed"), "no wait or token w is open"),
+    "an end of another wait": Corruption(
+        [WaitStart(key="v")], WaitEnd(key="w", outcome="completed"), "no wait or token w is open"
+    ),
+    "an end of another token": Corruption(
+        [TokenCreate(key="v")], WaitEnd(key="w", outcome="completed"), "no wait or token w is open"
+    ),
     "a wait that ends twice": Corruption(
         [WaitStart(key="w"), WaitEnd(key="w", outcome="timed_out")],
         WaitEnd(key="w", outcome="completed"),
@@ -224,6 +230,13 @@ def test_the_corruptions_use_every_sentence_there_is() -> None:
     found = {legal(state_of(history), bad) for history, bad, _ in CORRUPTIONS.values()}
     assert None not in found
     assert len(found) >= 50
+
+
+def test_a_call_is_found_by_its_message_and_its_place_there() -> None:
+    state = state_of(CALLED)
+    assert state.batch is not None
+    assert (find_call(state, 8, 1), find_call(state, 8, 2)) == state.batch.calls
+    assert [find_call(state, 7, 1), find_call(state, 8, 0), find_call(State(), 8, 1)] == [None] * 3
 
 
 def test_an_answer_may_start_twice_before_it_streams() -> None:

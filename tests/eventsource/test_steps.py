@@ -165,6 +165,14 @@ CASES: dict[str, Case] = {
     "what was steered into an idle session begins a run": Case(
         [STEER], Record((AgentStart(reason="follow_up"), TurnStart(), INPUT, INPUT_END))
     ),
+    "and a follow-up of an idle session is what its run begins with": Case(
+        [FOLLOW], Record((AgentStart(reason="follow_up"), TurnStart(), INPUT, INPUT_END))
+    ),
+    "a follow-up waits behind steering for a turn of its own": Case(
+        [*SETTLED, FOLLOW, STEER, TurnEnd(), TurnStart(), MessageStart(role="input", push_seq=10), MessageEnd()],
+        CallModel(1),
+    ),
+    "and behind results": Case(called(Policies(), FOLLOW, *BOTH, TurnEnd(), TurnStart()), CallModel(1)),
     "a queue that was cleared begins nothing": Case([PUSH, QueueClear(queue="prompt")], Stop()),
     "while a task is open, a push begins nothing": Case([PUSH, TaskStart(task="report")], Stop()),
     "until its code asks": Case(
@@ -238,6 +246,22 @@ CASES: dict[str, Case] = {
             MessageEnd(message=AssistantMessage(stop_reason="error", error="again")),
         ),
         Record((TurnEnd(), AgentEnd(reason="error", error="again"))),
+    ),
+    "in each turn anew": Case(
+        with_config(
+            FAILED,
+            Policies(retries=1),
+            Retry(cause="error"),
+            ModelRequest(attempt=2, request_sha256=""),
+            ASSISTANT,
+            MessageEnd(message=AssistantMessage(stop_reason="pause")),
+            TurnEnd(),
+            TurnStart(),
+            ModelRequest(attempt=1, request_sha256=""),
+            ASSISTANT,
+            MessageEnd(message=AssistantMessage(stop_reason="error")),
+        ),
+        Record((Retry(cause="error"),)),
     ),
     "an aborted answer is never tried again": Case(
         with_config(

@@ -84,6 +84,8 @@ def test_a_run_begins_with_the_message_that_was_taken() -> None:
     )
     assert "was not taken" in refusal(*history, Resume(why="continue", push_seq=1))
     assert "begins with it" in refusal(*history, Resume(why="crash", push_seq=2))
+    running = (QueuePush(queue="prompt", message=UserMessage(content="x")), Resume(why="continue"), AgentStart())
+    assert "begins with it" in refusal(*history, *running, Resume(why="continue", push_seq=2))
     assert "was not taken" in refusal(*history, WaitStart(key="next", reason=INBOX), Resume(why="continue", push_seq=2))
 
 
@@ -179,6 +181,8 @@ def test_the_machine_says_when_a_step_is_tried_again_by_the_policy_on_record() -
     assert refusal(TASK, wait) == "step s is not to be tried again"
     waiting = (*failed, wait)
     assert refusal(*waiting, wait) == "wait retry:s is open"
+    assert refusal(*waiting, replace(wait, key="again")) == "step s is not to be tried again"
+    assert refusal(*waiting, replace(start, attempt=2)) == "step s has failed and waits for its next attempt"
     step = next_step(after(*waiting))
     assert isinstance(step, Suspend)
     assert [(one.reason, one.step, one.deadline_us) for one in step.waits] == [("retry", "s", 108)]
@@ -260,6 +264,20 @@ def test_a_fork_keeps_the_wait_for_a_steps_next_attempt_and_no_other() -> None:
         Fork(),
     )
     assert [wait.key for wait in state.waits] == ["retry:s"]
+
+
+def test_a_wait_may_be_called_a_retry_and_belong_to_no_step() -> None:
+    assert [wait.key for wait in after(WaitStart(key="later", reason="retry")).waits] == ["later"]
+
+
+def test_why_nobody_could_go_on_with_a_task_stands_until_somebody_does() -> None:
+    stuck = (TASK, Resume(why="stuck", problem="its code is gone"))
+    assert after(*stuck).stuck == "its code is gone"
+    assert after(*stuck, SENT).stuck == "its code is gone", "what comes from outside goes on with nothing"
+    assert after(*stuck, StepStart(key="s")).stuck == ""
+    assert after(*stuck, Resume(why="crash")).stuck == ""
+    assert after(*stuck, Fork()).stuck == ""
+    assert after(stuck[1]).stuck == "", "without a task nobody is stuck"
 
 
 def test_a_task_that_has_used_all_it_may_asks_no_model_and_says_so() -> None:
