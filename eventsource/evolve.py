@@ -234,7 +234,7 @@ def _turn_end(state: State, seq: int, event: TurnEnd) -> State:
     run = _run(state)
     batch = state.batch
     due = run.due or (batch is not None and not all(call.terminate for call in batch.calls))
-    return replace(state, batch=None, run=replace(run, due=due and run.failed is None))
+    return replace(state, batch=None, run=replace(run, due=due))
 
 
 def _agent_end(state: State, seq: int, event: AgentEnd) -> State:

@@ -134,6 +134,9 @@ def test_how_often_an_answer_is_asked_for_again_is_counted_and_said() -> None:
         state = state_of(history)
         assert state.run is not None
         assert state.run.rejected == asked
+        steered = state_of([*history, STEER]).run
+        assert steered is not None
+        assert steered.rejected == asked, "nothing else counts"
         none_left = state_of([*history, ConfigChange(policies=Policies(output_retries=asked))])
         error = f"the answer does not fit the output type{said[asked]}: {problem}"
         assert reject_answer(none_left, problem) == AbortRequest(reason="error", cause="output", error=error)

@@ -186,6 +186,16 @@ CASES: dict[str, Case] = {
     ),
     "after a request without an answer comes a new attempt": Case(REQUESTED, CallModel(2)),
     "a retry says when": Case([*REQUESTED, Retry(cause="busy", not_before_us=9)], CallModel(2, 9)),
+    "which is over once it was waited for": Case(
+        [
+            *REQUESTED,
+            Retry(cause="busy", not_before_us=9),
+            ModelRequest(attempt=2, request_sha256=""),
+            ASSISTANT,
+            MessageEnd(message=AssistantMessage(), interrupted="dropped"),
+        ],
+        CallModel(3),
+    ),
     "after an abort, the answer that is due is closed": Case([*REQUESTED, ABORT], CloseMessage("aborted")),
     "also where no model was asked yet": Case([*OPENED, ABORT], CloseMessage("aborted")),
     "an open answer is closed as interrupted": Case(TEXT, CloseMessage("interrupted")),
@@ -488,6 +498,9 @@ def test_a_child_that_runs_on_in_the_parent_of_a_fork_is_lost() -> None:
     step = next_step(state_of([*history, ChildStart(key="k", child="c", call=READ), Fork()]))
     assert isinstance(step, Record)
     assert step.events[0] == settle(READ, LOST_CHILD)
+    again = ToolExecutionStart(message_seq=9, content_index=1, name="read", attempt=2)
+    started = [*history, ChildStart(key="k", child="c", call=READ), Fork(), again]
+    assert next_step(state_of(started)) == RunTools((CallRun(READ, "read", 3),), parallel=False)
 
 
 def test_the_policies_of_a_batch_are_those_it_began_under() -> None:

@@ -109,6 +109,11 @@ def test_a_cancelled_task_ends_its_waits_and_then_itself() -> None:
     assert (ended.task, ended.cancelled, ended.waits) == ("", None, ())
 
 
+def test_what_cancelled_a_task_first_is_what_its_end_says() -> None:
+    first, second = AbortRequest(cause="cancel", error="enough"), AbortRequest(cause="cancel", error="too late")
+    assert after(TASK, first, second).cancelled == first
+
+
 def test_an_abort_of_the_run_leaves_the_task_open() -> None:
     state = after(TASK, AbortRequest())
     assert state.cancelled is None

@@ -41,11 +41,11 @@ SUITES = (
     ),
     Suite(
         ("eventsource/approvals.py",),
-        (f"{_CORE}/test_calls.py", "tests/refold/test_approvals.py"),
+        (f"{_CORE}/test_approvals.py",),
     ),
     Suite(
         ("eventsource/outcome.py",),
-        ("tests/refold/test_ends.py",),
+        (f"{_CORE}/test_outcome.py",),
     ),
     Suite(
         ("eventsource/writer.py",),

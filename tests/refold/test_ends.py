@@ -14,12 +14,11 @@ import pytest
 from pydantic import BaseModel
 
 from eventsource.errors import OutputError
-from eventsource.events import AbortRequest, AgentEnd, AgentStart, Event, MessageEnd, QueuePush
+from eventsource.events import QueuePush
 from eventsource.hooks import Hooks
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.script import Answer, call, fail, say, stop
 from eventsource.models.scripted import scripted
-from eventsource.outcome import Ending, ending, outcome
 from refold import Agent, Policies, open_log, tool
 from refold.run import Run
 from refold.standing import find_standing
@@ -183,19 +182,6 @@ async def test_a_run_that_nobody_holds_is_interrupted_in_show_and_ls(tmp_path: P
         assert "interrupted" in shown.stdout
         assert "running" not in shown.stdout
     assert "continue" in shows[0].stderr
-
-
-def test_an_end_is_a_fold_of_its_own_run_only() -> None:
-    failed = MessageEnd(message=AssistantMessage(stop_reason="error", error="no"))
-    last = Ending()
-    first: tuple[Event, ...] = (AgentStart(), failed, AgentEnd(reason="error", error="no"), AgentStart())
-    for event in first:
-        last = ending(last, event)
-    assert last == Ending()
-    second: tuple[Event, ...] = (AbortRequest(by="Ada"), AbortRequest(by="Bob"), AgentEnd(reason="aborted"))
-    for event in second:
-        last = ending(last, event)
-    assert outcome(last).reason == "aborted by Ada"
 
 
 def test_a_session_that_ended_badly_is_not_done_for_having_nothing_to_continue(shell: Shell) -> None:
