@@ -282,7 +282,7 @@ def _model_request(state: State, seq: int, event: ModelRequest) -> State:
 def _retry(state: State, seq: int, event: Retry) -> State:
     if state.phase is Phase.IDLE:
         return replace(state, failed=None, retry_at_us=event.not_before_us)
-    return replace(state, run=replace(_run(state), not_before_us=event.not_before_us, failed=None, error=""))
+    return replace(state, run=replace(_run(state), not_before_us=event.not_before_us))
 
 
 def _resume(state: State, seq: int, event: Resume) -> State:

@@ -250,7 +250,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     `due`: the last turn's results want another model call. `asked`: one more turn was asked for behind this one.
     `follows`: this turn delivers follow-ups. `rejected`: answers that did not fit the output type.
-    `delivered`: steering and follow-ups delivered in this turn. `attempt`: model calls of this turn.
+    `delivered`: steering and follow-ups delivered in this turn. `attempt`: model calls of this turn. `failed`, `error`:
+    of the answer that failed last.
     """
 
     turns: int = 0

@@ -228,6 +228,16 @@ CASES: dict[str, Case] = {
         ],
         Record((TurnEnd(),), ("stop",)),
     ),
+    "a continuation that is asked for during a run changes nothing": Case(
+        [*OPENED, Resume(why="continue")], CallModel(1, polls=("steering",))
+    ),
+    "nor when the run is over": Case(
+        [*OPENED, Resume(why="continue"), *SETTLED[5:], TurnEnd(), AgentEnd()], Stop("stop")
+    ),
+    "who comes back to an idle session asks for no run": Case([Resume(why="crash")], Stop()),
+    "nor takes back what was asked for": Case(
+        [Resume(why="continue"), Resume(why="crash")], Record((AgentStart(reason="continue"), TurnStart()))
+    ),
     "one more turn of no run begins none": Case([Resume(why="turn")], Stop()),
     "an abort comes before one more turn": Case(
         [*SETTLED, Resume(why="turn"), ABORT], Record((TurnEnd(), AgentEnd(reason="aborted")))
