@@ -279,6 +279,10 @@ def test_the_answer_to_one_wait_leaves_another_open() -> None:
     assert state.batch is not None
     assert [call.waiting for call in state.batch.calls] == ["v", ""]
     assert [wait.key for wait in state.waits] == ["v"]
+    done = WaitEnd(key="v", outcome="completed")
+    other = state_of(CALLED, WAIT, WaitStart(key="v", call=SECOND), done)
+    assert other.batch is not None
+    assert [(call.waiting, call.answer) for call in other.batch.calls] == [("w", None), ("", done)]
 
 
 def test_a_wait_for_a_token_that_was_completed_is_over_at_once() -> None:

@@ -12,6 +12,7 @@ from eventsource.events import (
     AbortRequest,
     AgentEnd,
     AgentStart,
+    ChildEnd,
     ChildStart,
     ConfigChange,
     Event,
@@ -39,7 +40,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.evolve import evolve, fold
-from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.messages import AssistantMessage, StopReason, UserMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
 from eventsource.state import Phase, State, Wait
@@ -118,7 +119,13 @@ IN_DOUBT = "in_doubt:9:2:1"
 
 
 ADOPTED = MessageAdopt(message=UserMessage(content="And Rome?"), origin=Origin(source="test"))
-ANSWER = MessageAdopt(message=AssistantMessage(), origin=Origin(source="test"))
+
+
+def answer(stop_reason: StopReason) -> MessageAdopt:
+    return MessageAdopt(message=AssistantMessage(stop_reason=stop_reason), origin=Origin(source="test"))
+
+
+ANSWER = answer("stop")
 
 
 class Case(NamedTuple):
@@ -409,6 +416,15 @@ CASES: dict[str, Case] = {
             parallel=False,
         ),
     ),
+    "and says it for this session, not for its forks": Case(
+        [
+            *called(SEQUENTIAL, *ANSWERED, START_SEND),
+            WaitStart(key="d", call=SEND),
+            WaitEnd(key="d", outcome="completed", value=msgspec.Raw(b'"rerun"')),
+            Fork(),
+        ],
+        Record((settle(SEND, UNKNOWN_OUTCOME), MessageStart(role="tool_result", call=SEND), MessageEnd())),
+    ),
     "or not": Case(
         [
             *called(SEQUENTIAL, *ANSWERED, START_SEND),
@@ -459,6 +475,10 @@ CASES: dict[str, Case] = {
         called(Policies(), WAIT, START_SEND, END_SEND), Suspend((Wait("w", None, READ),))
     ),
     "a fork drops what was queued": Case([PUSH, Fork()], Stop()),
+    "and what its calls wait for": Case(
+        called(Policies(), WAIT, Fork()),
+        RunTools((CallRun(READ, "read", 1), CallRun(SEND, "send", 1)), parallel=True),
+    ),
     "but what it keeps": Case([PUSH, AgentStart(), Fork(keeps=(1,))], Record((TurnStart(), INPUT, INPUT_END))),
     "and open waits": Case([WaitStart(key="w"), Fork()], Stop()),
     "a session that ended in an error stays where it is": Case(
@@ -489,6 +509,9 @@ def test_given_events_then_step(case: Case) -> None:
         ([], False),
         ([ADOPTED], True),
         ([ADOPTED, ANSWER], False),
+        ([ADOPTED, answer("error")], True),
+        ([ADOPTED, answer("aborted")], True),
+        ([ADOPTED, answer("length")], False),
         ([ADOPTED, TaskStart(task="report")], False),
         ([ADOPTED, WaitStart(key="w")], False),
         ([ADOPTED, STEER], False),
@@ -510,7 +533,14 @@ def test_a_child_that_runs_on_in_the_parent_of_a_fork_is_lost() -> None:
     assert step.events[0] == settle(READ, LOST_CHILD)
     again = ToolExecutionStart(message_seq=9, content_index=1, name="read", attempt=2)
     started = [*history, ChildStart(key="k", child="c", call=READ), Fork(), again]
-    assert next_step(state_of(started)) == RunTools((CallRun(READ, "read", 3),), parallel=False)
+    for more in ([], [Fork()]):
+        assert next_step(state_of([*started, *more])) == RunTools((CallRun(READ, "read", 3),), parallel=False)
+
+
+def test_a_child_that_has_ended_is_not_lost_by_a_fork() -> None:
+    history = [*called(SEQUENTIAL, START), ChildStart(key="k", child="c", call=READ), ChildEnd(key="k")]
+    assert state_of(history).children == ()
+    assert next_step(state_of([*history, Fork()])) == RunTools((CallRun(READ, "read", 2),), parallel=False)
 
 
 def test_the_policies_of_a_batch_are_those_it_began_under() -> None:

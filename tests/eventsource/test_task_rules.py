@@ -13,6 +13,7 @@ from eventsource.events import (
     AgentStart,
     ChildEnd,
     ChildStart,
+    Erase,
     Event,
     Fork,
     MessageEnd,
@@ -64,6 +65,12 @@ def test_a_message_ends_the_wait_for_it_whichever_comes_first(history: tuple[Eve
     assert state.taken.seq == seq
 
 
+def test_of_several_messages_the_one_that_ends_the_wait_is_taken() -> None:
+    state = after(TASK, SENT, SENT, LISTEN, WaitEnd(key="inbox", outcome="completed", push_seq=3))
+    assert state.taken is not None
+    assert (state.taken.seq, [push.seq for push in state.queue]) == (3, [2])
+
+
 def test_a_message_nobody_waits_for_starts_no_run() -> None:
     for history in ((SENT,), (TASK, SENT), (TASK, TaskEnd(), SENT)):
         state = after(*history)
@@ -82,7 +89,10 @@ def test_a_run_begins_with_the_message_that_was_taken() -> None:
         TurnStart(),
         MessageStart(role="input", push_seq=2),
     )
+    other = after(*history, Resume(why="continue"))
+    assert (other.queue, other.taken) == ((), after(*history).taken), "another run does not begin with it"
     assert "was not taken" in refusal(*history, Resume(why="continue", push_seq=1))
+    assert "was not taken" in refusal(*history, *[Resume(why="continue", push_seq=2)] * 2)
     assert "begins with it" in refusal(*history, Resume(why="crash", push_seq=2))
     running = (QueuePush(queue="prompt", message=UserMessage(content="x")), Resume(why="continue"), AgentStart())
     assert "begins with it" in refusal(*history, *running, Resume(why="continue", push_seq=2))
@@ -139,6 +149,17 @@ def test_a_failed_attempt_waits_for_the_next_one() -> None:
 def test_what_a_task_left_open_ends_with_it() -> None:
     state = after(TASK, TokenCreate(key="t"), WaitStart(key="t"), TaskEnd())
     assert (state.tokens, state.waits) == ((), ())
+
+
+def test_a_token_whose_event_was_erased_has_no_schema_any_more_and_no_other_changes() -> None:
+    schema = msgspec.Raw(b'{"type":"string"}')
+    tokens = [TokenCreate(key=key, value_schema=schema) for key in "ab"]
+    state = after(*tokens, TokenCreate(key="c"), Erase(target_seq=1), Erase(target_seq=3))
+    assert [(one.value_schema, one.untyped) for one in state.tokens] == [
+        (msgspec.UNSET, True),
+        (schema, False),
+        (msgspec.UNSET, False),
+    ]
 
 
 def test_deadlines_end_waits_with_the_tokens_default() -> None:
@@ -283,6 +304,11 @@ def test_why_nobody_could_go_on_with_a_task_stands_until_somebody_does() -> None
     assert after(*stuck, Resume(why="crash")).stuck == ""
     assert after(*stuck, Fork()).stuck == ""
     assert after(stuck[1]).stuck == "", "without a task nobody is stuck"
+
+
+def test_a_fork_of_a_cancelled_task_goes_on() -> None:
+    forked = after(TASK, TokenCreate(key="t"), ChildStart(key="c", child="s"), AbortRequest(cause="cancel"), Fork())
+    assert (forked.task, forked.cancelled, forked.tokens, forked.children) == ("report", None, (), ())
 
 
 def test_a_task_that_has_used_all_it_may_asks_no_model_and_says_so() -> None:
