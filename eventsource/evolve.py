@@ -397,9 +397,7 @@ def _task_start(state: State, seq: int, event: TaskStart) -> State:
     policy = None
     if event.retries is not None:
         policy = TaskPolicy(retries=event.retries, backoff_us=event.backoff_us, token_limit=event.token_limit)
-    return replace(
-        state, task=event.task, attempt=event.attempt, retry_at_us=None, spent_tokens=spent, policy=policy, tried=()
-    )
+    return replace(state, task=event.task, attempt=event.attempt, retry_at_us=None, spent_tokens=spent, policy=policy)
 
 
 def _task_end(state: State, at_us: int, event: TaskEnd) -> State:

@@ -196,6 +196,8 @@ def test_runs_and_children_spend_what_the_task_has() -> None:
     assert (idle.phase, idle.spent_tokens) == (Phase.IDLE, 30)
     again = after(TASK, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30), TaskEnd(), TASK)
     assert again.spent_tokens == 0
+    retried = (*(TASK, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30)), TaskEnd(retry_at_us=9))
+    assert after(*retried, replace(TASK, attempt=2)).spent_tokens == 30, "each attempt uses what the task may use"
 
 
 def test_the_machine_says_when_a_step_is_tried_again_by_the_policy_on_record() -> None:
@@ -256,6 +258,8 @@ def test_the_machine_says_when_a_task_is_tried_again_by_the_policy_on_record() -
     last = (*again, Retry(cause="task"), replace(start, attempt=3), TaskEnd(error="no"))
     assert after(*last).task == ""
     assert after(start, TaskEnd(error="too long", final=True)).task == ""
+    assert after(start, TaskEnd(error="enough", cancelled=True)).task == ""
+    assert after(start, TaskEnd()).task == ""
 
 
 def test_an_attempt_that_failed_leaves_no_step_waiting() -> None:
@@ -265,9 +269,10 @@ def test_an_attempt_that_failed_leaves_no_step_waiting() -> None:
         StepEnd(key="s", error="no"),
         WaitStart(key="retry:s", reason="retry", deadline_us=4, step="s"),
         WaitStart(key="nap", reason="sleep", deadline_us=40),
+        StepStart(key="open"),
         TaskEnd(error="no"),
     )
-    assert (state.tried, [wait.key for wait in state.waits]) == ((), ["nap"])
+    assert (state.tried, state.steps, [wait.key for wait in state.waits]) == ((), (), ["nap"])
 
 
 def test_a_cancelled_task_ends_the_wait_for_a_steps_next_attempt() -> None:
@@ -290,6 +295,14 @@ def test_a_fork_keeps_the_wait_for_a_steps_next_attempt_and_no_other() -> None:
         Fork(),
     )
     assert [wait.key for wait in state.waits] == ["retry:s"]
+
+
+def test_a_wait_of_no_step_ends_none() -> None:
+    start = StepStart(key="", retries=1)
+    history = (TASK, start, WaitStart(key="nap"), WaitEnd(key="nap", outcome="cancelled"))
+    tried = after(*history).step("")
+    assert tried is not None
+    assert not tried.over
 
 
 def test_a_wait_may_be_called_a_retry_and_belong_to_no_step() -> None:
