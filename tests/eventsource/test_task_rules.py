@@ -162,6 +162,20 @@ def test_a_token_whose_event_was_erased_has_no_schema_any_more_and_no_other_chan
     ]
 
 
+def test_of_a_task_that_was_cancelled_nothing_is_left() -> None:
+    start = replace(TASK, retries=2, backoff_us=5)
+    cancel, end = AbortRequest(cause="cancel"), TaskEnd(cancelled=True)
+    busy = (SENT, LISTEN, WaitEnd(key="inbox", outcome="completed", push_seq=2), StepStart(key="s", retries=1))
+    assert after(start, *busy, TokenCreate(key="t"), WaitStart(key="t"), cancel, end) == State()
+    assert after(start, TaskEnd(error="no"), cancel, end) == State()
+    assert after(start, TaskEnd(error="no"), Retry(cause="task", not_before_us=9), cancel, end) == State()
+
+
+def test_a_step_that_ends_leaves_the_others_open_and_uses_no_tokens_by_itself() -> None:
+    state = after(TASK, StepStart(key="a"), StepStart(key="b"), StepEnd(key="a"))
+    assert (state.steps, state.spent_tokens) == (("b",), 0)
+
+
 def test_deadlines_end_waits_with_the_tokens_default() -> None:
     state = after(
         TASK,
@@ -192,6 +206,9 @@ def test_runs_and_children_spend_what_the_task_has() -> None:
     state = after(TASK, *run)
     assert state.run is not None
     assert (state.spent_tokens, state.run.tokens) == (7, 7)
+    alone = after(prompt, prompt, *run[1:])
+    assert alone.run is not None
+    assert (alone.spent_tokens, alone.run.tokens) == (0, 7), "what no task uses is spent by none"
     idle = after(TASK, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30))
     assert (idle.phase, idle.spent_tokens) == (Phase.IDLE, 30)
     again = after(TASK, ChildStart(key="c", child="s"), ChildEnd(key="c", tokens=30), TaskEnd(), TASK)
@@ -218,6 +235,9 @@ def test_the_machine_says_when_a_step_is_tried_again_by_the_policy_on_record() -
     second = next_step(after(*again, StepEnd(key="s", error="no")))
     assert second == Record((replace(wait, deadline_us=7 + 200),))
     assert after(*again, StepEnd(key="s")).tried == ()
+    changed = (*waiting, again[-2], replace(start, attempt=2, retries=5, backoff_us=1_000))
+    slower = next_step(after(*changed, StepEnd(key="s", error="no")))
+    assert slower == Record((replace(wait, deadline_us=7 + 2_000),)), "the newest start says by which policy"
 
 
 def test_a_step_without_a_retry_left_has_failed_for_good() -> None:
