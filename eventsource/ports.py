@@ -43,8 +43,9 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `fork_seq` is the last seq inherited from `parent` (0: none). `head` is the last event's seq.
     `digest` is the chain's link at the last fact. `status`: empty, idle, running (somebody holds it), interrupted
-    (a run is unfinished and nobody holds it), due (a task is, and a worker should look at it), waiting (an open wait),
-    failed (the last run ended in error). `open` is true while a run is unfinished. Tokens are those of this lineage.
+    (a run is unfinished and nobody holds it), queued (no run is, but messages are queued for the next), due (a task is
+    unfinished, and a worker should look at it), waiting (an open wait), failed (the last run ended in error). `open` is
+    true while a run is unfinished, or something is queued or waits. Tokens are those of this lineage.
     `task`: the last task's id. `due_at_us`: when a worker should look at it, if its task is open; this one is no fold.
     """
 

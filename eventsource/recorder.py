@@ -39,7 +39,7 @@ from .raised import words
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing
 from .request import PartHashes, Request, request_sha256
 from .state import Phase
-from .steps import CallModel, CloseMessage, Record, RunTools, Step, Stop, next_step
+from .steps import CallModel, CloseMessage, Record, RunTools, Step, Stop, next_step, taken_up
 from .tool_results import ToolOutcome, failure, to_outcome, to_result
 from .writer import Writer
 
@@ -191,7 +191,7 @@ class Recorder(Generic[V]):
         self._held, writer.lease = held, held.lease
         await writer.load()
         if writer.state.phase is not Phase.IDLE:
-            writer.outcome(Resume(why="crash", runner=held.lease.owner))
+            writer.outcome(Resume(why=taken_up(writer.state), runner=held.lease.owner))
         wanted = replace(writer.state.config, model=self._model, tools=(), policies=POLICIES)
         change = difference(writer.state.config, wanted)
         if change is not None:

@@ -161,6 +161,17 @@ def can_continue(state: State) -> bool:
     return idle and state.last_role in ("user", "tool_result")
 
 
+def taken_up(state: State) -> Literal["wait", "crash"]:
+    """Say why a run that is under way is taken up again: it waited and may go on, or its process broke off."""
+    if state.waits:
+        return "wait"
+    calls = [call for call in state.batch.calls if not call.ended] if state.batch is not None else []
+    if any(call.started and call.answer is None for call in calls):
+        return "crash"
+    decided = any(call.answer is not None or call.approved or call.denied is not None for call in calls)
+    return "wait" if decided else "crash"
+
+
 def first_step(state: State) -> Step:
     """Say what a session does next, of a `Record` only the events that come first; what follows is asked for again."""
     match state.phase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import inspect
 import re
@@ -52,6 +53,19 @@ class Tool:
     def __call__(self, *arguments: object, **named: object) -> object:
         """Call the function itself."""
         return self.function(*arguments, **named)
+
+    def asking(
+        self,
+        approval: ApprovalRule,
+        *,
+        timeout: Duration | None = None,
+        default: Literal["approve", "deny"] = "deny",
+    ) -> Tool:
+        """Make a tool that differs in when its calls must be agreed to, for tools that others made.
+
+        `timeout`, `default`: as `approval_timeout` and `approval_default` of `@tool`.
+        """
+        return dataclasses.replace(self, approval=_approval(self.spec.name, approval, timeout, default))
 
     def prepare(self, arguments_text: str, *, coerce: bool) -> Arguments:
         """Check the arguments a model wrote, as JSON text; empty text is an empty object.

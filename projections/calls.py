@@ -1,4 +1,4 @@
-"""Every tool call of a session: its place, its arguments, how often it was tried, and what came of it."""
+"""Every tool call of a session: its place, its arguments, who agreed to it, how often it was tried, what came of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from eventsource.events import MessageAdopt, MessageEnd, Place, ToolExecutionEnd, ToolExecutionStart, ToolResult
+from eventsource.approvals import AGAIN, REASON, read_decision
+from eventsource.codec import from_json
+from eventsource.events import (
+    ChildEnd,
+    ChildStart,
+    EventBase,
+    MessageAdopt,
+    MessageEnd,
+    Place,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolResult,
+    WaitEnd,
+    WaitStart,
+)
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import refusal_result
@@ -17,11 +31,39 @@ from .fold import Projection, Trail
 CallStatus: TypeAlias = Literal["open", "running", "done", "failed", "refused", "dropped"]
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided on a call: approved, denied, rerun, adopt, fail or withdrawn; by whom, if that is known.
+
+    `arguments`: what it is made with in place of the model's.
+    """
+
+    what: str
+    by: str = ""
+    reason: str = ""
+    arguments: str | None = None
+
+    @property
+    def words(self) -> str:
+        """All of it in words: `denied by ada: too much`."""
+        by = f" by {self.by}" if self.by else ""
+        return f"{self.what}{by}" + (f": {self.reason}" if self.reason else "")
+
+
+class CallChild(msgspec.Struct, frozen=True, kw_only=True):
+    """The session in which an agent works on a call; how it ended, once it did, and with how many tokens."""
+
+    session: str
+    status: Literal["open", "done", "failed"] = "open"
+    tokens: int = 0
+
+
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """One tool call.
 
     `status`: open (not begun, or adopted without a result), running, done, failed, refused (see `refused`), or dropped
-    (its message failed, it will never run). `arguments`: as the tool got them. Times are UTC microseconds.
+    (its message failed, it will never run). `arguments`: as the tool got them; `asked`: as the model wrote them, if
+    that is something else. `decided`: the last decision on it. `children`: sessions that work on it. Times are UTC
+    microseconds.
     """
 
     place: Place
@@ -34,6 +76,9 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     result: ToolResult | None = None
     is_error: bool = False
     adopted: bool = False
+    asked: str | None = None
+    decided: Decided | None = None
+    children: tuple[CallChild, ...] = ()
     started_at_us: int | None = None
     ended_at_us: int | None = None
 
@@ -48,9 +93,15 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
 def tool_calls(trail: Trail[Recorded]) -> tuple[CallView, ...]:
     """List the calls in the order in which they were made."""
     calls: dict[tuple[int, int], CallView] = {}
+    held: dict[str, tuple[WaitStart, tuple[int, int]]] = {}
+    working: dict[str, tuple[int, int]] = {}
     for recorded in trail:
         event = recorded.event
-        if isinstance(event, ToolExecutionStart | ToolExecutionEnd):
+        if isinstance(event, WaitStart | WaitEnd):
+            _decide(calls, held, event)
+        elif isinstance(event, ChildStart | ChildEnd):
+            _work(calls, working, event)
+        elif isinstance(event, ToolExecutionStart | ToolExecutionEnd):
             key = (event.message_seq, event.content_index)
             if key in calls:
                 calls[key] = _moved(calls[key], event, recorded.at_us)
@@ -73,6 +124,50 @@ def tool_calls(trail: Trail[Recorded]) -> tuple[CallView, ...]:
     return tuple(calls.values())
 
 
+def _decide(
+    calls: dict[tuple[int, int], CallView],
+    held: dict[str, tuple[WaitStart, tuple[int, int]]],
+    event: WaitStart | WaitEnd,
+) -> None:
+    """Note which call a wait holds, or what was decided on it."""
+    if isinstance(event, WaitStart):
+        if event.call is not None and event.reason in (REASON, "in_doubt", "repeat"):
+            held[event.key] = (event, (event.call.message_seq, event.call.content_index))
+        return
+    wait, key = held.pop(event.key, (None, (0, 0)))
+    if wait is not None and key in calls:
+        calls[key] = replace(calls[key], decided=_decided(wait, event))
+
+
+def _decided(wait: WaitStart, end: WaitEnd) -> Decided:
+    by = "" if end.decided_by == "machine" else end.decided_by
+    if end.outcome == "cancelled":
+        return Decided(what="withdrawn", by=by)
+    decision = read_decision(end)
+    if wait.reason == REASON:
+        what, given = "approved" if decision.approve else "denied", decision.arguments
+        return Decided(what=what, by=by, reason=decision.reason, arguments=given)
+    value = from_json(end.value)
+    return Decided(what=value if isinstance(value, str) else AGAIN if decision.approve else "fail", by=by)
+
+
+def _work(
+    calls: dict[tuple[int, int], CallView], working: dict[str, tuple[int, int]], event: ChildStart | ChildEnd
+) -> None:
+    """Note the session that works on a call, or how that ended."""
+    if isinstance(event, ChildStart):
+        if event.call is not None and (key := (event.call.message_seq, event.call.content_index)) in calls:
+            working[event.key] = key
+            calls[key] = replace(calls[key], children=(*calls[key].children, CallChild(session=event.child)))
+        return
+    place = working.pop(event.key, None)
+    if place is not None:
+        call = calls[place]
+        status: Literal["done", "failed"] = "failed" if event.is_error else "done"
+        ended = replace(call.children[-1], status=status, tokens=event.tokens)
+        calls[place] = replace(call, children=(*call.children[:-1], ended))
+
+
 def _moved(call: CallView, event: ToolExecutionStart | ToolExecutionEnd, at_us: int) -> CallView:
     if isinstance(event, ToolExecutionEnd):
         refused = call.refused and call.refused != "adopted"
@@ -83,7 +178,10 @@ def _moved(call: CallView, event: ToolExecutionStart | ToolExecutionEnd, at_us: 
     if event.refused is not None:
         return replace(call, status="refused", refused=event.refused, result=refusal_result(event))
     arguments = call.arguments if event.arguments is None else event.arguments
-    return replace(call, status="running", attempts=event.attempt, arguments=arguments, started_at_us=at_us)
+    asked = call.asked if arguments == call.arguments or call.asked is not None else call.arguments
+    return replace(
+        call, status="running", attempts=event.attempt, arguments=arguments, asked=asked, started_at_us=at_us
+    )
 
 
 def _answered(call: CallView, result: ToolResultMessage) -> CallView:
@@ -91,13 +189,23 @@ def _answered(call: CallView, result: ToolResultMessage) -> CallView:
     return replace(call, status="failed" if result.is_error else "done", result=came, is_error=result.is_error)
 
 
+_TELLING: tuple[type[EventBase], ...] = (
+    ToolExecutionStart,
+    ToolExecutionEnd,
+    WaitStart,
+    WaitEnd,
+    ChildStart,
+    ChildEnd,
+)
+
+
 def _step(trail: Trail[Recorded], recorded: Recorded) -> Trail[Recorded]:
     event = recorded.event
-    if isinstance(event, ToolExecutionStart | ToolExecutionEnd):
+    if isinstance(event, _TELLING):
         return trail.append(recorded)
     if isinstance(event, MessageAdopt | MessageEnd) and isinstance(event.message, AssistantMessage | ToolResultMessage):
         return trail.append(recorded)
     return trail
 
 
-CALLS = Projection(name="calls", version=1, initial=Trail[Recorded](), step=_step)
+CALLS = Projection(name="calls", version=2, initial=Trail[Recorded](), step=_step)

@@ -1,4 +1,4 @@
-"""Sessions and their forks as a tree."""
+"""Sessions as a tree: with their forks, and with the sessions that they started."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ Labels = tuple[tuple[int, str], ...]
 
 
 class Branch(msgspec.Struct, frozen=True):
-    """A session, its bookmarks, and its forks in the order of the seqs they begin after."""
+    """A session, its bookmarks, the children it started, and its forks in the order of the seqs they begin after."""
 
     info: SessionInfo
     labels: Labels = ()
     forks: tuple[Branch, ...] = ()
+    children: tuple[Branch, ...] = ()
 
 
 def _step(labels: Labels, recorded: Recorded) -> Labels:
@@ -35,18 +36,24 @@ def _step(labels: Labels, recorded: Recorded) -> Labels:
 LABELS = Projection(name="labels", version=1, initial=Labels(), step=_step)
 
 
-def fork_tree(rows: Sequence[SessionInfo], labels: Mapping[str, Labels] | None = None) -> tuple[Branch, ...]:
-    """Arrange sessions as trees, in the order given; a fork whose parent is not among them stands at the top.
+def fork_tree(
+    rows: Sequence[SessionInfo],
+    labels: Mapping[str, Labels] | None = None,
+    starters: Mapping[str, str] | None = None,
+) -> tuple[Branch, ...]:
+    """Arrange sessions as trees, in the order given; one whose parent is not among them stands at the top.
 
-    `labels`: the bookmarks of each session, inherited ones too; each is shown once, where it was set.
+    `labels`: the bookmarks of each session, inherited ones too; each is shown once, where it was set. `starters`: of
+    each child, the session that started it.
     """
     known = {row.id for row in rows}
+    above = {row.id: row.parent if row.parent is not None else (starters or {}).get(row.id) for row in rows}
     forks: dict[str, list[SessionInfo]] = {}
     for row in rows:
-        if row.parent in known:
-            forks.setdefault(row.parent or "", []).append(row)
+        if (parent := above[row.id]) is not None and parent in known:
+            forks.setdefault(parent, []).append(row)
     branches: dict[str, Branch] = {}
-    waiting = [row for row in rows if row.parent not in known]
+    waiting = [row for row in rows if above[row.id] not in known]
     order = []
     while waiting:  # parents before children, without recursion: a tree may be deep
         row = waiting.pop()
@@ -55,24 +62,28 @@ def fork_tree(rows: Sequence[SessionInfo], labels: Mapping[str, Labels] | None =
     for row in reversed(order):
         inherited = row.fork_seq if row.parent in known else 0
         own = tuple((seq, text) for seq, text in (labels or {}).get(row.id, ()) if seq > inherited)
-        below = sorted(forks.get(row.id, ()), key=lambda fork: fork.fork_seq)
-        branches[row.id] = Branch(row, own, tuple(branches[fork.id] for fork in below))
-    return tuple(branches[row.id] for row in rows if row.parent not in known)
+        below = forks.get(row.id, ())
+        begun = sorted((one for one in below if one.parent is not None), key=lambda fork: fork.fork_seq)
+        started = sorted((one for one in below if one.parent is None), key=lambda child: child.created_at_us)
+        children = tuple(branches[child.id] for child in started)
+        branches[row.id] = Branch(row, own, tuple(branches[fork.id] for fork in begun), children)
+    return tuple(branches[row.id] for row in rows if above[row.id] not in known)
 
 
 def tree_lines(branches: Sequence[Branch]) -> Iterator[str]:
     """Draw trees, a line for each session."""
-    waiting = [(branch, "", "") for branch in reversed(branches)]
+    waiting = [(branch, "", "", False) for branch in reversed(branches)]
     while waiting:
-        branch, lead, below = waiting.pop()
-        yield lead + _line(branch)
-        for number, fork in enumerate(reversed(branch.forks)):
+        branch, lead, below, child = waiting.pop()
+        yield lead + _line(branch, child=child)
+        both = [*((one, True) for one in branch.children), *((one, False) for one in branch.forks)]
+        for number, (one, started) in enumerate(reversed(both)):
             last = number == 0
-            waiting.append((fork, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+            waiting.append((one, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "), started))
 
 
-def _line(branch: Branch) -> str:
+def _line(branch: Branch, *, child: bool) -> str:
     info = branch.info
-    words = [f"at {info.fork_seq}"] if info.parent is not None else []
+    words = ["child"] if child else [f"at {info.fork_seq}"] if info.parent is not None else []
     words += [info.id, *([info.title] if info.title else []), f"{info.head} events", info.status]
     return "  ".join(words + [f"[{seq} {text}]" for seq, text in branch.labels])

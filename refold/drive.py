@@ -16,7 +16,7 @@ from eventsource.lease import hold
 from eventsource.loop import Loop, Program
 from eventsource.ports import EventLog, Lease, Recorded
 from eventsource.state import Config, Phase, State
-from eventsource.steps import Stop, Suspend, can_continue
+from eventsource.steps import Stop, Suspend, can_continue, taken_up
 from eventsource.writer import Writer
 from projections.context import ContextView
 
@@ -130,7 +130,7 @@ def _spent(state: State) -> int:
 
 def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:
     if state.phase is not Phase.IDLE:
-        return [Resume(why="wait" if state.waits else "crash", runner=lease.owner)]
+        return [Resume(why=taken_up(state), runner=lease.owner)]
     return [Resume(why="continue", runner=lease.owner)] if idle and can_continue(state) else []
 
 

@@ -32,6 +32,7 @@ from eventsource.raised import words
 from eventsource.reply import FLUSH_UPDATES
 from eventsource.request import Request
 from eventsource.state import Config, Phase, State
+from eventsource.steps import taken_up
 from eventsource.tools import Tool, toolbox
 from eventsource.writer import Writer
 from projections.context import ContextView
@@ -269,7 +270,7 @@ async def _run(
             view.feed(recorded)
         inputs = given.inputs(writer.state, CONTEXT.messages(writer.view))
         if writer.state.phase is not Phase.IDLE:
-            writer.outcome(Resume(why="wait" if writer.state.waits else "crash", runner=held.lease.owner))
+            writer.outcome(Resume(why=taken_up(writer.state), runner=held.lease.owner))
         writer.outcome(*inputs)
         await loop.run(until_agent_end=True)
 

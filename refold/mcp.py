@@ -12,9 +12,11 @@ import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
+from eventsource.approvals import ApprovalRule
 from eventsource.background import outlast, stop
+from eventsource.durations import Duration
 from eventsource.errors import RefoldError, ToolDefinitionError, ToolFailure
 from eventsource.models.redact import Secrets, public_url
 from eventsource.tool_context import ToolContext
@@ -57,6 +59,9 @@ async def mcp_tools(
     prefix: str = "",
     connect_s: float = 30.0,
     call_s: float = 300.0,
+    approval: ApprovalRule | Mapping[str, ApprovalRule] = "never",
+    approval_timeout: Duration | None = None,
+    approval_default: Literal["approve", "deny"] = "deny",
     on_finding: Callable[[str], None] = _log.warning,
 ) -> AsyncIterator[tuple[Tool, ...]]:
     """Connect to an MCP server and give its tools, to be used while this is open.
@@ -74,9 +79,11 @@ async def mcp_tools(
         prefix: put before each tool's name, where names of several servers would be the same.
         connect_s: how long it may take until the tools are known.
         call_s: each tool's `timeout`: how long a call may take, a connection that is made again included.
+        approval: as of `@tool`, for every tool; or for some of them, by the names that the model calls them by.
+        approval_timeout, approval_default: as of `@tool`.
         on_finding: told of each tool that cannot be used and is left out; by default it is logged.
 
-    Raises: McpServerError.
+    Raises: McpServerError, also when `approval` names a tool that is not there; ToolDefinitionError.
     """
     secrets = _secrets(server, env, headers)
     connection = _Connection(server, secrets, env, cwd, headers, connect_s)
@@ -86,9 +93,15 @@ async def mcp_tools(
         tools: list[Tool] = []
         for name, one in names_of(listed, prefix, odd):
             try:
-                tools.append(connection.tool(name, one, digest, call_s))
+                made = connection.tool(name, one, digest, call_s)
             except ToolDefinitionError as error:
                 odd.append(f"{one.name!r}: {error.problem}")
+                continue
+            rule = approval.get(name, "never") if isinstance(approval, Mapping) else approval
+            tools.append(made.asking(rule, timeout=approval_timeout, default=approval_default))
+        if isinstance(approval, Mapping) and (unknown := {*approval} - {tool.spec.name for tool in tools}):
+            known = ", ".join(tool.spec.name for tool in tools) or "none"
+            raise McpServerError(connection.name, f"approval names {min(unknown)!r}; its tools are {known}")
         for problem in odd:
             on_finding(printable(secrets.redact(f"MCP server {connection.name}: left out the tool {problem}")))
         yield tuple(tools)

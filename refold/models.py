@@ -55,10 +55,15 @@ def _meant(name: str) -> str:
     return next((f"{owner}:{name}" for begin, owner in _FAMILIES if name.startswith(begin)), "")
 
 
+def is_a_vendors(ref: ModelRef | None) -> bool:
+    """Say whether a log names a model that can be called again: not a script's, nor a foreign loop's."""
+    return ref is not None and ref.api not in ("", "scripted", "caller")
+
+
 def find_recorded_model(config: Config) -> Model | None:
     """Find the model that a log names; None when it was a script's or a foreign loop's."""
     ref = config.model
-    if ref is None or ref.api in ("", "scripted", "caller"):
+    if ref is None or not is_a_vendors(ref):
         return None
     from eventsource.models.catalog import model
 

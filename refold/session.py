@@ -12,7 +12,7 @@ from eventsource.approvals import verdict
 from eventsource.checked import checked
 from eventsource.codec import from_json
 from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError
-from eventsource.events import ContextEdit, EndReason, Event, ModelRequest
+from eventsource.events import ContextEdit, EndReason, Event, ModelRequest, QueuePush, TaskStart
 from eventsource.loading import load, read_all
 from eventsource.messages import ToolResultMessage, UserMessage
 from eventsource.ports import Cursor, Recorded, SessionInfo, VerifyReport
@@ -34,6 +34,7 @@ from .context import CONTEXT
 from .family import family_tree, labels_of
 from .inbox_message import as_message
 from .models import encode_recorded
+from .task_errors import UnreadMessageError
 from .waiting import Waiting, load_waiting
 
 
@@ -151,7 +152,7 @@ class Session:
         outcome: Literal["completed", "cancelled"] = "completed",
         decided_by: str = "",
     ) -> int:
-        """End a wait; the first decision counts.
+        """End a wait, named by its key or as `session:key` (also a child's); the first decision counts.
 
         A call that needs approval: `approve=True`, with other `arguments` in place of the model's if given, or
         `approve=False` with a reason for the model. A token: its value. What does not fit (arguments that the tool's
@@ -159,9 +160,8 @@ class Session:
 
         Raises: WaitOverError, TokenValueError, InvalidTextError.
         """
-        key, decided = wait if isinstance(wait, str) else wait.key, self.core
-        if isinstance(wait, Waiting) and wait.session != self.id:
-            decided = core.Session(self.core.log, wait.session, clock=self.core.clock)
+        owner, key = (wait.session, wait.key) if isinstance(wait, Waiting) else await self._wait_named(wait)
+        decided = self.core if owner == self.id else core.Session(self.core.log, owner, clock=self.core.clock)
         if approve is None and (reason or arguments is not None):
             raise TokenValueError(key, "a reason and arguments go with approve=True or approve=False")
         if approve is not None:
@@ -170,8 +170,17 @@ class Session:
 
     @checked()
     async def send(self, message: object, *, key: str | None = None) -> int:
-        """Put a message into the inbox of a task: a text, a message, or any JSON; a repeated key changes nothing."""
-        return await self.core.send(as_message(message), key=key)
+        """Put a message into the inbox of a task: a text, a message, or any JSON; a repeated key changes nothing.
+
+        Raises: UnreadMessageError when no task is open here, so that nobody would ever read it.
+        """
+        said = as_message(message)
+        if not (await self.core.state()).task:
+            events = [one.event async for one in read_all(self.core.log, self.id, updates=False)]
+            if key is None or not any(isinstance(event, QueuePush) and event.key == key for event in events):
+                tasks = [event.task for event in events if isinstance(event, TaskStart)]
+                raise UnreadMessageError(self.id, tasks[-1] if tasks else "")
+        return await self.core.send(said, key=key)
 
     @checked()
     async def cancel(self, reason: str = "") -> int:
@@ -283,9 +292,22 @@ class Session:
         """Append events that the machine allows here, all or none. Returns: the new head."""
         return await self.core.append(events)
 
+    async def _wait_named(self, wait: str) -> tuple[str, str]:
+        """Find whose wait a name means: a key of this session's, or `session:key` of its own or a child's."""
+        owner, _, key = wait.partition(":")
+        if owner == self.id:
+            return owner, key
+        state = await self.core.state()
+        if not key or state.token(wait) is not None or any(one.key == wait for one in state.waits):
+            return self.id, wait
+        return next(((one.session, one.key) for one in await self.waits() if one.token == wait), (self.id, wait))
+
+    async def _wait_words(self, session: str) -> list[str]:
+        return [wait.words for wait in await load_waiting(self.core.log, session)]
+
     async def html(self) -> str:
         """Write the session and its forks as one HTML page that needs nothing else, no script either."""
-        return await session_page(self.core)
+        return await session_page(self.core, self._wait_words)
 
     async def verify(self) -> VerifyReport:
         """Read everything again and find any changed, missing, swapped or added byte, and where."""

@@ -17,6 +17,7 @@ STATUSES = (
     "idle",
     "running",
     "interrupted",
+    "queued",
     "due",
     "waiting",
     "stuck",
@@ -47,7 +48,9 @@ def standing_at(state: State) -> Standing:
     """Say how a session stood at a seq: under way, or how its last run had ended."""
     if state.phase is not Phase.IDLE:
         return Standing(status="under way")
-    return _ended("idle", state.ending)
+    last = _ended("idle", state.ending)
+    queued = len(state.queue) > len(state.queued("inbox")) and not state.task
+    return _queued(last) if queued else last
 
 
 def row_statuses(status: str) -> tuple[str, ...]:
@@ -69,16 +72,22 @@ async def find_standing(log: EventLog, info: SessionInfo) -> Standing:
         _, state = await load_state(log, info.id)
         why = state.cancelled.error if state.cancelled is not None else state.stuck
         return Standing(status=info.status, reason=why)
-    if info.status not in ("idle", "failed"):
+    if info.status not in ("idle", "failed", "queued"):
         return _standing(info, Ending(), ())
     looks = [look for look in _LOOKS if look < info.head]
     for look in (*looks, info.head):
         found = await _last_run(log, info, after=info.head - look)
         if isinstance(found, TaskEnd):
-            return _of_task(info, found)
+            return _queued(_of_task(info, found)) if info.status == "queued" else _of_task(info, found)
         if found is not None:
-            return _standing(info, found, ())
-    return Standing(status=info.status)
+            return _queued(_ended("idle", found)) if info.status == "queued" else _standing(info, found, ())
+    return Standing(status=info.status) if info.status != "queued" else _queued(Standing(status="idle"))
+
+
+def _queued(last: Standing) -> Standing:
+    """Say that something was said for the next run, and how the last one ended if it was not done."""
+    how = f"; the last one was {last.status}: {last.reason}" if last.reason and last.status != "idle" else ""
+    return Standing(status="queued", reason=f"a queued message waits for the next run{how}")
 
 
 def _standing(info: SessionInfo, last: Ending, waits: tuple[Waiting, ...]) -> Standing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -65,7 +66,8 @@ _TOLD: tuple[type[EventBase], ...] = (
 class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     """One session of a page: what was said and done in it after the part it inherited.
 
-    `edits`: the last edit of each message, `calls`: by message and content index, `forks`: those that begin in it.
+    `edits`: the last edit of each message, `calls`: by message and content index, `forks`: those that begin in it,
+    `waits`: what it waits for, in words.
     """
 
     info: SessionInfo
@@ -76,14 +78,19 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     usage: UsageView
     ending: Ending
     forks: tuple[SessionInfo, ...]
+    waits: tuple[str, ...] = ()
 
 
-async def session_page(session: Session) -> str:
+FindWaits: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
+"""Say, in words, what a session waits for."""
+
+
+async def session_page(session: Session, waits: FindWaits | None = None) -> str:
     """Write a session, and after it everything forked from it, as one HTML page.
 
     Raises: UnknownSessionError.
     """
-    return page([chapter async for chapter in _chapters(session.log, session.id)])
+    return page([chapter async for chapter in _chapters(session.log, session.id, waits)])
 
 
 def page(chapters: Sequence[Chapter]) -> str:
@@ -101,13 +108,15 @@ def page(chapters: Sequence[Chapter]) -> str:
     )
 
 
-async def _chapters(log: EventLog, root: str) -> AsyncIterator[Chapter]:
+async def _chapters(log: EventLog, root: str, waits: FindWaits | None) -> AsyncIterator[Chapter]:
     """Read a session, then its forks in the order of the seqs at which they begin, then theirs."""
-    waiting = [root]
-    while waiting:
-        session = waiting.pop(0)
+    left = [root]
+    while left:
+        session = left.pop(0)
         chapter = await _read(log, session, whole=session == root)
-        waiting = [*(fork.id for fork in chapter.forks), *waiting]
+        if waits is not None and chapter.info.status == "waiting":
+            chapter = msgspec.structs.replace(chapter, waits=tuple(await waits(session)))
+        left = [*(fork.id for fork in chapter.forks), *left]
         yield chapter
 
 
@@ -168,6 +177,9 @@ def _facts(chapter: Chapter) -> str:
         lines.append(f'the last run ended as {ended.status}: <span class="bad">{esc(ended.reason)}</span>')
     elif info.status == "interrupted":
         lines.append('<span class="bad">its run is unfinished, and nobody ran it when this page was made</span>')
+    elif info.status == "queued":
+        lines.append("a queued message waits for the next run")
+    lines += [f'<span class="bad">it {esc(wait)}</span>' for wait in chapter.waits]
     if info.parent is not None:
         lines.append(f"a fork of {esc(info.parent)} at {info.fork_seq}")
     return "".join(f'<p class="fact">{line}</p>' for line in lines)

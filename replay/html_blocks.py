@@ -97,7 +97,9 @@ def _call(block: ToolCall, call: CallView | None, answer: Message | None) -> str
     arguments = call.arguments if call is not None else block.arguments
     status = call.status if call is not None else "open"
     words = [call.refused or ("" if status == "done" else status)] if call is not None else []
+    words += ["run with other arguments than the model's" if arguments != block.arguments else ""]
     words += [took(call.duration_us) if call is not None else "", "adopted" if call and call.adopted else ""]
+    words += [call.decided.words if call is not None and call.decided is not None else ""]
     words += [f"attempt {call.attempts}" if call is not None and call.attempts > 1 else ""]
     said = ", ".join(dict.fromkeys(word for word in words if word))
     failed = status == "failed" or (call is not None and call.is_error)
@@ -106,7 +108,11 @@ def _call(block: ToolCall, call: CallView | None, answer: Message | None) -> str
     summary = f"<b>{esc(block.name)}</b> <code>{esc(cut)}</code>{f' <small>{esc(said)}</small>' if said else ''}"
     body = pre(_indented(arguments))
     if arguments != block.arguments:
-        body += f'<p class="mark">the model wrote:</p>{pre(_indented(block.arguments))}'
+        body = f'<p class="mark">the model asked for:</p>{pre(_indented(block.arguments))}'
+        body += f'<p class="mark">it was run with:</p>{pre(_indented(arguments))}'
+    for child in call.children if call is not None else ():
+        tokens = f", {child.tokens:,} tokens" if child.tokens else ""
+        body += f'<p class="mark">worked on in session {esc(child.session)}: {child.status}{tokens}</p>'
     if answer is not None:
         body += "".join(blocks(answer, {}, {}))
     elif call is not None and call.result is not None:

@@ -263,7 +263,7 @@ class LogContract(LifeContract, DueContract, ABC):
             session = (await log.create(title="given")).id
             await log.append(session, [(10, QueuePush(queue="prompt", message=UserMessage(content="x")))])
             info = await log.info(session)
-            assert (info.status, info.open, info.updated_at_us) == ("interrupted", True, 10)
+            assert (info.status, info.open, info.updated_at_us) == ("queued", True, 10)
             await log.append(
                 session, timed([AgentStart(), MessageStart(role="input", push_seq=1), *streamed("hi")[:1]])
             )

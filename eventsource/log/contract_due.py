@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
-from ..events import Event, Label, QueuePush, TaskEnd, TaskStart, TokenCreate, WaitEnd, WaitStart
+from ..events import AgentEnd, AgentStart, Event, Label, QueuePush, TaskEnd, TaskStart, TokenCreate, WaitEnd, WaitStart
 from ..messages import UserMessage
 from ..ports import EventLog
 
@@ -38,19 +38,22 @@ class DueContract(ABC):
             assert await log.sessions(task="other") == ()
 
     async def test_only_what_somebody_holds_is_running(self) -> None:
-        """Without a holder an unfinished run is interrupted, and an open task is due."""
+        """Without a holder an unfinished run is interrupted, what is only queued is queued, and an open task is due."""
         async with self.open() as log:
-            run, task = [(await log.create()).id for _ in range(2)]
-            await log.append(run, [(1, QueuePush(queue="prompt", message=UserMessage(content="x")))])
-            await log.append(task, [(1, TaskStart(task="t"))])
-            leases = [await log.claim(session) for session in (run, task)]
-            assert {(await log.info(session)).status for session in (run, task)} == {"running"}
-            assert {info.id for info in await log.sessions(status="running")} == {run, task}
+            run, late, task = three = [(await log.create()).id for _ in range(3)]
+            push = QueuePush(queue="steering", message=UserMessage(content="x"))
+            await log.append(run, [(1, push), (1, AgentStart()), (1, push)])
+            await log.append(late, [(1, AgentStart()), (1, AgentEnd()), (1, push)])
+            await log.append(task, [(1, TaskStart(task="t")), (1, push)])
+            leases = [await log.claim(session) for session in three]
+            assert {(await log.info(session)).status for session in three} == {"running"}
+            assert {info.id for info in await log.sessions(status="running")} == {*three}
             for lease in leases:
                 await log.release(lease)
-            assert [(await log.info(session)).status for session in (run, task)] == ["interrupted", "due"]
-            for status, found in (("running", []), ("interrupted", [run]), ("due", [task])):
-                assert [info.id for info in await log.sessions(status=status)] == found
+            assert [(await log.info(session)).status for session in three] == ["interrupted", "queued", "due"]
+            listed = {"running": "", "interrupted": run, "queued": late, "due": task}
+            for status, found in listed.items():
+                assert "".join(info.id for info in await log.sessions(status=status)) == found
 
     async def test_a_lease_hides_a_session_until_it_is_over(self) -> None:
         """Expired, it shows again; its owner's end makes it due at once."""

@@ -43,18 +43,22 @@ POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
 """Events from outside that a task's worker must hear of."""
 
 
-UNDER_WAY = ("running", "due", "interrupted")
+UNDER_WAY = ("running", "due", "interrupted", "queued")
 """What an unfinished session that waits for nothing may be shown as; its row says running."""
 
 
-def shown_status(status: str, *, head: int, held: bool, is_due: bool) -> str:
-    """Say how a session stands: only what somebody holds is running; a task that nobody holds is due for a worker."""
+def shown_status(status: str, head: int, *, held: bool, is_due: bool, is_run: bool) -> str:
+    """Say how a session stands: only what somebody holds is running; a task that nobody holds is due for a worker.
+
+    Args:
+        is_run: a run is unfinished; without one, and without a task, messages are queued for the next.
+    """
     if status == "empty" and head:
         return "idle"
     if status == "stuck" and held:
         return "running"
     if status == "running" and not held:
-        return "due" if is_due else "interrupted"
+        return "due" if is_due else "interrupted" if is_run else "queued"
     return status
 
 
@@ -89,7 +93,12 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def open(self) -> bool:
         """True while a run or task is unfinished, or a message or an open wait is due."""
         queued = any(queue != "inbox" for _, queue in self.queued)
-        return bool(self.run or self.working or queued or self.waits)
+        return bool(self.unfinished or queued or self.waits)
+
+    @property
+    def unfinished(self) -> bool:
+        """True while a run or task is, whatever is queued."""
+        return self.run or self.working
 
     @property
     def status(self) -> str:

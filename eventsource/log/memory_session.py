@@ -76,7 +76,7 @@ class MemorySession:
     def info(self, now_us: int) -> SessionInfo:
         """Build the session's row."""
         held = bool(self.owner) and self.expires_at_us > now_us
-        status = self.folds.status if self.head else "empty"
+        status, is_run = self.folds.status if self.head else "empty", self.folds.unfinished
         return SessionInfo(
             id=self.id,
             title=self.folds.title,
@@ -86,7 +86,7 @@ class MemorySession:
             digest=self._link.hex(),
             created_at_us=self.created_at_us,
             updated_at_us=self.updated_at_us,
-            status=shown_status(status, head=self.head, held=held, is_due=self.due_at_us is not None),
+            status=shown_status(status, self.head, held=held, is_due=self.due_at_us is not None, is_run=is_run),
             open=self.folds.open,
             wake_at_us=self.folds.wake_at_us,
             task=self.folds.task,

@@ -21,9 +21,13 @@ from .reading import LINK, digest_at, folds_at, head_of, lineage
 from .tails import Tail, Tails
 
 _MAX_NUMBER = 2**31 - 1
+_IS_RUN = """(CASE WHEN json_valid(s.folds)
+    THEN coalesce(json_extract(s.folds, '$.run'), json_extract(s.folds, '$.working'), 0) ELSE 1 END)"""
+"""Whether a row's run or task is unfinished, where its status is running; else messages are queued."""
 _INFO = f"""
 SELECT s.id, s.title, p.id, s.fork_seq, s.head, {LINK}, s.created_at_us, s.updated_at_us, s.status, s.open,
-    s.wake_at_us, s.task, s.due_at_us, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch, s.expires_at_us, (
+    s.wake_at_us, s.task, s.due_at_us, {_IS_RUN}, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch,
+    s.expires_at_us, (
         SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
         ORDER BY u.id DESC LIMIT 1)
 FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
@@ -102,7 +106,7 @@ def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
         case (
             bytes(name), bytes(title), bytes() | None as parent, int(fork_seq), int(head), bytes(link), int(created),
             int(updated), bytes(status), int(opened), int() | None as wake, bytes(task), int() | None as due,
-            int(messages), int(input_tokens), int(output_tokens),
+            int(is_run), int(messages), int(input_tokens), int(output_tokens),
             bytes() | None as owner, int(epoch), int(expires), int() | None as last,
         ):  # fmt: skip
             head = max(head, (last or 0) & MAX_SEQ)
@@ -116,7 +120,7 @@ def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
                 digest=link.hex(),
                 created_at_us=created,
                 updated_at_us=updated,
-                status=shown_status(_text(status), head=head, held=held, is_due=due is not None),
+                status=shown_status(_text(status), head, held=held, is_due=due is not None, is_run=bool(is_run)),
                 open=bool(opened),
                 wake_at_us=wake,
                 task=_text(task),
@@ -154,9 +158,12 @@ def sessions(
     if status in UNDER_WAY:
         held = _held(connection, path, now_us)
         where.append(
-            {"running": held, "due": f"NOT {held} AND s.due_at_us IS NOT NULL"}.get(
-                status, f"NOT {held} AND s.due_at_us IS NULL"
-            )
+            {
+                "running": held,
+                "due": f"NOT {held} AND s.due_at_us IS NOT NULL",
+                "interrupted": f"NOT {held} AND s.due_at_us IS NULL AND {_IS_RUN}",
+                "queued": f"NOT {held} AND s.due_at_us IS NULL AND NOT {_IS_RUN}",
+            }[status]
         )
         status = "running"
     for condition, value in (

@@ -9,6 +9,7 @@ import click
 
 from ..log import Log
 from .command import command
+from .ending import going_on, next_note
 from .screen import Screen
 from .wording import count
 
@@ -44,3 +45,4 @@ async def adopt(screen: Screen, log: Log, session: str, messages: Sequence[str],
         return
     where = f" at {names[0]}" + (f"..{names[-1]}" if len(names) > 1 else "") if names else ""
     screen.line(f"{target.id}: {count(len(names), 'event')} adopted{where}")
+    next_note(screen, await going_on(screen, target, "--prompt", "TEXT"))

@@ -13,6 +13,7 @@ from eventsource.messages import UserMessage
 from eventsource.raised import words
 from eventsource.state import Config, Phase
 from projections import text_of
+from projections.titles import title_of
 
 from ..agent import Agent
 from ..log import Log
@@ -28,7 +29,6 @@ from .exits import sentence
 from .running import SESSION_HELP, config_of, session_of, tell_run
 from .screen import Screen
 from .telling import Teller
-from .titles import title_of
 from .toolbelt import tool_options, toolbelt, tools_of
 
 
@@ -201,7 +201,7 @@ class Chat:
         if ended.status == "aborted":
             self.screen.note(("Stopped; what came is kept. /continue asks again, or say something.", "dim"))
         else:
-            tell_end(self.screen, ended.session.id, ended.status, "", ended.waits, go_on="/continue")
+            tell_end(self.screen, ended.session.id, ended.status, "", ended.waits, again="/continue")
 
 
 def _words(error: Exception) -> str:

@@ -78,7 +78,8 @@ async def _open(chat: Chat, argument: str) -> None:
 
 async def _tree(chat: Chat, argument: str) -> None:
     session = _session(chat)
-    for line in tree_lines(fork_tree(await family(chat.log.store, session.id))):
+    rows, starters = await family(chat.log.store, session.id)
+    for line in tree_lines(fork_tree(rows, starters=starters)):
         here = session.id in line.split()
         chat.screen.line((line, "bold" if here else ""), ("  ← here", "bold green") if here else "")
 

@@ -13,6 +13,7 @@ import click
 from ..config import LogFile, log_file
 from ..log import Log, open_log
 from .completing import NAMES, SessionName
+from .files import check_target
 from .options import SETTINGS, Choices, Examples, shared_options, write_examples
 from .screen import Screen
 
@@ -70,6 +71,7 @@ async def opened(file: LogFile, *, creates: bool) -> AsyncIterator[Log]:
     if creates:
         if file.named_by == "nobody":
             path.parent.mkdir(parents=True, exist_ok=True)
+        check_target(path)
     elif not path.exists():
         if file.named_by == "option":
             raise FileNotFoundError(2, "There is no such log; `run`, `import` and `demo` make one", str(path))

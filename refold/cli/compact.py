@@ -8,6 +8,7 @@ from ..compaction import KEEP_TOKENS, CompactionPolicy
 from ..log import Log
 from .agents import AGENT_HELP, MODEL_HELP, named_agent, named_model, recorded_agent
 from .command import command
+from .ending import next_note
 from .exits import NO
 from .screen import Screen
 
@@ -56,4 +57,5 @@ async def compact(
         kept = f"from {done.first_kept_seq} on is kept" if done.first_kept_seq else "none is kept"
         written = f"; written in {done.child}" if done.child else ""
         screen.note(f"\nIt stands for about {done.tokens_before:,} tokens; what was said {kept}{written}.")
+        next_note(screen, screen.command("context", found.id))
     return None if done is not None else NO

@@ -59,7 +59,7 @@ async def demo(screen: Screen, log: Log) -> int | None:
     fork = await session.fork(at=middle, title="demo, in one line")
     _title(screen, f"Forked at {middle}", f"inside the last answer, after “…{said}”")
     again = await _run(screen, agent.replace(system=BRIEFLY), fork, None)
-    rows = await family(log.store, session.id)
+    rows, _ = await family(log.store, session.id)
     _title(screen, "The tree", "a fork copies nothing")
     if screen.as_json:
         screen.json(_summary(screen, ran, again, middle, differs=report.difference is not None))

@@ -1,54 +1,117 @@
-"""Telling how a run ended or stands: one sentence why, and one what to do."""
+"""Telling how a run ended or stands, and what to do next: a command that can be copied, as `Next: ...`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
+
+from eventsource.loading import load_state
+from eventsource.state import Config
+
+from ..family import first_starter
+from ..models import is_a_vendors
+from ..session import Session
 from ..waiting import Waiting
 from .screen import Screen
+from .toolbelt import FILES, toolbelt
+
+AGENT = ("--agent", "MODULE:NAME")
+
+
+def next_note(screen: Screen, *words: str) -> None:
+    """Say what to do next."""
+    screen.note(("Next: ", "dim"), *words)
+
+
+def needed(config: Config) -> list[str]:
+    """List the options without which `continue` cannot go on with a session: whose its tools are, and who answers.
+
+    What this command line says of them is said again.
+    """
+    context = click.get_current_context(silent=True)
+    given = context.params if context is not None else {}
+    if given.get("agent_name") is not None:
+        return ["--agent", str(given["agent_name"])]
+    names = {spec.name for spec in config.tools}
+    options = toolbelt().options() if context is not None and names else []
+    if names and not options:
+        if not names <= {*FILES, "bash"}:
+            return [*AGENT]
+        options = ["--tools"] * bool(names & {*FILES}) + ["--bash"] * ("bash" in names)
+    if not is_a_vendors(config.model):
+        options += ["-m", str(given.get("model_name") or "MODEL")]
+    return options
+
+
+async def going_on(screen: Screen, session: Session, *more: str) -> str:
+    """Spell out the command that goes on with a session, or with the one that started it.
+
+    Args:
+        more: behind it, where it is `continue`.
+    """
+    info = await first_starter(session.core.log, await session.info())
+    _, state = await load_state(session.core.log, info.id)
+    if state.task:
+        return screen.command("worker", "MODULE")
+    return screen.command("continue", info.id, *needed(state.config), *more)
+
+
+async def tell_next(screen: Screen, session: Session) -> None:
+    """Say what to do next with a session that was changed: how to answer what it waits for, or how it goes on."""
+    again, waits = await going_on(screen, session), await session.waits()
+    for wait in waits:
+        next_note(screen, answer(screen, wait, again))
+    if not waits:
+        next_note(screen, again)
 
 
 def tell_end(
-    screen: Screen, session: str, status: str, reason: str, waits: Sequence[Waiting], *, go_on: str = ""
+    screen: Screen, session: str, status: str, reason: str, waits: Sequence[Waiting], *, again: str, said: bool = False
 ) -> None:
     """Say what is to be known when a run is not done; nothing when it is.
 
     Args:
-        go_on: what makes it go on, where that is not the command `continue`.
+        again: what makes it go on.
+        said: the waits are on the screen already.
     """
-    again = go_on or screen.command("continue", session)
     for wait in waits:
-        screen.note(f"It {wait.words}{_answer(screen, wait, again)}")
-    said = f"{status}: {reason}. " if reason else ""
+        if not said:
+            screen.note(f"It {wait.words}")
+        next_note(screen, answer(screen, wait, again))
+    if reason:
+        screen.note(f"{status}: {reason}")
+    say_more = f"{again} --prompt TEXT" if " continue " in again else ""
     match status:
         case "error" | "failed":
-            more = "" if go_on else f", or say something more: {again} --prompt TEXT"
-            screen.note(f"{said}Try again: {again}{more}")
-        case "aborted" | "interrupted":
-            screen.note(f"{said}Go on: {again}")
+            next_note(screen, again, f", or say something more: {say_more}" if say_more else "")
+        case "aborted" | "interrupted" | "queued":
+            next_note(screen, again)
         case "limit":
-            screen.note(f"{said}Go on with what it has: {again} --prompt TEXT" if not go_on else said)
+            next_note(screen, say_more or again)
         case "stuck":
-            screen.note("Mend what it says; the next worker that starts goes on with it.")
+            next_note(screen, again, ", once what it says is mended")
         case "refused":
-            screen.note(f"{said}Say it otherwise: refold fork {session} --before N, or say something more")
+            next_note(screen, screen.command("fork", session, "--before", "N"), ", and say it otherwise")
         case _:
             pass
 
 
-def _answer(screen: Screen, wait: Waiting, again: str) -> str:
-    """Say how a wait is answered."""
-    decide = screen.command("decide", wait.session, wait.key)
+def answer(screen: Screen, wait: Waiting, again: str) -> str:
+    """Spell out how a wait is answered, and what then makes its session go on."""
+    decide = screen.command("decide", wait.token)
     match wait.reason:
         case "approval":
-            return f": {decide} --approve (or --deny), then {again}"
-        case "sleep" | "retry":
-            return ""
+            return f"{decide} --approve (or --deny), then {again}"
+        case "sleep":
+            return f"{again} goes on when it is time; {decide} --cancel ends the wait now"
+        case "retry":
+            return f"{again} tries again when it is time"
         case "inbox":
-            return f": {screen.command('send', wait.session)} MESSAGE"
+            return f"{screen.command('send', wait.session)} MESSAGE, then {again}"
         case "in_doubt":
-            return f": {decide} rerun (or fail), then {again}"
+            return f"{decide} rerun (or fail), then {again}"
         case "repeat":
-            return f": {decide} rerun (or adopt, or fail), then {again}"
+            return f"{decide} rerun (or adopt, or fail), then {again}"
         case _:
-            return f": {decide} VALUE, then {again}"
+            return f"{screen.command('complete', wait.token)} VALUE, then {again}"

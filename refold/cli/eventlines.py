@@ -49,7 +49,7 @@ def describe(event: Event, *, width: int = 80) -> str:
         case ContextEdit(replacement=replacement) if replacement is not None:
             return f"replaces {event.message_seq}: {_said(replacement, width)}"
         case ToolExecutionStart():
-            return " ".join(_started(event))
+            return short(" ".join(_started(event)), width)
         case ToolExecutionUpdate():
             return f"{event.message_seq}.{event.content_index} {result_text(event.partial, width)}"
         case ToolExecutionEnd():
@@ -84,6 +84,8 @@ def _started(event: ToolExecutionStart) -> Iterator[str]:
     yield f"{event.message_seq}.{event.content_index} {event.name}"
     if event.attempt > 1:
         yield f"attempt {event.attempt}"
+    if event.arguments is not None:
+        yield f"with {event.arguments}"
     if event.refused is not None:
         yield f"refused: {event.refused}"
 

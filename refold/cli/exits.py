@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from eventsource import errors
 
@@ -62,6 +64,10 @@ def code_of(error: errors.RefoldError | OSError) -> int:
 
 def sentence(error: errors.RefoldError | OSError) -> str:
     """Say an error in one sentence."""
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        folder = Path(error.filename).parent
+        if not folder.is_dir():
+            return f"{error.filename}: there is no folder {folder}; make it first: mkdir -p {shlex.quote(str(folder))}"
     if isinstance(error, OSError) and error.strerror:
         named = f"{error.filename}: " if error.filename is not None else ""
         return f"{named}{error.strerror[:1].lower()}{error.strerror[1:]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from eventsource.ports import Finding
 
 from ..log import Log
 from .command import command
+from .ending import next_note
 from .exits import NO
+from .files import check_target
 from .screen import Screen, confirm
 from .wording import count, size
 
@@ -61,6 +64,7 @@ def _line(finding: Finding) -> tuple[tuple[str, str], str]:
 @click.argument("file")
 async def backup(screen: Screen, log: Log, file: str) -> None:
     """Write a consistent copy of the whole log to a new file, while it is in use."""
+    check_target(file)
     with screen.busy("copying"):
         await log.backup(file)
     size_bytes = _size_of(file)
@@ -68,6 +72,7 @@ async def backup(screen: Screen, log: Log, file: str) -> None:
         screen.json({"path": file, "size_bytes": size_bytes})
     else:
         screen.note((f"{file}: {size(size_bytes)}", "dim"))
+        next_note(screen, f"refold ls --db {shlex.quote(file)}")
 
 
 @command(
@@ -90,8 +95,8 @@ async def erase(screen: Screen, log: Log, session: str, seq: int, reason: str, y
     if screen.as_json:
         screen.json({"id": found.id, "seq": seq, "head": head})
     else:
-        hint = screen.command("search")
-        screen.note((f"Erased. Copies still hold it (backups, exports); other messages may: {hint} TEXT", "dim"))
+        screen.note(("Erased. Copies still hold it (backups, exports), and other messages may.", "dim"))
+        next_note(screen, screen.command("search", "TEXT"))
 
 
 @command(

@@ -13,7 +13,7 @@ from eventsource.signs import plain
 from projections import CONTEXT, find_text, fork_tree, tree_lines
 from projections.tree import Labels
 
-from ..family import family, labels_of, rows_of
+from ..family import family, labels_of, rows_of, started_by
 from ..log import Log
 from ..spending import inherited_tokens
 from ..standing import STATUSES, Standing, find_standing, row_statuses
@@ -71,12 +71,16 @@ async def ls(
             break
         rows.append((info, stands))
     inherited = {info.id: await inherited_tokens(log.store, info) for info, _ in rows}
+    starters = {info.id: await started_by(log.store, info) for info, _ in rows}
     if screen.as_json:
-        told = [(row_json(info, inherited[info.id]), stands) for info, stands in rows]
+        told = [({**row_json(one, inherited[one.id]), "started_by": starters[one.id]}, stands) for one, stands in rows]
         screen.json([{**row, "status": stands.status, "reason": stands.reason} for row, stands in told])
     elif rows:
         when = day_or_time if screen.out.is_terminal else moment
-        lines = [_ls_row(info, stands, inherited[info.id], when(info.updated_at_us)) for info, stands in rows]
+        lines = [
+            _ls_row(info, stands, inherited[info.id], when(info.updated_at_us), starters[info.id])
+            for info, stands in rows
+        ]
         screen.table(("id", "updated", "status", "msgs", *_TOKENS, "title"), lines, right=("msgs", *_TOKENS))
     if more:
         screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
@@ -89,10 +93,13 @@ def _row(info: SessionInfo) -> dict[str, object]:
     return row
 
 
-def _ls_row(info: SessionInfo, stands: Standing, inherited: tuple[int, int], updated: str) -> tuple[str, ...]:
+def _ls_row(
+    info: SessionInfo, stands: Standing, inherited: tuple[int, int], updated: str, starter: str
+) -> tuple[str, ...]:
     tokens, before = info.input_tokens + info.output_tokens - sum(inherited), sum(inherited)
     figures = (f"{info.messages:,}", f"{tokens:,}" if tokens else "", f"{before:,}" if before else "")
     fork = f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else ""
+    fork = f"  (child of {starter})" if starter else fork
     reason = f"  ({stands.reason})" if stands.reason else ""
     return (info.id, updated, stands.status, *figures, f"{info.title}{fork}{reason}".strip())
 
@@ -109,19 +116,24 @@ def row_json(info: SessionInfo, inherited: tuple[int, int]) -> dict[str, object]
 )
 @click.argument("session", required=False)
 async def tree(screen: Screen, log: Log, session: str | None) -> None:
-    """Draw sessions and their forks; `at N` is the last seq that a fork shares. In JSON, an array of sessions."""
+    """Draw sessions, their forks and their children; `at N` is the last seq that a fork shares.
+
+    A child is a session that another one started: an agent that is its tool, or a task. In JSON, an array of sessions,
+    a child's with `started_by`.
+    """
     if session is None:
         rows = [info async for info in rows_of(log.store)]
+        starters = {info.id: await started_by(log.store, info) for info in rows}
         labels: dict[str, Labels] = {}
     else:
-        rows = await family(log.store, (await log.find(session)).id)
+        rows, starters = await family(log.store, (await log.find(session)).id)
         labels = {info.id: await labels_of(log.store, info.id) for info in rows}
     if screen.as_json:
-        bare = [_row(info) for info in rows]
+        bare = [{**_row(info), "started_by": starters.get(info.id, "")} for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
         screen.json(known if session is not None else bare)
         return
-    for line in tree_lines(fork_tree(rows, labels)):
+    for line in tree_lines(fork_tree(rows, labels, starters)):
         screen.cut_line(line)
 
 

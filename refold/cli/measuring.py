@@ -38,7 +38,7 @@ async def calls(screen: Screen, log: Log, session: str, failed: bool) -> None:
         screen.note("No tool was called." if not failed else "No call failed.")
     else:
         rows = [_call_row(call) for call in listed]
-        screen.table(("place", "tool", "status", "took", "arguments", "result"), rows, right=("took",))
+        screen.table(("place", "tool", "status", "took", "arguments", "decided", "result"), rows, right=("took",))
 
 
 def _call_row(call: CallView) -> tuple[str, ...]:
@@ -46,7 +46,9 @@ def _call_row(call: CallView) -> tuple[str, ...]:
     status = f"refused: {call.refused}" if call.refused else call.status + tries
     came = result_text(call.result, 200) if call.result is not None else ""
     place = f"{call.place.message_seq}.{call.place.content_index}"
-    return (place, call.name, status, duration(call.duration_us), short(call.arguments, 40), came)
+    asked = f" (asked for {short(call.asked, 40)})" if call.asked is not None else ""
+    decided = call.decided.words if call.decided is not None else ""
+    return (place, call.name, status, duration(call.duration_us), short(call.arguments, 40) + asked, decided, came)
 
 
 @command(

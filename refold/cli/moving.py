@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 import msgspec
 
@@ -13,7 +11,9 @@ from replay.importers import ImportReport, LineNote, import_file
 
 from ..log import Log
 from .command import command
+from .ending import next_note
 from .exits import OK, code_of, sentence
+from .files import check_target, write_file
 from .screen import Screen
 from .wording import count, short, size
 
@@ -67,7 +67,7 @@ def _say(screen: Screen, report: ImportReport) -> None:
     for what, notes in (("recovered", report.recovered), ("lost", report.lost)):
         for note in notes:
             screen.note(*_noted(what, note))
-    screen.note((f"Next: {screen.command('show', report.session)}", "dim"))
+    next_note(screen, screen.command("show", report.session))
 
 
 def _noted(what: str, note: LineNote) -> tuple[tuple[str, str], str]:
@@ -94,22 +94,16 @@ async def export(
         raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
     if form == "pi" and at is not None:
         raise click.UsageError("--at goes with Refold's own format: a file of pi holds all branches")
+    if output is not None:
+        check_target(output)
     found = await log.find(session)
     with screen.busy("exporting"):
         data = await (export_pi(log.store, found.id) if form == "pi" else export_session(log.store, found.id, upto=at))
     if output is None:
         screen.raw_json(data, end="")
         return
-    _write(output, data, force=force)
+    write_file(output, data, replace=force)
     if screen.as_json:
         screen.json({"id": found.id, "path": output, "size_bytes": len(data), "lines": data.count(b"\n")})
     else:
         screen.note((f"{output}: {count(data.count(10), 'line')}, {size(len(data))}", "dim"))
-
-
-def _write(path: str, data: bytes, *, force: bool) -> None:
-    try:
-        with Path(path).open("wb" if force else "xb") as file:
-            file.write(data)
-    except FileExistsError as error:
-        raise FileExistsError(error.errno, "File exists; --force replaces it", path) from error

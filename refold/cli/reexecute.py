@@ -18,6 +18,7 @@ from ..log import Log
 from ..reexecution import Reexecution
 from .agents import AGENT_HELP, opened_agent
 from .command import command
+from .ending import next_note
 from .exits import NO
 from .screen import Screen
 from .wording import count
@@ -91,4 +92,5 @@ def _say(screen: Screen, again: Reexecution[object], *, kept: str | None) -> Non
         for line in mismatch.lines:
             screen.line(("  " + line, {"-": "red", "+": "green"}.get(line[:1], "")))
     if kept is not None:
-        screen.note(("Kept as ", "dim"), kept, (". Next: ", "dim"), screen.command("show", kept))
+        screen.note(("Kept as ", "dim"), kept)
+        next_note(screen, screen.command("show", kept))

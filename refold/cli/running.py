@@ -12,10 +12,12 @@ import click
 import msgspec
 
 from eventsource.errors import UnknownSessionError
-from eventsource.state import Config, Phase
-from eventsource.steps import can_continue
+from eventsource.state import Config, Phase, State
+from eventsource.steps import Suspend, can_continue, expired, next_step
+from projections.titles import title_of
 
 from ..agent import Agent
+from ..children import due_children
 from ..log import LAST, Log
 from ..run import Run, RunStatus
 from ..session import Session
@@ -24,11 +26,10 @@ from ..standing import find_standing
 from ..stream import AgentStream
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .command import command
-from .ending import tell_end
-from .exits import OF_RUN, OK
+from .ending import going_on, next_note, tell_end, tell_next
+from .exits import OF_RUN, OK, STUCK
 from .screen import Screen
 from .telling import Teller
-from .titles import title_of
 from .toolbelt import tool_options, toolbelt, tools_of
 from .wording import count, short
 
@@ -153,8 +154,11 @@ async def continue_(
         target = await log.find(session)
         state = await target.state()
         idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.wanted
-        if said is None and idle and not can_continue(state):
+        if said is None and idle and not can_continue(state) and not state.task:
             return await _nothing_to_do(screen, target)
+        bare = said is None and agent is None and model is None and system is None and belt.empty
+        if bare and (state.task or await _only_waits(log, target, state)):
+            return await _say_stands(screen, target)
         if agent is not None:
             return await _drive(screen, agent, target, said, deps)
         async with tools_of(belt, target.id, Config() if no_tools else state.config) as tools:
@@ -179,13 +183,36 @@ async def _nothing_to_do(screen: Screen, session: Session) -> int:
     what += f", but its run ended as {status}: {error}" if error else ""
     if screen.as_json:
         screen.json({"id": session.id, "status": status, "head": head, "text": "", "error": error, "usage": {}})
-    if info.task and stands.status in ("due", "waiting", "running", "interrupted"):
-        worker = screen.command("worker", "MODULE")
-        screen.note(f"Session {session.id} is a run of task {info.task}, {stands.status}: {worker} goes on with it")
-        return OK
-    hint = screen.command("continue", session.id)
-    screen.note(f"Session {session.id} has nothing to continue: {what}. Say something: {hint} --prompt TEXT")
+    if info.task:
+        how = f"failed: {error}" if status == "error" else stands.status if status != "done" else "is done"
+        screen.note(f"Session {session.id} is a run of task {info.task}, which has ended: it {how}")
+        next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD begins another")
+        return OF_RUN[status]
+    screen.note(f"Session {session.id} has nothing to continue: {what}.")
+    next_note(screen, await going_on(screen, session, "--prompt", "TEXT"))
     return OF_RUN[status]
+
+
+async def _only_waits(log: Log, session: Session, state: State) -> bool:
+    """Say whether nothing can be done before somebody answers, or a time comes."""
+    if not isinstance(next_step(state), Suspend) or expired(state, log.clock()):
+        return False
+    return not await due_children(log.store, session.id, state, log.clock())
+
+
+async def _say_stands(screen: Screen, session: Session) -> int:
+    """Say how a session stands that this command cannot go on with: it waits, or is a task's."""
+    info = await session.info()
+    stands = await find_standing(session.core.log, info)
+    if screen.as_json:
+        waits = [msgspec.to_builtins(wait) for wait in stands.waits]
+        told = {"id": session.id, "status": stands.status, "head": info.head, "text": "", "error": ""}
+        screen.json({**told, "usage": {}, "waits": waits})
+    reason = f": it {stands.reason}" if stands.waits else f": {stands.reason}" if stands.reason else ""
+    what = f"is a run of task {info.task}, {stands.status}" if info.task else stands.status
+    screen.note(f"Session {session.id} {what}{reason}")
+    await tell_next(screen, session)
+    return STUCK if stands.status == "stuck" else OK
 
 
 async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None, deps: object) -> int:
@@ -196,7 +223,7 @@ async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt:
         ended = await tell_run(agent.stream(prompt, session=session, deps=deps, signal=stop), stop, screen, teller)
     if screen.as_json:
         screen.json(_summary(ended))
-    _say_end(screen, ended, stopped=stop.is_set())
+    await _say_end(screen, ended, stopped=stop.is_set())
     return OF_RUN[ended.status]
 
 
@@ -227,14 +254,17 @@ def _summary(ended: Run[object]) -> dict[str, object]:
     }
 
 
-def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
+async def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
     tokens = ended.usage.total_tokens
     words = [ended.status, count(ended.head, "event"), *([count(tokens, "token")] if tokens else [])]
     screen.note((f"\nsession {ended.session.id}: {', '.join(words)}", "dim"))
+    again = await going_on(screen, ended.session)
     if stopped and ended.status == "aborted":
-        screen.note(f"Interrupted; the session is kept. Go on: {screen.command('continue', ended.session.id)}")
+        screen.note("Interrupted; the session is kept.")
+        next_note(screen, again)
     else:
-        tell_end(screen, ended.session.id, ended.status, ended.error if screen.as_json else "", ended.waits)
+        said = ended.error if screen.as_json else ""
+        tell_end(screen, ended.session.id, ended.status, said, ended.waits, again=again)
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple, TextIO, TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 import msgspec
 
 from eventsource.codec import from_json
-from eventsource.errors import MissingModelError
+from eventsource.errors import MissingModelError, UnknownSessionError
 from eventsource.loading import load, read_all
 from eventsource.messages import (
     AssistantMessage,
@@ -23,7 +23,8 @@ from eventsource.messages import (
 from eventsource.ports import Recorded, SessionInfo
 from eventsource.request import Request, request_sha256
 from eventsource.state import Config
-from projections import CONTEXT, read_transcript, text_of
+from projections import CALLS, CONTEXT, read_transcript, text_of, tool_calls
+from projections.calls import CallChild, CallView
 from projections.transcript import Said
 
 from ..log import Log
@@ -32,12 +33,13 @@ from ..session import Session
 from ..spending import inherited_tokens
 from ..standing import Standing, find_standing, standing_at
 from .command import command
-from .ending import tell_end
+from .ending import going_on, next_note, tell_end
 from .eventlines import describe, kind_of, message_role
+from .files import check_target, write_file
 from .listing import row_json
 from .screen import Screen
 from .showing_task import load_view, show_task, told
-from .wording import clock, count, moment, short
+from .wording import clock, count, moment, short, size
 
 T = TypeVar("T")
 
@@ -71,7 +73,7 @@ _ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "
 @click.option("--events", is_flag=True, help="Show facts, a line each, not messages.")
 @click.option("--updates", is_flag=True, help="Show every event, streamed pieces included.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with each event that comes.")
-@click.option("--html", type=click.File("w", encoding="utf-8", lazy=True), metavar="FILE", help="Write one HTML page.")
+@click.option("--html", metavar="FILE", help="Write one HTML page; - writes it to stdout.")
 async def show(
     screen: Screen,
     log: Log,
@@ -84,7 +86,7 @@ async def show(
     events: bool,
     updates: bool,
     follow: bool,
-    html: TextIO | None,
+    html: str | None,
 ) -> None:
     """Print a session as people read it, or event by event.
 
@@ -99,7 +101,14 @@ async def show(
     window = Window.of(screen, after=after, last=last, limit=limit)
     found = await log.find(session)
     if html is not None:
-        html.write(await found.html())
+        if html != "-":
+            check_target(html)
+        page = await found.html()
+        if html == "-":
+            click.echo(page, nl=False)
+        else:
+            write_file(html, page.encode(), replace=True)
+            screen.note((f"{html}: {size(len(page.encode()))}", "dim"))
         return
     if events or updates or follow:
         await _show_events(screen, found, at=at, window=window, updates=updates, follow=follow)
@@ -120,18 +129,20 @@ async def show(
         await show_task(screen, found, task, now=reached == info.head, full=full)
     width = len(str(reached))
     _say_rest(screen, info.id, "earlier message", earlier)
+    made = await _calls_of(found, reached) if any(one.calls for one in said) else {}
     for one in said:
         show_said(screen, one, width, full=full)
+        await _show_made(screen, found, made.get(one.seq, ()), width, full=full)
     _say_rest(screen, info.id, "later message", later, after=said[-1].seq if said else after)
     if stands.reason:
         screen.line()
         screen.line((f"{stands.status}: {stands.reason}", "red" if stands.status != "waiting" else "yellow"))
     if reached == info.head and not last:
         if info.task and stands.status == "failed":
-            screen.note(f"It has ended. Start another run: {screen.command('trigger', 'MODULE:NAME')} PAYLOAD")
+            next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD begins another run")
         else:
-            go_on = screen.command("worker", "MODULE") if info.task else ""
-            tell_end(screen, info.id, stands.status, "", stands.waits, go_on=go_on)
+            again = await going_on(screen, found)
+            tell_end(screen, info.id, stands.status, "", stands.waits, again=again, said=True)
     if screen.out.is_terminal and said:
         screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
 
@@ -207,6 +218,43 @@ def show_said(screen: Screen, said: Said, width: int, *, full: bool) -> None:
     for _, name, arguments in said.calls:
         shown = arguments if full else short(arguments, 200)
         _show_text(screen, f"→ {name} {shown}".rstrip(), width, style=text_style or "yellow", cut=False)
+
+
+async def _calls_of(session: Session, upto: int) -> dict[int, list[CallView]]:
+    """Read what became of the calls of each message."""
+    _, _, trail = await load(session.core.log, session.id, context=CALLS, upto=upto)
+    found: dict[int, list[CallView]] = {}
+    for call in tool_calls(trail):
+        found.setdefault(call.place.message_seq, []).append(call)
+    return found
+
+
+async def _show_made(screen: Screen, session: Session, calls: Sequence[CallView], width: int, *, full: bool) -> None:
+    """Print what results do not say of a message's calls: who decided, other arguments, sessions that work on them."""
+    for call in calls:
+        name = f"{call.name}: " if len(calls) > 1 else ""
+        if call.decided is not None:
+            _show_text(screen, f"  {name}{call.decided.words}", width, style="dim", cut=False)
+        given = call.arguments if call.asked is not None else call.decided.arguments if call.decided else None
+        if given is not None:
+            ran = f"run with {given}" if call.attempts else f"to be run with {given}"
+            _show_text(screen, f"  {name}{ran if full else short(ran, 200)}", width, style="yellow", cut=False)
+        for child in call.children:
+            words = f"  {name}worked on in session {child.session}: {await _child_words(session, child)}"
+            _show_text(screen, words, width, style="dim", cut=False)
+
+
+async def _child_words(session: Session, child: CallChild) -> str:
+    """Say how a child ended, or how it stands, and what it used."""
+    status, tokens = child.status, child.tokens
+    if child.status != "open":
+        return ", ".join([status, *([count(tokens, "token")] if tokens else [])])
+    try:
+        info = await session.core.log.info(child.session)
+    except UnknownSessionError:
+        return "not begun"
+    stands, tokens = await find_standing(session.core.log, info), info.input_tokens + info.output_tokens
+    return ", ".join([stands.status, *([count(tokens, "token")] if tokens else [])])
 
 
 def _show_text(screen: Screen, text: str, width: int, *, style: str, cut: bool) -> None:

@@ -8,6 +8,7 @@ from eventsource.ports import SessionInfo
 
 from ..log import Log
 from .command import command
+from .ending import going_on, next_note
 from .exits import NO
 from .screen import Screen
 
@@ -30,7 +31,8 @@ async def steer(screen: Screen, log: Log, session: str, text: str, later: bool) 
     if screen.as_json:
         screen.json({"id": found.id, "seq": head, "status": info.status})
     elif not _runs(log, info):
-        screen.note(f"Session {found.id} does not run now; it hears this with {screen.command('continue', found.id)}")
+        screen.note(f"Session {found.id} does not run now; this is queued for its next run.")
+        next_note(screen, await going_on(screen, found))
 
 
 @command("abort", ("refold abort ID", "the run ends within a quarter of a second; the session is kept"))
@@ -39,13 +41,14 @@ async def abort(screen: Screen, log: Log, session: str) -> int | None:
     """End a run under way, in whatever terminal it runs. The exit code is 1 when no run is unfinished."""
     found = await log.find(session)
     info = await found.info()
-    go_on = screen.command("continue", found.id)
     if not info.open:
         screen.note(f"Session {found.id} has no unfinished run.")
     elif await found.abort(by="`refold abort`") and _runs(log, info):
-        screen.note(f"Asked the run of session {found.id} to end. Go on: {go_on}")
+        screen.note(f"Asked the run of session {found.id} to end.")
+        next_note(screen, await going_on(screen, found))
     else:
-        screen.note(f"Nobody runs session {found.id} now; its run ends as aborted with {go_on}")
+        screen.note(f"Nobody runs session {found.id} now; its run ends as aborted when it goes on.")
+        next_note(screen, await going_on(screen, found))
     if screen.as_json:
         screen.json({"id": found.id, "aborted": info.open})
     return None if info.open else NO

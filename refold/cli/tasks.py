@@ -15,6 +15,7 @@ from ..worker import Report, Worker
 from .agents import load_module
 from .command import command
 from .deciding import json_or_text
+from .ending import next_note
 from .exits import NO, OK, STUCK
 from .screen import Screen
 from .wording import clock, count, duration, short
@@ -87,6 +88,7 @@ async def trigger(
         screen.line(run.id)
         if wait:
             screen.note(f"{run.status}: {run.error or msgspec.json.encode(run.result).decode()}")
+        next_note(screen, screen.command("show", run.id) if wait else screen.command("worker", task.partition(":")[0]))
     return NO if run.status in ("error", "cancelled") else OK
 
 

@@ -38,6 +38,13 @@ class Toolbelt:
         """True when no tool was named."""
         return self.names is None and not self.bash and not self.mcp
 
+    def options(self) -> list[str]:
+        """Write it as a command line says it."""
+        names = [] if self.names is None else ["--tools" if self.names == _ALL else f"--tools={self.names}"]
+        servers = [word for server in self.mcp for word in ("--mcp", "URL" if "://" in server else server)]
+        root = ["--root", str(self.root)] if self.root is not None else []
+        return [*names, *["--bash"] * self.bash, *servers, *root]
+
     def files(self, config: Config) -> Sequence[str]:
         """Say which file tools are meant. Raises: UsageError for a shell that was not asked for by its flag."""
         if self.names is None:

@@ -19,6 +19,7 @@ from replay.replay import Replay, ReplayReport
 from ..log import Log
 from ..session import Session
 from .command import command
+from .ending import going_on, next_note
 from .exits import NO
 from .screen import Screen
 from .showing import show_event
@@ -176,9 +177,8 @@ async def fork(screen: Screen, log: Log, session: str, at: str | None, before: i
         screen.json(info)
         return
     screen.line(new.id)
-    screen.note(
-        (f"It shares events 1 to {info.fork_seq} of {found.id}. Next: ", "dim"), screen.command("continue", new.id)
-    )
+    screen.note((f"It shares events 1 to {info.fork_seq} of {found.id}.", "dim"))
+    next_note(screen, await going_on(screen, new))
 
 
 @command(
@@ -196,3 +196,7 @@ async def label(screen: Screen, log: Log, session: str, text: str, at: int | Non
     head = await found.label(text, at)
     if screen.as_json:
         screen.json({"id": found.id, "text": text, "at": at, "head": head})
+    elif at is not None and text:
+        next_note(screen, screen.command("fork", found.id, "--at", text))
+    else:
+        next_note(screen, screen.command("tree" if at is not None else "show", found.id))

@@ -14,6 +14,7 @@ from eventsource.events import Compaction, ConfigChange, Custom, Event, Label, M
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.models.options import ThinkingLevel
 from eventsource.ports import EventLog
+from projections.titles import title_of_first
 
 from .jsonl import LineNote, Lines, read_lines
 from .pi_entries import (
@@ -52,7 +53,12 @@ async def import_pi(log: EventLog, path: str, *, session: str | None = None, tit
     plan = plan_pi(data)
     if not plan.entries:
         raise TranscriptError(path, "holds no entry of a pi session")
-    return await write_plan(log, plan, path=path, session=session, title=title or clean_text(FilePath(path).stem))
+    return await write_plan(log, plan, path=path, session=session, title=title or _title(plan, path))
+
+
+def _title(plan: ImportPlan, path: str) -> str:
+    """Name a session that its file has no name for: by its first words, or else by the file."""
+    return title_of_first(event for _, event in plan.branches[0].events) or clean_text(FilePath(path).stem)
 
 
 def plan_pi(data: bytes) -> ImportPlan:

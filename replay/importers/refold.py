@@ -17,6 +17,7 @@ from eventsource.events import UPDATE_TYPES, Erase, Event, Fork, MessageEnd, Str
 from eventsource.log.mask import is_masked
 from eventsource.ports import EventLog, Restored, SessionInfo
 from eventsource.values import MARKER
+from projections.titles import title_of_first
 
 from ..export_file import GONE, WHOLE, DroppedLine, Export, ExportedSession, GoneLine, read_export
 from ..export_gone import fork_problem, lack_problems, named_behind
@@ -199,7 +200,7 @@ async def _write(
         if found is None:
             _first(one, path)
             name = session if main and session is not None else await _free(log, one.row.session)
-            named = (one.row.title or title) if main else one.row.title
+            named = one.row.title or (title or _first_words(export) if main else "")
             found = await make(_create(log, one, parent, name, named), written)
             await (_fill if export.header.version == WHOLE else _restore)(log, found, one, path)
         messages = sum(isinstance(recorded.event, MessageEnd) for recorded in one.events)
@@ -208,6 +209,10 @@ async def _write(
         )
         parent = found
     return tuple(reversed(branches))
+
+
+def _first_words(export: Export) -> str:
+    return title_of_first(recorded.event for one in export.sessions for recorded in one.events)
 
 
 async def _same(log: EventLog, one: ExportedSession) -> str | None:
