@@ -9,6 +9,7 @@ from eventsource.loading import load_state
 from eventsource.outcome import Ending, ending, outcome
 from eventsource.ports import EventLog, SessionInfo
 from eventsource.state import Phase, State
+from eventsource.steps import taken_up
 
 from .waiting import Waiting, load_waiting
 
@@ -72,6 +73,10 @@ async def find_standing(log: EventLog, info: SessionInfo) -> Standing:
         _, state = await load_state(log, info.id)
         why = state.cancelled.error if state.cancelled is not None else state.stuck
         return Standing(status=info.status, reason=why)
+    if info.status == "interrupted":
+        _, state = await load_state(log, info.id)
+        why = "what it waited for has come" if taken_up(state) == "wait" else "its run is unfinished"
+        return Standing(status=info.status, reason=f"{why}, and nobody runs it now")
     if info.status not in ("idle", "failed", "queued"):
         return _standing(info, Ending(), ())
     looks = [look for look in _LOOKS if look < info.head]
@@ -93,8 +98,6 @@ def _queued(last: Standing) -> Standing:
 def _standing(info: SessionInfo, last: Ending, waits: tuple[Waiting, ...]) -> Standing:
     if waits:
         return Standing(status="waiting", reason="; ".join(wait.words for wait in waits), waits=waits)
-    if info.status == "interrupted":
-        return Standing(status="interrupted", reason="its run is unfinished, and nobody runs it now")
     return Standing(status=info.status) if info.status not in ("idle", "failed") else _ended(info.status, last)
 
 

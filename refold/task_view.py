@@ -39,7 +39,8 @@ class Done(msgspec.Struct, kw_only=True):
 
     kind: step (a turn and a model too), wait, token, child, loop or stream. seq, at_us: where it began, first.
     state: open, or how it ended; `again`: it failed, and is tried again at `until_us`. attempts: how often it began.
-    until_us: when an open wait ends by itself. session, tokens: of a child. items: of a stream, iterations of a loop.
+    until_us: when an open wait ends by itself. by: who decided it, if that is known. session, tokens: of a child.
+    items: of a stream, iterations of a loop.
     """
 
     kind: Literal["step", "wait", "token", "child", "loop", "stream"]
@@ -51,6 +52,7 @@ class Done(msgspec.Struct, kw_only=True):
     ended_us: int | None = None
     until_us: int | None = None
     reason: str = ""
+    by: str = ""
     session: str = ""
     tokens: int = 0
     items: int = 0
@@ -176,6 +178,7 @@ class _Reader:
         wait = self._known.get(("token", key)) or self._known.get(("wait", key))
         if wait is not None:
             wait.state, wait.result, wait.ended_us = event.outcome, from_json(event.value), recorded.at_us
+            wait.by = "" if event.decided_by == "machine" else event.decided_by
 
     def _fork(self) -> None:
         """What was open in the parent is its own, but for the next attempts of steps."""

@@ -35,6 +35,7 @@ from .task_errors import (
     PathError,
     StepError,
     TaskPayloadError,
+    UnreadMessageError,
     WaitEndedError,
 )
 from .task_runs import TaskRun, load_run, runs
@@ -59,6 +60,7 @@ __all__ = [
     "TaskRun",
     "Token",
     "Turn",
+    "UnreadMessageError",
     "WaitEndedError",
     "WaitResult",
     "runs",

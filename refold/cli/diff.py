@@ -32,5 +32,5 @@ async def diff(screen: Screen, log: Log, left: str, right: str) -> int:
         screen.json(found)
         return NO if found else OK
     for line in found.pretty().splitlines():
-        screen.line((line, _STYLES.get(line.lstrip()[:1], "")))
+        screen.folded_line(line, _STYLES.get(line.lstrip()[:1], ""))
     return NO if found else OK

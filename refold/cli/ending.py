@@ -104,9 +104,11 @@ def answer(screen: Screen, wait: Waiting, again: str) -> str:
         case "approval":
             return f"{decide} --approve (or --deny), then {again}"
         case "sleep":
-            return f"{again} goes on when it is time; {decide} --cancel ends the wait now"
+            return f"{again} (when it is time), or {decide} --cancel (to wait no longer)"
+        case "retry" if wait.step:
+            return f"{again} (when it is time), or {decide} null (to try at once)"
         case "retry":
-            return f"{again} tries again when it is time"
+            return f"{again} (when it is time)"
         case "inbox":
             return f"{screen.command('send', wait.session)} MESSAGE, then {again}"
         case "in_doubt":

@@ -157,7 +157,8 @@ async def continue_(
         if said is None and idle and not can_continue(state) and not state.task:
             return await _nothing_to_do(screen, target)
         bare = said is None and agent is None and model is None and system is None and belt.empty
-        if bare and (state.task or await _only_waits(log, target, state)):
+        rests = said is None and bool(state.task) and state.phase is Phase.IDLE
+        if rests or (bare and (state.task or await _only_waits(log, target, state))):
             return await _say_stands(screen, target)
         if agent is not None:
             return await _drive(screen, agent, target, said, deps)
@@ -186,7 +187,7 @@ async def _nothing_to_do(screen: Screen, session: Session) -> int:
     if info.task:
         how = f"failed: {error}" if status == "error" else stands.status if status != "done" else "is done"
         screen.note(f"Session {session.id} is a run of task {info.task}, which has ended: it {how}")
-        next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD begins another")
+        next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD (for another run)")
         return OF_RUN[status]
     screen.note(f"Session {session.id} has nothing to continue: {what}.")
     next_note(screen, await going_on(screen, session, "--prompt", "TEXT"))
@@ -209,7 +210,7 @@ async def _say_stands(screen: Screen, session: Session) -> int:
         told = {"id": session.id, "status": stands.status, "head": info.head, "text": "", "error": ""}
         screen.json({**told, "usage": {}, "waits": waits})
     reason = f": it {stands.reason}" if stands.waits else f": {stands.reason}" if stands.reason else ""
-    what = f"is a run of task {info.task}, {stands.status}" if info.task else stands.status
+    what = f"is a run of task {info.task}, {stands.status}" if info.task else f"is {stands.status}"
     screen.note(f"Session {session.id} {what}{reason}")
     await tell_next(screen, session)
     return STUCK if stands.status == "stuck" else OK

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,20 @@ class Screen:
         if self.out.is_terminal:
             text.truncate(self.out.width, overflow="ellipsis")
         self.out.print(text, soft_wrap=True)
+
+    def folded_line(self, text: str, style: str = "") -> None:
+        """Print a line of data, which on a terminal goes on below itself, at its own indent, where it is too long."""
+        indent = " " * (len(text) - len(text.lstrip()) + 2)
+        whole = len(text) <= self.width
+        pieces = (
+            [text]
+            if whole
+            else textwrap.wrap(
+                text, max(self.width, 20), subsequent_indent=indent, replace_whitespace=False, break_on_hyphens=False
+            )
+        )
+        for piece in pieces:
+            self.line((piece, style))
 
     def note(self, *parts: str | tuple[str, str]) -> None:
         """Print a message."""

@@ -37,7 +37,7 @@ from .ending import going_on, next_note, tell_end
 from .eventlines import describe, kind_of, message_role
 from .files import check_target, write_file
 from .listing import row_json
-from .screen import Screen
+from .screen import Screen, write
 from .showing_task import load_view, show_task, told
 from .wording import clock, count, moment, short, size
 
@@ -105,7 +105,7 @@ async def show(
             check_target(html)
         page = await found.html()
         if html == "-":
-            click.echo(page, nl=False)
+            write(page.removesuffix("\n"))
         else:
             write_file(html, page.encode(), replace=True)
             screen.note((f"{html}: {size(len(page.encode()))}", "dim"))
@@ -136,10 +136,11 @@ async def show(
     _say_rest(screen, info.id, "later message", later, after=said[-1].seq if said else after)
     if stands.reason:
         screen.line()
-        screen.line((f"{stands.status}: {stands.reason}", "red" if stands.status != "waiting" else "yellow"))
+        style = "yellow" if stands.status in ("waiting", "queued") else "red"
+        screen.folded_line(f"{stands.status}: {stands.reason}", style)
     if reached == info.head and not last:
         if info.task and stands.status == "failed":
-            next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD begins another run")
+            next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD (for another run)")
         else:
             again = await going_on(screen, found)
             tell_end(screen, info.id, stands.status, "", stands.waits, again=again, said=True)
@@ -182,7 +183,7 @@ def _body(session: str, request: Request) -> bytes:
 def _show_head(
     screen: Screen, info: SessionInfo, reached: int, config: Config, stands: Standing, inherited: tuple[int, int]
 ) -> None:
-    screen.line((info.id, "bold"), f"  {info.title}" if info.title else "")
+    screen.cut_line((info.id, "bold"), f"  {info.title}" if info.title else "")
     model = f"{config.model.provider}:{config.model.model}" if config.model is not None else ""
     words = [f"at {reached:,} of {info.head:,} events" if reached < info.head else count(info.head, "event")]
     words += [count(info.messages, "message"), stands.status, model, f"updated {moment(info.updated_at_us)}"]
@@ -201,7 +202,7 @@ def show_said(screen: Screen, said: Said, width: int, *, full: bool) -> None:
     role = f"result of {said.tool}" if said.role == "tool_result" else said.role
     note = f"  {short(said.note)}" if said.note else "" if said.seen else "  not in the context"
     screen.line()
-    screen.line(
+    screen.cut_line(
         (f"{said.seq:>{width}}", "dim"),
         "  ",
         (role, style),
@@ -350,7 +351,7 @@ def show_event(screen: Screen, recorded: Recorded, width: int, *, room: int = 20
     said = describe(recorded.event, width=room)
     style = "dim" if kind.endswith("_update") else ""
     stamp = clock(recorded.at_us)
-    screen.line((f"{recorded.seq:>{width}}  {stamp}  ", "dim"), (f"{kind:<22}  ", style or "cyan"), (said, style))
+    screen.cut_line((f"{recorded.seq:>{width}}  {stamp}  ", "dim"), (f"{kind:<22}  ", style or "cyan"), (said, style))
 
 
 def _show_request(screen: Screen, request: Request, *, full: bool) -> None:

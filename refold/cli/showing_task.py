@@ -100,7 +100,7 @@ def _how(done: Done) -> str:
         case _, "open":
             words = ["under way", tries]
         case (("wait" | "token"), _):
-            words = [done.state.replace("_", " ")]
+            words = [done.state.replace("_", " ") + (f" by {done.by}" if done.by else "")]
         case _:
             words = [done.state, tries, took, f"{done.tokens:,} tokens" if done.tokens else ""]
     return ", ".join(word for word in words if word)

@@ -51,7 +51,7 @@ def test_ctrl_c_aborts_a_run_keeps_its_session_and_says_how_to_go_on(environment
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Go on: refold continue " in err
+    assert "Next: refold continue " in err
     assert "Traceback" not in err
     assert "Request was aborted" in run(environment, "show", "cut")[1]
     assert run(environment, "replay", "cut")[0] == run(environment, "verify")[0] == 0

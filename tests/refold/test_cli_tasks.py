@@ -177,8 +177,8 @@ def test_show_of_a_failed_task_names_what_runs_it_anew(shell: Shell, app: str) -
 def test_continue_of_a_due_task_names_the_worker(shell: Shell, app: str) -> None:
     session = shell.good("trigger", f"{app}:greet", "Ann").strip()
     told = shell("continue", session, "-m", "scripted").stderr
-    assert f"Session {session} is a run of task greet, due: " in told
-    assert "worker MODULE" in told
+    assert f"Session {session} is a run of task greet, due\n" in told
+    assert "Next: refold worker MODULE\n" in told
     assert "nothing to continue" not in told
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from eventsource.codec import from_json
-from eventsource.errors import ToolArgumentsError
+from eventsource.errors import ToolArgumentsError, ToolDefinitionError
 from eventsource.events import ConfigChange, ToolExecutionEnd, ToolExecutionUpdate
 from eventsource.messages import ImageContent, TextContent
-from eventsource.models.script import call
+from eventsource.models.script import Answer, call
 from eventsource.models.scripted import ScriptedModel
 from refold import Agent, Run, open_log
 from refold.mcp import McpServerError, mcp_tools
@@ -200,3 +200,25 @@ async def test_an_error_of_the_body_is_the_one_that_is_raised(server: str | Sequ
     with pytest.raises(LookupError, match="mine"):
         async with mcp_tools(server):
             raise LookupError("mine")
+
+
+async def test_calls_of_a_servers_tools_wait_for_a_person_where_it_is_said(tmp_path: Path) -> None:
+    """For all of them, or by name; a name or rule that is none is refused when the connection is made."""
+    answers: list[Answer] = [[call("weather", {"city": "Oslo"}), call("measure")], "Rain."]
+    async with open_log(tmp_path / "log.db") as log:
+        session = await log.session("s")
+        named = mcp_tools(STDIO, approval={"weather": "always"}, approval_timeout="1h", approval_default="approve")
+        async with named as tools:
+            agent = Agent(ScriptedModel(answers, by="request"), tools=tools)
+            run = await agent.run("Oslo?", session=session)
+            assert [(wait.tool, wait.deadline_us is not None) for wait in run.waits] == [("weather", True)]
+            await session.decide(run.waits[0], approve=True)
+            assert (await agent.resume(session)).status == "done"
+    async with mcp_tools(STDIO, approval="always") as tools:
+        assert {tool.spec.approval for tool in tools} == {"always"}
+    with pytest.raises(McpServerError, match="approval names 'wether'; its tools are weather, "):
+        async with mcp_tools(STDIO, approval={"wether": "always"}):
+            pass
+    with pytest.raises(ToolDefinitionError, match="approval is always, never"):
+        async with mcp_tools(STDIO, approval="sometimes"):  # type: ignore[arg-type]  # what is to be refused
+            pass

@@ -170,7 +170,7 @@ async def test_a_bookmark_is_set_at_its_target_also_on_another_branch(log: Event
     labels = [
         [(one.event.text, one.event.target_seq) for one in own if isinstance(one.event, Label)] for own in (main, fork)
     ]
-    assert labels[0] == [("start", at["a"]), ("session", 0)]
+    assert labels[0] == [("start", at["a"]), ("1", 0)]
     assert labels[1] == [("left", at["c"])]
 
 
