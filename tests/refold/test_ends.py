@@ -174,7 +174,8 @@ async def test_a_run_that_nobody_holds_is_interrupted_in_show_and_ls(tmp_path: P
     async with open_log(path) as log:
         session = (await log.session("it")).id
         lease = await log.store.claim(session)
-        await log.store.append(session, [(1, QueuePush(queue="prompt", message=UserMessage(content="Go.")))])
+        push = QueuePush(queue="prompt", message=UserMessage(content="Go."))
+        await log.store.append(session, [(1, push), (1, AgentStart())])
         assert "running" in await asyncio.to_thread(shell.good, "show", "it")
         await log.store.release(lease)
     shows = [await asyncio.to_thread(shell, *words) for words in (("show", "it"), ("ls", "--status", "interrupted"))]
