@@ -182,7 +182,7 @@ def test_what_cannot_be_done_is_a_sentence_and_the_chat_goes_on(chat: Chat) -> N
     ):
         terminal.types(line)
         terminal.sees(says)
-    terminal.sees("Try again: /continue")
+    terminal.sees("Next: /continue")
     terminal.types("/quit")
     assert terminal.ends() == 0
 
