@@ -54,6 +54,7 @@ class Tool:
         """Call the function itself."""
         return self.function(*arguments, **named)
 
+    @checked("approval", "timeout", "default")
     def asking(
         self,
         approval: ApprovalRule,

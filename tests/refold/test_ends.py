@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from eventsource.errors import OutputError
-from eventsource.events import QueuePush
+from eventsource.events import AgentStart, QueuePush
 from eventsource.hooks import Hooks
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.script import Answer, call, fail, say, stop
