@@ -391,7 +391,8 @@ class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
     """A task's function began; `parent` is the session that waits for it. A further attempt has no payload or tags.
 
     `retries`: how often it is tried again when it fails (absent: the log does not say), `backoff_us` how long after the
-    first failure. `token_limit`: how many tokens it may use, its children's included.
+    first failure. `token_limit`: how many tokens it may use, its children's included. `rules`: with 1 or more, a
+    cancelled task begins nothing more, and ends behind its runs, waits and children.
     """
 
     type: ClassVar[Literal["task_start"]] = "task_start"
@@ -403,6 +404,7 @@ class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
     retries: int | None = None
     backoff_us: int = 0
     token_limit: int | None = None
+    rules: int = 0
 
 
 class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):

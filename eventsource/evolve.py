@@ -117,7 +117,10 @@ def _same(state: State, seq: int, event: Event) -> State:
 
 def _agent_start(state: State, seq: int, event: AgentStart) -> State:
     run = Run(follows=event.reason == "follow_up")
-    return replace(state, run=run, wanted=False, ending=ending(state.ending, event))
+    state = replace(state, run=run, wanted=False, ending=ending(state.ending, event))
+    if state.closing and state.cancelled is not None:  # it only delivers what it was asked with
+        return replace(state, run=replace(run, aborted=state.cancelled), ending=ending(state.ending, state.cancelled))
+    return state
 
 
 def _turn_start(state: State, seq: int, event: TurnStart) -> State:
@@ -307,7 +310,9 @@ def _fork(state: State, seq: int, event: Fork) -> State:
         batch = replace(batch, calls=calls)
     queue = tuple(push for push in state.queue if push.seq in event.keeps)
     waits = tuple(wait for wait in state.waits if wait.step)
-    return replace(state, queue=queue, tokens=(), waits=waits, children=(), cancelled=None, stuck="", batch=batch)
+    return replace(
+        state, queue=queue, tokens=(), waits=waits, children=(), called=(), cancelled=None, stuck="", batch=batch
+    )
 
 
 def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
@@ -381,11 +386,15 @@ def _decided(state: State, call: Call, wait: Wait, end: WaitEnd) -> State:
 
 def _child_start(state: State, seq: int, event: ChildStart) -> State:
     state = replace(state, children=(*state.children, event.key))
-    return state if event.call is None else _with_call(state, event.call.content_index, child=event.key)
+    if event.call is None:
+        return state
+    state = replace(state, called=(*state.called, event.key))
+    return _with_call(state, event.call.content_index, child=event.key)
 
 
 def _child_end(state: State, seq: int, event: ChildEnd) -> State:
-    state = _spend(replace(state, children=tuple(key for key in state.children if key != event.key)), event.tokens)
+    children, called = (tuple(key for key in keys if key != event.key) for keys in (state.children, state.called))
+    state = _spend(replace(state, children=children, called=called), event.tokens)
     if state.batch is None:
         return state
     calls = tuple(replace(call, child="") if call.child == event.key else call for call in state.batch.calls)
@@ -397,7 +406,15 @@ def _task_start(state: State, seq: int, event: TaskStart) -> State:
     policy = None
     if event.retries is not None:
         policy = TaskPolicy(retries=event.retries, backoff_us=event.backoff_us, token_limit=event.token_limit)
-    return replace(state, task=event.task, attempt=event.attempt, retry_at_us=None, spent_tokens=spent, policy=policy)
+    return replace(
+        state,
+        task=event.task,
+        attempt=event.attempt,
+        retry_at_us=None,
+        spent_tokens=spent,
+        policy=policy,
+        rules=event.rules,
+    )
 
 
 def _task_end(state: State, at_us: int, event: TaskEnd) -> State:
@@ -421,6 +438,7 @@ def _task_end(state: State, at_us: int, event: TaskEnd) -> State:
         taken=None,
         tokens=(),
         waits=(),
+        rules=0,
     )
 
 

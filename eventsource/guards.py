@@ -25,6 +25,7 @@ from .events import (
     Retry,
     StepEnd,
     StepStart,
+    TaskEnd,
     TaskStart,
     TokenCreate,
     ToolExecutionEnd,
@@ -44,6 +45,7 @@ OPENS: Mapping[str, str] = {
 """Updates that open a block, and the block's type; an opaque block is closed as it opens."""
 DELTAS: Mapping[str, str] = {"text_delta": "text", "thinking_delta": "thinking", "tool_call_delta": "tool_call"}
 ENDS: Mapping[str, str] = {"text_end": "text", "thinking_end": "thinking", "tool_call_end": "tool_call"}
+_CANCELLED = "the task was cancelled, it begins nothing more"
 
 
 def kind_of(state: State, event: Event) -> Kind:
@@ -100,6 +102,8 @@ def _end_kind(state: State, event: MessageEnd) -> Kind:
 
 
 def _agent_start(state: State, event: Event) -> str | None:
+    if state.closing and not state.wanted:
+        return _CANCELLED
     queued = state.wanted or any(push.queue != "inbox" for push in state.queue)
     return None if queued else "nothing is queued and no continuation was asked for"
 
@@ -206,6 +210,8 @@ def _token_create(state: State, event: TokenCreate) -> str | None:
 def _wait_start(state: State, event: WaitStart) -> str | None:
     if any(wait.key == event.key for wait in state.waits):
         return f"wait {event.key} is open"
+    if state.closing and event.call is None:
+        return _CANCELLED
     if event.step:
         tried = state.step(event.step)
         return None if tried is not None and tried.failed is not None else f"step {event.step} is not to be tried again"
@@ -245,6 +251,8 @@ def _timed_out(state: State, wait: Wait, event: WaitEnd) -> str | None:
 
 
 def _child_start(state: State, event: ChildStart) -> str | None:
+    if state.closing:
+        return _CANCELLED
     return f"child {event.key} is running" if event.key in state.children else _held_call(state, event.call)
 
 
@@ -253,6 +261,8 @@ def _child_end(state: State, event: ChildEnd) -> str | None:
 
 
 def _task_start(state: State, event: TaskStart) -> str | None:
+    if state.closing:
+        return _CANCELLED
     if not state.task:
         return None if event.attempt == 1 else "the first attempt has the number 1"
     if state.retry_at_us is None:
@@ -266,14 +276,30 @@ def _retry(state: State, event: Retry) -> str | None:
     return None if undecided else "no attempt of a task has failed"
 
 
+def _begun(state: State, event: Event) -> str | None:
+    """Hold what a task's code begins, or decides for good."""
+    return _CANCELLED if state.closing else _in_task(state, event)
+
+
 def _in_task(state: State, event: Event) -> str | None:
     if state.retry_at_us is not None or state.failed is not None:
         return "the task's attempt has failed"
     return None if state.task else "no task is open"
 
 
-def _task_end(state: State, event: Event) -> str | None:
+def _task_end(state: State, event: TaskEnd) -> str | None:
+    if state.closing and event.cancelled:
+        return _left_open(state)
     return None if state.cancelled is not None else _in_task(state, event)
+
+
+def _left_open(state: State) -> str | None:
+    """Say what of a cancelled task must come to its end before itself."""
+    if state.wanted:
+        return "a run was asked for that has not begun"
+    if wait := next((wait.key for wait in state.waits), None):
+        return f"wait {wait} is open"
+    return f"child {state.children[0]} is running" if state.children else None
 
 
 def _resume(state: State, event: Resume) -> str | None:
@@ -286,6 +312,8 @@ def _resume(state: State, event: Resume) -> str | None:
 
 
 def _step_start(state: State, event: StepStart) -> str | None:
+    if state.closing:
+        return _CANCELLED
     if event.asks and state.used_up:
         return state.used_up
     tried = state.step(event.key)
@@ -332,7 +360,7 @@ _GUARDS: Mapping[Kind, Callable[[State, Any], str | None]] = {
     Kind.RESUME: _resume,
     Kind.STEP_START: _step_start,
     Kind.STEP_END: _step_end,
-    Kind.LOOP_CONTEXT: _in_task,
+    Kind.LOOP_CONTEXT: _begun,
 }
 
 _STARTS: Mapping[str, Kind] = {

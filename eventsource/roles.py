@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeAlias
 
-from .events import Event, MessageEnd, MessageStart, Retry, ToolExecutionEnd, ToolExecutionStart, WaitEnd, WaitStart
+from .events import (
+    Event,
+    MessageEnd,
+    MessageStart,
+    Retry,
+    TaskEnd,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    WaitEnd,
+    WaitStart,
+)
 from .guards import kind_of
 from .refusals import ABORTED, ABORTED_RUNNING
 from .state import Kind, Phase, State
@@ -67,6 +77,11 @@ def _wait_end(state: State, event: WaitEnd) -> Role:
     return Role.DECISION if event.decided_by == "machine" else Role.INPUT
 
 
+def _task_end(state: State, event: TaskEnd) -> Role:
+    """A decision where it was cancelled (by the rules it began with), else an outcome."""
+    return Role.DECISION if state.closing and event.cancelled else Role.OUTCOME
+
+
 _NOWHERE = State()
 _K, _R = Kind, Role
 
@@ -99,7 +114,7 @@ ROLES: Mapping[Kind, Role | Rule] = {
     _K.STEP_END: _R.OUTCOME,
     _K.LOOP_CONTEXT: _R.OUTCOME,
     _K.TASK_START: _R.OUTCOME,
-    _K.TASK_END: _R.OUTCOME,
+    _K.TASK_END: _task_end,
     _K.QUEUE_PUSH: _R.INPUT,
     _K.QUEUE_CLEAR: _R.INPUT,
     _K.ABORT_REQUEST: _R.INPUT,

@@ -285,6 +285,8 @@ class Token(msgspec.Struct, frozen=True):
 
 INBOX = "inbox"
 """The reason of a wait that ends with the next message of the inbox."""
+CHILD = "child"
+"""The reason of a wait for a child session, and the beginning of its key."""
 RETRY = "retry"
 """The reason of a wait for the next attempt of a step, or of a task."""
 
@@ -344,7 +346,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     `cancelled` what cancelled it, `spent_tokens` what its runs and children used, `taken` the message of the inbox that
     its code was handed last. `stuck`: why nobody could go on with it. `policy`: what the log says of how it is run.
     `failed`: its last attempt, as long as the machine has not said when the next one is made. `tried`: its steps that
-    are under way or have failed.
+    are under way or have failed. `rules`: those that it began with. `called`: the open children that calls began.
     """
 
     phase: Phase = Phase.IDLE
@@ -373,6 +375,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     policy: TaskPolicy | None = None
     failed: Failure | None = None
     tried: tuple[Tried, ...] = ()
+    rules: int = 0
+    called: tuple[str, ...] = ()
+
+    @property
+    def closing(self) -> bool:
+        """True when the open task was cancelled and must begin nothing more; logs of release 0.1 have no such rule."""
+        return self.cancelled is not None and self.rules > 0
 
     @property
     def ended(self) -> EndReason | None:

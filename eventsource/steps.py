@@ -33,7 +33,7 @@ from .evolve import evolve
 from .messages import UserMessage
 from .ports import Recorded
 from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
-from .state import INBOX, RETRY, Batch, Call, Phase, Push, Run, State, Wait
+from .state import CHILD, INBOX, RETRY, Batch, Call, Phase, Push, Run, State, Wait
 
 Poll: TypeAlias = Literal["steering", "follow_up", "stop"]
 
@@ -211,6 +211,8 @@ def _idle(state: State) -> Step:
     waits = tuple(wait for wait in state.waits if wait.call is None)
     if retries := next_attempts(state):
         return Record(retries)
+    if state.closing:
+        return _close(state, waits)
     if state.cancelled is not None:
         return Record((_cancel(waits[0].key) if waits else TaskEnd(cancelled=True, error=state.cancelled.error),))
     if state.wanted:
@@ -228,12 +230,37 @@ def _idle(state: State) -> Step:
     return Stop(state.ended)
 
 
+def _close(state: State, waits: tuple[Wait, ...]) -> Step:
+    """End a cancelled task: behind the run that was asked for, which only delivers its messages, waits and children."""
+    if state.wanted:
+        return Record((AgentStart(reason="prompt" if state.queued("prompt") else "continue"),))
+    if waits:
+        return Record((_cancel(waits[0].key),))
+    if children := children_to_end(state):
+        return Suspend(tuple(Wait(f"{CHILD}:{key}", None, None, CHILD) for key in children))
+    return Record((TaskEnd(cancelled=True, error=state.cancelled.error if state.cancelled is not None else ""),))
+
+
+def children_to_end(state: State) -> tuple[str, ...]:
+    """Name the open children that nobody waits for any more: of a cancelled task all, else those of calls that ended.
+
+    They are sessions of their own, so whoever drives this one cancels them, sees them end, and appends a `child_end`
+    for each. None while a run is under way: its calls may still wait for theirs.
+    """
+    if state.phase is not Phase.IDLE:
+        return ()
+    return state.children if state.cancelled is not None else state.called
+
+
 def next_attempts(state: State) -> tuple[Event, ...]:
     """Say when what has failed is tried again: the task, or steps of it, by the policy on record.
 
-    They are decided before anything else, so what came of a step and when it is tried again stand together.
+    They are decided before anything else, so what came of a step and when it is tried again stand together. None once
+    the task was cancelled.
     """
     found: list[Event] = []
+    if state.closing:
+        return ()
     if state.failed is not None and state.policy is not None:
         failed, first_us = state.failed, state.policy.backoff_us
         at_us = retry_at_us(failed.at_us, first_us, failures=state.attempt, jitter_ppm=failed.jitter_ppm)

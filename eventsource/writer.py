@@ -15,7 +15,7 @@ from .codec import canonical
 from .context_fold import ContextFold
 from .errors import ConflictError, FencedError, OutcomeUnknownError, RefoldError
 from .events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
-from .guards import find_call
+from .guards import find_call, legal
 from .loading import evolve_in, load, read_all
 from .logs import log_events, logger
 from .messages import AssistantMessage
@@ -154,12 +154,18 @@ class Writer(Generic[V]):
         return all(pending.stored for pending in taken)
 
     def forget_decisions(self) -> None:
-        """Drop what was decided and not appended; outcomes stay."""
+        """Drop what was decided and not appended; outcomes stay, and what they follow if it may still be there.
+
+        What a task begins and ends at once, such as a look at the clock, is dropped once the task was cancelled.
+        """
         outcomes = [place for place, pending in enumerate(self._pending) if pending.outcome]
-        del self._pending[outcomes[-1] + 1 if outcomes else 0 :]
-        self._now = self._stored
-        for place, pending in enumerate(self._pending, start=1):
-            self._now = self._evolve(self._now, Recorded(self.head + place, pending.at_us, pending.event))
+        now, kept = self._stored, list[_Pending]()
+        for pending in self._pending[: outcomes[-1] + 1 if outcomes else 0]:
+            if (pending.outcome and not now[0].closing) or legal(now[0], pending.event) is None:
+                now = self._evolve(now, Recorded(self.head + len(kept) + 1, pending.at_us, pending.event))
+                kept.append(pending)
+        self._now = now
+        self._pending[:] = kept
 
     async def open_updates(self) -> tuple[Recorded, ...]:
         """Read what was streamed of the message that is open."""

@@ -7,11 +7,9 @@ import hashlib
 from eventsource.errors import UnknownSessionError
 from eventsource.loading import load_state
 from eventsource.ports import EventLog
-from eventsource.state import State
+from eventsource.state import CHILD, State
 from eventsource.steps import Suspend, expired, next_step
 
-CHILD = "child"
-"""The reason of a wait for a child session, and the beginning of its key."""
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 

@@ -134,8 +134,9 @@ class Compactor:
         for stale in [key for key in writer.state.children if key.startswith(_KEY)]:
             writer.outcome(ChildEnd(key=stale, is_error=True, result=to_json("the process ended while it ran")))
         child = (await self._log.create(title=f"summary for {writer.session}")).id
-        writer.outcome(ChildStart(key=f"{_KEY}{child}", child=child))
-        await writer.flush()
+        while not await writer.intend(ChildStart(key=f"{_KEY}{child}", child=child)):
+            if writer.state.closing:
+                return None
         try:
             text, problem = await self._summarise(child, as_text(before_cut(view, place)), aborting)
         except RefoldError as error:

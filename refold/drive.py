@@ -16,7 +16,7 @@ from eventsource.lease import hold
 from eventsource.loop import Loop, Program
 from eventsource.ports import EventLog, Lease, Recorded
 from eventsource.state import Config, Phase, State
-from eventsource.steps import Stop, Suspend, can_continue, taken_up
+from eventsource.steps import Stop, Suspend, can_continue, children_to_end, taken_up
 from eventsource.writer import Writer
 from projections.context import ContextView
 
@@ -117,10 +117,12 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     end = await loop.run()
     if nest.broken:
         raise nest.broken[0]
-    if writer.state.run is None and writer.state.children:
+    if children_to_end(writer.state):
         from .task_sessions import end_children
 
         await end_children(host(), writer)
+        if writer.state.closing:
+            return await loop.run()
     return end
 
 

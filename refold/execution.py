@@ -195,17 +195,34 @@ class Execution:
         await self.park(lambda: None)
 
     async def idle(self, *events: Event) -> None:
-        """Append what may not stand within a turn, once none is under way."""
+        """Put on record what the code begins and may not stand within a turn, once none is under way."""
         await self.park(lambda: None if self.turn_key else True)
-        await self.append(*events)
+        await self.intend(*events)
 
     async def fail(self, end: Event) -> None:
         """Append how an attempt failed, together with what the machine says of the next one."""
         try:
             self.writer.outcome(end)
-            await self.append(*next_attempts(self.state))
+            await self.decide_attempts()
         except RefoldError as error:
             self.lose(error)
+        if self.lost is not None:
+            await self.park(lambda: None)
+
+    async def decide_attempts(self) -> None:
+        """Append what waits, and what the machine says of next attempts; again when something came between."""
+        self.writer.decide(*next_attempts(self.state))
+        while not await self.writer.flush():
+            self.writer.decide(*next_attempts(self.state))
+
+    async def intend(self, *events: Event) -> None:
+        """Put on record what the code begins, before it does; once the task is cancelled it gets no further."""
+        try:
+            while not (self.state.closing or await self.writer.intend(*events)):
+                pass
+        except RefoldError as error:
+            self.lose(error)
+        if self.lost is not None or self.state.closing:
             await self.park(lambda: None)
 
     async def append(self, *events: Event) -> None:

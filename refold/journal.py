@@ -32,8 +32,8 @@ from eventsource.log.folds import POKES
 from eventsource.messages import AssistantMessage, Json, Message, Usage
 from eventsource.outcome import Ending, ending
 from eventsource.ports import Recorded
+from eventsource.state import CHILD
 
-from .children import CHILD
 from .json_patch import apply
 
 Answer = tuple[str, str]

@@ -10,10 +10,11 @@ from eventsource.codec import from_json
 from eventsource.errors import RefoldError, ToolFailure
 from eventsource.events import AbortRequest, ChildEnd, ChildStart
 from eventsource.prompts import Prompt
+from eventsource.state import CHILD
 from eventsource.tool_context import CallHeld, ToolContext
 from eventsource.tools import Tool, tool
 
-from .children import CHILD, child_id, child_wait
+from .children import child_id, child_wait
 from .execution import Host
 from .nest import NEST
 from .task_children import open_child
@@ -36,9 +37,10 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
     host, writer, place = nest.host(), nest.writer, context.call.place
     key = f"call:{place.message_seq}:{place.content_index}"
     child = child_id(writer.session, key)
-    if key not in writer.state.children:
-        writer.outcome(ChildStart(key=key, child=child, call=place))
-        await writer.flush()
+    while key not in writer.state.children:
+        if writer.state.closing:
+            raise ToolFailure("The task was cancelled: it begins nothing more")
+        await writer.intend(ChildStart(key=key, child=child, call=place))
     await open_child(host, child, task, payload, parent=writer.session)
     root = nest.root or writer.session
     try:

@@ -14,8 +14,9 @@ from eventsource.errors import SessionExistsError, UnknownSessionError
 from eventsource.events import ChildEnd, ChildStart, WaitEnd, WaitStart
 from eventsource.messages import Json
 from eventsource.redaction import redact_event
+from eventsource.state import CHILD
 
-from .children import CHILD, child_id, child_wait
+from .children import child_id, child_wait
 from .execution import Execution, Host
 from .shapes import Shape
 from .task_errors import ChildError

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from eventsource.backoff import retry_at_us
+from eventsource.codec import to_json
 from eventsource.contained import attempt
 from eventsource.durations import duration_text
 from eventsource.errors import LeaseHeldError, UnknownSessionError
@@ -21,7 +22,7 @@ from eventsource.messages import Json
 from eventsource.raised import words
 from eventsource.redaction import redact_event
 from eventsource.state import Phase, State
-from eventsource.steps import Record, expired, next_attempts, next_step
+from eventsource.steps import Record, children_to_end, expired, next_step
 from eventsource.writer import Writer
 from projections.context import ContextView
 
@@ -128,7 +129,7 @@ async def _run(x: Execution, find: FindTask) -> Outcome:
         return _outcome(x)
     if _is_cancelled(x):
         return await _cancel(x)
-    x.writer.outcome(*next_attempts(x.state))
+    await x.decide_attempts()
     next_at_us = x.state.retry_at_us
     if next_at_us is not None and now_us < next_at_us:
         x.writer.outcome(*_over(x.state, now_us))
@@ -147,12 +148,15 @@ async def _run(x: Execution, find: FindTask) -> Outcome:
     if x.journal.last_step not in x.state.steps:  # no turn of the task's code
         await _end_run(x, f"it was left open in a session whose task {start.task} is to go on")
     if next_at_us is not None:
-        x.writer.outcome(task_start(task, attempt=x.state.attempt + 1))
+        begun = task_start(task, attempt=x.state.attempt + 1)
+        while not (_is_cancelled(x) or await x.writer.intend(begun)):
+            pass
         x.token_limit = task.token_limit
     elif not x.state.stuck and not x.journal.is_new:
         x.writer.outcome(_taken_up(x))
     await x.writer.flush()
-    await _work(x, task)
+    if not _is_cancelled(x):
+        await _work(x, task)
     if x.state.stuck:  # it waits as before: nothing else says that it can be gone on with
         x.writer.outcome(_taken_up(x))
         await x.writer.flush()
@@ -198,8 +202,7 @@ async def _work(x: Execution, task: Code) -> None:
         return
     final = clock.expired() or bool(x.budget.problem())  # another attempt would have nothing left either
     x.writer.outcome(_failed(x, task, ended, final=final) if isinstance(ended, str) else ended)
-    x.writer.outcome(*next_attempts(x.state))
-    await x.writer.flush()
+    await x.decide_attempts()
 
 
 def task_start(task: Code, attempt: int = 1) -> TaskStart:
@@ -210,6 +213,7 @@ def task_start(task: Code, attempt: int = 1) -> TaskStart:
         retries=task.retries,
         backoff_us=task.backoff_us,
         token_limit=task.token_limit,
+        rules=1,
     )
 
 
@@ -254,16 +258,13 @@ def _outcome(x: Execution, problem: str = "") -> Outcome:
 
 
 async def _cancel(x: Execution) -> Outcome:
-    """End a cancelled task: first its children, then what runs in its session, then itself."""
-    for key, child in x.journal.children.items():
-        if child.end is None and not child.lost:
-            await cancel_child(x.host, child_id(x.session, key), root=x.root or x.session)
-    calls = x.state.batch.calls if x.state.batch is not None else ()
-    for call in calls:
-        if call.child:
-            await cancel_child(x.host, child_id(x.session, call.child), root=x.root or x.session)
+    """End a cancelled task as the machine says: what runs in its session, its waits, its children, then itself."""
     await _end_run(x, "its task was cancelled")
-    while x.state.task and isinstance(step := next_step(x.state), Record):
+    while x.state.task:
+        await end_children(x.host, x.writer, root=x.root)
+        step = next_step(x.state)
+        if not isinstance(step, Record):
+            break
         last = next((n for n, event in enumerate(step.events) if isinstance(event, TaskEnd)), len(step.events))
         x.writer.decide(*step.events[: last + 1])
         await x.writer.flush()
@@ -281,29 +282,32 @@ async def _end_run(x: Execution, problem: str) -> None:
     loop.end(AbortRequest(reason="error", cause="callback", error=problem))
     await loop.run(until_agent_end=True)
     if x.state.cancelled is None:
-        await end_children(x.host, x.writer)
+        await end_children(x.host, x.writer, root=x.root)
         if x.journal.last_step in x.state.steps:
             x.writer.outcome(StepEnd(key=x.journal.last_step, error=problem))
     x.turn_key = ""
 
 
-async def end_children(host: Host, writer: Writer[ContextView]) -> None:
-    """Cancel the children of calls that were given up while their children waited."""
-    for key in writer.state.children:
-        if key.startswith("call:"):
-            await cancel_child(host, child_id(writer.session, key), root=writer.session)
-            writer.outcome(ChildEnd(key=key, is_error=True))
+async def end_children(host: Host, writer: Writer[ContextView], *, root: str = "") -> None:
+    """Cancel the children that the machine names, see them end, and put on record that they have."""
+    for key in children_to_end(writer.state):
+        ended = await cancel_child(host, child_id(writer.session, key), root=root or writer.session)
+        if key in writer.state.children:
+            error = to_json(ended.error or "it was cancelled with its parent")
+            writer.outcome(ChildEnd(key=key, result=error, is_error=True, tokens=ended.tokens))
     await writer.flush()
 
 
-async def cancel_child(host: Host, child: str, *, root: str) -> None:
+async def cancel_child(host: Host, child: str, *, root: str) -> Outcome:
     """Cancel a child and see it end."""
     request = AbortRequest(cause="cancel", error="its parent was cancelled")
     try:
         await host.log.append(child, [(host.clock(), request)], key="cancelled by parent")
     except UnknownSessionError:  # it was to be started when its parent's process ended
-        return
-    await run_when_free(host, child, lambda task: None, root=root)
+        return Outcome(status="cancelled", error="it was cancelled before it began")
+    with suppress(NoTaskError):  # its session was made, and no more
+        return await run_when_free(host, child, lambda task: None, root=root)
+    return Outcome(status="cancelled", error="it was cancelled before it began")
 
 
 async def run_when_free(

@@ -128,7 +128,7 @@ async def _attempt(
     await x.park(lambda: None if x.turn_key else True)
     x.steps += 1
     try:
-        await x.append(start)
+        await x.intend(start)
         within = WITHIN.set(start.key)
         try:
             ended = await begin().run()
@@ -189,7 +189,8 @@ def once(x: Execution, name: str, make: Callable[[], int]) -> int:
     record = x.journal.steps.get(name)
     if record is None:
         record = StepRecord(result=to_json(make()), attempts=1, end_seq=1)
-        x.writer.outcome(StepStart(key=name), StepEnd(key=name, result=record.result))
+        if not x.state.closing:
+            x.writer.outcome(StepStart(key=name), StepEnd(key=name, result=record.result))
         x.journal.steps[name] = record
         x.notify()
     x.visit("step", name)

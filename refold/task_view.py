@@ -28,8 +28,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.ports import Recorded
-
-from .children import CHILD
+from eventsource.state import CHILD
 
 DoneState = Literal["open", "done", "failed", "again", "completed", "timed_out", "cancelled", "lost"]
 

@@ -110,7 +110,7 @@ async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: 
     x.redactors.append(program.secrets.redact)
     changes = configuring(x.state, agent.config())
     if changes or opening:
-        await x.append(*changes, *opening)
+        await x.intend(*changes, *opening)
     broken: list[RefoldError] = []
     nest = NEST.set(Nest(lambda: x.host, x.writer, x.budget, x.root, broken))
     within = WITHIN.set(name)
@@ -122,8 +122,7 @@ async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: 
             if isinstance(end, Suspend):
                 await x.park(lambda: True if _goes_on(x) else None)
                 await x.append(*(WaitEnd(key=key, outcome="completed") for key in x.due_calls()))
-        if x.state.children:
-            await end_children(x.host, x.writer)
+        await end_children(x.host, x.writer, root=x.root)
     except RefoldError as error:
         await x.give_up(error)
     finally:

@@ -13,10 +13,10 @@ from eventsource.events import Place
 from eventsource.loading import load
 from eventsource.messages import AssistantMessage, ToolCall
 from eventsource.ports import EventLog
-from eventsource.state import State, Wait
+from eventsource.state import CHILD, State, Wait
 from projections.context import ContextView, history
 
-from .children import CHILD, child_id
+from .children import child_id
 from .context import CONTEXT
 
 

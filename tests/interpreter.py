@@ -18,6 +18,7 @@ from eventsource.events import (
     AbortRequest,
     AgentEnd,
     AgentStart,
+    ChildEnd,
     Event,
     MessageEnd,
     MessageStart,
@@ -43,7 +44,7 @@ from eventsource.messages import AssistantMessage, ProviderContent, TextContent,
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, ABORTED_RUNNING
 from eventsource.request import request_sha256
-from eventsource.state import Kind, Phase
+from eventsource.state import CHILD, Kind, Phase
 from eventsource.steps import (
     CallModel,
     CallRun,
@@ -162,6 +163,8 @@ class Interpreter:
                 self._run_tools(step.calls)
             case CloseMessage():
                 self._close(step)
+            case Suspend() if self.state.closing and step.waits[0].reason == CHILD:
+                self.add(ChildEnd(key=step.waits[0].key.removeprefix(f"{CHILD}:"), is_error=True))
             case Suspend() if step.waits[0].reason == "retry":
                 self.add(TaskStart(task=self.state.task, attempt=self.state.attempt + 1))
             case Suspend():

@@ -285,6 +285,7 @@ def _task_starts(state: State, seq: int) -> Sequence[Event]:
         start,
         TaskStart(task="report", attempt=state.attempt + 1),
         TaskStart(task="report", attempt=state.attempt + 1, retries=2, backoff_us=10),
+        TaskStart(task="report", attempt=state.attempt + 1, retries=1, backoff_us=10, rules=1),
     ]
 
 

@@ -16,10 +16,12 @@ from eventsource.events import (
     Erase,
     Event,
     Fork,
+    LoopContext,
     MessageEnd,
     MessageStart,
     ModelRef,
     ModelRequest,
+    Place,
     QueuePush,
     Resume,
     Retry,
@@ -36,8 +38,11 @@ from eventsource.events import (
 from eventsource.evolve import fold
 from eventsource.messages import AssistantMessage, TextContent, Usage, UserMessage
 from eventsource.ports import Recorded
+from eventsource.roles import Role, role_of
 from eventsource.state import INBOX, Phase, State
-from eventsource.steps import Record, Stop, Suspend, can_continue, expired, next_step
+from eventsource.steps import CallModel, Record, Stop, Suspend, can_continue, children_to_end, expired, next_step
+from tests.candidates import calling
+from tests.interpreter import resumed
 
 TASK = TaskStart(task="report")
 SENT = QueuePush(queue="inbox", message=UserMessage(content="hello"))
@@ -122,6 +127,99 @@ def test_a_cancelled_task_ends_its_waits_and_then_itself() -> None:
 def test_what_cancelled_a_task_first_is_what_its_end_says() -> None:
     first, second = AbortRequest(cause="cancel", error="enough"), AbortRequest(cause="cancel", error="too late")
     assert after(TASK, first, second).cancelled == first
+
+
+RULED = TaskStart(task="report", retries=2, backoff_us=10, rules=1)
+CANCEL = AbortRequest(cause="cancel", error="enough")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        StepStart(key="s"),
+        StepStart(key="s", retries=1),
+        WaitStart(key="w"),
+        ChildStart(key="c", child="c"),
+        LoopContext(iteration=1, patch=msgspec.Raw(b"[]")),
+        TaskStart(task="report", attempt=2, rules=1),
+        AgentStart(),
+    ],
+    ids=lambda event: event.type,
+)
+def test_a_cancelled_task_begins_nothing_more_and_a_log_of_0_1_still_may(begun: Event) -> None:
+    queued = QueuePush(queue="prompt", message=UserMessage(content="hello"))
+    assert refusal(RULED, queued, CANCEL, begun) == "the task was cancelled, it begins nothing more"
+    if not isinstance(begun, TaskStart):
+        after(TASK, queued, CANCEL, begun)
+
+
+def test_what_a_cancelled_task_has_under_way_still_ends_on_record() -> None:
+    begun = (RULED, StepStart(key="s"), ChildStart(key="c", child="c"), WaitStart(key="w"), CANCEL)
+    ends = (StepEnd(key="s"), ChildEnd(key="c", tokens=5), WaitEnd(key="w", outcome="completed"))
+    assert after(*begun, *ends).spent_tokens == 5
+
+
+def test_a_step_that_failed_as_its_task_was_cancelled_is_not_tried_again() -> None:
+    state = after(RULED, StepStart(key="s", retries=3), CANCEL, StepEnd(key="s", error="no"))
+    assert next_step(state) == Record((TaskEnd(cancelled=True, error="enough"),))
+    failed = after(RULED, CANCEL, TaskEnd(error="no"))
+    assert next_step(failed) == Record((TaskEnd(cancelled=True, error="enough"),))
+    assert "begins nothing more" in refusal(
+        RULED, StepStart(key="s", retries=3), StepEnd(key="s", error="no"), CANCEL, WaitStart(key="r", step="s")
+    )
+
+
+def test_a_cancelled_task_ends_behind_its_waits_and_children() -> None:
+    history: list[Event] = [RULED, WaitStart(key="w"), ChildStart(key="a", child="a"), CANCEL]
+    end = TaskEnd(cancelled=True, error="enough")
+    assert refusal(*history, end) == "wait w is open"
+    history.append(WaitEnd(key="w", outcome="cancelled", decided_by="machine"))
+    assert refusal(*history, end) == "child a is running"
+    step = next_step(after(*history))
+    assert isinstance(step, Suspend)
+    assert [(wait.key, wait.reason) for wait in step.waits] == [("child:a", "child")]
+    assert children_to_end(after(*history)) == ("a",)
+    history.append(ChildEnd(key="a", is_error=True))
+    assert next_step(after(*history)) == Record((end,))
+    assert role_of(after(*history), end) is Role.DECISION
+    assert after(*history, end).task == ""
+
+
+def test_a_task_that_came_to_its_result_as_it_was_cancelled_has_it() -> None:
+    state = after(RULED, ChildStart(key="a", child="a"), CANCEL, TaskEnd(result=msgspec.Raw(b"1")))
+    assert (state.task, state.cancelled) == ("", None)
+
+
+def test_a_run_that_was_asked_for_before_the_cancellation_says_its_messages_and_asks_no_model() -> None:
+    asked: list[Event] = [RULED, QueuePush(queue="prompt", message=UserMessage(content="hi")), Resume(why="continue")]
+    assert refusal(*asked, CANCEL, TaskEnd(cancelled=True)) == "a run was asked for that has not begun"
+    ended = resumed([Recorded(seq, seq, event) for seq, event in enumerate([*asked, CANCEL], 1)])
+    events = [recorded.event for recorded in ended]
+    assert not any(isinstance(event, ModelRequest) for event in events)
+    assert MessageStart(role="input", push_seq=2) in events
+    run_end = next(event for event in events if isinstance(event, AgentEnd))
+    assert (run_end.reason, events[-1]) == ("aborted", TaskEnd(cancelled=True, error="enough"))
+    assert fold(ended).ending.abort == CANCEL
+
+
+def test_children_of_calls_that_ended_are_ended_and_others_go_on() -> None:
+    run: list[Event] = [
+        TASK,
+        ChildStart(key="call:by name", child="x"),
+        Resume(why="continue"),
+        AgentStart(reason="continue"),
+        TurnStart(),
+        ModelRequest(attempt=1, request_sha256=""),
+        MessageStart(role="assistant", streamed=False),
+        MessageEnd(message=calling("read")),
+    ]
+    place = Place(message_seq=len(run), content_index=1)
+    run.append(ChildStart(key="of the call", child="y", call=place))
+    assert children_to_end(after(*run)) == (), "its call may still wait for it"
+    ended = resumed([Recorded(seq, seq, event) for seq, event in enumerate([*run, AbortRequest()], 1)])
+    cut = next(place for place, one in enumerate(ended, 1) if isinstance(one.event, AgentEnd))
+    assert children_to_end(fold(ended[:cut])) == ("of the call",)
+    assert not isinstance(next_step(fold(ended[:cut])), CallModel)
 
 
 def test_an_abort_of_the_run_leaves_the_task_open() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventsource.events import ChildEnd, ChildStart, MetadataSet, StreamUpdate
+from eventsource.events import AbortRequest, ChildEnd, ChildStart, MetadataSet, StreamUpdate, TaskEnd
 from eventsource.log import MemoryLog
 from eventsource.messages import ToolResultMessage, Usage
 from eventsource.models.script import Answer, call, say, stop
@@ -112,6 +112,54 @@ async def test_cancelling_reaches_children(opened: Log) -> None:
     below = await middle.resume(await child_of(opened, run, "child"))
     assert below.status == "cancelled"
     assert (await asks.resume(await child_of(opened, below, "child"))).status == "cancelled"
+
+
+async def test_a_cancelled_task_records_how_its_children_ended_and_replays(opened: Log) -> None:
+    @task(id="root")
+    async def root(ctx: TaskContext, payload: None) -> object:
+        return await ctx.trigger_and_wait(asks, "deep", key="child")
+
+    run = await root.run(opened)
+    await run.cancel("enough")
+    run = await root.resume(run.session)
+    events = await events_of(run.session)
+    assert [(child.key, child.is_error) for child in events if isinstance(child, ChildEnd)] == [("child", True)]
+    assert events[-1] == TaskEnd(cancelled=True, error="enough")
+    await verified(run.session)
+
+
+@pytest.mark.parametrize("what", ["step", "sleep", "child", "loop"])
+async def test_nothing_begins_behind_a_cancellation_that_came_meanwhile(opened: Log, what: str) -> None:
+    reached: list[str] = []
+
+    async def cancel(session: str) -> None:
+        await opened.store.append(session, [(1, AbortRequest(cause="cancel", error="enough"))])
+
+    @task(id="root")
+    async def root(ctx: TaskContext, payload: None) -> object:
+        await ctx.step("cancels", cancel, ctx.session)
+        ctx.now()
+        match what:
+            case "step":
+                await ctx.step("later", reached.append, "later")
+            case "sleep":
+                await ctx.sleep("1ms")
+            case "child":
+                await ctx.trigger_and_wait(double, 1)
+            case _:
+                await ctx.loop({}, lambda context, iteration: count(), lambda context, message: context)
+        reached.append("end")
+        return None
+
+    async def count() -> dict[str, int]:
+        return {"n": 1}
+
+    run = await root.run(opened)
+    assert (run.status, run.error, reached) == ("cancelled", "enough", [])
+    events = await events_of(run.session)
+    behind = events[[event.type for event in events].index("abort_request") + 1 :]
+    assert {event.type for event in behind} <= {"step_end", "task_end"}
+    await verified(run.session)
 
 
 async def test_a_cancelled_child_is_an_error_of_its_parent(opened: Log) -> None:

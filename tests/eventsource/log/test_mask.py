@@ -31,8 +31,7 @@ from eventsource.events import (
 from eventsource.log.gone import shape_problem
 from eventsource.log.mask import mask, mask_of_0_1
 from eventsource.messages import AssistantMessage, Usage
-from eventsource.state import INBOX, RETRY
-from refold.children import CHILD
+from eventsource.state import CHILD, INBOX, RETRY
 
 QUESTION = TokenCreate(key="k", default=Raw(b'{"approve":false}'))
 
