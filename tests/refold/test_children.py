@@ -147,7 +147,7 @@ async def test_nothing_begins_behind_a_cancellation_that_came_meanwhile(opened: 
             case "child":
                 await ctx.trigger_and_wait(double, 1)
             case _:
-                await ctx.loop({}, lambda context, iteration: count(), lambda context, message: context)
+                await ctx.loop({"n": 0}, lambda context, iteration: count(), lambda context, message: context)
         reached.append("end")
         return None
 
