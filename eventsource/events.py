@@ -238,11 +238,15 @@ class ModelRequest(EventBase, frozen=True, kw_only=True, tag="model_request"):
 
 
 class Retry(EventBase, frozen=True, kw_only=True, tag="retry"):
-    """A model call, or a task that failed, will be tried again, not before a time (UTC microseconds; 0: at once)."""
+    """A model call, or a task that failed, will be tried again, not before a time (UTC microseconds; 0: at once).
+
+    `usage`: what the provider said that the call has used.
+    """
 
     type: ClassVar[Literal["retry"]] = "retry"
     cause: str
     not_before_us: int = 0
+    usage: Usage | None = None
 
 
 class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):

@@ -285,6 +285,7 @@ def _model_request(state: State, seq: int, event: ModelRequest) -> State:
 def _retry(state: State, seq: int, event: Retry) -> State:
     if state.phase is Phase.IDLE:
         return replace(state, failed=None, retry_at_us=event.not_before_us)
+    state = _spend(state, event.usage.total_tokens if event.usage is not None else 0)
     return replace(state, run=replace(_run(state), not_before_us=event.not_before_us))
 
 

@@ -67,7 +67,8 @@ class ReplyReader(Generic[V]):
             case StreamRetry() if self._begun:
                 self.fail("The stream is not well formed: it asked for another try after it had begun")
             case StreamRetry():
-                self._writer.outcome(Retry(cause=item.cause, not_before_us=item.not_before_us))
+                used = replace(self.usage, raw=msgspec.UNSET) if self.usage is not None else None
+                self._writer.outcome(Retry(cause=item.cause, not_before_us=item.not_before_us, usage=used))
                 self.ended = True
             case StreamEnd():
                 self.finish(item.message)

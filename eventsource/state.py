@@ -336,6 +336,11 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     token_limit: int | None = None
 
 
+def passed_by(used: int, limit: int) -> str:
+    """Say by how much a limit of tokens was passed, for the end of a sentence; empty when it was not."""
+    return f", {used - limit:,} over it: calls under way are not stopped" if used > limit else ""
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """The fold of every event so far: all that the machine needs to say what comes next.
 
@@ -399,7 +404,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         limit = self.policy.token_limit if self.policy is not None else None
         if limit is None or self.spent_tokens < limit:
             return ""
-        return f"the token budget of task {self.task} is used up: {self.spent_tokens:,} of {limit:,} tokens"
+        words = f"the token budget of task {self.task} is used up: {self.spent_tokens:,} of {limit:,} tokens"
+        return words + passed_by(self.spent_tokens, limit) if self.rules else words
 
     def token(self, key: str) -> Token | None:
         """Find a token by its key."""

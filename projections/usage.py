@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from eventsource.events import ConfigChange, Fork, MessageAdopt, MessageEnd, ModelRef, StepEnd
+from eventsource.events import ConfigChange, Fork, MessageAdopt, MessageEnd, ModelRef, Retry, StepEnd
 from eventsource.messages import AssistantMessage, Usage
 from eventsource.ports import Recorded
 
@@ -14,7 +14,7 @@ from .fold import Projection
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What answers used: `calls` counts those that say so, `unpriced` those of them whose price is not known.
+    """What answers and calls that were made again used: `calls` counts those that say so, `unpriced` those of no price.
 
     The cost in `usage` is that of the others: a part, where `unpriced` is not 0, and no cost where nothing has a price.
     """
@@ -90,6 +90,8 @@ def _step(view: UsageView, recorded: Recorded) -> UsageView:
             return msgspec.structs.replace(_add(view, message, usage), adopted=view.adopted + usage)
         case StepEnd(usage=Usage() as usage, model=model):
             return _add(view, AssistantMessage(), usage, model)
+        case Retry(usage=Usage() as usage):
+            return _add(view, AssistantMessage(), usage)
         case Fork():
             return UsageView(inherited=view.inherited + view.own, model=view.model)
         case _:

@@ -8,6 +8,7 @@ from functools import partial
 from eventsource.errors import UnknownSessionError
 from eventsource.loading import load_state
 from eventsource.ports import EventLog
+from eventsource.state import passed_by
 
 from .children import child_id
 
@@ -42,7 +43,8 @@ class Budget:
         """Say that nothing is left, here or further up; empty when something is."""
         limit, used = self._limit(), self.used()
         if limit is not None and used >= limit:
-            return f"the token budget of {self.name} is used up: {used:,} of {limit:,} tokens"
+            words = f"the token budget of {self.name} is used up: {used:,} of {limit:,} tokens"
+            return words + passed_by(used, limit)
         return self.outer.problem() if self.outer is not None else ""
 
     def count(self, child: str, used: Callable[[], int]) -> None:

@@ -20,6 +20,7 @@ from eventsource.events import (
     MetadataSet,
     QueuePush,
     Resume,
+    Retry,
     StepEnd,
     StepStart,
     TaskEnd,
@@ -43,7 +44,8 @@ Answer = tuple[str, str]
 class StepRecord(msgspec.Struct):
     """A step: its input, how often it began and failed, and what came of it; a turn's answers and end too.
 
-    `waiting`: the key of the wait for its next attempt, while that is open.
+    `waiting`: the key of the wait for its next attempt, while that is open. `retried`: what model calls of a turn used
+    that were made again.
     """
 
     input_sha256: str = ""
@@ -55,6 +57,7 @@ class StepRecord(msgspec.Struct):
     result: Json = msgspec.UNSET
     error: str = ""
     usage: Usage | None = None
+    retried: Usage = Usage()
     answers: tuple[AssistantMessage, ...] = ()
     ending: Ending = Ending()
 
@@ -83,6 +86,7 @@ class Journal:
         self.start: TaskStart | None = None
         self.end: TaskEnd | None = None
         self.attempt = 0
+        self.token_limit: int | None = None
         self.steps: dict[str, StepRecord] = {}
         self.tokens: dict[str, TokenCreate] = {}
         self.waits: dict[str, WaitStart] = {}
@@ -124,6 +128,9 @@ class Journal:
                 self._step(recorded.seq, event)
             case AgentStart() | AgentEnd() | AbortRequest():
                 self._turn(event)
+            case Retry(usage=Usage() as usage):
+                for key in self._open_steps:
+                    self.steps[key].retried += usage
             case MessageEnd(message=AssistantMessage() as message):
                 self._turn(event)
                 for key in self._open_steps:
@@ -174,7 +181,7 @@ class Journal:
         return next((step for step in self.steps.values() if step.waiting == wait), None)
 
     def _task_start(self, event: TaskStart) -> None:
-        self.attempt, self.end = event.attempt, None
+        self.attempt, self.end, self.token_limit = event.attempt, None, event.token_limit
         if event.attempt == 1:
             self.start = event
             return
@@ -185,7 +192,7 @@ class Journal:
         if isinstance(event, StepStart):
             step = self.steps.setdefault(event.key, StepRecord())
             step.input_sha256, step.start_seq = event.input_sha256, seq
-            step.answers, step.ending = (), Ending()
+            step.answers, step.retried, step.ending = (), Usage(), Ending()
             step.attempts += 1
             self._open_steps.add(event.key)
             self.last_step = event.key

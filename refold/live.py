@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, Callable
 from typing import TypeVar
 
@@ -11,8 +12,8 @@ from eventsource.codec import from_json
 from eventsource.contained import UserCall
 from eventsource.events import MessageUpdate, MetadataSet, StreamUpdate
 from eventsource.loading import read_all
-from eventsource.messages import AssistantMessage
-from eventsource.models.protocol import CallOptions, Model, StreamEnd
+from eventsource.messages import AssistantMessage, Usage
+from eventsource.models.protocol import CallOptions, Model, StreamEnd, StreamRetry, StreamUsage
 from eventsource.prompts import Prompt, as_messages
 from eventsource.request import Request, request_sha256
 
@@ -85,15 +86,31 @@ async def ask_model(
     asked = find_model(model) if isinstance(model, str) else model
     request = Request(model=asked.ref, system_prompt=system, messages=as_messages(prompt, where="TaskContext.model"))
 
+    async def call(attempt: int) -> AssistantMessage | StreamRetry:
+        said: AssistantMessage | StreamRetry = AssistantMessage(stop_reason="error", error="the model said nothing")
+        asks.usage = None
+        async for event in asked.stream(request, CallOptions(attempt=attempt)):
+            match event:
+                case MessageUpdate(kind="text_delta", delta=delta) if stream:
+                    x.writer.outcome(StreamUpdate(name=stream, item=dump(delta, where=stream)))
+                    x.notify()
+                case StreamUsage(usage=usage):
+                    asks.usage = usage
+                case StreamRetry():
+                    said = event
+                case StreamEnd(message=message):
+                    said = message
+                case _:
+                    pass
+        return said
+
     async def work() -> AssistantMessage:
-        said = AssistantMessage(stop_reason="error", error="the model said nothing")
-        async for event in asked.stream(request, CallOptions()):
-            if isinstance(event, MessageUpdate) and stream and event.kind == "text_delta":
-                x.writer.outcome(StreamUpdate(name=stream, item=dump(event.delta, where=stream)))
-                x.notify()
-            elif isinstance(event, StreamEnd):
-                said = event.message
-        asks.usage = said.usage
+        attempt, retried = 1, Usage()
+        while isinstance(said := await call(attempt), StreamRetry):
+            retried, attempt = retried + (asks.usage or Usage()), attempt + 1
+            await asyncio.sleep(max(0, said.not_before_us - x.now_us()) / 1_000_000)
+        if said.usage is not None or retried != Usage():
+            asks.usage = retried + (said.usage or Usage())
         if said.stop_reason in ("error", "aborted"):
             raise RuntimeError(said.error)
         return replace(said, usage=None)  # it stands beside the result

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from eventsource.errors import OutputError
-from eventsource.events import MessageEnd
+from eventsource.events import MessageEnd, Retry
 from eventsource.messages import AssistantMessage, Message, Usage
 from eventsource.outcome import Outcome, outcome
 from eventsource.steps import Suspend
@@ -93,8 +93,7 @@ class Run(Generic[T]):
 
     @cached_property
     def usage(self) -> Usage:
-        """The tokens of this run's model calls."""
-        total = Usage()
-        for answer in self.answers:
-            total = total + (answer.usage or Usage())
-        return total
+        """The tokens of this run's model calls, those that were made again included."""
+        retries = (one.event for one in self._driven.recorded)
+        retried = (event.usage for event in retries if isinstance(event, Retry))
+        return sum((used for used in (*(answer.usage for answer in self.answers), *retried) if used), Usage())

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from eventsource.errors import UnknownSessionError
-from eventsource.events import ChildStart, ConfigChange, MessageAdopt, MessageEnd, ModelRef, StepEnd
+from eventsource.events import ChildStart, ConfigChange, MessageAdopt, MessageEnd, ModelRef, Retry, StepEnd
 from eventsource.loading import load, read_all
 from eventsource.messages import AssistantMessage, Usage
 from eventsource.ports import EventLog, SessionInfo
@@ -161,6 +161,8 @@ async def _own(log: EventLog, info: SessionInfo, model: ModelRef | None, since_u
             case MessageEnd(message=AssistantMessage(usage=Usage() as usage) as message):
                 pass
             case StepEnd(usage=Usage() as usage, model=asked):
+                message = AssistantMessage()
+            case Retry(usage=Usage() as usage):
                 message = AssistantMessage()
             case MessageAdopt(message=AssistantMessage(usage=Usage() as usage) as message, origin=origin) as adopt:
                 if origin.source == SOURCE and await known.has(origin.session):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Generic, NoReturn, TypeVar
 
 from eventsource.errors import NoEventLoopError
-from eventsource.events import Event
+from eventsource.events import Event, Retry
 from eventsource.loading import read_all
 from eventsource.ports import Recorded
 from projections.lifecycle import Lifecycle, LifecycleEvent
@@ -24,8 +24,8 @@ READ = "read it with `async for event in stream`, in an async function"
 class AgentStream(Generic[T]):
     """The events of a run, as they are recorded: `async for event in stream`.
 
-    They are those of the founding form: `agent_start`, `agent_end`, `turn_*`, `message_*` and `tool_execution_*`. A
-    reader that stops does not stop the run; `run` waits for its end and gives what `Agent.run` would have given.
+    They are those of the founding form: `agent_start`, `agent_end`, `turn_*`, `message_*` and `tool_execution_*`, and `retry` where a model
+    call is made again. A reader that stops does not stop the run; `run` waits for its end and gives what `Agent.run` would have given.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class AgentStream(Generic[T]):
             view.feed(recorded)
 
         def listen(recorded: Recorded) -> None:
+            if isinstance(recorded.event, Retry):
+                self._shown.put(LifecycleEvent(seq=recorded.seq, at_us=recorded.at_us, event=recorded.event))
             for shown in view.feed(recorded):
                 self._shown.put(shown)
 

@@ -48,6 +48,12 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     steps: Mapping[str, int] = {}
     children: Mapping[str, str] = {}
     tokens: int = 0
+    token_limit: int | None = None
+
+    @property
+    def over_limit(self) -> int:
+        """How many tokens it used beyond its `token_limit`, since calls that are under way then are not stopped."""
+        return max(0, self.tokens - self.token_limit) if self.token_limit is not None else 0
 
     @property
     def id(self) -> str:
@@ -94,6 +100,7 @@ async def load_run(session: Session) -> TaskRun:
         steps={key: step.attempts for key, step in journal.steps.items()},
         children={key: child.session for key, child in journal.children.items()},
         tokens=state.spent_tokens,
+        token_limit=journal.token_limit,
     )
 
 

@@ -43,6 +43,7 @@ class Turn(Generic[T]):
 
     def __init__(self, key: str, record: StepRecord, output: Output[T] | None) -> None:
         self.key, self.answers, self._output = key, record.answers, output
+        self._retried = record.retried
         self._outcome = outcome(record.ending)
         self.status: str = self._outcome.status
 
@@ -65,11 +66,8 @@ class Turn(Generic[T]):
 
     @property
     def usage(self) -> Usage:
-        """The tokens of the turn's model calls."""
-        total = Usage()
-        for answer in self.answers:
-            total = total + (answer.usage or Usage())
-        return total
+        """The tokens of the turn's model calls, those that were made again included."""
+        return sum((answer.usage for answer in self.answers if answer.usage is not None), self._retried)
 
 
 async def run_turn(x: Execution, name: str, agent: Agent[T], prompt: Prompt | InboxMessage, deps: object) -> Turn[T]:

@@ -165,7 +165,7 @@ class Interpreter:
                 self._close(step)
             case Suspend() if self.state.closing and step.waits[0].reason == CHILD:
                 self.add(ChildEnd(key=step.waits[0].key.removeprefix(f"{CHILD}:"), is_error=True))
-            case Suspend() if step.waits[0].reason == "retry":
+            case Suspend() if step.waits[0].reason == "retry" and not step.waits[0].step:
                 self.add(TaskStart(task=self.state.task, attempt=self.state.attempt + 1))
             case Suspend():
                 self.add(WaitEnd(key=step.waits[0].key, outcome="completed", value=self._decision()))

@@ -136,12 +136,7 @@ def step(folds: Folds, seq: int, event: Event) -> Folds:
 
 def _message(folds: Folds, message: object) -> Folds:
     usage = message.usage if isinstance(message, AssistantMessage) else None
-    return msgspec.structs.replace(
-        folds,
-        messages=folds.messages + 1,
-        input_tokens=folds.input_tokens + (usage.input_tokens if usage else 0),
-        output_tokens=folds.output_tokens + (usage.output_tokens if usage else 0),
-    )
+    return msgspec.structs.replace(_used(folds, usage), messages=folds.messages + 1)
 
 
 def as_0_1(folds: Folds) -> Folds:
@@ -198,14 +193,25 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
             return folds
 
 
+def _retry(folds: Folds, seq: int, event: Event) -> Folds:
+    folds = _used(folds, event.usage if isinstance(event, Retry) else None)
+    return _structure(folds, seq, event)
+
+
+def _used(folds: Folds, usage: Usage | None) -> Folds:
+    given, said = (usage.input_tokens, usage.output_tokens) if usage is not None else (0, 0)
+    return msgspec.structs.replace(
+        folds, input_tokens=folds.input_tokens + given, output_tokens=folds.output_tokens + said
+    )
+
+
 def _content(folds: Folds, seq: int, event: Event) -> Folds:
     replace = msgspec.structs.replace
     match event:
         case MessageEnd(message=message) | MessageAdopt(message=message):
             return _message(folds, message)
-        case StepEnd(usage=Usage() as usage):
-            given, said = folds.input_tokens + usage.input_tokens, folds.output_tokens + usage.output_tokens
-            return replace(folds, input_tokens=given, output_tokens=said)
+        case StepEnd(usage=usage):
+            return _used(folds, usage)
         case QueuePush(queue=queue):
             return replace(folds, queued=(*folds.queued, (seq, queue)))
         case QueueClear(queue=queue):
@@ -240,7 +246,8 @@ def _waiting(folds: Folds, seq: int, event: Event) -> Folds:
 
 
 _CHANGES: Mapping[type, Callable[[Folds, int, Event], Folds]] = {
-    **dict.fromkeys((AbortRequest, AgentStart, AgentEnd, TaskStart, TaskEnd, Resume, Retry, Fork, Label), _structure),
+    **dict.fromkeys((AbortRequest, AgentStart, AgentEnd, TaskStart, TaskEnd, Resume, Fork, Label), _structure),
+    Retry: _retry,
     **dict.fromkeys((MessageEnd, MessageAdopt, StepEnd, QueuePush, QueueClear, MessageStart), _content),
     **dict.fromkeys((TokenCreate, WaitStart, WaitEnd, ToolExecutionEnd), _waiting),
 }

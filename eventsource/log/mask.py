@@ -92,7 +92,7 @@ def mask(event: Event) -> Event:
             return _replace(left, value=_with_marks(event, left))
         case WaitStart(reason=reason) if reason not in _WAITS:
             return _replace(left, reason=MARKER)
-        case StepEnd(usage=Usage() as usage):
+        case StepEnd(usage=Usage() as usage) | Retry(usage=Usage() as usage):
             return _replace(left, usage=_replace(usage, raw=msgspec.UNSET))
         case _:
             return left

@@ -211,9 +211,14 @@ class HttpModel:
             finally:
                 await response.aclose()
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
-            raise CallFailedError(_connection_failure(error)) from error
+            raise CallFailedError(_connection_failure(error, self._where())) from error
         except StalledError as error:
-            raise CallFailedError(Failure(message=str(error), kind="timeout")) from error
+            raise CallFailedError(Failure(message=f"{error} ({self._where()})", kind="timeout")) from error
+
+    def _where(self) -> str:
+        """Name the host that is called, and the proxy's; nothing else of their URLs, which may hold a secret."""
+        proxy = f" by the proxy {_host(self._access.proxy)}" if self._access.proxy is not None else ""
+        return f"calling {_host(self._access.base_url)}{proxy}"
 
     async def _body(self, response: httpx.Response, waits: Waits) -> AsyncGenerator[ServerEvent, None]:
         parser, pieces = BodyParser(), response.aiter_bytes()
@@ -347,9 +352,18 @@ def _read(reader: Reader, event: ServerEvent) -> list[StreamEvent]:
         raise CallFailedError(Failure(message=words, kind="invalid_stream")) from error
 
 
-def _connection_failure(error: Exception) -> Failure:
+def _host(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return "a URL that cannot be read"
+    return f"{parsed.host}:{parsed.port}" if parsed.port is not None else parsed.host or "no host"
+
+
+def _connection_failure(error: Exception, where: str) -> Failure:
     """Say what happened to the connection; what cannot succeed later is not called a connection error."""
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    words = f"{words} ({where})"
     final = isinstance(
         error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.DecodingError
     )

@@ -36,7 +36,7 @@ def told(view: TaskView) -> dict[str, object]:
 async def show_task(screen: Screen, session: Session, view: TaskView, *, now: bool, full: bool) -> None:
     """Print a task; `now`: as it stands, not as it was at a seq."""
     run = await load_run(session) if now else None
-    screen.line(", ".join(_head(view, run)))
+    screen.line(", ".join(told_head(view, run)))
     for name, value in (("payload", view.payload), ("tags", ", ".join(view.tags)), ("parent", view.parent)):
         if value not in (None, ""):
             _field(screen, name, _value(value), full=full)
@@ -56,7 +56,8 @@ async def show_task(screen: Screen, session: Session, view: TaskView, *, now: bo
         _field(screen, "result", _value(view.result), full=full)
 
 
-def _head(view: TaskView, run: TaskRun | None) -> list[str]:
+def told_head(view: TaskView, run: TaskRun | None) -> list[str]:
+    """Say in a few words which task it is, how it stands, and what it used."""
     words = [f"task {view.task}"]
     if run is not None:
         words.append(run.status + (f" ({run.error})" if run.status == "cancelled" and run.error else ""))
@@ -64,7 +65,10 @@ def _head(view: TaskView, run: TaskRun | None) -> list[str]:
         words.append(f"attempt {view.attempt}" + (f" of {view.retries + 1}" if view.retries is not None else ""))
     if run is not None and (run.tokens or view.token_limit is not None):
         words.append(
-            f"{run.tokens:,}" + (f" of {view.token_limit:,}" if view.token_limit is not None else "") + " tokens"
+            f"{run.tokens:,}"
+            + (f" of {view.token_limit:,}" if view.token_limit is not None else "")
+            + " tokens"
+            + (f" ({run.over_limit:,} over its limit)" if run.over_limit else "")
         )
     if view.sent:
         words.append(f"{count(view.sent, 'message')} sent to it")

@@ -15,6 +15,7 @@ from eventsource.events import (
     MessageEnd,
     MessageStart,
     MessageUpdate,
+    Retry,
     ToolExecutionEnd,
     ToolExecutionStart,
 )
@@ -24,7 +25,7 @@ from projections import LifecycleEvent, text_of
 
 from .eventlines import describe, result_text
 from .screen import stream
-from .wording import short
+from .wording import duration, short
 
 
 class Teller:
@@ -38,6 +39,7 @@ class Teller:
         self._thinks = asides.is_terminal
         self._open: Console | None = None
         self._streamed = False
+        self._failed = ""
 
     def show(self, shown: LifecycleEvent) -> None:
         """Tell one event of the stream."""
@@ -57,6 +59,8 @@ class Teller:
                 self._aside(f"→ {start.name} {short(arguments, 100)}".rstrip(), "yellow")
             case ToolExecutionEnd(is_error=is_error) if shown.result is not None:
                 self._aside(f"  {result_text(shown.result, 100)}", "red" if is_error else "dim")
+            case Retry() as again:
+                self._retry(again, shown.at_us)
             case AgentEnd() if shown.outcome is not None and shown.outcome.status != "done":
                 self._aside(f"({shown.outcome.status}: {shown.outcome.reason})", "red")
             case _:
@@ -80,6 +84,13 @@ class Teller:
             case _:
                 pass
 
+    def _retry(self, again: Retry, at_us: int) -> None:
+        """Tell that the model is asked again: when, and why."""
+        wait_us = again.not_before_us - at_us
+        when = f"in {duration(wait_us)}" if wait_us > 0 else "now"
+        why = (self._failed or again.cause) if again.cause == "error" else again.cause
+        self._aside(f"(the model's answer failed, asking again {when}: {short(why, 300)})", "magenta")
+
     def close(self) -> None:
         """End the line that is open."""
         if self._open is not None:
@@ -90,6 +101,7 @@ class Teller:
         """Tell a message that ended; what streamed of it was told."""
         self.close()
         if isinstance(message, AssistantMessage):
+            self._failed = message.error
             if message.text and not self._streamed:
                 self._write(*((self._asides, message.text, "dim") if interrupted else (self._answers, message.text)))
                 self.close()

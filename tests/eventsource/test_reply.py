@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventsource.events import Event, MessageEnd, MessageStart, MessageUpdate, ModelRequest, Retry
-from eventsource.messages import AssistantMessage, TextContent, ToolCall
-from eventsource.models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart
+from eventsource.events import AgentEnd, Event, MessageEnd, MessageStart, MessageUpdate, ModelRequest, Retry
+from eventsource.evolve import fold
+from eventsource.messages import AssistantMessage, TextContent, ToolCall, Usage
+from eventsource.models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 from eventsource.models.script import cut, stall
 from eventsource.models.scripted import SCRIPTED
 from eventsource.reply import NO_END
+from projections.fold import project
+from projections.usage import USAGE
 from replay.replay import replay
 from tests.running import Bench, has, scripted
 
@@ -175,6 +178,22 @@ async def test_a_try_that_failed_before_anything_was_said_is_on_record() -> None
     bench = Bench(scripted([StreamRetry(cause="busy")], "Rain."))
     await bench.run("Do I need a coat?")
     assert await bench.events(Retry) == [Retry(cause="busy")]
+
+
+async def test_what_a_try_used_before_a_word_came_is_on_record_and_counted() -> None:
+    used = Usage(input_tokens=30, raw=msgspec.Raw(b'{"input_tokens":30}'))
+    answer = end("Rain.", usage=Usage(output_tokens=5))
+    bench = Bench(scripted([StreamUsage(usage=used), StreamRetry(cause="busy")], [answer]))
+    await bench.run("Do I need a coat?")
+    assert await bench.events(Retry) == [Retry(cause="busy", usage=Usage(input_tokens=30))]
+    history = await bench.history()
+    assert project(USAGE, history).total == Usage(input_tokens=30, output_tokens=5)
+    before_end = [one for one in history if not isinstance(one.event, AgentEnd)]
+    run = fold(before_end).run
+    assert run is not None
+    assert run.tokens == 35
+    info = await bench.store.info(bench.id)
+    assert (info.input_tokens, info.output_tokens) == (30, 5)
 
 
 async def test_names_are_on_record_where_they_differ_from_what_was_asked() -> None:

@@ -9,11 +9,13 @@ import pytest
 from eventsource.errors import ArgumentError, IllegalEventError
 from eventsource.events import AbortRequest, AgentEnd, ModelRequest, StepEnd, StepStart, TaskEnd
 from eventsource.messages import AssistantMessage, Usage
+from eventsource.models.protocol import StreamRetry, StreamUsage
 from eventsource.models.script import Answer, call, say, stop
 from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.ports import EventLog
 from eventsource.request import Request
 from refold import Agent, Log, tool
+from refold.cli.showing_task import load_view, told_head
 from refold.spending import spending
 from refold.tasks import StepError, TaskContext, task
 from tests.refold.hands import events_of, verified
@@ -62,6 +64,39 @@ async def test_children_started_together_share_what_their_parent_may_use(opened:
     assert (asked.reason, asked.cause, USED_UP in asked.error) == ("limit", "budget", True)
     for session in (run.session, child):
         await verified(session)
+
+
+async def test_by_how_much_calls_under_way_passed_the_limit_is_said_of_a_task_that_is_done(opened: Log) -> None:
+    together = asyncio.Barrier(3)
+
+    async def meet() -> None:
+        await together.wait()
+
+    model = scripted([meet, say("Yes."), stop(usage=Usage(input_tokens=30))], by="call")
+
+    @task(id="parent", token_limit=50)
+    async def parent(ctx: TaskContext, payload: None) -> list[str]:
+        asked = (ctx.spawn(f"n{n}", Agent[object](model, name="slow"), "Well?") for n in range(3))
+        return [str(said) for said in await asyncio.gather(*asked)]
+
+    run = await parent.run(opened)
+    assert (run.status, run.result, run.error) == ("done", ["Yes."] * 3, "")
+    assert (run.tokens, run.token_limit, run.over_limit) == (90, 50, 40)
+    assert "90 of 50 tokens (40 over its limit)" in told_head(await load_view(run.session, 1_000), run)
+
+
+async def test_the_words_of_a_budget_say_by_how_much_it_was_passed(opened: Log) -> None:
+    model = scripted([say("Yes."), stop(usage=Usage(input_tokens=80))], by="call")
+
+    @task(id="parent", token_limit=50)
+    async def parent(ctx: TaskContext, payload: None) -> None:
+        await ctx.turn(Agent[object](model), "Well?")
+        await ctx.turn(Agent[object](model), "And?")
+
+    run = await parent.run(opened)
+    assert run.error.endswith(f"{USED_UP}: 80 of 50 tokens, 30 over it: calls under way are not stopped")
+    assert run.over_limit == 30
+    await verified(run.session)
 
 
 async def test_a_budget_holds_for_children_of_children_and_for_agents_as_tools(opened: Log) -> None:
@@ -193,6 +228,32 @@ async def test_a_child_that_an_earlier_process_left_waiting_counts_before_it_goe
     asked = [event for event in await events_of(run.session) if isinstance(event, ModelRequest)]
     assert len(asked) == 1
     assert run.status == "waiting"
+
+
+async def test_a_model_that_a_task_asks_is_asked_again_where_the_call_may_be_made_again(opened: Log) -> None:
+    busy: list[object] = [StreamUsage(usage=Usage(input_tokens=7)), StreamRetry(cause="busy")]
+    model = scripted(busy, [say("Yes."), stop(usage=Usage(input_tokens=30))], by="call")  # type: ignore[arg-type]  # as a provider says it
+
+    @task(id="parent")
+    async def parent(ctx: TaskContext, payload: None) -> str:
+        return (await ctx.model(model, "Well?")).text
+
+    run = await parent.run(opened)
+    assert (run.result, run.tokens, len(model.asked)) == ("Yes.", 37, 2)
+
+
+async def test_a_turn_counts_what_a_call_used_that_was_made_again(opened: Log) -> None:
+    busy: list[object] = [StreamUsage(usage=Usage(input_tokens=7)), StreamRetry(cause="busy")]
+    model = scripted(busy, [say("Yes."), stop(usage=Usage(input_tokens=30))], by="call")  # type: ignore[arg-type]  # as a provider says it
+
+    @task(id="parent")
+    async def parent(ctx: TaskContext, payload: None) -> int:
+        return (await ctx.turn(Agent[object](model), "Well?")).usage.input_tokens
+
+    run = await parent.run(opened)
+    assert (run.result, run.tokens) == (37, 37)
+    (entry,) = (await spending(opened.store, run.id)).entries
+    assert entry.spent.usage.input_tokens == 37
 
 
 @pytest.mark.parametrize("limit", [-1, True, "9"])

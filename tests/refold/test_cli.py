@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
 from eventsource import errors
+from eventsource.events import MessageEnd, Retry
+from eventsource.messages import AssistantMessage
+from projections import LifecycleEvent
 from refold.cli.exits import MEANINGS, code_of
 from refold.cli.group import SECTIONS, refold, report
+from refold.cli.telling import Teller
 from tests.refold.shell import Shell
 
 NAMES = [name for _, listed in SECTIONS for name, _, _ in listed]
@@ -201,3 +207,24 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_too(capsys: pytest.CaptureFi
 def test_a_traceback_is_shown_on_request(shell: Shell) -> None:
     with pytest.raises(errors.UnknownSessionError):
         shell("show", "nope", trace=True)
+
+
+def test_a_run_says_that_the_model_is_asked_again_when_and_why(shell: Shell) -> None:
+    shell.script.write_text(json.dumps([[{"retry": "529 overloaded_error: Overloaded"}], ["Yes."]]))
+    ran = shell("run", "Do I need a coat?", "-m", f"scripted:{shell.script}")
+    assert ran.stdout == "Yes.\n"
+    assert "(the model's answer failed, asking again now: 529 overloaded_error: Overloaded)" in ran.stderr
+
+
+def test_when_the_model_is_asked_again_is_told_as_a_time_from_then() -> None:
+    told = io.StringIO()
+    console = Console(file=told, width=100)
+    teller = Teller(console, console)
+    teller.show(LifecycleEvent(seq=1, at_us=1_000_000, event=Retry(cause="busy", not_before_us=3_500_000)))
+    failed = AssistantMessage(stop_reason="error", error="cut in the middle")
+    teller.show(LifecycleEvent(seq=2, at_us=1, event=MessageEnd(message=failed), message=failed))
+    teller.show(LifecycleEvent(seq=3, at_us=2, event=Retry(cause="error")))
+    assert told.getvalue().splitlines() == [
+        "(the model's answer failed, asking again in 2.5 s: busy)",
+        "(the model's answer failed, asking again now: cut in the middle)",
+    ]

@@ -331,6 +331,7 @@ async def test_a_base_url_keeps_its_secrets_to_itself() -> None:
     assert asked.ref.base_url == "https://host/base"
     assert "hidden-parameter" in seen[0]
     assert "hidden" not in last.message.error
+    assert last.message.error.endswith("(calling host)")
 
 
 async def test_a_key_can_be_asked_for_before_each_call() -> None:
@@ -473,4 +474,17 @@ async def test_a_refused_connection_is_offered_for_a_retry() -> None:
     (offered,) = await ask(asked)
     assert isinstance(offered, StreamRetry)
     assert "ConnectError" in offered.cause
+    assert offered.cause.endswith(f"(calling {url.removeprefix('http://')})")
+    await asked.aclose()
+
+
+async def test_a_proxy_that_cannot_be_reached_is_named_without_its_password() -> None:
+    async with serving(b"") as (url, _):
+        pass
+    proxy = url.replace("://", "://me:hidden@")
+    asked = model("mine:m", base_url="http://host/v1", proxy=proxy, api_key=KEY, max_attempts=1)
+    last = (await ask(asked))[-1]
+    assert isinstance(last, StreamEnd)
+    assert last.message.error.endswith(f"(calling host by the proxy {url.removeprefix('http://')})")
+    assert "hidden" not in last.message.error
     await asked.aclose()
