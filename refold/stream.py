@@ -24,8 +24,9 @@ READ = "read it with `async for event in stream`, in an async function"
 class AgentStream(Generic[T]):
     """The events of a run, as they are recorded: `async for event in stream`.
 
-    They are those of the founding form: `agent_start`, `agent_end`, `turn_*`, `message_*` and `tool_execution_*`, and `retry` where a model
-    call is made again. A reader that stops does not stop the run; `run` waits for its end and gives what `Agent.run` would have given.
+    They are those of the founding form: `agent_start`, `agent_end`, `turn_*`, `message_*` and `tool_execution_*`, and
+    `retry` where a model call is made again. A reader that stops does not stop the run; `run` waits for its end and
+    gives what `Agent.run` would have given.
     """
 
     def __init__(

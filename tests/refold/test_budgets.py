@@ -72,7 +72,8 @@ async def test_by_how_much_calls_under_way_passed_the_limit_is_said_of_a_task_th
     async def meet() -> None:
         await together.wait()
 
-    model = scripted(*3 * [[meet, say("Yes."), stop(usage=Usage(input_tokens=30))]], by="call")
+    answer: Answer = [meet, say("Yes."), stop(usage=Usage(input_tokens=30))]
+    model = scripted(answer, answer, answer, by="call")
 
     @task(id="parent", token_limit=50)
     async def parent(ctx: TaskContext, payload: None) -> list[str]:
