@@ -645,3 +645,31 @@ def test_whatever_happens_a_run_ends_and_replays(seed: int) -> None:
         await hold_sound(bench)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("hooks", [Hooks(), Hooks(transform_context=lambda messages: messages)], ids=["plain", "hook"])
+async def test_a_flood_of_steering_does_not_keep_the_model_from_being_asked(hooks: Hooks) -> None:
+    bench = Bench(scripted(*200 * ["Yes."]), hooks=hooks)
+    appends = 0
+
+    def flood(events: Appending) -> Sequence[Event]:
+        """Say something before each append of the runner, until a model was asked."""
+        nonlocal appends
+        if any(has(ModelRequest)([one for _, one in page]) for page in asked) or appends >= 100:
+            return []
+        appends += 1
+        return [QueuePush(queue="steering", message=SAY)]
+
+    asked: list[list[tuple[int, Event]]] = []
+    bench.store.meddle = flood
+    append = bench.store.append
+
+    async def noting(session: str, events: Appending, **how: Any) -> int:
+        head = await append(session, events, **how)
+        asked.append(list(events))
+        return head
+
+    bench.store.append = noting  # type: ignore[method-assign]  # what is stored is noted
+    await bench.run("Do I need a coat?")
+    assert appends < 10, "the run goes on with what it had taken in"
+    await hold_sound(bench)
