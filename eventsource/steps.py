@@ -133,7 +133,7 @@ def turn_messages(state: State) -> tuple[int, ...]:
         if not isinstance(step, Record):
             break
         for event in step.events:
-            if isinstance(event, MessageStart) and event.push_seq and event.push_seq not in found:
+            if isinstance(event, MessageStart) and event.push_seq not in found:
                 found.append(event.push_seq)
             state = evolve(state, Recorded(0, 0, event))
         begun = state.phase in (Phase.STARTED, Phase.OPEN, Phase.INPUT)
@@ -208,7 +208,7 @@ def _running(state: State) -> Run:
 
 
 def _idle(state: State) -> Step:
-    waits = tuple(wait for wait in state.waits if wait.call is None)
+    waits = state.waits
     if retries := next_attempts(state):
         return Record(retries)
     if state.closing:
@@ -297,7 +297,7 @@ def deliverable(state: State) -> Push | None:
     """Find the queued message that this turn delivers next."""
     run = _running(state)
     policies = state.config.policies
-    prompts = state.queued("prompt") if run.turns == 1 and not run.requested else ()
+    prompts = () if run.requested else state.queued("prompt")
     if again := prompts or state.queued("output"):
         return again[0]
     steering = state.queued("steering")
@@ -317,7 +317,7 @@ def _open(state: State, run: Run) -> Step:
         return CloseMessage("aborted")
     if state.used_up:
         return Record((AbortRequest(reason="limit", cause="budget", error=state.used_up),))
-    first = run.turns == 1 and not run.requested and not run.delivered
+    first = not run.requested and not run.delivered
     return CallModel(run.attempt + 1, run.not_before_us, ("steering",) if first else ())
 
 

@@ -227,6 +227,13 @@ def test_the_machine_itself_says_that_a_call_was_denied_and_in_which_words(chang
     assert "too much" in str(refusal_result(refused).content)
 
 
+def test_a_call_that_was_denied_when_it_had_begun_is_refused_as_its_next_attempt() -> None:
+    step = next_step(state_of(called(READ, start(1, "read", no_approval_needed=True), asked(), NO)))
+    assert isinstance(step, Record)
+    reason = "This call was denied: too much"
+    assert step.events[0] == replace(start(1, "read", attempt=2), refused="blocked", reason=reason)
+
+
 def test_a_denied_call_is_refused_beside_those_that_run() -> None:
     step = next_step(state_of(called(calling("send", "put"), asked(), NO)))
     assert isinstance(step, RunTools)

@@ -43,7 +43,7 @@ from eventsource.evolve import evolve, fold
 from eventsource.messages import AssistantMessage, StopReason, UserMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
-from eventsource.state import Phase, State, Wait
+from eventsource.state import INBOX, Phase, State, Wait
 from eventsource.steps import (
     CallModel,
     CallRun,
@@ -55,6 +55,7 @@ from eventsource.steps import (
     Suspend,
     can_continue,
     next_step,
+    turn_messages,
 )
 from tests.candidates import CONFIGS, DONE, calling
 from tests.interpreter import judge_request, played, resumed
@@ -82,6 +83,7 @@ from tests.stories import (
 )
 from tests.strategies import choices, histories
 
+LISTEN = WaitStart(key="inbox", reason=INBOX)
 FOLLOW = QueuePush(queue="follow_up", message=UserMessage(content="And tomorrow?"))
 SEQUENTIAL = Policies(tools="sequential")
 
@@ -116,6 +118,12 @@ ANSWERED: list[Event] = [START, END, RESULT, MessageEnd()]
 BOTH: list[Event] = [START, START_SEND, END, END_SEND, RESULT, MessageEnd(), RESULT_SEND, MessageEnd()]
 LEFT_OVER = ToolResult(terminate=True)
 IN_DOUBT = "in_doubt:9:2:1"
+RESULTS = (
+    MessageStart(role="tool_result", call=READ),
+    MessageEnd(),
+    MessageStart(role="tool_result", call=SEND),
+    MessageEnd(),
+)
 
 
 ADOPTED = MessageAdopt(message=UserMessage(content="And Rome?"), origin=Origin(source="test"))
@@ -164,6 +172,39 @@ CASES: dict[str, Case] = {
             MessageEnd(),
         ],
         Record((MessageStart(role="input", push_seq=8), MessageEnd())),
+    ),
+    "after an abort all of it is delivered, and no model asked": Case(
+        called(Policies(), *BOTH, STEER, STEER, ABORT, TurnEnd(), TurnStart()),
+        Record(
+            (
+                MessageStart(role="input", push_seq=18),
+                MessageEnd(),
+                MessageStart(role="input", push_seq=19),
+                MessageEnd(),
+            )
+        ),
+    ),
+    "follow-ups are delivered one at a time": Case(
+        [*SETTLED, FOLLOW, FOLLOW, TurnEnd()],
+        Record((TurnStart(), MessageStart(role="input", push_seq=9), MessageEnd())),
+    ),
+    "or all at once": Case(
+        with_config(SETTLED, Policies(follow_up_queue="all"), FOLLOW, FOLLOW, TurnEnd()),
+        Record(
+            (
+                TurnStart(),
+                MessageStart(role="input", push_seq=10),
+                MessageEnd(),
+                MessageStart(role="input", push_seq=11),
+                MessageEnd(),
+            )
+        ),
+    ),
+    "but none where the run is aborted": Case(
+        called(Policies(), *BOTH, FOLLOW, ABORT, TurnEnd(), TurnStart()), CloseMessage("aborted")
+    ),
+    "a prompt that comes when the model was asked is for the next run": Case(
+        [*REQUESTED, PUSH, Retry(cause="busy")], CallModel(2)
     ),
     "a follow-up waits for the end": Case([*OPENED, FOLLOW], CallModel(1, polls=("steering",))),
     "a continuation begins without input": Case(
@@ -296,6 +337,15 @@ CASES: dict[str, Case] = {
         ),
         Record((TurnEnd(), AgentEnd(reason="aborted", error="cut"))),
     ),
+    "nor one that an error of a hook cut": Case(
+        with_config(
+            STREAMING,
+            Policies(retries=9),
+            AbortRequest(reason="error", cause="hook", error="no"),
+            MessageEnd(message=AssistantMessage(stop_reason="aborted", error="cut")),
+        ),
+        Record((TurnEnd(), AgentEnd(reason="error", error="cut"))),
+    ),
     "calls run at once": Case(
         called(Policies()), RunTools((CallRun(READ, "read", 1), CallRun(SEND, "send", 1)), parallel=True)
     ),
@@ -360,6 +410,26 @@ CASES: dict[str, Case] = {
         called(Policies(tools="sequential", steering="after_batch"), *ANSWERED, STEER),
         RunTools((CallRun(SEND, "send", 1),), parallel=False),
     ),
+    "where steering waits for the batch, it is not asked for within": Case(
+        called(Policies(tools="sequential", steering="after_batch"), *ANSWERED),
+        RunTools((CallRun(SEND, "send", 1),), parallel=False),
+    ),
+    "nor between the calls of a parallel batch": Case(
+        [*STREAMING, MessageEnd(message=calling("read", "nowhere")), REFUSED, SETTLE, RESULT, MessageEnd()],
+        Record(
+            (
+                ToolExecutionStart(message_seq=8, content_index=2, name="nowhere", refused="unknown"),
+                msgspec.structs.replace(SETTLE, content_index=2),
+                RESULT_SEND,
+                MessageEnd(),
+            )
+        ),
+    ),
+    "nor behind it": Case(called(Policies(), *BOTH), Record((TurnEnd(),), ("stop",))),
+    "nor behind a sequential one, where it waits for batches": Case(
+        called(Policies(tools="sequential", steering="after_batch"), *ANSWERED, START_SEND, END_SEND, *BOTH[6:]),
+        Record((TurnEnd(),), ("stop",)),
+    ),
     "after the last result of a sequential batch steering is asked for, then whether to stop": Case(
         called(SEQUENTIAL, START, END, RESULT, MessageEnd(), START_SEND, END_SEND, RESULT_SEND, MessageEnd()),
         Record((TurnEnd(),), ("steering", "stop")),
@@ -397,6 +467,26 @@ CASES: dict[str, Case] = {
     "or a person is asked": Case(
         called(Policies(in_doubt="ask"), START, START_SEND),
         Record((WaitStart(key=IN_DOUBT, reason="in_doubt", call=SEND),)),
+    ),
+    "but not where the run is aborted": Case(
+        called(Policies(in_doubt="ask"), START, START_SEND, END, ABORT),
+        Record((settle(SEND, ABORTED), *RESULTS, TurnEnd(), TurnStart())),
+    ),
+    "nor twice": Case(
+        [
+            *called(Policies(in_doubt="ask"), START, START_SEND, END),
+            WaitStart(key=IN_DOUBT, reason="in_doubt", call=SEND),
+            WaitEnd(key=IN_DOUBT, outcome="timed_out"),
+        ],
+        Record((settle(SEND, UNKNOWN_OUTCOME), *RESULTS)),
+    ),
+    "nor about a call whose child runs on elsewhere": Case(
+        [*called(Policies(in_doubt="ask"), START, START_SEND, END), ChildStart(key="k", child="c", call=SEND), Fork()],
+        Record((settle(SEND, LOST_CHILD), *RESULTS)),
+    ),
+    "nor about one whose result was to be adopted, which ends as unknown": Case(
+        called(Policies(in_doubt="ask"), START, msgspec.structs.replace(START_SEND, refused="adopted"), END),
+        Record((settle(SEND, UNKNOWN_OUTCOME), *RESULTS)),
     ),
     "who may say to run it again": Case(
         [
@@ -517,6 +607,7 @@ def test_given_events_then_step(case: Case) -> None:
         ([ADOPTED, STEER], False),
         ([ADOPTED, QueuePush(queue="inbox", message=UserMessage(content="hi"))], True),
         ([*FAILED, TurnEnd(), AgentEnd(reason="error")], True),
+        ([*called(Policies(), *BOTH), TurnEnd(), AgentEnd(reason="limit")], True),
         (OPENED, False),
     ],
 )
@@ -524,6 +615,33 @@ def test_an_idle_session_goes_on_by_itself_where_its_last_message_wants_an_answe
     history: list[Event], continues: bool
 ) -> None:
     assert can_continue(state_of(history)) is continues
+
+
+@pytest.mark.parametrize(
+    ("history", "kept"),
+    [
+        ([], ()),
+        ([PUSH], ()),
+        ([PUSH, Resume(why="continue")], (1,)),
+        ([PUSH, TaskStart(task="t"), LISTEN, Resume(why="continue")], (1,)),
+        ([PUSH, FOLLOW, AgentStart()], (1,)),
+        (OPENED[:3], (1,)),
+        ([PUSH, *OPENED[:3]], (1, 2)),
+        (OPENED[:4], ()),
+        (OPENED, ()),
+        ([*OPENED, STEER], (6,)),
+        ([*OPENED, FOLLOW], ()),
+        ([*REQUESTED, STEER], ()),
+        ([*REQUESTED, STEER, Retry(cause="busy")], ()),
+        ([*SETTLED, STEER], ()),
+        ([*SETTLED, STEER, TurnEnd()], ()),
+        ([*SETTLED, STEER, TurnEnd(), TurnStart()], (9,)),
+    ],
+)
+def test_a_turn_that_has_begun_or_was_asked_for_names_the_messages_that_it_delivers(
+    history: list[Event], kept: tuple[int, ...]
+) -> None:
+    assert turn_messages(state_of(history)) == kept
 
 
 def test_a_child_that_runs_on_in_the_parent_of_a_fork_is_lost() -> None:

@@ -76,6 +76,11 @@ def test_of_several_messages_the_one_that_ends_the_wait_is_taken() -> None:
     assert (state.taken.seq, [push.seq for push in state.queue]) == (3, [2])
 
 
+def test_a_message_ends_no_wait_for_anything_else() -> None:
+    end = WaitEnd(key="inbox", outcome="completed", push_seq=4, decided_by="machine")
+    assert next_step(after(TASK, WaitStart(key="nap"), LISTEN, SENT)) == Record((end,))
+
+
 def test_a_message_nobody_waits_for_starts_no_run() -> None:
     for history in ((SENT,), (TASK, SENT), (TASK, TaskEnd(), SENT)):
         state = after(*history)
@@ -361,6 +366,15 @@ def test_a_step_of_a_log_that_says_nothing_of_retries_may_be_tried_again() -> No
 def test_a_wait_for_an_attempt_gets_a_key_that_nobody_has_taken() -> None:
     failed = (TASK, WaitStart(key="retry:s"), StepStart(key="s", retries=1), StepEnd(key="s", error="no"))
     assert next_step(after(*failed)) == Record((WaitStart(key="retry:s'", reason="retry", deadline_us=4, step="s"),))
+
+
+def test_two_steps_that_fail_together_wait_under_keys_of_their_own() -> None:
+    starts = [StepStart(key=key, retries=1) for key in ("s", "s'")]
+    ends = [StepEnd(key=key, error="no") for key in ("s", "s'")]
+    step = next_step(after(TASK, WaitStart(key="retry:s"), *starts, *ends))
+    assert isinstance(step, Record)
+    keys = [(event.key, event.step) for event in step.events if isinstance(event, WaitStart)]
+    assert keys == [("retry:s'", "s"), ("retry:s''", "s'")]
 
 
 def test_the_machine_says_when_a_task_is_tried_again_by_the_policy_on_record() -> None:
