@@ -335,7 +335,7 @@ def _tools(state: State) -> Step:
     if batch.sequential:
         return _call(state, batch, left[0])
     for call in left:
-        if call.started and not call.waiting:
+        if call.started:
             step = _call(state, batch, call)
             if isinstance(step, Record):
                 return step

@@ -40,7 +40,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.evolve import evolve, fold
-from eventsource.messages import AssistantMessage, StopReason, UserMessage
+from eventsource.messages import AssistantMessage, StopReason, Usage, UserMessage
 from eventsource.ports import Recorded
 from eventsource.refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
 from eventsource.state import INBOX, Phase, State, Wait
@@ -83,6 +83,7 @@ from tests.stories import (
 )
 from tests.strategies import choices, histories
 
+USED_UP = MessageEnd(message=AssistantMessage(usage=Usage(output_tokens=9)))
 LISTEN = WaitStart(key="inbox", reason=INBOX)
 FOLLOW = QueuePush(queue="follow_up", message=UserMessage(content="And tomorrow?"))
 SEQUENTIAL = Policies(tools="sequential")
@@ -205,6 +206,32 @@ CASES: dict[str, Case] = {
     ),
     "a prompt that comes when the model was asked is for the next run": Case(
         [*REQUESTED, PUSH, Retry(cause="busy")], CallModel(2)
+    ),
+    "nor where a run that was to answer it is aborted": Case(
+        [FOLLOW, AgentStart(reason="follow_up"), TurnStart(), ABORT], CloseMessage("aborted")
+    ),
+    "what was steered before a turn begins is not asked for": Case(
+        [*SETTLED, STEER, TurnEnd()], Record((TurnStart(), MessageStart(role="input", push_seq=9), MessageEnd()))
+    ),
+    "nor behind results": Case(
+        called(Policies(), *BOTH, STEER, TurnEnd()),
+        Record((TurnStart(), MessageStart(role="input", push_seq=18), MessageEnd())),
+    ),
+    "nor behind a sequential batch": Case(
+        called(SEQUENTIAL, *ANSWERED, START_SEND, END_SEND, *BOTH[6:], STEER),
+        Record((TurnEnd(), TurnStart(), MessageStart(role="input", push_seq=18), MessageEnd()), ("stop",)),
+    ),
+    "a limit ends a run at once, whatever its results want": Case(
+        called(Policies(), *BOTH, AbortRequest(reason="limit", cause="budget", error="over"), TurnEnd()),
+        Record((AgentEnd(reason="limit", error="over"),)),
+    ),
+    "a limit of turns counts turns for steering": Case(
+        with_config(SETTLED, Policies(turn_limit=1), STEER, TurnEnd()),
+        Record((AgentEnd(reason="limit", error="the turn limit of 1 was reached"),)),
+    ),
+    "and for follow-ups": Case(
+        with_config(SETTLED, Policies(turn_limit=1), FOLLOW, TurnEnd()),
+        Record((AgentEnd(reason="limit", error="the turn limit of 1 was reached"),)),
     ),
     "a follow-up waits for the end": Case([*OPENED, FOLLOW], CallModel(1, polls=("steering",))),
     "a continuation begins without input": Case(
@@ -457,6 +484,25 @@ CASES: dict[str, Case] = {
     "a limit of tokens too": Case(
         called(Policies(token_limit=9), *BOTH, TurnEnd()),
         Record((AgentEnd(reason="limit", error="the token limit of 9 was reached"),)),
+    ),
+    "also the smallest one": Case(
+        called(Policies(token_limit=1), *BOTH, TurnEnd()),
+        Record((AgentEnd(reason="limit", error="the token limit of 1 was reached"),)),
+    ),
+    "but a run that is done at its limit ended well": Case(
+        with_config(SETTLED[:-1], Policies(turn_limit=1, token_limit=9), USED_UP, TurnEnd()),
+        Record((AgentEnd(),), ("steering", "follow_up")),
+    ),
+    "also within a task that has used all it may": Case(
+        [
+            PUSH,
+            TaskStart(task="t", retries=0, token_limit=9),
+            Resume(why="continue"),
+            *SETTLED[1:-1],
+            USED_UP,
+            TurnEnd(),
+        ],
+        Record((AgentEnd(),), ("steering", "follow_up")),
     ),
     "a pure call without an end runs again": Case(
         called(SEQUENTIAL, START), RunTools((CallRun(READ, "read", 2),), parallel=False)
