@@ -102,6 +102,8 @@ def test_what_is_asked_again_makes_the_next_turn_before_steering_and_nobody_is_p
     every = ConfigChange(policies=Policies(steering_queue="all", follow_up_queue="all"))
     assert next_step(state_of([*begun, every])) == Record(tuple(delivered(10)))
     assert next_step(state_of([*begun, every, *delivered(10)])) == CallModel(1)
+    at_once = [*limited(Policies(follow_up_queue="all")), AGAIN, FOLLOW, TurnEnd(), TurnStart(), *delivered(10)]
+    assert next_step(state_of(at_once)) == CallModel(1), "follow-ups do not come between a question and its answer"
 
 
 def test_a_limit_of_turns_comes_before_another_question() -> None:

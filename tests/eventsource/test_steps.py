@@ -162,6 +162,20 @@ CASES: dict[str, Case] = {
     "one at a time, the second steering waits for the next turn": Case(
         [*OPENED, STEER, STEER, MessageStart(role="input", push_seq=6), MessageEnd()], CallModel(1)
     ),
+    "which delivers one again": Case(
+        [
+            *OPENED,
+            STEER,
+            MessageStart(role="input", push_seq=6),
+            MessageEnd(),
+            ModelRequest(attempt=1, request_sha256=""),
+            ASSISTANT,
+            MessageEnd(message=AssistantMessage(stop_reason="pause")),
+            TurnEnd(),
+            STEER,
+        ],
+        Record((TurnStart(), MessageStart(role="input", push_seq=13), MessageEnd())),
+    ),
     "all at once, it does not": Case(
         [
             PUSH,
@@ -244,7 +258,16 @@ CASES: dict[str, Case] = {
         [FOLLOW], Record((AgentStart(reason="follow_up"), TurnStart(), INPUT, INPUT_END))
     ),
     "a follow-up waits behind steering for a turn of its own": Case(
-        [*SETTLED, FOLLOW, STEER, TurnEnd(), TurnStart(), MessageStart(role="input", push_seq=10), MessageEnd()],
+        with_config(
+            SETTLED,
+            Policies(follow_up_queue="all"),
+            FOLLOW,
+            STEER,
+            TurnEnd(),
+            TurnStart(),
+            MessageStart(role="input", push_seq=11),
+            MessageEnd(),
+        ),
         CallModel(1),
     ),
     "and behind results": Case(called(Policies(), FOLLOW, *BOTH, TurnEnd(), TurnStart()), CallModel(1)),
