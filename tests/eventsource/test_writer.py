@@ -177,11 +177,19 @@ async def test_an_append_that_was_refused_many_times_is_tried_on(opened: Opened)
 
 async def test_an_append_that_is_refused_for_too_long_says_so_and_what_was_taken_is_kept(opened: Opened) -> None:
     writer = await opened.writer(*REQUESTED, patience_s=0.02)
-    opened.store.refuses = lambda events: True
+    tries: list[int] = []
+
+    def refuses(events: Sequence[tuple[int, Event]]) -> bool:
+        tries[-1] += 1
+        return True
+
+    opened.store.refuses = refuses
     writer.outcome(ASSISTANT)
     for _ in range(2):
+        tries.append(0)
         with pytest.raises(ConflictError, match="session oslo: expected head 6, found 6"):
             await writer.flush()
+    assert min(tries) > 1, "each flush has the whole patience"
     opened.store.refuses = lambda events: False
     assert await writer.flush()
     assert (await opened.events())[-1] == ASSISTANT
