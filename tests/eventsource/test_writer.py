@@ -273,10 +273,17 @@ async def test_a_decision_whose_commit_failed_is_asked_for_again_or_found(opened
 
 async def test_a_store_that_keeps_failing_says_that_the_outcome_is_unknown(opened: Opened) -> None:
     writer = await opened.writer(*REQUESTED, patience_s=0.02)
-    opened.store.fails = lambda events: "before"
+    tries: list[int] = []
+
+    def fails(events: Sequence[tuple[int, Event]]) -> str:
+        tries.append(1)
+        return "before"
+
+    opened.store.fails = fails
     writer.outcome(ASSISTANT)
     with pytest.raises(OutcomeUnknownError, match="the disk went away"):
         await writer.flush()
+    assert 1 < len(tries) < 10, "a disk that fails is given time between two tries"
     opened.store.fails = lambda events: ""
     assert await writer.flush()
     assert await opened.events() == [*REQUESTED, ASSISTANT]
