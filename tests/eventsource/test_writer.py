@@ -345,7 +345,18 @@ async def test_what_is_streamed_of_an_open_message_is_read_back(opened: Opened) 
     writer = await opened.writer(*REQUESTED)
     assert await writer.open_updates() == ()
     writer.outcome(ASSISTANT, WORD)
-    assert [recorded.event for recorded in await writer.open_updates()] == [ASSISTANT, WORD]
+    for _ in range(2):
+        assert [recorded.event for recorded in await writer.open_updates()] == [ASSISTANT, WORD]
+        await opened.store.append("oslo", [(0, HERE)])  # what the writer has not folded does not belong to it
+
+
+async def test_a_key_of_the_environment_is_never_written(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "writers-own-key-0123456789abcdef"
+    monkeypatch.setenv("WRITERS_API_KEY", key)
+    writer = await opened.writer()
+    writer.outcome(Label(text=f"it is {key}"))
+    await writer.flush()
+    assert key not in str(await opened.events())
 
 
 async def test_a_call_is_known_by_the_session_that_recorded_its_start(opened: Opened) -> None:
