@@ -180,7 +180,7 @@ class Writer(Generic[V]):
         if seq > self.head:
             event: Event = self._pending[seq - self.head - 1].event
         else:
-            page = await self._log.read(self.session, after=seq - 1, upto=seq, limit=1)
+            page = await self._log.read(self.session, after=seq - 1, upto=seq)
             event = page[0].event if page else MessageEnd()
         return event.message if isinstance(event, MessageEnd) else None
 

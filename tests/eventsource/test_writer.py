@@ -77,7 +77,7 @@ def opened() -> Opened:
 async def test_what_was_taken_is_folded_at_once_and_appended_together(opened: Opened) -> None:
     writer = await opened.writer(PUSH)
     writer.decide(*BEGIN)
-    assert (writer.state.phase, writer.next_seq, writer.head) == (Phase.OPEN, 6, 1)
+    assert (writer.state.phase, writer.next_seq, writer.head, writer.now_us()) == (Phase.OPEN, 6, 1, 7)
     assert await opened.events() == [PUSH]
     assert await writer.flush()
     assert await opened.events() == [PUSH, *BEGIN]
