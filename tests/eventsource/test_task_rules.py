@@ -341,6 +341,8 @@ def test_the_machine_says_when_a_step_is_tried_again_by_the_policy_on_record() -
     changed = (*waiting, again[-2], replace(start, attempt=2, retries=5, backoff_us=1_000))
     slower = next_step(after(*changed, StepEnd(key="s", error="no")))
     assert slower == Record((replace(wait, deadline_us=7 + 2_000),)), "the newest start says by which policy"
+    last = (*waiting, again[-2], replace(start, attempt=2, retries=0), StepEnd(key="s", error="no"))
+    assert next_step(after(*last)) == Stop(None), "and how often"
 
 
 def test_a_step_without_a_retry_left_has_failed_for_good() -> None:
