@@ -10,6 +10,7 @@ import pytest
 from eventsource.background import finish
 from eventsource.errors import ConflictError, FencedError, IllegalEventError, OutcomeUnknownError, StoreError
 from eventsource.events import (
+    AbortRequest,
     AgentEnd,
     AgentStart,
     Event,
@@ -318,6 +319,14 @@ async def test_looking_for_news_disturbs_no_decision(opened: Opened, still: bool
     await opened.store.append("oslo", [(0, HERE)])
     await writer.catch_up(lambda: still)
     assert writer.head == 1
+
+
+async def test_an_abort_is_found_in_what_is_not_folded_yet_and_not_before(opened: Opened) -> None:
+    writer = await opened.writer(*OPENED, AbortRequest())
+    await opened.store.append("oslo", [(0, HERE)])
+    assert not await writer.finds_abort()
+    await opened.store.append("oslo", [(0, AbortRequest())])
+    assert await writer.finds_abort()
 
 
 async def test_decisions_can_be_forgotten(opened: Opened) -> None:
