@@ -287,12 +287,12 @@ async def test_an_abort_that_comes_while_a_callback_is_asked_ends_the_run() -> N
     await hold_sound(bench)
 
 
-async def test_the_model_is_asked_what_a_hook_made_of_the_messages_as_it_is_stored() -> None:
+async def test_the_model_is_asked_what_a_hook_made_of_the_messages() -> None:
     model = scripted("Rain.")
-    chosen = UserMessage(content="Only this. \ud800")
+    chosen = UserMessage(content="Only this.")
     bench = Bench(model, hooks=Hooks(transform_context=lambda messages: [chosen]))
     await bench.run("Do I need a coat?")
-    assert model.asked[0].request.messages == (UserMessage(content="Only this. \ufffd"),)
+    assert model.asked[0].request.messages == (chosen,)
     await hold_sound(bench)
 
 
