@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from .background import beside
 from .batch import BatchRunner, Workshop
-from .codec import canonical
+from .codec import canonical, repair
 from .contained import CLEAN_UP_S, attempt
 from .context_fold import ContextFold
 from .errors import MissingModelError, MissingToolError, RefoldError
@@ -118,7 +118,7 @@ def _messages(chosen: Sequence[Message]) -> tuple[Message, ...]:
     for message in chosen:
         if not isinstance(message, get_args(Message)):
             raise TypeError(f"expected messages, found a {type(message).__name__} among them")
-    return tuple(chosen)
+    return tuple(repair(message) for message in chosen)
 
 
 def _finishing(answer: Literal["end", "continue"] | None) -> Literal["end", "continue"] | None:

@@ -287,12 +287,19 @@ async def test_an_abort_that_comes_while_a_callback_is_asked_ends_the_run() -> N
     await hold_sound(bench)
 
 
-async def test_the_model_is_asked_what_a_hook_made_of_the_messages() -> None:
+async def test_the_model_is_asked_what_a_hook_made_of_the_messages_with_its_texts_repaired() -> None:
     model = scripted("Rain.")
-    chosen = UserMessage(content="Only this.")
+    chosen = UserMessage(content="Only this. \ud800")
     bench = Bench(model, hooks=Hooks(transform_context=lambda messages: [chosen]))
     await bench.run("Do I need a coat?")
-    assert model.asked[0].request.messages == (chosen,)
+    assert model.asked[0].request.messages == (UserMessage(content="Only this. \ufffd"),)
+    await hold_sound(bench)
+
+
+async def test_callbacks_that_have_nothing_to_say_may_answer_none() -> None:
+    hooks = Hooks(get_steering_messages=lambda: None, get_follow_up_messages=lambda: None)
+    bench = Bench(scripted("Rain."), hooks=hooks)
+    assert await bench.run("Do I need a coat?") == Stop("stop")
     await hold_sound(bench)
 
 
@@ -506,6 +513,17 @@ async def test_a_missing_model_is_named_and_the_prompt_stays() -> None:
     bench.model = scripted("Rain.")
     assert await bench.run() == Stop("stop")
     assert texts(await hold_sound(bench)) == ["Rain."]
+
+
+async def test_an_error_of_ours_is_no_error_of_a_hook() -> None:
+    def find(config: object) -> None:
+        raise MissingModelError("oslo", "it is being moved")
+
+    bench = Bench(None)
+    bench.find_model = find
+    with pytest.raises(MissingModelError, match="it is being moved"):
+        await bench.run("Do I need a coat?")
+    assert not await bench.events(AgentEnd)
 
 
 async def test_another_model_is_found_by_its_name() -> None:

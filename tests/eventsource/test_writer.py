@@ -339,15 +339,29 @@ async def test_decisions_can_be_forgotten(opened: Opened) -> None:
     assert not [e for e in await opened.events() if isinstance(e, ToolExecutionStart)]
 
 
-async def test_a_superseded_writer_is_fenced_out(opened: Opened) -> None:
+async def test_while_an_append_is_refused_others_go_on(opened: Opened) -> None:
+    writer = await opened.writer(*REQUESTED, patience_s=5)
+    over: list[bool] = []
+    opened.store.refuses = lambda events: not over
+    writer.outcome(ASSISTANT)
+    asyncio.get_running_loop().call_soon(over.append, True)
+    assert not await writer.flush()
+    assert await opened.events() == [*REQUESTED, ASSISTANT]
+
+
+async def test_a_superseded_writer_is_fenced_out_and_logs_where(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
     writer = await opened.writer(PUSH)
     writer.lease = await opened.store.claim("oslo")
     await opened.store.release(writer.lease)
     await opened.store.claim("oslo")
     writer.decide(*BEGIN)
-    with pytest.raises(FencedError):
+    with caplog.at_level("WARNING"), pytest.raises(FencedError):
         await writer.flush()
     assert await opened.events() == [PUSH]
+    [told] = [record for record in caplog.records if "the lease was lost" in record.getMessage()]
+    assert (told.__dict__["session"], told.__dict__["seq"]) == ("oslo", 1)
 
 
 async def test_what_is_streamed_of_an_open_message_is_read_back(opened: Opened) -> None:
