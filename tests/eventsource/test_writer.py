@@ -341,10 +341,14 @@ async def test_decisions_can_be_forgotten(opened: Opened) -> None:
 
 async def test_while_an_append_is_refused_others_go_on(opened: Opened) -> None:
     writer = await opened.writer(*REQUESTED, patience_s=5)
-    over: list[bool] = []
-    opened.store.refuses = lambda events: not over
+    others = asyncio.Event()
+
+    def refuses(events: Sequence[tuple[int, Event]]) -> bool:
+        asyncio.get_running_loop().call_soon(others.set)
+        return not others.is_set()
+
+    opened.store.refuses = refuses
     writer.outcome(ASSISTANT)
-    asyncio.get_running_loop().call_soon(over.append, True)
     assert not await writer.flush()
     assert await opened.events() == [*REQUESTED, ASSISTANT]
 
