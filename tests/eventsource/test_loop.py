@@ -36,8 +36,10 @@ from eventsource.events import (
 from eventsource.evolve import fold
 from eventsource.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
 from eventsource.messages import Message, TextContent, ToolResultMessage, UserMessage
+from eventsource.models.protocol import WireBody
 from eventsource.models.script import Answer, Call, call, deaf, fail, retry, say, stall, stop
 from eventsource.models.scripted import ScriptedModel
+from eventsource.request import Request
 from eventsource.state import Phase
 from eventsource.steps import Stop
 from eventsource.tool_context import ToolContext
@@ -296,8 +298,36 @@ async def test_the_model_is_asked_what_a_hook_made_of_the_messages_with_its_text
     await hold_sound(bench)
 
 
+def nothing(*_: object) -> Any:
+    return None
+
+
+def plain_text(*_: object) -> Any:
+    return ["Only this."]
+
+
+async def test_a_hook_that_gives_no_messages_ends_the_run_and_says_what_it_gave() -> None:
+    bench = Bench(scripted("never said"), hooks=Hooks(transform_context=plain_text))
+    assert await bench.run("Do I need a coat?") == Stop("error")
+    events = await hold_sound(bench)
+    said = ["a callback answered what it may not: expected messages, found a str among them"]
+    assert [e.error for e in events if isinstance(e, AgentEnd)] == said
+
+
+async def test_a_request_that_its_model_cannot_encode_ends_the_run_and_says_why() -> None:
+    class Wireless(ScriptedModel):
+        def encode(self, request: Request) -> WireBody | None:
+            raise ValueError("there is no wire")
+
+    bench = Bench(Wireless(["never said"]))
+    assert await bench.run("Do I need a coat?") == Stop("error")
+    events = await hold_sound(bench)
+    said = ["the model's encoding of a request failed: there is no wire"]
+    assert [e.error for e in events if isinstance(e, AgentEnd)] == said
+
+
 async def test_callbacks_that_have_nothing_to_say_may_answer_none() -> None:
-    hooks = Hooks(get_steering_messages=lambda: None, get_follow_up_messages=lambda: None)
+    hooks = Hooks(get_steering_messages=nothing, get_follow_up_messages=nothing)
     bench = Bench(scripted("Rain."), hooks=hooks)
     assert await bench.run("Do I need a coat?") == Stop("stop")
     await hold_sound(bench)
