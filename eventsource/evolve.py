@@ -63,6 +63,7 @@ from .state import (
     Call,
     Config,
     Failure,
+    Kind,
     Phase,
     Push,
     Run,
@@ -94,7 +95,7 @@ def evolve(state: State, recorded: Recorded) -> State:
     phase = state.phase if kind in INPUTS else ROWS[state.phase][kind]
     step = _STEPS[type(event)]
     following: State = step(state, recorded.at_us if type(event) in _TIMED else recorded.seq, event)
-    if following.stuck and kind not in INPUTS:
+    if following.stuck and kind not in INPUTS and kind is not Kind.TOOL_UPDATE:  # readers leave updates out
         following = replace(following, stuck="")
     return following if following.phase is phase else replace(following, phase=phase)
 

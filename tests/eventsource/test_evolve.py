@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -50,7 +50,7 @@ from tests.stories import (
     WAIT,
     state_of,
 )
-from tests.strategies import events, histories
+from tests.strategies import events, histories, walk
 
 CUTS = st.integers(0, 60)
 SECOND_START = ToolExecutionStart(message_seq=8, content_index=2, name="send")
@@ -88,6 +88,7 @@ def test_evolve_accepts_exactly_what_is_legal(history: tuple[Recorded, ...], oth
         assert (error.seq, error.phase, error.event, error.reason) == (seq, state.phase.value, kind.value, problem)
 
 
+@example(walk([26, 0, 250, 2, 2, 1024696, 10, 642, 74, 12872, 250]))  # one behind the word that nobody could go on
 @given(histories())
 def test_updates_of_tools_and_streams_never_change_the_state(history: tuple[Recorded, ...]) -> None:
     state = State()

@@ -419,9 +419,9 @@ async def test_a_reader_that_leaves_closes_the_connection() -> None:
 
 async def test_silence_ends_the_call() -> None:
     late = await ended(httpx.Response(200, stream=Pieces(sse(START, *HELLO), then=stall)), idle_ms=5)
-    assert (late.text, late.error) == ("Hello", "timeout: nothing came for 0.005 seconds")
+    assert (late.text, late.error) == ("Hello", "timeout: nothing came for 0.005 seconds (calling api.anthropic.com)")
     never = await ended(httpx.Response(200, stream=Pieces(then=stall)), first_byte_ms=5)
-    assert never.error == "timeout: nothing came for 0.005 seconds"
+    assert never.error == "timeout: nothing came for 0.005 seconds (calling api.anthropic.com)"
 
 
 @pytest.mark.slow
