@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from .errors import ToolDefinitionError
@@ -23,6 +23,12 @@ class _Problem(Protocol):
     message: str
 
 
+class _Validator(Protocol):
+    """What is used of a jsonschema validator."""
+
+    def iter_errors(self, instance: object) -> Iterator[_Problem]: ...
+
+
 def schema_check(tool: str, schema: Mapping[str, object]) -> Check:
     """Build the check of arguments by a JSON Schema, in the draft it names (2020-12 when it names none).
 
@@ -30,19 +36,13 @@ def schema_check(tool: str, schema: Mapping[str, object]) -> Check:
 
     Raises: ToolDefinitionError when it is no valid schema of an object.
     """
-    import jsonschema  # type: ignore[import-untyped, unused-ignore]  # no stubs; slow to load, so only here
-    import referencing
-
     if schema.get("type") != "object":
         raise ToolDefinitionError(tool, f"the schema of its arguments must be of type object, not {schema.get('type')}")
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     schema = _dict(_checkable(schema))
     try:
-        kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        where = "/".join(map(str, error.absolute_path)) or "root"
-        raise ToolDefinitionError(tool, f"its JSON Schema is not valid at {where}: {error.message}") from error
-    validator = kind(schema, registry=referencing.Registry())
+        validator = _validator(schema)
+    except SchemaFaultError as error:
+        raise ToolDefinitionError(tool, f"its JSON Schema is not valid at {error}") from error
 
     def check(given: dict[str, object], *, coerce: bool) -> Accepted | Refused:
         problems = list(validator.iter_errors(given))
@@ -56,6 +56,35 @@ def schema_check(tool: str, schema: Mapping[str, object]) -> Check:
         return Refused(tuple(dict.fromkeys(line for problem in problems for line in _lines(problem))))
 
     return check
+
+
+class SchemaFaultError(ValueError):
+    """A JSON Schema is none: where in it, and why."""
+
+
+def value_check(schema: Mapping[str, object]) -> Callable[[object], tuple[str, ...]]:
+    """Build the check of any value by a JSON Schema, as `schema_check` reads one: it gives what does not fit.
+
+    Raises: SchemaFaultError.
+    """
+    if reference := dangling_reference(schema):
+        raise SchemaFaultError(f"root: {reference} leads nowhere")
+    validator = _validator(_dict(_checkable(schema)))
+    return lambda value: tuple(dict.fromkeys(line for one in validator.iter_errors(value) for line in _lines(one)))
+
+
+def _validator(schema: Mapping[str, object]) -> _Validator:
+    import jsonschema  # type: ignore[import-untyped, unused-ignore]  # no stubs; slow to load, so only here
+    import referencing
+
+    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        where = "/".join(map(str, error.absolute_path)) or "root"
+        raise SchemaFaultError(f"{where}: {error.message}") from error
+    made: _Validator = kind(schema, registry=referencing.Registry())
+    return made
 
 
 def dangling_reference(schema: Mapping[str, object]) -> str:

@@ -22,6 +22,7 @@ from eventsource.expected import described, shown
 from eventsource.hooks import Hooks
 from eventsource.loading import read_all
 from eventsource.loop import Program
+from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
 from eventsource.models.redact import Secrets
 from eventsource.ports import Recorded
@@ -38,7 +39,7 @@ from .drive import Driven, drive
 from .local_types import AnyType
 from .log import Log, open_log
 from .models import find_model, find_recorded_model, known_secrets
-from .output import Output
+from .output import Output, recorded_check
 from .run import Run
 from .session import Session
 from .stream import AgentStream
@@ -314,6 +315,10 @@ class Agent(Generic[T]):
         return Output(self.output) if self.output is not None else None
 
     @cached_property
+    def _check_answer(self) -> Callable[[AssistantMessage], str] | None:
+        return self.typed_output.problem if self.typed_output is not None else recorded_check(self.options)[0]
+
+    @cached_property
     def _model(self) -> Model:
         return find_model(self.model) if isinstance(self.model, str) else self.model
 
@@ -382,7 +387,7 @@ class Agent(Generic[T]):
             find_model=find_recorded_model,
             find_repeat=Repeats(session.core.log, session.id).find,
             repeated_tools=tools,
-            check_answer=self.typed_output.problem if self.typed_output is not None else None,
+            check_answer=self._check_answer,
         )
 
     @checked("deps")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from eventsource.contained import by_signal
@@ -69,6 +71,31 @@ class Output(Generic[T]):
             if by_signal(error):
                 raise
             raise OutputError(self._name, f"its check raised {words(error)}; the answer was {text[:200]!r}") from error
+
+
+def recorded_check(options: Mapping[str, object]) -> tuple[Callable[[AssistantMessage], str] | None, str]:
+    """Build the check of answers by the JSON Schema that options hold, where nothing else is known of their type.
+
+    Returns: what says what does not fit in an answer; None without a schema, or, with why, of one that cannot be used.
+    """
+    schema = options.get("output_schema")
+    if not schema or not isinstance(schema, Mapping):
+        return None, "" if schema is None else "it is no JSON object"
+    from eventsource.tool_schema import SchemaFaultError, value_check  # slow to load
+
+    try:
+        check = value_check(dict(schema))
+    except SchemaFaultError as error:
+        return None, str(error)
+
+    def problem(answer: AssistantMessage) -> str:
+        try:
+            problems = check(json.loads(_without_fence(answer.text)))
+        except ValueError as error:
+            problems = (f"answer: it is no JSON: {error}",)
+        return f"{'; '.join(problems)}; the answer was {answer.text[:200]!r}" if problems else ""
+
+    return problem, ""
 
 
 def _without_fence(text: str) -> str:

@@ -19,6 +19,7 @@ from projections.titles import title_of
 from ..agent import Agent
 from ..children import due_children
 from ..log import LAST, Log
+from ..output import recorded_check
 from ..run import Run, RunStatus
 from ..session import Session
 from ..signals import on_signal
@@ -218,6 +219,8 @@ async def _say_stands(screen: Screen, session: Session) -> int:
 
 async def _drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None, deps: object) -> int:
     """Run, tell what happens, and say how it ended."""
+    if agent.output is None and (fault := recorded_check(agent.options)[1]):
+        screen.note(f"Answers are not checked: the output schema on record cannot be used: {fault}")
     stop = asyncio.Event()
     teller = Teller(screen.out, screen.err)
     with _interrupts(stop):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
@@ -15,11 +18,13 @@ from eventsource.errors import IllegalEventError, OutputError
 from eventsource.events import AbortRequest, QueuePush, TurnEnd
 from eventsource.hooks import Hooks, TurnEnded
 from eventsource.messages import UserMessage
-from eventsource.models.script import Answer, call
+from eventsource.models.script import Answer, call, fail
 from eventsource.models.scripted import scripted
 from refold import Agent, Policies, open_log, tool
+from refold.output import recorded_check
 from refold.tasks import TaskContext, task
 from refold.worker import Worker
+from tests.refold.shell import Shell
 
 T = TypeVar("T")
 BAD, GOOD = '{"titel": "x"}', '{"title": "x"}'
@@ -197,3 +202,59 @@ def test_a_plain_text_has_no_schema() -> None:
 def test_what_is_no_type_for_an_answer_is_refused_when_the_agent_is_made(output: object) -> None:
     with pytest.raises(TypeError, match=r"expected a type|is no type that an answer can be read as"):
         Agent(scripted("x"), output=output)  # type: ignore[call-overload]  # it is not one
+
+
+TYPED = """
+import asyncio, sys
+from pydantic import BaseModel
+from eventsource.models.scripted import scripted
+from eventsource.models.script import fail
+from refold import Agent, open_log
+
+class Report(BaseModel):
+    title: str
+
+async def main():
+    async with open_log(sys.argv[1]) as log:
+        await Agent(scripted([fail("overloaded")]), output=Report).run("Report.", session=await log.session("it"))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_session_that_is_gone_on_in_without_its_agent_checks_answers_by_the_schema_on_record(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for answers, code, says in (
+        (["many", '{"title": "x"}'], 0, ""),
+        (["many", "a lot", "more"], 1, "asked for 2 more times: answer: it is no JSON"),
+        (['{"title": 3}'] * 3, 1, "title: must be string"),
+    ):
+        subprocess.run([sys.executable, "-c", TYPED, tmp_path / "refold.db"], check=True)
+        shell.script.write_text(json.dumps([[answer] for answer in answers]))
+        run = shell("continue", "it", "-m", f"scripted:{shell.script}")
+        assert (run.exit_code, says in run.stderr) == (code, True), run.stderr
+        shell.good("delete", "it", "--yes")
+
+
+async def test_a_schema_among_the_options_is_what_answers_are_checked_by_and_one_that_is_none_is_not() -> None:
+    schema = {"$ref": "#/$defs/Report", "$defs": {"Report": {"type": "object", "required": ["title"]}}}
+    run = await Agent(scripted("{}", '{"title": 1}'), options={"output_schema": schema}).run("Report.")
+    assert (run.status, run.text, len(run.answers)) == ("done", '{"title": 1}', 2)
+    fenced = await Agent(scripted('```json\n{"title": 1}\n```'), options={"output_schema": schema}).run("Report.")
+    assert len(fenced.answers) == 1
+    for fault in ({"type": "nonsense"}, {"$ref": "#/$defs/gone"}):
+        agent = Agent(scripted("{}"), options={"output_schema": fault})
+        assert (await agent.run("Report.")).status == "done"
+        assert recorded_check(agent.options)[1]
+
+
+def test_a_schema_on_record_that_cannot_be_used_is_told_in_a_line(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    schema = {"type": "object", "properties": {"title": {"$ref": "#/$defs/gone"}}}
+    options: dict[str, object] = {"output_schema": schema}
+    Agent(scripted([fail("overloaded")]), options=options).run_sync("x", session="it", log=tmp_path / "refold.db")
+    shell.script.write_text(json.dumps([["{}"]]))
+    run = shell("continue", "it", "-m", f"scripted:{shell.script}")
+    assert run.exit_code == 0
+    assert "Answers are not checked: the output schema on record cannot be used: root: #/$defs/gone" in run.stderr
