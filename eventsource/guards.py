@@ -58,7 +58,7 @@ def kind_of(state: State, event: Event) -> Kind:
 
 
 def legal(state: State, event: Event) -> str | None:
-    """Say why an event cannot follow in this state; None when it can."""
+    """Return why an event cannot follow in this state; None when it can."""
     return why_illegal(state, event, kind_of(state, event))
 
 

@@ -190,7 +190,7 @@ class EventLog(Protocol):
         ...
 
     async def gone(self, session: str) -> Gone:
-        """Say what was dropped or erased of the session's own events."""
+        """List what was dropped or erased of the session's own events."""
         ...
 
     async def info(self, session: str) -> SessionInfo:
@@ -264,7 +264,7 @@ class EventLog(Protocol):
         ...
 
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
-        """Give the cursor at a seq (the head by default), with its digest."""
+        """Return the cursor at a seq (the head by default), with its digest."""
         ...
 
     def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
@@ -290,7 +290,7 @@ class EventLog(Protocol):
         ...
 
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
-        """Give a lease back; a superseded one is ignored.
+        """Release a lease; a superseded one is ignored.
 
         `head`: how far its owner has seen; with an open task, the session is due when its first wait is, or at once
         if it has grown since (or without a head).

@@ -230,7 +230,7 @@ class Recorder(Generic[V]):
             self._held.check()
 
     async def user(self, message: Message | str) -> None:
-        """Say something to the model; during a run it is delivered before the next call."""
+        """Record what a person says to the model; during a run it is delivered before the next call."""
         self._check()
         whole = UserMessage(content=message) if isinstance(message, str) else message
         idle = self._writer.state.run is None

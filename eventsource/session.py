@@ -77,12 +77,12 @@ class Session:
 
     @checked("message")
     async def steer(self, message: Prompt, *, key: str | None = None) -> int:
-        """Say something to a run under way: it is delivered before the next model call."""
+        """Queue a message for a run under way: it is delivered before the next model call. Returns: the new head."""
         return await self.push("steering", *as_messages(message, where="Session.steer", parameter="message"), key=key)
 
     @checked("message")
     async def follow_up(self, message: Prompt, *, key: str | None = None) -> int:
-        """Say something that is delivered when the run would otherwise end."""
+        """Queue a message that is delivered when the run would otherwise end. Returns: the new head."""
         messages = as_messages(message, where="Session.follow_up", parameter="message")
         return await self.push("follow_up", *messages, key=key)
 
@@ -179,7 +179,7 @@ class Session:
             return (await self._catch_up())[1]
 
     async def next_step(self) -> Step:
-        """Say what the session does next, given that nothing is under way."""
+        """Return the step that the session takes next, given that nothing is under way."""
         return next_step(await self.state())
 
     @checked()

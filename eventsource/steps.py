@@ -100,7 +100,7 @@ Step: TypeAlias = Record | CallModel | RunTools | CloseMessage | Suspend | Stop
 
 
 def next_step(state: State) -> Step:
-    """Say what a session in this state does next, given that nothing is under way.
+    """Return the step that a session in this state takes next, given that nothing is under way.
 
     Pure: the same state gives the same step, for ever. `polls` names the callbacks to ask before the step is performed,
     in order; the first that answers becomes an event and the machine is asked again.

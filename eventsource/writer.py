@@ -207,7 +207,7 @@ class Writer(Generic[V]):
                 self.forget_decisions()
 
     async def finds_abort(self) -> bool:
-        """Say whether others asked the run to end in what is not folded yet."""
+        """Return whether others asked the run to end in what is not folded yet."""
         news = await self._log.read(self.session, after=self.head, limit=_NEWS, updates=False)
         return any(isinstance(recorded.event, AbortRequest) for recorded in news)
 

@@ -180,7 +180,7 @@ def _request(
 
 
 def convert(message: Message) -> Message | None:
-    """Say what a model gets for an agent message: itself, a custom message's rendering, or nothing."""
+    """Return what a model gets for an agent message: itself, a custom message's rendering, or nothing."""
     if isinstance(message, CustomMessage):
         return render(message)
     if isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted"):

@@ -56,7 +56,7 @@ def read_transcript(view: ContextView) -> tuple[Said, ...]:
 
 
 def text_of(message: Message) -> str:
-    """Give the text that a person reads in a message; thinking and calls are not part of it."""
+    """Return the text that a person reads in a message; thinking and calls are not part of it."""
     if isinstance(message, CustomMessage):
         fields = read_object(message.body)
         texts = [fields.get(name) for name in ("summary", "command", "output", "content")]

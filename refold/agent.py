@@ -150,7 +150,7 @@ class Agent(Generic[T]):
         key: str | None = None,
         tools: RepeatedTools = "ask",
     ) -> Run[T]:
-        """Say something and run until nothing is left to do.
+        """Send a prompt to the model, and run until nothing is left to do.
 
         Without a session, in one that lives in memory. A session whose run is unfinished is finished first. `signal`
         aborts the run when set, `timeout_ms` ends it with status limit. A repeated `key` says nothing new, so a call
@@ -323,7 +323,7 @@ class Agent(Generic[T]):
         return find_model(self.model) if isinstance(self.model, str) else self.model
 
     def config(self) -> Config:
-        """Say this agent's configuration as the log records it."""
+        """Return this agent's configuration, as the log records it."""
         options = dict(self.options)
         if self.typed_output is not None and self.typed_output.schema is not None:
             options["output_schema"] = self.typed_output.schema
@@ -372,7 +372,7 @@ class Agent(Generic[T]):
     def program(
         self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
     ) -> Program[ContextView]:
-        """Put together what a run of this agent in a session needs. Raises: ArgumentError for deps of another type."""
+        """Build what a run of this agent in a session needs. Raises: ArgumentError for deps of another type."""
         self.check_deps(deps)
         return Program(
             model=self._model,

@@ -140,7 +140,7 @@ class Log:
         )
 
     async def verify(self) -> VerifyReport:
-        """Verify every session."""
+        """Read every session again, and find any changed, missing or added byte, and where."""
         return await self.store.verify()
 
     @checked()

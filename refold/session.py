@@ -76,13 +76,13 @@ class Session:
 
     @checked()
     async def messages(self, at: int | None = None) -> tuple[ContextMessage, ...]:
-        """Give the context's messages, each with its name (`seq`), at the head or at a seq."""
+        """Return the context's messages in order, each with its name (`seq`), at the head or at a seq."""
         _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at)
         return messages(view)
 
     @checked()
     async def history(self, at: int | None = None) -> tuple[Entry, ...]:
-        """Give every message ever recorded, also what failed, was compacted or hidden."""
+        """Return every message ever recorded, in order, also what failed, was compacted or hidden."""
         _, _, view = await load(self.core.log, self.id, context=CONTEXT, upto=at)
         return history(view)
 
@@ -108,7 +108,7 @@ class Session:
 
     @checked()
     async def why(self, at: int) -> Why:
-        """Say where the run stood at a seq, and which event put each part of the request there.
+        """Explain where the run stood at a seq, and which event put each part of the request there.
 
         From its `model_request` to the end of its turn it is about that request, elsewhere about the next one.
 
@@ -118,12 +118,12 @@ class Session:
 
     @checked("message")
     async def steer(self, message: Prompt, *, key: str | None = None) -> int:
-        """Say something to a run under way: it is delivered before the next model call."""
+        """Queue a message for a run under way: it is delivered before the next model call. Returns: the new head."""
         return await self.core.steer(message, key=key)
 
     @checked("message")
     async def follow_up(self, message: Prompt, *, key: str | None = None) -> int:
-        """Say something that is delivered when the run would otherwise end."""
+        """Queue a message that is delivered when the run would otherwise end. Returns: the new head."""
         return await self.core.follow_up(message, key=key)
 
     @checked()
@@ -284,7 +284,7 @@ class Session:
         return found
 
     async def next_step(self) -> Step:
-        """Say what the session does next, given that nothing is under way."""
+        """Return the step that the session takes next, given that nothing is under way."""
         return await self.core.next_step()
 
     @checked()

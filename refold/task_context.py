@@ -59,7 +59,7 @@ class WaitResult(msgspec.Struct, Generic[T], frozen=True):
     value: T | None = None
 
     def unwrap(self) -> T:
-        """Give the value. Raises: WaitEndedError when there is none."""
+        """Return the value. Raises: WaitEndedError when there is none."""
         if not self.ok:
             raise WaitEndedError(self.key, self.outcome)
         return self.value  # type: ignore[return-value]  # ok: there is one, which may be a recorded null
@@ -347,8 +347,14 @@ class TaskContext:
         name = self._x.key("loop", key)
         return await run_loop(self._x, name, initial, step, on_message, timeout=timeout, message=as_type(message))
 
+    @overload
+    async def spawn(self, key: str, agent: Agent[None], prompt: Prompt, *, deps: object = None) -> str: ...
+
+    @overload
+    async def spawn(self, key: str, agent: Agent[T], prompt: Prompt, *, deps: object = None) -> T: ...
+
     @checked("prompt")
-    async def spawn(self, key: str, agent: Agent[T], prompt: Prompt, *, deps: object = None) -> T:
+    async def spawn(self, key: str, agent: Agent[T], prompt: Prompt, *, deps: object = None) -> T | str:
         """Let an agent work on something in a session of its own, started at most once, and wait for what it says.
 
         Returns: its output, or its text. Raises: ChildError.

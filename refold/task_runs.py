@@ -61,7 +61,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
         return self.session.id
 
     async def refresh(self) -> TaskRun:
-        """Look again."""
+        """Read the run as it stands now."""
         return await load_run(self.session)
 
     @checked()

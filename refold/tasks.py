@@ -157,7 +157,7 @@ class Task(Generic[P, R]):
             raise TaskPayloadError(self.id, str(error)) from error
 
     def read(self, raw: Json) -> R:
-        """Read a result."""
+        """Read a result of its JSON. Raises: ShapeError when it does not fit the task's type."""
         return self._result.load(raw)
 
     async def call(self, execution: Execution) -> R:

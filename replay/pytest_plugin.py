@@ -44,6 +44,11 @@ class Ended(Protocol):
         """What it failed with."""
         ...
 
+    @property
+    def text(self) -> str:
+        """The text of its last answer."""
+        ...
+
 
 class Again(Protocol):
     """What a re-execution came to: `refold.reexecution.Reexecution`."""

@@ -104,7 +104,7 @@ class Replay:
         self._difference: Diverged | None = None
 
     def report(self) -> ReplayReport:
-        """Say how far it came."""
+        """Return how far the replay came, and the first difference, if there is one."""
         given = self._given + len(self._updates)
         return ReplayReport(
             given=given, predicted=self._predicted, unchecked=self._unchecked, difference=self._difference

@@ -150,7 +150,7 @@ class _Trace:
 
 
 async def why(session: Session, seq: int, *, encode: Encode | None = None) -> Why:
-    """Say why the model was sent what it was sent.
+    """Explain why the model was sent what it was sent.
 
     Within a turn, from its `model_request` on, it is about that request, so at an answer's or a tool call's seq about
     the request that led to it; anywhere else about the one that would come next.

@@ -11,6 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +20,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("eventsource", "projections", "refold", "replay")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = {"python", "sh", "console"}
 OTHER_NAMES_FOR_THESE = {"", "bash", "py", "pycon", "python3", "shell", "zsh"}
+LEFT = "# mypy: disable-error-code=exhaustive-match\n"  # which is no part of strict
 MARK = re.compile(r"<!--\s*test:\s*(?:(needs data)|skip because (\S.*?))\s*-->")
 
 
@@ -133,6 +137,34 @@ def test_every_block_of_a_page_runs(page: Path, place: Path, data_folder: Path) 
         pytest.skip(f"ran but for the blocks at lines {left_out}: there is no folder {data_folder} (set REFOLD_DATA)")
 
 
+def typed_files(page: Path) -> Iterator[tuple[str, str]]:
+    """Make of a page what a type checker reads: its Python in a function, line by line, and the files it writes."""
+    text = ""
+    for block in blocks(page):
+        if block.language == "python":
+            text += "\n" * (block.line - text.count("\n") - 1) + textwrap.indent(block.text, "    ")
+        elif block.language == "sh":
+            found = re.findall(r"^cat > (\w+\.py) <<'(EO[FS])'\n(.*?)^\2$", block.text, re.MULTILINE | re.DOTALL)
+            yield from ((name, LEFT + written) for name, _, written in found)
+    head = f"{LEFT[:-1]}, allow-redefinition\nasync def page() -> None:\n"
+    if text:
+        assert text.startswith("\n\n"), f"{page.name} begins with its blocks"
+        yield f"{re.sub(r'[^a-z]', '_', page.stem.lower())}_page.py", head + text.removeprefix("\n\n")
+
+
+@pytest.mark.slow
+def test_every_block_and_file_of_a_page_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    for page in PAGES:
+        for name, text in typed_files(page):
+            (tmp_path / name).write_text(text, encoding="utf-8")
+    files = sorted(map(str, tmp_path.iterdir()))
+    assert len(files) > 10
+    cache = ROOT / ".mypy_cache"
+    said, problem, code = api.run(["--strict", "--cache-dir", str(cache), *files])
+    assert code == 0, said + problem
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_block_hides_from_being_run_behind_another_name(page: Path) -> None:
     assert [f"{page.name}:{block.line}" for block in blocks(page) if block.language in OTHER_NAMES_FOR_THESE] == []
@@ -149,3 +181,11 @@ def test_the_state_diagram_is_the_one_of_the_table() -> None:
 
     drawn = [block.text.strip() for block in blocks(ROOT / "docs" / "states.md") if block.language == "mermaid"]
     assert drawn == [render().strip()]
+
+
+def test_the_page_of_errors_has_every_error_of_the_program_and_no_other() -> None:
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert told == sorted(re.findall(r"^class ([A-Z]\w+)\(RefoldError\b", text, re.MULTILINE))

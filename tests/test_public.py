@@ -110,3 +110,12 @@ def call_it(function: Callable[..., object]) -> None:
     called = function(zzz=1)
     if inspect.iscoroutine(called):
         asyncio.run(called)
+
+
+@pytest.mark.parametrize("package", ["refold", "refold.tasks", "replay", "projections", "eventsource"])
+def test_no_docstring_of_a_public_name_begins_with_a_word_that_says_nothing(package: str) -> None:
+    module = importlib.import_module(package)
+    public = [getattr(module, name) for name in module.__all__]
+    documented = [*public, *(one for thing in public for one in functions(thing))]
+    empty = re.compile(r"(Say|Give (the|a|every)|Know|Look again)\b")
+    assert [one.__doc__ for one in documented if empty.match(inspect.getdoc(one) or "")] == []

@@ -51,7 +51,7 @@ def renew(connection: sqlite3.Connection, tails: Tails, *, lease: Lease, now_us:
 
 
 def release(connection: sqlite3.Connection, tails: Tails, *, lease: Lease, head: int | None, now_us: int) -> None:
-    """Give a lease back, if it still is this owner's; a session whose owner has not seen all of it is due at once."""
+    """Release a lease, if it still is this owner's; a session whose owner has not seen all of it is due at once."""
     if _row(connection, lease.session)[:2] != (lease.owner, lease.epoch):
         return
     tail = tails.get(connection, lease.session)

@@ -136,7 +136,7 @@ class MemoryLog:
 
     @checked()
     async def gone(self, session: str) -> Gone:
-        """Say what was dropped or erased of the session's own events."""
+        """List what was dropped or erased of the session's own events."""
         await self._turn()
         own = self._get(session)
         is_kept = own.parent is not None and not self._digest(own.parent, own.fork_seq)
@@ -280,7 +280,7 @@ class MemoryLog:
 
     @checked()
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         await self._turn()
         found = self._sessions.get(lease.session)
         if found is not None and (found.epoch, found.owner) == (lease.epoch, lease.owner):

@@ -151,7 +151,7 @@ class SqliteLog:
 
     @checked()
     async def gone(self, session: str) -> Gone:
-        """Say what was dropped or erased of the session's own events."""
+        """List what was dropped or erased of the session's own events."""
         return await self._read_with(lambda connection: rows.gone(connection, session))
 
     @checked()
@@ -278,7 +278,7 @@ class SqliteLog:
 
     @checked()
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         work = partial(leases.release, tails=self._tails, lease=lease, head=head, now_us=self._clock())
         await self._write(Job(work, session=lease.session, durable=False))
 

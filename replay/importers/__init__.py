@@ -40,7 +40,7 @@ async def import_file(log: EventLog, path: str, *, session: str | None = None, t
 
 
 def detect(path: str) -> str:
-    """Say which format a file has: `refold` (Refold's own) or `pi`.
+    """Find which format a file has: `refold` (Refold's own) or `pi`.
 
     Raises: TranscriptError when it is missing, empty or of no format this program reads.
     """
