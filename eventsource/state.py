@@ -400,7 +400,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def used_up(self) -> str:
-        """Return words when the open task has used all the tokens that it may, by its own log; empty when it has not."""
+        """Return words when the open task has used all the tokens it may, by its own log; empty when it has not."""
         limit = self.policy.token_limit if self.policy is not None else None
         if limit is None or self.spent_tokens < limit:
             return ""

@@ -244,7 +244,7 @@ class MemoryLog:
 
     @checked()
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
-        """Give a place with its digest."""
+        """Return a place with its digest."""
         await self._turn()
         head = self._get(session).head
         seq = head if seq is None else seq

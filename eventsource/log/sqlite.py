@@ -230,7 +230,7 @@ class SqliteLog:
 
     @checked()
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
-        """Give a place with its digest."""
+        """Return a place with its digest."""
 
         def work(connection: sqlite3.Connection) -> Cursor:
             head = check_seq(connection, session, seq or 0)
