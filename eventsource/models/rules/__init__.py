@@ -4,11 +4,12 @@ from functools import lru_cache
 
 from ...events import ModelRef
 from .anthropic import ANTHROPIC_RULES
+from .every import EVERY_RULES
 from .google import GOOGLE_RULES
 from .limits import Limits, Rule, binds, limits_of
 from .openai import OPENAI_RULES
 
-RULES: tuple[Rule, ...] = (*ANTHROPIC_RULES, *OPENAI_RULES, *GOOGLE_RULES)
+RULES: tuple[Rule, ...] = (*EVERY_RULES, *ANTHROPIC_RULES, *OPENAI_RULES, *GOOGLE_RULES)
 
 
 def limits_for(api: str, model: ModelRef, vendor: str, rules: tuple[Rule, ...] = RULES) -> Limits:

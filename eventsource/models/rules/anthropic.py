@@ -15,7 +15,7 @@ _READ = "2026-11"
 ANTHROPIC_RULES: tuple[Rule, ...] = (
     Rule(
         name="anthropic-names",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a tool's or call's name has 1 to 128 letters, digits, `_` and `-`",
         sets={"name_refused": r"[^a-zA-Z0-9_-]", "name_chars": 128},
         source=f"{_A_DOC}#body-tools-name; https://github.com/earendil-works/pi/issues/1643",
@@ -23,23 +23,15 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-ids",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a call's id has letters, digits, `_` and `-`, at most 64",
         sets={"id_refused": r"[^a-zA-Z0-9_-]", "id_chars": 64},
         source="https://github.com/anthropics/claude-code/issues/3003",
         read=_READ,
     ),
     Rule(
-        name="anthropic-unique-ids",
-        api=ANTHROPIC,
-        says="no two calls have one id",
-        sets={"unique_ids": True},
-        source=f"{_A_DOC} (`tool_use` ids must be unique)",
-        read=_READ,
-    ),
-    Rule(
         name="anthropic-texts",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="no text is empty, and no message without content, or of white space alone",
         sets={"texts": "shown"},
         source="https://github.com/home-assistant/core/issues/175637; "
@@ -47,16 +39,8 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
         read=_READ,
     ),
     Rule(
-        name="anthropic-some-message",
-        api=ANTHROPIC,
-        says="a request holds a message",
-        sets={"some_message": True},
-        source=f"{_A_DOC}#body-messages",
-        read=_READ,
-    ),
-    Rule(
         name="anthropic-first",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="the first message is the user's",
         sets={"user_first": True},
         source=f"{_A_DOC}#body-messages",
@@ -64,7 +48,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-end-space",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="the assistant's last words do not end with white space",
         sets={"no_space_at_end": True},
         source=f"{_A_DOC}#body-messages",
@@ -72,7 +56,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-last",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         models=r"claude-(opus|sonnet|haiku)-(4[-.]([6-9]|\d\d)(?!\d)|[5-9])|claude-(?!\d|opus|sonnet|haiku|instant)",
         says="since Claude 4.6 a request does not end with the assistant's words",
         sets={"user_last": True},
@@ -82,7 +66,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-images",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="an image is PNG, JPEG, GIF or WebP, as its type says, in base64 of at most 5 MB",
         sets={"image_types": WEB_IMAGES, "image_chars": 5 * 1024 * 1024},
         source="https://github.com/anthropics/claude-code/issues/8184; "
@@ -91,7 +75,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-error-words",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="the result of a failed call has words",
         sets={"words_of_errors": True},
         source="https://github.com/anomalyco/opencode/issues/15371",
@@ -99,7 +83,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-error-text",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="the result of a failed call holds text only",
         sets={"errors_are_text": True},
         source=f'{_A_DOC} (`all content must be type "text" if is_error is true`)',
@@ -107,7 +91,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-signed-thinking",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="reasoning goes back with its signature, or its encrypted data",
         sets={"reasoning": "signed"},
         source=f"{_A_THINK}#preserving-thinking-blocks",
@@ -115,7 +99,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-no-thinking",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         models=r"claude-(2|instant|3-(opus|sonnet|haiku|5))",
         says="models before Claude 3.7 take no reasoning",
         sets={"no_reasoning": True},
@@ -124,39 +108,23 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-thinking-inside",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="no answer ends with reasoning",
         sets={"reasoning_inside": True},
         source=f"{_A_THINK} (`The final block in an assistant message cannot be thinking`)",
         read=_READ,
     ),
     Rule(
-        name="anthropic-blocks",
-        api=ANTHROPIC,
-        says="a block is an object with a type",
-        sets={"known_blocks": True},
-        source=_A_DOC,
-        read=_READ,
-    ),
-    Rule(
         name="anthropic-paired-blocks",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="the provider's own tools' calls stand before their results, once, unless the last answer waits for them",
         sets={"paired_blocks": True},
         source="https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/web-search-tool",
         read=_READ,
     ),
     Rule(
-        name="anthropic-choice-tools",
-        api=ANTHROPIC,
-        says="a tool can be chosen only where there are tools",
-        sets={"choice_needs_tools": True},
-        source=f"{_A_DOC}#body-tool-choice",
-        read=_READ,
-    ),
-    Rule(
         name="anthropic-choice-thinking",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a model that is forced to call a tool does not reason first",
         sets={"choice_or_thinking": True},
         source=f"{_A_THINK}#extended-thinking-with-tool-use",
@@ -164,7 +132,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-thinking-temperature",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a model that reasons has no other temperature than 1, and no words of the assistant to go on from",
         sets={"steady_thinking": True},
         source=f"{_A_THINK}#feature-compatibility",
@@ -172,7 +140,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-stops",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a stop sequence is no white space alone",
         sets={"shown_stops": True},
         source=f"{_A_DOC}#body-stop-sequences",
@@ -180,7 +148,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-schema",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a schema for the text holds closed objects only: no dict, no recursion, no limits; what it cannot say is "
         "said in words",
         sets={"schema": "anthropic"},
@@ -189,7 +157,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-schema-models",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         models=r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-0|-2025|$)",
         says="models before Claude 4.1 take no schema for the text; they are told in words",
         sets={"schema_models": False},
@@ -198,7 +166,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-arguments",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a tool's schema is an object's, without `anyOf`, `oneOf` or `allOf` at its top",
         sets={"object_arguments": True},
         source=f"{_A_DOC}#body-tools-input-schema",
@@ -206,7 +174,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-properties",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a parameter of a tool has a name of 1 to 64 letters, digits, `_`, `.` and `-`",
         sets={"plain_properties": True},
         source="https://github.com/anthropics/claude-code/issues/79418; "
@@ -215,7 +183,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-image-size",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="an image has at most 8,000 pixels a side, and 2,000 in a request of more than 20 images",
         sets={"image_side": 8_000, "many_images": 20, "many_image_side": 2_000},
         source=f"{_A_VISION}; https://github.com/anthropics/claude-code/issues/9375",
@@ -223,7 +191,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-image-count",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         says="a request holds at most 600 images",
         sets={"image_count": 600},
         source=_A_VISION,
@@ -231,7 +199,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-image-count-small",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         models=r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-[015]|-2025|$)",
         says="of models with a context of 200,000 tokens: at most 100 images",
         sets={"image_count": 100},
@@ -240,7 +208,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-temperature",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         models=rf"claude-(opus|sonnet|haiku)-(4[-.]([7-9]|\d\d)(?!\d)|[5-9](?!\d))|{_OTHER_CLAUDES}",
         says="since Claude Opus 4.7 no model takes a temperature",
         sets={"temperature": "never"},
@@ -250,7 +218,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-forced-choice",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         besides=("openrouter",),
         models=_BINDS,
         says="Claude Fable 5.1, Claude 5.5 and later are not forced to call a tool",
@@ -260,7 +228,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="anthropic-bound-thinking",
-        api=ANTHROPIC,
+        apis=(ANTHROPIC,),
         besides=("openrouter",),
         models=_BINDS,
         says="their reasoning is bound to all that came before it: a request says to drop it where that was changed",

@@ -104,13 +104,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that providers refuse.
 
-    api: the protocol. vendors: of those who speak it, by the name of the dialect; empty: all. besides: all but these.
-    models: a pattern searched in the model's name. says: the rule. sets: what it changes in `Limits`.
+    apis: the protocols. vendors: of those who speak them, by the name of the dialect; empty: all. besides: all but
+        these. models: a pattern searched in the model's name. says: the rule. sets: what it changes in `Limits`.
     source, read: where it is published or was seen on the wire, and when that was read.
     """
 
     name: str
-    api: str
+    apis: tuple[str, ...]
     says: str
     sets: Mapping[str, object]
     source: str
@@ -123,7 +123,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 def binds(rule: Rule, api: str, model: ModelRef, vendor: str) -> bool:
     """Say whether a rule binds a model that is spoken to in a protocol; `vendor` is the dialect its server speaks."""
     return (
-        rule.api == api
+        api in rule.apis
         and (not rule.vendors or vendor in rule.vendors)
         and vendor not in rule.besides
         and (not rule.models or re.search(rule.models, model.model) is not None)
