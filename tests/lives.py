@@ -61,27 +61,29 @@ ANTHROPIC, RESPONSES, CHAT, GOOGLE = (
 )
 _NAMED = (
     (ANTHROPIC, "anthropic", "claude-sonnet-4-5 claude-opus-4-6 claude-3-5-haiku-latest claude-sonnet-4-20250514"),
-    (ANTHROPIC, "anthropic", "claude-fable-5-1 claude-opus-4-8 claude-haiku-5-5"),
-    (RESPONSES, "openai", "gpt-5 gpt-5-mini gpt-4.1 gpt-5.2 o3-mini"),
+    (ANTHROPIC, "anthropic", "claude-fable-5-1 claude-opus-4-8 claude-haiku-5-5 claude-opus-4-1 claude-3-opus-latest"),
+    (RESPONSES, "openai", "gpt-5 gpt-5-mini gpt-4.1 gpt-5.2 o3-mini gpt-4o gpt-3.5-turbo"),
     (RESPONSES, "azure", "prod-reasoner"),
     (RESPONSES, "xai", "grok-4"),
-    (CHAT, "openai", "gpt-4o gpt-5.1 o4-mini gpt-3.5-turbo"),
+    (CHAT, "openai", "gpt-4o gpt-5.1 gpt-5.4 o4-mini gpt-3.5-turbo gpt-4.1"),
     (CHAT, "mistral", "mistral-large-latest"),
-    (CHAT, "groq", "qwen/qwen3-32b"),
-    (CHAT, "deepseek", "deepseek-reasoner"),
-    (CHAT, "xai", "grok-3-mini"),
+    (CHAT, "groq", "qwen/qwen3-32b meta-llama/llama-4-scout-17b-16e-instruct"),
+    (CHAT, "deepseek", "deepseek-reasoner deepseek-v4-pro"),
+    (CHAT, "xai", "grok-3-mini grok-4.3"),
     (CHAT, "openrouter", "anthropic/claude-opus-4.6"),
-    (CHAT, "moonshot", "kimi-k2"),
+    (CHAT, "moonshot", "kimi-k2 kimi-k2.6 kimi-k3"),
     (CHAT, "zai", "glm-4.6"),
     (CHAT, "cerebras", "gpt-oss-120b"),
     (CHAT, "ollama", "qwen3:8b"),
     (CHAT, "mine", "some-model"),
-    (GOOGLE, "google", "gemini-2.5-flash gemini-3-pro-preview"),
+    (GOOGLE, "google", "gemini-2.5-flash gemini-3-pro-preview gemini-2.0-flash gemma-3-27b-it"),
     (GOOGLE, "vertex", "gemini-2.5-pro"),
 )
 MODELS = tuple(
     ModelRef(api=api, provider=vendor, model=name) for api, vendor, names in _NAMED for name in names.split()
 )
+PLAIN = ("gpt-4.1", "gpt-4o", "gpt-3.5-turbo")
+"""Models that do not reason."""
 _OFTEN = ("claude-sonnet-4-5", "gpt-5", "gpt-5-mini", "gpt-4.1", "mistral-large-latest", "gemini-2.5-flash")
 SPOKEN = MODELS + 3 * tuple(model for model in MODELS if model.model in _OFTEN)
 """Whom sessions speak to: those with the most rules more often."""
@@ -100,7 +102,17 @@ NAMES = (
 )
 IDS = ("call_1", "call_1", "", "a!", "z" * 70, "toolu_01", "fc|1", "ünï", "abcdefghi", "gemini_r_1", "q" * 45)
 TEXTS = ("Hello.", "", " \n", "Say it: ", "ünï 🧥", "so", "\u2028")
-ARGUMENTS = ("{}", "", '{"path": "a"}', '{"path":', "[1]", "null")
+ARGUMENTS = (
+    "{}",
+    "",
+    '{"path": "a"}',
+    '{"path":',
+    "[1]",
+    "null",
+    '{"n": NaN}',
+    '{"half": "\\ud83d"}',
+    '{"nul": "\\u0000"}',
+)
 IMAGES = tuple(
     ImageContent(data=data, media_type=kind)
     for kind, data in (
@@ -128,6 +140,7 @@ def drawn(width: int, height: int) -> ImageContent:
 
 IMAGES += (drawn(20, 9_000), drawn(3_000, 20))
 BIG = ImageContent(media_type="image/png", data=base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3_950_000)).decode())
+LARGE = ImageContent(media_type="image/png", data=base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(2_900_000)).decode())
 SCHEMAS: tuple[dict[str, Any], ...] = (
     {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"], "additionalProperties": False},
     {"type": "object"},
@@ -135,6 +148,20 @@ SCHEMAS: tuple[dict[str, Any], ...] = (
     {"anyOf": [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"type": "object"}]},
     {"type": "object", "properties": {"any": {}}, "required": ["any"], "additionalProperties": False},
     {"type": "object", "properties": {"filter[id]": {"type": "string"}, "filter_id_": {}}, "required": ["filter[id]"]},
+    {"type": "object", "properties": {"many": {"type": "array"}, "any": {"type": ["array", "null"], "items": True}}},
+    {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "OBJECT",
+        "properties": {
+            "pair": {"type": "array", "items": [{"type": "integer"}, {"type": "any"}], "additionalItems": False},
+            "more": {"type": "number", "minimum": 0, "exclusiveMinimum": True, "required": True, "description": None},
+            "none": None,
+        },
+    },
+    {
+        "type": "object",
+        "properties": {"who": {"type": ["string", "null"], "anyOf": [{"minLength": 1}, {"type": "null"}]}},
+    },
     {"type": "object", "properties": {"größe": {"type": "integer"}, "n" * 80: {}, "n" * 79: {}, "$top": {}}},
 )
 _NODE = {
@@ -150,6 +177,12 @@ OUTPUTS: tuple[dict[str, Any], ...] = (
     {"type": "object", "properties": {"pair": {"type": "array", "prefixItems": [{"type": "integer"}]}}},
     {"type": "object"},
     {"type": "array", "items": {"type": "integer"}},
+    {"type": "object", "properties": {"xs": {"type": "array"}}, "required": ["xs"]},
+    {
+        "type": "object",
+        "properties": {"at": {"$ref": "#/$defs/At", "description": "Where.", "default": None}},
+        "$defs": {"At": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}},
+    },
 )
 KEPT: tuple[Literal["kept", "dropped"], ...] = ("kept", "dropped")
 ORIGIN = Origin(source="elsewhere", session="s", entry="e")
@@ -171,6 +204,9 @@ class Life:
         self.configure()
         for _ in range(self.random.randint(1, 5)):
             self.random.choice((self.run, self.run, self.adopt, self.edit, self.compact, self.configure, self.fork))()
+        if self.seed % 400 in (3, 4):  # seldom, for it takes its time: what no request can hold
+            crowd = (LARGE,) * 14 if self.seed % 400 == 3 else (IMAGES[0],) * 610
+            self.add(MessageAdopt(message=UserMessage(content=crowd), origin=ORIGIN))
 
     def add(self, *events: Event) -> bool:
         """Append events; False when the machine does not allow one, which is then left out."""
@@ -185,7 +221,7 @@ class Life:
         return True
 
     def configure(self) -> None:
-        self.model = self.random.choice(SPOKEN)
+        model = self.random.choice(SPOKEN)
         names = dict.fromkeys(self.random.choices(NAMES, k=self.random.choice((0, 1, 3))))
         tools = tuple(
             ToolSpec(name=name, schema=msgspec.Raw(json.dumps(self.random.choice(SCHEMAS)).encode()), effect="pure")
@@ -194,7 +230,8 @@ class Life:
         prompt = self.random.choice(("Be brief.", "", " "))
         partial = self.random.choice(KEPT)
         policies = Policies(partial=partial, unknown_tools="run")
-        self.add(ConfigChange(model=self.model, tools=tools, system_prompt=prompt, policies=policies))
+        if self.add(ConfigChange(model=model, tools=tools, system_prompt=prompt, policies=policies)):
+            self.model = model
 
     def adopt(self) -> None:
         for _ in range(self.random.randint(1, 4)):
@@ -229,6 +266,7 @@ class Life:
         cut = self.recorded[: self.random.randint(1, len(self.recorded))]
         self.recorded, self.state, self.view = [], State(), CONTEXT.initial
         self.add(*(one.event for one in cut), Fork())
+        self.model = self.view.config.model or self.model
         if self.state.phase is not Phase.IDLE:
             self.go_on(self.random.randint(1, 10))
 
@@ -303,7 +341,7 @@ class Life:
         tag = f"r{self.made}"
         if self.random.random() < 0.5:
             blocks.append(self.thinking(model, tag))
-        if not any(isinstance(block, ThinkingContent) for block in blocks) or model.model == "gpt-4.1":
+        if not any(isinstance(block, ThinkingContent) for block in blocks) or model.model in PLAIN:
             tag = ""  # what came without reasoning needs none
         for _ in range(self.random.choice((0, 1, 1, 2, 3))):
             pick = self.random.random()
@@ -359,8 +397,14 @@ class Life:
         blocks: dict[str, tuple[dict[str, Any] | list[int], ...]] = {
             ANTHROPIC: (
                 {"type": "server_tool_use", "id": call, "name": "web_search", "input": {}},
-                {"type": "web_search_tool_result", "tool_use_id": call, "content": []},
+                {
+                    "type": "web_search_tool_result",
+                    "tool_use_id": call,
+                    "content": [],
+                    "cache_control": {"type": "ephemeral"},
+                },
                 {"type": "compaction", "content": "c"},
+                {"type": "container_upload", "file_id": "f", "cache_control": {"type": "ephemeral"}},
                 [1],
                 {},
             ),
@@ -392,13 +436,17 @@ class Life:
         if random.random() < 0.4:
             names = [tool.name for tool in self.view.config.tools]
             named = [{"name": random.choice(names)}] if names else []
+            named.append({"name": "gone"})
             chosen["tool_choice"] = random.choice(("auto", "required", "none", *named))
         if random.random() < 0.3:
             chosen["thinking"] = random.choice(("off", "low", "high"))
         if random.random() < 0.2:
-            chosen["temperature"] = 0.5
+            chosen["temperature"] = random.choice((0.5, 1.4))
+        if random.random() < 0.2:
+            chosen["max_tokens"] = random.choice((5, 6_000, 20_000, 40_000, 100_000))
         if random.random() < 0.2:
             chosen["output_schema"] = random.choice(OUTPUTS)
+            chosen["output_name"] = random.choice(("answer", "Box[int]", "größe"))
         if random.random() < 0.1 and model.api != RESPONSES:
-            chosen["stop"] = [random.choice(("END", " "))]
+            chosen["stop"] = list(random.choice((("END",), (" ",), tuple("ABCDEF"))))
         return chosen

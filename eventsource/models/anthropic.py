@@ -36,13 +36,7 @@ from .wire import Reader, inner
 
 _VERSION_HEADER = "2023-06-01"
 _BINDING_BETA = "thinking-binding-controls-2026-08-01"
-# The most a model may write, where nobody says: the protocol wants a number. First pattern found counts.
-_MAX_TOKENS = (
-    (re.compile(r"claude-3-(opus|sonnet|haiku)|claude-2"), 4_096),
-    (re.compile(r"claude-3-5"), 8_192),
-    (re.compile(r"claude-opus-4(-0|-1|-2025|$)"), 32_000),
-    (re.compile(r"."), 64_000),
-)
+_MAX_TOKENS = 64_000  # the most that an answer may have where nobody says: the protocol wants a number
 # These take a number of tokens to think with; every later model takes an effort.
 _BUDGETED = re.compile(r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-0|-1|-5|-2025|$)")
 _BUDGET = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 32_768}
@@ -79,15 +73,18 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
         kept = keep(request, API, self._limits(request.model))
         request, options, model = kept.request, kept.options, request.model.model
         messages = _messages(request.messages)
-        limit = options.max_tokens or _max_tokens(model)
+        limit = options.max_tokens or kept.limits.most_tokens or _MAX_TOKENS
         body: dict[str, object] = {"model": model, "max_tokens": limit, "messages": messages}
         if request.system_prompt:
             body["system"] = [{"type": "text", "text": request.system_prompt}]
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
-        body.update(_asked(model, options, checked=kept.limits.schema == "anthropic"))
-        if inner(body, "thinking").get("type") == "enabled" and not _may_think(messages):
+        body.update(_asked(model, options, limit, checked=kept.limits.schema == "anthropic"))
+        enabled = inner(body, "thinking").get("type") == "enabled"
+        if enabled and kept.limits.thinking_first and not _may_think(messages):
             del body["thinking"]
+        for block in [block for said in messages for block in said["content"]] if kept.limits.own_marks else ():
+            block.pop("cache_control", None)
         if kept.limits.bound_thinking:  # such a model always reasons so
             asked = {"type": "adaptive", **inner(body, "thinking")}
             body["thinking"] = {**asked, "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
@@ -119,11 +116,7 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
         return limits_for(API, model, vendor_of(model), self.rules)
 
 
-def _max_tokens(model: str) -> int:
-    return next(limit for pattern, limit in _MAX_TOKENS if pattern.search(model))
-
-
-def _asked(model: str, options: ModelOptions, *, checked: bool) -> dict[str, object]:
+def _asked(model: str, options: ModelOptions, limit: int, *, checked: bool) -> dict[str, object]:
     """Write the options that were given."""
     body: dict[str, object] = {}
     config: dict[str, object] = {}
@@ -139,7 +132,6 @@ def _asked(model: str, options: ModelOptions, *, checked: bool) -> dict[str, obj
         case word:
             body["tool_choice"] = {"type": _CHOICE[word]}
     if options.thinking not in (None, "off"):
-        limit = options.max_tokens or _max_tokens(model)
         if _BUDGETED.search(model) and limit <= _MIN_BUDGET:
             pass  # there is no room for the fewest tokens it may be given to think with
         elif _BUDGETED.search(model):

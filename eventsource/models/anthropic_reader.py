@@ -95,8 +95,12 @@ class AnthropicReader:
                 self.done = True
             case "content_block_start":
                 self._open(index, inner(value, "content_block"))
-            case "content_block_delta" if index in self._blocks:
-                self._delta(self._blocks[index], inner(value, "delta"))
+            case "content_block_delta":
+                piece = inner(value, "delta")
+                if index not in self._blocks and (begun := _begun(piece)):  # some gateways leave out its beginning
+                    self._open(index, begun)
+                if index in self._blocks:
+                    self._delta(self._blocks[index], piece)
             case "content_block_stop" if index in self._blocks:
                 self._close(index)
             case "message_delta":
@@ -217,6 +221,12 @@ def _rest(value: Mapping[str, object], named: set[str]) -> Json:
         if name not in named and field not in (None, [], "") and field != {"type": "direct"}
     }
     return to_json(rest) if rest else msgspec.UNSET
+
+
+def _begun(delta: Mapping[str, object]) -> dict[str, object]:
+    """Say what a block was whose beginning did not come: of a call nothing is known without it."""
+    kind = text_of(delta, "type").removesuffix("_delta")
+    return {"type": "thinking" if kind == "signature" else kind} if kind in ("signature", "text", "thinking") else {}
 
 
 def _usage(usage: dict[str, object]) -> Usage | None:

@@ -149,7 +149,9 @@ DIALECTS: Mapping[str, Dialect] = {
 ANY = Dialect()
 """What any other server is taken for: the common part, reasoning sent back in the field in which it came."""
 
+VERTEX = "vertex"  # speaks no Chat Completions here, so it has no dialect
 _HOSTS: Mapping[str, str] = {
+    "aiplatform.googleapis.com": VERTEX,
     "api.openai.com": "openai",
     "openai.azure.com": "azure",
     "ai.azure.com": "azure",
@@ -175,7 +177,7 @@ def vendor_of(model: ModelRef) -> str:
     found = _HOST.match(model.base_url)
     host = found[1].lower() if found else ""
     owner = next((name for known, name in _HOSTS.items() if host == known or host.endswith(f".{known}")), "")
-    return owner or (model.provider if model.provider in DIALECTS else "")
+    return owner or (model.provider if model.provider in DIALECTS or model.provider == VERTEX else "")
 
 
 def dialect_of(model: ModelRef) -> Dialect:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import TypedDict
 from urllib.parse import quote
 
 import msgspec
@@ -31,7 +32,7 @@ from .openai_shapes import besides
 from .options import ModelOptions, NamedTool, ThinkingLevel, merge_body
 from .prepare import arguments_object
 from .rules import RULES, Limits, Rule, limits_for
-from .wire import Reader
+from .wire import Reader, inner
 
 # What Google documents for calls that another model made, which Gemini 3 would refuse without a signature.
 _NO_SIGNATURE = "skip_thought_signature_validator"
@@ -57,6 +58,13 @@ _LEVEL: dict[ThinkingLevel, str] = {"off": "minimal", "minimal": "minimal", "xhi
 _LEVEL_PRO: dict[ThinkingLevel, str] = {"off": "low", "minimal": "low", "xhigh": "high"}
 
 
+class Turn(TypedDict):
+    """One turn as it is written."""
+
+    role: str
+    parts: list[dict[str, object]]
+
+
 class GoogleGenerativeAI(msgspec.Struct, frozen=True):
     """Google's own protocol. `bearer`: the key is an OAuth token (Vertex)."""
 
@@ -77,8 +85,11 @@ class GoogleGenerativeAI(msgspec.Struct, frozen=True):
         """Write the body. Raises: ModelOptionsError."""
         kept = keep(request, API, self._limits(request.model))
         request, options, model = kept.request, kept.options, request.model.model
-        body: dict[str, object] = {"contents": _contents(request.messages, model)}
-        if request.system_prompt:
+        contents = _contents(request.messages, kept.limits)
+        body: dict[str, object] = {"contents": contents}
+        if request.system_prompt and kept.limits.system_in_turn and contents:
+            contents[0]["parts"].insert(0, {"text": request.system_prompt})
+        elif request.system_prompt:
             body["systemInstruction"] = {"parts": [{"text": request.system_prompt}]}
         if request.tools:
             body["tools"] = [{"functionDeclarations": [_tool(tool) for tool in request.tools]}]
@@ -144,9 +155,9 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     return {"name": tool.name, "description": tool.description, "parametersJsonSchema": from_json(tool.schema)}
 
 
-def _contents(history: tuple[Message, ...], model: str) -> list[dict[str, object]]:
+def _contents(history: tuple[Message, ...], limits: Limits) -> list[Turn]:
     """Write the history; the results of one answer's calls are one turn."""
-    contents: list[dict[str, object]] = []
+    contents: list[Turn] = []
     results: list[dict[str, object]] = []
     for message in history:
         if isinstance(message, ToolResultMessage):
@@ -163,9 +174,12 @@ def _contents(history: tuple[Message, ...], model: str) -> list[dict[str, object
                 said = (TextContent(text=content),) if isinstance(content, str) else content
                 contents.append({"role": "user", "parts": [_user_part(part) for part in said]})
             case AssistantMessage():
-                contents.append({"role": "model", "parts": _answer(message, model)})
+                contents.append({"role": "model", "parts": _answer(message, limits)})
             case _:
                 pass
+    for part in [part for turn in contents for part in turn["parts"]] if limits.unnamed_calls else ():
+        for name in ("functionCall", "functionResponse"):
+            inner(part, name).pop("id", None)
     return contents
 
 
@@ -183,11 +197,11 @@ def _result(message: ToolResultMessage) -> dict[str, object]:
     return {"functionResponse": said if _made(message.tool_call_id) else {"id": message.tool_call_id, **said}}
 
 
-def _answer(message: AssistantMessage, model: str) -> list[dict[str, object]]:
+def _answer(message: AssistantMessage, limits: Limits) -> list[dict[str, object]]:
     parts = [part for block in message.content for part in answer_parts(block)]
     calls = [part for part in parts if "functionCall" in part]
-    if calls and "gemini-3" in model and not any("thoughtSignature" in part for part in calls):
-        calls[0]["thoughtSignature"] = _NO_SIGNATURE
+    if calls and limits.signed_calls:
+        calls[0].setdefault("thoughtSignature", _NO_SIGNATURE)
     return parts
 
 

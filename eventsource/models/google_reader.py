@@ -13,7 +13,7 @@ from .draft import Draft
 from .failures import Failure, read_failure
 from .protocol import StreamEvent
 from .sse import ServerEvent
-from .wire import count, event_object, inner, text_of
+from .wire import count, event_object, inner, json_object, text_of
 
 API = "google-generative-ai"
 MADE_ID = "gemini_"  # begins the id of a call that came without one; such an id is not sent back
@@ -157,7 +157,7 @@ class GoogleReader:
             self._calls += 1
             made = f"{MADE_ID}{self._response_id or 'call'}_{self._calls}"
             index = self._draft.open_call(text_of(call, "id") or made, text_of(call, "name"))
-            args = inner(call, "args")
+            args = _given(call)
             if call.get("willContinue") or "partialArgs" in call:
                 self._call = (index, args)
                 self._signed = (signature, rest)
@@ -182,6 +182,15 @@ class GoogleReader:
             (index, args), (signature, rest) = self._call, self._signed
             self._draft.close(index, signature=signature, arguments=_arguments(args), raw=rest)
             self._call = None
+
+
+def _given(call: Mapping[str, object]) -> dict[str, object]:
+    """Read a call's arguments: an object, or what some gateways write in its place, its text."""
+    given = call.get("args")
+    if not isinstance(given, str):
+        return inner(call, "args")
+    value = json_object(given or "{}")
+    return {"invalid_arguments": given} if value is None else value
 
 
 def _arguments(args: Mapping[str, object]) -> str:

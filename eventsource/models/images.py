@@ -134,6 +134,10 @@ def fewer_images(messages: Sequence[Message], limits: Limits) -> tuple[Message, 
     if most and count > most:
         step = max(1, most // 2) if most > _FEW_IMAGES else 1
         gone = -(-(count - most) // step) * step
+    long = _too_long(messages, limits.all_image_chars)
+    why = f"this model takes {limits.all_image_chars if long > gone else most}"
+    why += " characters of images in a request" if long > gone else " images in a request"
+    gone = max(gone, long)
     side = limits.many_image_side if limits.many_images and count - gone > limits.many_images else 0
     if not gone and not side:
         return tuple(messages)
@@ -143,7 +147,7 @@ def fewer_images(messages: Sequence[Message], limits: Limits) -> tuple[Message, 
         for part in _parts(message):
             if isinstance(part, ImageContent) and gone:
                 gone -= 1
-                part = _left_out(f"it is one of the oldest, and this model takes {most} images in a request")
+                part = _left_out(f"it is one of the oldest, and {why}")
             elif isinstance(part, ImageContent) and side and (longest := longest_side(part)) > side:
                 part = _left_out(
                     f"a side of it has {longest} pixels, and this model takes {side} in a request of more than "
@@ -153,6 +157,19 @@ def fewer_images(messages: Sequence[Message], limits: Limits) -> tuple[Message, 
         changed = isinstance(message, UserMessage | ToolResultMessage) and tuple(parts) != _parts(message)
         fit.append(msgspec.structs.replace(message, content=tuple(parts)) if changed else message)
     return tuple(fit)
+
+
+def _too_long(messages: Sequence[Message], most: int) -> int:
+    """Count the oldest images that must go where all have too much base64; they go by the half, as above."""
+    sizes = [len(part.data) for message in messages for part in _parts(message) if isinstance(part, ImageContent)]
+    gone = held = 0
+    for at, size in enumerate(sizes if most else ()):
+        held += size
+        least = most if held <= most else most // 2
+        while held > least and gone < at:
+            held -= sizes[gone]
+            gone += 1
+    return gone
 
 
 def _parts(message: Message) -> tuple[UserContent, ...]:

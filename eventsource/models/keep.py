@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -10,8 +11,9 @@ from ..codec import from_json, read_object, to_json
 from ..events import ToolSpec
 from ..messages import ToolResultMessage
 from ..request import Request
+from .argument_schemas import argument_schema, whole_schema
 from .options import ModelOptions, NamedTool, read_options
-from .output_schemas import can_say, object_schema, with_plain_properties, with_schema_words
+from .output_schemas import can_say, with_schema_words
 from .prepare import Target, legal_name, prepare
 from .rules.limits import Limits
 
@@ -33,6 +35,8 @@ def keep(request: Request, api: str, limits: Limits) -> Kept:
     if schema is not None and not can_say(schema, limits, beside_tools=bool(tools)):
         prompt = with_schema_words(prompt, schema)
         options = msgspec.structs.replace(options, output_schema=msgspec.UNSET)
+    elif isinstance(schema, dict) and schema.get("type") == "object" and limits.whole_schemas:
+        options = msgspec.structs.replace(options, output_schema=to_json(whole_schema(schema)))
     if limits.texts == "shown" and not prompt.strip():
         prompt = ""
     target = Target(api=api, model=request.model, limits=limits, names=names)
@@ -66,9 +70,7 @@ def recorded_names(tools: Sequence[ToolSpec], limits: Limits) -> Mapping[str, st
 
 def _tool(tool: ToolSpec, names: Mapping[str, str], limits: Limits) -> ToolSpec:
     schema = from_json(tool.schema)
-    whole, words = object_schema(schema) if limits.object_arguments else (schema, "")
-    if limits.plain_properties:
-        whole = with_plain_properties(whole)
+    whole, words = argument_schema(schema, limits)
     return msgspec.structs.replace(
         tool,
         name=names[tool.name],
@@ -78,28 +80,57 @@ def _tool(tool: ToolSpec, names: Mapping[str, str], limits: Limits) -> ToolSpec:
 
 
 def _options(request: Request, options: ModelOptions, names: Mapping[str, str], limits: Limits) -> ModelOptions:
+    choice = _choice(request, options, limits)
+    forced = choice == "required" or isinstance(choice, NamedTool)
+    if isinstance(choice, NamedTool):
+        choice = NamedTool(names.get(choice.name, choice.name))
+    thinking = options.thinking
+    if forced and limits.choice_or_thinking != "any":
+        thinking = "off" if limits.choice_or_thinking == "off" else None
+    if limits.tools_or_thinking and (request.tools or _own_tools(options)):
+        thinking = "off"
+    name = legal_name(options.output_name, limits)
+    kept = msgspec.structs.replace(options, tool_choice=choice, thinking=thinking, output_name=name)
+    return _numbers(kept, limits)
+
+
+def _choice(
+    request: Request, options: ModelOptions, limits: Limits
+) -> NamedTool | Literal["auto", "required", "none"] | None:
+    """Give the choice of a tool as it may be asked for, if any."""
     choice = options.tool_choice
     forced = choice == "required" or isinstance(choice, NamedTool)
     followed = bool(request.messages) and isinstance(request.messages[-1], ToolResultMessage)
     if forced and followed and not options.tool_choice_always:
-        choice, forced = None, False  # the first call of the run has called: it may answer now
-    if limits.choice_needs_tools and not request.tools and not read_object(options.extra_body).get("tools"):
-        choice, forced = None, False
-    if forced and limits.no_forced_choice:
-        choice, forced = "auto", False
-    if isinstance(choice, NamedTool):
-        choice = NamedTool(names.get(choice.name, choice.name))
-    thinking = None if forced and limits.choice_or_thinking else options.thinking
-    kept = msgspec.structs.replace(options, tool_choice=choice, thinking=thinking)
-    if (limits.steady_thinking and _thinks(kept)) or not _takes_temperature(kept, limits):
-        kept = msgspec.structs.replace(kept, temperature=None)
+        return None  # the first call of the run has called: it may answer now
+    if limits.choice_needs_tools and not _own_tools(options):
+        gone = isinstance(choice, NamedTool) and choice.name not in [tool.name for tool in request.tools]
+        if not request.tools or gone:
+            return None
+    return "auto" if forced and limits.no_forced_choice else choice
+
+
+def _own_tools(options: ModelOptions) -> bool:
+    return bool(read_object(options.extra_body).get("tools"))
+
+
+def _numbers(options: ModelOptions, limits: Limits) -> ModelOptions:
+    """Give temperature, stops and the limit of tokens as they may be asked for."""
+    temperature, stop, tokens = options.temperature, options.stop, options.max_tokens
+    if (limits.steady_thinking and _thinks(options)) or not _taken(limits.temperature, options):
+        temperature = None
+    if temperature is not None and limits.temperature_most is not None:
+        temperature = min(temperature, limits.temperature_most)
     if limits.shown_stops:
-        kept = msgspec.structs.replace(kept, stop=tuple(text for text in kept.stop if text.strip()))
-    return kept
+        stop = tuple(text for text in stop if text.strip())
+    stop = stop[: limits.stop_count or None] if _taken(limits.stops, options) else ()
+    if tokens is not None:
+        tokens = min(max(tokens, limits.least_tokens), limits.most_tokens or max(tokens, limits.least_tokens))
+    return msgspec.structs.replace(options, temperature=temperature, stop=stop, max_tokens=tokens)
 
 
-def _takes_temperature(options: ModelOptions, limits: Limits) -> bool:
-    return limits.temperature == "any" or (limits.temperature == "unthinking" and not _thinks(options))
+def _taken(where: Literal["any", "unthinking", "never"], options: ModelOptions) -> bool:
+    return where == "any" or (where == "unthinking" and not _thinks(options))
 
 
 def _thinks(options: ModelOptions) -> bool:

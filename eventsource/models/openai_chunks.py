@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -138,6 +138,10 @@ class ChunkReader:
 
     def _choice(self, choice: Mapping[str, object]) -> None:
         delta = choice.get("delta") or choice.get("message")
+        if not delta and text_of(choice, "text"):
+            delta = {"content": choice["text"]}
+        if isinstance(choice.get("error"), dict):
+            self._fail(read_failure(choice))
         if isinstance(delta, dict):
             self._draft.start(model="" if self._model == self._asked else self._model)
             self._delta(delta)
@@ -152,13 +156,14 @@ class ChunkReader:
         content = delta.get("content")
         if isinstance(content, str):
             self._say("text", content)
-        for part in content if isinstance(content, list) else []:
+        for part in content if isinstance(content, list) else [content] if isinstance(content, dict) else []:
             self._part(part)
         self._say("refusal", text_of(delta, "refusal"))
         calls = delta.get("tool_calls")
-        for call in calls if isinstance(calls, list) else []:
+        begun: list[_Call] = []
+        for call in calls if isinstance(calls, list) else [calls]:
             if isinstance(call, dict):
-                self._call(call)
+                begun.append(self._call(call, begun))
         if isinstance(legacy := delta.get("function_call"), dict):
             self._call({"index": "function_call", "function": legacy})
         _merge(self._rest, {k: v for k, v in delta.items() if k not in _KNOWN_DELTA}, joins=True)
@@ -199,14 +204,19 @@ class ChunkReader:
         elif isinstance(part, dict):
             _merge(self._rest, {"content": [part]}, joins=True)
 
-    def _call(self, delta: Mapping[str, object]) -> None:
+    def _call(self, delta: Mapping[str, object], beside: Sequence[_Call] = ()) -> _Call:
+        """Read a piece of a call; `beside` are those that came in the same chunk."""
         custom = delta.get("custom")
         function = custom if isinstance(custom, dict) else delta.get("function")
         function = function if isinstance(function, dict) else {}
-        name, call_id = text_of(function, "name"), text_of(delta, "id")
+        name, number = text_of(function, "name"), delta.get("id")
+        call_id = str(number) if isinstance(number, int) and not isinstance(number, bool) else text_of(delta, "id")
         given = function.get("input" if isinstance(custom, dict) else "arguments")
         text = given if isinstance(given, str) else bytes(to_json(given)).decode() if given is not None else ""
         call = self._call_of(delta.get("index"), call_id, name, text)
+        if name and call in beside and delta.get("index") is None:
+            call = _Call(None)
+            self._calls.append(call)
         call.id, call.name = call.id or call_id, call.name or name
         call.custom = call.custom or isinstance(custom, dict)
         _merge(call.rest, {k: v for k, v in delta.items() if k not in _KNOWN_CALL}, joins=True)
@@ -215,6 +225,7 @@ class ChunkReader:
         call.arguments += escaped(text) if call.custom else text
         if call.block is not None:
             self._draft.add(call.block, escaped(text) if call.custom else text)
+        return call
 
     def _call_of(self, index: object, call_id: str, name: str, text: str) -> _Call:
         """Find the call a delta belongs to: by index, by id where there is none, else the last one.

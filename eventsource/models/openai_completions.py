@@ -30,6 +30,7 @@ from .openai_shapes import (
     custom_fields,
     custom_input,
     image_url,
+    is_custom,
     is_object_schema,
     plain_text,
     schema_format,
@@ -64,16 +65,17 @@ class OpenAICompletions:
         request, options = kept.request, kept.options
         body: dict[str, object] = {
             "model": request.model.model,
-            "messages": _messages(request, options, dialect),
+            "messages": _messages(request, options, dialect, plain=kept.limits.plain_texts),
             "stream": True,
         }
         if dialect.ask_usage:
             body["stream_options"] = {"include_usage": True}
         if request.tools:
             body["tools"] = [_tool(tool, dialect) for tool in request.tools]
-        body = merge_body(
-            body, {**dialect.body, **_option_fields(request.model, options, dialect, checked=limits.schema == "openai")}
-        )
+        fields = _option_fields(request.model, options, dialect, checked=limits.schema == "openai")
+        if isinstance(options.tool_choice, NamedTool) and is_custom(options.tool_choice.name, request.tools):
+            fields["tool_choice"] = {"type": "custom", "custom": {"name": options.tool_choice.name}}
+        body = merge_body(body, {**dialect.body, **fields})
         return bytes(to_json(merge_body(body, read_object(options.extra_body)), where="request"))
 
     def path(self, model: ModelRef) -> str:
@@ -126,12 +128,12 @@ def _tool(tool: ToolSpec, dialect: Dialect) -> dict[str, object]:
     return {"type": "function", "function": tool_fields(tool, strict=dialect.strict)}
 
 
-def _messages(request: Request, options: ModelOptions, dialect: Dialect) -> list[dict[str, object]]:
+def _messages(request: Request, options: ModelOptions, dialect: Dialect, *, plain: bool) -> list[dict[str, object]]:
     told = _system(request, options, dialect)
     for message in request.messages:
         match message:
             case UserMessage(content=content):
-                told.append({"role": "user", "content": _content(content)})
+                told.append({"role": "user", "content": _content(content, plain=plain)})
             case AssistantMessage():
                 told.append(_assistant(message, dialect))
             case ToolResultMessage(tool_call_id=call_id, content=content):
@@ -156,11 +158,11 @@ def _system(request: Request, options: ModelOptions, dialect: Dialect) -> list[d
     return [{"role": "developer" if by_developer else "system", "content": system}]
 
 
-def _content(content: str | Sequence[UserContent]) -> object:
+def _content(content: str | Sequence[UserContent], *, plain: bool) -> object:
     if isinstance(content, str):
         return content
-    if len(content) == 1 and isinstance(content[0], TextContent):
-        return content[0].text
+    if (plain or len(content) == 1) and all(isinstance(part, TextContent) for part in content):
+        return plain_text(content)
     return [_part(part) for part in content]
 
 

@@ -54,7 +54,7 @@ class ItemReader:
         self._last: _Item | None = None
         self._ended = False
         self._calls = self._refused = False
-        self._response: Mapping[str, object] = {}
+        self._response: dict[str, object] = {}
 
     def feed(self, event: ServerEvent) -> list[StreamEvent]:
         """Read one event. See `wire.Reader`."""
@@ -109,6 +109,8 @@ class ItemReader:
             self._draft.start(model=self._other_model())
             self._tools |= {name for tool in _objects(response.get("tools")) if (name := _custom_name(tool))}
             if kind in _TERMINAL.values():
+                if "status" not in response:
+                    self._response["status"] = kind.removeprefix("response.")
                 self._end(response, failed=kind == "response.failed")
         elif kind == "response.output_item.added":
             self._added(value)
@@ -263,8 +265,10 @@ class ItemReader:
         found.call_id = text_of(item, "call_id") or found.call_id
         self._draft.amend(block, call_id=text_of(item, "call_id"), name=text_of(item, "name"))
         custom = found.type == "custom_tool_call"
-        given = item.get("input" if custom else "arguments")
-        arguments = given if isinstance(given, str) else None
+        name = "input" if custom else "arguments"
+        given = item.get(name)
+        arguments = bytes(to_json(given)).decode() if isinstance(given, dict) else given
+        arguments = arguments if isinstance(arguments, str) else None
         if custom and arguments is not None:
             arguments = CUSTOM_OPEN + escaped(arguments) + CUSTOM_CLOSE
         if arguments is not None:

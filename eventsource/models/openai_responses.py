@@ -28,6 +28,7 @@ from .openai_shapes import (
     custom_fields,
     custom_input,
     image_url,
+    is_custom,
     is_object_schema,
     schema_format,
     sent_arguments,
@@ -82,6 +83,8 @@ class OpenAIResponses:
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
         body.update(_option_fields(request.model, options, dialect, checked=limits.schema == "openai"))
+        if isinstance(options.tool_choice, NamedTool) and is_custom(options.tool_choice.name, request.tools):
+            body["tool_choice"] = {"type": "custom", "name": options.tool_choice.name}
         return bytes(to_json(merge_body(body, extra), where="request"))
 
     def path(self, model: ModelRef) -> str:

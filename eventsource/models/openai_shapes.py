@@ -9,6 +9,7 @@ from ..codec import from_json, to_json
 from ..events import ToolSpec
 from ..messages import ImageContent, TextContent, Usage, UserContent
 from .output_schemas import strict_form
+from .wire import json_object
 
 CUSTOM_KEY = "x-openai-custom"  # in a tool's schema: declare it as a custom tool, with this format (true: plain text)
 CUSTOM_OPEN, CUSTOM_CLOSE = '{"input":"', '"}'  # around the text of a custom call, which makes it JSON arguments
@@ -48,6 +49,11 @@ def custom_fields(tool: ToolSpec) -> dict[str, object] | None:
     return fields
 
 
+def is_custom(name: str, tools: Sequence[ToolSpec]) -> bool:
+    """Say whether a name is a custom tool's."""
+    return any(tool.name == name and custom_fields(tool) is not None for tool in tools)
+
+
 def schema_format(name: str, schema: object, *, strict: bool, checked: bool = True) -> dict[str, object]:
     """Write the schema that the model's text must follow, strict where strict mode can say it (`checked`)."""
     form = (strict_form(schema) if checked else schema) if strict else None
@@ -83,11 +89,14 @@ def sent_arguments(arguments: str) -> str:
     """Write a call's arguments for a server that parses them: as received, unless that is no JSON object."""
     if not arguments.strip():
         return "{}"
+    value = json_object(arguments)
+    if value is None:
+        return bytes(to_json({"invalid_arguments": arguments})).decode()
     try:
-        whole = isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
-        whole = False
-    return arguments if whole else bytes(to_json({"invalid_arguments": arguments})).decode()
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a pair is escaped in it, which not every server reads
+        return bytes(to_json(value)).decode()
+    return arguments
 
 
 def image_url(image: ImageContent) -> str:

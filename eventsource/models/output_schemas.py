@@ -1,15 +1,13 @@
-"""Schemas of arguments and answers where a provider takes less than JSON Schema has: never less is allowed."""
+"""Schemas of answers where a provider takes less than JSON Schema has: never less is allowed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ..codec import to_json
-from ..property_names import wire_properties
 from .rules.limits import Limits
 from .wire import inner
 
-_CHOICES = ("allOf", "anyOf", "enum", "not", "oneOf")
 # what no provider's constrained output knows, beside what one of them knows
 _OPENAI_NOT = frozenset(
     {
@@ -32,6 +30,7 @@ _OPENAI_NOT = frozenset(
         "uniqueItems",
     }
 )
+_NOTES = frozenset({"default", "deprecated", "description", "examples", "readOnly", "title", "writeOnly"})
 _OPENAI_FORMATS = frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"})
 _ANTHROPIC_NOT = frozenset(
     {
@@ -72,36 +71,6 @@ def with_schema_words(prompt: str, schema: object) -> str:
     """Add to a prompt, in words, the schema that the server takes in no other form."""
     words = f"Answer with one JSON value that follows this JSON Schema: {bytes(to_json(schema)).decode()}"
     return f"{prompt}\n\n{words}" if prompt else words
-
-
-def object_schema(schema: object) -> tuple[object, str]:
-    """Write a schema of arguments as an object's; what its top cannot hold is said in words, the second value."""
-    if not isinstance(schema, dict):
-        return {"type": "object"}, ""
-    if str(schema.get("type")).lower() == "object" and not any(name in schema for name in _CHOICES):
-        return schema, ""
-    whole = {name: value for name, value in schema.items() if name not in _CHOICES}
-    whole["type"] = "object"
-    left = {name: schema[name] for name in _CHOICES if name in schema}
-    words = f"The arguments also follow this JSON Schema: {bytes(to_json(left)).decode()}" if left else ""
-    return whole, words
-
-
-def with_plain_properties(schema: object) -> object:
-    """Rename an object's properties that have names which not every provider takes; those inside them stay."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(schema, dict) or not isinstance(properties, dict):
-        return schema
-    wire = wire_properties(properties)
-    if not wire:
-        return schema
-    renamed: dict[str, object] = {
-        **schema,
-        "properties": {wire.get(name, name): properties[name] for name in properties},
-    }
-    if isinstance(required := schema.get("required"), list):
-        renamed["required"] = [wire.get(name, name) for name in required]
-    return renamed
 
 
 def can_say(schema: object, limits: Limits, *, beside_tools: bool) -> bool:
@@ -213,6 +182,10 @@ def strict_form(schema: object) -> object | None:
         return None
     if schema.get("format") not in (None, *_OPENAI_FORMATS) or schema.get("additionalProperties", False) is not False:
         return None
+    if "$ref" in schema and len(schema) > 1:
+        return _noted_ref(schema)
+    if "items" not in schema and "array" in (schema.get("type"), *_list(schema.get("type"))):
+        return None
     form: dict[str, object] = {}
     for key, value in schema.items():
         if key == "default":
@@ -241,3 +214,11 @@ def strict_form(schema: object) -> object | None:
         if sorted(schema.get("required") or []) != sorted(names):
             form["required"] = names
     return form
+
+
+def _noted_ref(schema: Mapping[str, object]) -> object | None:
+    """Write a reference that has notes beside it, which strict mode refuses there."""
+    if schema.keys() - _NOTES - {"$ref"}:
+        return None
+    ref = {"$ref": schema["$ref"]}
+    return {"anyOf": [ref], "description": schema["description"]} if "description" in schema else ref

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from ..codec import from_json
 from ..events import ModelRef
 from ..messages import (
     AssistantContent,
@@ -30,6 +29,7 @@ from ..messages import (
 from .images import NO_IMAGE, fewer_images, fit_image
 from .reasoning import Items, is_foreign, kept_reasoning, paired_blocks, pauses, without_last_reasoning
 from .rules.limits import RESPONSES, Limits
+from .wire import json_object
 
 NO_RESULT = "No result was recorded for this call."
 NOT_SHOWN = "(what was said before is not shown)"
@@ -178,7 +178,7 @@ def legal_name(name: str, limits: Limits) -> str:
     if limits.name_refused and not legal:
         legal = NO_NAME
     if limits.name_first and not re.match(limits.name_first, legal):
-        legal = f"_{legal}"
+        legal = f"_{legal}" if re.match(limits.name_first, "_") else f"x_{legal}"
     return legal[: limits.name_chars or None]
 
 
@@ -307,8 +307,5 @@ def _without_image(part: UserContent) -> UserContent:
 
 def arguments_object(arguments: str) -> Mapping[str, object]:
     """Read arguments as the object a provider wants; what is none is quoted, so that the model sees what it wrote."""
-    try:
-        value = from_json(arguments or "{}")
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"invalid_arguments": arguments}
+    value = json_object(arguments or "{}")
+    return {"invalid_arguments": arguments} if value is None else value

@@ -86,6 +86,15 @@ def event_object(event: ServerEvent) -> dict[str, object] | Failure:
     return Failure(message=f"the stream holds a value that is not an object: {event.data[:500]}", kind="invalid_stream")
 
 
+def json_object(text: str) -> dict[str, object] | None:
+    """Read a text that should be a JSON object; NaN and its like are no JSON."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def _refuse(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
 

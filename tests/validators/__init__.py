@@ -25,4 +25,4 @@ def judge(api: str, vendor: str, model: str, body: dict[str, Any]) -> list[str]:
         case "openai-completions":
             return judge_chat(body, vendor)
         case _:
-            return judge_google(body, model)
+            return judge_google(body, model, vendor)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 from tests.validators.shared import (
     argument_faults,
+    draft_faults,
     duplicates,
     image_faults,
     name_faults,
@@ -21,6 +23,12 @@ COOL = re.compile(r"claude-(opus-4-[789]|opus-5|sonnet-5|haiku-5|fable|mythos)")
 BOUND = re.compile(r"claude-(fable-5-1|mythos-5-1|(opus|sonnet|haiku)-5-5)")
 SMALL = re.compile(r"claude-(3|sonnet-4-5|sonnet-4-2|opus-4-5|haiku-4-5)")
 OLD = re.compile(r"claude-(2|instant|3-(opus|sonnet|haiku|5))")
+MOST = (
+    (r"claude-(2|instant|3-(opus|sonnet|haiku))", 4_096),
+    (r"claude-3-5", 8_192),
+    (r"claude-opus-4(-[01](-|$)|-2025|$)", 32_000),
+    (r"claude-(sonnet-4(-[05](-|$)|-2025|$)|haiku-4-5|opus-4-5)", 64_000),
+)
 FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 UNKNOWN = {
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "maxItems"),
@@ -145,8 +153,16 @@ def _images(body: dict[str, Any]) -> list[str]:
     images = [part["source"]["data"] for part in parts if part["type"] == "image"]
     most = 100 if SMALL.search(body["model"]) else 600
     faults = [f"{len(images)} images"] if len(images) > most else []
+    faults += ["a request of more than 32 MB"] if sum(map(len, images)) > 31_000_000 else []
+    marks = json.dumps([{**message, "content": [_flat(b) for b in message["content"]]} for message in body["messages"]])
+    marks += json.dumps([body.get("system", []), body.get("tools", [])])
+    faults += ["more than four marks of what is cached"] if marks.count('"cache_control"') > 4 else []
     side = max(map(png_side, images), default=0)
     return faults + ([f"an image of {side} pixels"] if side > (2_000 if len(images) > 20 else 8_000) else [])
+
+
+def _flat(block: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in block.items() if name not in ("source", "content")}
 
 
 def _tools(body: dict[str, Any]) -> list[str]:
@@ -155,7 +171,9 @@ def _tools(body: dict[str, Any]) -> list[str]:
     for tool in tools:
         faults += name_faults(tool["name"], 128)
         if "input_schema" in tool:
-            faults += argument_faults(tool["input_schema"], ("anyOf", "oneOf", "allOf"))
+            faults += argument_faults(tool["input_schema"], ("anyOf", "oneOf", "allOf")) + draft_faults(
+                tool["input_schema"]
+            )
             known = tool["input_schema"].get("properties", {})
             faults += [f"the property {one!r}" for one in known if not re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", one)]
             faults += [
@@ -184,6 +202,12 @@ def _options(body: dict[str, Any]) -> list[str]:
     if reasons and BOUND.search(body["model"]):
         said = thinking.get("block_binding", {}).get("prefix_mismatch_behavior")
         faults += [] if thinks and said == "drop_block" else ["reasoning that is bound to another history"]
+    if body.get("temperature", 1) > 1:
+        faults.append("a temperature above 1")
+    most = next((limit for pattern, limit in MOST if re.search(pattern, body["model"])), 128_000)
+    faults += [f"{body['max_tokens']} tokens"] if body["max_tokens"] > most else []
+    if thinking.get("type") == "enabled" and not _began_thinking(body["messages"]):
+        faults.append("reasoning in a turn that began without")
     if thinks and body.get("temperature", 1) != 1:
         faults.append("a temperature with reasoning")
     if thinking.get("budget_tokens", 0) >= body["max_tokens"]:
@@ -194,6 +218,17 @@ def _options(body: dict[str, Any]) -> list[str]:
     if formed and re.search(r"claude-(2|3|instant)|claude-(opus|sonnet|haiku)-4(-0|-2025|$)", body["model"]):
         faults.append(f"a schema for the text of {body['model']}")
     return faults + (_schema(formed["schema"]) if formed else [])
+
+
+def _began_thinking(messages: list[dict[str, Any]]) -> bool:
+    """Say whether the answers since the user's last words, if any, begin with reasoning."""
+    turn: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] == "user" and any(block["type"] != "tool_result" for block in message["content"]):
+            turn = []
+        elif message["role"] == "assistant":
+            turn.append(message)
+    return not turn or turn[0]["content"][0]["type"] in ("thinking", "redacted_thinking")
 
 
 def _schema(schema: dict[str, Any]) -> list[str]:

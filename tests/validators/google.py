@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.validators.shared import argument_faults, duplicates, image_faults, name_faults, recursive
+from tests.validators.shared import argument_faults, draft_faults, duplicates, image_faults, name_faults, recursive
 
 IMAGES = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]*")
 DATA = ("text", "inlineData", "functionCall", "functionResponse", "fileData", "executableCode", "codeExecutionResult")
 
 
-def judge_google(body: dict[str, Any], model: str) -> list[str]:
+def judge_google(body: dict[str, Any], model: str, vendor: str) -> list[str]:
     """Say what is refused; the model stands in the address."""
     contents = body["contents"]
     faults = [] if contents else ["no contents"]
@@ -25,6 +25,19 @@ def judge_google(body: dict[str, Any], model: str) -> list[str]:
         faults += _content(content, before)
         before = content
     faults += [f"no results of {len(_calls(before))} calls"] if _calls(before) else []
+    if model.startswith("gemma-3") and "systemInstruction" in body:
+        faults.append("a system prompt of gemma")
+    for content in contents:
+        first = next((part for part in content["parts"] if "functionCall" in part), {"thoughtSignature": ""})
+        faults += (
+            ["a first call without a signature"] if "gemini-3" in model and "thoughtSignature" not in first else []
+        )
+        named = [p for p in content["parts"] for k in ("functionCall", "functionResponse") if "id" in p.get(k, {})]
+        faults += ["a call with an id"] if named and vendor == "vertex" else []
+    config = body.get("generationConfig", {})
+    faults += ["more than 5 stops"] if len(config.get("stopSequences", [])) > 5 else []
+    most = 8_192 if re.search(r"gemini-(1|2\.0)", model) else 65_536
+    faults += ["too many tokens"] if config.get("maxOutputTokens", 1) > most and "gemini" in model else []
     ids = [call["id"] for content in contents for call in _calls(content) if "id" in call]
     return faults + duplicates(ids, "calls") + _tools(body, model)
 
@@ -75,6 +88,7 @@ def _tools(body: dict[str, Any], model: str) -> list[str]:
     faults = duplicates(names, "tools")
     for tool in tools:
         faults += name_faults(tool["name"], 64, NAME) + argument_faults(tool["parametersJsonSchema"], ())
+        faults += draft_faults(tool["parametersJsonSchema"])
     choice = body.get("toolConfig", {}).get("functionCallingConfig")
     if choice and not names:
         faults.append("a tool choice without tools")

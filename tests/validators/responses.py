@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from tests.validators.shared import argument_faults, duplicates, name_faults, nodes, url_faults
+from tests.validators.shared import (
+    argument_faults,
+    draft_faults,
+    duplicates,
+    name_faults,
+    nodes,
+    open_faults,
+    read_arguments,
+    url_faults,
+)
 
 IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 PLAIN = re.compile(r"(^|[/:])(gpt-3|gpt-4|chatgpt|gpt-5[^/]*chat)")  # models that do not reason
 PREFIXES = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ct"}
+MOST = ((r"gpt-4o", 16_384), (r"gpt-4\.1", 32_768), (r"gpt-3\.5|gpt-4-turbo", 4_096))
 TOP = ("anyOf", "oneOf", "allOf", "enum", "not")
 FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 STRICT_UNKNOWN = {"allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "default"}
@@ -28,12 +37,14 @@ def judge_responses(body: dict[str, Any], vendor: str) -> list[str]:
         faults += _item(item, own=own)
     faults += _pairs(items) + _reasoning(items, body["model"], own=own) + _options(body)
     if own:
-        images = sum(part.get("type") == "input_image" for item in items for part in _spoken(item))
+        images = [part["image_url"] for item in items for part in _spoken(item) if part.get("type") == "input_image"]
         faults += old_and_new_faults(body, images, body.get("reasoning", {}).get("effort", "none"))
+        faults += [f"{body['max_output_tokens']} tokens"] if body.get("max_output_tokens", 16) < 16 else []
     for tool in body.get("tools", []):
         faults += name_faults(tool["name"], 64)
         if tool["type"] == "function":
-            faults += argument_faults(tool["parameters"], TOP)
+            faults += argument_faults(tool["parameters"], TOP) + draft_faults(tool["parameters"])
+            faults += open_faults(tool["parameters"])
             faults += strict_faults(tool["parameters"]) if tool.get("strict") else []
     return faults + duplicates([tool["name"] for tool in body.get("tools", [])], "tools")
 
@@ -43,13 +54,17 @@ def _spoken(item: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for part in said if isinstance(part, dict)] if isinstance(said, list) else []
 
 
-def old_and_new_faults(body: dict[str, Any], images: int, effort: str) -> list[str]:
+def old_and_new_faults(body: dict[str, Any], images: list[str], effort: str) -> list[str]:
     """What OpenAI's older models cannot see, and its newer ones do not let one set."""
     model = body["model"]
     blind = re.search(r"^(gpt-3\.5|o3-mini|o1-mini|gpt-4$)", model)
     steady = re.search(r"^(o3|o4|gpt-5(-mini|$))", model) or (re.search(r"^gpt-5\.\d", model) and effort != "none")
     faults = [f"images for {model}"] if blind and images else []
-    return faults + ([f"a temperature of {model}"] if steady and "temperature" in body else [])
+    faults += [f"{len(images)} images"] if len(images) > 500 else []
+    faults += ["more than 50 MB of images"] if sum(map(len, images)) > 51_000_000 else []
+    asked = body.get("max_output_tokens", body.get("max_completion_tokens", 0))
+    faults += [f"{asked} tokens of {model}"] if asked > next((n for p, n in MOST if re.search(p, model)), asked) else []
+    return faults + [f"a {name} of {model}" for name in ("temperature", "stop") if steady and name in body]
 
 
 CALLS = ("function_call", "custom_tool_call")
@@ -67,7 +82,7 @@ def _item(item: dict[str, Any], *, own: bool) -> list[str]:
             faults += _message(item)
         case "function_call":
             faults += name_faults(item["name"], 64) + _call_id(item)
-            faults += [] if isinstance(json.loads(item["arguments"]), dict) else ["arguments that are no object"]
+            faults += read_arguments(item["arguments"])
         case "custom_tool_call":
             faults += name_faults(item["name"], 64) + _call_id(item)
         case "function_call_output" | "custom_tool_call_output":
@@ -162,6 +177,7 @@ def _options(body: dict[str, Any]) -> list[str]:
     if isinstance(choice, dict) and choice["name"] not in names:
         faults.append("a choice of a tool that is not there")
     formed = body.get("text", {}).get("format")
+    faults += name_faults(formed["name"], 64) + open_faults({"properties": {}, **formed["schema"]}) if formed else []
     if formed and formed.get("strict"):
         faults += strict_faults(formed["schema"])
     if formed and formed["schema"].get("type") != "object":
@@ -185,4 +201,5 @@ def strict_faults(schema: dict[str, Any]) -> list[str]:
         faults += [f"{name} in a strict schema" for name in sorted(STRICT_UNKNOWN & node.keys())]
         if node.get("format", "date") not in FORMATS:
             faults.append(f"the format {node['format']}")
+        faults += ["a reference with something beside it"] if "$ref" in node and len(node) > 1 else []
     return faults

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 WORD_NAME = re.compile(r"[a-zA-Z0-9_-]+")
 MAGIC: dict[str, Callable[[bytes], bool]] = {
     "image/png": lambda b: b.startswith(b"\x89PNG\r\n\x1a\n"),
@@ -59,6 +64,44 @@ def argument_faults(schema: object, forbidden: tuple[str, ...]) -> list[str]:
     if not isinstance(schema, dict) or str(schema.get("type")).lower() != "object":
         return ["a tool's schema that is no object's"]
     return [f"{name} at the top of a tool's schema" for name in forbidden if name in schema]
+
+
+def draft_faults(schema: object) -> list[str]:
+    """Judge a schema by the draft 2020-12, in which no other is named."""
+    return list(_draft_faults(json.dumps(schema)))
+
+
+@lru_cache(maxsize=1_000)
+def _draft_faults(text: str) -> tuple[str, ...]:
+    schema = json.loads(text)
+    faults = tuple(f"no JSON Schema of 2020-12: {error.message}" for error in META.iter_errors(schema))
+    other = isinstance(schema, dict) and "2020-12" not in str(schema.get("$schema", "2020-12"))
+    return (*faults, "a schema of another draft") if other else faults
+
+
+def open_faults(schema: object) -> list[str]:
+    """Say where a schema does not say what a list or its top holds, as OpenAI wants it."""
+    lists = [node for node in nodes(schema) if "array" in (node.get("type"), *_listed(node.get("type")))]
+    faults = [f"a list of what? {node}" for node in lists if not isinstance(node.get("items"), dict)]
+    return faults + ([] if isinstance(schema, dict) and "properties" in schema else ["a schema without properties"])
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def read_arguments(text: str) -> list[str]:
+    """Judge a call's arguments as a strict parser does: a JSON object, no NaN, no half of a character."""
+
+    def refuse(constant: str) -> object:
+        raise ValueError(constant)
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+        json.dumps(value, ensure_ascii=False).encode()
+    except ValueError as error:
+        return [f"arguments that are no JSON: {error}"]
+    return [] if isinstance(value, dict) else ["arguments that are no object"]
 
 
 def nodes(schema: object) -> list[dict[str, Any]]:

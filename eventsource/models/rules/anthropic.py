@@ -10,6 +10,7 @@ _A_SCHEMA = "https://docs.anthropic.com/en/docs/build-with-claude/structured-out
 _A_VISION = "https://platform.claude.com/docs/en/build-with-claude/vision"
 _OTHER_CLAUDES = r"claude-(?!\d|opus|sonnet|haiku|instant)"  # the families since Claude 5: fable, mythos
 _BINDS = r"claude-(opus|sonnet|haiku)-(5[-.][5-9]|[6-9])(?!\d)|claude-(fable|mythos)-(5[-.][1-9]|[6-9])(?!\d)"
+_A_MODELS = "https://docs.anthropic.com/en/docs/about-claude/models/overview"
 _READ = "2026-11"
 
 ANTHROPIC_RULES: tuple[Rule, ...] = (
@@ -126,7 +127,7 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
         name="anthropic-choice-thinking",
         apis=(ANTHROPIC,),
         says="a model that is forced to call a tool does not reason first",
-        sets={"choice_or_thinking": True},
+        sets={"choice_or_thinking": "unasked"},
         source=f"{_A_THINK}#extended-thinking-with-tool-use",
         read=_READ,
     ),
@@ -234,6 +235,74 @@ ANTHROPIC_RULES: tuple[Rule, ...] = (
         says="their reasoning is bound to all that came before it: a request says to drop it where that was changed",
         sets={"bound_thinking": True},
         source="https://platform.claude.com/docs/en/build-with-claude/preserved-thinking",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-thinking-first",
+        apis=(ANTHROPIC,),
+        says="a model that is given tokens to think with has thought at the beginning of its turn",
+        sets={"thinking_first": True},
+        source=f"{_A_THINK}#extended-thinking-with-tool-use (`Expected thinking, but found tool_use`)",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-temperature-most",
+        apis=(ANTHROPIC,),
+        says="a temperature is at most 1",
+        sets={"temperature_most": 1.0},
+        source=f"{_A_DOC}#body-temperature; https://github.com/vercel/ai/pull/10308",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-tokens",
+        apis=(ANTHROPIC,),
+        models=r"claude-(sonnet-4(-[05]|-2025|$)|haiku-4-5|opus-4-5)",
+        says="an answer of the models since Claude 4 but Opus 4 and 4.1 has at most 64,000 tokens",
+        sets={"most_tokens": 64_000},
+        source=_A_MODELS,
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-tokens-opus",
+        apis=(ANTHROPIC,),
+        models=r"claude-opus-4(-[01](?!\d)|-2025|$)",
+        says="of Claude Opus 4 and 4.1: 32,000",
+        sets={"most_tokens": 32_000},
+        source=_A_MODELS,
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-tokens-small",
+        apis=(ANTHROPIC,),
+        models=r"claude-3-5",
+        says="of Claude 3.5: 8,192",
+        sets={"most_tokens": 8_192},
+        source=_A_MODELS,
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-tokens-smallest",
+        apis=(ANTHROPIC,),
+        models=r"claude-(2|instant|3-(opus|sonnet|haiku))",
+        says="of older models: 4,096",
+        sets={"most_tokens": 4_096},
+        source=_A_MODELS,
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-size",
+        apis=(ANTHROPIC,),
+        says="a request has at most 32 MB: its images 30",
+        sets={"all_image_chars": 30_000_000},
+        source="https://docs.anthropic.com/en/api/errors#request-size-limits; https://github.com/earendil-works/pi/pull/1936",
+        read=_READ,
+    ),
+    Rule(
+        name="anthropic-marks",
+        apis=(ANTHROPIC,),
+        says="at most four places are marked to be cached: those of this program",
+        sets={"own_marks": True},
+        source="https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching",
         read=_READ,
     ),
 )

@@ -45,4 +45,12 @@ EVERY_RULES: tuple[Rule, ...] = (
         source=f"{_ANTHROPIC}; {_RESPONSES}; {_GOOGLE}#Part",
         read=_READ,
     ),
+    Rule(
+        name="every-draft",
+        apis=_EVERY,
+        says="a tool's schema is JSON Schema of the draft 2020-12: no lists as `items`, no types of its own making",
+        sets={"modern_schemas": True},
+        source="https://github.com/anthropics/claude-code/issues/586; https://github.com/blurrah/mcp-graphql/issues/14",
+        read=_READ,
+    ),
 )

@@ -8,6 +8,7 @@ _G_CALLS = "https://ai.google.dev/api/caching#FunctionDeclaration"
 _G_SCHEMA = "https://ai.google.dev/gemini-api/docs/structured-output"
 _G_IMAGES = "https://ai.google.dev/gemini-api/docs/image-understanding"
 _G_SIGNED = "https://ai.google.dev/gemini-api/docs/thought-signatures"
+_G_MODELS = "https://ai.google.dev/gemini-api/docs/models"
 _READ = "2026-11"
 
 GOOGLE_RULES: tuple[Rule, ...] = (
@@ -114,6 +115,59 @@ GOOGLE_RULES: tuple[Rule, ...] = (
         says="a tool's schema is an object's",
         sets={"object_arguments": True},
         source=_G_CALLS,
+        read=_READ,
+    ),
+    Rule(
+        name="google-unnamed-calls",
+        apis=(GOOGLE,),
+        vendors=("vertex",),
+        says="calls and results have no id",
+        sets={"unnamed_calls": True},
+        source="https://github.com/looplj/axonhub/issues/874; https://github.com/mlflow/mlflow/issues/24127",
+        read=_READ,
+    ),
+    Rule(
+        name="google-signed-calls",
+        apis=(GOOGLE,),
+        models=r"gemini-([3-9]|\d\d)",
+        says="since Gemini 3 the first call of an answer has a signature, another model's the one made for it",
+        sets={"signed_calls": True},
+        source=_G_SIGNED,
+        read=_READ,
+    ),
+    Rule(
+        name="google-no-instruction",
+        apis=(GOOGLE,),
+        models=r"gemma-3",
+        says="Gemma 3 takes no system prompt: it stands at the beginning of the first turn",
+        sets={"system_in_turn": True},
+        source="https://github.com/google/adk-python/issues/3900",
+        read=_READ,
+    ),
+    Rule(
+        name="google-stops",
+        apis=(GOOGLE,),
+        says="there are at most 5 stop sequences",
+        sets={"stop_count": 5},
+        source="https://ai.google.dev/api/generate-content#generationconfig",
+        read=_READ,
+    ),
+    Rule(
+        name="google-tokens",
+        apis=(GOOGLE,),
+        models=r"gemini-(2\.5|3)",
+        says="an answer has at most 65,535 tokens",
+        sets={"most_tokens": 65_535},
+        source=_G_MODELS,
+        read=_READ,
+    ),
+    Rule(
+        name="google-tokens-small",
+        apis=(GOOGLE,),
+        models=r"gemini-(1|2\.0)",
+        says="of older models: 8,192",
+        sets={"most_tokens": 8_192},
+        source=_G_MODELS,
         read=_READ,
     ),
 )

@@ -31,7 +31,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     answer_after_results: the user does not speak right after a result.
     calls_after_user: no answer with calls follows an answer.
     image_types, image_chars, image_side: what images may be (their bytes must agree), how much base64 one may have,
-        and how many pixels a side.
+        and how many pixels a side. all_image_chars: how much base64 all of a request have.
     image_count: how many images a request may hold. many_images, many_image_side: with more than so many images, no
         side of any has more pixels than this.
     words_of_errors, words_of_results, errors_are_text: results that must hold text, or nothing else.
@@ -43,8 +43,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     unique_items, item_ids: no item's id twice; what ids begin with, by type.
     known_blocks: blocks of the provider's own go back only as objects with a type that is not one of ours.
     paired_blocks: its own tools' calls go back with their results, and these with the calls.
-    choice_needs_tools, choice_or_thinking, steady_thinking, shown_stops, no_forced_choice: see the rules.
-    temperature: only beside no reasoning, or never. plain_properties: of names of a tool's parameters.
+    choice_needs_tools, steady_thinking, shown_stops, no_forced_choice: see the rules.
+    choice_or_thinking: reasoning is not asked for beside a forced choice, or is said to be `off`. tools_or_thinking:
+        beside tools. thinking_first: it is not asked for within a turn that began without.
+    temperature, stops: only beside no reasoning, or never. temperature_most, stop_count: no more. least_tokens,
+        most_tokens: bounds of what an answer may have.
+    plain_properties: of names of a tool's parameters. modern_schemas, whole_schemas, typed_choices: of its schema.
+    plain_texts: texts without images are one text. system_in_turn: the prompt goes into the first turn.
+    unnamed_calls, signed_calls: calls have no ids; the first of an answer has a signature. own_marks: only this
+        program marks what is to be cached.
     bound_thinking: reasoning is refused after a history that was changed, unless the request says to drop it.
     schema: how a schema for the text is said; schema_models: by whom; schema_or_tools: not beside tools.
     object_arguments: a tool's schema is an object's, without a choice at its top.
@@ -69,6 +76,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     image_chars: int = 0
     image_side: int = 0
     image_count: int = 0
+    all_image_chars: int = 0
     many_images: int = 0
     many_image_side: int = 0
     words_of_errors: bool = False
@@ -88,12 +96,27 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     known_blocks: bool = False
     paired_blocks: bool = False
     choice_needs_tools: bool = False
-    choice_or_thinking: bool = False
+    choice_or_thinking: Literal["any", "unasked", "off"] = "any"
+    tools_or_thinking: bool = False
+    thinking_first: bool = False
     steady_thinking: bool = False
     shown_stops: bool = False
     no_forced_choice: bool = False
     temperature: Literal["any", "unthinking", "never"] = "any"
+    temperature_most: float | None = None
+    stops: Literal["any", "unthinking", "never"] = "any"
+    stop_count: int = 0
+    least_tokens: int = 0
+    most_tokens: int = 0
     plain_properties: bool = False
+    modern_schemas: bool = False
+    whole_schemas: bool = False
+    typed_choices: bool = False
+    plain_texts: bool = False
+    system_in_turn: bool = False
+    unnamed_calls: bool = False
+    signed_calls: bool = False
+    own_marks: bool = False
     bound_thinking: bool = False
     schema: Literal["any", "anthropic", "openai", "google"] = "any"
     schema_models: bool = True

@@ -77,9 +77,16 @@ def test_unknown_blocks_grow_by_their_deltas_and_half_ones_are_left_out() -> Non
     assert from_json(block.block) == {"type": "new", "text": "ab", "list": [1, 2]}
 
 
-def test_pings_unknown_events_and_stray_deltas_are_ignored() -> None:
-    stray = [{"type": "ping"}, {"type": "later"}, delta(7, "text_delta", text="x"), close(7), {}]
+def test_pings_unknown_events_and_deltas_of_calls_nobody_began_are_ignored() -> None:
+    stray = [{"type": "ping"}, {"type": "later"}, delta(7, "input_json_delta", partial_json="{}"), close(7), {}]
     assert read(BEGIN, *stray, STOP) == read(BEGIN, STOP)
+
+
+def test_text_and_reasoning_whose_beginning_did_not_come_are_read() -> None:
+    pieces = [delta(0, "thinking_delta", thinking="hm"), delta(0, "signature_delta", signature="s"), close(0)]
+    message = read(BEGIN, *pieces, delta(1, "text_delta", text="hi"), STOP)
+    assert message.text == "hi"
+    assert message.content[0] == ThinkingContent(thinking="hm", signature="s")
 
 
 def test_what_has_no_name_here_is_kept_beside_the_message() -> None:

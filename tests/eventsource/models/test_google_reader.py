@@ -134,3 +134,8 @@ def test_only_the_first_candidate_is_read() -> None:
     value = chunk({"text": "x"}, finish="STOP")
     value["candidates"].append({"index": 1, "content": {"parts": [{"text": "y"}]}})
     assert read(value).text == "x"
+
+
+def test_arguments_that_come_as_text_are_read() -> None:
+    message = read(chunk(called(name="f", args='{"x": 1}'), called(name="g", args="{x"), finish="STOP"))
+    assert [json.loads(call.arguments) for call in message.tool_calls] == [{"x": 1}, {"invalid_arguments": "{x"}]

@@ -271,3 +271,14 @@ def test_the_end_of_an_item_at_another_place_is_that_of_its_id() -> None:
         end(),
     )
     assert [(call.id, call.arguments) for call in message.tool_calls] == [("call_1", "1"), ("call_2", "2")]
+
+
+def test_arguments_that_come_as_an_object_are_read() -> None:
+    message = read(done(0, type="function_call", call_id="c", name="f", arguments={"x": 1}), end())
+    assert [call.arguments for call in message.tool_calls] == ['{"x":1}']
+
+
+def test_the_event_says_how_it_ended_where_the_response_does_not() -> None:
+    filtered = {"incomplete_details": {"reason": "content_filter"}}
+    assert read(event("response.incomplete", response=filtered)).stop_reason == "refusal"
+    assert read(event("response.incomplete", response={})).stop_reason == "length"

@@ -142,3 +142,33 @@ def test_any_chunks_make_one_message(events: list[object]) -> None:
 @given(st.lists(item_events(), max_size=8))
 def test_any_items_make_one_message(events: list[object]) -> None:
     check(OpenAIResponses(), events)
+
+
+def chat(*deltas: dict[str, object], finish: str = "stop", **more: object) -> AssistantMessage:
+    """Read an answer of Chat Completions that comes in these pieces."""
+    choices: list[dict[str, object]] = [{"index": 0, "delta": delta} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": finish, **more})
+    reader = OpenAICompletions().reader(Request(model=ModelRef(api="openai-completions", provider="mine", model="m")))
+    events = [one for choice in choices for one in reader.feed(ServerEvent(data=json.dumps({"choices": [choice]})))]
+    (end,) = [one for one in (*events, *reader.finish()) if isinstance(one, StreamEnd)]
+    return end.message
+
+
+def test_two_calls_of_one_chunk_are_two_though_nothing_tells_them_apart() -> None:
+    call = {"function": {"name": "f", "arguments": ""}}
+    assert [one.name for one in chat({"tool_calls": [call, call]}).tool_calls] == ["f", "f"]
+
+
+def test_a_call_outside_a_list_and_an_id_that_is_a_number_are_read() -> None:
+    message = chat({"tool_calls": {"index": 0, "id": 5, "function": {"name": "f", "arguments": {"x": 1}}}})
+    assert [(one.id, one.name, one.arguments) for one in message.tool_calls] == [("5", "f", '{"x":1}')]
+
+
+def test_a_content_that_is_one_part_and_a_text_of_the_choice_are_read() -> None:
+    assert chat({"content": {"type": "text", "text": "hi"}}).text == "hi"
+    assert chat(text="hi").text == "hi"
+
+
+def test_an_error_within_a_choice_is_told_with_its_words() -> None:
+    message = chat({"content": "hi"}, finish="error", error={"message": "upstream broke", "code": 502})
+    assert (message.stop_reason, message.error) == ("error", "502: upstream broke")

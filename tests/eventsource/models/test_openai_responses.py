@@ -81,8 +81,8 @@ def test_a_request_is_stateless_and_asks_a_model_that_reasons_for_its_reasoning(
 
 
 def test_options_are_written() -> None:
-    written = body(max_tokens=7, thinking="low", tool_choice={"name": "f"}, tools=[TOOL], cache="long")
-    assert written["max_output_tokens"] == 7
+    written = body(max_tokens=17, thinking="low", tool_choice={"name": "f"}, tools=[TOOL], cache="long")
+    assert written["max_output_tokens"] == 17
     assert written["reasoning"] == {"effort": "low", "summary": "auto"}
     assert written["tool_choice"] == {"type": "function", "name": "f"}
     assert written["prompt_cache_retention"] == "24h"

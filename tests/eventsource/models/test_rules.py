@@ -209,3 +209,39 @@ def test_a_forced_choice_counts_for_the_first_call_of_a_run_unless_asked_otherwi
         assert not has_choice(asked, called, answered)
         assert has_choice(asked, called, answered, tool_choice_always=True)
         assert has_choice(asked, called, answered, asked)
+
+
+def test_the_names_of_tools_and_of_the_form_of_an_answer_are_said_as_the_provider_takes_them() -> None:
+    custom = ToolSpec(name="sql", schema=msgspec.Raw(b'{"x-openai-custom":true}'), effect="pure")
+    form = {"type": "object", "properties": {}, "additionalProperties": False}
+    said = {"tool_choice": {"name": "sql"}, "output_schema": form, "output_name": "Box[int]"}
+    bodies = {}
+    for api in (CHAT, RESPONSES):
+        request = Request(
+            model=ModelRef(api=api, provider="openai", model="gpt-5"),
+            tools=(custom,),
+            options=msgspec.Raw(json.dumps(said).encode()),
+            messages=(UserMessage(content="go"),),
+        )
+        bodies[api] = json.loads(CODECS[api].encode(request))
+    assert bodies[CHAT]["tool_choice"] == {"type": "custom", "custom": {"name": "sql"}}
+    assert bodies[RESPONSES]["tool_choice"] == {"type": "custom", "name": "sql"}
+    assert bodies[CHAT]["response_format"]["json_schema"]["name"] == "Box_int_"
+    assert bodies[RESPONSES]["text"]["format"]["name"] == "Box_int_"
+
+
+def test_a_schema_of_an_older_draft_is_said_in_the_words_of_the_newer() -> None:
+    pair = {"type": "array", "items": [{"type": "integer"}, {"type": "any"}], "additionalItems": False}
+    more = {"type": "number", "minimum": 0, "exclusiveMinimum": True, "required": True}
+    old = {"$schema": "http://json-schema.org/draft-04/schema#", "type": "OBJECT", "properties": {"a": pair, "b": more}}
+    tool = ToolSpec(name="old", schema=msgspec.Raw(json.dumps(old).encode()), effect="pure")
+    claude = ModelRef(api=ANTHROPIC, provider="anthropic", model="claude-sonnet-4-5")
+    request = Request(model=claude, tools=(tool,), messages=(UserMessage(content="go"),))
+    schema = json.loads(CODECS[ANTHROPIC].encode(request))["tools"][0]["input_schema"]
+    assert schema == {
+        "type": "object",
+        "properties": {
+            "a": {"type": "array", "prefixItems": [{"type": "integer"}, {}], "items": False},
+            "b": {"type": "number", "exclusiveMinimum": 0},
+        },
+    }
