@@ -202,11 +202,12 @@ class Life:
     def live(self) -> None:
         """Do some of all that can happen to a session."""
         self.configure()
-        for _ in range(self.random.randint(1, 5)):
-            self.random.choice((self.run, self.run, self.adopt, self.edit, self.compact, self.configure, self.fork))()
         if self.seed % 400 in (3, 4):  # seldom, for it takes its time: what no request can hold
             crowd = (LARGE,) * 14 if self.seed % 400 == 3 else (IMAGES[0],) * 610
             self.add(MessageAdopt(message=UserMessage(content=crowd), origin=ORIGIN))
+            return
+        for _ in range(self.random.randint(1, 5)):
+            self.random.choice((self.run, self.run, self.adopt, self.edit, self.compact, self.configure, self.fork))()
 
     def add(self, *events: Event) -> bool:
         """Append events; False when the machine does not allow one, which is then left out."""
