@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no types
 
 META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 WORD_NAME = re.compile(r"[a-zA-Z0-9_-]+")
