@@ -27,7 +27,8 @@ def argument_schema(schema: object, limits: Limits) -> tuple[object, str]:
     """Write a tool's schema as a provider takes it; what its top cannot hold is said in words, the second value."""
     words = ""
     if limits.modern_schemas:
-        schema = _each(schema, _modern)
+        capitals = limits.modern_schemas == "capitals"
+        schema = _each(schema, lambda node: _modern(node, capitals=capitals))
     if limits.object_arguments:
         schema, words = _object_schema(schema)
     if limits.plain_properties:
@@ -60,7 +61,7 @@ def _each(schema: object, fit: Callable[[Node], Node]) -> object:
     return fit(inside)
 
 
-def _modern(node: Node) -> Node:
+def _modern(node: Node, *, capitals: bool) -> Node:
     """Say what an older draft said in the words of 2020-12, and leave out what is no JSON Schema."""
     node = {name: value for name, value in node.items() if name != "$schema" and _fits(name, value)}
     if isinstance(node.get("items"), list):
@@ -73,8 +74,10 @@ def _modern(node: Node) -> Node:
             if exclusive and name.lower() in node:
                 node[f"exclusive{name}"] = node.pop(name.lower())
     kind = node.get("type")
-    known = [one.lower() for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str)]
-    known = [one for one in dict.fromkeys(known) if one in _TYPES]
+    named = [
+        one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str) and one.lower() in _TYPES
+    ]
+    known = list(dict.fromkeys(one if capitals and one.isupper() else one.lower() for one in named))
     if "type" in node:
         del node["type"]
         if known:

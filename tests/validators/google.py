@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.validators.shared import argument_faults, draft_faults, duplicates, image_faults, name_faults, recursive
+from tests.validators.shared import (
+    argument_faults,
+    draft_faults,
+    duplicates,
+    image_faults,
+    name_faults,
+    recursive,
+)
 
 IMAGES = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]*")
@@ -88,7 +95,7 @@ def _tools(body: dict[str, Any], model: str) -> list[str]:
     faults = duplicates(names, "tools")
     for tool in tools:
         faults += name_faults(tool["name"], 64, NAME) + argument_faults(tool["parametersJsonSchema"], ())
-        faults += draft_faults(tool["parametersJsonSchema"])
+        faults += draft_faults(small_types(tool["parametersJsonSchema"]))
     choice = body.get("toolConfig", {}).get("functionCallingConfig")
     if choice and not names:
         faults.append("a tool choice without tools")
@@ -100,3 +107,14 @@ def _tools(body: dict[str, Any], model: str) -> list[str]:
     if schema is not None and names and re.search(r"gemini-[12]\b|gemini-[12]\.", model):
         faults.append("a schema for the text beside tools")
     return faults
+
+
+def small_types(schema: object) -> object:
+    """Write the names of types as JSON Schema does: Google takes its own capitals too."""
+    if isinstance(schema, list):
+        return [small_types(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    written = {name: small_types(one) for name, one in schema.items()}
+    kind = schema.get("type")
+    return {**written, "type": kind.lower()} if isinstance(kind, str) and kind.isupper() else written

@@ -47,9 +47,9 @@ EVERY_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="every-draft",
-        apis=_EVERY,
+        apis=(ANTHROPIC, RESPONSES, CHAT),
         says="a tool's schema is JSON Schema of the draft 2020-12: no lists as `items`, no types of its own making",
-        sets={"modern_schemas": True},
+        sets={"modern_schemas": "plain"},
         source="https://github.com/anthropics/claude-code/issues/586; https://github.com/blurrah/mcp-graphql/issues/14",
         read=_READ,
     ),

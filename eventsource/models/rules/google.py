@@ -170,4 +170,12 @@ GOOGLE_RULES: tuple[Rule, ...] = (
         source=_G_MODELS,
         read=_READ,
     ),
+    Rule(
+        name="google-draft",
+        apis=(GOOGLE,),
+        says="a tool's schema is JSON Schema of the draft 2020-12; its types may be in capitals, as Google's own",
+        sets={"modern_schemas": "capitals"},
+        source="https://ai.google.dev/api/caching#FunctionDeclaration; a recorded request that was answered",
+        read=_READ,
+    ),
 )

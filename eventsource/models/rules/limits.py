@@ -48,7 +48,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         beside tools. thinking_first: it is not asked for within a turn that began without.
     temperature, stops: only beside no reasoning, or never. temperature_most, stop_count: no more. least_tokens,
         most_tokens: bounds of what an answer may have.
-    plain_properties: of names of a tool's parameters. modern_schemas, whole_schemas, typed_choices: of its schema.
+    plain_properties: of names of a tool's parameters. modern_schemas, whole_schemas, typed_choices: of its schema;
+        `capitals`: names of types may be in capitals.
     plain_texts: texts without images are one text. system_in_turn: the prompt goes into the first turn.
     unnamed_calls, signed_calls: calls have no ids; the first of an answer has a signature. own_marks: only this
         program marks what is to be cached.
@@ -109,7 +110,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     least_tokens: int = 0
     most_tokens: int = 0
     plain_properties: bool = False
-    modern_schemas: bool = False
+    modern_schemas: Literal["", "plain", "capitals"] = ""
     whole_schemas: bool = False
     typed_choices: bool = False
     plain_texts: bool = False
