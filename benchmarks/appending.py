@@ -7,7 +7,7 @@ import time
 from itertools import count
 
 from eventsource.log import open_store
-from eventsource.ports import EventLog
+from eventsource.log.protocol import EventLog
 
 from .exchange import SESSION, Append, exchanges, flushed
 from .floor import Floor, open_floor

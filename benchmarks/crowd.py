@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from eventsource.log import open_store
-from eventsource.log.sqlite import SqliteLog
+from eventsource.log.sqlite.store import SqliteLog
 
 from .exchange import Append, exchanges
 from .floor import open_floor

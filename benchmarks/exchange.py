@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from random import Random
 
+from eventsource.envelope import Recorded
 from eventsource.events import (
     UPDATE_TYPES,
     AgentEnd,
@@ -28,7 +29,6 @@ from eventsource.events import (
     TurnStart,
 )
 from eventsource.messages import AssistantMessage, TextContent, ToolCall, Usage, UserMessage
-from eventsource.ports import Recorded
 
 Timed = tuple[int, Event]
 Append = list[Timed]

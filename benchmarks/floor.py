@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from eventsource.codec import decode, encode
+from eventsource.envelope import Recorded
 from eventsource.events import UPDATE_TYPES, MessageUpdate, UpdateKind
-from eventsource.log.thread import SqlThread
-from eventsource.ports import Recorded
+from eventsource.log.sqlite.thread import SqlThread
 
 from .exchange import Append, Timed
 

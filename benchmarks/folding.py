@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-from eventsource.evolve import evolve, fold
-from eventsource.loading import read_all
+from eventsource.envelope import Recorded
 from eventsource.log import open_store
-from eventsource.ports import Recorded
-from eventsource.state import State
+from eventsource.log.load import read_all
+from eventsource.machine.evolve import evolve, fold
+from eventsource.machine.state import State
 
 from . import floor
 from .exchange import SESSION, history

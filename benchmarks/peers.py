@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from eventsource.evolve import evolve
-from eventsource.loading import load
 from eventsource.log import open_store
-from eventsource.state import State
+from eventsource.log.load import load
+from eventsource.machine.evolve import evolve
+from eventsource.machine.state import State
 from projections.context import CONTEXT
 
 from . import floor

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from eventsource.events import MessageEnd, MessageStart, MessageUpdate
-from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.load import read_all
 from eventsource.messages import AssistantMessage, TextContent
 
 from . import floor

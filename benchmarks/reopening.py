@@ -6,11 +6,11 @@ import asyncio
 import time
 from pathlib import Path
 
-from eventsource.evolve import evolve
-from eventsource.loading import load
 from eventsource.log import open_store
-from eventsource.log.thread import SqlThread
-from eventsource.state import State
+from eventsource.log.load import load
+from eventsource.log.sqlite.thread import SqlThread
+from eventsource.machine.evolve import evolve
+from eventsource.machine.state import State
 from projections.context import CONTEXT
 
 from . import floor

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from eventsource.evolve import fold
-from eventsource.loading import read_all
-from eventsource.models.script import Answer, call, say
+from eventsource.envelope import Recorded
+from eventsource.log.load import read_all
+from eventsource.machine.evolve import fold
 from eventsource.models.scripted import scripted
-from eventsource.ports import Recorded
+from eventsource.models.scripted.script import Answer, call, say
 from refold import Agent, open_log, tool
 from replay.replay import replay
 

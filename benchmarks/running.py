@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from eventsource.models.script import call
 from eventsource.models.scripted import ScriptedModel, scripted
+from eventsource.models.scripted.script import call
 from refold import Agent, Run, Session, open_log, tool
 
 from .exchange import DELTAS, RESULT_BYTES, Append, exchanges, flushed, texts

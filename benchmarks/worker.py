@@ -10,10 +10,10 @@ from msgspec import Raw
 
 from eventsource.events import Event, TaskStart, TokenCreate, WaitStart
 from eventsource.log import open_store, utc_now_us
-from eventsource.ports import EventLog
+from eventsource.log.protocol import EventLog
 from refold.log import Log
 from refold.tasks import TaskContext, task
-from refold.worker import Worker
+from refold.tasks.worker import Worker
 
 from .rows import Row
 from .stores import folder

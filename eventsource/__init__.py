@@ -6,19 +6,20 @@ Events, messages and errors are many; they are imported from `eventsource.events
 
 from .codec import decode, encode
 from .context_fold import ContextFold
-from .evolve import evolve, fold
-from .guards import legal
-from .hooks import Hooks
+from .envelope import Cursor, Recorded, SessionInfo
 from .log import MemoryLog, open_store
-from .loop import Loop, Program
+from .log.protocol import EventLog
+from .machine.evolve import evolve, fold
+from .machine.guards import legal
+from .machine.state import Phase, State
+from .machine.steps import Step, next_step
 from .models.protocol import Model
-from .ports import Cursor, EventLog, Recorded, SessionInfo
-from .recorder import Recorder
 from .request import Request, request_sha256
+from .runner.hooks import Hooks
+from .runner.loop import Loop, Program
+from .runner.recorder import Recorder
+from .runner.writer import Writer
 from .session import Session
-from .state import Phase, State
-from .steps import Step, next_step
-from .writer import Writer
 
 __all__ = [
     "ContextFold",

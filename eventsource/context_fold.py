@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from .envelope import Recorded
 from .events import Inserted, SeqRange
 from .messages import Message
-from .ports import Recorded
 from .request import Request
 
 V = TypeVar("V")

@@ -10,7 +10,6 @@ import msgspec
 
 from .codec import repair, to_json
 from .errors import ArgumentError, InvalidTextError
-from .expected import shown
 from .messages import (
     AssistantContent,
     AssistantMessage,
@@ -24,7 +23,8 @@ from .messages import (
     UserContent,
     UserMessage,
 )
-from .tool_results import Image
+from .tools.results import Image
+from .user_code.expected import shown
 
 Prompt: TypeAlias = str | Message | Mapping[str, object] | UserContent | Image | Sequence[object]
 """A text; a message; content (texts and images, also as parts of a chat API); or a list of messages of either form."""

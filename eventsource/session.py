@@ -9,9 +9,13 @@ from typing import Literal
 
 import msgspec
 
-from .approvals import REASON
-from .checked import checked
 from .codec import canonical, to_json
+from .envelope import (
+    Cursor,
+    Recorded,
+    SessionInfo,
+    VerifyReport,
+)
 from .errors import ConflictError, IllegalEventError, UnknownSeqError, WaitOverError
 from .events import (
     UPDATE_TYPES,
@@ -28,15 +32,17 @@ from .events import (
     QueuePush,
     WaitEnd,
 )
-from .loading import evolve_in, load_state, read_all
-from .models.redact import know_environment
-from .ports import Cursor, EventLog, Recorded, SessionInfo, VerifyReport
+from .log.load import evolve_in, load_state, read_all
+from .log.protocol import EventLog
+from .machine.approvals import REASON
+from .machine.state import State, Token
+from .machine.steps import Step, next_step, turn_messages
+from .machine.wait_values import check_end
+from .models.secrets import know_environment
 from .prompts import Prompt, as_messages
-from .redaction import redact_event
-from .state import State, Token
-from .steps import Step, next_step, turn_messages
-from .token_values import check_end
-from .under_way import tell_abort
+from .runner.redaction import redact_event
+from .runner.under_way import tell_abort
+from .user_code.checked import checked
 
 
 class Session:

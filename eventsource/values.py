@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from .keywords import ToldCalls
 from .messages import Json, Message, UserContent
+from .user_code.keywords import ToldCalls
 
 EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
 ApprovalKind: TypeAlias = Literal["never", "always", "by_arguments"]

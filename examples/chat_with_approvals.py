@@ -2,8 +2,8 @@
 
 import asyncio
 
-from eventsource.models.script import call
 from eventsource.models.scripted import scripted
+from eventsource.models.scripted.script import call
 from refold import Agent, open_log, tool
 
 

@@ -16,9 +16,9 @@ from eventsource.events import (
     ToolResult,
     ToolSpec,
 )
+from eventsource.machine.steps import CallModel, CallRun, Record, RunTools
 from eventsource.messages import AssistantMessage, TextContent, ToolCall, UserMessage
 from eventsource.request import Request, request_sha256
-from eventsource.steps import CallModel, CallRun, Record, RunTools
 from refold import Session, open_log
 
 CONFIG = ConfigChange(

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from eventsource.approvals import AGAIN, REASON, read_decision
 from eventsource.codec import from_json
+from eventsource.envelope import Recorded
 from eventsource.events import (
     ChildEnd,
     ChildStart,
@@ -22,9 +22,9 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
+from eventsource.machine.approvals import AGAIN, REASON, read_decision
+from eventsource.machine.refusals import refusal_result
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
-from eventsource.ports import Recorded
-from eventsource.refusals import refusal_result
 
 from .fold import Projection, Trail
 

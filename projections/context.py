@@ -25,6 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from eventsource.codec import to_json
+from eventsource.envelope import Recorded
 from eventsource.events import (
     Compaction,
     ConfigChange,
@@ -43,11 +44,10 @@ from eventsource.events import (
     ToolExecutionStart,
     ToolResult,
 )
+from eventsource.machine.refusals import refusal_result
+from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage, CustomMessage, Message, TextContent, ToolCall, ToolResultMessage
-from eventsource.ports import Recorded
-from eventsource.refusals import refusal_result
 from eventsource.request import Request
-from eventsource.state import Config
 
 from .custom import COMPACTION_SUMMARY, render
 from .fold import Projection, Trail

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from eventsource.ports import Recorded
+from eventsource.envelope import Recorded
 
 View = TypeVar("View")
 Item = TypeVar("Item")

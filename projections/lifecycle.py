@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 from msgspec.structs import replace
 
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AgentEnd,
     AgentStart,
@@ -23,6 +24,8 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
+from eventsource.machine.outcome import Ending, Outcome, ending, outcome
+from eventsource.machine.refusals import refusal_result
 from eventsource.messages import (
     AssistantContent,
     AssistantMessage,
@@ -33,9 +36,6 @@ from eventsource.messages import (
     ToolCall,
     ToolResultMessage,
 )
-from eventsource.outcome import Ending, Outcome, ending, outcome
-from eventsource.ports import Recorded
-from eventsource.refusals import refusal_result
 
 
 class LifecycleEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AgentEnd,
     AgentStart,
@@ -21,7 +22,6 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
-from eventsource.ports import Recorded
 
 from .fold import Projection, Trail
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from eventsource.envelope import Recorded, SessionInfo
 from eventsource.events import Label
-from eventsource.ports import Recorded, SessionInfo
 
 from .fold import Projection
 

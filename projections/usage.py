@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from eventsource.envelope import Recorded
 from eventsource.events import ConfigChange, Fork, MessageAdopt, MessageEnd, ModelRef, Retry, StepEnd
 from eventsource.messages import AssistantMessage, Usage
-from eventsource.ports import Recorded
 
 from .fold import Projection
 

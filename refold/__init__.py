@@ -2,10 +2,10 @@
 
 from eventsource.errors import RefoldError
 from eventsource.events import Policies
-from eventsource.hooks import Hooks
-from eventsource.tool_context import ToolContext
-from eventsource.tool_results import Image, ToolOutcome, tool_result
-from eventsource.tools import Tool, json_tool, tool
+from eventsource.runner.hooks import Hooks
+from eventsource.tools.context import ToolContext
+from eventsource.tools.results import Image, ToolOutcome, tool_result
+from eventsource.tools.tool import Tool, json_tool, tool
 
 from .agent import Agent
 from .compaction import CompactionPolicy, Summary
@@ -14,7 +14,7 @@ from .functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_co
 from .log import Log, open_log
 from .run import Run
 from .session import Session
-from .tasks import TaskContext, task
+from .tasks.task import TaskContext, task
 
 __all__ = [
     "Agent",

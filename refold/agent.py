@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 import msgspec
 
 from eventsource.background import run_apart
-from eventsource.checked import check_fields, checked, told_calls
 from eventsource.codec import to_json
-from eventsource.configure import with_defaults
+from eventsource.envelope import Recorded
 from eventsource.errors import ArgumentError
 from eventsource.events import Compaction, Event, Policies, QueuePush
-from eventsource.expected import described, shown
-from eventsource.hooks import Hooks
-from eventsource.loading import read_all
-from eventsource.loop import Program
+from eventsource.log.load import read_all
+from eventsource.machine.config_diff import with_defaults
+from eventsource.machine.repeated_calls import RepeatedTools
+from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
-from eventsource.models.redact import Secrets
-from eventsource.ports import Recorded
+from eventsource.models.secrets import Secrets
 from eventsource.prompts import Prompt as Prompt, as_messages
-from eventsource.repeats import RepeatedTools
-from eventsource.state import Config
-from eventsource.tools import Tool, tool, toolbox
+from eventsource.runner.hooks import Hooks
+from eventsource.runner.loop import Program
+from eventsource.tools.tool import Tool, tool, toolbox
+from eventsource.user_code.checked import check_fields, checked, told_calls
+from eventsource.user_code.expected import described, shown
 from projections.context import ContextView
-from replay.repeats import Repeats
+from replay.repeated_calls import Repeats
 
 from .compaction import CompactionPolicy, Compactor, compact
 from .context import CONTEXT
@@ -301,7 +301,7 @@ class Agent(Generic[T]):
 
         Its tokens count against the run that calls it, and an abort of that run reaches it. `deps` are for its tools.
         """
-        from .nesting import agent_tool  # not needed by who only runs
+        from .tasks.agents import agent_tool  # not needed by who only runs
 
         return agent_tool(self, name or self.name or "agent", description or self.system, deps)
 

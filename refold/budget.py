@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from eventsource.errors import UnknownSessionError
-from eventsource.loading import load_state
-from eventsource.ports import EventLog
-from eventsource.state import passed_by
+from eventsource.log.load import load_state
+from eventsource.log.protocol import EventLog
+from eventsource.machine.state import passed_by
 
-from .children import child_id
+from .child_sessions import child_id
 
 
 class Budget:

@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eventsource.checked import told_calls
 from eventsource.codec import to_json
 from eventsource.errors import CompactionError, RefoldError
 from eventsource.events import AgentEnd, ChildEnd, ChildStart, Compaction, QueuePush
-from eventsource.hooks import HookError, MaybeAwaitable, ask
-from eventsource.lease import hold
-from eventsource.loop import Program
+from eventsource.log.protocol import EventLog
+from eventsource.machine.state import Config, Phase
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.protocol import Model
-from eventsource.ports import EventLog
-from eventsource.state import Config, Phase
-from eventsource.writer import Writer
+from eventsource.runner.hooks import HookError, MaybeAwaitable, ask
+from eventsource.runner.lease import hold
+from eventsource.runner.loop import Program
+from eventsource.runner.writer import Writer
+from eventsource.user_code.checked import told_calls
 from projections.compaction import as_text, before_cut, choose_cut, context_tokens, first_kept, nearest_cut
 from projections.context import ContextView, messages
 from projections.pairing import ContextMessage

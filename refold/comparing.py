@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventsource.checked import checked
+from eventsource.user_code.checked import checked
 from replay.diff import SessionDiff, diff as compare
 
 from .session import Session

@@ -15,10 +15,10 @@ from eventsource.codec import clean_text, read_object
 from eventsource.errors import ToolFailure
 from eventsource.events import ModelRef
 from eventsource.messages import AssistantMessage, Message, TextContent, ToolResultMessage, UserMessage
-from eventsource.models.script import Answer, call
-from eventsource.models.scripted import ScriptedModel
+from eventsource.models.scripted.model import ScriptedModel
+from eventsource.models.scripted.script import Answer, call
 from eventsource.request import Request
-from eventsource.tools import tool
+from eventsource.tools.tool import tool
 
 from .agent import Agent
 

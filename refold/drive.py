@@ -9,25 +9,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventsource.background import outlast, stop
-from eventsource.configure import difference
+from eventsource.envelope import Lease, Recorded
 from eventsource.errors import FencedError
 from eventsource.events import Event, Resume, WaitEnd
-from eventsource.lease import hold
-from eventsource.loop import Loop, Program
-from eventsource.ports import EventLog, Lease, Recorded
-from eventsource.state import Config, Phase, State
-from eventsource.steps import Stop, Suspend, can_continue, children_to_end, taken_up
-from eventsource.writer import Writer
+from eventsource.log.protocol import EventLog
+from eventsource.machine.config_diff import difference
+from eventsource.machine.state import Config, Phase, State
+from eventsource.machine.steps import Stop, Suspend, can_continue, children_to_end, taken_up
+from eventsource.runner.lease import hold
+from eventsource.runner.loop import Loop, Program
+from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
 from .budget import Budget
-from .children import due_children
+from .child_context import NEST, Nest
+from .child_sessions import due_children
 from .context import CONTEXT
-from .nest import NEST, Nest
-from .waiting import Waiting, waiting
+from .waits import Waiting, waiting
 
 if TYPE_CHECKING:
-    from .execution import Host
+    from .tasks.execution import Host
 
 SHIELD_S = 10.0
 """How long a cancelled run may take to give its open calls their results."""
@@ -105,7 +106,7 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     writer = loop.writer
 
     def host() -> Host:
-        from .execution import Host  # only a run with children needs it
+        from .tasks.execution import Host  # only a run with children needs it
 
         return Host(log=log, clock=program.clock)
 
@@ -118,7 +119,7 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     if nest.broken:
         raise nest.broken[0]
     if children_to_end(writer.state):
-        from .task_sessions import end_children
+        from .tasks.runner import end_children
 
         await end_children(host(), writer)
         if writer.state.closing:

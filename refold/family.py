@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from eventsource.envelope import SessionInfo
 from eventsource.errors import UnknownSessionError
 from eventsource.events import ChildStart, TaskStart
-from eventsource.loading import load, read_all
-from eventsource.ports import EventLog, SessionInfo
+from eventsource.log.load import load, read_all
+from eventsource.log.protocol import EventLog
 from projections.tree import LABELS, Branch, Labels, fork_tree
 
 PAGE = 500

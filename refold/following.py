@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from eventsource.background import stop
+from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSessionError
 from eventsource.events import ChildStart
-from eventsource.ports import EventLog, Recorded
+from eventsource.log.protocol import EventLog
 
 _LOOK_S = 0.05
 

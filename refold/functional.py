@@ -12,29 +12,30 @@ from typing import NoReturn
 
 import msgspec
 
-from eventsource.checked import check_fields, checked, told_calls
 from eventsource.codec import to_json
-from eventsource.configure import difference, with_defaults
-from eventsource.contained import attempt
+from eventsource.envelope import Recorded
 from eventsource.errors import ContinueRefusedError, SessionExistsError
 from eventsource.events import AbortRequest, Event, MessageAdopt, ModelRef, Origin, Policies, QueuePush, Resume
-from eventsource.hooks import Hooks
-from eventsource.lease import hold
-from eventsource.loading import read_all
 from eventsource.log import MemoryLog, random_id, utc_now_us
-from eventsource.logs import log_raised
-from eventsource.loop import Loop, Program
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
+from eventsource.machine.config_diff import difference, with_defaults
+from eventsource.machine.state import Config, Phase, State
+from eventsource.machine.steps import taken_up
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
-from eventsource.ports import EventLog, Recorded
 from eventsource.prompts import Prompt, as_messages
-from eventsource.raised import words
-from eventsource.reply import FLUSH_UPDATES
 from eventsource.request import Request
-from eventsource.state import Config, Phase, State
-from eventsource.steps import taken_up
-from eventsource.tools import Tool, toolbox
-from eventsource.writer import Writer
+from eventsource.runner.hooks import Hooks
+from eventsource.runner.lease import hold
+from eventsource.runner.loop import Loop, Program
+from eventsource.runner.operator_log import log_raised
+from eventsource.runner.reply import FLUSH_UPDATES
+from eventsource.runner.writer import Writer
+from eventsource.tools.tool import Tool, toolbox
+from eventsource.user_code.checked import check_fields, checked, told_calls
+from eventsource.user_code.contained import attempt
+from eventsource.user_code.raised import words
 from projections.context import ContextView
 from projections.lifecycle import Lifecycle, LifecycleEvent
 

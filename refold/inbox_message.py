@@ -11,7 +11,7 @@ from eventsource.messages import (
     UserMessage,
 )
 
-from .shapes import dump
+from .values import dump
 
 VALUE = "value"
 """The kind of a message that is a JSON value and no text."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import ClassVar, NoReturn
 
 from eventsource import session as core
-from eventsource.checked import checked
+from eventsource.envelope import SessionInfo, VerifyReport
 from eventsource.errors import StoreError, UnknownSessionError
 from eventsource.log import start_store, utc_now_us
-from eventsource.ports import EventLog, SessionInfo, VerifyReport
-from eventsource.recorder import Recorder
+from eventsource.log.protocol import EventLog
+from eventsource.runner.recorder import Recorder
+from eventsource.user_code.checked import checked
 from projections.context import ContextView
 
 from .context import CONTEXT

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from eventsource.errors import MissingModelError, RefoldError
 from eventsource.events import ModelRef
+from eventsource.machine.state import Config
 from eventsource.models.protocol import Model, WireBody
-from eventsource.models.redact import Secrets
+from eventsource.models.secrets import Secrets
 from eventsource.request import Request
-from eventsource.state import Config
 
 if TYPE_CHECKING:
     from eventsource.models.feeding import ChunkFeed
@@ -37,7 +37,7 @@ def find_model(name: str) -> Model:
         advice = f"; did you mean {meant!r}?" if meant else ", such as 'anthropic:claude-sonnet-4-5'"
         raise MissingModelError("", f"model {name!r}: expected a name of the form vendor:model{advice}")
     if vendor == "scripted":
-        from eventsource.models.script_file import load_script
+        from eventsource.models.scripted.file import load_script
 
         return load_script(rest)
     from eventsource.models.catalog import model

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from eventsource.contained import by_signal
 from eventsource.errors import OutputError
+from eventsource.machine.outcome import Outcome
 from eventsource.messages import AssistantMessage
-from eventsource.outcome import Outcome
-from eventsource.raised import words
+from eventsource.user_code.contained import by_signal
+from eventsource.user_code.raised import words
 
 from .local_types import local_names
 
@@ -81,7 +81,7 @@ def recorded_check(options: Mapping[str, object]) -> tuple[Callable[[AssistantMe
     schema = options.get("output_schema")
     if not schema or not isinstance(schema, Mapping):
         return None, "" if schema is None else "it is no JSON object"
-    from eventsource.tool_schema import SchemaFaultError, value_check  # slow to load
+    from eventsource.tools.json_schema import SchemaFaultError, value_check  # slow to load
 
     try:
         check = value_check(dict(schema))

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace as change
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from eventsource.envelope import Recorded
 from eventsource.errors import TranscriptError
 from eventsource.events import Event
-from eventsource.ports import Recorded
-from eventsource.steps import Suspend
+from eventsource.machine.steps import Suspend
 from replay.mismatch import Mismatch
-from replay.recording import Recording
+from replay.recorded_answers import Recording
 from replay.reexecute import Mode, Reexecutor, ToolsMode
 
 from .drive import Driven, drive
 from .run import Run
 
 if TYPE_CHECKING:
-    from eventsource.loop import Program
-    from eventsource.state import Config
+    from eventsource.machine.state import Config
+    from eventsource.runner.loop import Program
     from projections.context import ContextView
 
     from .output import Output

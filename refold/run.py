@@ -7,15 +7,15 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from eventsource.errors import OutputError
 from eventsource.events import MessageEnd, Retry
+from eventsource.machine.outcome import Outcome, outcome
+from eventsource.machine.steps import Suspend
 from eventsource.messages import AssistantMessage, Message, Usage
-from eventsource.outcome import Outcome, outcome
-from eventsource.steps import Suspend
 
 from .context import CONTEXT
 from .drive import Driven
 from .output import Output
 from .session import Session
-from .waiting import Waiting
+from .waits import Waiting
 
 T = TypeVar("T")
 RunStatus: TypeAlias = Literal["done", "error", "aborted", "limit", "refused", "waiting"]

@@ -8,24 +8,24 @@ from typing import ClassVar, Literal
 from msgspec.structs import replace
 
 from eventsource import session as core
-from eventsource.approvals import verdict
-from eventsource.checked import checked
 from eventsource.codec import from_json
+from eventsource.envelope import Cursor, Recorded, SessionInfo, VerifyReport
 from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest, QueuePush, TaskStart
-from eventsource.loading import load, read_all
+from eventsource.log.load import load, read_all
+from eventsource.machine.approvals import verdict
+from eventsource.machine.state import State
+from eventsource.machine.steps import Step
 from eventsource.messages import ToolResultMessage, UserMessage
-from eventsource.ports import Cursor, Recorded, SessionInfo, VerifyReport
 from eventsource.prompts import Prompt, as_message as as_prompt, as_messages
 from eventsource.request import Request
-from eventsource.state import State
-from eventsource.steps import Step
+from eventsource.user_code.checked import checked
 from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
 from projections.rewording import reworded
 from projections.tree import Branch, Labels
 from replay.adopt import adopt
-from replay.html import session_page
+from replay.html.page import session_page
 from replay.lineage import erased_seqs
 from replay.replay import Replay, ReplayReport
 from replay.why import Why, why
@@ -34,8 +34,8 @@ from .context import CONTEXT
 from .family import family_tree, labels_of
 from .inbox_message import as_message
 from .models import encode_recorded
-from .task_errors import UnreadMessageError
-from .waiting import Waiting, load_waiting
+from .tasks.errors import UnreadMessageError
+from .waits import Waiting, load_waiting
 
 
 class Session:

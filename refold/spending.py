@@ -7,11 +7,12 @@ from datetime import datetime
 
 import msgspec
 
+from eventsource.envelope import SessionInfo
 from eventsource.errors import UnknownSessionError
 from eventsource.events import ChildStart, ConfigChange, MessageAdopt, MessageEnd, ModelRef, Retry, StepEnd
-from eventsource.loading import load, read_all
+from eventsource.log.load import load, read_all
+from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Usage
-from eventsource.ports import EventLog, SessionInfo
 from projections import USAGE
 from projections.usage import Spent, UsageView, added, model_name, spent_by
 from replay.adopt import SOURCE

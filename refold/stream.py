@@ -7,10 +7,10 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Generic, NoReturn, TypeVar
 
+from eventsource.envelope import Recorded
 from eventsource.errors import NoEventLoopError
 from eventsource.events import Event, Retry
-from eventsource.loading import read_all
-from eventsource.ports import Recorded
+from eventsource.log.load import read_all
 from projections.lifecycle import Lifecycle, LifecycleEvent
 
 from .log import open_log

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .adopt import adopt
     from .diff import SessionDiff, diff
-    from .exporters import export_pi, export_session
-    from .html import session_page
-    from .importers import detect, import_file
+    from .formats import detect, import_file
+    from .formats.pi.write import export_pi
+    from .formats.refold.write import export_session
+    from .html.page import session_page
     from .mismatch import Mismatch
     from .replay import Diverged, Replay, ReplayReport, replay
     from .why import Why, why
@@ -44,11 +45,11 @@ _FILES = {
     "SessionDiff": "diff",
     "Why": "why",
     "adopt": "adopt",
-    "detect": "importers",
+    "detect": "formats",
     "diff": "diff",
-    "export_pi": "exporters",
-    "export_session": "exporters",
-    "import_file": "importers",
+    "export_pi": "formats.pi.write",
+    "export_session": "formats.refold.write",
+    "import_file": "formats",
     "replay": "replay",
     "session_page": "html",
     "why": "why",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSeqError
 from eventsource.events import (
     ConfigChange,
@@ -18,13 +19,12 @@ from eventsource.events import (
     Place,
     ToolResult,
 )
-from eventsource.lease import hold
-from eventsource.loading import evolve_in, load, load_state
+from eventsource.log.load import evolve_in, load, load_state
+from eventsource.machine.repeated_calls import Repeat, adopted_pair
+from eventsource.machine.state import Call, Config, Phase, State
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
-from eventsource.ports import Recorded
-from eventsource.repeats import Repeat, adopted_pair
+from eventsource.runner.lease import hold
 from eventsource.session import Session
-from eventsource.state import Call, Config, Phase, State
 from projections.context import CONTEXT, ContextView, Entry, history
 from projections.pairing import ContextMessage
 

@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from eventsource.codec import from_json
-from eventsource.loading import read_all
+from eventsource.log.load import read_all
+from eventsource.machine.state import Config
 from eventsource.messages import Usage
 from eventsource.session import Session
-from eventsource.state import Config
 from projections.calls import CALLS, CallView, tool_calls
 from projections.context import CONTEXT, Entry, history
 from projections.timeline import TIMELINE, spans

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from eventsource.events import Erase
-from eventsource.loading import read_all
-from eventsource.ports import EventLog
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
 
 
 async def lineage(log: EventLog, session: str) -> tuple[tuple[str, int], ...]:

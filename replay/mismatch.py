@@ -15,7 +15,7 @@ from eventsource.request import Request
 from projections.transcript import text_of
 
 from .diff_text import canonical
-from .recording import RecordedCall
+from .recorded_answers import RecordedCall
 
 _MOST_LINES = 60
 """Lines of one difference that are shown; more of them say no more."""

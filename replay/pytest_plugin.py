@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeVar
 import pytest
 
 if TYPE_CHECKING:
-    from eventsource.ports import Recorded
+    from eventsource.envelope import Recorded
 
-    from .export_file import Export
+    from .formats.refold.file import Export
     from .mismatch import Mismatch
 
 T = TypeVar("T")
@@ -142,7 +142,7 @@ def _read(file: Path) -> Export:
     __tracebackhide__ = True
     from eventsource.errors import TranscriptError
 
-    from .export_file import read_export
+    from .formats.refold.file import read_export
 
     try:
         return read_export(file.read_bytes(), path=str(file))
@@ -163,7 +163,7 @@ async def _written(export: Export, history: Sequence[Recorded]) -> bytes:
     """Write a history as a file in the place of an older one, under its id and title."""
     from eventsource.log import open_store
 
-    from .exporters.refold import export_session
+    from .formats.refold.write import export_session
 
     row = export.sessions[-1].row
     async with open_store() as log:

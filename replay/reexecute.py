@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
 
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AbortRequest,
     AgentStart,
@@ -30,8 +31,7 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
-from eventsource.hooks import ToolOutcomeShown, ToolRevision, ask
-from eventsource.loop import Program
+from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import (
     CallOptions,
@@ -43,16 +43,16 @@ from eventsource.models.protocol import (
     StreamUsage,
     WireBody,
 )
-from eventsource.ports import Recorded
 from eventsource.request import PartHashes, Request, request_sha256
-from eventsource.state import Config
-from eventsource.tool_arguments import Arguments
-from eventsource.tool_context import ToolContext
-from eventsource.tool_results import without_traceback
-from eventsource.tools import Tool
+from eventsource.runner.hooks import ToolOutcomeShown, ToolRevision, ask
+from eventsource.runner.loop import Program
+from eventsource.tools.arguments import Arguments
+from eventsource.tools.context import ToolContext
+from eventsource.tools.results import without_traceback
+from eventsource.tools.tool import Tool
 
 from .mismatch import Mismatch, call_lines, request_lines, result_lines
-from .recording import RecordedAnswer, RecordedCall, Recording, canonical, is_name
+from .recorded_answers import RecordedAnswer, RecordedCall, Recording, canonical, is_name
 
 V = TypeVar("V")
 Mode: TypeAlias = Literal["strict", "live"]

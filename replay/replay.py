@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 import msgspec
 
 from eventsource.assemble import Assembler, content_differs
-from eventsource.closing import closing_message
+from eventsource.envelope import Recorded
 from eventsource.errors import IllegalEventError
 from eventsource.events import (
     AgentStart,
@@ -23,14 +23,14 @@ from eventsource.events import (
     ToolExecutionStart,
     ToolExecutionUpdate,
 )
-from eventsource.evolve import evolve
-from eventsource.log.mask import mask
+from eventsource.log.erased import mask
+from eventsource.machine.closing import closing_message
+from eventsource.machine.evolve import evolve
+from eventsource.machine.roles import Role, role_of
+from eventsource.machine.state import Phase, State
+from eventsource.machine.steps import CallModel, CallRun, CloseMessage, Record, RunTools, first_step, refused_end
 from eventsource.messages import AssistantContent, AssistantMessage
-from eventsource.ports import Recorded
 from eventsource.request import PartHashes, request_sha256
-from eventsource.roles import Role, role_of
-from eventsource.state import Phase, State
-from eventsource.steps import CallModel, CallRun, CloseMessage, Record, RunTools, first_step, refused_end
 from eventsource.values import MARKER
 from projections.context import CONTEXT, ContextView, Requests, step as context_step
 

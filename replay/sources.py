@@ -6,8 +6,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 import msgspec
 
+from eventsource.envelope import Recorded
 from eventsource.events import ConfigChange, Event, Inserted, Place, SeqRange, ToolExecutionStart
-from eventsource.ports import Recorded
 from projections.context import ContextView, sent_entries
 
 _CONFIG = ("model", "system_prompt", "tools", "options")

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from eventsource.codec import from_json
+from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSeqError
 from eventsource.events import (
     AgentEnd,
@@ -22,10 +23,9 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
-from eventsource.loading import read_all
+from eventsource.log.load import read_all
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
 from eventsource.models.protocol import WireBody
-from eventsource.ports import Recorded
 from eventsource.request import Request, request_sha256
 from eventsource.session import Session
 from projections.context import CONTEXT, ContextView, Entry, parts, request

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from difflib import unified_diff
 from typing import TYPE_CHECKING
 
+from eventsource.machine.state import Batch, Phase, State
 from eventsource.messages import AssistantMessage, Message
-from eventsource.state import Batch, Phase, State
 from projections.transcript import text_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import Phase
 
-from eventsource.ports import EventLog
+from eventsource.log.protocol import EventLog
 
 ROOT = Path(__file__).parents[1]
 

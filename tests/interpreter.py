@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Raw
 from msgspec.structs import replace
 
-from eventsource.approvals import REASON, verdict
-from eventsource.closing import closing_message, streamed_content
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AbortRequest,
     AgentEnd,
@@ -38,14 +37,13 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
-from eventsource.evolve import evolve, fold
-from eventsource.guards import find_call, legal
-from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
-from eventsource.ports import Recorded
-from eventsource.refusals import ABORTED, ABORTED_RUNNING
-from eventsource.request import request_sha256
-from eventsource.state import CHILD, Kind, Phase
-from eventsource.steps import (
+from eventsource.machine.approvals import REASON, verdict
+from eventsource.machine.closing import closing_message, streamed_content
+from eventsource.machine.evolve import evolve, fold
+from eventsource.machine.guards import find_call, legal
+from eventsource.machine.refusals import ABORTED, ABORTED_RUNNING
+from eventsource.machine.state import CHILD, Kind, Phase
+from eventsource.machine.steps import (
     CallModel,
     CallRun,
     CloseMessage,
@@ -58,6 +56,8 @@ from eventsource.steps import (
     next_step,
     refused_end,
 )
+from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
+from eventsource.request import request_sha256
 from projections.context import CONTEXT, request
 from projections.fold import project
 from tests.candidates import CALLING, DONE, FAILED, FINAL, MESSAGES, candidates

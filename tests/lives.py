@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from eventsource.envelope import Recorded
 from eventsource.errors import IllegalEventError
 from eventsource.events import (
     AbortRequest,
@@ -31,7 +32,9 @@ from eventsource.events import (
     ToolResult,
     ToolSpec,
 )
-from eventsource.evolve import evolve
+from eventsource.machine.evolve import evolve
+from eventsource.machine.state import Phase, State
+from eventsource.machine.steps import CallModel, CloseMessage, Record, RunTools, next_step
 from eventsource.messages import (
     AssistantContent,
     AssistantMessage,
@@ -47,9 +50,6 @@ from eventsource.messages import (
     UserContent,
     UserMessage,
 )
-from eventsource.ports import Recorded
-from eventsource.state import Phase, State
-from eventsource.steps import CallModel, CloseMessage, Record, RunTools, next_step
 from projections.context import CONTEXT, messages as context_messages, step as fold_context
 from projections.rewording import reworded
 

@@ -7,21 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from eventsource.configure import difference
+from eventsource.envelope import Behind, Recorded
 from eventsource.errors import ConflictError, OutcomeUnknownError
 from eventsource.events import Event, Policies, Resume
-from eventsource.hooks import Hooks
-from eventsource.loading import read_all
 from eventsource.log import MemoryLog
-from eventsource.loop import Loop, Program
+from eventsource.log.load import read_all
+from eventsource.machine.config_diff import difference
+from eventsource.machine.state import Config, Phase
+from eventsource.machine.steps import Stop, Suspend
 from eventsource.models.protocol import Model
-from eventsource.models.scripted import SCRIPTED, ScriptedModel
-from eventsource.ports import Behind, Recorded
+from eventsource.models.scripted import ScriptedModel
+from eventsource.models.scripted.model import SCRIPTED
+from eventsource.runner.hooks import Hooks
+from eventsource.runner.loop import Loop, Program
+from eventsource.runner.writer import Writer
 from eventsource.session import Session
-from eventsource.state import Config, Phase
-from eventsource.steps import Stop, Suspend
-from eventsource.tools import Tool, toolbox
-from eventsource.writer import Writer
+from eventsource.tools.tool import Tool, toolbox
 from projections.context import ContextView
 from refold.context import CONTEXT
 

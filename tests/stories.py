@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AgentStart,
     Event,
@@ -19,10 +20,9 @@ from eventsource.events import (
     TurnStart,
     WaitStart,
 )
-from eventsource.evolve import fold
+from eventsource.machine.evolve import fold
+from eventsource.machine.state import State
 from eventsource.messages import AssistantMessage, UserMessage
-from eventsource.ports import Recorded
-from eventsource.state import State
 from tests.candidates import DONE, calling
 
 PUSH = QueuePush(queue="prompt", message=UserMessage(content="Do I need a coat?"))

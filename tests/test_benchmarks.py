@@ -8,8 +8,8 @@ from benchmarks.__main__ import NAMES, measure
 from benchmarks.exchange import exchange, flushed, history
 from benchmarks.rows import Row, Section, table
 from eventsource.events import UPDATE_TYPES
-from eventsource.evolve import fold
-from eventsource.state import Phase
+from eventsource.machine.evolve import fold
+from eventsource.machine.state import Phase
 
 
 @pytest.mark.slow

@@ -177,7 +177,7 @@ def test_the_readme_begins_with_two_commands_that_make_knows() -> None:
 
 
 def test_the_state_diagram_is_the_one_of_the_table() -> None:
-    from eventsource.diagram import render
+    from eventsource.machine.diagram import render
 
     drawn = [block.text.strip() for block in blocks(ROOT / "docs" / "states.md") if block.language == "mermaid"]
     assert drawn == [render().strip()]

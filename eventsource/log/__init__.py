@@ -1,4 +1,4 @@
-"""The stores of events: one protocol (`eventsource.ports.EventLog`), in memory and in SQLite."""
+"""The stores of events: one protocol (`eventsource.log.protocol.EventLog`), in memory and in SQLite."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ..ports import EventLog
+from .encode import LIMIT_BYTES
 from .memory import MemoryLog
-from .prepare import LIMIT_BYTES
+from .protocol import EventLog
 
 __all__ = ["MemoryLog", "open_store", "random_id", "start_store", "utc_now_us"]
 
@@ -61,7 +61,7 @@ async def start_store(
     """Open a log as `open_store` does, for who closes it himself."""
     if path is None:
         return MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
-    from .sqlite import SqliteLog  # what a log in memory does not need is not loaded
+    from .sqlite.store import SqliteLog  # what a log in memory does not need is not loaded
 
     log = SqliteLog(Path(path), clock=clock, new_id=new_id, limit_bytes=limit_bytes)
     await log.start()

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from ..envelope import Cursor, Recorded, SessionInfo
 from ..errors import TailLostError
-from ..ports import Cursor, Recorded, SessionInfo
 
 _PAGE = 1000
 

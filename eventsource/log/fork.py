@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import IllegalEventError, UnknownSeqError
-from ..loading import load_state
-from ..ports import EventLog
-from ..steps import turn_messages
+from ..machine.steps import turn_messages
+from .load import load_state
+from .protocol import EventLog
 
 
 async def kept_at(log: EventLog, session: str, at: int, queued: Iterable[tuple[int, str]]) -> tuple[int, ...]:

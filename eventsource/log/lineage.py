@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from ..envelope import Recorded
 from ..events import Fork, MessageEnd, MessageStart
-from ..ports import Recorded
 
 MAX_SEQ = 2**32 - 1
 K = TypeVar("K")

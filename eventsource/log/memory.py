@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 
-from ..checked import checked
 from ..codec import encode
+from ..envelope import Behind, Cursor, Finding, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
 from ..errors import (
     ConflictError,
     FencedError,
@@ -19,14 +19,14 @@ from ..errors import (
     UnknownSessionError,
 )
 from ..events import Erase, Event, Fork
-from ..ports import Behind, Cursor, Finding, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
+from ..user_code.checked import checked
+from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare, prepare_restored
+from .erased import mask
 from .follow import Bell, follow
 from .fork import kept_at
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
-from .mask import mask
 from .memory_session import MemorySession
 from .names import check_id, check_title, choose, choose_whole, erasable_updates, read_base
-from .prepare import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare, prepare_restored
 
 _OWNER = "this process"
 

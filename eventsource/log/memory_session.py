@@ -9,12 +9,12 @@ from typing import NamedTuple
 import msgspec
 
 from ..codec import encode
+from ..envelope import Finding, Gone, Recorded, SessionInfo
 from ..events import Event
-from ..ports import Finding, Gone, Recorded, SessionInfo
+from .absent import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
-from .folds import POKES, Folds, shown_status, step
-from .gone import droppable, named_shapes, shape_problem, within
-from .prepare import UPDATES, Dropped, Fact, Part, Updates, prepare
+from .encode import UPDATES, Dropped, Fact, Part, Updates, prepare
+from .row import POKES, Folds, shown_status, step
 
 
 class _Own(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..envelope import Recorded
 from ..errors import ArgumentError, InvalidTextError, UnknownSessionError
 from ..events import MessageEnd, MessageUpdate, ToolExecutionEnd, ToolExecutionUpdate
-from ..ports import Recorded
 from .lineage import closed_messages
 
 _MAX_ID = 200

@@ -25,9 +25,9 @@ from ..messages import (
 )
 from ..request import Request
 from .anthropic_reader import API, AnthropicReader
-from .dialects import vendor_of
 from .keep import keep, recorded_names
-from .openai_shapes import besides
+from .openai.dialects import vendor_of
+from .openai.shared import besides
 from .options import ModelOptions, NamedTool, merge_body
 from .output_schemas import closed_form
 from .prepare import arguments_object

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..codec import to_json
-from ..property_names import wire_properties
+from ..tools.property_names import wire_properties
 from .rules.limits import Limits
 
 Node = dict[str, object]

@@ -12,13 +12,13 @@ from ..codec import to_json
 from ..errors import RefoldError
 from ..events import ModelRef
 from .options import ModelOptions, ModelOptionsError, NamedTool, ThinkingLevel, read_options
-from .redact import Secrets, public_url
+from .secrets import Secrets, public_url
 from .wire import Codec
 
 if TYPE_CHECKING:
     import httpx
 
-    from .http import HttpModel, Key
+    from .transport.http import HttpModel, Key
 
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,8 +148,8 @@ def model(
 
     Raises: UnknownModelError; ModelOptionsError.
     """
-    from .http import Access, HttpModel
     from .prices import priced
+    from .transport.http import Access, HttpModel
 
     given: dict[str, object] = dict(arguments)
     access = {field: given.pop(field) for field in _ACCESS if field in given}
@@ -201,8 +201,8 @@ def find_codec(ref: ModelRef) -> Codec:
 def _codec(name: str, ref: ModelRef) -> Codec:
     from .anthropic import AnthropicMessages
     from .google import GoogleGenerativeAI
-    from .openai_completions import OpenAICompletions
-    from .openai_responses import OpenAIResponses
+    from .openai.chat import OpenAICompletions
+    from .openai.responses import OpenAIResponses
 
     match ref.api:
         case "anthropic-messages":

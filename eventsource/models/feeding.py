@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from .protocol import StreamEvent
-from .sse import ServerEvent
+from .transport.sse import ServerEvent
 from .wire import Reader
 
 

@@ -25,10 +25,10 @@ from ..messages import (
     UserMessage,
 )
 from ..request import Request
-from .dialects import vendor_of
 from .google_reader import API, MADE_ID, GoogleReader
 from .keep import keep, recorded_names
-from .openai_shapes import besides
+from .openai.dialects import vendor_of
+from .openai.shared import besides
 from .options import ModelOptions, NamedTool, ThinkingLevel, merge_body
 from .prepare import arguments_object
 from .rules import RULES, Limits, Rule, limits_for

@@ -10,9 +10,9 @@ import msgspec
 from ..codec import to_json
 from ..messages import Json, StopReason, Usage
 from .draft import Draft
-from .failures import Failure, read_failure
 from .protocol import StreamEvent
-from .sse import ServerEvent
+from .transport.failures import Failure, read_failure
+from .transport.sse import ServerEvent
 from .wire import count, event_object, inner, json_object, text_of
 
 API = "google-generative-ai"

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from ..events import ModelRef
 from ..request import Request
-from .failures import Failure
 from .protocol import StreamEvent
-from .sse import ServerEvent
+from .transport.failures import Failure
+from .transport.sse import ServerEvent
 
 
 class Reader(Protocol):

@@ -21,13 +21,13 @@ from typing import TypeVar
 import click
 
 from eventsource.codec import read_object
-from eventsource.contained import by_signal
 from eventsource.errors import ArgumentError, MissingModelError, MissingToolError
-from eventsource.expected import described, shown
+from eventsource.machine.state import Config
 from eventsource.models.protocol import Model
-from eventsource.raised import words
-from eventsource.state import Config
-from eventsource.tools import Tool
+from eventsource.tools.tool import Tool
+from eventsource.user_code.contained import by_signal
+from eventsource.user_code.expected import described, shown
+from eventsource.user_code.raised import words
 
 from ..agent import Agent
 from ..models import find_model, find_recorded_model

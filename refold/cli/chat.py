@@ -9,9 +9,9 @@ import sys
 import click
 
 from eventsource.errors import RefoldError
+from eventsource.machine.state import Config, Phase
 from eventsource.messages import UserMessage
-from eventsource.raised import words
-from eventsource.state import Config, Phase
+from eventsource.user_code.raised import words
 from projections import text_of
 from projections.titles import title_of
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eventsource.loading import load
+from eventsource.log.load import load
 from projections import CONTEXT, fork_tree, read_transcript, tree_lines
 
 from ..family import family

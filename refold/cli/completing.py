@@ -9,7 +9,7 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem
 
-from eventsource.ports import SessionInfo
+from eventsource.envelope import SessionInfo
 from eventsource.signs import one_line
 
 from ..config import log_file

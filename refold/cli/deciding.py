@@ -17,7 +17,7 @@ from eventsource.errors import UnknownSessionError
 
 from ..log import Log
 from ..session import Session
-from ..waiting import Waiting
+from ..waits import Waiting
 from .command import command
 from .ending import answer, going_on, next_note, tell_next
 from .exits import NO

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSessionError
 from eventsource.events import MessageStart, MessageUpdate
-from eventsource.loading import read_all
-from eventsource.ports import Recorded
+from eventsource.log.load import read_all
 from eventsource.signs import plain
 from projections import fork_tree, tree_lines
 

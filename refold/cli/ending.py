@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import click
 
-from eventsource.loading import load_state
-from eventsource.state import Config
+from eventsource.log.load import load_state
+from eventsource.machine.state import Config
 
 from ..family import first_starter
 from ..models import is_a_vendors
 from ..session import Session
-from ..waiting import Waiting
+from ..waits import Waiting
 from .screen import Screen
 from .toolbelt import FILES, toolbelt
 

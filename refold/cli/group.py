@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from eventsource.errors import RefoldError
-from eventsource.raised import words
+from eventsource.user_code.raised import words
 
 from .exits import INTERRUPTED, MEANINGS, NO, OK, USAGE, code_of, sentence
 from .options import SETTINGS, shared_options, write_examples

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from eventsource.ports import Finding
+from eventsource.envelope import Finding
 
 from ..log import Log
 from .command import command

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import click
 import msgspec
 
-from eventsource.loading import load
-from eventsource.ports import SessionInfo
+from eventsource.envelope import SessionInfo
+from eventsource.log.load import load
 from eventsource.signs import plain
 from projections import CONTEXT, find_text, fork_tree, tree_lines
 from projections.tree import Labels
@@ -16,7 +16,7 @@ from projections.tree import Labels
 from ..family import family, labels_of, rows_of, started_by
 from ..log import Log
 from ..spending import inherited_tokens
-from ..standing import STATUSES, Standing, find_standing, row_statuses
+from ..status import STATUSES, Standing, find_standing, row_statuses
 from .command import command
 from .exits import NO
 from .screen import Screen

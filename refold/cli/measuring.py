@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from eventsource.loading import load, read_all
+from eventsource.log.load import load, read_all
 from projections import CALLS, TIMELINE, project, spans, tool_calls
 from projections.calls import CallView
 from projections.usage import Spent, added, cost_text

@@ -6,8 +6,9 @@ import click
 import msgspec
 
 from eventsource.errors import RefoldError
-from replay.exporters import export_pi, export_session
-from replay.importers import ImportReport, LineNote, import_file
+from replay.formats import ImportReport, LineNote, import_file
+from replay.formats.pi.write import export_pi
+from replay.formats.refold.write import export_session
 
 from ..log import Log
 from .command import command

@@ -10,9 +10,9 @@ from typing import Literal
 import click
 import msgspec
 
-from eventsource.loading import read_all
-from eventsource.ports import Recorded
-from replay.export_file import read_export
+from eventsource.envelope import Recorded
+from eventsource.log.load import read_all
+from replay.formats.refold.file import read_export
 
 from ..log import Log
 from ..reexecution import Reexecution

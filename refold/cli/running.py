@@ -12,18 +12,18 @@ import click
 import msgspec
 
 from eventsource.errors import UnknownSessionError
-from eventsource.state import Config, Phase, State
-from eventsource.steps import Suspend, can_continue, expired, next_step
+from eventsource.machine.state import Config, Phase, State
+from eventsource.machine.steps import Suspend, can_continue, expired, next_step
 from projections.titles import title_of
 
 from ..agent import Agent
-from ..children import due_children
+from ..child_sessions import due_children
 from ..log import LAST, Log
 from ..output import recorded_check
 from ..run import Run, RunStatus
 from ..session import Session
 from ..signals import on_signal
-from ..standing import find_standing
+from ..status import find_standing
 from ..stream import AgentStream
 from .agents import agent_options, named_agent, named_model, recorded_agent
 from .command import command

@@ -10,8 +10,10 @@ import click
 import msgspec
 
 from eventsource.codec import from_json
+from eventsource.envelope import Recorded, SessionInfo
 from eventsource.errors import MissingModelError, UnknownSessionError
-from eventsource.loading import load, read_all
+from eventsource.log.load import load, read_all
+from eventsource.machine.state import Config
 from eventsource.messages import (
     AssistantMessage,
     ImageContent,
@@ -20,9 +22,7 @@ from eventsource.messages import (
     ToolResultMessage,
     UserMessage,
 )
-from eventsource.ports import Recorded, SessionInfo
 from eventsource.request import Request, request_sha256
-from eventsource.state import Config
 from projections import CALLS, CONTEXT, read_transcript, text_of, tool_calls
 from projections.calls import CallChild, CallView
 from projections.transcript import Said
@@ -31,7 +31,7 @@ from ..log import Log
 from ..models import find_recorded_model
 from ..session import Session
 from ..spending import inherited_tokens
-from ..standing import Standing, find_standing, standing_at
+from ..status import Standing, find_standing, standing_at
 from .command import command
 from .ending import going_on, next_note, tell_end
 from .eventlines import describe, kind_of, message_role

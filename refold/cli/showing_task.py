@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from eventsource.loading import read_all
+from eventsource.log.load import read_all
 
 from ..session import Session
-from ..task_runs import TaskRun, load_run
-from ..task_view import Done, TaskView, view_task
+from ..tasks.runs import TaskRun, load_run
+from ..tasks.view import Done, TaskView, view_task
 from .screen import Screen
 from .wording import count, duration, moment, short
 

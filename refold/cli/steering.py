@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from eventsource.ports import SessionInfo
+from eventsource.envelope import SessionInfo
 
 from ..log import Log
 from .command import command

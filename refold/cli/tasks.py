@@ -9,9 +9,9 @@ import msgspec
 
 from ..log import Log
 from ..signals import on_signal
-from ..task_runs import STATES, RunState, load_run
-from ..tasks import Task, TaskRun, runs
-from ..worker import Report, Worker
+from ..tasks.runs import STATES, RunState, load_run
+from ..tasks.task import Task, TaskRun, runs
+from ..tasks.worker import Report, Worker
 from .agents import load_module
 from .command import command
 from .deciding import json_or_text

@@ -11,8 +11,8 @@ from typing import TypeVar
 import click
 
 from eventsource.errors import MissingToolError
-from eventsource.state import Config
-from eventsource.tools import Tool
+from eventsource.machine.state import Config
+from eventsource.tools.tool import Tool
 
 from .screen import write
 
@@ -148,7 +148,7 @@ async def tools_of(belt: Toolbelt, session: str, config: Config) -> AsyncIterato
     tools = file_tools(root, belt.files(config)) + ([shell_tool(root)] if belt.bash else [])
     async with AsyncExitStack() as stack:
         if belt.mcp:
-            from ..mcp import mcp_tools
+            from ..mcp.tools import mcp_tools
         for server in belt.mcp:
             tools += await stack.enter_async_context(mcp_tools(server, on_finding=_find))
         names = [tool.spec.name for tool in tools]

@@ -8,10 +8,10 @@ import sys
 
 import click
 
+from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSeqError
 from eventsource.events import MessageUpdate
-from eventsource.loading import read_all
-from eventsource.ports import Recorded
+from eventsource.log.load import read_all
 from projections import Lifecycle
 from replay.lineage import erased_seqs
 from replay.replay import Replay, ReplayReport

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .behaviours import Behaviour
-from .proxy import proxying
-from .recording import Recording
-from .replaying import Replaying
-from .scripting import Script, ScriptServer, load_served_script
+from .proxy.proxy import proxying
+from .proxy.recording import Recording
+from .proxy.upstreams import Upstreams
+from .script_server.behaviours import Behaviour
+from .script_server.recorded import Replaying
+from .script_server.scripted import Script, ScriptServer, load_served_script
 from .server import Exchange, ServerUnavailableError, Serving, serving
-from .upstreams import Upstreams
 
 __all__ = [
     "Behaviour",

@@ -7,7 +7,6 @@ from typing import get_args
 
 import msgspec
 
-from eventsource.approvals import REASON, verdict
 from eventsource.events import (
     AbortRequest,
     AgentEnd,
@@ -53,6 +52,9 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
+from eventsource.machine.approvals import REASON, verdict
+from eventsource.machine.state import INBOX, Call, Kind, State
+from eventsource.machine.steps import next_attempts
 from eventsource.messages import (
     AssistantContent,
     AssistantMessage,
@@ -67,8 +69,6 @@ from eventsource.messages import (
     Usage,
     UserMessage,
 )
-from eventsource.state import INBOX, Call, Kind, State
-from eventsource.steps import next_attempts
 from eventsource.values import QueueName
 
 ORIGIN = Origin(source="elsewhere", session="s", entry="e")

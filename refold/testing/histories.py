@@ -6,11 +6,11 @@ from collections.abc import Container, Sequence
 
 from hypothesis import strategies as st
 
+from eventsource.envelope import Recorded
 from eventsource.events import Event
-from eventsource.evolve import evolve
-from eventsource.guards import legal
-from eventsource.ports import Recorded
-from eventsource.state import INPUTS, ROWS, Kind, State
+from eventsource.machine.evolve import evolve
+from eventsource.machine.guards import legal
+from eventsource.machine.state import INPUTS, ROWS, Kind, State
 
 from .candidates import candidates
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
-from eventsource.models.script import Call, call, fail, retry
-from eventsource.tools import toolbox
+from eventsource.models.scripted.script import Call, call, fail, retry
+from eventsource.tools.tool import toolbox
 
 from ..agent import Agent
 from .world import Branch, Check, During, Turn, World

@@ -10,19 +10,19 @@ from itertools import count
 from typing import Any, TypeAlias, TypeVar
 
 from eventsource import session as core
+from eventsource.envelope import Behind, Cursor, Recorded
 from eventsource.events import Event, MessageStart, Place, QueuePush, ToolExecutionEnd, ToolExecutionStart
-from eventsource.evolve import fold
-from eventsource.loading import read_all
 from eventsource.log import MemoryLog
+from eventsource.log.load import read_all
+from eventsource.machine.evolve import fold
+from eventsource.machine.state import Phase
 from eventsource.messages import AssistantMessage, ToolResultMessage, UserMessage
-from eventsource.models.script import Answer, Call, Fail, Retry
-from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import Behind, Cursor, Recorded
+from eventsource.models.scripted.model import ScriptedModel
+from eventsource.models.scripted.script import Answer, Call, Fail, Retry
 from eventsource.request import Request
-from eventsource.state import Phase
-from eventsource.tool_arguments import Arguments
-from eventsource.tool_context import ToolContext, idempotency_key
-from eventsource.tools import Tool, toolbox
+from eventsource.tools.arguments import Arguments
+from eventsource.tools.context import ToolContext, idempotency_key
+from eventsource.tools.tool import Tool, toolbox
 from replay.replay import replay
 
 from ..agent import Agent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eventsource.tools import Tool, tool
+from eventsource.tools.tool import Tool, tool
 
 from .grepping import Grepping
 from .reading import Reading

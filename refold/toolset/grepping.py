@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from eventsource.errors import ToolFailure
-from eventsource.tool_context import ToolContext
+from eventsource.tools.context import ToolContext
 
 from .processes import run_program
 from .rooted import Root, refusing

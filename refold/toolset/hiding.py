@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from eventsource.models.catalog import VENDORS
-from eventsource.models.redact import Secrets
+from eventsource.models.secrets import Secrets
 
 from .supervisor import SET_DUMPABLE, control
 

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from eventsource.codec import clean_text
 from eventsource.errors import ToolFailure
-from eventsource.tool_context import ToolContext
-from eventsource.tool_results import Image
+from eventsource.tools.context import ToolContext
+from eventsource.tools.results import Image
 
 from .rooted import Root, refusing
 

@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from eventsource.tool_context import ToolContext
-from eventsource.tool_results import ToolOutcome, tool_result
-from eventsource.tools import Tool, tool
+from eventsource.tools.context import ToolContext
+from eventsource.tools.results import ToolOutcome, tool_result
+from eventsource.tools.tool import Tool, tool
 
 from .hiding import hide_keys, key_variables
 from .processes import OUTPUT_BYTES, Ended, run_program

@@ -8,7 +8,7 @@ import stat
 from pathlib import PurePath
 
 from eventsource.errors import ToolFailure
-from eventsource.tool_context import ToolContext
+from eventsource.tools.context import ToolContext
 
 from .rooted import Root, refusing
 

@@ -16,9 +16,9 @@ import msgspec
 from eventsource.assemble import Assembler, content_differs
 from eventsource.events import MessageUpdate, ModelRef
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
-from eventsource.models.body import BodyParser
-from eventsource.models.http import Access, HttpModel
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
+from eventsource.models.transport.body import BodyParser
+from eventsource.models.transport.http import Access, HttpModel
 from eventsource.models.wire import Codec
 from eventsource.request import Request
 

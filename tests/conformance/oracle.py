@@ -15,8 +15,8 @@ from eventsource.assemble import same_arguments
 from eventsource.codec import from_json, to_json
 from eventsource.errors import MissingModelError
 from eventsource.events import MessageUpdate, ModelRef, Policies, Resume, ToolResult
-from eventsource.hooks import Hooks, ToolOutcomeShown, ToolRequest, ToolRevision, ToolVerdict
-from eventsource.loop import Loop, Program
+from eventsource.log.protocol import EventLog
+from eventsource.machine.state import Phase
 from eventsource.messages import (
     AssistantContent,
     AssistantMessage,
@@ -34,13 +34,13 @@ from eventsource.messages import (
     UserMessage,
 )
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamStart
-from eventsource.ports import EventLog
 from eventsource.request import Request
-from eventsource.state import Phase
-from eventsource.tool_context import ToolContext
-from eventsource.tool_results import TRACEBACK, ToolOutcome
-from eventsource.tools import Tool, json_tool, toolbox
-from eventsource.writer import Writer
+from eventsource.runner.hooks import Hooks, ToolOutcomeShown, ToolRequest, ToolRevision, ToolVerdict
+from eventsource.runner.loop import Loop, Program
+from eventsource.runner.writer import Writer
+from eventsource.tools.context import ToolContext
+from eventsource.tools.results import TRACEBACK, ToolOutcome
+from eventsource.tools.tool import Tool, json_tool, toolbox
 from projections.lifecycle import LifecycleEvent
 from refold.context import CONTEXT
 from refold.functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_continue

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from eventsource.envelope import Recorded
 from eventsource.events import QueuePush
-from eventsource.loading import load_state, read_all
 from eventsource.log import open_store
+from eventsource.log.load import load_state, read_all
+from eventsource.log.protocol import EventLog
+from eventsource.machine.state import Phase
 from eventsource.messages import UserMessage
-from eventsource.ports import EventLog, Recorded
-from eventsource.state import Phase
 from projections.lifecycle import lifecycle
 from replay.replay import replay
 

@@ -12,13 +12,13 @@ import pytest
 from eventsource.codec import read_object
 from eventsource.events import ModelRef
 from eventsource.messages import AssistantMessage, ProviderContent, ToolCall, ToolResultMessage
-from eventsource.models.openai_completions import OpenAICompletions
-from eventsource.models.openai_responses import OpenAIResponses
+from eventsource.models.openai.chat import OpenAICompletions
+from eventsource.models.openai.responses import OpenAIResponses
 from eventsource.models.prepare import Target, prepare
 from eventsource.models.rules import Limits
 from eventsource.models.wire import Codec
 from eventsource.request import Request
-from refold.http import chat_wire, responses_wire
+from refold.http.wires import chat as chat_wire, responses as responses_wire
 from tests.conformance.exchanges import ABSENT, Case, asked, cases, final, play
 from tests.conformance.openai_bodies import has_foreign, plain, same_names
 from tests.conformance.stream_rules import chunks

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from eventsource.codec import read_object
+from eventsource.envelope import Recorded
 from eventsource.events import Place
 from eventsource.log import open_store
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
-from eventsource.ports import Recorded
 from projections import CONTEXT, ContextView, convert, history, messages, parts, project
-from replay.exporters import export_pi
-from replay.importers import ImportPlan, ImportReport, import_file, plan_pi
-from replay.importers.jsonl import read_lines
-from replay.importers.pi_messages import write_message
-from replay.importers.pi_tree import is_record
+from replay.formats import ImportPlan, ImportReport, import_file, plan_pi
+from replay.formats.jsonl import read_lines
+from replay.formats.pi.messages import write_message
+from replay.formats.pi.tree import is_record
+from replay.formats.pi.write import export_pi
 
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve()
 FOLDS, TRANSCRIPTS = DATA / "oracle" / "session-fold", DATA / "transcripts" / "pi"

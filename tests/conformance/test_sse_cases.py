@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eventsource.models.sse import SseParser
+from eventsource.models.transport.sse import SseParser
 
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[2] / "../shared/data")) / "streams" / "sse"
 CASES = sorted(DATA.glob("*.json"))

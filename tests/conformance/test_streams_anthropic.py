@@ -10,7 +10,7 @@ import pytest
 from eventsource.codec import from_json, read_object
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
 from eventsource.models.anthropic import AnthropicMessages
-from refold.http.anthropic_wire import read_request
+from refold.http.wires.anthropic import read_request
 from tests.conformance.anthropic_requests import normal
 from tests.conformance.exchanges import (
     ABSENT,

@@ -13,8 +13,8 @@ import pytest
 from eventsource.messages import AssistantMessage, ThinkingContent
 from eventsource.models.anthropic import AnthropicMessages
 from eventsource.models.google import GoogleGenerativeAI
-from eventsource.models.openai_completions import OpenAICompletions
-from eventsource.models.openai_responses import OpenAIResponses
+from eventsource.models.openai.chat import OpenAICompletions
+from eventsource.models.openai.responses import OpenAIResponses
 from eventsource.models.wire import Codec
 from tests.conformance.exchanges import STREAMS, Case, asked, final, play
 from tests.conformance.stream_rules import chunks, is_json

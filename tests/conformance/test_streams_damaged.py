@@ -13,11 +13,11 @@ import pytest
 from eventsource.codec import encode
 from eventsource.events import MessageEnd
 from eventsource.models.anthropic import AnthropicMessages
-from eventsource.models.body import BodyParser
 from eventsource.models.google import GoogleGenerativeAI
-from eventsource.models.openai_completions import OpenAICompletions
-from eventsource.models.openai_responses import OpenAIResponses
-from eventsource.models.sse import ServerEvent
+from eventsource.models.openai.chat import OpenAICompletions
+from eventsource.models.openai.responses import OpenAIResponses
+from eventsource.models.transport.body import BodyParser
+from eventsource.models.transport.sse import ServerEvent
 from eventsource.models.wire import Codec
 from tests.conformance.exchanges import ABSENT, Case, asked, cases, final
 

@@ -10,7 +10,7 @@ import pytest
 from eventsource.codec import read_object
 from eventsource.messages import AssistantMessage, ProviderContent, ThinkingContent
 from eventsource.models.google import GoogleGenerativeAI
-from refold.http.google_wire import read_request
+from refold.http.wires.google import read_request
 from tests.conformance.exchanges import (
     ABSENT,
     Case,

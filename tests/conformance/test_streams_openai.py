@@ -12,8 +12,8 @@ import pytest
 
 from eventsource.codec import read_object
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
-from eventsource.models.openai_completions import OpenAICompletions
-from eventsource.models.openai_responses import OpenAIResponses
+from eventsource.models.openai.chat import OpenAICompletions
+from eventsource.models.openai.responses import OpenAIResponses
 from eventsource.request import Request
 from tests.conformance.exchanges import ABSENT, Case, asked, cases, final, pieces, play, read_bytes
 from tests.conformance.stream_rules import Rule, chunks, follow

@@ -24,8 +24,8 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
+from eventsource.machine.steps import CallModel, Record, Stop, next_step, reject_answer, turn_messages
 from eventsource.messages import AssistantMessage, UserMessage
-from eventsource.steps import CallModel, Record, Stop, next_step, reject_answer, turn_messages
 from tests.stories import (
     ASSISTANT,
     CALLED,

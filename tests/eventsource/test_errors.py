@@ -12,7 +12,7 @@ import pytest
 from eventsource import errors
 from eventsource.errors import RefoldError
 
-MORE = ("eventsource.models.catalog", "eventsource.models.options", "refold.mcp", "refold.task_errors")
+MORE = ("eventsource.models.catalog", "eventsource.models.options", "refold.mcp", "refold.tasks.errors")
 
 _WHERE = {"path": "a file", "where": "a field"}
 

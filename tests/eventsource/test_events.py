@@ -12,7 +12,7 @@ from msgspec import inspect as shapes
 
 from eventsource.codec import decode, encode
 from eventsource.events import EVENT_TYPES, UPDATE_TYPES, EventBase, ToolExecutionStart
-from eventsource.state import Kind
+from eventsource.machine.state import Kind
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*/events.jsonl"))
 ALLOWED = (

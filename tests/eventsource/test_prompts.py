@@ -23,7 +23,7 @@ from eventsource.messages import (
     UserMessage,
 )
 from eventsource.prompts import as_message, as_messages
-from eventsource.tool_results import Image
+from eventsource.tools.results import Image
 from tests.strategies import of_type
 
 PNG_BYTES = b"\x89PNG\r\n\x1a\n"

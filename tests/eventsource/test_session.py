@@ -23,10 +23,10 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
+from eventsource.machine.state import Phase
+from eventsource.machine.steps import CallModel, Record, Stop, Suspend
 from eventsource.messages import UserMessage
 from eventsource.session import Session
-from eventsource.state import Phase
-from eventsource.steps import CallModel, Record, Stop, Suspend
 from tests.candidates import ORIGIN
 from tests.running import Bench, Store, scripted
 from tests.stories import CALLED, OPENED, PUSH, REQUESTED, SETTLED, TEXT

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AgentStart,
     Event,
@@ -22,10 +23,9 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
-from eventsource.evolve import fold
+from eventsource.machine.evolve import fold
+from eventsource.machine.steps import taken_up
 from eventsource.messages import AssistantMessage, ToolCall, UserMessage
-from eventsource.ports import Recorded
-from eventsource.steps import taken_up
 
 CALLS = AssistantMessage(content=(ToolCall(id="a", name="one"), ToolCall(id="b", name="two")), stop_reason="tool_use")
 BEGUN: Sequence[Event] = (

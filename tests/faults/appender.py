@@ -9,7 +9,7 @@ import sys
 
 from eventsource.errors import ConflictError, OutcomeUnknownError, SessionExistsError, StoreError
 from eventsource.log import open_store
-from eventsource.ports import EventLog
+from eventsource.log.protocol import EventLog
 
 from .script import SESSION, append_of, expected
 

@@ -7,8 +7,8 @@ import os
 import random
 from pathlib import Path
 
-from eventsource.models.script import call
 from eventsource.models.scripted import scripted
+from eventsource.models.scripted.script import call
 from refold import Agent, ToolContext, tool
 from refold.tasks import StepError, TaskContext, task
 

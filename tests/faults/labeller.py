@@ -8,7 +8,7 @@ import sys
 from eventsource.errors import StoreError
 from eventsource.events import Label
 from eventsource.log import open_store
-from eventsource.ports import EventLog
+from eventsource.log.protocol import EventLog
 
 from .script import SESSION
 

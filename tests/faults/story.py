@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eventsource.envelope import Behind
 from eventsource.events import (
     UPDATE_TYPES,
     Compaction,
@@ -27,10 +28,10 @@ from eventsource.events import (
     QueuePush,
 )
 from eventsource.log import open_store
+from eventsource.log.protocol import EventLog
 from eventsource.messages import ToolResultMessage, UserMessage
-from eventsource.models.script import Answer, call, fail, pause, retry, stall, think
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import Behind, EventLog
+from eventsource.models.scripted.script import Answer, call, fail, pause, retry, stall, think
 from eventsource.request import Request
 from refold import Agent, CompactionPolicy, Policies, ToolContext, tool
 from refold.log import Log

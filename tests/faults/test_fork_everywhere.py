@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from eventsource import session as core
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AgentStart,
     Event,
@@ -22,17 +23,17 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
-from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
+from eventsource.machine.state import Phase
+from eventsource.machine.steps import turn_messages
 from eventsource.messages import UserMessage
 from eventsource.models.scripted import scripted
-from eventsource.ports import EventLog, Recorded
-from eventsource.state import Phase
-from eventsource.steps import turn_messages
 from refold import Agent, Policies
 from refold.session import Session
-from replay.exporters import export_session
-from replay.importers import import_file
+from replay.formats import import_file
+from replay.formats.refold.write import export_session
 from replay.replay import replay
 from tests.conformance.oracle import VARIANTS, carry_on, play
 

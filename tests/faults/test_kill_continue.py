@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from eventsource.envelope import Recorded
 from eventsource.events import EVENT_TYPES, Resume, ToolExecutionEnd, ToolExecutionStart
-from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.load import read_all
+from eventsource.machine.refusals import UNKNOWN_OUTCOME
+from eventsource.machine.state import Phase
 from eventsource.messages import Message, ToolResultMessage
-from eventsource.ports import Recorded
-from eventsource.refusals import UNKNOWN_OUTCOME
-from eventsource.state import Phase
 from refold.log import Log
 from refold.session import Session
 from replay.replay import replay

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import pytest
 
+from eventsource.envelope import Recorded
 from eventsource.errors import IllegalEventError
 from eventsource.events import UPDATE_TYPES, Event, ToolExecutionStart
-from eventsource.evolve import fold
-from eventsource.loading import read_all
 from eventsource.log import open_store
-from eventsource.ports import Recorded
+from eventsource.log.load import read_all
+from eventsource.machine.evolve import fold
 from refold.log import Log
 from replay.replay import replay
 from tests.replay.test_replay import changed, is_decision

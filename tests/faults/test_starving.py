@@ -14,12 +14,12 @@ import pytest
 
 from eventsource import session as core
 from eventsource.events import Label, ToolExecutionEnd, ToolExecutionUpdate
-from eventsource.loading import read_all
 from eventsource.log import open_store
-from eventsource.models.script import call
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import EventLog
-from eventsource.tool_context import ToolContext
+from eventsource.models.scripted.script import call
+from eventsource.tools.context import ToolContext
 from refold import Agent, Run, tool
 from refold.session import Session
 from replay.replay import replay

@@ -18,10 +18,10 @@ import pytest
 
 from eventsource.errors import FencedError, LeaseHeldError
 from eventsource.events import Custom, QueuePush
-from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
 from eventsource.messages import UserMessage
-from eventsource.ports import EventLog
 
 from .script import SESSION, append_of, expected
 

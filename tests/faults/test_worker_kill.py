@@ -149,7 +149,7 @@ async def judge_record(run: TaskRun) -> None:
 
 
 async def facts(session: Session):  # type: ignore[no-untyped-def]  # a generator of events
-    from eventsource.loading import read_all
+    from eventsource.log.load import read_all
 
     async for recorded in read_all(session.core.log, session.id, updates=False):
         yield recorded.event

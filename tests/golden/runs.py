@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from eventsource.messages import AssistantMessage, ToolResultMessage, UserMessage
-from eventsource.models.script import Answer, call, fail, retry, stop, think
 from eventsource.models.scripted import ScriptedModel
+from eventsource.models.scripted.script import Answer, call, fail, retry, stop, think
 from eventsource.request import Request
 from refold import Agent, CompactionPolicy, Policies, ToolContext, tool
 from refold.tasks import ChildError, StepError, Task, TaskContext, task
-from refold.turns import agent_task
+from refold.tasks.turns import agent_task
 
 DAY_US = 86_400_000_000
 

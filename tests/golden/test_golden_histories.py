@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from eventsource.codec import decode, encode
-from eventsource.evolve import evolve, fold
-from eventsource.ports import Recorded
-from eventsource.state import INPUTS, ROWS, Kind, Phase, State
-from eventsource.steps import Stop, next_step
+from eventsource.envelope import Recorded
+from eventsource.machine.evolve import evolve, fold
+from eventsource.machine.state import INPUTS, ROWS, Kind, Phase, State
+from eventsource.machine.steps import Stop, next_step
 from tests.golden.write_histories import seen
 from tests.interpreter import resumed
 

@@ -13,17 +13,18 @@ from typing import Any
 import msgspec
 import pytest
 
+from eventsource.envelope import Recorded
 from eventsource.events import EVENT_TYPES, AbortRequest, Fork, TaskStart, WaitEnd
-from eventsource.evolve import evolve, fold
-from eventsource.loading import read_all
 from eventsource.log import open_store
-from eventsource.log.folds import UNDER_WAY
-from eventsource.ports import EventLog, Recorded
-from eventsource.state import Phase, State
-from eventsource.steps import Stop, next_step
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
+from eventsource.log.row import UNDER_WAY
+from eventsource.machine.evolve import evolve, fold
+from eventsource.machine.state import Phase, State
+from eventsource.machine.steps import Stop, next_step
 from refold import Log, Session
-from refold.worker import Worker
-from replay.importers import import_file
+from refold.tasks.worker import Worker
+from replay.formats import import_file
 from replay.lineage import erased_seqs
 from replay.replay import replay
 from tests.golden import runs

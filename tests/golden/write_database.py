@@ -10,12 +10,12 @@ from pathlib import Path
 
 from eventsource.codec import encode
 from eventsource.events import MessageAdopt, MessageEnd, Origin, QueuePush, TokenCreate
-from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
 from eventsource.messages import ImageContent, TextContent, UserMessage
-from eventsource.models.script import call, think
 from eventsource.models.scripted import scripted
-from eventsource.ports import EventLog
+from eventsource.models.scripted.script import call, think
 from refold import Agent, Log, tool
 
 FOLDER = Path(__file__).parent

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eventsource.codec import encode
-from eventsource.evolve import evolve
-from eventsource.guards import kind_of
-from eventsource.ports import Recorded
-from eventsource.state import Kind, Phase, State
+from eventsource.envelope import Recorded
+from eventsource.machine.evolve import evolve
+from eventsource.machine.guards import kind_of
+from eventsource.machine.state import Kind, Phase, State
 from refold.testing.histories import walk
 from tests.interpreter import played
 

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from eventsource.codec import encode
+from eventsource.envelope import SessionInfo
 from eventsource.errors import RefoldError, UnknownSeqError
 from eventsource.events import (
     ConfigChange,
@@ -43,21 +44,21 @@ from eventsource.events import (
     ToolExecutionUpdate,
     WaitEnd,
 )
-from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage, UserMessage
-from eventsource.models.redact import Secrets
-from eventsource.models.script import Answer, call, stall
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import EventLog, SessionInfo
+from eventsource.models.scripted.script import Answer, call, stall
+from eventsource.models.secrets import Secrets
 from refold import Agent, Log, Session
-from refold.http.recording import Call, Recording
-from refold.http.wire import as_json
-from refold.http.wires import WIRES
+from refold.http.proxy.recording import Call, Recording
+from refold.http.wires.paths import WIRES
+from refold.http.wires.protocol import as_json
 from refold.tasks import Task, TaskRun
-from refold.worker import Worker
-from replay.exporters import export_session
-from replay.importers import import_file
+from refold.tasks.worker import Worker
+from replay.formats import import_file
+from replay.formats.refold.write import export_session
 from tests.golden import runs
 
 FOLDER = Path(__file__).parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventsource.codec import to_json
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AgentEnd,
     AgentStart,
@@ -37,7 +38,6 @@ from eventsource.messages import (
     Usage,
     UserMessage,
 )
-from eventsource.ports import Recorded
 
 ELSEWHERE = Origin(source="test")
 FAILED = AssistantMessage(stop_reason="error", error="overloaded", usage=Usage(input_tokens=1))

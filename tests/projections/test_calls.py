@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from eventsource.envelope import Recorded
 from eventsource.events import MessageAdopt, MessageEnd, Origin, Place, ToolExecutionStart
 from eventsource.messages import AssistantMessage, TextContent, ToolCall, ToolResultMessage
-from eventsource.ports import Recorded
 from projections import CALLS, project, tool_calls
 
 ONE = AssistantMessage(content=(ToolCall(id="x", name="look"),), stop_reason="tool_use")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from eventsource.codec import to_json
+from eventsource.envelope import Recorded
 from eventsource.events import (
     Compaction,
     ConfigChange,
@@ -40,7 +41,6 @@ from eventsource.messages import (
     ToolResultMessage,
     UserMessage,
 )
-from eventsource.ports import Recorded
 from projections import CONTEXT, ContextView, history, messages, parts, project, request, select
 from projections.fold import Trail
 from projections.pairing import HIDDEN_RESULT, NO_RESULT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventsource.ports import Recorded
+from eventsource.envelope import Recorded
 from projections import CONTEXT, find_text, project
 
 

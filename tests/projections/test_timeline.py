@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from eventsource.envelope import Recorded
 from eventsource.events import MessageUpdate, WaitEnd, WaitStart
-from eventsource.ports import Recorded
 from projections import TIMELINE, project, spans
 
 

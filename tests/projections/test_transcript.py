@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from eventsource.codec import to_json
+from eventsource.envelope import Recorded
 from eventsource.events import Compaction, MessageEnd
 from eventsource.messages import AssistantMessage, CustomMessage, ImageContent, TextContent, UserMessage
-from eventsource.ports import Recorded
 from projections import CONTEXT, project, read_transcript, text_of
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from eventsource.envelope import Recorded, SessionInfo
 from eventsource.events import Label
-from eventsource.ports import Recorded, SessionInfo
 from projections import LABELS, fork_tree, project, tree_lines
 
 ROWS = (

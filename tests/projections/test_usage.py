@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from eventsource.envelope import Recorded
 from eventsource.events import Fork, MessageAdopt, MessageEnd, ModelRef, Origin, StepEnd
 from eventsource.messages import AssistantMessage, Usage
-from eventsource.ports import Recorded
 from projections import USAGE, project
 from projections.usage import Spent, cost_text, spent_by
 

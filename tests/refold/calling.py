@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from eventsource.events import Place, ToolResult
 from eventsource.messages import TextContent
-from eventsource.tool_context import RunningCall, ToolContext, idempotency_key
-from eventsource.tool_results import ToolOutcome
-from eventsource.tools import Tool
+from eventsource.tools.context import RunningCall, ToolContext, idempotency_key
+from eventsource.tools.results import ToolOutcome
+from eventsource.tools.tool import Tool
 
 _PLACE = Place(message_seq=7, content_index=0)
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from eventsource.errors import ContinueRefusedError, LeaseHeldError, MissingToolError, OutputError
 from eventsource.events import AbortRequest, AgentEnd, MessageEnd, Resume, ToolExecutionEnd
+from eventsource.machine.state import Phase
 from eventsource.messages import AssistantMessage, TextContent, ToolResultMessage, UserMessage
-from eventsource.models.script import call, fail, stall
 from eventsource.models.scripted import ScriptedModel, scripted
-from eventsource.state import Phase
+from eventsource.models.scripted.script import call, fail, stall
 from refold import (
     Agent,
     AgentContext,

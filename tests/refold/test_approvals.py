@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from eventsource.codec import to_json
+from eventsource.envelope import Recorded
 from eventsource.errors import (
     ArgumentError,
     DurationError,
@@ -18,13 +19,12 @@ from eventsource.errors import (
     WaitOverError,
 )
 from eventsource.events import ConfigChange, EventBase, ToolExecutionStart, WaitEnd, WaitStart
-from eventsource.hooks import Hooks, ToolRequest, ToolVerdict
 from eventsource.log import MemoryLog
+from eventsource.machine.state import Phase
 from eventsource.messages import ToolResultMessage
-from eventsource.models.script import call
 from eventsource.models.scripted import ScriptedModel, scripted
-from eventsource.ports import Recorded
-from eventsource.state import Phase
+from eventsource.models.scripted.script import call
+from eventsource.runner.hooks import Hooks, ToolRequest, ToolVerdict
 from refold import Agent, Log, Policies, Session, tool
 from replay.replay import replay
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from eventsource.errors import RefoldError
-from eventsource.models.script import call
 from eventsource.models.scripted import ScriptedModel
+from eventsource.models.scripted.script import call
 from refold import Agent, Log, Session, open_log, tool
 from refold.compaction import CompactionPolicy
 from refold.tasks import TaskContext, task
-from refold.worker import Worker
+from refold.tasks.worker import Worker
 
 Work = Callable[[Log, Session], Awaitable[object]]
 

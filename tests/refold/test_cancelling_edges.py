@@ -14,15 +14,15 @@ import httpx
 import pytest
 
 from eventsource.events import Label
-from eventsource.models.script import pause
-from eventsource.models.waits import AbortedError, StalledError, Waits
+from eventsource.models.scripted.script import pause
+from eventsource.models.transport.waits import AbortedError, StalledError, Waits
 from refold import Log, open_log
 from refold.following import follow_tree
 from refold.http import ScriptServer, serving
-from refold.http.proxy import Proxy, proxying
-from refold.http.recording import Recording
+from refold.http.proxy.proxy import Proxy, proxying
+from refold.http.proxy.recording import Recording
+from refold.http.proxy.upstreams import Upstreams
 from refold.http.server import Exchange
-from refold.http.upstreams import Upstreams
 from tests.refold.test_cancelling import cancelled_after
 
 pytestmark = pytest.mark.slow

@@ -14,14 +14,14 @@ import pytest
 from click.testing import CliRunner
 from rich.cells import cell_len
 
-from eventsource.models.script import call
 from eventsource.models.scripted import scripted
+from eventsource.models.scripted.script import call
 from refold import Agent, open_log, tool
 from refold.cli.group import refold
 from tests.refold.shell import Shell
 
 APP = """
-from eventsource.models.script import call
+from eventsource.models.scripted.script import call
 from eventsource.models.scripted import scripted
 from refold import Agent, task, tool
 

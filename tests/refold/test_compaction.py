@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
+from eventsource.envelope import Recorded
 from eventsource.errors import CompactionError, LeaseHeldError, UnknownSeqError
 from eventsource.events import (
     ChildEnd,
@@ -18,11 +19,11 @@ from eventsource.events import (
     Origin,
     ToolExecutionStart,
 )
-from eventsource.hooks import Hooks
+from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Message, TextContent, ToolCall, ToolResultMessage, Usage, UserMessage
-from eventsource.models.script import call, fail, stop
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import EventLog, Recorded
+from eventsource.models.scripted.script import call, fail, stop
+from eventsource.runner.hooks import Hooks
 from projections.compaction import choose_cut, context_tokens, cuts, first_kept, nearest_cut
 from projections.context import CONTEXT, ContextView, parts
 from projections.fold import project

@@ -15,13 +15,13 @@ from pydantic import BaseModel
 
 from eventsource.errors import OutputError
 from eventsource.events import AgentStart, QueuePush
-from eventsource.hooks import Hooks
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
-from eventsource.models.script import Answer, call, fail, say, stop
 from eventsource.models.scripted import scripted
+from eventsource.models.scripted.script import Answer, call, fail, say, stop
+from eventsource.runner.hooks import Hooks
 from refold import Agent, Policies, open_log, tool
 from refold.run import Run
-from refold.standing import find_standing
+from refold.status import find_standing
 from tests.refold.shell import Shell
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from eventsource.envelope import Recorded
 from eventsource.events import AgentStart, Event, Fork, MessageEnd, MessageStart, ModelRequest, Policies, TurnStart
-from eventsource.evolve import evolve, fold
-from eventsource.loading import read_all
 from eventsource.log import open_store
+from eventsource.log.load import read_all
+from eventsource.machine.evolve import evolve, fold
+from eventsource.machine.state import Phase, State
+from eventsource.machine.steps import CallModel, Record, Step, next_step, turn_messages
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import Recorded
 from eventsource.request import Request
-from eventsource.state import Phase, State
-from eventsource.steps import CallModel, Record, Step, next_step, turn_messages
 from refold import Agent, open_log
 from refold.session import Session
 from refold.testing.histories import choices
-from replay.exporters import export_session
-from replay.importers import import_file
+from replay.formats import import_file
+from replay.formats.refold.write import export_session
 from replay.replay import replay
 from tests.interpreter import played
 

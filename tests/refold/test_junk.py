@@ -12,9 +12,9 @@ import pytest
 import refold
 from eventsource.errors import RefoldError
 from eventsource.log import open_store
+from eventsource.log.protocol import EventLog
 from eventsource.messages import UserMessage
 from eventsource.models.scripted import scripted
-from eventsource.ports import EventLog
 from refold import Agent, AgentContext, AgentLoopConfig, Log, Session, open_log
 
 JUNK: tuple[object, ...] = (

@@ -13,8 +13,8 @@ from openai import AsyncOpenAI
 
 from eventsource.errors import ArgumentError, RefoldError, StoreError, ToolDefinitionError
 from eventsource.messages import AssistantMessage, TextContent, ToolResultMessage, UserMessage
-from eventsource.models.script import call
 from eventsource.models.scripted import ScriptedModel, scripted
+from eventsource.models.scripted.script import call
 from refold import (
     Agent,
     AgentContext,

@@ -16,14 +16,14 @@ from typing_extensions import TypedDict
 
 from eventsource.errors import IllegalEventError, OutputError
 from eventsource.events import AbortRequest, QueuePush, TurnEnd
-from eventsource.hooks import Hooks, TurnEnded
 from eventsource.messages import UserMessage
-from eventsource.models.script import Answer, call, fail
 from eventsource.models.scripted import scripted
+from eventsource.models.scripted.script import Answer, call, fail
+from eventsource.runner.hooks import Hooks, TurnEnded
 from refold import Agent, Policies, open_log, tool
 from refold.output import recorded_check
 from refold.tasks import TaskContext, task
-from refold.worker import Worker
+from refold.tasks.worker import Worker
 from tests.refold.shell import Shell
 
 T = TypeVar("T")
@@ -208,7 +208,7 @@ TYPED = """
 import asyncio, sys
 from pydantic import BaseModel
 from eventsource.models.scripted import scripted
-from eventsource.models.script import fail
+from eventsource.models.scripted.script import fail
 from refold import Agent, open_log
 
 class Report(BaseModel):

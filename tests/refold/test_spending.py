@@ -10,8 +10,8 @@ import pytest
 from eventsource.events import AgentStart, MessageEnd, MessageStart, MessageUpdate, ModelRequest, QueuePush, TurnStart
 from eventsource.messages import Usage, UserMessage
 from eventsource.models.protocol import StreamUsage
-from eventsource.models.script import Answer, call, cut, stall, stop
 from eventsource.models.scripted import scripted
+from eventsource.models.scripted.script import Answer, call, cut, stall, stop
 from eventsource.request import request_sha256
 from refold import Agent, Session, open_log
 from refold.spending import Entry, all_spending, spending, summed

@@ -10,8 +10,8 @@ import pytest
 
 from eventsource.errors import NoEventLoopError
 from eventsource.events import AgentEnd, MessageUpdate
-from eventsource.models.script import call, stall
 from eventsource.models.scripted import scripted
+from eventsource.models.scripted.script import call, stall
 from refold import Agent, AgentContext, AgentLoopConfig, agent_loop, open_log, tool
 
 

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, Phase as Stage, given, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventsource.codec import decode, encode
+from eventsource.envelope import Recorded
 from eventsource.events import Event, MessageEnd
-from eventsource.evolve import fold
-from eventsource.models.script import call
+from eventsource.machine.evolve import fold
+from eventsource.machine.state import Phase
 from eventsource.models.scripted import scripted
-from eventsource.ports import Recorded
-from eventsource.state import Phase
+from eventsource.models.scripted.script import call
 from refold import Agent, Policies, Run, ToolContext, tool
 from refold.testing import agent_machine, events, histories
 from refold.testing.world import Branch, During, World

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from eventsource.errors import TokenValueError, WaitOverError
 from eventsource.events import LoopContext, QueuePush, TokenCreate, WaitEnd, WaitStart
 from eventsource.log import MemoryLog, open_store
+from eventsource.log.protocol import EventLog
 from eventsource.models.scripted import scripted
-from eventsource.ports import EventLog
 from refold import Agent, Log, Session
 from refold.tasks import InboxMessage, TaskContext, WaitEndedError, WaitResult, task
 from tests.refold.hands import Clock, events_of, verified

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from eventsource.envelope import Recorded
 from eventsource.errors import IllegalEventError, LeaseHeldError, UnknownSeqError
 from eventsource.events import Event, MessageAdopt, Origin, Place, ToolExecutionEnd, ToolExecutionStart
 from eventsource.log import MemoryLog
+from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
-from eventsource.models.script import call, stop
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import EventLog, Recorded
+from eventsource.models.scripted.script import call, stop
 from eventsource.session import Session as Stored
 from projections.context import CONTEXT, Entry, history as entries
 from projections.fold import project

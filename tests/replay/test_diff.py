@@ -5,11 +5,11 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
+from eventsource.envelope import Recorded
 from eventsource.events import Event
 from eventsource.log import MemoryLog
-from eventsource.models.script import call, stop
 from eventsource.models.scripted import ScriptedModel, scripted
-from eventsource.ports import Recorded
+from eventsource.models.scripted.script import call, stop
 from eventsource.session import Session
 from projections.context import CONTEXT, Entry, history as entries
 from projections.fold import project

@@ -12,7 +12,7 @@ import pytest
 
 from eventsource.models.scripted import scripted
 from refold import Agent, open_log
-from replay.exporters import export_session
+from replay.formats.refold.write import export_session
 from replay.pytest_plugin import Reexecutes
 
 pytest_plugins = ["pytester"]
@@ -22,7 +22,7 @@ PLUGIN = () if entry_points(group="pytest11", name="refold") else ("-p", "replay
 PLUGIN = (*PLUGIN, "-p", "no:cacheprovider", "-p", "no:asyncio")  # of the plugins here, only the one that is tested
 AGENT = """
 import pytest
-from eventsource.models.script import call, fail
+from eventsource.models.scripted.script import call, fail
 from eventsource.models.scripted import scripted
 from refold import Agent, tool
 
@@ -62,7 +62,7 @@ def test_oslo():
 
 
 async def recorded() -> bytes:
-    from eventsource.models.script import call
+    from eventsource.models.scripted.script import call
     from refold import tool
 
     @tool(effect="pure")

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from eventsource.envelope import Recorded
 from eventsource.errors import TranscriptError
 from eventsource.events import AbortRequest, MessageEnd, ToolExecutionEnd
-from eventsource.hooks import Hooks, ToolOutcomeShown, ToolRequest, ToolRevision, ToolVerdict, TurnEnded
 from eventsource.messages import Message, UserMessage
-from eventsource.models.script import Answer, call, fail, retry, stall
 from eventsource.models.scripted import scripted
-from eventsource.ports import Recorded
+from eventsource.models.scripted.script import Answer, call, fail, retry, stall
+from eventsource.runner.hooks import Hooks, ToolOutcomeShown, ToolRequest, ToolRevision, ToolVerdict, TurnEnded
 from refold import Agent, CompactionPolicy, Policies, Summary, ToolContext, open_log, tool, tool_result
 from refold.log import Log
 from refold.reexecution import Reexecution

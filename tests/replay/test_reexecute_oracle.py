@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from eventsource import session as core
-from eventsource.hooks import Hooks
-from eventsource.loading import read_all
 from eventsource.log import open_store
-from eventsource.loop import Program
+from eventsource.log.load import read_all
+from eventsource.machine.state import Config
 from eventsource.models.protocol import CallOptions, StreamEvent
 from eventsource.request import Request
-from eventsource.state import Config
-from eventsource.tools import toolbox
+from eventsource.runner.hooks import Hooks
+from eventsource.runner.loop import Program
+from eventsource.tools.tool import toolbox
 from refold.context import CONTEXT
 from refold.reexecution import Reexecution, reexecute
 from refold.session import Session

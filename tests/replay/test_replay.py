@@ -11,6 +11,7 @@ from hypothesis import assume, given, strategies as st
 from msgspec.structs import replace
 
 from eventsource.codec import decode, encode
+from eventsource.envelope import Recorded
 from eventsource.events import (
     AbortRequest,
     AgentEnd,
@@ -28,14 +29,13 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
-from eventsource.evolve import fold
-from eventsource.guards import kind_of
-from eventsource.log.mask import mask
+from eventsource.log.erased import mask
+from eventsource.machine.evolve import fold
+from eventsource.machine.guards import kind_of
+from eventsource.machine.refusals import ABORTED
+from eventsource.machine.state import INPUTS, Phase, State
+from eventsource.machine.steps import Record, next_step
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
-from eventsource.ports import Recorded
-from eventsource.refusals import ABORTED
-from eventsource.state import INPUTS, Phase, State
-from eventsource.steps import Record, next_step
 from replay.replay import Diverged, replay
 from tests.candidates import CONFIGS, DONE, calling
 from tests.interpreter import Interpreter, played, resumed

@@ -8,14 +8,14 @@ from hypothesis import given, strategies as st
 
 from eventsource.errors import UnknownSeqError
 from eventsource.events import ModelRef, ModelRequest, Policies
-from eventsource.hooks import Hooks, NextTurn, TurnEnded
 from eventsource.log import MemoryLog
+from eventsource.log.protocol import EventLog
 from eventsource.messages import Message, UserMessage
 from eventsource.models.protocol import CallOptions, StreamEvent, WireBody
-from eventsource.models.script import Answer, call, fail, stop
 from eventsource.models.scripted import ScriptedModel
-from eventsource.ports import EventLog
+from eventsource.models.scripted.script import Answer, call, fail, stop
 from eventsource.request import Request, request_sha256
+from eventsource.runner.hooks import Hooks, NextTurn, TurnEnded
 from refold import Agent, CompactionPolicy, Session, tool
 from refold.log import Log
 from refold.models import encode_recorded

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from eventsource.envelope import Cursor, Recorded, SessionInfo
 from eventsource.errors import TailLostError
 from eventsource.events import Label
 from eventsource.log.follow import Bell, follow
-from eventsource.ports import Cursor, Recorded, SessionInfo
 
 
 def events(*texts: str, at_us: int = 0) -> list[Recorded]:

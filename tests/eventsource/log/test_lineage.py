@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from eventsource.envelope import Recorded
 from eventsource.events import Event, Fork, Label, MessageEnd, MessageStart, Place
 from eventsource.log.lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
+from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage
-from eventsource.ports import EventLog, Recorded
 from replay.lineage import lineage, shared_seq
 
 SEQS = st.integers(0, 12)

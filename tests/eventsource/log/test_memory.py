@@ -9,9 +9,9 @@ import pytest
 from eventsource.errors import StoreError
 from eventsource.events import Event
 from eventsource.log import open_store
-from eventsource.log.contract import LogContract
+from eventsource.log.contract.append_read import LogContract
 from eventsource.log.memory import MemoryLog
-from eventsource.ports import EventLog
+from eventsource.log.protocol import EventLog
 
 
 class TestMemoryLog(LogContract):

@@ -15,6 +15,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from eventsource.codec import encode
+from eventsource.envelope import Recorded
 from eventsource.errors import ConflictError, HasForksError, UnknownSeqError
 from eventsource.events import (
     Custom,
@@ -28,13 +29,13 @@ from eventsource.events import (
     StreamUpdate,
 )
 from eventsource.log import open_store
-from eventsource.log.contract_events import deltas, read_all, streamed, tool_run
+from eventsource.log.contract.histories import deltas, read_all, streamed, tool_run
+from eventsource.log.encode import UPDATES
+from eventsource.log.erased import mask
 from eventsource.log.lineage import closed_messages
-from eventsource.log.mask import mask
 from eventsource.log.names import erasable_updates
-from eventsource.log.prepare import UPDATES
+from eventsource.log.protocol import EventLog
 from eventsource.messages import UserMessage
-from eventsource.ports import EventLog, Recorded
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 facts = st.one_of(

@@ -9,7 +9,7 @@ from eventsource.codec import from_json, read_object
 from eventsource.messages import AssistantMessage, ProviderContent, ThinkingContent
 from eventsource.models.anthropic_reader import AnthropicReader
 from eventsource.models.protocol import StreamEnd, StreamStart
-from eventsource.models.sse import ServerEvent
+from eventsource.models.transport.sse import ServerEvent
 
 BEGIN = {"type": "message_start", "message": {"id": "m1", "model": "claude-x", "usage": {"input_tokens": 9}}}
 STOP = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}

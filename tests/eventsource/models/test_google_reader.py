@@ -11,7 +11,7 @@ from eventsource.codec import from_json, read_object
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent
 from eventsource.models.google_reader import GoogleReader
 from eventsource.models.protocol import StreamEnd
-from eventsource.models.sse import ServerEvent
+from eventsource.models.transport.sse import ServerEvent
 
 
 def chunk(*parts: dict[str, Any], finish: str = "", **fields: Any) -> dict[str, Any]:

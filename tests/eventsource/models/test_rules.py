@@ -15,16 +15,16 @@ from hypothesis import given, settings, strategies as st
 from eventsource.events import ModelRef, ToolSpec
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage, UserMessage
 from eventsource.models.anthropic import AnthropicMessages
-from eventsource.models.dialects import vendor_of
 from eventsource.models.google import GoogleGenerativeAI
-from eventsource.models.openai_completions import OpenAICompletions
-from eventsource.models.openai_responses import OpenAIResponses
+from eventsource.models.openai.chat import OpenAICompletions
+from eventsource.models.openai.dialects import vendor_of
+from eventsource.models.openai.responses import OpenAIResponses
 from eventsource.models.protocol import StreamEnd
 from eventsource.models.rules import RULES, Rule, binds
-from eventsource.models.sse import ServerEvent
+from eventsource.models.transport.sse import ServerEvent
 from eventsource.models.wire import Codec
 from eventsource.request import Request, request_sha256
-from eventsource.tools import json_tool
+from eventsource.tools.tool import json_tool
 from projections.context import request as next_request
 from tests.lives import ANTHROPIC, CHAT, GOOGLE, MODELS, RESPONSES, Life
 from tests.validators import judge

@@ -10,7 +10,7 @@ from eventsource.events import MessageUpdate, ModelRef
 from eventsource.messages import Usage
 from eventsource.models.catalog import find_codec
 from eventsource.models.protocol import StreamEvent, StreamUsage
-from eventsource.models.sse import ServerEvent
+from eventsource.models.transport.sse import ServerEvent
 from eventsource.request import Request
 
 CLAUDE = [

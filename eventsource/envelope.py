@@ -1,0 +1,119 @@
+"""The envelope of an event, and what a store says of its sessions: rows, leases, cursors, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from .events import Event
+
+
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """An event in its envelope: place in its session (1-based, dense) and time (UTC microseconds)."""
+
+    seq: int
+    at_us: int
+    event: Event
+
+
+Behind: TypeAlias = Callable[[Sequence[Recorded]], bool]
+"""Says whether an append may follow what others appended after the head that it expected."""
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """A place a reader has reached: a seq and the digest of everything up to it (empty: not known)."""
+
+    seq: int = 0
+    digest: str = ""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to run a session. Only a newer epoch takes it away; expiry alone does not."""
+
+    session: str
+    owner: str
+    epoch: int
+    expires_at_us: int
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's row: what it is, and the folds kept beside it (rebuilt by `rebuild`, always equal to the log).
+
+    `fork_seq` is the last seq inherited from `parent` (0: none). `head` is the last event's seq.
+    `digest` is the chain's link at the last fact. `status`: empty, idle, running (somebody holds it), interrupted
+    (a run is unfinished and nobody holds it), queued (no run is, but messages are queued for the next), due (a task is
+    unfinished, and a worker should look at it), waiting (an open wait), failed (the last run ended in error). `open` is
+    true while a run is unfinished, or something is queued or waits. Tokens are those of this lineage.
+    `task`: the last task's id. `due_at_us`: when a worker should look at it, if its task is open; this one is no fold.
+    """
+
+    id: str
+    title: str = ""
+    parent: str | None = None
+    fork_seq: int = 0
+    head: int = 0
+    digest: str = ""
+    created_at_us: int = 0
+    updated_at_us: int = 0
+    status: str = "empty"
+    open: bool = False
+    wake_at_us: int | None = None
+    task: str = ""
+    due_at_us: int | None = None
+    messages: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    owner: str = ""
+    epoch: int = 0
+    expires_at_us: int = 0
+
+
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed on purpose from the events that a session recorded itself, and the digests that stand for it.
+
+    `erased`: (seq, B in hex) of events whose shape is left. `dropped`: (first seq, times) of updates whose content is
+    gone, side by side. `updates`: (seq, U in hex) of each fact before which some are. `base`, of a fork that began
+    among such updates: the digest there and U so far, in hex (the digest alone if 0.1 erased them).
+    """
+
+    erased: tuple[tuple[int, str], ...] = ()
+    dropped: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    updates: tuple[tuple[int, str], ...] = ()
+    base: str = ""
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as another log held it; `event` is None for an update whose content is gone.
+
+    `updates_sha256`: U in hex, of a fact before which updates are gone. `body_sha256`: B in hex, of an erased event.
+    """
+
+    at_us: int
+    event: Event | None
+    updates_sha256: str = ""
+    body_sha256: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing `verify` found. `problem` is a defect; a `note` names what was dropped or erased on purpose."""
+
+    session: str
+    seq: int
+    problem: str
+    note: bool = False
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `verify` read and found; `ok` when no finding is a defect."""
+
+    sessions: int
+    facts: int
+    updates: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing but notes was found."""
+        return all(finding.note for finding in self.findings)

@@ -1,0 +1,136 @@
+"""The contract's third part, for whoever runs tasks: which sessions are due, and who may run them."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+
+from ...events import AgentEnd, AgentStart, Event, Label, QueuePush, TaskEnd, TaskStart, TokenCreate, WaitEnd, WaitStart
+from ...messages import UserMessage
+from ..protocol import EventLog
+
+_FAR_US = 4_000_000_000_000_000
+_SEND = QueuePush(queue="inbox", message=UserMessage(content="hello"))
+
+
+class DueContract(ABC):
+    """Promises about sessions with an open task."""
+
+    @abstractmethod
+    def open(self) -> AbstractAsyncContextManager[EventLog]:
+        """Open an empty store."""
+
+    async def test_a_session_without_an_open_task_is_never_due(self) -> None:
+        """Nor one whose task has ended."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, [(1, QueuePush(queue="prompt", message=UserMessage(content="x")))])
+            assert await log.due() == ()
+            await log.append(session, [(2, TaskStart(task="report"))])
+            assert await log.due() == (session,)
+            await log.append(session, [(3, TaskEnd())])
+            lease = await log.claim(session)
+            await log.release(lease, head=3)
+            assert await log.due() == ()
+            assert (await log.info(session)).task == "report"
+            assert [info.id for info in await log.sessions(task="report")] == [session]
+            assert await log.sessions(task="other") == ()
+
+    async def test_only_what_somebody_holds_is_running(self) -> None:
+        """Without a holder an unfinished run is interrupted, what is only queued is queued, and an open task is due."""
+        async with self.open() as log:
+            run, late, task = three = [(await log.create()).id for _ in range(3)]
+            push = QueuePush(queue="steering", message=UserMessage(content="x"))
+            await log.append(run, [(1, push), (1, AgentStart()), (1, push)])
+            await log.append(late, [(1, AgentStart()), (1, AgentEnd()), (1, push)])
+            await log.append(task, [(1, TaskStart(task="t")), (1, push)])
+            leases = [await log.claim(session) for session in three]
+            assert {(await log.info(session)).status for session in three} == {"running"}
+            assert {info.id for info in await log.sessions(status="running")} == {*three}
+            for lease in leases:
+                await log.release(lease)
+            assert [(await log.info(session)).status for session in three] == ["interrupted", "queued", "due"]
+            listed = {"running": "", "interrupted": run, "queued": late, "due": task}
+            for status, found in listed.items():
+                assert "".join(info.id for info in await log.sessions(status=status)) == found
+
+    async def test_a_lease_hides_a_session_until_it_is_over(self) -> None:
+        """Expired, it shows again; its owner's end makes it due at once."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, [(1, TaskStart(task="report"))])
+            lease = await log.claim(session)
+            assert await log.due() == ()
+            await log.append(session, [(2, _SEND)])
+            assert await log.due() == ()
+            lease = await log.renew(lease, ttl_us=0)
+            assert await log.due() == (session,)
+            await log.renew(lease)
+            assert await log.due() == ()
+
+    async def test_whoever_suspends_is_woken_by_what_came_meanwhile(self) -> None:
+        """Releasing compares the head, so no wake-up is lost."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, [(1, TaskStart(task="report"))])
+            lease = await log.claim(session)
+            head = await log.append(session, [(2, WaitStart(key="w"))], epoch=lease.epoch)
+            await log.append(session, [(3, _SEND)])
+            await log.release(lease, head=head)
+            assert await log.due() == (session,)
+            lease = await log.claim(session)
+            await log.release(lease, head=head + 1)
+            assert await log.due() == ()
+            await log.append(session, [(4, Label(text="a title"))])
+            assert await log.due() == ()
+            await log.append(session, [(4, WaitEnd(key="w", outcome="completed"))])
+            assert await log.due() == (session,)
+
+    async def test_a_suspended_session_is_due_at_its_first_deadline(self) -> None:
+        """That of a token counts where the wait has none; without a head it is due at once."""
+        now_us = time.time_ns() // 1000
+        async with self.open() as log:
+            session = (await log.create()).id
+            events: list[Event] = [TaskStart(task="t"), TokenCreate(key="a", deadline_us=_FAR_US), WaitStart(key="a")]
+            await log.append(session, [(1, event) for event in events])
+            await log.release(await log.claim(session), head=3)
+            assert (await log.info(session)).due_at_us == _FAR_US
+            assert await log.due() == ()
+            await log.append(session, [(2, WaitStart(key="b", deadline_us=now_us))])
+            await log.release(await log.claim(session), head=4)
+            assert await log.due() == (session,)
+            await log.release(await log.claim(session))
+            assert await log.due() == (session,)
+
+    async def test_a_failed_attempt_is_due_when_it_is_to_be_made_again(self) -> None:
+        """Its session waits until then."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            failed = TaskEnd(error="broken", retry_at_us=_FAR_US)
+            await log.append(session, [(1, TaskStart(task="t")), (2, failed)])
+            await log.release(await log.claim(session), head=2)
+            info = await log.info(session)
+            assert (info.status, info.due_at_us) == ("waiting", _FAR_US)
+            await log.append(session, [(3, TaskStart(task="t", attempt=2))])
+            assert (await log.info(session)).status == "due"
+            assert await log.rebuild() == 0
+
+    async def test_a_fork_of_a_task_is_not_due_by_itself(self) -> None:
+        """Somebody must want it."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, [(1, TaskStart(task="t"))])
+            await log.release(await log.claim(session), head=1)
+            fork = (await log.fork(session, 1, at_us=2)).id
+            assert await log.due() == ()
+            await log.append(fork, [(3, _SEND)])
+            assert await log.due() == (fork,)
+
+    async def test_due_sessions_come_in_order_and_at_most_so_many(self) -> None:
+        """The longest due first."""
+        async with self.open() as log:
+            names = [(await log.create()).id for _ in range(5)]
+            for n, session in enumerate(names):
+                await log.append(session, [(10 - n, TaskStart(task="t"))])
+            assert await log.due(limit=3) == tuple(reversed(names[2:]))

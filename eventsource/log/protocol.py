@@ -1,0 +1,224 @@
+"""The protocol every store of events keeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from ..envelope import Behind, Cursor, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
+from ..events import Event
+
+
+class EventLog(Protocol):
+    """An append-only store of sessions.
+
+    Every method may be cancelled: it has then happened or not, and the log can be used on.
+    Every method that names a session takes its exact id (see `resolve`) and raises UnknownSessionError.
+    """
+
+    async def create(
+        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+    ) -> SessionInfo:
+        """Create an empty session; without an id, one is made (random, lower case letters and digits).
+
+        `created_at_us`: when it was, of one that is imported.
+
+        Raises: SessionExistsError.
+        """
+        ...
+
+    async def append(
+        self,
+        session: str,
+        events: Sequence[tuple[int, Event]],
+        *,
+        expected: int | None = None,
+        epoch: int | None = None,
+        key: str | None = None,
+        durable: bool = True,
+        behind: Behind | None = None,
+    ) -> int:
+        """Append (at_us, event) pairs, all or none; on disk when it returns, unless `durable=False`.
+
+        `durable=False` is for updates, and for an assistant's `message_start` before them, only (else ValueError).
+        `expected=None` appends at the head. `epoch` is the caller's lease's. A repeated `key` (counted per session)
+        changes nothing and gets the first answer. A cancelled call has done all or nothing.
+
+        `behind` is asked when others appended after `expected`, with all that they appended, by the store while nobody
+        else can append: true, and the events follow that. It is pure, quick, and may be called in another thread. A
+        store need not ask when there is a lot of news.
+
+        Returns: the new head.
+        Raises: ConflictError when the head is not `expected` and `behind` does not agree; FencedError when `epoch` was
+            superseded; OutcomeUnknownError when the store failed at commit; StoreError when nothing was stored;
+            EventTooLargeError; InvalidTextError.
+        """
+        ...
+
+    async def restore(self, session: str, events: Sequence[Restored]) -> int:
+        """Append what another log held, where content is gone too: for imports only, all or none.
+
+        U and B are taken as they are given: who imports compares the digest that comes out.
+
+        Returns: the new head.
+        Raises: as `append`; ValueError when no U is given after updates whose content is gone.
+        """
+        ...
+
+    async def read(
+        self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
+    ) -> tuple[Recorded, ...]:
+        """Read a page of events with `after < seq <= upto`, in order, inherited ones included.
+
+        `updates=False` reads facts only. Fewer than `limit` events: there are no more. Dropped or erased updates are
+        left out, so seqs may skip them; `dropped` says where.
+        """
+        ...
+
+    async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
+        """Ranges (first seq, last seq) of updates whose content was dropped or erased."""
+        ...
+
+    async def gone(self, session: str) -> Gone:
+        """List what was dropped or erased of the session's own events."""
+        ...
+
+    async def info(self, session: str) -> SessionInfo:
+        """Read a session's row."""
+        ...
+
+    async def sessions(
+        self,
+        *,
+        open: bool | None = None,  # noqa: A002 - the word users know
+        status: str | None = None,
+        parent: str | None = None,
+        title: str | None = None,
+        task: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> tuple[SessionInfo, ...]:
+        """List sessions, latest updated first; `after` is the id of the last one of the page before.
+
+        `title` matches a part of the title, in any case; `task` is the id of the last task.
+        """
+        ...
+
+    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Name sessions with an open task that a worker should look at now by the store's clock, the longest due first.
+
+        One is due when something from outside came for its task, when its first wait's deadline has passed, and when
+        it is leased but the lease has expired or its owner's process is gone. A lease held by a living owner hides it.
+        """
+        ...
+
+    async def resolve(self, name: str, *, prefix: bool = True) -> str:
+        """Find the id of a session named by id, title, or unique prefix of an id.
+
+        `prefix=False` takes whole names only, so that a title never leads to another's session; a name that is the id
+        of one session and the title of another is then refused.
+
+        Raises: UnknownSessionError, with the candidates when there is more than one.
+        """
+        ...
+
+    async def named(self, name: str) -> str:
+        """Find the id of a session by its whole name, as `resolve(prefix=False)` does, or create one of that title.
+
+        Of two that ask at the same time, in any process, both get the same session.
+
+        Raises: UnknownSessionError when the name fits several.
+        """
+        ...
+
+    async def fork(
+        self,
+        parent: str,
+        at: int,
+        *,
+        at_us: int,
+        session: str | None = None,
+        title: str = "",
+        keeps: Sequence[int] | None = None,
+        created_at_us: int | None = None,
+        base: str = "",
+    ) -> SessionInfo:
+        """Begin a session that shares its parent's events up to `at` and goes on with its own `fork` event at `at + 1`.
+
+        Copies nothing: one row and one event, in one append. `keeps`: seqs of the pushes that stay queued in the fork;
+        without it, those that the turn under way was begun to deliver. For imports only: `created_at_us`, and `base`
+        (see `Gone`), with which alone a fork may begin among updates that were dropped.
+
+        Raises: UnknownSeqError when the parent has no such seq, or updates that its digest is made of were dropped.
+        """
+        ...
+
+    async def cursor(self, session: str, seq: int | None = None) -> Cursor:
+        """Return the cursor at a seq (the head by default), with its digest."""
+        ...
+
+    def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+        """Yield every event after a place: first what is there, then what comes, also from other processes.
+
+        No gap, no duplicate; an event is shown only after its commit. Never ends by itself.
+
+        Raises: TailLostError when `after` (a Cursor with digest), or what it has itself yielded, is in the log no more.
+        """
+        ...
+
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        """Take the right to run a session for this opened log, raising its epoch.
+
+        Allowed when the lease is free, released, expired, or its owner's process is gone.
+
+        Raises: LeaseHeldError.
+        """
+        ...
+
+    async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
+        """Prolong a lease. Raises: FencedError when another owner has claimed the session."""
+        ...
+
+    async def release(self, lease: Lease, *, head: int | None = None) -> None:
+        """Release a lease; a superseded one is ignored.
+
+        `head`: how far its owner has seen; with an open task, the session is due when its first wait is, or at once
+        if it has grown since (or without a head).
+        """
+        ...
+
+    async def verify(self, session: str | None = None) -> VerifyReport:
+        """Read everything again and find any changed, missing, swapped or added byte, and where."""
+        ...
+
+    async def drop_updates(self, session: str) -> int:
+        """Drop the updates of closed messages that no fork begins in; counts, times and seqs stay.
+
+        Returns: how many.
+        """
+        ...
+
+    async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
+        """Remove the content of the event at `seq` for ever, in the session that recorded it; its shape stays.
+
+        Its message's or call's updates are removed too. Appends `erase` to that session. Returns: its new head.
+
+        Raises: UnknownSeqError when there is no such event or it holds nothing to erase.
+        """
+        ...
+
+    async def delete(self, session: str) -> None:
+        """Delete a session and its events for ever. Raises: HasForksError, LeaseHeldError."""
+        ...
+
+    async def rebuild(self) -> int:
+        """Compute the folds in every session's row again. Returns: how many rows were wrong."""
+        ...
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy of the whole log to a new file while it is in use."""
+        ...
+
+    async def close(self) -> None:
+        """Release every lease this opened log holds, and the store."""
+        ...

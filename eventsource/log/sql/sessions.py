@@ -1,0 +1,289 @@
+"""The sessions' rows: making, forking, finding and listing them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from ...envelope import Gone, SessionInfo
+from ...errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
+from ...events import Fork
+from ..digest import ZERO, row_crc
+from ..encode import LIMIT_BYTES, prepare
+from ..lineage import MAX_SEQ
+from ..names import choose, choose_whole
+from ..row import UNDER_WAY, shown_status
+from ..sqlite.locks import owner_lives
+from .append import SNAPSHOT_FACTS, append
+from .packs import dropped_times
+from .reading import LINK, digest_at, folds_at, head_of, lineage
+from .tails import Tail, Tails
+
+_MAX_NUMBER = 2**31 - 1
+_IS_RUN = """(CASE WHEN json_valid(s.folds)
+    THEN coalesce(json_extract(s.folds, '$.run'), json_extract(s.folds, '$.working'), 0) ELSE 1 END)"""
+"""Whether a row's run or task is unfinished, where its status is running; else messages are queued."""
+_INFO = f"""
+SELECT s.id, s.title, p.id, s.fork_seq, s.head, {LINK}, s.created_at_us, s.updated_at_us, s.status, s.open,
+    s.wake_at_us, s.task, s.due_at_us, {_IS_RUN}, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch,
+    s.expires_at_us, (
+        SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
+        ORDER BY u.id DESC LIMIT 1)
+FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
+"""
+_INSERT = """
+INSERT INTO sessions (number, id, parent, fork_seq, given, created_at_us, crc, head, link, title, updated_at_us,
+    task, messages, input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+def create(connection: sqlite3.Connection, tails: Tails, session: str, title: str, now_us: int) -> None:
+    """Insert the row of an empty session. Raises: SessionExistsError."""
+    number = _insert(connection, (session, None, 0, title, now_us), (0, ZERO, title, now_us, "", 0, 0, 0))
+    tails.put(session, Tail(number, None, 0, title))
+
+
+def _insert(connection: sqlite3.Connection, fixed: tuple[object, ...], values: tuple[object, ...]) -> int:
+    """Insert a row: (id, parent, fork seq, given title, created), then what changes. Returns: its number."""
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
+    number = (int(last[0]) if last else 0) + 1
+    if number > _MAX_NUMBER:
+        raise StoreError(str(fixed[0]), f"a log holds at most {_MAX_NUMBER} sessions", "begin another log")
+    if connection.execute("SELECT 1 FROM sessions WHERE id = ?", (fixed[0],)).fetchone():
+        raise SessionExistsError(str(fixed[0]))
+    connection.execute(_INSERT, (number, *fixed, row_crc(number, *fixed), *values))
+    return number
+
+
+class ForkRow(NamedTuple):
+    """What a fork's row is given; `base`: the digest it begins with, for an import whose parent lacks updates."""
+
+    session: str
+    title: str
+    created_at_us: int
+    base: bytes = b""
+
+
+def fork(
+    connection: sqlite3.Connection, tails: Tails, parent: str, at: int, *, row: ForkRow, begins: tuple[int, Fork]
+) -> None:
+    """Insert a fork's row and its first event. Raises: UnknownSeqError, SessionExistsError."""
+    session, title, now_us, base = row
+    chain = lineage(connection, parent)
+    head = head_of(connection, chain[0][0])
+    if not 0 <= at <= head:
+        raise UnknownSeqError(parent, at, head)
+    digest = digest_at(connection, parent, at)
+    if digest:
+        base = b""
+    elif not base:
+        raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
+    digest = digest or base[:32]
+    folds, since = folds_at(connection, parent, chain, at)
+    counts = (folds.task, folds.messages, folds.input_tokens, folds.output_tokens)
+    fixed = (session, chain[0][0], at, title, now_us)
+    own = _insert(connection, fixed, (at, digest, title, begins[0], *counts))
+    if base:
+        connection.execute("UPDATE sessions SET base = ? WHERE number = ?", (base, own))
+    tail = Tail(own, chain[0][0], at, title)
+    tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
+    tail.row_head = 0
+    tails.put(session, tail)
+    first = prepare(session, [begins], durable=True, limit_bytes=LIMIT_BYTES)
+    append(connection, tails, session, first, expected=at, epoch=None, key=None)
+
+
+def info(connection: sqlite3.Connection, path: Path, session: str, now_us: int) -> SessionInfo:
+    """Read a session's row. Raises: UnknownSessionError."""
+    row = connection.execute(f"{_INFO} WHERE s.id = ?", (session,)).fetchone()
+    if row is None:
+        raise UnknownSessionError(session)
+    return _info(row, path, now_us)
+
+
+def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
+    match row:
+        case (
+            bytes(name), bytes(title), bytes() | None as parent, int(fork_seq), int(head), bytes(link), int(created),
+            int(updated), bytes(status), int(opened), int() | None as wake, bytes(task), int() | None as due,
+            int(is_run), int(messages), int(input_tokens), int(output_tokens),
+            bytes() | None as owner, int(epoch), int(expires), int() | None as last,
+        ):  # fmt: skip
+            head = max(head, (last or 0) & MAX_SEQ)
+            held = expires > now_us and owner is not None and _lives(path, _text(owner))
+            return SessionInfo(
+                id=_text(name),
+                title=_text(title),
+                parent=None if parent is None else _text(parent),
+                fork_seq=fork_seq,
+                head=head,
+                digest=link.hex(),
+                created_at_us=created,
+                updated_at_us=updated,
+                status=shown_status(_text(status), head, held=held, is_due=due is not None, is_run=bool(is_run)),
+                open=bool(opened),
+                wake_at_us=wake,
+                task=_text(task),
+                due_at_us=due,
+                messages=messages,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                owner=_text(owner or b""),
+                epoch=epoch,
+                expires_at_us=expires,
+            )
+        case _:
+            raise sqlite3.DatabaseError("a session's row is damaged")
+
+
+def _text(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
+
+
+def sessions(
+    connection: sqlite3.Connection,
+    path: Path,
+    now_us: int,
+    *,
+    is_open: bool | None,
+    status: str | None,
+    parent: str | None,
+    title: str | None,
+    task: str | None,
+    after: str | None,
+    limit: int,
+) -> tuple[SessionInfo, ...]:
+    """List sessions, latest updated first. Raises: UnknownSessionError when `after` is none."""
+    where, values = ["1"], list[object]()
+    if status in UNDER_WAY:
+        held = _held(connection, path, now_us)
+        where.append(
+            {
+                "running": held,
+                "due": f"NOT {held} AND s.due_at_us IS NOT NULL",
+                "interrupted": f"NOT {held} AND s.due_at_us IS NULL AND {_IS_RUN}",
+                "queued": f"NOT {held} AND s.due_at_us IS NULL AND NOT {_IS_RUN}",
+            }[status]
+        )
+        status = "running"
+    for condition, value in (
+        ("s.open = ?", None if is_open is None else int(is_open)),
+        ("s.status = ?", status),
+        ("p.id = ?", parent),
+        ("s.task = ?", task),
+        ("instr(casefold(s.title), ?) > 0", None if title is None else title.casefold()),
+    ):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    if after is not None:
+        row = connection.execute("SELECT updated_at_us, number FROM sessions WHERE id = ?", (after,)).fetchone()
+        if row is None:
+            raise UnknownSessionError(after)
+        where.append("(s.updated_at_us, s.number) < (?, ?)")
+        values += row
+    order = "ORDER BY s.updated_at_us DESC, s.number DESC LIMIT ?"
+    rows = connection.execute(f"{_INFO} WHERE {' AND '.join(where)} {order}", (*values, limit))
+    return tuple(_info(row, path, now_us) for row in rows)
+
+
+def _lives(path: Path, owner: str) -> bool:
+    """Say whether an owner's process lives; where its file cannot be opened, its lease is what is known."""
+    try:
+        return owner_lives(path, owner)
+    except StoreError:
+        return True
+
+
+def _held(connection: sqlite3.Connection, path: Path, now_us: int) -> str:
+    """Write the condition that a living owner holds a session."""
+    sql = "SELECT DISTINCT owner FROM sessions WHERE expires_at_us > ? AND owner IS NOT NULL"
+    owners = [row[0] for row in connection.execute(sql, (now_us,)).fetchall()]
+    living = ", ".join(f"x'{owner.hex()}'" for owner in owners if _lives(path, _text(owner)))
+    return f"(s.expires_at_us > {now_us} AND coalesce(CAST(s.owner AS BLOB) IN ({living}), 0))"
+
+
+def due(connection: sqlite3.Connection, path: Path, now_us: int, limit: int) -> tuple[str, ...]:
+    """Name sessions that are due, those of dead owners included, the longest due first."""
+    sql = "SELECT id FROM sessions WHERE due_at_us <= ? ORDER BY due_at_us LIMIT ?"
+    found = [_text(row[0]) for row in connection.execute(sql, (now_us, limit))]
+    owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
+    for owner in (_text(row[0]) for row in owners):
+        if len(found) < limit and not owner_lives(path, owner):
+            sql = "SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? LIMIT ?"
+            found += [_text(row[0]) for row in connection.execute(sql, (owner, now_us, limit - len(found)))]
+    return tuple(found)
+
+
+def resolve(connection: sqlite3.Connection, name: str, *, prefix: bool) -> str:
+    """Find a session by id, title or (`prefix`) the beginning of an id. Raises: UnknownSessionError."""
+    is_id = connection.execute("SELECT 1 FROM sessions WHERE id = ?", (name,)).fetchone() is not None
+    if is_id and prefix:
+        return name
+    titled = [_text(row[0]) for row in connection.execute("SELECT id FROM sessions WHERE title = ? LIMIT 20", (name,))]
+    if not prefix:
+        return choose_whole(name, titled, is_id=is_id)
+    sql = "SELECT id FROM sessions WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 20"
+    prefixed = connection.execute(sql, (len(name), name)).fetchall()
+    return choose(name, titled, [_text(row[0]) for row in prefixed])
+
+
+def named(connection: sqlite3.Connection, tails: Tails, name: str, session: str, now_us: int) -> str:
+    """Find a session by its whole name, or insert one of that title. Raises: UnknownSessionError when several fit."""
+    try:
+        return resolve(connection, name, prefix=False)
+    except UnknownSessionError as error:
+        if error.candidates:
+            raise
+    create(connection, tails, session, name, now_us)
+    return session
+
+
+def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, int], ...]:
+    """Name the ranges of updates without content."""
+    ranges: list[tuple[int, int]] = []
+    line = lineage(connection, session)
+    for (number, fork_seq), upto in zip(reversed(line), reversed(_upto(line)), strict=True):
+        sql = "SELECT id, count FROM updates WHERE id > ? AND id <= ? AND kind = 2 ORDER BY id"
+        for key, count in connection.execute(sql, (number << 32 | fork_seq, number << 32 | MAX_SEQ)):
+            first, last = (key & MAX_SEQ) - count + 1, min(key & MAX_SEQ, upto)
+            if first > last:
+                continue
+            if ranges and ranges[-1][1] == first - 1:
+                ranges[-1] = (ranges[-1][0], last)
+            else:
+                ranges.append((first, last))
+    return tuple(ranges)
+
+
+def gone(connection: sqlite3.Connection, session: str) -> Gone:
+    """Say what was dropped or erased of a session's own events. Raises: CorruptLogError."""
+    number = lineage(connection, session)[0][0]
+    span = (number << 32, number << 32 | MAX_SEQ)
+    sql = "SELECT id, b FROM events WHERE id BETWEEN ? AND ? AND length(b) = 64 ORDER BY id"
+    erased = tuple((key & MAX_SEQ, b[:32].hex()) for key, b in connection.execute(sql, span))
+    dropped: list[tuple[int, tuple[int, ...]]] = []
+    updates: dict[int, str] = {}
+    sql = "SELECT id, count, body FROM updates WHERE id BETWEEN ? AND ? AND kind = 2 ORDER BY id"
+    for key, count, body in connection.execute(sql, span):
+        last = key & MAX_SEQ
+        times = tuple(dropped_times(session, last, count, body))
+        if dropped and dropped[-1][0] + len(dropped[-1][1]) == last - count + 1:
+            dropped[-1] = (dropped[-1][0], dropped[-1][1] + times)
+        else:
+            dropped.append((last - count + 1, times))
+        sql = "SELECT id, u FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT 1"
+        fact = connection.execute(sql, (key, span[1])).fetchone()
+        if fact is not None:
+            updates[fact[0] & MAX_SEQ] = (fact[1] or b"").hex()
+    (base,) = connection.execute("SELECT base FROM sessions WHERE number = ?", (number,)).fetchone()
+    return Gone(erased=erased, dropped=tuple(dropped), updates=tuple(updates.items()), base=(base or b"").hex())
+
+
+def _upto(line: list[tuple[int, int]]) -> list[int]:
+    """Say up to which seq each session of a lineage counts."""
+    found, last = list[int](), MAX_SEQ
+    for _, fork_seq in line:
+        found.append(last)
+        last = min(last, fork_seq)
+    return found

@@ -1,0 +1,1 @@
+"""The log in an SQLite database: the file, its locks, its thread, and group commit."""

@@ -1,0 +1,374 @@
+"""Group commit: everything that waits to be written goes to disk in one transaction, in one call into the thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Generic, TypeVar
+
+import msgspec
+
+from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
+from ..sql.tails import Tails
+from .connect import connect_writer, sentence, translated
+from .locks import Turn
+from .place import Place
+from .thread import SqlThread
+
+T = TypeVar("T")
+_CHECKPOINT_PAGES = 1_000
+_AGAIN_S = 1.0  # after a reader stood in the way of emptying the write-ahead file, it is tried again so much later
+_CHECKPOINT_MS = 100  # how long a checkpoint waits for readers
+_PATIENT_MS, _PATIENT_EVERY_S = 1_500, 10.0
+_PAGES_PER_JOB = 2  # frames in the write-ahead file, as measured: events and updates, and the sessions' once for all
+_PAGE_BYTES = 8_192
+_WAL_BYTES = 4 * _CHECKPOINT_PAGES * _PAGE_BYTES  # a write-ahead file of this size has not begun anew in time
+_WAL_WARNED_BYTES = 2 * _WAL_BYTES
+_LOG = logging.getLogger(__name__)
+
+
+class Counts(msgspec.Struct):
+    """What an opened log has done: transactions with a sync (`full`) and without (`normal`), and checkpoints."""
+
+    full: int = 0
+    normal: int = 0
+    checkpoints: int = 0
+
+
+class Job(Generic[T]):
+    """A change that waits for its transaction. It must raise a RefoldError before it writes, or not at all."""
+
+    __slots__ = ("after", "done", "durable", "error", "pages", "result", "session", "waiter", "work")
+
+    def __init__(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        session: str,
+        durable: bool,
+        after: int = 0,
+        size_bytes: int = 0,
+    ) -> None:
+        self.work, self.session, self.durable, self.after = work, session, durable, after
+        self.pages = _PAGES_PER_JOB + size_bytes // _PAGE_BYTES
+        self.done = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+
+class Commits:
+    """The writer's connection, its queue of changes, and the checkpoints."""
+
+    def __init__(self, place: Place, tails: Tails, changed: Callable[[str], None], *, timeout_s: float) -> None:
+        """Prepare; nothing is opened before `start`.
+
+        Args:
+            tails: what is known of the sessions' ends; belongs to the thread.
+            changed: called (in the loop) with each session that has something new.
+        """
+        self._place, self._tails, self._changed = place, tails, changed
+        self._turn = Turn(place, timeout_s)
+        self._thread: SqlThread | None = None
+        self._waiting: deque[Job[object]] = deque()
+        self._leading = False
+        self._broken = False
+        self._version = -1
+        self._level = "FULL"
+        self._pages = 0
+        self._truncate, self._truncate_at = False, 0.0
+        self._wal_told = 0
+        self._patient_at, self._patient_size = 0.0, 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handed: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counts = Counts()
+
+    async def start(self) -> None:
+        """Open the connection."""
+        thread = SqlThread(partial(connect_writer, self._place, self._turn), end=self._place.end)
+        await thread.start()
+        self._thread, self._broken, self._version, self._level = thread, False, -1, "FULL"
+
+    async def run(self, job: Job[T]) -> T:
+        """Make a change. Cancelled, it was made or not when the cancellation is raised, and nothing goes on behind it.
+
+        Raises: what the change raises; OutcomeUnknownError when the commit failed; StoreError.
+        """
+        self._waiting.append(job)  # type: ignore[arg-type]  # a queue of jobs whatever they give
+        if self._is_led():
+            await self._wait(job)
+        else:
+            try:
+                await self._lead()
+            except asyncio.CancelledError:
+                if job in self._waiting:
+                    self._waiting.remove(job)  # type: ignore[arg-type]  # as above
+                raise
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[return-value]  # done without an error
+
+    def _is_led(self) -> bool:
+        """Say whether somebody commits; whoever did in a loop that has ended does so no more."""
+        if self._leading and self._loop is not None and self._loop.is_closed():
+            self._leading = False
+            self._tasks.clear()
+        return self._leading
+
+    async def _wait(self, job: Job[T]) -> None:
+        job.waiter = asyncio.get_running_loop().create_future()
+        cancelled: asyncio.CancelledError | None = None
+        while not job.done:
+            try:
+                await asyncio.shield(job.waiter)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if job in self._waiting:
+                    self._waiting.remove(job)  # type: ignore[arg-type]  # as above
+                    break
+        if cancelled is not None:
+            raise cancelled
+
+    async def _lead(self) -> None:
+        """Commit what waits, and hand over to a task when more has come meanwhile."""
+        loop = asyncio.get_running_loop()
+        self._leading, self._loop, self._handed = True, loop, None
+        taken: list[Job[object]] = []
+        try:
+            if self._broken or self._thread is None:
+                await self._reopen()
+            if self._thread is not None:
+                await self._thread.call(lambda connection: self._batch(connection, taken))
+            if self._broken:  # so that whoever is told "unknown" and reads the head reads what will stay
+                with suppress(StoreError):
+                    await self._reopen()
+        except Exception as error:  # nobody who waits may be left without an answer
+            self._refuse(taken, error)
+        finally:
+            self._leading = False
+            if not loop.is_closed():
+                self._tell(taken)
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._waiting:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:  # the loop has ended in the middle of a commit; those who waited have ended with it
+                return
+            self._leading = True
+            task = loop.create_task(self._lead())
+            self._handed = task
+            self._tasks.add(task)
+            task.add_done_callback(self._handed_over)
+
+    def _handed_over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._handed is task:  # cancelled before it began, as when a loop ends and cancels all there is
+            self._handed, self._leading = None, False
+            self._hand_over()
+
+    def _refuse(self, taken: list[Job[object]], error: Exception) -> None:
+        while self._waiting:
+            taken.append(self._waiting.popleft())
+        for job in taken:
+            if not job.done:
+                job.error, job.done = error, True
+
+    def _tell(self, taken: list[Job[object]]) -> None:
+        for job in taken:
+            if job.waiter is not None and not job.waiter.done():
+                job.waiter.set_result(None)
+            if job.error is None:
+                self._changed(job.session)
+
+    async def _reopen(self) -> None:
+        """Throw the connection away after an error and read the file again."""
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            with suppress(sqlite3.Error):
+                await thread.close()
+        with translated(self._place.path):
+            await self.start()
+            if self._thread is not None:
+                await self._thread.call(self._empty)
+
+    def _batch(self, connection: sqlite3.Connection, taken: list[Job[object]]) -> None:
+        """Commit what waits; runs in the thread, and tells each job what came of it."""
+        pages = 0
+        while self._waiting and pages < _CHECKPOINT_PAGES:  # a checkpoint may come between two batches, never within
+            try:
+                job = self._waiting.popleft()
+            except IndexError:  # the last one was cancelled just now
+                break
+            taken.append(job)
+            pages += job.pages
+        try:
+            with self._turn:
+                self._check(connection)
+                jobs = taken
+                while jobs := [job for job in jobs if not job.done]:
+                    self._transaction(connection, jobs)
+                if self._pages >= _CHECKPOINT_PAGES or (self._truncate and time.monotonic() >= self._truncate_at):
+                    self._checkpoint(connection)
+        except Exception as error:  # nobody who waits may be left without an answer
+            for job in taken:
+                if not job.done:
+                    job.error, job.done = error, True
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Check that what is written will be found. Raises: StoreError, once all that was acknowledged is safe."""
+        try:
+            self._place.check()
+        except StoreError:
+            self._is_rescued(connection)
+            raise
+
+    def _is_rescued(self, connection: sqlite3.Connection) -> bool:
+        """Say whether all that was committed is in the database itself, though its write-ahead file was removed."""
+        with suppress(sqlite3.Error, StoreError):
+            self._place.check_database()
+            if self._place.has_lost_wal():
+                busy, pages, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+                return not busy and pages == copied
+        return False
+
+    def _transaction(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> None:
+        """Make all changes, or those before one that broke: then nothing is stored and the others are tried again."""
+        try:
+            self._begin(connection, full=any(job.durable for job in jobs))
+            for job in jobs:
+                try:
+                    job.result = job.work(connection)
+                except sqlite3.Error:
+                    raise
+                except Exception as error:  # whatever it is belongs to the one who asked
+                    job.error, job.done = error, True
+                    if not isinstance(error, RefoldError) or isinstance(error, CorruptLogError):
+                        self._roll_back(connection)
+                        return
+        except sqlite3.Error as error:
+            self._broken = True
+            self._roll_back(connection)
+            for job in jobs:
+                if not job.done:
+                    job.error, job.done = sentence(self._place.path, error), True
+            return
+        self._commit(connection, [job for job in jobs if not job.done])
+
+    def _begin(self, connection: sqlite3.Connection, *, full: bool) -> None:
+        level = "FULL" if full else "NORMAL"
+        if level != self._level:
+            connection.execute(f"PRAGMA synchronous={level}")
+            self._level = level
+        connection.execute("BEGIN IMMEDIATE")
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            self._version = version
+            self._tails.doubt()
+
+    def _commit(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._broken = True
+            self._roll_back(connection)
+            for job in jobs:
+                job.error, job.done = OutcomeUnknownError(job.session, job.after, str(error)), True
+            return
+        try:
+            self._place.check_database()
+            problem = "" if self._place.is_wal_here() or self._is_rescued(connection) else "its files were exchanged"
+        except StoreError as error:
+            problem = str(error)
+        if problem:
+            self._tails.forget()
+        elif self._level == "FULL":
+            self.counts.full += 1
+        else:
+            self.counts.normal += 1
+        for job in jobs:
+            job.done = True
+            if problem:
+                job.error = OutcomeUnknownError(job.session, job.after, problem)
+            self._pages += job.pages
+        self._pages += 1
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        self._tails.forget()
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Copy the write-ahead file into the database; a reader in the way puts off the rest, an error is not final.
+
+        SQLite begins the file anew when everything is copied and nobody reads from it any more. Where readers overlap
+        that moment never comes by itself, so a file that has grown waits for them, with the writers held back: at most
+        `_PATIENT_MS` in `_PATIENT_EVERY_S` and for each `_WAL_BYTES`.
+        """
+        now, size = time.monotonic(), self._place.wal_bytes()
+        grown = size > _WAL_BYTES
+        patient = grown and (now >= self._patient_at or size >= self._patient_size)
+        mode = "TRUNCATE" if self._truncate else "RESTART" if grown else "PASSIVE"
+        with suppress(sqlite3.Error):
+            connection.execute(f"PRAGMA busy_timeout={_PATIENT_MS if patient else _CHECKPOINT_MS}")
+            busy = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
+            self._truncate, self._truncate_at = self._truncate and bool(busy), now + _AGAIN_S
+            connection.execute("PRAGMA busy_timeout=5000")
+            self.counts.checkpoints += 1
+            if patient and busy:
+                self._patient_at, self._patient_size = time.monotonic() + _PATIENT_EVERY_S, size + _WAL_BYTES
+                self._warn()
+        self._pages = 0
+
+    def _warn(self) -> None:
+        """Say that a reader keeps the write-ahead file from being emptied, once for each time it has doubled."""
+        size = self._place.wal_bytes()
+        if size >= max(_WAL_WARNED_BYTES, 2 * self._wal_told):
+            self._wal_told = size
+            _LOG.warning(
+                "%s: the write-ahead file has %d MB and grows, because a reader keeps a transaction open;"
+                " it is emptied when that one ends",
+                self._place.path,
+                size // 2**20,
+            )
+
+    def truncate_soon(self) -> None:
+        """Empty the write-ahead file with the next transaction: what was erased must not stay in it."""
+        self._truncate, self._truncate_at = True, 0.0
+
+    async def close(self) -> None:
+        """Let what waits end, checkpoint, and close the connection, however often the waiting is cancelled."""
+        cancelled: asyncio.CancelledError | None = None
+        while self._is_led() or self._tasks:
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        thread, self._thread = self._thread, None
+        try:
+            for step in () if thread is None else (partial(thread.call, self._empty), thread.close):
+                try:
+                    await step()
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        finally:
+            self._turn.close()
+            self._place.close()
+        if cancelled is not None:
+            raise cancelled
+
+    def _empty(self, connection: sqlite3.Connection) -> None:
+        """Empty the write-ahead file: at the end, and after a failed sync, which may have lost what it held before."""
+        self._truncate = True
+        with suppress(StoreError), self._turn:
+            self._check(connection)
+            self._checkpoint(connection)

@@ -1,0 +1,478 @@
+"""The log in an SQLite database, which several processes may use at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import warnings
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ...background import settled
+from ...envelope import Behind, Cursor, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
+from ...errors import StoreError, UnknownSessionError
+from ...events import Event, Fork
+from ...user_code.checked import checked
+from ..encode import LIMIT_BYTES, Updates, prepare, prepare_restored
+from ..follow import Bell, follow
+from ..fork import kept_at
+from ..lineage import MAX_SEQ
+from ..names import check_id, check_title, read_base
+from ..sql import leases, removal, sessions as rows
+from ..sql.append import append
+from ..sql.reading import Page, check_seq, digest_at, queued_at
+from ..sql.rebuild import all_numbers, refold
+from ..sql.tails import Tails
+from ..sql.verify import verify
+from .connect import connect_reader, is_read_only, sentence, translated
+from .group_commit import Commits, Counts, Job
+from .locks import Owner
+from .place import Place
+from .thread import SqlThread
+
+T = TypeVar("T")
+_POLL_S = 0.02
+
+
+class SqliteLog:
+    """A database file; see `EventLog` for what each method promises."""
+
+    _closed = True
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], int],
+        new_id: Callable[[], str],
+        limit_bytes: int = LIMIT_BYTES,
+        timeout_s: float = 5.0,
+    ) -> None:
+        """Prepare; `start` opens.
+
+        Args:
+            timeout_s: how long to wait for another process that is writing.
+        """
+        self._clock, self._new_id, self._limit_bytes = clock, new_id, limit_bytes
+        self._place = Place(path)
+        self._path = self._place.path
+        self._bell = Bell()
+        self._tails = Tails()
+        self._commits = Commits(self._place, self._tails, self._bell.ring, timeout_s=timeout_s)
+        self._owner = Owner(self._path)
+        self._reader: SqlThread | None = None
+        self._beside_now = 0
+        self._starting = asyncio.Lock()
+        self._poll: asyncio.Task[None] | None = None
+        self._following = 0
+        self._read_only = False
+        self._closed = False
+
+    @property
+    def counts(self) -> Counts:
+        """What this opened log has committed so far."""
+        return self._commits.counts
+
+    async def start(self) -> None:
+        """Open the database, or make it. Raises: StoreError."""
+        try:
+            with translated(self._path):
+                self._read_only = is_read_only(self._path)
+                if self._read_only:
+                    await self._read_with(all_numbers)
+                else:
+                    await self._commits.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    @checked()
+    async def create(
+        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+    ) -> SessionInfo:
+        """Create an empty session."""
+        name = check_id(self._new_id() if session is None else session)
+        now_us = self._clock() if created_at_us is None else created_at_us
+        made = partial(rows.create, tails=self._tails, session=name, title=check_title(title), now_us=now_us)
+        await self._write(Job(made, session=name, durable=True))
+        return await self.info(name)
+
+    @checked("events")
+    async def append(
+        self,
+        session: str,
+        events: Sequence[tuple[int, Event]],
+        *,
+        expected: int | None = None,
+        epoch: int | None = None,
+        key: str | None = None,
+        durable: bool = True,
+        behind: Behind | None = None,
+    ) -> int:
+        """Append all or none."""
+        parts = prepare(session, events, durable=durable, limit_bytes=self._limit_bytes)
+        size = sum(len(part.lines) if isinstance(part, Updates) else len(part.body) for part in parts)
+
+        def work(connection: sqlite3.Connection) -> int:
+            return append(
+                connection, self._tails, session, parts, expected=expected, epoch=epoch, key=key, behind=behind
+            )
+
+        return await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
+
+    @checked()
+    async def restore(self, session: str, events: Sequence[Restored]) -> int:
+        """Append what another log held."""
+        parts = prepare_restored(session, events, limit_bytes=self._limit_bytes)
+
+        def work(connection: sqlite3.Connection) -> int:
+            return append(connection, self._tails, session, parts, expected=None, epoch=None, key=None)
+
+        return await self._write(Job(work, session=session, durable=True))
+
+    @checked()
+    async def read(
+        self, session: str, *, after: int = 0, upto: int | None = None, limit: int = 1000, updates: bool = True
+    ) -> tuple[Recorded, ...]:
+        """Read a page."""
+        last = MAX_SEQ if upto is None else upto
+        return await self._read_with(
+            lambda connection: tuple(Page(connection, session).read(after, last, limit, updates=updates))
+        )
+
+    @checked()
+    async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
+        """Name the ranges without content."""
+        return await self._read_with(lambda connection: rows.dropped(connection, session))
+
+    @checked()
+    async def gone(self, session: str) -> Gone:
+        """List what was dropped or erased of the session's own events."""
+        return await self._read_with(lambda connection: rows.gone(connection, session))
+
+    @checked()
+    async def info(self, session: str) -> SessionInfo:
+        """Read a session's row."""
+        return await self._read_with(lambda connection: rows.info(connection, self._path, session, self._clock()))
+
+    @checked()
+    async def sessions(
+        self,
+        *,
+        open: bool | None = None,  # noqa: A002 - the protocol's word
+        status: str | None = None,
+        parent: str | None = None,
+        title: str | None = None,
+        task: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> tuple[SessionInfo, ...]:
+        """List sessions, latest updated first."""
+        listed = partial(
+            rows.sessions, is_open=open, status=status, parent=parent, title=title, task=task, after=after, limit=limit
+        )
+        now_us = self._clock()
+        return await self._read_with(lambda connection: listed(connection, self._path, now_us))
+
+    @checked()
+    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Name sessions that a worker should look at."""
+        now_us = self._clock()
+        return await self._read_with(lambda connection: rows.due(connection, self._path, now_us, limit))
+
+    @checked()
+    async def resolve(self, name: str, *, prefix: bool = True) -> str:
+        """Find a session by id, title or unique prefix."""
+        return await self._read_with(lambda connection: rows.resolve(connection, name, prefix=prefix))
+
+    @checked()
+    async def named(self, name: str) -> str:
+        """Find a session by its whole name, or create it."""
+        try:
+            return await self.resolve(name, prefix=False)
+        except UnknownSessionError as error:
+            if error.candidates:
+                raise
+        session, title, now_us = check_id(self._new_id()), check_title(name), self._clock()
+        made = partial(rows.named, tails=self._tails, name=title, session=session, now_us=now_us)
+        return await self._write(Job(made, session=session, durable=True))
+
+    @checked()
+    async def fork(
+        self,
+        parent: str,
+        at: int,
+        *,
+        at_us: int,
+        session: str | None = None,
+        title: str = "",
+        keeps: Sequence[int] | None = None,
+        created_at_us: int | None = None,
+        base: str = "",
+    ) -> SessionInfo:
+        """Begin a session at a seq of another."""
+        if keeps is None:
+            queued = await self._read_with(lambda connection: queued_at(connection, parent, at))
+            keeps = await kept_at(self, parent, at, queued)
+        name = check_id(self._new_id() if session is None else session)
+        now_us = self._clock() if created_at_us is None else created_at_us
+        row = rows.ForkRow(name, check_title(title), now_us, read_base(base))
+
+        def work(connection: sqlite3.Connection) -> SessionInfo:
+            rows.fork(connection, self._tails, parent, at, row=row, begins=(at_us, Fork(keeps=tuple(keeps))))
+            return rows.info(connection, self._path, name, self._clock())
+
+        return await self._write(Job(work, session=name, durable=True))
+
+    @checked()
+    async def cursor(self, session: str, seq: int | None = None) -> Cursor:
+        """Return a place with its digest."""
+
+        def work(connection: sqlite3.Connection) -> Cursor:
+            head = check_seq(connection, session, seq or 0)
+            at = head if seq is None else seq
+            return Cursor(at, digest_at(connection, session, at).hex())
+
+        return await self._read_with(work)
+
+    @checked()
+    async def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+        """Yield every event after a place, for ever."""
+        self._following += 1
+        if self._poll is None or self._poll.done():
+            self._poll = asyncio.get_running_loop().create_task(self._listen())
+        try:
+            async for recorded in follow(self, self._bell, session, after):
+                yield recorded
+        finally:
+            self._following -= 1
+
+    @checked()
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        """Take the right to run a session."""
+        self._check_usable()
+        if not self._read_only:
+            with translated(self._path):
+                self._owner.hold()
+        owner, now_us = self._owner.name, self._clock()
+
+        def work(connection: sqlite3.Connection) -> Lease:
+            return leases.claim(
+                connection, self._tails, self._path, session=session, owner=owner, now_us=now_us, ttl_us=ttl_us
+            )
+
+        return await self._write(Job(work, session=session, durable=False))
+
+    @checked()
+    async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
+        """Prolong a lease; an owner's file that somebody has removed is made again."""
+        self._check_usable()
+        with translated(self._path):
+            self._owner.hold()
+        renewed = partial(leases.renew, tails=self._tails, lease=lease, now_us=self._clock(), ttl_us=ttl_us)
+        return await self._write(Job(renewed, session=lease.session, durable=False))
+
+    @checked()
+    async def release(self, lease: Lease, *, head: int | None = None) -> None:
+        """Release a lease."""
+        work = partial(leases.release, tails=self._tails, lease=lease, head=head, now_us=self._clock())
+        await self._write(Job(work, session=lease.session, durable=False))
+
+    @checked()
+    async def verify(self, session: str | None = None) -> VerifyReport:
+        """Read everything again, beside whatever else goes on."""
+        return await self._beside(lambda connection: verify(connection, session))
+
+    @checked()
+    async def drop_updates(self, session: str) -> int:
+        """Drop the updates of closed messages that no fork begins in."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return removal.drop_updates(connection, session)
+
+        return await self._write(Job(work, session=session, durable=True))
+
+    @checked()
+    async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
+        """Remove the content of an event for ever, from the write-ahead file too."""
+        self._commits.truncate_soon()
+
+        def work(connection: sqlite3.Connection) -> int:
+            return removal.erase(connection, self._tails, session, seq, at_us=at_us, reason=reason)
+
+        head = await self._write(Job(work, session=session, durable=True))
+        self._bell.ring_all()
+        return head
+
+    @checked()
+    async def delete(self, session: str) -> None:
+        """Delete a session for ever, from the write-ahead file too."""
+        self._commits.truncate_soon()
+        now_us = self._clock()
+
+        def work(connection: sqlite3.Connection) -> None:
+            removal.delete(connection, self._tails, self._path, session, now_us=now_us)
+
+        await self._write(Job(work, session=session, durable=True))
+
+    async def rebuild(self) -> int:
+        """Compute the folds again."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            self._tails.forget()
+            return refold(connection, all_numbers(connection))
+
+        return await self._write(Job(work, session="", durable=True))
+
+    @checked()
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy to a new file, beside whatever else goes on."""
+        target = Path(path)
+        with translated(target):
+            os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            await self._beside(lambda connection: _copy(connection, target), transaction=False)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(target)
+            raise
+
+    async def close(self) -> None:
+        """Release every lease and close the database, however often the waiting is cancelled."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._place.is_forked:
+            return
+        self._bell.ring_all()
+        steps = (self._stop_polling, self._stop_reading, self._release_all, self._commits.close)
+        problem: BaseException | None = None
+        for step in steps:
+            try:
+                with translated(self._path):
+                    await step()
+            except (StoreError, asyncio.CancelledError) as error:
+                problem = error if problem is None or isinstance(error, asyncio.CancelledError) else problem
+        self._owner.close()
+        if problem is not None:
+            raise problem
+
+    async def _stop_polling(self) -> None:
+        if self._poll is not None and not self._poll.get_loop().is_closed():
+            self._poll.cancel()
+            if (cancelled := await settled(self._poll)) is not None:
+                raise cancelled
+
+    async def _stop_reading(self) -> None:
+        cancelled: asyncio.CancelledError | None = None
+        while self._beside_now or self._starting.locked():
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if self._reader is not None:
+            await self._reader.close()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _release_all(self) -> None:
+        if self._owner.is_held:
+            work = partial(leases.release_all, owner=self._owner.name, now_us=self._clock())
+            await self._commits.run(Job(work, session="", durable=False))
+
+    def __del__(self) -> None:
+        """Say that a log was never closed; its connections are closed by their threads."""
+        if not self._closed and self._place.is_settled and not self._place.is_forked:
+            self._owner.close()
+            problem = f"a log was not closed: {self._path}; use `await log.close()` or `async with`"
+            warnings.warn(problem, ResourceWarning, stacklevel=2)
+
+    def _check_usable(self) -> None:
+        if self._place.is_forked:
+            problem = "this process was forked from the one that opened the log"
+            raise self._place.error(problem, "open logs after the fork, or start processes with `spawn`")
+        if self._closed:
+            raise self._place.error("this log was closed", "open it again")
+
+    async def _write(self, job: Job[T]) -> T:
+        self._check_usable()
+        if self._read_only:
+            raise self._place.error("it lies where nothing can be written", "copy it, or change the modes")
+        return await self._commits.run(job)
+
+    async def _read_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Read within one transaction that has ended when the answer is given."""
+        self._check_usable()
+        reader = self._reader
+        if reader is None:
+            async with self._starting:
+                if self._reader is None:
+                    self._check_usable()
+                    self._reader = await self._connect()
+                reader = self._reader
+        try:
+            return await reader.call(partial(self._within, work))
+        except sqlite3.Error as error:
+            raise sentence(self._path, error) from error
+
+    def _within(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+        """Read in one transaction, and only what whoever opens the log now would find. Runs in the thread."""
+        if self._place.is_settled:
+            self._place.check_database()
+        connection.execute("BEGIN")
+        try:
+            return work(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    async def _connect(self) -> SqlThread:
+        reader = SqlThread(partial(connect_reader, self._place, immutable=self._read_only))
+        with translated(self._path):
+            await reader.start()
+        return reader
+
+    async def _beside(self, work: Callable[[sqlite3.Connection], T], *, transaction: bool = True) -> T:
+        """Do long reading with a connection of its own."""
+        self._check_usable()
+        self._beside_now += 1
+        try:
+            reader = await self._connect()
+            try:
+                return await reader.call(partial(self._within, work) if transaction else work)
+            except sqlite3.Error as error:
+                raise sentence(self._path, error) from error
+            finally:
+                await reader.close()
+        finally:
+            self._beside_now -= 1
+
+    async def _listen(self) -> None:
+        """Ring when another connection has written, or reading fails, as long as somebody follows."""
+        seen: int | None = -1
+        while self._following:
+            try:
+                version: int | None = await self._read_with(_data_version)
+            except StoreError:
+                version = None
+            if version is None or version != seen:
+                seen = version
+                self._bell.ring_all()
+            await asyncio.sleep(_POLL_S)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    connection.execute("VACUUM INTO ?", (str(target),))
+    copied = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(copied)
+    finally:
+        os.close(copied)

@@ -1,0 +1,243 @@
+"""The protocol `openai-completions`: Chat Completions of OpenAI and of everyone who speaks like it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from ...codec import from_json, read_object, to_json
+from ...events import ModelRef, ToolSpec
+from ...messages import (
+    AssistantMessage,
+    CustomMessage,
+    ImageContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserContent,
+    UserMessage,
+)
+from ...request import Request
+from ..keep import keep, recorded_names
+from ..options import ModelOptions, NamedTool, merge_body
+from ..output_schemas import with_schema_words
+from ..rules import RULES, Limits, Rule, limits_for
+from ..wire import Reader
+from .chat_reader import CONTENT, CUSTOM, REASONING_FIELDS, REFUSAL, ChunkReader
+from .dialects import Dialect, dialect_of, thinking_fields, vendor_of
+from .shared import (
+    besides,
+    custom_fields,
+    custom_input,
+    image_url,
+    is_custom,
+    is_object_schema,
+    plain_text,
+    schema_format,
+    sent_arguments,
+    tool_fields,
+    with_text,
+)
+
+API = "openai-completions"
+_CALL = dict.fromkeys(("custom", "function", "id", "type"))
+
+
+class OpenAICompletions:
+    """The codec. How a vendor differs from the others is data, found by provider or base URL (`dialects.py`)."""
+
+    name = API
+    version = 2
+
+    def __init__(self, rules: tuple[Rule, ...] = RULES) -> None:
+        self._rules = rules
+
+    def encode(self, request: Request) -> bytes:
+        """Write the body. See `wire.Codec`."""
+        dialect, limits = dialect_of(request.model), self._limits(request.model)
+        if limits.reasoning == "any" and not dialect.reasoning:  # no field for reasoning that came without one
+            limits = msgspec.structs.replace(limits, reasoning="signed")
+        kept = keep(request, API, limits)
+        request, options = kept.request, kept.options
+        body: dict[str, object] = {
+            "model": request.model.model,
+            "messages": _messages(request, options, dialect, plain=kept.limits.plain_texts),
+            "stream": True,
+        }
+        if dialect.ask_usage:
+            body["stream_options"] = {"include_usage": True}
+        if request.tools:
+            body["tools"] = [_tool(tool, dialect) for tool in request.tools]
+        fields = _option_fields(request.model, options, dialect, checked=limits.schema == "openai")
+        if isinstance(options.tool_choice, NamedTool) and is_custom(options.tool_choice.name, request.tools):
+            fields["tool_choice"] = {"type": "custom", "custom": {"name": options.tool_choice.name}}
+        body = merge_body(body, {**dialect.body, **fields})
+        return bytes(to_json(merge_body(body, read_object(options.extra_body)), where="request"))
+
+    def path(self, model: ModelRef) -> str:
+        """The path below the base URL."""
+        return "/chat/completions"
+
+    def headers(self, request: Request, api_key: str) -> Mapping[str, str]:
+        """The headers, the key's included."""
+        if not api_key:
+            return {}
+        own = dialect_of(request.model).key_header
+        return {own: api_key} if own else {"authorization": f"Bearer {api_key}"}
+
+    def reader(self, request: Request) -> Reader:
+        """Begin to read the answer."""
+        return ChunkReader(request.model.model, recorded_names(request.tools, self._limits(request.model)))
+
+    def _limits(self, model: ModelRef) -> Limits:
+        return limits_for(API, model, vendor_of(model), self._rules)
+
+
+def _option_fields(model: ModelRef, options: ModelOptions, dialect: Dialect, *, checked: bool) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    if options.temperature is not None:
+        fields["temperature"] = options.temperature
+    if options.max_tokens is not None:
+        fields[dialect.max_tokens] = options.max_tokens
+    if options.stop:
+        fields["stop"] = list(options.stop)
+    if isinstance(options.tool_choice, NamedTool):
+        fields["tool_choice"] = {"type": "function", "function": {"name": options.tool_choice.name}}
+    elif options.tool_choice is not None:
+        fields["tool_choice"] = options.tool_choice
+    if is_object_schema(schema := from_json(options.output_schema)):
+        written = {"json_schema": schema_format(options.output_name, schema, strict=dialect.strict, checked=checked)}
+        fields["response_format"] = (
+            {"type": "json_schema", **written} if dialect.json_schema else {"type": "json_object"}
+        )
+    if options.thinking is not None:
+        fields.update(thinking_fields(options.thinking, model.model, dialect))
+    if options.cache == "long":
+        fields.update(dialect.cache_long)
+    return fields
+
+
+def _tool(tool: ToolSpec, dialect: Dialect) -> dict[str, object]:
+    custom = custom_fields(tool)
+    if custom is not None:
+        return {"type": "custom", "custom": custom}
+    return {"type": "function", "function": tool_fields(tool, strict=dialect.strict)}
+
+
+def _messages(request: Request, options: ModelOptions, dialect: Dialect, *, plain: bool) -> list[dict[str, object]]:
+    told = _system(request, options, dialect)
+    for message in request.messages:
+        match message:
+            case UserMessage(content=content):
+                told.append({"role": "user", "content": _content(content, plain=plain)})
+            case AssistantMessage():
+                told.append(_assistant(message, dialect))
+            case ToolResultMessage(tool_call_id=call_id, content=content):
+                images = [_part(part) for part in content if isinstance(part, ImageContent)]
+                text: object = [*map(_part, content)] if images else plain_text(content)
+                told.append({"role": "tool", "content": text, "tool_call_id": call_id})
+            case CustomMessage():
+                pass
+    if options.cache != "none" and dialect.cached and re.search(dialect.cached, request.model.model):
+        _mark(told, {"type": "ephemeral"} if options.cache == "short" else {"type": "ephemeral", "ttl": "1h"})
+    return told
+
+
+def _system(request: Request, options: ModelOptions, dialect: Dialect) -> list[dict[str, object]]:
+    """Write the prompt, and with it the schema that the server takes in no other form."""
+    system, schema = request.system_prompt, from_json(options.output_schema)
+    if schema is not None and not (dialect.json_schema and is_object_schema(schema)):
+        system = with_schema_words(system, schema)
+    if not system:
+        return []
+    by_developer = bool(dialect.developer) and re.search(dialect.developer, request.model.model)
+    return [{"role": "developer" if by_developer else "system", "content": system}]
+
+
+def _content(content: str | Sequence[UserContent], *, plain: bool) -> object:
+    if isinstance(content, str):
+        return content
+    if (plain or len(content) == 1) and all(isinstance(part, TextContent) for part in content):
+        return plain_text(content)
+    return [_part(part) for part in content]
+
+
+def _part(part: UserContent) -> dict[str, object]:
+    if isinstance(part, TextContent):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": image_url(part)}}
+
+
+def _assistant(message: AssistantMessage, dialect: Dialect) -> dict[str, object]:
+    said = [block for block in message.content if isinstance(block, TextContent)]
+    text = "".join(block.text for block in said if block.signature != REFUSAL)
+    refusal = "".join(block.text for block in said if block.signature == REFUSAL)
+    told: dict[str, object] = {"role": "assistant", "content": text or None}
+    if refusal:
+        told["refusal"] = refusal
+    calls = [_call(call) for call in message.tool_calls]
+    if calls:
+        told["tool_calls"] = calls
+    elif not refusal:
+        told["content"] = text
+    for block in message.content:
+        if isinstance(block, ThinkingContent):
+            _add_thinking(told, block, dialect)
+    if calls and dialect.needs_reasoning and not told.get(dialect.reasoning):
+        told[dialect.reasoning] = " "  # from another model: the server wants the field, and takes an empty one for none
+    return told
+
+
+def _add_thinking(told: dict[str, object], block: ThinkingContent, dialect: Dialect) -> None:
+    """Send reasoning back where it came from: its field, the structured details, or a part of the content."""
+    details = _details(block)
+    if details is not None:
+        kept = told.get("reasoning_details")
+        told["reasoning_details"] = (kept if isinstance(kept, list) else []) + details
+        return
+    field = block.signature if block.signature in (*REASONING_FIELDS, CONTENT) else dialect.reasoning
+    if field == CONTENT:
+        part = {"type": "thinking", "thinking": [{"type": "text", "text": block.thinking}], "closed": True}
+        content = told["content"]
+        rest = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+        told["content"] = [part, *rest]
+    elif field:
+        before = told.get(field)
+        told[field] = (before if isinstance(before, str) else "") + block.thinking
+
+
+def _details(block: ThinkingContent) -> list[object] | None:
+    try:
+        parts = json.loads(block.signature) if block.signature.startswith("[") else None
+    except (ValueError, RecursionError):
+        return None
+    return with_text(parts, block.thinking, ("reasoning.text",)) if isinstance(parts, list) else None
+
+
+def _call(call: ToolCall) -> dict[str, object]:
+    """Write a call, with the fields of the server's own that must come back (Gemini's signatures)."""
+    told: dict[str, object] = {**besides(read_object(call.raw), _CALL), "id": call.id, "type": "function"}
+    if call.signature == CUSTOM:
+        told |= {"type": "custom", "custom": {"name": call.name, "input": custom_input(call.arguments)}}
+    else:
+        told["function"] = {"name": call.name, "arguments": sent_arguments(call.arguments)}
+    return told
+
+
+def _mark(told: list[dict[str, object]], mark: Mapping[str, object]) -> None:
+    """Mark the ends of the prompt and of the last message, up to which the server caches."""
+    for message in _marked(told):
+        content = message["content"]
+        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        last = parts[-1] if parts else None
+        if isinstance(last, dict) and last.get("type") == "text" and last.get("text"):
+            message["content"] = [*parts[:-1], {**last, "cache_control": mark}]
+
+
+def _marked(told: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    yield from (message for message in told[:1] if message["role"] in ("system", "developer"))
+    yield from [message for message in told if message["role"] in ("user", "tool")][-1:]

@@ -1,0 +1,100 @@
+"""Reading a script from a JSON file, for the command line: `--model scripted:FILE`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from ...codec import to_json
+from ...errors import ScriptFileError
+from .model import ScriptedModel
+from .script import Answer, Block, Call, Control, Cut, Deaf, Fail, Pause, Retry, Say, Stall, Stop, Think
+
+_ITEMS: Mapping[str, type[Block | Control]] = {
+    "say": Say,
+    "think": Think,
+    "call": Call,
+    "stop": Stop,
+    "fail": Fail,
+    "retry": Retry,
+    "pause_ms": Pause,
+    "stall": Stall,
+    "cut": Cut,
+    "deaf": Deaf,
+}
+
+
+def load_script(path: str | Path, *, pace_ms: int = 0) -> ScriptedModel:
+    """Read a script and make a model of it that answers by what the request holds (`by="request"`).
+
+    The file is a JSON list of answers; an answer is a text or a list of items; an item is a text (a delta; texts side
+    by side are one block) or an object with one of the keys of `say`, `think`, `call`, `stop`, `fail`, `retry`,
+    `pause_ms`, `stall`, `cut`, `deaf`, and what that item takes beside it:
+
+        [["Let me ", "look.", {"call": "weather", "arguments": {"city": "Oslo"}}],
+         [{"think": "Rain."}, "Take a coat.", {"stop": "stop", "usage": {"input_tokens": 20}}]]
+
+    Raises: ScriptFileError with the numbers of answer and item, and what is expected there.
+    """
+    name = str(path)
+    return ScriptedModel(read_answers(name, read_json(name)), by="request", pace_ms=pace_ms)
+
+
+def read_json(path: str) -> object:
+    """Read a file of JSON. Raises: ScriptFileError."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except OSError as error:
+        raise ScriptFileError(path, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ScriptFileError(path, f"is not JSON: {error}") from error
+
+
+def read_answers(path: str, given: object) -> list[Answer]:
+    """Read a list of answers, as it stands in a file of that name. Raises: ScriptFileError."""
+    if not isinstance(given, list) or not given:
+        raise ScriptFileError(path, f"expected a list of answers, found {_named(given)}")
+    return [_answer(path, n, one) for n, one in enumerate(given, 1)]
+
+
+def _answer(path: str, number: int, given: object) -> Answer:
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, list):
+        more = "; an answer of one item is a list too: [{...}]" if isinstance(given, dict) else ""
+        raise ScriptFileError(path, f"expected a text or a list of items, found {_named(given)}{more}", number)
+    return [one if isinstance(one, str) else _item(path, number, n, one) for n, one in enumerate(given, 1)]
+
+
+def _item(path: str, answer: int, number: int, given: object) -> Block | Control:
+    if not isinstance(given, dict):
+        raise ScriptFileError(path, f"expected a text or an object, found {_named(given)}", answer, number)
+    kinds = [kind for kind in _ITEMS if kind in given]
+    if len(kinds) != 1:
+        found = f"an object with {', '.join(map(repr, given)) or 'no key'}"
+        raise ScriptFileError(path, f"expected one of the keys {', '.join(_ITEMS)}, found {found}", answer, number)
+    try:
+        return msgspec.json.decode(to_json(given), type=_ITEMS[kinds[0]])
+    except msgspec.ValidationError as error:
+        problem = f"{kinds[0]}: {str(error)[:1].lower()}{str(error)[1:]}".replace("`$.", "`")
+        raise ScriptFileError(path, problem, answer, number) from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _named(value: object) -> str:
+    match value:
+        case None | bool() | int() | float():
+            return json.dumps(value)
+        case list():
+            return "an empty list" if not value else "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "a text"

@@ -1,0 +1,1 @@
+"""The one transport of all protocols: HTTP, streams of events, retries, and failures as data."""

@@ -1,0 +1,1 @@
+"""The shell around the machine: asks it, calls models, tools and hooks, and appends what came of it."""

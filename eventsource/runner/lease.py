@@ -1,0 +1,88 @@
+"""The keeper of leases: whoever runs, records or changes a session holds it here, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from ..background import finish, outlast, stop
+from ..envelope import Lease
+from ..errors import FencedError, IllegalEventError, RefoldError
+from ..log.protocol import EventLog
+
+LEASE_US = 30_000_000
+"""How long a lease lasts; it is renewed at a third of that."""
+_RENEWALS = 3
+_AGAIN = 10
+"""After a renewal that the store refused, the next comes at this part of a third."""
+
+
+class Held:
+    """A session that is held: its lease, and whether that was lost.
+
+    `seen`: how far its holder has seen, for the store to say whether it is due again; None: it says nothing.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.seen: int | None = None
+        self.lost: FencedError | None = None
+
+    def check(self) -> None:
+        """Hold that the lease is still ours. Raises: FencedError when another owner has claimed the session."""
+        if self.lost is not None:
+            raise self.lost
+
+
+@asynccontextmanager
+async def hold(
+    log: EventLog, session: str, *, ttl_us: int = LEASE_US, lost: Callable[[FencedError], None] = lambda error: None
+) -> AsyncIterator[Held]:
+    """Hold a session for as long as the block lasts; the lease goes with it, however often its task is cancelled.
+
+    `lost` is told at once when another owner has claimed the session.
+
+    Raises: LeaseHeldError when somebody else holds it; CancelledError, and then nobody holds it.
+    """
+    held = Held(await _claim(log, session, ttl_us))
+    renewing = asyncio.create_task(_renew(log, held, ttl_us, lost))
+    try:
+        yield held
+    except IllegalEventError:
+        held.lease = await log.renew(held.lease, ttl_us=ttl_us)  # the next owner's events may be in the way
+        raise
+    finally:
+        await finish(_give_back(log, held, renewing))
+
+
+async def _claim(log: EventLog, session: str, ttl_us: int) -> Lease:
+    """Claim a session; who is cancelled meanwhile has not claimed it."""
+    claiming = asyncio.ensure_future(log.claim(session, ttl_us=ttl_us))
+    try:
+        await outlast(claiming)
+    except asyncio.CancelledError:
+        if not claiming.cancelled() and claiming.exception() is None:
+            await finish(log.release(claiming.result()))
+        raise
+    return claiming.result()
+
+
+async def _renew(log: EventLog, held: Held, ttl_us: int, lost: Callable[[FencedError], None]) -> None:
+    pause_s = ttl_us / _RENEWALS / 1_000_000
+    refused = False
+    while held.lost is None:
+        await asyncio.sleep(pause_s / _AGAIN if refused else pause_s)
+        try:
+            held.lease = await log.renew(held.lease, ttl_us=ttl_us)
+            refused = False
+        except FencedError as error:
+            held.lost = error
+            lost(error)
+        except (RefoldError, OSError):  # a store that fails now may not fail later; only a newer epoch takes a lease
+            refused = True
+
+
+async def _give_back(log: EventLog, held: Held, renewing: asyncio.Task[None]) -> None:
+    await stop(renewing)
+    await log.release(held.lease, head=held.seen)

@@ -1,0 +1,516 @@
+"""The loop: ask the machine, do what it says, append what came of it. No rule of a run lives here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar, get_args
+
+from msgspec.structs import replace
+
+from ..background import beside
+from ..codec import canonical, repair
+from ..context_fold import ContextFold
+from ..errors import MissingModelError, MissingToolError, RefoldError
+from ..events import (
+    AbortRequest,
+    ConfigChange,
+    Event,
+    Inserted,
+    ModelRequest,
+    QueuePush,
+    Resume,
+    SeqRange,
+    TurnStart,
+)
+from ..machine.repeated_calls import FindRepeat, RepeatedTools
+from ..machine.state import Config, Phase
+from ..machine.steps import (
+    CallModel,
+    CloseMessage,
+    Poll,
+    Record,
+    RunTools,
+    Step,
+    Stop,
+    Suspend,
+    expired,
+    next_step,
+    reject_answer,
+)
+from ..messages import AssistantMessage, Message, Usage
+from ..models.protocol import CallOptions, Model
+from ..models.secrets import Secrets
+from ..request import PartHashes, Request, request_sha256
+from ..tools.tool import Tool
+from ..user_code.contained import CLEAN_UP_S, attempt
+from ..user_code.raised import words
+from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
+from .operator_log import log_raised
+from .redaction import redact_event
+from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
+from .tool_batch import BatchRunner, Workshop
+from .under_way import RUN, RunUnderWay
+from .writer import Writer
+
+V = TypeVar("V")
+A = TypeVar("A")
+B = TypeVar("B")
+
+ABORT_POLL_S = 0.1
+"""Seconds between two looks for what other processes appended; an abort must arrive within 0.25 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program(Generic[V]):
+    """What a process brings to a run: it is compared with the log's configuration, never stored beside it.
+
+    `model` answers; `find_model` finds another one when the log names it. `flush_updates`: so many updates are appended
+    at once at the latest (a stalled stream is flushed after 50 ms anyway). `grace_s`: how long a tool may go on after
+    an abort before it is given up. `deadline_us`: when the run must be over. `secrets`: values kept out of the log.
+    `find_repeat`: knows the calls that another branch has made; `repeated_tools`: what becomes of those made again.
+    `check_answer`: says what does not fit in an answer that a run may end with; empty if it fits.
+    `before_request` may append inputs before a model is asked (a compaction); it is given what is set on abort.
+    """
+
+    model: Model | None
+    context: ContextFold[V]
+    clock: Callable[[], int]
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    hooks: Hooks = field(default_factory=Hooks)
+    deps: object = None
+    api_key: str | None = field(default=None, repr=False)
+    find_model: Callable[[Config], Model | None] | None = None
+    flush_updates: int = FLUSH_UPDATES
+    grace_s: float = 1.0
+    deadline_us: int | None = None
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+    find_repeat: FindRepeat | None = None
+    repeated_tools: RepeatedTools = "ask"
+    before_request: Callable[[Writer[V], asyncio.Event], Awaitable[None]] | None = None
+    check_answer: Callable[[AssistantMessage], str] | None = None
+
+
+def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
+    """Give a hook's messages the form they have when they are read back, since that is what is hashed."""
+    event = redact_event(canonical(ModelRequest(attempt=1, request_sha256="", selection=selection)))
+    return event.selection if isinstance(event, ModelRequest) else selection
+
+
+def _read(make: Callable[[], A], what: str) -> A:
+    """Let people's code make something. Raises: RefoldError as it is; HookError with the words of anything else."""
+    ended = attempt(make)
+    if isinstance(ended.error, RefoldError):
+        raise ended.error
+    if ended.error is not None:
+        raise HookError(f"{what} failed: {words(ended.error)}") from ended.error
+    return ended.value  # type: ignore[return-value]  # what `make` returned
+
+
+def _pushes(queue: Literal["steering", "follow_up"], messages: Sequence[Message] | None) -> list[Event]:
+    return [canonical(QueuePush(queue=queue, message=message)) for message in messages or ()]
+
+
+def _messages(chosen: Sequence[Message]) -> tuple[Message, ...]:
+    for message in chosen:
+        if not isinstance(message, get_args(Message)):
+            raise TypeError(f"expected messages, found a {type(message).__name__} among them")
+    return tuple(repair(message) for message in chosen)
+
+
+def _finishing(answer: Literal["end", "continue"] | None) -> Literal["end", "continue"] | None:
+    if answer not in ("end", "continue", None):
+        raise HookError(f"finish_turn answered {answer!r}; it may answer 'end', 'continue' or None")
+    return answer
+
+
+def _change(turn: NextTurn | None) -> Event | None:
+    if turn is None:
+        return None
+    return canonical(
+        ConfigChange(model=turn.model, system_prompt=turn.system_prompt, tools=turn.tools, options=turn.options)
+    )
+
+
+def _key(key: str | None) -> str | None:
+    if not isinstance(key, str | None):
+        raise TypeError(f"expected a key or None, found a {type(key).__name__}")
+    return key
+
+
+class Loop(Generic[V]):
+    """Drives one session until nothing is left to do."""
+
+    def __init__(self, writer: Writer[V], program: Program[V], signal: asyncio.Event | None = None) -> None:
+        self.writer, self.program = writer, program
+        self.signal = signal if signal is not None else asyncio.Event()
+        self._hashes = PartHashes()
+        self._aborting = asyncio.Event()
+        self._end: AbortRequest | None = None
+        self._leaving = False
+        self._busy = self._asking = False
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._waited_us = 0
+        self._used: Usage | None = None  # what the provider said of the call that was made last, if it has no end
+
+    def end(self, request: AbortRequest) -> None:
+        """End the run under way at its next step, for a reason; what listens to a run ends it so when it raises."""
+        self._end = self._end or request
+
+    def abort(self) -> None:
+        """End the run under way at once, since what awaits it was cancelled, and begin no other."""
+        self._leave(AbortRequest(by="the cancellation of the task that awaited it"))
+
+    def _leave(self, request: AbortRequest) -> None:
+        self.end(request)
+        self._leaving = True
+        self._aborting.set()
+
+    async def run(self, *, until_agent_end: bool = False) -> Stop | Suspend:
+        """Do one step after another; with `until_agent_end`, or once signalled, stop when the run has ended.
+
+        Raises: MissingToolError, MissingModelError before anything of the step is appended; FencedError;
+            OutcomeUnknownError when the store keeps failing.
+        """
+        began = False
+        async with self._watching(), self._known():
+            while True:
+                if self._is_signalled() and not await self.writer.flush():
+                    continue
+                self._note_signal()
+                self._note_abort()
+                step = next_step(self.writer.state)
+                began = began or self.writer.state.run is not None
+                if began and self.writer.state.run is None and (until_agent_end or self._leaving or self._stopped()):
+                    await self.writer.flush()
+                    if self.writer.state.run is None:
+                        return Stop(self.writer.state.ended)
+                    continue
+                disturbed = self.writer.disturbed
+                if step.polls and (await self._poll(step.polls) or self.writer.disturbed != disturbed):
+                    continue
+                if isinstance(step, Suspend) and (ends := expired(self.writer.state, self.program.clock())):
+                    self.writer.decide(*ends)
+                    continue
+                if isinstance(step, Stop | Suspend):
+                    if await self.writer.flush():
+                        return step
+                    continue
+                try:
+                    await self._perform(step)
+                except (MissingModelError, MissingToolError):
+                    self.writer.forget_decisions()
+                    await self.writer.flush()
+                    raise
+
+    @asynccontextmanager
+    async def _known(self) -> AsyncIterator[None]:
+        """Let what tools and callbacks call know which run calls them."""
+        self._event_loop, writer = asyncio.get_running_loop(), self.writer
+        run = RUN.set(RunUnderWay(writer.log, writer.session, self._hear_abort, RUN.get()))
+        try:
+            yield
+        finally:
+            RUN.reset(run)
+
+    def _hear_abort(self) -> None:
+        """Take notice of an abort that is on record."""
+        if asyncio.get_running_loop() is self._event_loop:
+            self._aborting.set()
+        elif self._event_loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                self._event_loop.call_soon_threadsafe(self._aborting.set)
+
+    async def _perform(self, step: Step) -> None:
+        match step:
+            case Record():
+                await self._record(step)
+            case CallModel():
+                await self._call_model(step)
+            case RunTools():
+                await self._run_tools(step)
+            case CloseMessage():
+                called = self.writer.state.phase in (Phase.REQUESTED, Phase.STREAMING)
+                await close_answer(self.writer, step, self._used if called else None)
+            case Stop() | Suspend():
+                pass
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """Look for what others append while we are busy, above all for an abort."""
+        async with beside(self._watch()):
+            yield
+
+    async def _watch(self) -> None:
+        deadline_us = self.program.deadline_us
+        while not self.signal.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ABORT_POLL_S):
+                    await self.signal.wait()
+                break
+            if deadline_us is not None and self.program.clock() >= deadline_us:
+                self._leave(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
+                return
+            if self._busy:
+                await self.writer.catch_up(lambda: self._busy)
+                self._note_abort()
+            elif self._asking and await self.writer.finds_abort():
+                self._aborting.set()
+        self._aborting.set()
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Say that an effect is under way: what others append may be folded, since nothing is being decided."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    def _note_abort(self) -> None:
+        """Pass on to whatever is under way that the run is to end; a new run begins without that."""
+        if self.writer.state.aborted is not None:
+            self._aborting.set()
+        elif self.writer.state.run is None and self._end is None and not self.signal.is_set():
+            self._aborting.clear()
+
+    def _is_signalled(self) -> bool:
+        """Say whether the run under way is to end, and the log does not know it yet."""
+        state = self.writer.state
+        return state.run is not None and state.aborted is None and (self._end is not None or self.signal.is_set())
+
+    def _note_signal(self) -> None:
+        """Take it on record; what was decided before must be there already, since decisions may be forgotten."""
+        if self._is_signalled():
+            self.writer.outcome(self._end or AbortRequest())
+            self._end = None
+
+    async def _asked(self, answer: Callable[[], MaybeAwaitable[A]], read: Callable[[A], B]) -> B:
+        """Ask a callback of the program, until the run is aborted. Raises: HookError."""
+        self._asking = True
+        try:
+            return await answered(answer, read, stop=self._aborting, grace_s=self.program.grace_s)
+        except HookAbortedError:
+            await self.writer.catch_up(lambda: True)  # what was being decided is given up
+            raise
+        except HookError as error:
+            self._log(error)
+            raise
+        finally:
+            self._asking = False
+
+    def _log(self, error: HookError) -> None:
+        """Log once what a callback raised, with its traceback: the log of events has the words."""
+        if not error.told and error.__cause__ is not None:
+            error.told = True
+            log_raised(self.writer.session, self.writer.head, error.__cause__, self.program.secrets.redact)
+
+    def _note_hook_error(self, error: HookError, cause: Literal["hook", "callback"] = "hook") -> None:
+        """Put on record what a callback raised; one that did not answer an aborted run leaves that abort's reason."""
+        if not isinstance(error, HookAbortedError):
+            self._log(error)
+            self.writer.outcome(AbortRequest(reason="error", cause=cause, error=str(error)))
+
+    async def _poll(self, polls: Sequence[Poll]) -> bool:
+        """Ask the callbacks in order; the first answer becomes events and ends the asking."""
+        hooks = self.program.hooks
+        for poll in polls:
+            hook: object = {
+                "steering": hooks.get_steering_messages,
+                "follow_up": hooks.get_follow_up_messages,
+                "stop": hooks.should_stop_after_turn or hooks.finish_turn or self.program.check_answer,
+            }[poll]
+            if hook is None:
+                continue
+            if not await self.writer.flush():
+                return True
+            try:
+                answered = await self._ask(poll)
+            except HookError as error:
+                self._note_hook_error(error, "callback")
+                answered = True
+            if answered:
+                await self.writer.flush()
+                return True
+        return False
+
+    async def _ask(self, poll: Poll) -> bool:
+        hooks = self.program.hooks
+        if poll == "stop":
+            return await self._ask_stop()
+        hook = hooks.get_steering_messages if poll == "steering" else hooks.get_follow_up_messages
+        pushes = [] if hook is None else await self._asked(hook, lambda messages: _pushes(poll, messages))
+        self.writer.outcome(*pushes)
+        return bool(pushes)
+
+    async def _ask_stop(self) -> bool:
+        """Ask whether the run ends behind this turn, or goes on for one more."""
+        shown = self._turn_ended()
+        stop, finish = self.program.hooks.should_stop_after_turn, self.program.hooks.finish_turn
+        answer = "end" if stop is not None and await self._asked(lambda: stop(shown), bool) else None
+        if answer is None and finish is not None:
+            answer = await self._asked(lambda: finish(shown), _finishing)
+        problem = self._problem(shown.message) if answer != "continue" else ""
+        if problem:
+            rejected = reject_answer(self.writer.state, problem)
+            ends = answer == "end" and isinstance(rejected, QueuePush)
+            error = f"the answer does not fit the output type, and a hook asked the run to end: {problem}"
+            self.writer.outcome(
+                AbortRequest(reason="error", cause="output", error=error) if ends else canonical(rejected)
+            )
+        elif answer is not None:
+            self.writer.outcome(AbortRequest(reason="stop", cause="hook") if answer == "end" else Resume(why="turn"))
+        return bool(problem) or answer is not None
+
+    def _problem(self, message: AssistantMessage | None) -> str:
+        """Say what does not fit in an answer that the run may end with."""
+        check, state = self.program.check_answer, self.writer.state
+        whole = message is not None and message.stop_reason == "stop" and state.batch is None
+        if check is None or message is None or not whole or state.queued("steering"):
+            return ""
+        return check(message)
+
+    def _turn_ended(self) -> TurnEnded:
+        messages = self.program.context.messages(self.writer.view)
+        last = next((m for m in reversed(messages) if isinstance(m, AssistantMessage)), None)
+        return TurnEnded(last, messages)
+
+    async def _record(self, step: Record) -> None:
+        prepare = None if self.writer.state.aborted is not None else self.program.hooks.prepare_next_turn
+        run = self.writer.state.run
+        if prepare is not None and isinstance(step.events[0], TurnStart) and run is not None and run.turns:
+            if not await self.writer.flush():
+                return
+            shown = self._turn_ended()
+            try:
+                change = await self._asked(lambda: prepare(shown), _change)
+            except HookError as error:
+                self._note_hook_error(error)
+                return
+            if change is not None:
+                self.writer.decide(change)
+        self.writer.decide(*step.events)
+
+    async def _call_model(self, step: CallModel) -> None:
+        writer, hooks = self.writer, self.program.hooks
+        before = self.program.before_request
+        asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key or before
+        if (asks and not await writer.flush()) or await self._waits_until(step.not_before_us):
+            return
+        disturbed = writer.disturbed
+        try:
+            model = self._model()
+            if before is not None:
+                with self._under_way():
+                    await before(writer, self._aborting)
+                if not isinstance(next_step(writer.state), CallModel):
+                    return
+                disturbed = writer.disturbed
+            request, sent = await self._request(model)
+            key = hooks.get_api_key
+            api_key = None if key is None else await self._asked(lambda: key(model.ref.provider), _key)
+            self.program.secrets.add(api_key)
+        except HookError as error:
+            self._note_hook_error(error)
+            return
+        if writer.disturbed != disturbed or not await writer.intend(replace(sent, attempt=step.attempt)):
+            return  # others came between: the machine is asked again
+        if self.signal.is_set():
+            return
+        options = CallOptions(api_key=api_key or self.program.api_key, signal=self._aborting, attempt=step.attempt)
+        reader = ReplyReader(writer, model.ref, self.program.flush_updates)
+        self._used = None
+        with self._under_way():
+            async with flushing(writer):
+                await read_reply(
+                    reader,
+                    lambda: model.stream(request, options),
+                    aborting=self._aborting,
+                    stopped=self._stopped,
+                    clean_up_s=CLEAN_UP_S * self.program.grace_s,
+                )
+        self._used = reader.usage if reader.message is None else None
+
+    async def _request(self, model: Model) -> tuple[Request, ModelRequest]:
+        """Build the request, and the event that says which one it is."""
+        context, hooks, view = self.program.context, self.program.hooks, self.writer.view
+        request = context.request(view, None)
+        selection = None
+        if hooks.transform_context is not None or hooks.convert_to_llm is not None:
+            chosen = await self._hooked(context.messages(view))
+            selection = _read(lambda: _as_stored(context.select(view, context.settle(chosen))), "what a hook selected")
+            request = context.request(view, selection)
+        asked = request
+        body = _read(lambda: model.encode(asked), "the model's encoding of a request")
+        sent = ModelRequest(
+            attempt=1,
+            request_sha256=request_sha256(request, self._hashes),
+            body_sha256=hashlib.sha256(body.body).hexdigest() if body is not None else "",
+            body_codec=body.codec if body is not None else "",
+            selection=selection,
+        )
+        return request, sent
+
+    async def _hooked(self, messages: tuple[Message, ...]) -> Sequence[Message]:
+        hooks = self.program.hooks
+        chosen: Sequence[Message] = messages
+        if (transform := hooks.transform_context) is not None:
+            given = list(chosen)
+            chosen = await self._asked(lambda: transform(given), _messages)
+        if (convert := hooks.convert_to_llm) is not None:
+            shown = list(chosen)
+            chosen = await self._asked(lambda: convert(shown), _messages)
+        return chosen
+
+    def _model(self) -> Model:
+        program, config = self.program, self.writer.state.config
+        if program.model is not None and (config.model is None or program.model.ref == config.model):
+            return program.model
+        find = program.find_model
+        found = None if find is None else _read(lambda: find(config), "finding the model")
+        if found is None:
+            ref = config.model
+            wanted = f"the log asks for model {ref.provider}:{ref.model}" if ref is not None else "no model is named"
+            raise MissingModelError(self.writer.session, f"{wanted}, and this process has none to call")
+        return found
+
+    def _stopped(self) -> bool:
+        return self.signal.is_set() or self._aborting.is_set() or self._end is not None
+
+    async def _run_tools(self, step: RunTools) -> None:
+        program = self.program
+        for call in step.calls:
+            if call.refused is None and call.name not in program.tools:
+                raise MissingToolError(self.writer.session, call.name, tuple(sorted(program.tools)))
+        shop = Workshop(
+            tools=program.tools,
+            hooks=program.hooks,
+            deps=program.deps,
+            grace_s=program.grace_s,
+            deadline_us=program.deadline_us,
+            aborting=self._aborting,
+            note_abort=self._note_signal,
+            ask=self._asked,
+            note_hook_error=self._note_hook_error,
+            under_way=self._under_way,
+            find_repeat=program.find_repeat,
+            repeated_tools=program.repeated_tools,
+        )
+        asking = await self.writer.answer_at(step.calls[0].place.message_seq)
+        if asking is not None:
+            await BatchRunner(self.writer, shop, asking).run(step)
+
+    async def _waits_until(self, not_before_us: int) -> bool:
+        """Wait for a time, once; true when it waited, so that the machine must be asked again."""
+        delay_s = (not_before_us - self.program.clock()) / 1_000_000
+        if not_before_us <= self._waited_us or delay_s <= 0:
+            return False
+        if await self.writer.flush():
+            self._waited_us = not_before_us
+            with self._under_way(), suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._aborting.wait()
+        return True

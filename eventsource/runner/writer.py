@@ -1,0 +1,319 @@
+"""The runner's hand on a session: it folds what it is about to append, appends in batches, and settles conflicts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+import msgspec
+
+from ..background import finish
+from ..codec import canonical
+from ..context_fold import ContextFold
+from ..envelope import Lease, Recorded
+from ..errors import ConflictError, FencedError, OutcomeUnknownError, RefoldError
+from ..events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
+from ..log.load import evolve_in, load, read_all
+from ..log.protocol import EventLog
+from ..machine.guards import find_call, legal
+from ..machine.rebase import Pending, may_follow
+from ..machine.state import State
+from ..messages import AssistantMessage
+from ..models.secrets import know_environment
+from .operator_log import log_events, logger
+from .redaction import Redact, redact_event
+
+V = TypeVar("V")
+
+LOGGER = logger(__name__)
+_NEWS = 500
+PATIENCE_S = 30.0
+"""Seconds (of the event loop's clock, which is monotonic) for which an append that is refused is tried again."""
+_LONGEST_PAUSE_S = 0.25
+"""Between two tries of an append whose commit failed."""
+
+
+class _Pending(msgspec.Struct):
+    at_us: int
+    event: Event
+    outcome: bool
+    stored: bool = False
+
+
+class _Refusals:
+    """How long an append has been refused; one that succeeds ends the count."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s, self._until_s, self.count = patience_s, 0.0, 0
+
+    def add(self, error: RefoldError) -> None:
+        """Count a refusal. Raises: the error, when the appends were refused for too long."""
+        now_s = asyncio.get_running_loop().time()
+        if not self.count:
+            self._until_s = now_s + self._patience_s
+        self.count += 1
+        if now_s >= self._until_s:
+            self.count = 0
+            raise error
+
+    async def pause(self) -> None:
+        """Give a failing disk some time, more after each failure."""
+        await asyncio.sleep(min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(self.count, 10)))
+
+
+class Writer(Generic[V]):
+    """Appends for one runner of one session.
+
+    Decisions and outcomes are folded at once and appended together by `flush`. When outside input came first, the
+    outcomes are appended again behind it (an outcome is never dropped) and the decisions are forgotten, so that the
+    machine is asked anew. From the second try on, the store itself puts behind the input what may follow it, so
+    whoever appends without a pause delays a runner by one try and no more. `on_commit` sees every event of the
+    session in order, once, after its commit.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        session: str,
+        *,
+        context: ContextFold[V],
+        clock: Callable[[], int],
+        on_commit: Callable[[Sequence[Recorded]], None],
+        redact: Redact | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.session = session
+        self.head = 0
+        self.lease: Lease | None = None
+        self.disturbed = 0
+        """How often others came between, and what was decided may be void."""
+        self.log = self._log = log
+        self._context, self._clock, self._on_commit = context, clock, on_commit
+        self._redact = redact
+        know_environment(os.environ)
+        self._stored: tuple[State, V] = (State(), context.initial)
+        self._now: tuple[State, V] = self._stored
+        self._pending: list[_Pending] = []
+        self._refused = _Refusals(patience_s)
+        self._lock = asyncio.Lock()
+
+    @property
+    def state(self) -> State:
+        """The state, with what is not appended yet."""
+        return self._now[0]
+
+    @property
+    def view(self) -> V:
+        """The context, with what is not appended yet."""
+        return self._now[1]
+
+    def now_us(self) -> int:
+        """Read the clock."""
+        return self._clock()
+
+    @property
+    def next_seq(self) -> int:
+        """The seq that the next event will get, if nothing comes between."""
+        return self.head + len(self._pending) + 1
+
+    async def load(self) -> None:
+        """Fold the log up to its head."""
+        self.head, state, view = await load(self._log, self.session, context=self._context)
+        self._stored = self._now = (state, view)
+
+    def decide(self, *events: Event) -> None:
+        """Take what the machine or a hook decided; forgotten if outside input comes first."""
+        self._take(events, outcome=False)
+
+    def outcome(self, *events: Event) -> None:
+        """Take what came of an effect; it will be appended, whatever comes between."""
+        self._take(events, outcome=True)
+
+    async def flush(self) -> bool:
+        """Append what was taken so far; durable as soon as it holds more than updates.
+
+        Returns: False when outside input came between, so that the machine must be asked again.
+        Raises: ConflictError, OutcomeUnknownError when appends were refused for longer than the writer's patience (what
+            was taken is kept, for another flush); FencedError; StoreError.
+        """
+        disturbed = self.disturbed
+        await finish(self._flush())
+        return self.disturbed == disturbed
+
+    async def intend(self, *events: Event) -> bool:
+        """Put a decision on record before the effect that it announces.
+
+        Returns: False when input that came first made it void: nothing of it is recorded, and the machine must be asked
+        again.
+        """
+        self.decide(*events)
+        taken = self._pending[len(self._pending) - len(events) :]
+        await finish(self._flush())
+        return all(pending.stored for pending in taken)
+
+    def forget_decisions(self) -> None:
+        """Drop what was decided and not appended; outcomes stay, and what they follow if it may still be there.
+
+        What a task begins and ends at once, such as a look at the clock, is dropped once the task was cancelled.
+        """
+        outcomes = [place for place, pending in enumerate(self._pending) if pending.outcome]
+        now, kept = self._stored, list[_Pending]()
+        for pending in self._pending[: outcomes[-1] + 1 if outcomes else 0]:
+            if (pending.outcome and not now[0].closing) or legal(now[0], pending.event) is None:
+                now = self._evolve(now, Recorded(self.head + len(kept) + 1, pending.at_us, pending.event))
+                kept.append(pending)
+        self._now = now
+        self._pending[:] = kept
+
+    async def open_updates(self) -> tuple[Recorded, ...]:
+        """Read what was streamed of the message that is open."""
+        await self.flush()
+        stream = self.state.stream
+        if stream is None:
+            return ()
+        return tuple([r async for r in read_all(self._log, self.session, after=stream.start_seq - 1, upto=self.head)])
+
+    async def answer_at(self, seq: int) -> AssistantMessage | None:
+        """Find an answer by its name, whatever the context shows of it, and also if it is not appended yet."""
+        if seq > self.head:
+            event: Event = self._pending[seq - self.head - 1].event
+        else:
+            page = await self._log.read(self.session, after=seq - 1, upto=seq)
+            event = page[0].event if page else MessageEnd()
+        return event.message if isinstance(event, MessageEnd) else None
+
+    async def recorder_of(self, place: Place) -> str:
+        """Name the session that recorded a call's first start: this one, or the ancestor it was forked from."""
+        info = await self._log.info(self.session)
+        while info.parent is not None and self._start_seq(place) <= info.fork_seq:
+            info = await self._log.info(info.parent)
+        return info.id
+
+    def _start_seq(self, place: Place) -> int:
+        call = find_call(self.state, place.message_seq, place.content_index)
+        return call.start_seq if call is not None else self.head
+
+    async def catch_up(self, still: Callable[[], bool]) -> None:
+        """Fold what others appended, if no decision of ours is under way, which would then be made on an older state.
+
+        `still` is asked once the news are read: whether an effect is still under way, and so nothing is being decided.
+        """
+        async with self._lock:
+            news = await self._log.read(self.session, after=self.head, limit=_NEWS)
+            if news and still() and all(pending.outcome for pending in self._pending):
+                self._take_in(news)
+                self.forget_decisions()
+
+    async def finds_abort(self) -> bool:
+        """Return whether others asked the run to end in what is not folded yet."""
+        news = await self._log.read(self.session, after=self.head, limit=_NEWS, updates=False)
+        return any(isinstance(recorded.event, AbortRequest) for recorded in news)
+
+    def _take(self, events: Sequence[Event], *, outcome: bool) -> None:
+        for event in map(canonical, events):
+            event = redact_event(event, self._redact)
+            now_us = self._clock()
+            self._now = self._evolve(self._now, Recorded(self.next_seq, now_us, event))
+            self._pending.append(_Pending(now_us, event, outcome))
+
+    def _evolve(self, folded: tuple[State, V], recorded: Recorded) -> tuple[State, V]:
+        return evolve_in(self.session, folded[0], recorded), self._context.step(folded[1], recorded)
+
+    async def _flush(self) -> None:
+        async with self._lock:
+            left = len(self._pending)
+            while left > 0 and self._pending:
+                batch, now = tuple(self._pending), self._now
+                try:
+                    head = await self._append(batch)
+                except ConflictError as error:
+                    self._refused.add(error)
+                    await self._rebase()
+                    await asyncio.sleep(0)
+                    continue
+                except FencedError as error:
+                    LOGGER.warning("%s: the lease was lost", error, extra={"session": self.session, "seq": self.head})
+                    raise
+                except OutcomeUnknownError as error:
+                    self._refused.add(error)
+                    await self._refused.pause()
+                    stored = await self._stored_upto(batch)
+                    if stored is None:
+                        await self._rebase()
+                        continue
+                    head = stored
+                self._refused.count = 0
+                left -= len(batch)
+                if head - len(batch) == self.head:
+                    self._commit(batch, now)
+                else:
+                    await self._commit_behind(batch, head - len(batch))
+
+    async def _append(self, batch: Sequence[_Pending]) -> int:
+        """Append a batch; once it was refused, behind whatever it may follow. Returns: the new head."""
+        append = self._log.append
+        if self._refused.count:
+            state, pending = self._stored[0], [Pending(one.event, one.outcome) for one in batch]
+            append = partial(append, behind=lambda news: may_follow(state, news, pending))
+        return await append(
+            self.session,
+            [(one.at_us, one.event) for one in batch],
+            expected=self.head,
+            epoch=self.lease.epoch if self.lease is not None else None,
+            durable=not all(_may_vanish(one.event) for one in batch),
+        )
+
+    def _tool_name(self, end: ToolExecutionEnd) -> str:
+        call = find_call(self._stored[0], end.message_seq, end.content_index)
+        return call.name if call is not None else ""
+
+    async def _stored_upto(self, batch: Sequence[_Pending]) -> int | None:
+        """Find a batch, also behind what others appended. Returns: the seq of its last event, or None: not stored."""
+        wanted, found = [(p.at_us, p.event) for p in batch], list[Recorded]()
+        while page := await self._log.read(self.session, after=found[-1].seq if found else self.head, limit=_NEWS):
+            found += page
+        for place in range(len(found) - len(wanted) + 1):
+            if all((r.at_us, r.event) == one for r, one in zip(found[place:], wanted, strict=False)):
+                return found[place].seq + len(wanted) - 1
+        return None
+
+    def _commit(self, batch: Sequence[_Pending], now: tuple[State, V]) -> None:
+        recorded = [Recorded(self.head + place, p.at_us, p.event) for place, p in enumerate(batch, start=1)]
+        for pending in batch:
+            pending.stored = True
+        log_events(self.session, recorded, self._tool_name)
+        del self._pending[: len(batch)]
+        self.head += len(batch)
+        self._stored = now
+        self._on_commit(recorded)
+
+    async def _commit_behind(self, batch: Sequence[_Pending], upto: int) -> None:
+        """Note that a batch was stored behind what others appended, up to a seq."""
+        while self.head < upto:
+            self._take_in(await self._log.read(self.session, after=self.head, upto=upto, limit=_NEWS))
+        now = self._stored
+        for place, one in enumerate(batch, start=1):
+            now = self._evolve(now, Recorded(self.head + place, one.at_us, one.event))
+        self._commit(batch, now)
+        self.forget_decisions()
+
+    async def _rebase(self) -> None:
+        """Fold what others appended in front of what is pending."""
+        self.disturbed += 1
+        while news := await self._log.read(self.session, after=self.head, limit=_NEWS):
+            self._take_in(news)
+        self.forget_decisions()
+
+    def _take_in(self, news: Sequence[Recorded]) -> None:
+        self.disturbed += 1
+        for recorded in news:
+            self._stored = self._evolve(self._stored, recorded)
+        self.head = news[-1].seq
+        self._on_commit(news)
+
+
+def _may_vanish(event: Event) -> bool:
+    return isinstance(event, UPDATE_TYPES) or (isinstance(event, MessageStart) and event.role == "assistant")

@@ -1,0 +1,1 @@
+"""Tools: Python functions a model may call, the check of its arguments, and the results it reads."""

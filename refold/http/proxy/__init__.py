@@ -1,0 +1,1 @@
+"""A server that stands before a provider and records what passes."""

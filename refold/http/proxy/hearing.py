@@ -1,0 +1,96 @@
+"""Recording what a client says: results of the calls it made, prompts, and history that this log has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from eventsource.events import (
+    AbortRequest,
+    MessageAdopt,
+    Origin,
+    Place,
+    QueuePush,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolResult,
+)
+from eventsource.machine.state import Phase
+from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage, UserMessage
+from eventsource.runner.writer import Writer
+from projections.context import ContextView, history
+
+Advance = Callable[[Writer[ContextView]], Awaitable[None]]
+
+ORIGIN = Origin(source="client")
+"""Where history comes from that a client brought along."""
+
+
+async def say_messages(writer: Writer[ContextView], messages: Sequence[Message], advance: Advance) -> None:
+    """Record the messages of a request that are not on record yet, in order; the machine says what lies between."""
+    left = _results(writer, messages) if writer.state.phase is Phase.TOOLS else messages
+    await advance(writer)
+    if writer.state.phase is Phase.TOOLS:  # calls that the client never answers
+        await _end_run(writer, advance)
+    brought = max((n for n, m in enumerate(left, start=1) if not isinstance(m, UserMessage)), default=0)
+    if brought:
+        await _end_run(writer, advance)
+        _adopt(writer, left[:brought])
+    for message in left[brought:]:
+        writer.outcome(QueuePush(queue="prompt" if writer.state.run is None else "steering", message=message))
+
+
+async def _end_run(writer: Writer[ContextView], advance: Advance) -> None:
+    if writer.state.run is not None:
+        writer.outcome(AbortRequest(reason="stop", cause="callback"))
+        await advance(writer)
+
+
+def _results(writer: Writer[ContextView], messages: Sequence[Message]) -> Sequence[Message]:
+    """Record the results at the beginning of some messages as their calls' ends. Returns: the messages left."""
+    batch = writer.state.batch
+    calls = {} if batch is None else dict(_calls(writer, batch.message_seq))
+    waiting = [] if batch is None else [call.content_index for call in batch.calls if not call.ended]
+    count = 0
+    for message in messages:
+        if not isinstance(message, ToolResultMessage) or batch is None:
+            break
+        found = next((place for place in waiting if calls[place].id == message.tool_call_id), None)
+        if found is None:
+            break
+        waiting.remove(found)
+        count += 1
+        _ran(writer, Place(message_seq=batch.message_seq, content_index=found), calls[found].name, message)
+    return messages[count:]
+
+
+def _calls(writer: Writer[ContextView], message_seq: int) -> list[tuple[int, ToolCall]]:
+    said = next(entry.message for entry in history(writer.view) if entry.seq == message_seq)
+    blocks = said.content if isinstance(said, AssistantMessage) else ()
+    return [(place, block) for place, block in enumerate(blocks) if isinstance(block, ToolCall)]
+
+
+def _ran(writer: Writer[ContextView], place: Place, name: str, message: ToolResultMessage) -> None:
+    """Record that a call ran, though only its result is known: the client ran it between two requests."""
+    batch = writer.state.batch
+    done = 0 if batch is None else next(c.attempt for c in batch.calls if c.content_index == place.content_index)
+    seq, index = place.message_seq, place.content_index
+    result = ToolResult(content=message.content)
+    writer.outcome(
+        ToolExecutionStart(message_seq=seq, content_index=index, name=name, attempt=done + 1),
+        ToolExecutionEnd(message_seq=seq, content_index=index, result=result, is_error=message.is_error),
+    )
+
+
+def _adopt(writer: Writer[ContextView], messages: Sequence[Message]) -> None:
+    """Take history over as it is."""
+    calls: dict[str, Place] = {}
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            seq = writer.next_seq
+            calls = {
+                block.id: Place(message_seq=seq, content_index=place)
+                for place, block in enumerate(message.content)
+                if isinstance(block, ToolCall)
+            }
+        call = calls.pop(message.tool_call_id, None) if isinstance(message, ToolResultMessage) else None
+        writer.outcome(MessageAdopt(message=message, origin=ORIGIN, call=call))

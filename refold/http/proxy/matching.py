@@ -1,0 +1,135 @@
+"""Finding a conversation again: what a client sends back is compared with what is on record. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import msgspec
+
+from eventsource.events import ToolExecutionStart
+from eventsource.machine.refusals import ABORTED, ABORTED_RUNNING, LOST_CHILD, UNKNOWN_OUTCOME, refusal_result
+from eventsource.messages import (
+    AssistantMessage,
+    CustomMessage,
+    ImageContent,
+    Message,
+    ToolResultMessage,
+    UserContent,
+    UserMessage,
+)
+from eventsource.models.scripted.script import plain_arguments
+from projections.context import ContextView, parts
+from projections.pairing import ContextMessage
+
+_REFUSED = refusal_result(ToolExecutionStart(message_seq=0, content_index=0, name="", refused="aborted"))
+_MADE = {result.content for result in (ABORTED, ABORTED_RUNNING, LOST_CHILD, UNKNOWN_OUTCOME, _REFUSED)}
+"""Results that the machine made, and no client knows."""
+
+
+def own_messages(view: ContextView) -> list[ContextMessage]:
+    """List what a client of this session would send back: its context, but for what only the log knows of."""
+    return [part for part in parts(view) if part.seq and _is_told(part.message)]
+
+
+def told_messages(messages: Sequence[Message]) -> list[Message]:
+    """Put the results of a request in the order of their calls, and leave out answers that say nothing."""
+    told: list[Message] = []
+    order: dict[str, int] = {}
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            order = {call.id: place for place, call in enumerate(message.tool_calls)}
+        if isinstance(message, ToolResultMessage):
+            end = len(told)
+            while end and _after(told[end - 1], message, order):
+                end -= 1
+            told.insert(end, message)
+        elif _is_told(message):
+            told.append(message)
+    return told
+
+
+def _after(before: Message, message: ToolResultMessage, order: dict[str, int]) -> bool:
+    known = order.get(message.tool_call_id)
+    other = order.get(before.tool_call_id) if isinstance(before, ToolResultMessage) else None
+    return known is not None and other is not None and other > known
+
+
+def _is_told(message: Message) -> bool:
+    match message:
+        case AssistantMessage():
+            return bool(message.text.strip() or message.tool_calls)
+        case ToolResultMessage(content=content):
+            return content not in _MADE
+        case CustomMessage():
+            return False
+        case UserMessage():
+            return True
+
+
+def chain(messages: Sequence[Message]) -> list[bytes]:
+    """Digest each message together with all before it: equal digests are equal conversations up to there."""
+    links: list[bytes] = []
+    link = b""
+    for message in messages:
+        link = hashlib.sha256(link + key(message)).digest()
+        links.append(link)
+    return links
+
+
+def key(message: Message) -> bytes:
+    """Say what counts of a message: not its ids and signatures, which clients drop, nor how arguments are spaced."""
+    match message:
+        case AssistantMessage():
+            said: object = [(call.name, plain_arguments(call.arguments)) for call in message.tool_calls]
+            whole = ["assistant", message.text.strip(), said]
+        case UserMessage(content=content):
+            whole = ["user", [content] if isinstance(content, str) else _parts(content), _raw(message)]
+        case ToolResultMessage(content=content):
+            whole = ["result", _parts(content)]
+        case CustomMessage(kind=kind, body=body):
+            whole = ["custom", kind, bytes(body).decode()]
+    return hashlib.sha256(json.dumps(whole).encode()).digest()
+
+
+def _parts(content: Sequence[UserContent]) -> list[object]:
+    said: list[object] = []
+    for part in content:
+        if isinstance(part, ImageContent):
+            said.append(["image", part.data])
+        elif part.text and isinstance(part.raw, msgspec.UnsetType):
+            said.append(part.text)
+        elif part.text:
+            said.append([part.text, _raw(part)])
+    return said
+
+
+def _raw(value: UserMessage | UserContent) -> str:
+    return "" if isinstance(value.raw, msgspec.UnsetType) else bytes(value.raw).decode()
+
+
+def common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
+    """Count the messages that two conversations share from their beginning, by their chains."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def kept(own: Sequence[ContextMessage], shared: int) -> int:
+    """Say how many of its messages a fork may keep: a batch of results is kept whole, or not at all."""
+    if shared < len(own) and isinstance(own[shared].message, ToolResultMessage):
+        while shared and isinstance(own[shared - 1].message, ToolResultMessage):
+            shared -= 1
+    return shared
+
+
+def sent_messages(view: ContextView, messages: Sequence[Message]) -> list[Message]:
+    """Say a request's messages in the context's own objects where they say the same, in order."""
+    there = [(key(part.message), part.message) for part in parts(view)]
+    sent: list[Message] = []
+    begin = 0
+    for message in messages:
+        wanted = key(message)
+        found = next((place for place in range(begin, len(there)) if there[place][0] == wanted), None)
+        sent.append(message if found is None else there[found][1])
+        begin = begin if found is None else found + 1
+    return sent

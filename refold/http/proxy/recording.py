@@ -1,0 +1,353 @@
+"""Putting exchanges that pass by on record: a request becomes inputs and results, a stream becomes an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import httpx
+import msgspec
+
+from eventsource.background import outlast
+from eventsource.envelope import SessionInfo
+from eventsource.errors import LeaseHeldError, RefoldError
+from eventsource.events import AbortRequest, Label, ModelRef, ModelRequest, QueuePush, Resume
+from eventsource.log.load import load
+from eventsource.machine.config_diff import difference
+from eventsource.machine.state import Config, Phase
+from eventsource.machine.steps import CloseMessage, Record, next_step
+from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.models.catalog import find_codec
+from eventsource.models.secrets import Secrets
+from eventsource.models.transport.body import BodyParser
+from eventsource.models.transport.failures import body_failure
+from eventsource.models.transport.sse import ServerEvent
+from eventsource.models.wire import Reader
+from eventsource.request import Request, request_sha256
+from eventsource.runner.lease import hold
+from eventsource.runner.recorder import POLICIES
+from eventsource.runner.reply import ReplyReader, close_answer, flushing
+from eventsource.runner.writer import Writer
+from projections.context import ContextView
+
+from ...context import CONTEXT
+from ...log import Log
+from ..wires.protocol import Asked
+from .answer import Tape
+from .hearing import say_messages
+from .known import KnownSessions, Match
+from .matching import chain, common, kept, own_messages, sent_messages, told_messages
+
+CODEC = "client/1"
+"""Says of a body's digest that the client wrote the body."""
+CUT = "the stream ended before the answer was complete"
+TASK_STAYS = "a client goes on from here; the task goes on in the session this one was forked from"
+UNPLACED = "exchanges that are not on record"
+"""Title of the session that names what was lost before a session was found for it."""
+ANSWER_BYTES = 1 << 28
+"""256 MiB of an answer, unpacked; of an error 1 MiB."""
+ERROR_BYTES = 1 << 20
+FLUSH_UPDATES = 32
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A model call that passes by: what was asked, whom, the digest of its body, and what must stay secret."""
+
+    asked: Asked
+    ref: ModelRef
+    body_sha256: str
+    secrets: Secrets
+
+
+class Recording:
+    """Records exchanges in a log, each in the session it goes on from. `lose` is told what could not be recorded."""
+
+    def __init__(self, log: Log, *, lose: Callable[[str], None]) -> None:
+        self._log, self._lose = log, lose
+        self._known = KnownSessions()
+        self._begun = self._learned = False
+        self._busy: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._tasks: dict[asyncio.Task[None], Tape] = {}
+        self._unplaced: str | None = None
+        self.recorded = self.lost = 0
+
+    def tape(self, read: Callable[[], Call], what: str) -> Tape:
+        """Begin to record an exchange: `read` says what was asked, `what` names it if it is lost."""
+        tape, before = Tape(), tuple(self._tasks.values())
+        task = asyncio.create_task(self._record(tape, read, what, before))
+        self._tasks[task] = tape
+        task.add_done_callback(self._tasks.pop)
+        return tape
+
+    async def close(self) -> None:
+        """Wait until all exchanges are on record, however often that is cancelled; one that goes on is cut off."""
+        for tape in self._tasks.values():
+            tape.end(aborted=True)  # unless it has ended
+        await outlast(*self._tasks)
+
+    async def _record(self, tape: Tape, read: Callable[[], Call], what: str, before: Sequence[Tape]) -> None:
+        call, session = None, None
+        try:
+            call = read()
+            for other in before:  # this request may be about what they have just said
+                await other.caught_up()
+            async with self._session(call) as writer:
+                session = writer.session
+                reply = ReplyReader(writer, call.ref, FLUSH_UPDATES)
+                async with flushing(writer):
+                    await _answer(tape, find_codec(call.ref).reader(call.asked.request), reply)
+                await advance(writer)
+                await writer.flush()
+            self.recorded += 1
+        except Exception as error:  # whatever it is, the client must not notice
+            self.lost += 1
+            words = str(error) if isinstance(error, RefoldError | OSError) else f"{type(error).__name__}: {error}"
+            if call is not None:
+                words = call.secrets.redact(words)
+            self._lose(f"{what} is not on record: {words}")
+            await self._say_lost(session, call, f"{what} is not on record", f"not on record: {words}")
+        finally:
+            tape.close()
+
+    async def _say_lost(self, session: str | None, call: Call | None, what: str, words: str) -> None:
+        """Say in the log, if that can be, that an exchange is not on record: in its session, else in one for such."""
+        with suppress(Exception):  # the log itself may be what failed; whoever runs the proxy was told
+            async with self._lock, AsyncExitStack() as holding:
+                if session is None:
+                    if self._unplaced is None:
+                        self._unplaced = (await self._log.store.create()).id
+                    session = self._unplaced
+                self._busy.add(session)
+                writer = await self._claim(session, call, holding)
+                if writer is None:
+                    return
+                try:
+                    if session == self._unplaced:
+                        writer.outcome(Label(text=UNPLACED))
+                        writer.outcome(QueuePush(queue="prompt", message=UserMessage(content=what)))
+                        await advance(writer)
+                    if writer.state.run is not None:
+                        writer.outcome(AbortRequest(reason="error", cause="callback", error=words))
+                        await advance(writer)
+                    await writer.flush()
+                finally:
+                    self._busy.discard(session)
+
+    @asynccontextmanager
+    async def _session(self, call: Call) -> AsyncIterator[Writer[ContextView]]:
+        """Open the session that the request goes on from, record the request, and hold the session meanwhile."""
+        writer: Writer[ContextView] | None = None
+        async with AsyncExitStack() as holding:
+            try:
+                async with self._lock:
+                    writer, asked = await self._open(call, holding)
+                    self._busy.add(writer.session)
+                    await _ask(writer, asked, call)
+                    self._know(writer)
+                yield writer
+            finally:
+                if writer is not None:
+                    self._know(writer)
+                    self._busy.discard(writer.session)
+
+    def _know(self, writer: Writer[ContextView]) -> None:
+        self._known.put(writer.session, writer.head, own_messages(writer.view), writer.state.config)
+
+    async def _open(self, call: Call, holding: AsyncExitStack) -> tuple[Writer[ContextView], Request]:
+        """Find the session; a copy of it where the request says something else than it does, a new one for new talk."""
+        request = await self._whole(call.asked)
+        links = chain(request.messages)
+        match = await self._find(links, request)
+        if match is not None and match.whole:
+            writer = await self._claim(match.session, call, holding)
+            if writer is not None and _fits(writer, links) and not writer.state.task:
+                return writer, request
+            await holding.aclose()
+        session = await self._fork(match.session, links) if match is not None else None
+        writer = await self._claim(session or (await self._log.store.create()).id, call, holding)
+        if writer is None:
+            raise RefoldError("somebody else took the new session")
+        return writer, request
+
+    async def _whole(self, asked: Asked) -> Request:
+        """Give the whole conversation, also where the client relies on what its provider keeps."""
+        request = msgspec.structs.replace(asked.request, messages=tuple(told_messages(asked.request.messages)))
+        if not asked.previous:
+            return request
+        if self._known.answered(asked.previous) is None:
+            await self._learn()
+        found = self._known.answered(asked.previous)
+        if found is None:
+            return request
+        session, place = found
+        _, _, view = await load(self._log.store, session, context=CONTEXT)
+        before = [part.message for part in own_messages(view)[:place]]
+        return msgspec.structs.replace(request, messages=(*before, *request.messages))
+
+    async def _find(self, links: Sequence[bytes], request: Request) -> Match | None:
+        if not self._begun:  # what an earlier process left unfinished is asked again
+            self._begun = True
+            for info in await self._log.store.sessions(open=True):
+                await self._look_at(info)
+        match = self._known.find(links, request.system_prompt, self._busy)
+        left = request.messages[match.shared if match is not None else 0 :]
+        if any(isinstance(message, AssistantMessage) for message in left) and await self._learn():
+            match = self._known.find(links, request.system_prompt, self._busy)
+        return match
+
+    async def _learn(self) -> bool:
+        """Look at the sessions that are not known as they stand now, latest first. Returns: were there any?"""
+        after, found = None, False
+        while page := await self._log.store.sessions(after=after):
+            for info in page:
+                if self._known.head(info.id) == info.head:
+                    if self._learned:
+                        return found
+                elif info.id not in self._busy:
+                    await self._look_at(info)
+                    found = True
+            after = page[-1].id
+        self._learned = True
+        return found
+
+    async def _look_at(self, info: SessionInfo) -> None:
+        try:
+            head, state, view = await load(self._log.store, info.id, context=CONTEXT)
+        except RefoldError:  # a session nobody can read is none to go on from
+            return
+        self._known.put(info.id, head, own_messages(view), state.config)
+
+    async def _claim(self, session: str, call: Call | None, holding: AsyncExitStack) -> Writer[ContextView] | None:
+        store = self._log.store
+        writer = Writer(
+            store,
+            session,
+            context=CONTEXT,
+            clock=self._log.clock,
+            on_commit=lambda recorded: None,
+            redact=call.secrets.redact if call is not None else None,
+        )
+        try:
+            writer.lease = (await holding.enter_async_context(hold(store, session))).lease
+        except LeaseHeldError:
+            return None
+        await writer.load()
+        return writer
+
+    async def _fork(self, session: str, links: Sequence[bytes]) -> str | None:
+        """Fork a session where the request parts from it; None when they share nothing after all."""
+        store = self._log.store
+        _, _, view = await load(store, session, context=CONTEXT)
+        own = own_messages(view)
+        place = kept(own, common(links, chain([part.message for part in own])))
+        if place == 0:
+            return None
+        at = own[place - 1].seq
+        info = await store.info(session)
+        while info.parent is not None and at <= info.fork_seq:  # it was the parent that said this
+            info = await store.info(info.parent)
+        return (await store.fork(info.id, at, at_us=self._log.clock())).id
+
+
+def _fits(writer: Writer[ContextView], links: Sequence[bytes]) -> bool:
+    own = chain([part.message for part in own_messages(writer.view)])
+    return common(links, own) == len(own)
+
+
+async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> None:
+    """Record what a request says that is not on record yet, and that the model is asked."""
+    if writer.state.phase in (Phase.REQUESTED, Phase.STREAMING):
+        writer.outcome(Resume(why="crash", runner=writer.lease.owner if writer.lease is not None else ""))
+    if writer.state.task:
+        writer.outcome(AbortRequest(cause="cancel", error=TASK_STAYS))
+    await advance(writer)
+    config = Config(
+        model=call.ref,
+        system_prompt=request.system_prompt,
+        tools=request.tools,
+        options=request.options,
+        policies=POLICIES,
+    )
+    change = difference(writer.state.config, config)
+    if change is not None:
+        writer.outcome(change)
+    own = chain([part.message for part in own_messages(writer.view)])
+    await say_messages(writer, request.messages[common(chain(request.messages), own) :], advance)
+    recorded = False
+    while not recorded:  # what others append first makes it a new decision
+        await advance(writer)
+        if writer.state.run is None:  # nothing was said, or the run ended before it asked (at a limit)
+            writer.outcome(Resume(why="continue"))
+            await advance(writer)
+        run = writer.state.run
+        sent = CONTEXT.select(writer.view, sent_messages(writer.view, request.messages))
+        recorded = await writer.intend(
+            ModelRequest(
+                attempt=run.attempt + 1 if run is not None else 1,
+                request_sha256=request_sha256(CONTEXT.request(writer.view, sent)),
+                body_sha256=call.body_sha256,
+                body_codec=CODEC,
+                selection=sent,
+            )
+        )
+
+
+async def advance(writer: Writer[ContextView]) -> None:
+    """Record what the machine says, until it wants a model, a tool or a prompt."""
+    while True:
+        step = next_step(writer.state)
+        match step:
+            case Record():
+                writer.decide(*step.events)
+            case CloseMessage():
+                await close_answer(writer, step)
+            case _:
+                return
+
+
+async def _answer(tape: Tape, reader: Reader, reply: ReplyReader[ContextView]) -> None:
+    """Read the answer into the log; what it ends in, well or badly, is the message that the log gets."""
+    response = await tape.response()
+    status, problem, parser = response.status_code, "", BodyParser()
+    try:
+        if status >= 400:
+            reply.fail(body_failure(status, await _beginning(response)).text)
+            return
+        size = 0
+        async for piece in response.aiter_bytes():
+            size += len(piece)
+            if size > ANSWER_BYTES:
+                raise RefoldError(f"the answer has more than {ANSWER_BYTES:,} bytes")
+            for event in parser.feed(piece):
+                await _take(event, reader, reply)
+            tape.complete = reader.done
+    except httpx.DecodingError as error:
+        problem = f"the answer (status {status}) cannot be decoded: {error}"
+    for event in parser.close():
+        await _take(event, reader, reply)
+    for said in reader.finish(tape.problem or problem or CUT, aborted=tape.aborted):
+        await reply.take(said)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Read what of an error's body can matter."""
+    read = bytearray()
+    async for piece in response.aiter_bytes():
+        read += piece
+        if len(read) > ERROR_BYTES:
+            break
+    return bytes(read[:ERROR_BYTES])
+
+
+async def _take(event: ServerEvent, reader: Reader, reply: ReplyReader[ContextView]) -> None:
+    if reader.done or reader.failure is not None or reply.ended:
+        return
+    try:
+        events = reader.feed(event)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reply.fail(f"the stream holds an event of an unknown shape ({error!r}): {event.data[:500]}")
+        return
+    for said in events:
+        await reply.take(said)

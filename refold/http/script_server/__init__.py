@@ -1,0 +1,1 @@
+"""A server that answers by a script or a recording."""

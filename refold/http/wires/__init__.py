@@ -1,0 +1,1 @@
+"""The protocols as a server speaks them."""

@@ -1,0 +1,1 @@
+"""Tasks: functions whose work is recorded, so that it survives the process."""

@@ -1,0 +1,75 @@
+"""Agents as tools of other agents: each call works in a child session, started at most once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from eventsource.background import beside
+from eventsource.codec import from_json
+from eventsource.errors import RefoldError, ToolFailure
+from eventsource.events import AbortRequest, ChildEnd, ChildStart
+from eventsource.machine.state import CHILD
+from eventsource.prompts import Prompt
+from eventsource.tools.context import CallHeld, ToolContext
+from eventsource.tools.tool import Tool, tool
+
+from ..child_context import NEST
+from ..child_sessions import child_id, child_wait
+from .children import open_child
+from .execution import Host
+from .runner import run_when_free
+from .turns import agent_task
+
+if TYPE_CHECKING:
+    from ..agent import Agent
+    from .task import Task
+
+T = TypeVar("T")
+
+
+async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[object]) -> object:
+    """Run a task as the child of a tool call.
+
+    Raises: CallHeld when the child waits; ToolFailure with the child's error.
+    """
+    nest = NEST.get()
+    host, writer, place = nest.host(), nest.writer, context.call.place
+    key = f"call:{place.message_seq}:{place.content_index}"
+    child = child_id(writer.session, key)
+    while key not in writer.state.children:
+        if writer.state.closing:
+            raise ToolFailure("The task was cancelled: it begins nothing more")
+        await writer.intend(ChildStart(key=key, child=child, call=place))
+    await open_child(host, child, task, payload, parent=writer.session)
+    root = nest.root or writer.session
+    try:
+        async with beside(_pass_on(host, child, context.signal)):
+            outcome = await run_when_free(host, child, lambda name: task, root=root, budget=nest.budget)
+    except RefoldError as error:
+        nest.broken.append(error)
+        raise CallHeld(child_wait(key), CHILD) from error
+    if outcome.status == "waiting":
+        raise CallHeld(child_wait(key), CHILD)
+    failed = outcome.status != "done"
+    writer.outcome(ChildEnd(key=key, result=outcome.result, is_error=failed, tokens=outcome.tokens))
+    nest.budget.has_ended(child)
+    if failed:
+        raise ToolFailure(outcome.error or f"The agent's work was {outcome.status}")
+    return from_json(outcome.result)
+
+
+async def _pass_on(host: Host, child: str, signal: asyncio.Event) -> None:
+    """Cancel the child when its call is aborted."""
+    await signal.wait()
+    await host.log.append(child, [(host.clock(), AbortRequest(cause="cancel", error="its call was aborted"))])
+
+
+def agent_tool(agent: Agent[T], name: str, description: str, deps: object) -> Tool:
+    """Make a tool of an agent; see `Agent.as_tool`."""
+    task = agent_task(agent, deps)
+
+    async def work(prompt: str, context: ToolContext[object]) -> object:
+        return await call_child(task, prompt, context)
+
+    return tool(work, name=name, description=description, effect="idempotent")

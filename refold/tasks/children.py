@@ -1,0 +1,106 @@
+"""Children of a task: other tasks and agents, each in a session of its own that is started at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from eventsource.codec import to_json
+from eventsource.errors import SessionExistsError, UnknownSessionError
+from eventsource.events import ChildEnd, ChildStart, WaitEnd, WaitStart
+from eventsource.machine.state import CHILD
+from eventsource.messages import Json
+from eventsource.runner.redaction import redact_event
+from eventsource.user_code.contained import UserCall
+
+from ..child_sessions import child_id, child_wait
+from ..values import Shape
+from .errors import ChildError
+from .execution import Execution, Host
+from .runner import Outcome, run_when_free, task_start
+from .steps import digest, run_step
+
+if TYPE_CHECKING:
+    from .task import Task
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+async def open_child(
+    host: Host, session: str, task: Task[P, R], payload: P, *, parent: str = "", tags: Sequence[str] = ()
+) -> None:
+    """Make a task's session if it is not there. Raises: TaskPayloadError before anything is made."""
+    start = replace(task_start(task), payload=task.checked(payload), parent=parent, tags=tuple(tags))
+    try:
+        if (await host.log.info(session)).head:
+            return
+    except UnknownSessionError:
+        with suppress(SessionExistsError):
+            await host.log.create(session, title=task.id)
+    await host.log.append(session, [(host.clock(), redact_event(start))], key="task")
+
+
+async def run_child(x: Execution, key: str, task: Task[P, R], payload: P) -> R:
+    """Run a task as a child, or give what is recorded of it. Raises: ChildError; TaskPayloadError."""
+    child = child_id(x.session, key)
+    record = x.journal.children.get(key)
+    if record is not None:
+        x.visit("child", key)
+        if record.end is not None:
+            return _result(task, key, child, record.end)
+        if record.lost:
+            raise ChildError(key, record.session, "it runs on in the session this one was forked from")
+    task.checked(payload)
+    async with x.at_work():
+        if record is None:
+            await x.new(key)
+            await x.idle(ChildStart(key=key, child=child))
+        while True:
+            await _woken(x, key)
+            await open_child(x.host, child, task, payload, parent=x.session)
+            outcome = await run_when_free(x.host, child, lambda name: task, root=x.root or x.session, budget=x.budget)
+            if outcome.status != "waiting":
+                end = _end(key, outcome)
+                await x.append(end)
+                x.budget.has_ended(child)
+                return _result(task, key, child, end)
+            await x.idle(WaitStart(key=child_wait(key), reason=CHILD))
+
+
+async def _woken(x: Execution, key: str) -> None:
+    """Wait until a suspended child has something to do."""
+    if any(wait.key == child_wait(key) for wait in x.state.waits):
+        await x.park(lambda: x.child_is_due(key) or None)
+        await x.append(WaitEnd(key=child_wait(key), outcome="completed"))
+
+
+def _end(key: str, outcome: Outcome) -> ChildEnd:
+    failed = outcome.status != "done"
+    result: Json = outcome.result
+    if failed:
+        result = to_json(outcome.error or f"it was {outcome.status}")
+    return ChildEnd(key=key, result=result, is_error=failed, tokens=outcome.tokens)
+
+
+def _result(task: Task[P, R], key: str, child: str, end: ChildEnd) -> R:
+    if end.is_error:
+        raise ChildError(key, child, str(Shape[object](None).load(end.result)))
+    return task.read(end.result)
+
+
+async def start_task(x: Execution, name: str, task: Task[P, R], payload: P, tags: Sequence[str]) -> str:
+    """Start a task that goes its own way, once. Returns: its session."""
+    child = child_id(x.session, name)
+    raw = task.checked(payload)
+
+    async def work() -> str:
+        await open_child(x.host, child, task, payload, tags=tags)
+        return child
+
+    return await run_step(
+        x, name, digest([task.id, bytes(raw).decode(), list(tags)], name), Shape[str](None), lambda: UserCall(work)
+    )

@@ -1,0 +1,416 @@
+"""One process's work on a session whose task is open: its code runs until it ends, or nothing is left but waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from random import randint
+from typing import TypeVar
+
+import msgspec
+
+from eventsource.background import stop
+from eventsource.envelope import Recorded
+from eventsource.errors import RefoldError
+from eventsource.events import Event
+from eventsource.log import utc_now_us
+from eventsource.log.load import read_all
+from eventsource.log.protocol import EventLog
+from eventsource.machine.backoff import JITTER_PPM
+from eventsource.machine.state import Phase, State
+from eventsource.machine.steps import Record, expired, next_attempts, next_step
+from eventsource.runner.lease import LEASE_US
+from eventsource.runner.redaction import Redact, redact_event
+from eventsource.runner.writer import Writer
+from eventsource.user_code.contained import Ended, contain, guarded_tasks
+from projections.context import ContextView
+
+from ..budget import Budget
+from ..child_sessions import child_wait, due_children
+from ..context import CONTEXT
+from .errors import PathError
+from .journal import Answer, Journal
+
+T = TypeVar("T")
+SCOPE: ContextVar[str] = ContextVar("scope", default="")
+"""What the keys of the code that runs now begin with."""
+WITHIN: ContextVar[str] = ContextVar("within", default="")
+"""The step whose function runs now."""
+_TURNS = 20
+_WATCH_S = 0.1
+_CHILDREN_S = 0.5
+_GRACE_S = 10.0
+
+
+def _jitter_ppm() -> int:
+    return randint(0, JITTER_PPM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """The process that runs tasks. `stopping`: hand sessions back. `seed`: where random numbers begin.
+
+    `jitter_ppm`: what chance adds to a wait for a next attempt, in millionths of it.
+    """
+
+    log: EventLog
+    clock: Callable[[], int] = utc_now_us
+    seed: Callable[[], int] = utc_now_us
+    jitter_ppm: Callable[[], int] = _jitter_ppm
+    lease_us: int = LEASE_US
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    grace_s: float = _GRACE_S
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What code returned, or what it raised."""
+
+    value: object = None
+    error: BaseException | None = None
+
+
+class Execution:
+    """What an open task's code works with: its log, what is recorded already, and who waits for what.
+
+    Operations of the code are counted: those at work, and those that wait for something from outside. When only waiting
+    ones are left, the session is suspended: the code is cancelled, and runs again from the top when something has come.
+    """
+
+    def __init__(self, host: Host, session: str, *, root: str = "", outer: Budget | None = None) -> None:
+        """Prepare.
+
+        Args:
+            root: the session at the root of the tree, if it is another.
+            outer: the budget of its parent.
+        """
+        self.host, self.session, self.root = host, session, root
+        self.token_limit: int | None = None
+        self.budget = Budget(session, lambda: self.token_limit, lambda: self.state.spent_tokens, outer)
+        self._for_root: list[Event] = []
+        self.journal = Journal()
+        self.redactors: list[Redact] = []
+        self.writer: Writer[ContextView] = Writer(
+            host.log, session, context=CONTEXT, clock=host.clock, on_commit=self._note, redact=self._redact
+        )
+        self.lost: BaseException | None = None
+        self.turn_key = ""
+        self.turn: asyncio.Task[object] | None = None
+        self.steps = 0
+        self._unvisited: dict[Answer, None] = {}
+        self._active = self._parked = self._moves = 0
+        self._news = asyncio.Event()
+        self._due: set[str] = set()
+        self._stopping_s = 0.0
+        self._left = False
+        self._tick: asyncio.Future[None] | None = None
+        self._counters: dict[tuple[str, str], int] = {}
+
+    @property
+    def state(self) -> State:
+        """The session's state, with what is not appended yet."""
+        return self.writer.state
+
+    def now_us(self) -> int:
+        """Read the clock."""
+        return self.host.clock()
+
+    async def load(self) -> None:
+        """Fold the log up to its head."""
+        await self.writer.load()
+        async for recorded in read_all(self.host.log, self.session, upto=self.writer.head, updates=False):
+            self.journal.feed(recorded)
+        if self.state.phase is not Phase.IDLE or self.state.wanted:
+            self.turn_key = self.journal.last_step
+
+    def tell_root(self, event: Event) -> None:
+        """Show something in the session at the root of the tree too."""
+        if self.root:
+            self._for_root.append(event)
+
+    def key(self, kind: str, given: str | None) -> str:
+        """Name an operation: as its caller does, or by its kind and number; within the scope of the code that runs.
+
+        Raises: PathError within a step's function: what it does is not recorded, so it must not wait or record.
+        """
+        if step := WITHIN.get():
+            raise PathError(self.session, step, f"what runs within it must not ask for a {kind}")
+        scope = SCOPE.get()
+        if given is not None:
+            return f"{scope}{given}"
+        self._counters[scope, kind] = number = self._counters.get((scope, kind), 0) + 1
+        return f"{scope}{kind}#{number}"
+
+    def visit(self, kind: str, key: str) -> None:
+        """Note that the code came to something that is answered."""
+        self._unvisited.pop((kind, key), None)
+        self._moves += 1
+
+    def skip(self, is_skipped: Callable[[str], bool]) -> None:
+        """Note that the code need not come to what some keys answer."""
+        for answer in [answer for answer in self._unvisited if is_skipped(answer[1])]:
+            self.visit(*answer)
+
+    def unvisited(self) -> str | None:
+        """Give the first key that is answered and that the code did not come to."""
+        return next((key for _, key in self._unvisited), None)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Count an operation as being at work; once the session is left, clean-up code gets no further."""
+        if self._left:
+            raise asyncio.CancelledError
+        self._active += 1
+        self._move()
+        try:
+            yield
+        finally:
+            self._active -= 1
+            self._move()
+
+    async def new(self, key: str) -> None:
+        """Hold that the code may do something that is not recorded: it came to everything that is, in all branches.
+
+        Raises: PathError.
+        """
+        while (missing := self.unvisited()) is not None:
+            if not await self._is_still():
+                continue
+            await self.diverge(key, f"the log goes on with {missing!r} here: the code took another path than recorded")
+        await self.begin()
+
+    async def begin(self) -> None:
+        """Hold that the code may begin an effect: the process is not to stop, and nothing keeps it from going on."""
+        if self.host.stopping.is_set() or self.lost is not None:
+            await self.park(lambda: None)
+
+    async def diverge(self, key: str, problem: str) -> None:
+        """Let the code go no further, since it is not what the log was recorded with."""
+        await self.give_up(PathError(self.session, key, problem))
+
+    async def give_up(self, error: RefoldError) -> None:
+        """Let the code go no further; whoever runs the session is told why."""
+        self.lose(error)
+        await self.park(lambda: None)
+
+    async def idle(self, *events: Event) -> None:
+        """Put on record what the code begins and may not stand within a turn, once none is under way."""
+        await self.park(lambda: None if self.turn_key else True)
+        await self.intend(*events)
+
+    async def fail(self, end: Event) -> None:
+        """Append how an attempt failed, together with what the machine says of the next one."""
+        try:
+            self.writer.outcome(end)
+            await self.decide_attempts()
+        except RefoldError as error:
+            self.lose(error)
+        if self.lost is not None:
+            await self.park(lambda: None)
+
+    async def decide_attempts(self) -> None:
+        """Append what waits, and what the machine says of next attempts; again when something came between."""
+        self.writer.decide(*next_attempts(self.state))
+        while not await self.writer.flush():
+            self.writer.decide(*next_attempts(self.state))
+
+    async def intend(self, *events: Event) -> None:
+        """Put on record what the code begins, before it does; once the task is cancelled it gets no further."""
+        try:
+            while not (self.state.closing or await self.writer.intend(*events)):
+                pass
+        except RefoldError as error:
+            self.lose(error)
+        if self.lost is not None or self.state.closing:
+            await self.park(lambda: None)
+
+    async def append(self, *events: Event) -> None:
+        """Append what came of the code's work; when that cannot be, the code goes no further."""
+        try:
+            self.writer.outcome(*events)
+            await self.writer.flush()
+        except RefoldError as error:
+            self.lose(error)
+        if self.lost is not None:
+            await self.park(lambda: None)
+
+    async def park(self, found: Callable[[], T | None]) -> T:
+        """Wait for something from outside; `found` is asked whenever something has come."""
+        while (result := found()) is None or self.lost is not None:
+            news = self._news
+            self._active -= 1
+            self._parked += 1
+            self._move()
+            try:
+                await news.wait()
+            finally:
+                self._active += 1
+                self._parked -= 1
+        return result
+
+    def child_is_due(self, key: str) -> bool:
+        """Say whether a suspended child has something to do."""
+        return child_wait(key) in self._due
+
+    def due_calls(self) -> list[str]:
+        """List the waits of tool calls for children that have something to do."""
+        return [wait.key for wait in self.state.waits if wait.call is not None and wait.key in self._due]
+
+    def notify(self) -> None:
+        """Let everything that waits look again."""
+        self._move()
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def run(self, code: Callable[[], Awaitable[object]]) -> Finished | None:
+        """Run the code until it ends or nothing is left but waiting; None: it waits, or is handed back.
+
+        Raises: what kept it from being recorded; PathError.
+        """
+        self._unvisited = dict(self.journal.answers)
+        with guarded_tasks():
+            return await self._run(code)
+
+    async def _run(self, code: Callable[[], Awaitable[object]]) -> Finished | None:
+        main = asyncio.ensure_future(_fresh(code))
+        main.add_done_callback(lambda done: self._move())
+        watch = asyncio.create_task(self._watch())
+        try:
+            while not main.done():
+                if self.lost is not None or self.state.cancelled is not None or self._is_late():
+                    return None
+                await self._flush()
+                if self._parked == 0 or self._active > 0:
+                    await self._wait(main)
+                elif await self._is_still() and not main.done() and not await self._advance():
+                    return None
+            ended = await main
+            if isinstance(ended.error, PathError):
+                raise ended.error
+            return Finished(ended.value, ended.error)
+        finally:
+            self._left = True
+            tasks = [watch, main, *([self.turn] if self.turn is not None else [])]  # code may end beside its turn
+            await stop(*tasks, timeout_s=self.host.grace_s)
+            if self.lost is not None:
+                raise self.lost
+
+    def _is_late(self) -> bool:
+        """Say whether the process was to stop so long ago that what is still at work is given up."""
+        if not self.host.stopping.is_set():
+            return False
+        now_s = asyncio.get_running_loop().time()
+        self._stopping_s = self._stopping_s or now_s
+        return now_s >= self._stopping_s + self.host.grace_s
+
+    async def _is_still(self) -> bool:
+        """Let everything run that can; say whether nothing moved."""
+        before = self._moves
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+            if self._moves != before:
+                return False
+        return True
+
+    async def _advance(self) -> bool:
+        """Do what the machine decides while the code waits; False when there is nothing."""
+        if self.host.stopping.is_set():
+            return False
+        now_us = self.now_us()
+        step = next_step(self.state) if self.state.phase is Phase.IDLE else None
+        decided: Sequence[Event] = step.events if isinstance(step, Record) else expired(self.state, now_us)
+        if decided:
+            self.writer.decide(*decided)
+            await self._flush()
+            return True
+        return await self._look_at_children()
+
+    async def _look_at_children(self) -> bool:
+        self._due = set(await due_children(self.host.log, self.session, self.state, self.now_us()))
+        if self._due:
+            self.notify()
+        return bool(self._due)
+
+    async def _flush(self) -> None:
+        try:
+            await self.writer.flush()
+            if self._for_root:
+                events, self._for_root = self._for_root, []
+                await self.host.log.append(
+                    self.root, [(self.now_us(), redact_event(event, self._redact)) for event in events]
+                )
+        except RefoldError as error:
+            self.lose(error)
+
+    async def _wait(self, main: asyncio.Future[Ended]) -> None:
+        """Wait until something moves; deadlines, and suspended children now and then, are looked at meanwhile."""
+        moves = self._moves
+        suspended = any(wait.reason == "child" for wait in self.state.waits)
+        while self._moves == moves and not main.done():
+            if await self._end_waits():
+                break
+            self._tick = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._until_deadline_s()):
+                    await self._tick
+                break
+            if self._is_late() or (suspended and await self._look_at_children()):
+                break
+
+    def _until_deadline_s(self) -> float:
+        """Say how long to wait for something that moves: until the first deadline, and not for long at once."""
+        deadlines = [wait.deadline_us for wait in self.state.waits if wait.deadline_us is not None]
+        left_s = (min(deadlines) - self.now_us()) / 1_000_000 if deadlines and not self.turn_key else _CHILDREN_S
+        return min(max(left_s, 0.001), _CHILDREN_S)
+
+    async def _end_waits(self) -> bool:
+        """End the waits whose deadline has passed while other code is at work; a turn's are its loop's."""
+        if self.turn_key or self.lost is not None or self.host.stopping.is_set() or self.state.cancelled is not None:
+            return False
+        decided = expired(self.state, self.now_us()) if self.state.phase is Phase.IDLE else ()
+        if decided:
+            self.writer.decide(*decided)
+            await self._flush()
+        return bool(decided)
+
+    def _move(self) -> None:
+        self._moves += 1
+        if self._tick is not None and not self._tick.done():
+            self._tick.set_result(None)
+
+    async def _watch(self) -> None:
+        """See what others append, and when the process is to stop."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_S):
+                    await self.host.stopping.wait()
+                self.notify()
+                await asyncio.sleep(_WATCH_S)
+            try:
+                await self.writer.catch_up(lambda: not self.turn_key)
+            except RefoldError as error:
+                self.lose(error)
+
+    def lose(self, error: BaseException) -> None:
+        """Note what keeps this process from going on with the session."""
+        self.lost = self.lost or error
+        self._move()
+
+    def _note(self, recorded: Sequence[Recorded]) -> None:
+        for item in recorded:
+            self.journal.feed(item)
+        self.notify()
+
+    def _redact(self, text: str) -> str:
+        for redact in self.redactors:
+            text = redact(text)
+        return text
+
+
+async def _fresh(code: Callable[[], Awaitable[object]]) -> Ended:
+    """Run code whose keys begin with nothing; whatever it raises is its outcome."""
+    SCOPE.set("")
+    WITHIN.set("")
+    return await contain(code)

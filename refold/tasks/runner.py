@@ -1,0 +1,333 @@
+"""Running a session whose task is open: under a lease, from wherever its log stops, to its end or its next wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Literal, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from eventsource.codec import to_json
+from eventsource.durations import duration_text
+from eventsource.errors import LeaseHeldError, UnknownSessionError
+from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart, WaitEnd
+from eventsource.machine.backoff import retry_at_us
+from eventsource.machine.state import Phase, State
+from eventsource.machine.steps import Record, children_to_end, expired, next_step
+from eventsource.messages import Json
+from eventsource.runner.lease import hold
+from eventsource.runner.loop import Loop, Program
+from eventsource.runner.redaction import redact_event
+from eventsource.runner.writer import Writer
+from eventsource.user_code.contained import attempt
+from eventsource.user_code.raised import words
+from projections.context import ContextView
+
+from ..budget import Budget
+from ..child_sessions import child_id, waits_for_run
+from ..context import CONTEXT
+from ..values import Shape, kept
+from .errors import NoTaskError, PathError
+from .execution import Execution, Finished, Host
+
+_HELD_S = 0.2
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task's session stands: how its task ended, or that it waits; and the tokens it used.
+
+    error: what it ended with; of one that is due and waits all the same, why. step: the one that began last. attempt:
+    the task's.
+    """
+
+    status: Literal["done", "error", "cancelled", "waiting"]
+    result: Json = msgspec.UNSET
+    error: str = ""
+    tokens: int = 0
+    step: str = ""
+    attempt: int = 0
+
+
+class Code(Protocol):
+    """A task, whatever it takes and returns."""
+
+    @property
+    def id(self) -> str:
+        """Its name for ever."""
+        ...
+
+    @property
+    def retries(self) -> int:
+        """How often it is tried again."""
+        ...
+
+    @property
+    def backoff_us(self) -> int:
+        """How long after the first failure."""
+        ...
+
+    @property
+    def max_duration_us(self) -> int | None:
+        """How long an attempt may work."""
+        ...
+
+    @property
+    def token_limit(self) -> int | None:
+        """How many tokens it may use."""
+        ...
+
+    async def call(self, execution: Execution) -> object:
+        """Call its function with what its session was given."""
+        ...
+
+
+FindTask = Callable[[str], Code | None]
+
+
+async def run_session(
+    host: Host,
+    session: str,
+    find: FindTask,
+    *,
+    root: str = "",
+    budget: Budget | None = None,
+) -> Outcome:
+    """Run a task's session until the task ends, nothing is left but waiting, or the host stops.
+
+    `budget`: its parent's, which counts what it uses.
+
+    Raises: LeaseHeldError when somebody else runs it; NoTaskError; PathError when its code is not what it was recorded
+        with; FencedError when another owner took over; what the store raises.
+    """
+    x = Execution(host, session, root=root, outer=budget)
+    async with hold(host.log, session, ttl_us=host.lease_us, lost=x.lose) as held:
+        x.writer.lease = held.lease
+        await x.load()
+        if budget is not None:
+            budget.count(session, x.budget.used)
+        try:
+            outcome = await _run(x, find)
+        except PathError as error:
+            await note_stuck(host, session, x.state, str(error), epoch=held.lease.epoch)
+            raise
+        if not host.stopping.is_set():
+            held.seen = x.writer.head
+    start = x.journal.start
+    if outcome.status != "waiting" and start is not None and start.parent and not root:
+        await _tell(host, start.parent)
+    return outcome
+
+
+async def _run(x: Execution, find: FindTask) -> Outcome:
+    start, now_us = x.journal.start, x.now_us()
+    if start is None:
+        raise NoTaskError(x.session, "")
+    if not x.state.task:
+        return _outcome(x)
+    if _is_cancelled(x):
+        return await _cancel(x)
+    await x.decide_attempts()
+    next_at_us = x.state.retry_at_us
+    if next_at_us is not None and now_us < next_at_us:
+        x.writer.outcome(*_over(x.state, now_us))
+        await x.writer.flush()
+        return _outcome(x)
+    if waits_for_run(x.state, now_us):
+        waited = ", ".join(wait.key for wait in x.state.waits)
+        problem = f"its next attempt comes after the run that was begun in its session, which waits for {waited}"
+        return _outcome(x, problem)
+    task = find(start.task)
+    if task is None:
+        raise NoTaskError(x.session, start.task)
+    x.token_limit = task.token_limit if x.state.policy is None else x.state.policy.token_limit
+    x.budget.name = f"task {start.task}"
+    await x.budget.read(x.host.log, x.session, x.state.children)
+    if x.journal.last_step not in x.state.steps:  # no turn of the task's code
+        await _end_run(x, f"it was left open in a session whose task {start.task} is to go on")
+    if next_at_us is not None:
+        begun = task_start(task, attempt=x.state.attempt + 1)
+        while not (_is_cancelled(x) or await x.writer.intend(begun)):
+            pass
+        x.token_limit = task.token_limit
+    elif not x.state.stuck and not x.journal.is_new:
+        x.writer.outcome(_taken_up(x))
+    await x.writer.flush()
+    if not _is_cancelled(x):
+        await _work(x, task)
+    if x.state.stuck:  # it waits as before: nothing else says that it can be gone on with
+        x.writer.outcome(_taken_up(x))
+        await x.writer.flush()
+    return await _cancel(x) if _is_cancelled(x) else _outcome(x)
+
+
+def _taken_up(x: Execution) -> Resume:
+    runner = x.writer.lease.owner if x.writer.lease is not None else ""
+    return Resume(why="wait" if x.journal.poked or x.state.waits else "crash", runner=runner)
+
+
+async def note_stuck(host: Host, session: str, state: State, problem: str, *, epoch: int | None = None) -> None:
+    """Put on record that nobody can go on with a task's session, once for each reason."""
+    if state.task and state.stuck != problem:
+        event = redact_event(Resume(why="stuck", problem=problem))
+        await host.log.append(session, [(host.clock(), event)], epoch=epoch)
+
+
+def _is_cancelled(x: Execution) -> bool:
+    return x.state.cancelled is not None and bool(x.state.task)
+
+
+async def _work(x: Execution, task: Code) -> None:
+    """Run the code, and record how it ended if it did."""
+    limit_us = task.max_duration_us
+    left_s = None if limit_us is None else (limit_us - x.journal.worked_us(x.now_us())) / 1_000_000
+    clock = asyncio.timeout(left_s)
+    try:
+        async with clock:
+            finished = await x.run(lambda: task.call(x))
+            if finished is None:
+                return
+            ended = words(finished.error) if finished.error is not None else _end(x, task, finished)
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        ended = f"it worked longer than {duration_text(limit_us or 0)}"
+    if x.lost is not None:
+        raise x.lost
+    if x.state.cancelled is None:
+        await _end_run(x, f"its task {task.id} ended meanwhile" + (f": {ended}" if isinstance(ended, str) else ""))
+    if x.state.cancelled is not None:
+        return
+    final = clock.expired() or bool(x.budget.problem())  # another attempt would have nothing left either
+    x.writer.outcome(_failed(x, task, ended, final=final) if isinstance(ended, str) else ended)
+    await x.decide_attempts()
+
+
+def task_start(task: Code, attempt: int = 1) -> TaskStart:
+    """Begin an attempt of a task, with what it says of how it is run."""
+    return TaskStart(
+        task=task.id,
+        attempt=attempt,
+        retries=task.retries,
+        backoff_us=task.backoff_us,
+        token_limit=task.token_limit,
+        rules=1,
+    )
+
+
+def _failed(x: Execution, task: Code, problem: str, *, final: bool) -> TaskEnd:
+    """End an attempt that failed; whether there is another, the machine says, or in a log of 0.1 the code."""
+    number, jitter_ppm = x.state.attempt, x.host.jitter_ppm()
+    if x.state.policy is not None:
+        again = not final and number <= x.state.policy.retries
+        return TaskEnd(error=problem, final=final, jitter_ppm=jitter_ppm if again else 0)
+    if final or number > task.retries:
+        return TaskEnd(error=problem)
+    at_us = retry_at_us(x.now_us(), task.backoff_us, failures=number, jitter_ppm=jitter_ppm)
+    return TaskEnd(error=problem, retry_at_us=at_us)
+
+
+def _over(state: State, now_us: int) -> tuple[WaitEnd, ...]:
+    """End what an attempt that failed left waiting, so that the session is not due for that before its next one."""
+    return expired(state, now_us) if state.phase is Phase.IDLE else ()
+
+
+def _end(x: Execution, task: Code, finished: Finished) -> TaskEnd | str:
+    """Make the task's end of its result, or say why that cannot be kept. Raises: PathError."""
+    missing = x.unvisited()
+    if missing is not None:
+        raise PathError(x.session, missing, "the code ended without coming to this: it took another path than recorded")
+    where = f"the result of task {task.id}"
+    ended = attempt(lambda: kept(Shape[object](None), finished.value, where)[0])
+    if isinstance(ended.value, msgspec.Raw):
+        return TaskEnd(result=ended.value)
+    return words(ended.error) if ended.error is not None else "it has no result"
+
+
+def _outcome(x: Execution, problem: str = "") -> Outcome:
+    end, journal = x.journal.end, x.journal
+    made = Outcome(
+        status="waiting", error=problem, tokens=x.state.spent_tokens, step=journal.last_step, attempt=journal.attempt
+    )
+    if end is None or x.state.task:
+        return made
+    status: Literal["done", "error", "cancelled"] = "cancelled" if end.cancelled else "error" if end.error else "done"
+    return replace(made, status=status, result=end.result, error=end.error)
+
+
+async def _cancel(x: Execution) -> Outcome:
+    """End a cancelled task as the machine says: what runs in its session, its waits, its children, then itself."""
+    await _end_run(x, "its task was cancelled")
+    while x.state.task:
+        await end_children(x.host, x.writer, root=x.root)
+        step = next_step(x.state)
+        if not isinstance(step, Record):
+            break
+        last = next((n for n, event in enumerate(step.events) if isinstance(event, TaskEnd)), len(step.events))
+        x.writer.decide(*step.events[: last + 1])
+        await x.writer.flush()
+    return _outcome(x)
+
+
+async def _end_run(x: Execution, problem: str) -> None:
+    """Bring the run that is open, or asked for, to its end, since nobody goes on with it; its turn has failed with it.
+
+    The machine says the steps: calls get a result, an answer is closed. No model is asked, and no tool runs.
+    """
+    if x.state.run is None and not x.state.wanted:
+        return
+    loop = Loop(x.writer, Program(model=None, context=CONTEXT, clock=x.host.clock))
+    loop.end(AbortRequest(reason="error", cause="callback", error=problem))
+    await loop.run(until_agent_end=True)
+    if x.state.cancelled is None:
+        await end_children(x.host, x.writer, root=x.root)
+        if x.journal.last_step in x.state.steps:
+            x.writer.outcome(StepEnd(key=x.journal.last_step, error=problem))
+    x.turn_key = ""
+
+
+async def end_children(host: Host, writer: Writer[ContextView], *, root: str = "") -> None:
+    """Cancel the children that the machine names, see them end, and put on record that they have."""
+    for key in children_to_end(writer.state):
+        ended = await cancel_child(host, child_id(writer.session, key), root=root or writer.session)
+        if key in writer.state.children:
+            error = to_json(ended.error or "it was cancelled with its parent")
+            writer.outcome(ChildEnd(key=key, result=error, is_error=True, tokens=ended.tokens))
+    await writer.flush()
+
+
+async def cancel_child(host: Host, child: str, *, root: str) -> Outcome:
+    """Cancel a child and see it end."""
+    request = AbortRequest(cause="cancel", error="its parent was cancelled")
+    try:
+        await host.log.append(child, [(host.clock(), request)], key="cancelled by parent")
+    except UnknownSessionError:  # it was to be started when its parent's process ended
+        return Outcome(status="cancelled", error="it was cancelled before it began")
+    with suppress(NoTaskError):  # its session was made, and no more
+        return await run_when_free(host, child, lambda task: None, root=root)
+    return Outcome(status="cancelled", error="it was cancelled before it began")
+
+
+async def run_when_free(
+    host: Host, session: str, find: FindTask, *, root: str, budget: Budget | None = None
+) -> Outcome:
+    """Run a child's session as soon as nobody else holds it."""
+    while True:
+        try:
+            return await run_session(host, session, find, root=root, budget=budget)
+        except LeaseHeldError:
+            await asyncio.sleep(_HELD_S)
+
+
+async def _tell(host: Host, parent: str) -> None:
+    """Wake a parent whose child ended in other hands."""
+    with suppress(UnknownSessionError):
+        await host.log.append(parent, [(host.clock(), Resume(why="wait"))])
+
+
+def first_task(tasks: Sequence[Code]) -> FindTask:
+    """Find tasks by id among some."""
+    known = {task.id: task for task in tasks}
+    return known.get

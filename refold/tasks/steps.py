@@ -1,0 +1,197 @@
+"""Recording what a task's code does, once: steps, waits, and values that never change again."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from eventsource.codec import from_json, to_json
+from eventsource.events import ModelRef, StepEnd, StepStart, WaitEnd, WaitStart
+from eventsource.messages import Usage
+from eventsource.user_code.contained import UserCall, attempt
+from eventsource.user_code.raised import words
+
+from ..values import Shape, dump, kept
+from .errors import StepError
+from .execution import WITHIN, Execution
+from .journal import StepRecord
+
+T = TypeVar("T")
+
+
+@dataclass
+class Asked:
+    """The model that a step asks, and what its last attempt used."""
+
+    model: ModelRef
+    usage: Usage | None = None
+
+
+class Input(msgspec.Struct, frozen=True):
+    """The digest of a step's input; `before`: what release 0.1 made of it, which minded the order of keys."""
+
+    sha256: str = ""
+    before: str = ""
+
+
+def digest(value: object, where: str) -> Input:
+    """Digest a step's input: the same in every process, whatever the order of sets and of the keys of dicts.
+
+    Raises: InvalidTextError when it has no JSON form.
+    """
+    raw = bytes(dump(value, where=f"the input of {where}"))
+    ordered = json.dumps(from_json(raw), ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    return Input(hashlib.sha256(ordered).hexdigest(), hashlib.sha256(raw).hexdigest())
+
+
+async def known_step(x: Execution, name: str, given: Input) -> StepRecord | None:
+    """Find what is recorded of a step; the same key with another input is another path."""
+    record = x.journal.steps.get(name)
+    if record is not None:
+        x.visit("step", name)
+        if record.input_sha256 not in (given.sha256, given.before):
+            await x.diverge(name, "this step is recorded with other input; give what differs a key of its own")
+    return record
+
+
+async def run_step(
+    x: Execution,
+    name: str,
+    given: Input,
+    shape: Shape[T],
+    begin: Callable[[], UserCall],
+    *,
+    retries: int = 0,
+    backoff_us: int = 0,
+    asks: Asked | None = None,
+) -> T:
+    """Do a step, or give what is recorded of it; `asks` is the model that it asks.
+
+    Raises: StepError when it has failed one time more than `retries`, and when it may ask no model any more.
+    """
+    check_retries(retries, f"step {name}")
+    record = await known_step(x, name, given)
+    if record is not None and record.done and not _goes_on(x, name, record, retries):
+        if record.error:
+            raise StepError(name, record.error)
+        return shape.load(record.result)
+    async with x.at_work():
+        if record is None:
+            await x.new(name)
+        while True:
+            await _until_due(x, name)
+            record = x.journal.steps.get(name)
+            if record is not None and record.error and record.done and not _goes_on(x, name, record, retries):
+                raise StepError(name, record.error)  # somebody cancelled the wait for its next attempt
+            number = record.attempts + 1 if record is not None else 1
+            if asks is not None and (problem := x.budget.problem()):
+                raise StepError(name, problem)
+            start = StepStart(
+                key=name,
+                input_sha256=given.sha256,
+                attempt=number,
+                retries=retries,
+                backoff_us=backoff_us,
+                asks=asks is not None,
+            )
+            try:
+                return await _attempt(x, start, shape, begin, asks)
+            except StepError:
+                tried = x.state.step(name)
+                if tried is None or tried.over:
+                    raise
+
+
+def _goes_on(x: Execution, name: str, record: StepRecord, retries: int) -> bool:
+    """Say whether a step that has failed is tried again: as the machine says, in a log of 0.1 as the code does."""
+    tried = x.state.step(name)
+    return bool(record.error) and (record.failures <= retries if tried is None else not tried.over)
+
+
+async def _until_due(x: Execution, name: str) -> None:
+    """Wait until the next attempt of a step may be made; meanwhile nothing runs for it."""
+    record = x.journal.steps.get(name)
+    if record is not None and record.waiting:
+        await x.park(lambda: None if record.waiting else True)
+    await x.begin()
+
+
+async def _attempt(
+    x: Execution, start: StepStart, shape: Shape[T], begin: Callable[[], UserCall], asks: Asked | None
+) -> T:
+    await x.park(lambda: None if x.turn_key else True)
+    x.steps += 1
+    try:
+        await x.intend(start)
+        within = WITHIN.set(start.key)
+        try:
+            ended = await begin().run()
+        finally:
+            WITHIN.reset(within)
+        made = list[tuple[msgspec.Raw, T]]()
+        if ended.error is None:
+            ended = attempt(lambda: made.append(kept(shape, ended.value, f"the result of {start.key}")))
+        if ended.error is not None:
+            problem, jitter_ppm = words(ended.error), x.host.jitter_ppm() if start.retries else 0
+            await x.fail(_answered(StepEnd(key=start.key, error=problem, jitter_ppm=jitter_ppm), asks))
+            raise StepError(start.key, problem) from ended.error
+        raw, value = made[0]
+        await x.append(_answered(StepEnd(key=start.key, result=raw), asks))
+        return value
+    finally:
+        x.steps -= 1
+        x.notify()
+
+
+def _answered(end: StepEnd, asks: Asked | None) -> StepEnd:
+    """Add which model was asked, and what that used, if it said so."""
+    if asks is None or asks.usage is None:
+        return end
+    return msgspec.structs.replace(end, model=asks.model, usage=asks.usage)
+
+
+def check_retries(retries: object, where: str) -> None:
+    """Hold that this says how often something is tried again. Raises: ValueError."""
+    if type(retries) is not int or retries < 0:
+        raise ValueError(f"{where}: retries must be a whole number, 0 or more; found {retries!r}")
+
+
+def call(function: Callable[..., object], arguments: Sequence[object], named: Mapping[str, object]) -> UserCall:
+    """Prepare a call of a function; one that is not async is called in a thread that no process waits for."""
+    thread = "" if inspect.iscoroutinefunction(function) else f"step {getattr(function, '__name__', '')}"
+    return UserCall(lambda: function(*arguments, **named), thread=thread)
+
+
+async def run_wait(x: Execution, start: WaitStart) -> WaitEnd:
+    """Wait, or give how the wait ended."""
+    key = start.key
+    if key in x.journal.waits:
+        x.visit("wait", key)
+    elif key not in x.journal.ends:
+        async with x.at_work():
+            await x.new(key)
+            await x.idle(start)
+    end = x.journal.ends.get(key)
+    if end is not None:
+        return end
+    async with x.at_work():
+        return await x.park(lambda: x.journal.ends.get(key))
+
+
+def once(x: Execution, name: str, make: Callable[[], int]) -> int:
+    """Give a number that is made once."""
+    record = x.journal.steps.get(name)
+    if record is None:
+        record = StepRecord(result=to_json(make()), attempts=1, end_seq=1)
+        if not x.state.closing:
+            x.writer.outcome(StepStart(key=name), StepEnd(key=name, result=record.result))
+        x.journal.steps[name] = record
+        x.notify()
+    x.visit("step", name)
+    return int(bytes(record.result or b"0"))

@@ -1,0 +1,160 @@
+"""An agent's turns within a task: a whole run of it in the task's session, and agents as tasks of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from eventsource import session as core
+from eventsource.errors import OutputError, RefoldError
+from eventsource.events import AbortRequest, Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
+from eventsource.machine.outcome import outcome
+from eventsource.machine.state import State
+from eventsource.machine.steps import Suspend, expired, next_step
+from eventsource.messages import Usage
+from eventsource.prompts import Prompt
+from eventsource.runner.loop import Loop, Program
+from eventsource.runner.writer import Writer
+from projections.context import ContextView
+
+from ..agent import prompt_pushes
+from ..child_context import NEST, Nest
+from ..drive import configuring
+from ..inbox_message import InboxMessage
+from ..output import Output
+from ..session import Session
+from .errors import StepError
+from .execution import WITHIN, Execution
+from .journal import StepRecord
+from .runner import end_children
+from .steps import digest, known_step
+
+if TYPE_CHECKING:
+    from ..agent import Agent
+    from .context import TaskContext
+    from .task import Task
+
+T = TypeVar("T")
+
+
+class Turn(Generic[T]):
+    """What an agent's turn came to: its answers, and how it ended (done, error, aborted, limit, refused)."""
+
+    def __init__(self, key: str, record: StepRecord, output: Output[T] | None) -> None:
+        self.key, self.answers, self._output = key, record.answers, output
+        self._retried = record.retried
+        self._outcome = outcome(record.ending)
+        self.status: str = self._outcome.status
+
+    @property
+    def text(self) -> str:
+        """The text of the last answer, empty when there is none."""
+        return self.answers[-1].text if self.answers else ""
+
+    @property
+    def error(self) -> str:
+        """Why the turn is not done: the words of the provider, a hook, a limit or an abort; empty when it is."""
+        return "" if self.status == "done" else self._outcome.reason
+
+    @property
+    def output(self) -> T:
+        """The last answer as the agent's output type. Raises: OutputError, of a turn that is not done with why."""
+        if self._output is None:
+            raise OutputError("", "the agent declares no output type; use `text`")
+        return self._output.read_ended(self.text, self._outcome)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of the turn's model calls, those that were made again included."""
+        return sum((answer.usage for answer in self.answers if answer.usage is not None), self._retried)
+
+
+async def run_turn(x: Execution, name: str, agent: Agent[T], prompt: Prompt | InboxMessage, deps: object) -> Turn[T]:
+    """Run an agent in the task's session, or give what is recorded of that; see `TaskContext.turn`."""
+    said = prompt.seq if isinstance(prompt, InboxMessage) else prompt
+    given = digest([type(said).__name__, said], name)
+    record = await known_step(x, name, given)
+    if record is None or not record.done:
+        async with x.at_work():
+            if record is None:
+                await x.new(name)
+            await x.park(lambda: True if x.turn_key in ("", name) and not x.steps else None)
+            x.turn_key, x.turn = name, asyncio.current_task()
+            begun = name in x.state.steps
+            try:
+                await _run(x, name, agent, deps, [] if begun else _opening(x.state, name, given.sha256, prompt))
+            finally:
+                x.turn_key, x.turn = "", None
+                x.notify()
+    return Turn(name, x.journal.steps[name], agent.typed_output)
+
+
+def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxMessage) -> list[Event]:
+    """Begin a turn; a message of the inbox that an attempt before has answered is said again."""
+    start = StepStart(key=name, input_sha256=input_sha256)
+    if isinstance(prompt, InboxMessage) and state.taken is not None and state.taken.seq == prompt.seq:
+        return [start, Resume(why="continue", push_seq=prompt.seq)]
+    if isinstance(prompt, InboxMessage):
+        return [start, QueuePush(queue="prompt", message=prompt.message), Resume(why="continue")]
+    return [start, *prompt_pushes(prompt, where="TaskContext.turn"), Resume(why="continue")]
+
+
+async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: list[Event]) -> None:
+    session = Session(core.Session(x.host.log, x.session, clock=x.host.clock))
+    program = _within_budget(x, agent.program(session, deps))
+    if problem := x.budget.problem():
+        raise StepError(name, problem)
+    x.redactors.append(program.secrets.redact)
+    changes = configuring(x.state, agent.config())
+    if changes or opening:
+        await x.intend(*changes, *opening)
+    broken: list[RefoldError] = []
+    nest = NEST.set(Nest(lambda: x.host, x.writer, x.budget, x.root, broken))
+    within = WITHIN.set(name)
+    try:
+        while x.state.run is not None or x.state.wanted:
+            end = await Loop(x.writer, program).run(until_agent_end=True)
+            if broken:
+                await x.give_up(broken[0])
+            if isinstance(end, Suspend):
+                await x.park(lambda: True if _goes_on(x) else None)
+                await x.append(*(WaitEnd(key=key, outcome="completed") for key in x.due_calls()))
+        await end_children(x.host, x.writer, root=x.root)
+    except RefoldError as error:
+        await x.give_up(error)
+    finally:
+        NEST.reset(nest)
+        WITHIN.reset(within)
+    await x.append(StepEnd(key=name))
+
+
+def _goes_on(x: Execution) -> bool:
+    waits = isinstance(next_step(x.state), Suspend)
+    return not waits or bool(expired(x.state, x.now_us())) or bool(x.due_calls())
+
+
+def _within_budget(x: Execution, program: Program[ContextView]) -> Program[ContextView]:
+    """Let a turn ask no model when nothing is left of what the task, or one further up, may use."""
+    before = program.before_request
+
+    async def ask(writer: Writer[ContextView], aborting: asyncio.Event) -> None:
+        if before is not None:
+            await before(writer, aborting)
+        if problem := x.budget.problem():
+            writer.outcome(AbortRequest(reason="limit", cause="budget", error=problem))
+
+    return dataclasses.replace(program, before_request=ask)
+
+
+def agent_task(agent: Agent[T], deps: object = None) -> Task[Prompt, T]:
+    """Make a task of an agent: its payload is a prompt in JSON, its result the output or the text."""
+    from .task import Task
+
+    async def run(context: TaskContext, prompt: Prompt) -> T:
+        turn = await context.turn(agent, prompt, deps=deps)
+        if turn.status != "done":
+            raise RuntimeError(f"the agent's run ended as {turn.status}: {turn.error}")
+        return turn.output if agent.output is not None else turn.text  # type: ignore[return-value]  # T is str then
+
+    return Task(id=f"agent:{agent.name or 'agent'}", function=run, result=agent.output)

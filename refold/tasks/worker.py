@@ -1,0 +1,271 @@
+"""A worker: looks for sessions whose task is due, and runs them, several at once, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+from msgspec.structs import replace
+
+from eventsource.background import outlast, stop
+from eventsource.durations import Duration, duration_us
+from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
+from eventsource.events import TaskStart
+from eventsource.log.load import load_state
+from eventsource.runner.operator_log import logger
+from eventsource.user_code.checked import checked
+from eventsource.user_code.contained import attempt, by_signal
+from eventsource.user_code.raised import words
+
+from ..log import Log
+from .execution import Host
+from .runner import Code, note_stuck, run_session
+
+LOGGER = logger(__name__)
+_ASIDE_S = 5.0
+_MOST_ASIDE_S = 300.0
+_MAX_KNOWN = 10_000
+_UNKNOWN_S = 30.0
+"""How long a session may be due before a worker that does not know its task puts that on record."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a worker did: the session, its task, and how it stands now (or what went wrong).
+
+    status: done, error, cancelled or waiting; `stuck`: set aside for a while, since it could not be run; `lost`:
+    another worker took it over; `left`: this worker does not know its task (said once). step: the one that began last.
+    attempt: the task's. at_us: when the worker let it go; duration_us: how long it had it.
+    """
+
+    session: str
+    task: str
+    status: str
+    error: str = ""
+    step: str = ""
+    attempt: int = 0
+    at_us: int = 0
+    duration_us: int = 0
+
+
+class Worker:
+    """Runs the due sessions of some tasks. Any number of workers may share a log.
+
+    It claims a session under a lease, which it renews at a third of its length; another worker takes over when it is
+    not. A session is due when a token, a message, a deadline or a cancellation woke it, and when its owner is gone.
+    """
+
+    @checked()
+    def __init__(
+        self,
+        log: Log,
+        tasks: Sequence[Code],
+        *,
+        concurrency: int = 10,
+        lease: Duration = "30s",
+        look: Duration = "250ms",
+        grace: Duration = "10s",
+        tell: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            tasks: those that this worker knows; sessions of others are left to other workers.
+            concurrency: how many sessions at once.
+            look: how long it waits when nothing is due.
+            grace: how long, once it is to stop, what is under way may take before it is handed back as it is.
+            tell: called with what became of each session.
+        """
+        self._log, self._tasks, self._tell = log, {task.id: task for task in tasks}, tell
+        self._concurrency, self._look_s = concurrency, duration_us(look) / 1_000_000
+        self.host = Host(
+            log=log.store, clock=log.clock, lease_us=duration_us(lease), grace_s=duration_us(grace) / 1_000_000
+        )
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._aside: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._left: dict[str, tuple[float, str]] = {}
+        self.stuck: dict[str, str] = {}
+        """Sessions that this worker could not run, and why."""
+        self._roots: dict[str, tuple[str, str]] = {}
+
+    def stop(self) -> None:
+        """Take no more sessions; finish those under way, or hand them back."""
+        self.host.stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped."""
+        try:
+            while not self.host.stopping.is_set():
+                if not await self._look():
+                    await self._pause()
+        finally:
+            self.stop()
+            running = tuple(self._running.values())
+            try:
+                await outlast(*running, timeout_s=self.host.grace_s + 1)
+            finally:
+                await stop(*running)
+
+    async def _look(self) -> int:
+        """Look for what is due; a log that cannot be read just now is looked at again."""
+        try:
+            return await self.look()
+        except (RefoldError, OSError) as error:
+            self._report(Report("", "", "stuck", words(error), at_us=self.host.clock()))
+            LOGGER.warning("the log cannot be read: %s", words(error))
+            return 0
+
+    async def drain(self) -> None:
+        """Work until nothing is due. Who is cancelled meanwhile hands back what is under way.
+
+        What is left then because nobody here knows its task is put on record as stuck.
+        """
+        try:
+            while await self.look() or self._running:
+                if self._running:
+                    await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+            for session in await self._log.store.due(limit=_MAX_KNOWN):
+                if session in self._left:
+                    await self._note_stuck(session, self._left[session][1])
+        finally:
+            await stop(*self._running.values())
+
+    async def look(self) -> int:
+        """Begin to run what is due, as far as there is room. Returns: how many sessions were begun."""
+        room = self._concurrency - len(self._running)
+        if room <= 0:
+            return 0
+        begun = 0
+        now_s = asyncio.get_running_loop().time()
+        self._aside = {session: until_s for session, until_s in self._aside.items() if until_s > now_s}
+        for session in await self._log.store.due(limit=room + len(self._running) + len(self._aside)):
+            if session in self._aside or begun >= room:
+                continue
+            try:
+                root, task = await self._root(session)
+            except (RefoldError, OSError) as error:  # a session that cannot be read
+                await self._set_aside_for(session, "", words(error))
+                continue
+            if root in self._running or root in self._aside:
+                continue
+            if task not in self._tasks:
+                await self._leave(session, task)
+                continue
+            self._begin(root, task)
+            begun += 1
+        return begun
+
+    async def _leave(self, session: str, task: str) -> None:
+        """Leave a session to workers that know its task, and say so once; when none comes for long, it is stuck."""
+        self._set_aside(session, _ASIDE_S)
+        now_s = asyncio.get_running_loop().time()
+        what = f"this worker does not know task {task!r}" if task else "no task was ever started in it"
+        if session not in self._left:
+            self._left[session] = (now_s, what)
+            LOGGER.info("session %s: left alone: %s", session, what, extra={"session": session})
+            self._report(Report(session, task, "left", what, at_us=self.host.clock()))
+        elif now_s >= self._left[session][0] + _UNKNOWN_S:
+            await self._note_stuck(session, what)
+        while len(self._left) > _MAX_KNOWN:
+            del self._left[next(iter(self._left))]
+
+    async def _note_stuck(self, session: str, problem: str) -> None:
+        """Put on record why a session cannot be run, if it can be written to."""
+        self.stuck[session] = problem
+        try:
+            await note_stuck(self.host, session, (await load_state(self._log.store, session))[1], problem)
+        except (RefoldError, OSError) as error:
+            LOGGER.warning("session %s: that it is stuck cannot be put on record: %s", session, words(error))
+
+    def _begin(self, session: str, task: str) -> None:
+        running = asyncio.create_task(self._work(session, task))
+        self._running[session] = running
+        running.add_done_callback(lambda done: self._running.pop(session, None))
+
+    async def _work(self, session: str, task: str) -> None:
+        """Run a session; whatever keeps it from being run keeps nobody else from working."""
+        began_us = self.host.clock()
+        try:
+            outcome = await run_session(self.host, session, self._tasks.get)
+        except LeaseHeldError:
+            self._set_aside(session, self._look_s)
+        except FencedError as error:
+            self._report(Report(session, task, "lost", words(error), at_us=self.host.clock()))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if by_signal(error):
+                raise
+            problem = words(error, typed=not isinstance(error, RefoldError | OSError))
+            await self._set_aside_for(session, task, problem, began_us)
+        else:
+            self._failures.pop(session, None)
+            self.stuck.pop(session, None)
+            if outcome.status == "waiting" and outcome.error:
+                self._set_aside(session, _ASIDE_S)
+            ended_us = self.host.clock()
+            report = Report(session, task, outcome.status, outcome.error, outcome.step, outcome.attempt, ended_us)
+            self._report(replace(report, duration_us=ended_us - began_us))
+
+    async def _set_aside_for(self, session: str, task: str, problem: str, began_us: int | None = None) -> None:
+        """Leave a session alone for a while, longer each time, and say why."""
+        failures = self._failures[session] = self._failures.get(session, 0) + 1
+        seconds = min(_ASIDE_S * 2 ** (failures - 1), _MOST_ASIDE_S)
+        self._set_aside(session, seconds)
+        now_us = self.host.clock()
+        took_us = now_us - began_us if began_us is not None else 0
+        self._report(Report(session, task, "stuck", problem, at_us=now_us, duration_us=took_us))
+        await self._note_stuck(session, problem)
+        LOGGER.warning("session %s: set aside for %g s: %s", session, seconds, problem, extra={"session": session})
+
+    def _report(self, report: Report) -> None:
+        told = attempt(lambda: self._tell(report))
+        if told.error is not None:
+            LOGGER.error("the worker's callback raised: %s", words(told.error), extra={"session": report.session})
+
+    def _set_aside(self, session: str, seconds: float) -> None:
+        self._aside[session] = asyncio.get_running_loop().time() + seconds
+
+    async def _root(self, session: str) -> tuple[str, str]:
+        """Find the session at the root of the tree, which runs its children itself, and its task.
+
+        A fork of a child, and a child whose parent's task has ended, have nobody who waits for them: they are roots.
+        """
+        known = self._roots.get(session)
+        if known is not None:
+            return known
+        root, task, parent = session, "", session
+        with suppress(UnknownSessionError):
+            while parent:
+                start = await self._start(parent)
+                if start is None:
+                    break
+                root, task, parent = parent, start.task, start.parent
+                if parent and not (await load_state(self._log.store, parent))[1].task:
+                    break
+        if len(self._roots) >= _MAX_KNOWN:
+            self._roots.clear()
+        if task and root == session:  # a child's may change: its parent ends
+            self._roots[session] = (root, task)
+        return root, task
+
+    async def _start(self, session: str) -> TaskStart | None:
+        """Find how a session's task began; in a fork behind that, nobody waits for its end."""
+        after, forked_at = 0, (await self._log.store.info(session)).fork_seq
+        while page := await self._log.store.read(session, after=after, limit=100, updates=False):
+            for recorded in page:
+                if isinstance(start := recorded.event, TaskStart):
+                    return start if recorded.seq > forked_at else msgspec.structs.replace(start, parent="")
+            after = page[-1].seq
+        return None
+
+    async def _pause(self) -> None:
+        """Wait for a while, or until there is room again, or until stopped."""
+        stopping = asyncio.create_task(self.host.stopping.wait())
+        waited = [stopping, *self._running.values()] if len(self._running) >= self._concurrency else [stopping]
+        try:
+            await asyncio.wait(waited, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await stop(stopping)

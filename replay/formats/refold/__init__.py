@@ -1,0 +1,1 @@
+"""Refold's own session files, read and written."""
