@@ -391,3 +391,15 @@ class CompactionError(RefoldError):
     def __str__(self) -> str:
         where = f" (session {self.child} holds the attempt)" if self.child else ""
         return f"session {self.session} was not compacted: {self.problem}{where}; nothing is lost"
+
+
+class UnreadMessageError(RefoldError):
+    """A message was sent to a session in which nobody would ever read it; nothing was recorded."""
+
+    def __init__(self, session: str, task: str) -> None:
+        super().__init__(session, task)
+        self.session, self.task = session, task
+
+    def __str__(self) -> str:
+        why = f"its task {self.task} has ended" if self.task else "no task runs in it; `steer` speaks to a model"
+        return f"session {self.session}: nobody would read this message: {why}"

@@ -16,7 +16,7 @@ from eventsource.background import run_apart
 from eventsource.codec import to_json
 from eventsource.envelope import Recorded
 from eventsource.errors import ArgumentError
-from eventsource.events import Compaction, Event, Policies, QueuePush
+from eventsource.events import Compaction, Event, Policies
 from eventsource.log.load import read_all
 from eventsource.machine.config_diff import with_defaults
 from eventsource.machine.repeated_calls import RepeatedTools
@@ -24,7 +24,7 @@ from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
 from eventsource.models.secrets import Secrets
-from eventsource.prompts import Prompt as Prompt, as_messages
+from eventsource.prompts import Prompt as Prompt
 from eventsource.runner.hooks import Hooks
 from eventsource.runner.loop import Program
 from eventsource.tools.tool import Tool, tool, toolbox
@@ -40,6 +40,7 @@ from .local_types import AnyType
 from .log import Log, open_log
 from .models import find_model, find_recorded_model, known_secrets
 from .output import Output, recorded_check
+from .prompt import prompt_pushes
 from .run import Run
 from .session import Session
 from .stream import AgentStream
@@ -420,8 +421,3 @@ def check_policies(policies: Policies, where: str) -> None:
         msgspec.convert(msgspec.to_builtins(policies), Policies)
     except (msgspec.ValidationError, TypeError) as error:
         raise ArgumentError(where, "policies", "values of their types", str(error)) from error
-
-
-def prompt_pushes(prompt: object, *, where: str) -> tuple[QueuePush, ...]:
-    """Make of a prompt what a run is begun with."""
-    return tuple(QueuePush(queue="prompt", message=message) for message in as_messages(prompt, where=where))

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from eventsource.errors import RefoldError
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
 from .budget import Budget
-
-if TYPE_CHECKING:
-    from .tasks.execution import Host
+from .host import Host
 
 
 @dataclass(frozen=True)

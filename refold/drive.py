@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from eventsource.background import outlast, stop
 from eventsource.envelope import Lease, Recorded
@@ -25,10 +24,8 @@ from .budget import Budget
 from .child_context import NEST, Nest
 from .child_sessions import due_children
 from .context import CONTEXT
+from .host import Host
 from .waits import Waiting, waiting
-
-if TYPE_CHECKING:
-    from .tasks.execution import Host
 
 SHIELD_S = 10.0
 """How long a cancelled run may take to give its open calls their results."""
@@ -106,8 +103,6 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     writer = loop.writer
 
     def host() -> Host:
-        from .tasks.execution import Host  # only a run with children needs it
-
         return Host(log=log, clock=program.clock)
 
     limit, spent = (lambda: writer.state.in_force.policies.token_limit or None), (lambda: _spent(writer.state))

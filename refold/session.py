@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from eventsource import session as core
 from eventsource.codec import from_json
 from eventsource.envelope import Cursor, Recorded, SessionInfo, VerifyReport
-from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError
+from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError, UnreadMessageError
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest, QueuePush, TaskStart
 from eventsource.log.load import load, read_all
 from eventsource.machine.approvals import verdict
@@ -34,7 +34,6 @@ from .context import CONTEXT
 from .family import family_tree, labels_of
 from .inbox_message import as_message
 from .models import encode_recorded
-from .tasks.errors import UnreadMessageError
 from .waits import Waiting, load_waiting
 
 

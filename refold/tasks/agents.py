@@ -1,9 +1,9 @@
-"""Agents as tools of other agents: each call works in a child session, started at most once."""
+"""Agents as tasks, and as tools of other agents: each call works in a child session, started at most once."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from eventsource.background import beside
 from eventsource.codec import from_json
@@ -16,14 +16,12 @@ from eventsource.tools.tool import Tool, tool
 
 from ..child_context import NEST
 from ..child_sessions import child_id, child_wait
+from ..host import Host
 from .children import open_child
-from .execution import Host
+from .context import TaskContext
 from .runner import run_when_free
-from .turns import agent_task
-
-if TYPE_CHECKING:
-    from ..agent import Agent
-    from .task import Task
+from .task import Task
+from .turns import TurnAgent
 
 T = TypeVar("T")
 
@@ -65,7 +63,7 @@ async def _pass_on(host: Host, child: str, signal: asyncio.Event) -> None:
     await host.log.append(child, [(host.clock(), AbortRequest(cause="cancel", error="its call was aborted"))])
 
 
-def agent_tool(agent: Agent[T], name: str, description: str, deps: object) -> Tool:
+def agent_tool(agent: TurnAgent[T], name: str, description: str, deps: object) -> Tool:
     """Make a tool of an agent; see `Agent.as_tool`."""
     task = agent_task(agent, deps)
 
@@ -73,3 +71,15 @@ def agent_tool(agent: Agent[T], name: str, description: str, deps: object) -> To
         return await call_child(task, prompt, context)
 
     return tool(work, name=name, description=description, effect="idempotent")
+
+
+def agent_task(agent: TurnAgent[T], deps: object = None) -> Task[Prompt, T]:
+    """Make a task of an agent: its payload is a prompt in JSON, its result the output or the text."""
+
+    async def run(context: TaskContext, prompt: Prompt) -> T:
+        turn = await context.turn(agent, prompt, deps=deps)
+        if turn.status != "done":
+            raise RuntimeError(f"the agent's run ended as {turn.status}: {turn.error}")
+        return turn.output if agent.output is not None else turn.text  # type: ignore[return-value]  # T is str then
+
+    return Task(id=f"agent:{agent.name or 'agent'}", function=run, result=agent.output)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from eventsource.codec import to_json
@@ -17,21 +18,33 @@ from eventsource.runner.redaction import redact_event
 from eventsource.user_code.contained import UserCall
 
 from ..child_sessions import child_id, child_wait
+from ..host import Host
 from ..values import Shape
 from .errors import ChildError
-from .execution import Execution, Host
-from .runner import Outcome, run_when_free, task_start
+from .execution import Execution
+from .runner import Code, Outcome, run_when_free, task_start
 from .steps import digest, run_step
-
-if TYPE_CHECKING:
-    from .task import Task
 
 P = TypeVar("P")
 R = TypeVar("R")
+P_contra = TypeVar("P_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class ChildTask(Code, Protocol[P_contra, R_co]):
+    """What is needed of a task to run it as a child: `refold.tasks.Task` has it."""
+
+    def checked(self, payload: P_contra) -> msgspec.Raw:
+        """Write a payload as JSON. Raises: TaskPayloadError."""
+        ...
+
+    def read(self, raw: Json) -> R_co:
+        """Read a result."""
+        ...
 
 
 async def open_child(
-    host: Host, session: str, task: Task[P, R], payload: P, *, parent: str = "", tags: Sequence[str] = ()
+    host: Host, session: str, task: ChildTask[P, R], payload: P, *, parent: str = "", tags: Sequence[str] = ()
 ) -> None:
     """Make a task's session if it is not there. Raises: TaskPayloadError before anything is made."""
     start = replace(task_start(task), payload=task.checked(payload), parent=parent, tags=tuple(tags))
@@ -44,7 +57,7 @@ async def open_child(
     await host.log.append(session, [(host.clock(), redact_event(start))], key="task")
 
 
-async def run_child(x: Execution, key: str, task: Task[P, R], payload: P) -> R:
+async def run_child(x: Execution, key: str, task: ChildTask[P, R], payload: P) -> R:
     """Run a task as a child, or give what is recorded of it. Raises: ChildError; TaskPayloadError."""
     child = child_id(x.session, key)
     record = x.journal.children.get(key)
@@ -86,13 +99,13 @@ def _end(key: str, outcome: Outcome) -> ChildEnd:
     return ChildEnd(key=key, result=result, is_error=failed, tokens=outcome.tokens)
 
 
-def _result(task: Task[P, R], key: str, child: str, end: ChildEnd) -> R:
+def _result(task: ChildTask[P, R], key: str, child: str, end: ChildEnd) -> R:
     if end.is_error:
         raise ChildError(key, child, str(Shape[object](None).load(end.result)))
     return task.read(end.result)
 
 
-async def start_task(x: Execution, name: str, task: Task[P, R], payload: P, tags: Sequence[str]) -> str:
+async def start_task(x: Execution, name: str, task: ChildTask[P, R], payload: P, tags: Sequence[str]) -> str:
     """Start a task that goes its own way, once. Returns: its session."""
     child = child_id(x.session, name)
     raw = task.checked(payload)

@@ -20,16 +20,16 @@ from eventsource.user_code.checked import checked
 from ..inbox_message import InboxMessage
 from ..local_types import AnyType, as_type
 from ..values import Shape, dump
+from .children import run_child, start_task
 from .errors import WaitEndedError
 from .execution import SCOPE, Execution
 from .inbox import Inbox, run_loop
 from .steps import call, digest, once, run_step, run_wait
-from .streams import Metadata
+from .streams import Metadata, ask_model, stream_items
+from .turns import Turn, TurnAgent, run_turn
 
 if TYPE_CHECKING:
-    from ..agent import Agent
     from .task import Task
-    from .turns import Turn
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -287,8 +287,6 @@ class TaskContext:
 
         Raises: StepError with the provider's words.
         """
-        from .streams import ask_model
-
         return await ask_model(self._x, self._x.key("model", key), model, prompt, system, stream, retries)
 
     @checked()
@@ -299,22 +297,18 @@ class TaskContext:
 
         Returns: the items, all of them.
         """
-        from .streams import stream_items
-
         return await stream_items(self._x, self._x.key(f"stream {name}", None), name, items, root=root)
 
     @checked("prompt")
     async def turn(
         self,
-        agent: Agent[T],
+        agent: TurnAgent[T],
         prompt: Prompt | InboxMessage,
         *,
         key: str | None = None,
         deps: object = None,
     ) -> Turn[T]:
         """Let an agent answer in this session: a prompt, or a message of the inbox; with its tools, to its end."""
-        from .turns import run_turn
-
         return await run_turn(self._x, self._x.key("turn", key), agent, prompt, deps)
 
     @checked()
@@ -348,19 +342,18 @@ class TaskContext:
         return await run_loop(self._x, name, initial, step, on_message, timeout=timeout, message=as_type(message))
 
     @overload
-    async def spawn(self, key: str, agent: Agent[None], prompt: Prompt, *, deps: object = None) -> str: ...
+    async def spawn(self, key: str, agent: TurnAgent[None], prompt: Prompt, *, deps: object = None) -> str: ...
 
     @overload
-    async def spawn(self, key: str, agent: Agent[T], prompt: Prompt, *, deps: object = None) -> T: ...
+    async def spawn(self, key: str, agent: TurnAgent[T], prompt: Prompt, *, deps: object = None) -> T: ...
 
     @checked("prompt")
-    async def spawn(self, key: str, agent: Agent[T], prompt: Prompt, *, deps: object = None) -> T | str:
+    async def spawn(self, key: str, agent: TurnAgent[T], prompt: Prompt, *, deps: object = None) -> T | str:
         """Let an agent work on something in a session of its own, started at most once, and wait for what it says.
 
         Returns: its output, or its text. Raises: ChildError.
         """
-        from .children import run_child
-        from .turns import agent_task
+        from .agents import agent_task  # an agent as a task is made of this class
 
         agent.check_deps(deps)
         messages = as_messages(prompt, where="TaskContext.spawn")
@@ -370,8 +363,6 @@ class TaskContext:
     @checked()
     async def trigger_and_wait(self, task: Task[P, T], payload: P, *, key: str | None = None) -> T:
         """Run another task as a child, and wait for its result. Raises: ChildError; TaskPayloadError."""
-        from .children import run_child
-
         return await run_child(self._x, self._x.key(task.id, key), task, payload)
 
     @checked()
@@ -386,8 +377,6 @@ class TaskContext:
     @checked()
     async def trigger(self, task: Task[P, T], payload: P, *, key: str | None = None, tags: Sequence[str] = ()) -> str:
         """Start another task, which goes its own way. Returns: its session's id."""
-        from .children import start_task
-
         name = self._x.key(f"trigger {task.id}", key)
         return await start_task(self._x, name, task, payload, tags)
 

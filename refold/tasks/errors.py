@@ -70,15 +70,3 @@ class NoTaskError(RefoldError):
     def __str__(self) -> str:
         what = f"this process does not know task {self.task!r}" if self.task else "no task was ever started in it"
         return f"session {self.session}: {what}"
-
-
-class UnreadMessageError(RefoldError):
-    """A message was sent to a session in which nobody would ever read it; nothing was recorded."""
-
-    def __init__(self, session: str, task: str) -> None:
-        super().__init__(session, task)
-        self.session, self.task = session, task
-
-    def __str__(self) -> str:
-        why = f"its task {self.task} has ended" if self.task else "no task runs in it; `steer` speaks to a model"
-        return f"session {self.session}: nobody would read this message: {why}"

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from random import randint
 from typing import TypeVar
 
 import msgspec
@@ -16,13 +14,9 @@ from eventsource.background import stop
 from eventsource.envelope import Recorded
 from eventsource.errors import RefoldError
 from eventsource.events import Event
-from eventsource.log import utc_now_us
 from eventsource.log.load import read_all
-from eventsource.log.protocol import EventLog
-from eventsource.machine.backoff import JITTER_PPM
 from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import Record, expired, next_attempts, next_step
-from eventsource.runner.lease import LEASE_US
 from eventsource.runner.redaction import Redact, redact_event
 from eventsource.runner.writer import Writer
 from eventsource.user_code.contained import Ended, contain, guarded_tasks
@@ -31,6 +25,7 @@ from projections.context import ContextView
 from ..budget import Budget
 from ..child_sessions import child_wait, due_children
 from ..context import CONTEXT
+from ..host import Host
 from .errors import PathError
 from .journal import Answer, Journal
 
@@ -42,27 +37,6 @@ WITHIN: ContextVar[str] = ContextVar("within", default="")
 _TURNS = 20
 _WATCH_S = 0.1
 _CHILDREN_S = 0.5
-_GRACE_S = 10.0
-
-
-def _jitter_ppm() -> int:
-    return randint(0, JITTER_PPM)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Host:
-    """The process that runs tasks. `stopping`: hand sessions back. `seed`: where random numbers begin.
-
-    `jitter_ppm`: what chance adds to a wait for a next attempt, in millionths of it.
-    """
-
-    log: EventLog
-    clock: Callable[[], int] = utc_now_us
-    seed: Callable[[], int] = utc_now_us
-    jitter_ppm: Callable[[], int] = _jitter_ppm
-    lease_us: int = LEASE_US
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    grace_s: float = _GRACE_S
 
 
 class Finished(msgspec.Struct, frozen=True):

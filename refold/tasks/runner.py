@@ -29,9 +29,10 @@ from projections.context import ContextView
 from ..budget import Budget
 from ..child_sessions import child_id, waits_for_run
 from ..context import CONTEXT
+from ..host import Host
 from ..values import Shape, kept
 from .errors import NoTaskError, PathError
-from .execution import Execution, Finished, Host
+from .execution import Execution, Finished
 
 _HELD_S = 0.2
 

@@ -20,6 +20,7 @@ from eventsource.messages import Json
 from eventsource.user_code.checked import checked
 
 from ..child_sessions import child_id, tree_is_due
+from ..host import Host
 from ..inbox_message import InboxMessage
 from ..local_types import AnyType, local_names
 from ..log import Log
@@ -36,7 +37,7 @@ from .errors import (
     UnreadMessageError,
     WaitEndedError,
 )
-from .execution import Execution, Host
+from .execution import Execution
 from .inbox import Inbox
 from .runner import run_session
 from .runs import TaskRun, load_run, runs

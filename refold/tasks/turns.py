@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from eventsource import session as core
 from eventsource.errors import OutputError, RefoldError
 from eventsource.events import AbortRequest, Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
 from eventsource.machine.outcome import outcome
-from eventsource.machine.state import State
+from eventsource.machine.state import Config, State
 from eventsource.machine.steps import Suspend, expired, next_step
 from eventsource.messages import Usage
 from eventsource.prompts import Prompt
@@ -18,11 +18,11 @@ from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
-from ..agent import prompt_pushes
 from ..child_context import NEST, Nest
 from ..drive import configuring
 from ..inbox_message import InboxMessage
 from ..output import Output
+from ..prompt import prompt_pushes
 from ..session import Session
 from .errors import StepError
 from .execution import WITHIN, Execution
@@ -30,12 +30,38 @@ from .journal import StepRecord
 from .runner import end_children
 from .steps import digest, known_step
 
-if TYPE_CHECKING:
-    from ..agent import Agent
-    from .context import TaskContext
-    from .task import Task
-
 T = TypeVar("T")
+
+
+class TurnAgent(Protocol[T]):
+    """What a turn needs of an agent: `refold.Agent` has it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def output(self) -> type[T] | None:
+        """The type of its last answer; None: its text."""
+        ...
+
+    @property
+    def typed_output(self) -> Output[T] | None:
+        """How its last answer is read, if it declares a type."""
+        ...
+
+    def config(self) -> Config:
+        """Return its configuration, as the log records it."""
+        ...
+
+    def program(self, session: Session, deps: object) -> Program[ContextView]:
+        """Return what a run of it in a session needs."""
+        ...
+
+    def check_deps(self, deps: object) -> None:
+        """Check what its tools are handed. Raises: ArgumentError."""
+        ...
 
 
 class Turn(Generic[T]):
@@ -70,7 +96,9 @@ class Turn(Generic[T]):
         return sum((answer.usage for answer in self.answers if answer.usage is not None), self._retried)
 
 
-async def run_turn(x: Execution, name: str, agent: Agent[T], prompt: Prompt | InboxMessage, deps: object) -> Turn[T]:
+async def run_turn(
+    x: Execution, name: str, agent: TurnAgent[T], prompt: Prompt | InboxMessage, deps: object
+) -> Turn[T]:
     """Run an agent in the task's session, or give what is recorded of that; see `TaskContext.turn`."""
     said = prompt.seq if isinstance(prompt, InboxMessage) else prompt
     given = digest([type(said).__name__, said], name)
@@ -100,7 +128,7 @@ def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxM
     return [start, *prompt_pushes(prompt, where="TaskContext.turn"), Resume(why="continue")]
 
 
-async def _run(x: Execution, name: str, agent: Agent[T], deps: object, opening: list[Event]) -> None:
+async def _run(x: Execution, name: str, agent: TurnAgent[T], deps: object, opening: list[Event]) -> None:
     session = Session(core.Session(x.host.log, x.session, clock=x.host.clock))
     program = _within_budget(x, agent.program(session, deps))
     if problem := x.budget.problem():
@@ -145,16 +173,3 @@ def _within_budget(x: Execution, program: Program[ContextView]) -> Program[Conte
             writer.outcome(AbortRequest(reason="limit", cause="budget", error=problem))
 
     return dataclasses.replace(program, before_request=ask)
-
-
-def agent_task(agent: Agent[T], deps: object = None) -> Task[Prompt, T]:
-    """Make a task of an agent: its payload is a prompt in JSON, its result the output or the text."""
-    from .task import Task
-
-    async def run(context: TaskContext, prompt: Prompt) -> T:
-        turn = await context.turn(agent, prompt, deps=deps)
-        if turn.status != "done":
-            raise RuntimeError(f"the agent's run ended as {turn.status}: {turn.error}")
-        return turn.output if agent.output is not None else turn.text  # type: ignore[return-value]  # T is str then
-
-    return Task(id=f"agent:{agent.name or 'agent'}", function=run, result=agent.output)

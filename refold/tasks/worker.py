@@ -19,8 +19,8 @@ from eventsource.user_code.checked import checked
 from eventsource.user_code.contained import attempt, by_signal
 from eventsource.user_code.raised import words
 
+from ..host import Host
 from ..log import Log
-from .execution import Host
 from .runner import Code, note_stuck, run_session
 
 LOGGER = logger(__name__)

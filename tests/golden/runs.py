@@ -11,7 +11,7 @@ from eventsource.models.scripted.script import Answer, call, fail, retry, stop, 
 from eventsource.request import Request
 from refold import Agent, CompactionPolicy, Policies, ToolContext, tool
 from refold.tasks import ChildError, StepError, Task, TaskContext, task
-from refold.tasks.turns import agent_task
+from refold.tasks.agents import agent_task
 
 DAY_US = 86_400_000_000
 
