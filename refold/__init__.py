@@ -1,11 +1,117 @@
-"""Refold: an agent runtime whose only memory is its event log."""
+"""Refold: an agent runtime whose only memory is its event log.
 
-from eventsource.errors import RefoldError
-from eventsource.events import Policies
-from eventsource.runner.hooks import Hooks
+Every event, message and error is here, with what makes and runs agents. Tools that load more are loaded when they are
+first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from eventsource.envelope import Recorded
+from eventsource.errors import (
+    ArgumentError,
+    CompactionError,
+    ConflictError,
+    ContinueRefusedError,
+    CorruptLogError,
+    DurationError,
+    EventTooLargeError,
+    FencedError,
+    HasForksError,
+    IllegalEventError,
+    InvalidTextError,
+    LeaseHeldError,
+    MissingModelError,
+    MissingToolError,
+    NoEventLoopError,
+    OutcomeUnknownError,
+    OutputError,
+    RecorderError,
+    RefoldError,
+    ScriptFileError,
+    SessionExistsError,
+    StoreError,
+    TailLostError,
+    TokenValueError,
+    ToolArgumentsError,
+    ToolDefinitionError,
+    ToolFailure,
+    TranscriptError,
+    UnknownLabelError,
+    UnknownSeqError,
+    UnknownSessionError,
+    UnreadMessageError,
+    WaitOverError,
+)
+from eventsource.events import (
+    AbortRequest,
+    AgentEnd,
+    AgentStart,
+    ChildEnd,
+    ChildStart,
+    Compaction,
+    ConfigChange,
+    ContextEdit,
+    Custom,
+    Erase,
+    Event,
+    Fork,
+    Label,
+    LoopContext,
+    MessageAdopt,
+    MessageEnd,
+    MessageStart,
+    MessageUpdate,
+    MetadataSet,
+    ModelRequest,
+    QueueClear,
+    QueuePush,
+    Resume,
+    Retry,
+    StepEnd,
+    StepStart,
+    StreamUpdate,
+    TaskEnd,
+    TaskStart,
+    TokenCreate,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolExecutionUpdate,
+    TurnEnd,
+    TurnStart,
+    WaitEnd,
+    WaitStart,
+)
+from eventsource.messages import (
+    AssistantMessage,
+    CustomMessage,
+    ImageContent,
+    Message,
+    ProviderContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    Usage,
+    UserMessage,
+)
+from eventsource.models.catalog import UnknownModelError, model
+from eventsource.models.options import ModelOptionsError
+from eventsource.models.protocol import Model
+from eventsource.request import Request
+from eventsource.runner.hooks import (
+    Hooks,
+    NextTurn,
+    ToolOutcomeShown,
+    ToolRequest,
+    ToolRevision,
+    ToolVerdict,
+    TurnEnded,
+)
 from eventsource.tools.context import ToolContext
 from eventsource.tools.results import Image, ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, json_tool, tool
+from eventsource.values import Inserted, ModelRef, Origin, Part, Place, Policies, SeqRange, ToolResult, ToolSpec
 
 from .agent import Agent
 from .compaction import CompactionPolicy, Summary
@@ -14,30 +120,152 @@ from .functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_co
 from .log import Log, open_log
 from .run import Run
 from .session import Session
-from .tasks.task import TaskContext, task
+from .stream import AgentStream
+from .tasks.context import TaskContext
+from .tasks.task import task
+from .waits import Waiting
+
+if TYPE_CHECKING:
+    from .mcp import McpServerError, mcp_tools
+    from .toolset import file_tools, shell_tool
+
+_LATER = {"McpServerError": ".mcp", "file_tools": ".toolset", "mcp_tools": ".mcp", "shell_tool": ".toolset"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name], __name__), name)
+
 
 __all__ = [
+    "AbortRequest",
     "Agent",
     "AgentContext",
+    "AgentEnd",
     "AgentLoopConfig",
+    "AgentStart",
+    "AgentStream",
+    "ArgumentError",
+    "AssistantMessage",
+    "ChildEnd",
+    "ChildStart",
+    "Compaction",
+    "CompactionError",
     "CompactionPolicy",
+    "ConfigChange",
+    "ConflictError",
+    "ContextEdit",
+    "ContinueRefusedError",
+    "CorruptLogError",
+    "Custom",
+    "CustomMessage",
+    "DurationError",
+    "Erase",
+    "Event",
+    "EventTooLargeError",
+    "FencedError",
+    "Fork",
+    "HasForksError",
     "Hooks",
+    "IllegalEventError",
     "Image",
+    "ImageContent",
+    "Inserted",
+    "InvalidTextError",
+    "Label",
+    "LeaseHeldError",
     "Log",
+    "LoopContext",
+    "McpServerError",
+    "Message",
+    "MessageAdopt",
+    "MessageEnd",
+    "MessageStart",
+    "MessageUpdate",
+    "MetadataSet",
+    "MissingModelError",
+    "MissingToolError",
+    "Model",
+    "ModelOptionsError",
+    "ModelRef",
+    "ModelRequest",
+    "NextTurn",
+    "NoEventLoopError",
+    "Origin",
+    "OutcomeUnknownError",
+    "OutputError",
+    "Part",
+    "Place",
     "Policies",
+    "ProviderContent",
+    "QueueClear",
+    "QueuePush",
+    "Recorded",
+    "RecorderError",
     "RefoldError",
+    "Request",
+    "Resume",
+    "Retry",
     "Run",
+    "ScriptFileError",
+    "SeqRange",
     "Session",
+    "SessionExistsError",
+    "StepEnd",
+    "StepStart",
+    "StoreError",
+    "StreamUpdate",
     "Summary",
+    "TailLostError",
     "TaskContext",
+    "TaskEnd",
+    "TaskStart",
+    "TextContent",
+    "ThinkingContent",
+    "TokenCreate",
+    "TokenValueError",
     "Tool",
+    "ToolArgumentsError",
+    "ToolCall",
     "ToolContext",
+    "ToolDefinitionError",
+    "ToolExecutionEnd",
+    "ToolExecutionStart",
+    "ToolExecutionUpdate",
+    "ToolFailure",
     "ToolOutcome",
+    "ToolOutcomeShown",
+    "ToolRequest",
+    "ToolResult",
+    "ToolResultMessage",
+    "ToolRevision",
+    "ToolSpec",
+    "ToolVerdict",
+    "TranscriptError",
+    "TurnEnd",
+    "TurnEnded",
+    "TurnStart",
+    "UnknownLabelError",
+    "UnknownModelError",
+    "UnknownSeqError",
+    "UnknownSessionError",
+    "UnreadMessageError",
+    "Usage",
+    "UserMessage",
+    "WaitEnd",
+    "WaitOverError",
+    "WaitStart",
+    "Waiting",
     "agent_loop",
     "agent_loop_continue",
     "diff",
+    "file_tools",
     "json_tool",
+    "mcp_tools",
+    "model",
     "open_log",
+    "shell_tool",
     "task",
     "tool",
     "tool_result",

@@ -9,8 +9,8 @@ import msgspec
 
 from ..log import Log
 from ..signals import on_signal
-from ..tasks.runs import STATES, RunState, load_run
-from ..tasks.task import Task, TaskRun, runs
+from ..tasks.runs import STATES, RunState, TaskRun, load_run, runs
+from ..tasks.task import Task
 from ..tasks.worker import Report, Worker
 from .agents import load_module
 from .command import command

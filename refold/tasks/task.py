@@ -21,52 +21,24 @@ from eventsource.user_code.checked import checked
 
 from ..child_sessions import child_id, tree_is_due
 from ..host import Host
-from ..inbox_message import InboxMessage
 from ..local_types import AnyType, local_names
 from ..log import Log
 from ..session import Session
 from ..values import Shape, ShapeError
 from .children import open_child
-from .context import TaskContext, Token, WaitResult
+from .context import TaskContext
 from .errors import (
-    ChildError,
-    NoTaskError,
     PathError,
-    StepError,
     TaskPayloadError,
-    UnreadMessageError,
-    WaitEndedError,
 )
 from .execution import Execution
-from .inbox import Inbox
 from .runner import run_session
-from .runs import TaskRun, load_run, runs
+from .runs import TaskRun, load_run
 from .steps import check_retries
-from .turns import Turn
 
 P = TypeVar("P")
 R = TypeVar("R")
 _LOOK_S = 0.1
-
-__all__ = [
-    "ChildError",
-    "Inbox",
-    "InboxMessage",
-    "NoTaskError",
-    "PathError",
-    "StepError",
-    "Task",
-    "TaskContext",
-    "TaskPayloadError",
-    "TaskRun",
-    "Token",
-    "Turn",
-    "UnreadMessageError",
-    "WaitEndedError",
-    "WaitResult",
-    "runs",
-    "task",
-]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,34 @@
-"""For tests of code that uses Refold: any event, any legal history, and a state machine for your own agent.
+"""For tests of code that uses Refold: models that play scripts; any event, any history, a machine of your agent.
 
-Needs Hypothesis (`pip install hypothesis`).
+`events`, `histories` and `agent_machine` need Hypothesis (`pip install hypothesis`), and are loaded when first used.
 """
 
-from .events import events
-from .histories import histories
-from .machine import AgentMachine, agent_machine
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["AgentMachine", "agent_machine", "events", "histories"]
+from eventsource.models.scripted import ScriptedModel, call, fail, scripted, stop
+
+if TYPE_CHECKING:
+    from .events import events
+    from .histories import histories
+    from .machine import AgentMachine, agent_machine
+
+__all__ = [
+    "AgentMachine",
+    "ScriptedModel",
+    "agent_machine",
+    "call",
+    "events",
+    "fail",
+    "histories",
+    "scripted",
+    "stop",
+]
+
+_LATER = {"AgentMachine": "machine", "agent_machine": "machine", "events": "events", "histories": "histories"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
