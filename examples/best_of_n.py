@@ -2,8 +2,8 @@
 
 import asyncio
 
-from eventsource.models.scripted import scripted
 from refold import Agent, open_log
+from refold.testing import scripted
 
 ANSWERS = ("A coat.", "A rain coat, and boots.", "Nothing.")
 

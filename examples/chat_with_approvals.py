@@ -2,9 +2,8 @@
 
 import asyncio
 
-from eventsource.models.scripted import scripted
-from eventsource.models.scripted.script import call
 from refold import Agent, open_log, tool
+from refold.testing import call, scripted
 
 
 @tool(approval=lambda arguments: arguments["amount"] > 100, approval_timeout="1d")

@@ -4,22 +4,26 @@ import asyncio
 
 from msgspec import Raw
 
-from eventsource.events import (
+from eventsource import CallModel, CallRun, Record, RunTools, request_sha256
+from refold import (
+    AssistantMessage,
     ConfigChange,
     MessageEnd,
     MessageStart,
     ModelRef,
     ModelRequest,
     QueuePush,
+    Request,
+    Session,
+    TextContent,
+    ToolCall,
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolResult,
     ToolSpec,
+    UserMessage,
+    open_log,
 )
-from eventsource.machine.steps import CallModel, CallRun, Record, RunTools
-from eventsource.messages import AssistantMessage, TextContent, ToolCall, UserMessage
-from eventsource.request import Request, request_sha256
-from refold import Session, open_log
 
 CONFIG = ConfigChange(
     model=ModelRef(api="mine", provider="me", model="parrot"),

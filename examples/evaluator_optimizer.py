@@ -2,8 +2,8 @@
 
 import asyncio
 
-from eventsource.models.scripted import scripted
 from refold import Agent, TaskContext, open_log, task
+from refold.testing import scripted
 
 writer = Agent(scripted("Our coats are coats.", "Our coats keep Oslo out."), system="You write slogans.")
 judge = Agent(scripted("Too dull.", "Good."), system="Judge a slogan. Say Good, or what is wrong.")

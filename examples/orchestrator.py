@@ -2,8 +2,8 @@
 
 import asyncio
 
-from eventsource.models.scripted import scripted
 from refold import Agent, TaskContext, open_log, task
+from refold.testing import scripted
 
 planner = Agent(scripted('["weather", "food", "museums"]'), system="Name the parts, as JSON.", output=list[str])
 worker = Agent(scripted("Rain.", "Fish.", "Munch."), name="worker")

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from eventsource.messages import AssistantMessage, TextContent, ToolCall
-from refold import open_log
+from refold import AssistantMessage, TextContent, ToolCall, open_log
 
 TOOLS = {"weather": lambda city: f"12 C and rain in {city}"}
 

@@ -3,9 +3,8 @@
 import asyncio
 import json
 
-from eventsource.models.scripted import scripted
-from eventsource.models.scripted.script import call
 from refold import Agent, open_log, tool
+from refold.testing import call, scripted
 
 ORDERS = [{"order": "A-17", "bought": "2026-03-02", "usd": 480}, {"order": "B-42", "bought": "2026-11-20", "usd": 35}]
 

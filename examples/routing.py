@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from eventsource.models.scripted import scripted
 from refold import Agent, TaskContext, open_log, task
+from refold.testing import scripted
 
 
 class Route(BaseModel):

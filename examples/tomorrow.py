@@ -2,8 +2,8 @@
 
 import asyncio
 
-from eventsource.models.scripted import scripted
 from refold import Agent, TaskContext, open_log, task
+from refold.testing import scripted
 
 agent = Agent(scripted("Rain today. I will look again tomorrow.", "Sun today: no coat.", by="request"))
 

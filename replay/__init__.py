@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from .formats.refold.write import export_session
     from .html.page import session_page
     from .mismatch import Mismatch
+    from .pytest_plugin import RefoldSession
     from .replay import Diverged, Replay, ReplayReport, replay
     from .why import Why, why
 
 __all__ = [
     "Diverged",
     "Mismatch",
+    "RefoldSession",
     "Replay",
     "ReplayReport",
     "SessionDiff",
@@ -40,6 +42,7 @@ __all__ = [
 _FILES = {
     "Diverged": "replay",
     "Mismatch": "mismatch",
+    "RefoldSession": "pytest_plugin",
     "Replay": "replay",
     "ReplayReport": "replay",
     "SessionDiff": "diff",

@@ -6,7 +6,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from eventsource.models.scripted import ScriptedModel, call, fail, scripted, stop
+from eventsource.models.scripted import Answer, ScriptedModel, call, fail, scripted, stop
 
 if TYPE_CHECKING:
     from .events import events
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentMachine",
+    "Answer",
     "ScriptedModel",
     "agent_machine",
     "call",
