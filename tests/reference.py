@@ -126,7 +126,7 @@ def _call(name: str, function: object) -> str:
 
 
 def _parameter(one: inspect.Parameter) -> str:
-    stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+    stars = "*" if one.kind is one.VAR_POSITIONAL else "**" if one.kind is one.VAR_KEYWORD else ""
     typed = "" if one.annotation is one.empty else f": {_written(one.annotation)}"
     return f"{stars}{one.name}{typed}" + ("" if one.default is one.empty else f" = {_default(one.default)}")
 
