@@ -12,7 +12,7 @@ import pytest
 from eventsource.machine.diagram import inputs_sentence, page, render
 from eventsource.machine.state import INPUTS, ROWS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_is_up_to_date() -> None:

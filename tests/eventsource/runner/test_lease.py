@@ -15,7 +15,7 @@ from eventsource.log import MemoryLog, open_store, utc_now_us
 from eventsource.log.protocol import EventLog
 from eventsource.runner.lease import hold
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SESSION = "oslo"
 
 

@@ -33,7 +33,7 @@ def test_the_overview_begins_with_examples_and_says_what_exit_codes_mean(shell: 
 
 
 def test_the_documented_exit_codes_are_the_ones_there_are() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "command.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "command.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line[:3].strip("| ").isdigit()]
     assert {int(code): meaning for code, meaning in rows} == MEANINGS
 

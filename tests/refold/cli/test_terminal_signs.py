@@ -28,7 +28,7 @@ from tests.refold.shell import Shell
 SIGNS = "\x1b\x07\x08\r\x9b\x85\x7f\u202e\u2066\u200f\u061c\u200b\ufeff\u2028\U000e0041"
 EVIL = f"\x1b]0;other\x07\x1b[2K\rwas{SIGNS}here"
 FILE = "\x1b[2J\u202efile\udcff.jsonl"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     # what each command is asked, besides what every command is: ID stands for the session, END for its last seq

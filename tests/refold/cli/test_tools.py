@@ -13,7 +13,7 @@ from refold.cli.toolbelt import FILES
 from refold.toolset import FILE_TOOLS
 from tests.refold.shell import Shell
 
-SERVER = Path(__file__).with_name("mcp_server.py")
+SERVER = Path(__file__).parents[1] / "mcp_server.py"
 LOOKS: Sequence[object] = (
     ["Let me look.", {"call": "ls"}, {"call": "write", "arguments": {"path": "new.txt", "content": "new"}}],
     ["I have looked."],

@@ -312,7 +312,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
 
 
 def test_the_files_that_the_documentation_shows_are_scripts(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "proxy.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "proxy.md").read_text(encoding="utf-8")
     shown = [json.loads(block.partition("```")[0]) for block in page.split("```json\n")[1:]]
     scripts = [load_served_script(write(tmp_path, given)) for given in shown]
     assert [(len(script.answers), len(script.behaviours)) for script in scripts] == [(3, 0), (1, 6)]

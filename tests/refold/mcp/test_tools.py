@@ -20,7 +20,7 @@ from refold import Agent, Run, open_log
 from refold.mcp import McpServerError, mcp_tools
 from tests.refold.calling import Caller, text_of
 
-SERVER = Path(__file__).with_name("mcp_server.py")
+SERVER = Path(__file__).parents[1] / "mcp_server.py"
 STDIO = (sys.executable, str(SERVER), "stdio")
 pytestmark = pytest.mark.slow
 

@@ -358,7 +358,7 @@ async def test_what_an_erase_behind_the_export_took_is_said(log: EventLog, tmp_p
         assert isinstance(own[-1].event, Erase)
 
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
+GOLDEN = Path(__file__).parents[2] / "golden" / "0.1.0"
 
 
 @pytest.mark.slow

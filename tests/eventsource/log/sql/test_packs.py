@@ -171,7 +171,7 @@ def deltas(text: str, width: int) -> list[MessageUpdate]:
 
 
 def rows_of_0_1() -> list[tuple[int, int, int, bytes]]:
-    folder = Path(__file__).parents[2] / "golden" / "0.1.0"
+    folder = Path(__file__).parents[3] / "golden" / "0.1.0"
     with closing(sqlite3.connect(f"file:{folder / 'log.db'}?mode=ro&immutable=1", uri=True)) as file:
         return file.execute("SELECT id & 4294967295, kind, count, body FROM updates WHERE kind > 0").fetchall()
 

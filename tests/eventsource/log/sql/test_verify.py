@@ -393,7 +393,7 @@ def damages(value: object) -> Iterator[object]:
 @pytest.mark.slow
 @pytest.mark.parametrize("release", ["", "0.1.0"])
 async def test_a_changed_byte_of_a_row_of_updates_is_found(release: str, path: Path) -> None:
-    golden = Path(__file__).parents[2] / "golden" / release / "log.db"
+    golden = Path(__file__).parents[3] / "golden" / release / "log.db"
     source = f"file:{golden if release else path}?mode=ro{'&immutable=1' if release else ''}"
     log = sqlite3.connect(":memory:", isolation_level=None)
     with closing(sqlite3.connect(source, uri=True)) as file:

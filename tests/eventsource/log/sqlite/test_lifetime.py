@@ -19,7 +19,7 @@ from eventsource.events import Custom
 from eventsource.log import open_store, start_store
 from eventsource.log.sqlite.store import SqliteLog
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TIMES = 20
 DESCRIPTORS = Path("/proc/self/fd") if sys.platform == "linux" else Path("/dev/fd")
 

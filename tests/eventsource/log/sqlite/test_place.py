@@ -23,7 +23,7 @@ from eventsource.log.sqlite.place import Place
 from eventsource.log.sqlite.store import SqliteLog
 from tests.eventsource.log.opened import Child, count, heads
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GONE = r"removed, moved or replaced|2 names"
 
 

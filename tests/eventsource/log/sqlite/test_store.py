@@ -30,7 +30,7 @@ from eventsource.log.sql.seal import redact
 from eventsource.log.sqlite.store import SqliteLog
 from eventsource.messages import UserMessage
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 LABEL: list[tuple[int, Event]] = [(1, Label(text="x"))]
 
 
