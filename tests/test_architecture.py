@@ -285,7 +285,7 @@ def test_no_statement_of_sql_numbers_its_placeholders() -> None:
     numbered = re.compile(r"[ (]\?[1-9]\b")
     found = [
         path
-        for path in (ROOT / "eventsource" / "log").glob("*")
+        for path in (ROOT / "eventsource" / "log").rglob("*.*")
         if path.is_file() and numbered.search(path.read_text())
     ]
     assert found == []

@@ -18,7 +18,6 @@ from eventsource.events import UPDATE_TYPES, Erase, Event, Fork, MessageEnd, Str
 from eventsource.log.erased import is_masked
 from eventsource.log.protocol import EventLog
 from eventsource.values import MARKER
-from projections.titles import title_of_first
 
 from ..jsonl import LineNote
 from ..planner import ImportedBranch, ImportReport
@@ -201,7 +200,7 @@ async def _write(
         if found is None:
             _first(one, path)
             name = session if main and session is not None else await _free(log, one.row.session)
-            named = one.row.title or (title or _first_words(export) if main else "")
+            named = one.row.title or (title if main else "")
             found = await make(_create(log, one, parent, name, named), written)
             await (_fill if export.header.version == WHOLE else _restore)(log, found, one, path)
         messages = sum(isinstance(recorded.event, MessageEnd) for recorded in one.events)
@@ -210,10 +209,6 @@ async def _write(
         )
         parent = found
     return tuple(reversed(branches))
-
-
-def _first_words(export: Export) -> str:
-    return title_of_first(recorded.event for one in export.sessions for recorded in one.events)
 
 
 async def _same(log: EventLog, one: ExportedSession) -> str | None:
