@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import TypeVar
 
 import msgspec
 
 from .errors import CorruptLogError, InvalidTextError
-from .events import AbortRequest, ConfigChange, Event, MessageAdopt, MessageEnd, ModelRequest, QueuePush
-
-T = TypeVar("T")
+from .events import Event
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-# Events that hold what a caller made: their fields may equal a default without being it.
-_HOLDERS = (AbortRequest, ConfigChange, MessageAdopt, MessageEnd, ModelRequest, QueuePush)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -51,36 +46,6 @@ def clean_text(text: str) -> str:
     if not _SURROGATES.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def repair(value: T) -> T:
-    """Repair every text within a message, an event or a part of one, as `clean_text` does."""
-    try:
-        _ENCODER.encode(value)
-    except UnicodeEncodeError:
-        repaired = _repair(value)
-        return repaired if isinstance(repaired, type(value)) else value
-    return value
-
-
-def canonical(event: Event) -> Event:
-    """Give an event the form it has when it is read back: texts repaired, nothing that a fresh decoding would not have.
-
-    The encoder tells a default by identity, so a text that equals a default and was made at run time would be written.
-    """
-    event = repair(event)
-    return _DECODER.decode(_ENCODER.encode(event)) if isinstance(event, _HOLDERS) else event
-
-
-def _repair(value: object) -> object:
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, tuple):
-        return tuple(map(_repair, value))
-    if isinstance(value, msgspec.Struct):
-        fields = {name: _repair(getattr(value, name)) for name in value.__struct_fields__}
-        return msgspec.structs.replace(value, **fields)
-    return value
 
 
 def to_json(value: object, *, where: str = "value") -> msgspec.Raw:

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from .codec import repair, to_json
+from .admission import repair
+from .codec import to_json
 from .errors import ArgumentError, InvalidTextError
 from .messages import (
     AssistantContent,

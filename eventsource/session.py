@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from .codec import canonical, to_json
+from .admission import Admitted, admit
+from .codec import to_json
 from .envelope import (
     Cursor,
     Recorded,
@@ -40,7 +41,6 @@ from .machine.steps import Step, next_step, turn_messages
 from .machine.wait_values import check_end
 from .models.secrets import know_environment
 from .prompts import Prompt, as_messages
-from .runner.redaction import redact_event
 from .runner.under_way import tell_abort
 from .user_code.checked import checked
 
@@ -195,18 +195,16 @@ class Session:
         Raises: IllegalEventError, and nothing is stored; TokenValueError when a wait is ended with what it does not
             take; ConflictError when somebody else appended meanwhile.
         """
-        events = [_given(event) for event in events]
         async with self._lock:
             head, state = await self._catch_up()
             now = self.clock()
-            for seq, event in enumerate(events, start=head + 1):
+            pairs = [_admitted(now, event) for event in events]
+            for seq, (_, event) in enumerate(pairs, start=head + 1):
                 if isinstance(event, WaitEnd):
                     check_end(state, event)
                 state = evolve_in(self.id, state, Recorded(seq, now, event))
             soft = all(isinstance(event, UPDATE_TYPES) for event in events)
-            reached = await self.log.append(
-                self.id, [(now, event) for event in events], expected=head, durable=not soft
-            )
+            reached = await self.log.append(self.id, pairs, expected=head, durable=not soft)
             self._seen = (reached, state)
             return reached
 
@@ -215,7 +213,7 @@ class Session:
         return await self.log.verify(self.id)
 
     async def _input(self, *events: Event, key: str | None = None) -> int:
-        return await self.log.append(self.id, [(self.clock(), _given(event)) for event in events], key=key)
+        return await self.log.append(self.id, [_admitted(self.clock(), event) for event in events], key=key)
 
     async def _catch_up(self) -> tuple[int, State]:
         if self._seen is None:
@@ -252,7 +250,7 @@ def _ended(token: Token | None) -> str:
     return "" if token is None or token.end is None else token.end.outcome
 
 
-def _given(event: Event) -> Event:
-    """Give an event from outside the form it is kept in: canonical, and without what is known to be secret."""
+def _admitted(at_us: int, event: Event) -> Admitted:
+    """Let an event from outside in, without what is known to be secret."""
     know_environment(os.environ)
-    return redact_event(canonical(event))
+    return admit(at_us, event)

@@ -9,28 +9,22 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from ..codec import decode, encode
+from ..admission import Admitted, check_readable
+from ..codec import encode
 from ..envelope import Restored
-from ..errors import ArgumentError, CorruptLogError, EventTooLargeError, InvalidTextError
+from ..errors import ArgumentError, EventTooLargeError, InvalidTextError
 from ..events import (
     UPDATE_TYPES,
-    AgentEnd,
-    AgentStart,
     ContextEdit,
     Event,
     EventBase,
-    Fork,
     Inserted,
-    Label,
     MessageAdopt,
     MessageStart,
     MessageUpdate,
     ModelRequest,
     QueuePush,
     ToolExecutionEnd,
-    ToolExecutionStart,
-    TurnEnd,
-    TurnStart,
 )
 from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, UserContent
 from ..user_code.expected import shown
@@ -41,7 +35,6 @@ MOST_NEWS = 10_000
 """Events that an append is compared with when it may follow what others appended; with more it is refused."""
 UPDATES = frozenset(UPDATE_TYPES)
 IMAGE_HOLDERS = frozenset((QueuePush, MessageAdopt, ContextEdit, ToolExecutionEnd, ModelRequest))
-_NO_JSON = frozenset((AgentStart, AgentEnd, TurnStart, TurnEnd, MessageStart, ToolExecutionStart, Fork, Label))
 _IMAGE_MARK = b'"type":"image"'
 OnImage: TypeAlias = Callable[[ImageContent], ImageContent]
 
@@ -100,13 +93,14 @@ def prepare(
     for n in [n for n, pair in enumerate(events) if type(pair[1]) not in UPDATES]:
         if begin < n:
             parts.append(_updates(session, events[begin:n], limit_bytes))
-        at_us, event = events[n]
+        pair = events[n]
+        event = pair[1]
         begin = n + 1
         if not durable and not (isinstance(event, MessageStart) and event.role == "assistant"):
             raise ValueError(
                 f"durable=False is for updates and an assistant's message_start, not for {type(event).__name__}"
             )
-        parts.append(_fact(session, at_us, event, limit_bytes))
+        parts.append(_fact(session, pair, limit_bytes))
     if begin < len(events):
         parts.append(_updates(session, events[begin:], limit_bytes))
     return parts
@@ -116,6 +110,8 @@ def _check_pairs(events: Sequence[tuple[int, Event]]) -> None:
     if not isinstance(events, list | tuple):
         raise ArgumentError("append", "events", "a list of pairs (at_us, event)", shown(events))
     for n, pair in enumerate(events):
+        if type(pair) is Admitted:
+            continue
         if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or not isinstance(pair[1], EventBase):
             raise ArgumentError("append", f"events[{n}]", "a pair (at_us, event)", shown(pair))
 
@@ -143,38 +139,30 @@ def prepare_restored(session: str, events: Sequence[Restored], *, limit_bytes: i
 def _restored(session: str, given: Restored, event: Event, limit_bytes: int) -> Fact:
     updates = bytes.fromhex(given.updates_sha256) if given.updates_sha256 else None
     if not given.body_sha256:
-        return _fact(session, given.at_us, event, limit_bytes)._replace(updates_sha256=updates)
+        return _fact(session, (given.at_us, event), limit_bytes)._replace(updates_sha256=updates)
     body = encode(event)
     if len(body) > limit_bytes:
         raise EventTooLargeError(session, type(event).__name__, len(body), limit_bytes)
     return Fact(given.at_us, event, body, bytes.fromhex(given.body_sha256), (), updates, erased=True)
 
 
-def _fact(session: str, at_us: int, event: Event, limit_bytes: int) -> Fact:
+def _fact(session: str, pair: tuple[int, Event], limit_bytes: int) -> Fact:
+    at_us, event = pair
     kind = type(event)
     images: list[tuple[bytes, bytes]] = []
     stored = event
     if kind in IMAGE_HOLDERS:
         stored = map_images(event, lambda image: _by_hash(image, images))
-    body = encode(stored)
+    is_admitted = type(pair) is Admitted
+    body = pair.body if type(pair) is Admitted and stored is event else encode(stored)
     size = len(body)
     if images:
         size += sum(len(data) for _, data in images)
     if size > limit_bytes:
         raise EventTooLargeError(session, kind.__name__, size, limit_bytes)
-    if kind not in _NO_JSON:
-        _check_json(event, body)
+    if not is_admitted:
+        check_readable(event, body)
     return Fact(at_us, event, body, sha256(body).digest(), tuple(images))
-
-
-def _check_json(event: Event, body: bytes) -> None:
-    """Refuse what could be written but never read again: JSON kept as received that is none."""
-    try:
-        decode(body if body.isascii() else body.decode())
-    except CorruptLogError as error:
-        raise InvalidTextError(type(event).__name__, f"cannot be read back from JSON: {error.found[:200]}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidTextError(type(event).__name__, "holds JSON that is not UTF-8") from error
 
 
 def _updates(session: str, run: Sequence[tuple[int, Event]], limit_bytes: int) -> Updates:
@@ -182,8 +170,9 @@ def _updates(session: str, run: Sequence[tuple[int, Event]], limit_bytes: int) -
     for _, event in run if len(lines) > limit_bytes else ():
         if (size := len(encode(event))) > limit_bytes:
             raise EventTooLargeError(session, type(event).__name__, size, limit_bytes)
-    for event in [event for _, event in run if type(event) is not MessageUpdate or event.block is not msgspec.UNSET]:
-        _check_json(event, encode(event))
+    for pair in run:
+        if type(pair) is not Admitted and (type(pair[1]) is not MessageUpdate or pair[1].block is not msgspec.UNSET):
+            check_readable(pair[1], encode(pair[1]))
     return Updates(run, lines)
 
 

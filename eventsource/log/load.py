@@ -63,7 +63,7 @@ async def load(log: EventLog, session: str, *, context: Foldable[V], upto: int |
                     before = (recorded.seq - 1, state)
                 state, view = evolve(state, recorded), step(view, recorded)
         except IllegalEventError as error:
-            raise _in(session, error) from error
+            raise IllegalEventError(session, *error.args[1:]) from error
     if before is not None and state.phase is Phase.STREAMING:
         start, state = before
         async for recorded in read_all(log, session, after=start, upto=upto):
@@ -101,8 +101,4 @@ def evolve_in(session: str, state: State, recorded: Recorded) -> State:
     try:
         return evolve(state, recorded)
     except IllegalEventError as error:
-        raise _in(session, error) from error
-
-
-def _in(session: str, error: IllegalEventError) -> IllegalEventError:
-    return IllegalEventError(session, error.seq, error.phase, error.event, error.reason)
+        raise IllegalEventError(session, *error.args[1:]) from error

@@ -11,8 +11,8 @@ from typing import Generic, Literal, TypeVar, get_args
 
 from msgspec.structs import replace
 
+from ..admission import canonical, redact_event, repair
 from ..background import beside
-from ..codec import canonical, repair
 from ..context_fold import ContextFold
 from ..errors import MissingModelError, MissingToolError, RefoldError
 from ..events import (
@@ -50,7 +50,6 @@ from ..user_code.contained import CLEAN_UP_S, attempt
 from ..user_code.raised import words
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
 from .operator_log import log_raised
-from .redaction import redact_event
 from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
 from .tool_batch import BatchRunner, Workshop
 from .under_way import RUN, RunUnderWay
@@ -358,9 +357,7 @@ class Loop(Generic[V]):
             rejected = reject_answer(self.writer.state, problem)
             ends = answer == "end" and isinstance(rejected, QueuePush)
             error = f"the answer does not fit the output type, and a hook asked the run to end: {problem}"
-            self.writer.outcome(
-                AbortRequest(reason="error", cause="output", error=error) if ends else canonical(rejected)
-            )
+            self.writer.outcome(AbortRequest(reason="error", cause="output", error=error) if ends else rejected)
         elif answer is not None:
             self.writer.outcome(AbortRequest(reason="stop", cause="hook") if answer == "end" else Resume(why="turn"))
         return bool(problem) or answer is not None

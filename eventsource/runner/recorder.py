@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec.structs import replace
 
 from ..background import finish
-from ..codec import from_json, repair
+from ..codec import from_json
 from ..context_fold import ContextFold
 from ..errors import ArgumentError, FencedError, RecorderError
 from ..events import (
@@ -134,7 +134,7 @@ class Reply(Generic[V]):
 class Execution:
     """A tool call while it is recorded."""
 
-    def __init__(self, place: Place, record: Callable[[ToolExecutionUpdate], None], name: str) -> None:
+    def __init__(self, place: Place, record: Callable[[ToolExecutionUpdate], object], name: str) -> None:
         self._place, self._record, self._name = place, record, name
         self.outcome: ToolOutcome | None = None
 
@@ -234,7 +234,7 @@ class Recorder(Generic[V]):
         self._check()
         whole = UserMessage(content=message) if isinstance(message, str) else message
         idle = self._writer.state.run is None
-        self._writer.outcome(QueuePush(queue="prompt" if idle else "steering", message=repair(whole)))
+        self._writer.outcome(QueuePush(queue="prompt" if idle else "steering", message=whole))
         await self._writer.flush()
 
     @asynccontextmanager

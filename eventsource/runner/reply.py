@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from ..admission import repair
 from ..assemble import Assembler, content_differs
 from ..background import beside, stop
-from ..codec import clean_text, repair
-from ..errors import RefoldError
+from ..codec import clean_text
+from ..errors import IllegalEventError, RefoldError
 from ..events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
 from ..machine.closing import closing_message, streamed_content
-from ..machine.guards import legal
 from ..machine.state import Phase
 from ..machine.steps import CloseMessage
 from ..messages import AssistantMessage, Usage
@@ -92,15 +92,16 @@ class ReplyReader(Generic[V]):
             self.fail(f"The stream is not well formed: {problem}")
 
     def _record(self, update: MessageUpdate | None) -> str | None:
-        """Record an update if it is legal, repaired. Returns: why it is not."""
+        """Record an update if it is legal. Returns: why it is not."""
         if update is None:
             return None
-        update = repair(update)
-        problem = legal(self._writer.state, update)
-        if problem is None:
-            self._assembler.add(update)
-            self._writer.outcome(update)
-        return problem
+        try:
+            (recorded,) = self._writer.outcome(update)
+        except IllegalEventError as error:
+            return error.reason
+        if isinstance(recorded, MessageUpdate):
+            self._assembler.add(recorded)
+        return None
 
     def finish(self, message: AssistantMessage) -> None:
         """End the message; one that contradicts its own stream ends as an error with what was streamed."""

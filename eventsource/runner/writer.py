@@ -10,21 +10,21 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from ..admission import Admitted, Redact, admit
 from ..background import finish
-from ..codec import canonical
 from ..context_fold import ContextFold
 from ..envelope import Lease, Recorded
-from ..errors import ConflictError, FencedError, OutcomeUnknownError, RefoldError
+from ..errors import ConflictError, FencedError, IllegalEventError, OutcomeUnknownError, RefoldError
 from ..events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
-from ..log.load import evolve_in, load, read_all
+from ..log.load import load, read_all
 from ..log.protocol import EventLog
+from ..machine.evolve import evolve
 from ..machine.guards import find_call, legal
 from ..machine.rebase import Pending, may_follow
 from ..machine.state import State
 from ..messages import AssistantMessage
 from ..models.secrets import know_environment
 from .operator_log import log_events, logger
-from .redaction import Redact, redact_event
 
 V = TypeVar("V")
 
@@ -37,10 +37,13 @@ _LONGEST_PAUSE_S = 0.25
 
 
 class _Pending(msgspec.Struct):
-    at_us: int
-    event: Event
+    pair: Admitted
     outcome: bool
     stored: bool = False
+
+    @property
+    def event(self) -> Event:
+        return self.pair[1]
 
 
 class _Refusals:
@@ -128,9 +131,13 @@ class Writer(Generic[V]):
         """Take what the machine or a hook decided; forgotten if outside input comes first."""
         self._take(events, outcome=False)
 
-    def outcome(self, *events: Event) -> None:
-        """Take what came of an effect; it will be appended, whatever comes between."""
-        self._take(events, outcome=True)
+    def outcome(self, *events: Event) -> list[Event]:
+        """Take what came of an effect; it will be appended, whatever comes between.
+
+        Returns: the events as they are kept.
+        Raises: IllegalEventError, and of that event nothing is taken.
+        """
+        return self._take(events, outcome=True)
 
     async def flush(self) -> bool:
         """Append what was taken so far; durable as soon as it holds more than updates.
@@ -140,7 +147,8 @@ class Writer(Generic[V]):
             was taken is kept, for another flush); FencedError; StoreError.
         """
         disturbed = self.disturbed
-        await finish(self._flush())
+        if self._pending or self._lock.locked():
+            await finish(self._flush())
         return self.disturbed == disturbed
 
     async def intend(self, *events: Event) -> bool:
@@ -163,7 +171,7 @@ class Writer(Generic[V]):
         now, kept = self._stored, list[_Pending]()
         for pending in self._pending[: outcomes[-1] + 1 if outcomes else 0]:
             if (pending.outcome and not now[0].closing) or legal(now[0], pending.event) is None:
-                now = self._evolve(now, Recorded(self.head + len(kept) + 1, pending.at_us, pending.event))
+                now = self._evolve(now, Recorded(self.head + len(kept) + 1, *pending.pair))
                 kept.append(pending)
         self._now = now
         self._pending[:] = kept
@@ -212,15 +220,22 @@ class Writer(Generic[V]):
         news = await self._log.read(self.session, after=self.head, limit=_NEWS, updates=False)
         return any(isinstance(recorded.event, AbortRequest) for recorded in news)
 
-    def _take(self, events: Sequence[Event], *, outcome: bool) -> None:
-        for event in map(canonical, events):
-            event = redact_event(event, self._redact)
-            now_us = self._clock()
-            self._now = self._evolve(self._now, Recorded(self.next_seq, now_us, event))
-            self._pending.append(_Pending(now_us, event, outcome))
+    def _take(self, events: Sequence[Event], *, outcome: bool) -> list[Event]:
+        """The one door: an event is admitted and folded, which checks that it is legal, and waits for its append."""
+        taken = list[Event]()
+        for event in events:
+            pair = admit(self._clock(), event, self._redact)
+            self._now = self._evolve(self._now, Recorded(self.head + len(self._pending) + 1, *pair))
+            self._pending.append(_Pending(pair, outcome))
+            taken.append(pair[1])
+        return taken
 
     def _evolve(self, folded: tuple[State, V], recorded: Recorded) -> tuple[State, V]:
-        return evolve_in(self.session, folded[0], recorded), self._context.step(folded[1], recorded)
+        try:
+            state = evolve(folded[0], recorded)
+        except IllegalEventError as error:
+            raise IllegalEventError(self.session, *error.args[1:]) from error
+        return state, self._context.step(folded[1], recorded)
 
     async def _flush(self) -> None:
         async with self._lock:
@@ -260,7 +275,7 @@ class Writer(Generic[V]):
             append = partial(append, behind=lambda news: may_follow(state, news, pending))
         return await append(
             self.session,
-            [(one.at_us, one.event) for one in batch],
+            [one.pair for one in batch],
             expected=self.head,
             epoch=self.lease.epoch if self.lease is not None else None,
             durable=not all(_may_vanish(one.event) for one in batch),
@@ -272,7 +287,7 @@ class Writer(Generic[V]):
 
     async def _stored_upto(self, batch: Sequence[_Pending]) -> int | None:
         """Find a batch, also behind what others appended. Returns: the seq of its last event, or None: not stored."""
-        wanted, found = [(p.at_us, p.event) for p in batch], list[Recorded]()
+        wanted, found = [one.pair for one in batch], list[Recorded]()
         while page := await self._log.read(self.session, after=found[-1].seq if found else self.head, limit=_NEWS):
             found += page
         for place in range(len(found) - len(wanted) + 1):
@@ -281,7 +296,7 @@ class Writer(Generic[V]):
         return None
 
     def _commit(self, batch: Sequence[_Pending], now: tuple[State, V]) -> None:
-        recorded = [Recorded(self.head + place, p.at_us, p.event) for place, p in enumerate(batch, start=1)]
+        recorded = [Recorded(self.head + place, *one.pair) for place, one in enumerate(batch, start=1)]
         for pending in batch:
             pending.stored = True
         log_events(self.session, recorded, self._tool_name)
@@ -296,7 +311,7 @@ class Writer(Generic[V]):
             self._take_in(await self._log.read(self.session, after=self.head, upto=upto, limit=_NEWS))
         now = self._stored
         for place, one in enumerate(batch, start=1):
-            now = self._evolve(now, Recorded(self.head + place, one.at_us, one.event))
+            now = self._evolve(now, Recorded(self.head + place, *one.pair))
         self._commit(batch, now)
         self.forget_decisions()
 

@@ -7,11 +7,12 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
 
-from .expected import Test, refusal, type_test
+from .expected import UNIONS, Test, refusal, type_test
 from .keywords import mistaken_call
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -32,16 +33,16 @@ def checked(*but: str) -> Callable[[F], F]:
         skipped = int(next(iter(parameters), "") in ("self", "cls"))
         by_place = [one.name for one in parameters.values() if one.kind in _BY_PLACE][skipped:]
         types: dict[str, tuple[object, Test]] | None = None
+        exact: dict[str, frozenset[type]] = {}
 
         def check(args: Sequence[object], named: Mapping[str, object]) -> None:
             nonlocal types
             if types is None:
                 types = _types(function, [name for name in parameters if name not in but])
-            for name, value in zip(by_place, args[skipped:], strict=False):
-                if (known := types.get(name)) is not None and not known[1](value):
-                    raise refusal(function.__qualname__, name, known[0], value)
-            for name, value in named.items():
-                if (known := types.get(name)) is not None and not known[1](value):
+                exact.update((name, _exact(hint)) for name, (hint, _) in types.items())
+            for name, value in chain(zip(by_place, args[skipped:], strict=False), named.items()):
+                known = types.get(name)
+                if known is not None and type(value) not in exact[name] and not known[1](value):
                     raise refusal(function.__qualname__, name, known[0], value)
 
         def raise_mistaken(args: Sequence[object], named: Mapping[str, object]) -> None:
@@ -82,6 +83,12 @@ def told_calls(kind: K) -> K:
     # its own `__init__` is generated, so that there is nothing to decorate
     kind.__init__ = checked(*inspect.signature(kind).parameters)(kind.__init__)  # type: ignore[misc]  # as above
     return kind
+
+
+def _exact(hint: object) -> frozenset[type]:
+    """Name types of which every value passes the test of a hint, so that no more needs to be asked."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
+    return frozenset(one for one in parts if isinstance(one, type) and typing.get_origin(one) is None)
 
 
 def _inner(function: Callable[..., object], signature: inspect.Signature) -> dict[str, tuple[str, ...]]:

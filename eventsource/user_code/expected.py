@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias, TypeVar, Union, get_args, get_
 from ..errors import ArgumentError
 
 Test: TypeAlias = Callable[[object], bool]
-_UNIONS = (Union, type(int | str))
+UNIONS = (Union, type(int | str))
 _TEXTS = (str, bytes, bytearray)
 _SHOWN = 60
 
@@ -42,7 +42,7 @@ def type_test(hint: object) -> Test:
     kind = origin if origin is not None else hint
     if isinstance(hint, TypeVar) or hint in (object, typing.Any):
         return lambda value: True
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return _any_of(inner)
     if origin is Annotated:
         return type_test(inner[0])
@@ -113,7 +113,7 @@ def _members(protocol: type) -> frozenset[str]:
 
 
 def _parts(hint: object) -> tuple[object, ...]:
-    return get_args(hint) if get_origin(hint) in _UNIONS else (hint,)
+    return get_args(hint) if get_origin(hint) in UNIONS else (hint,)
 
 
 def _kinds(hint: object) -> Iterable[object]:

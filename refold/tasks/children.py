@@ -9,12 +9,12 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from eventsource.admission import redact_event
 from eventsource.codec import to_json
 from eventsource.errors import SessionExistsError, UnknownSessionError
 from eventsource.events import ChildEnd, ChildStart, WaitEnd, WaitStart
 from eventsource.machine.state import CHILD
 from eventsource.messages import Json
-from eventsource.runner.redaction import redact_event
 from eventsource.user_code.contained import UserCall
 
 from ..child_sessions import child_id, child_wait

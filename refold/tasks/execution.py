@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from eventsource.admission import Redact, redact_event
 from eventsource.background import stop
 from eventsource.envelope import Recorded
 from eventsource.errors import RefoldError
@@ -17,7 +18,6 @@ from eventsource.events import Event
 from eventsource.log.load import read_all
 from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import Record, expired, next_attempts, next_step
-from eventsource.runner.redaction import Redact, redact_event
 from eventsource.runner.writer import Writer
 from eventsource.user_code.contained import Ended, contain, guarded_tasks
 from projections.context import ContextView

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from eventsource.admission import redact_event
 from eventsource.codec import to_json
 from eventsource.durations import duration_text
 from eventsource.errors import LeaseHeldError, UnknownSessionError
@@ -20,7 +21,6 @@ from eventsource.machine.steps import Record, children_to_end, expired, next_ste
 from eventsource.messages import Json
 from eventsource.runner.lease import hold
 from eventsource.runner.loop import Loop, Program
-from eventsource.runner.redaction import redact_event
 from eventsource.runner.writer import Writer
 from eventsource.user_code.contained import attempt
 from eventsource.user_code.raised import words

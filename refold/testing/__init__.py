@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from eventsource.models.scripted import Answer, ScriptedModel, call, fail, scripted, stop
 
 if TYPE_CHECKING:
-    from .events import events
-    from .histories import histories
+    from .event_strategies import events
+    from .history_strategies import histories
     from .machine import AgentMachine, agent_machine
 
 __all__ = [
@@ -26,7 +26,12 @@ __all__ = [
     "stop",
 ]
 
-_LATER = {"AgentMachine": "machine", "agent_machine": "machine", "events": "events", "histories": "histories"}
+_LATER = {
+    "AgentMachine": "machine",
+    "agent_machine": "machine",
+    "events": "event_strategies",
+    "histories": "history_strategies",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from eventsource.codec import clean_text, decode, encode, from_json, read_object, repair, to_json
+from eventsource.admission import repair
+from eventsource.codec import clean_text, decode, encode, from_json, read_object, to_json
 from eventsource.errors import CorruptLogError, InvalidTextError
 from eventsource.events import (
     EVENT_TYPES,

@@ -14,7 +14,7 @@ from eventsource.events import ModelRef
 from eventsource.messages import Message, UserMessage
 from eventsource.request import PartHashes, Request, request_sha256
 from refold.testing.candidates import ADOPTED, TOOLS
-from refold.testing.events import of_type
+from refold.testing.event_strategies import of_type
 
 MODEL = ModelRef(api="scripted", provider="scripted", model="scripted")
 REQUEST = Request(

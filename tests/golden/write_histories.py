@@ -18,7 +18,7 @@ from eventsource.envelope import Recorded
 from eventsource.machine.evolve import evolve
 from eventsource.machine.guards import kind_of
 from eventsource.machine.state import Kind, Phase, State
-from refold.testing.histories import walk
+from refold.testing.history_strategies import walk
 from tests.interpreter import played
 
 WALKS, RUNS, TRIED = 320, 80, 6_000

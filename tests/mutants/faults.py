@@ -36,11 +36,11 @@ FAULTS = (
     ),
     Fault(
         "partial results are not redacted",
-        "eventsource/runner/redaction.py",
+        "eventsource/admission.py",
         "case MessageUpdate():\n            return event\n",
         "case MessageUpdate():\n            return event\n"
         '        case _ if hasattr(event, "partial"):\n            return event\n',
-        ("tests/eventsource/runner/test_redaction.py",),
+        ("tests/eventsource/test_admission.py",),
     ),
     Fault(
         "a turn uses more than what its task's parent has left",

@@ -73,11 +73,11 @@ SUITES = (
         ),
     ),
     Suite(
-        ("eventsource/runner/redaction.py", "eventsource/models/secrets.py"),
+        ("eventsource/admission.py", "eventsource/models/secrets.py"),
         (
             "tests/eventsource/models/test_secrets.py",
-            "tests/eventsource/runner/test_redaction.py",
-            "tests/eventsource/runner/test_redaction_everywhere.py",
+            "tests/eventsource/test_admission.py",
+            "tests/eventsource/test_redaction_everywhere.py",
             "tests/eventsource/runner/test_writer.py",
         ),
     ),

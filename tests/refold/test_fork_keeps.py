@@ -20,7 +20,7 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.request import Request
 from refold import Agent, open_log
 from refold.session import Session
-from refold.testing.histories import choices
+from refold.testing.history_strategies import choices
 from replay.formats import import_file
 from replay.formats.refold.write import export_session
 from replay.replay import replay

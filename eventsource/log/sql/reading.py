@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -32,7 +32,7 @@ _LINE_OF_NUMBER = _LINE.format("number = ?")
 _FACTS = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 _UPDATES = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? ORDER BY id"
 _LAST_UPDATE = "SELECT id FROM updates WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
-_decode = msgspec.json.Decoder(Event).decode
+_decode: Callable[[bytes | str], Event] = msgspec.json.Decoder(Event).decode
 LINK = "coalesce(s.link, (SELECT e.link FROM events e WHERE e.id = (s.number << 32 | s.fork_seq + 1)))"
 FOLDS = msgspec.json.Decoder(Folds)
 
@@ -57,8 +57,11 @@ def load_fact(connection: sqlite3.Connection, session: str, seq: int, body: byte
     """Decode a stored fact; what lies in `bodies` is put back. Raises: CorruptLogError."""
     if b is not None and len(b) == 32:
         body = _body(connection, session, seq, b)
-    event = decode(body, session=session, seq=seq)
-    if has_images(event, body):
+    try:
+        event = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # an older shape, or damaged: the codec knows
+        event = decode(body, session=session, seq=seq)
+    if type(event) in IMAGE_HOLDERS and has_images(event, body):
         return map_images(event, lambda image: _image(connection, session, seq, image))
     return event
 

@@ -11,7 +11,7 @@ from eventsource.machine.config_diff import TURN_LIMIT, difference, with_default
 from eventsource.machine.evolve import fold
 from eventsource.machine.state import Config
 from eventsource.request import Request, request_sha256
-from refold.testing.events import of_type
+from refold.testing.event_strategies import of_type
 from tests.candidates import CONFIGS
 
 NONE = msgspec.Raw(b"{}")

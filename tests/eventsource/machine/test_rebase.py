@@ -11,7 +11,7 @@ from eventsource.machine.rebase import Pending, may_follow
 from eventsource.machine.state import INPUTS, State
 from eventsource.machine.steps import Record, next_step
 from eventsource.messages import AssistantMessage, UserMessage
-from refold.testing.histories import allowed, choices
+from refold.testing.history_strategies import allowed, choices
 from replay.replay import replay
 from tests.interpreter import played
 from tests.stories import ASSISTANT, OPENED, REQUESTED

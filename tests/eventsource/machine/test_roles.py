@@ -12,7 +12,7 @@ from eventsource.machine.diagram import roles_table
 from eventsource.machine.guards import kind_of
 from eventsource.machine.roles import ROLES, Role, is_input, role_of
 from eventsource.machine.state import INPUTS, Kind, State
-from refold.testing.events import EVENTS
+from refold.testing.event_strategies import EVENTS
 from replay.recorded_answers import Recording
 from replay.replay import replay
 from tests.interpreter import played

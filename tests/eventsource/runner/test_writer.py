@@ -452,3 +452,15 @@ async def test_another_writer_loads_what_the_first_one_wrote(opened: Opened) -> 
     other = await opened.another()
     assert (other.state, other.head) == (writer.state, writer.head)
     assert other.view == writer.view
+
+
+async def test_an_update_is_checked_and_repaired_once_and_given_back_as_it_is_kept(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    writer.decide(*BEGIN, ASK)
+    writer.outcome(MessageStart(role="assistant"))
+    with pytest.raises(IllegalEventError, match=f"session {writer.session}"):
+        writer.outcome(MessageUpdate(content_index=3, kind="text_delta", delta="too early"))
+    (kept,) = writer.outcome(MessageUpdate(content_index=0, kind="text_start", id="\ud800"))
+    assert kept == MessageUpdate(content_index=0, kind="text_start", id="\ufffd")
+    await writer.flush()
+    assert (await opened.events())[-1] == kept

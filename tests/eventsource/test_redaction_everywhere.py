@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
+from eventsource.admission import redact_event
 from eventsource.codec import decode, encode
 from eventsource.events import EVENT_TYPES, Custom, Event, MessageEnd, MessageUpdate, QueuePush, ToolExecutionStart
 from eventsource.log import open_store
@@ -19,7 +20,6 @@ from eventsource.models.protocol import CallOptions
 from eventsource.models.secrets import MARK, Secrets, know_environment, redact_json, redact_known
 from eventsource.models.transport.http import Access
 from eventsource.runner.loop import Program
-from eventsource.runner.redaction import redact_event
 from eventsource.session import Session
 from projections.context import ContextView
 from refold import Agent

@@ -7,13 +7,18 @@ from typing import get_args
 
 import msgspec
 import pytest
+from hypothesis import given
 from msgspec import inspect
 from msgspec.structs import replace
 
+from eventsource.admission import Admitted, admit, redact_event
 from eventsource.codec import decode, encode, to_json
+from eventsource.errors import InvalidTextError
 from eventsource.events import (
+    UPDATE_TYPES,
     AbortRequest,
     Event,
+    Label,
     MessageEnd,
     MessageUpdate,
     ModelRequest,
@@ -27,14 +32,15 @@ from eventsource.events import (
     ToolResult,
     WaitEnd,
 )
+from eventsource.log.encode import LIMIT_BYTES, Fact, prepare
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.scripted.script import call
 from eventsource.models.secrets import MARK, Secrets
-from eventsource.runner.redaction import redact_event
 from eventsource.tools.context import ToolContext
 from eventsource.tools.tool import tool
 from refold import Agent, Session, open_log
 from tests.running import scripted
+from tests.strategies import events
 
 SECRET = "sk-0123456789"
 TOLD = f"with {SECRET} in it"
@@ -191,3 +197,33 @@ def test_arguments_are_searched_as_the_json_they_are_and_a_text_as_it_stands() -
     assert redacted.arguments == f'{{"p": "{MARK}"}}'
     text = QueuePush(queue="prompt", message=UserMessage(content=escaped))
     assert redact_event(text, known().redact) == text
+
+
+@given(events())
+def test_what_passed_the_door_is_stored_as_the_bytes_it_has_and_as_any_pair_would_be(event: Event) -> None:
+    pair = admit(7, event)
+    plain = prepare("s", [(7, pair.event)], durable=True, limit_bytes=LIMIT_BYTES)
+
+    assert prepare("s", [pair], durable=True, limit_bytes=LIMIT_BYTES) == plain
+    assert admit(7, pair.event) == pair
+    if not isinstance(event, UPDATE_TYPES):
+        assert decode(pair.body) == pair.event
+        assert pair.body == encode(pair.event)
+
+
+def test_the_store_takes_the_bytes_of_what_passed_the_door_and_encodes_nothing_again() -> None:
+    marked = Admitted(7, Label(text="x"), b'{"type":"label","text":"marked"}')
+    (fact,) = prepare("s", [marked], durable=True, limit_bytes=LIMIT_BYTES)
+
+    assert isinstance(fact, Fact)
+    assert fact.body == marked.body
+
+
+def test_json_that_is_none_does_not_pass_the_door() -> None:
+    broken: list[Event] = [
+        WaitEnd(key="w", outcome="completed", value=msgspec.Raw(b"{")),
+        MessageUpdate(content_index=0, kind="provider_block", block=msgspec.Raw(b"nul")),
+    ]
+    for event in broken:
+        with pytest.raises(InvalidTextError, match="cannot be read back"):
+            admit(1, event)
