@@ -104,7 +104,7 @@ MADE = {
 }
 INNER = {
     "tool_result",  # of a pure file
-    *("Tool.prepare", "Tool.execute", "ToolContext.end", "Model.encode", "Model.stream"),
+    *("Tool.prepare", "Tool.execute", "ToolContext.end"),
     *(f"Task.{one}" for one in ("checked", "read", "read_payload", "call")),
 }
 NAMED = [(package, name) for package, name in PUBLIC if package == "refold"]
