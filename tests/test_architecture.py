@@ -34,7 +34,9 @@ CIRCLES: dict[frozenset[str], str] = {
     frozenset({"refold.tasks.agents", "refold.tasks.context", "refold.tasks.task"}): (
         "a task's context runs agents as tasks, and tasks are made of functions of a context"
     ),
-    frozenset({"refold.cli.chat", "refold.cli.chat_commands"}): "the chat, and the commands that are typed in it",
+    frozenset({"refold.cli.conversation.conversation", "refold.cli.conversation.slash_commands"}): (
+        "a conversation, and the commands that are typed in it"
+    ),
 }
 MAX_CIRCLE = 3
 # These say what a shell must offer, and do nothing: their async methods have no body.

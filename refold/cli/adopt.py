@@ -1,4 +1,4 @@
-"""The command that takes messages of one session into another."""
+"""The command `adopt`: take messages of one session into another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import click
 
 from ..log import Log
 from .command import command
-from .ending import going_on, next_note
-from .screen import Screen
-from .wording import count
+from .terminal.formatting import count
+from .terminal.next_steps import going_on, next_note
+from .terminal.screen import Screen
 
 
 @command(

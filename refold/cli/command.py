@@ -12,12 +12,13 @@ import click
 
 from ..config import LogFile, log_file
 from ..log import Log, open_log
-from .completing import NAMES, SessionName
-from .files import check_target
-from .options import SETTINGS, Choices, Examples, shared_options, write_examples
-from .screen import Screen
+from .arguments.completion import NAMES, SessionName
+from .arguments.files import check_target
+from .arguments.options import SETTINGS, Choices, Examples, shared_options, write_examples
+from .terminal.screen import Screen
 
 P = ParamSpec("P")
+
 Body = Callable[Concatenate[Screen, Log, P], Awaitable[int | None]]
 
 

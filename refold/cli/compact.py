@@ -1,4 +1,4 @@
-"""The command that lets a summary stand in place of a session's beginning."""
+"""The command `compact`: let a summary stand in place of a session's beginning."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import click
 
 from ..compaction import KEEP_TOKENS, CompactionPolicy
 from ..log import Log
-from .agents import AGENT_HELP, MODEL_HELP, named_agent, named_model, recorded_agent
+from .arguments.agents import AGENT_HELP, MODEL_HELP, named_agent, named_model, recorded_agent
 from .command import command
-from .ending import next_note
-from .exits import NO
-from .screen import Screen
+from .exit_codes import NO
+from .terminal.next_steps import next_note
+from .terminal.screen import Screen
 
 
 @command(

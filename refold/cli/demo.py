@@ -1,4 +1,4 @@
-"""The command demo: an agent runs here, then its log is shown, replayed, forked and continued."""
+"""The command `demo`: an agent runs, then its log is shown, replayed, forked and continued."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..log import Log
 from ..run import Run
 from ..session import Session
 from .command import command
-from .exits import NO
-from .running import tell_run
-from .screen import Screen
-from .showing import show_event
-from .telling import Teller
-from .travelling import end_of
-from .wording import count
+from .exit_codes import NO
+from .terminal.events import show_event
+from .terminal.formatting import count, end_of
+from .terminal.live_run import tell_run
+from .terminal.run_printer import Teller
+from .terminal.screen import Screen
 
 _INDENT = "  "
+
 _AGENT = "refold.demo:agent"
 
 

@@ -1,4 +1,4 @@
-"""The command that compares two sessions."""
+"""The command `diff`: compare two sessions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import click
 from ..comparing import diff as compare
 from ..log import Log
 from .command import command
-from .exits import NO, OK
-from .screen import Screen
+from .exit_codes import NO, OK
+from .terminal.screen import Screen
 
 _STYLES = {"+": "green", "-": "red", "~": "bold yellow", "=": "dim", "…": "dim"}
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 import click
@@ -14,83 +15,84 @@ import click
 from eventsource.errors import RefoldError
 from eventsource.user_code.raised import words
 
-from .exits import INTERRUPTED, MEANINGS, NO, OK, USAGE, code_of, sentence
-from .options import SETTINGS, shared_options, write_examples
-from .screen import complain, write
+from .arguments.options import SETTINGS, shared_options, write_examples
+from .exit_codes import INTERRUPTED, MEANINGS, NO, OK, USAGE, code_of, sentence
+from .terminal.screen import complain, write
 
-SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
+SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
     (
         "Run",
         (
-            ("demo", "demo", "Watch an agent run, its log being replayed, forked and continued."),
-            ("run", "running", "Say something to a model; the answer streams as it comes."),
-            ("chat", "chat", "Talk with a model, steer it, fork on the way."),
-            ("continue", "running", "Go on from wherever a session's log stops."),
-            ("steer", "steering", "Say something to a run under way, from another terminal."),
-            ("abort", "steering", "End a run under way, from another terminal."),
+            ("demo", "Watch an agent run, its log being replayed, forked and continued."),
+            ("run", "Say something to a model; the answer streams as it comes."),
+            ("chat", "Talk with a model, steer it, fork on the way."),
+            ("continue", "Go on from wherever a session's log stops."),
+            ("steer", "Say something to a run under way, from another terminal."),
+            ("abort", "End a run under way, from another terminal."),
         ),
     ),
     (
         "Wait and go on",
         (
-            ("waits", "deciding", "List what sessions wait for."),
-            ("decide", "deciding", "Approve or deny a call, or answer what a run waits for."),
-            ("complete", "deciding", "Complete a token that a task waits for."),
-            ("send", "deciding", "Send a message to a task."),
-            ("trigger", "tasks", "Start a run of a task."),
-            ("runs", "tasks", "List runs of tasks."),
-            ("cancel", "deciding", "Cancel a task, and its children."),
-            ("worker", "tasks", "Run the tasks that are due, until stopped."),
+            ("waits", "List what sessions wait for."),
+            ("decide", "Approve or deny a call, or answer what a run waits for."),
+            ("complete", "Complete a token that a task waits for."),
+            ("send", "Send a message to a task."),
+            ("trigger", "Start a run of a task."),
+            ("runs", "List runs of tasks."),
+            ("cancel", "Cancel a task, and its children."),
+            ("worker", "Run the tasks that are due, until stopped."),
         ),
     ),
     (
         "Look",
         (
-            ("ls", "listing", "List sessions."),
-            ("tree", "listing", "Draw sessions and their forks."),
-            ("search", "listing", "Find a text in what was said."),
-            ("show", "showing", "Read a session: what was said, or every event."),
-            ("context", "showing", "Print the exact request a model would get, or got."),
-            ("why", "why", "Say why a model was sent what it was sent."),
-            ("calls", "measuring", "List tool calls and what came of them."),
-            ("usage", "measuring", "Count tokens and money, by model."),
-            ("timeline", "measuring", "Say how long runs, model calls and tools took."),
+            ("ls", "List sessions."),
+            ("tree", "Draw sessions and their forks."),
+            ("search", "Find a text in what was said."),
+            ("show", "Read a session: what was said, or every event."),
+            ("context", "Print the exact request a model would get, or got."),
+            ("why", "Say why a model was sent what it was sent."),
+            ("calls", "List tool calls and what came of them."),
+            ("usage", "Count tokens and money, by model."),
+            ("timeline", "Say how long runs, model calls and tools took."),
         ),
     ),
     (
         "Go back and sideways",
         (
-            ("replay", "travelling", "Replay the record: prove it, or play it as it happened."),
-            ("reexecute", "reexecute", "Run today's agent against a recording: does it ask the same?"),
-            ("fork", "travelling", "Begin a session that shares another's events up to a seq."),
-            ("diff", "diff", "Compare two sessions: branches, or runs of their own."),
-            ("adopt", "adopt", "Take messages of one session into another."),
-            ("compact", "compact", "Let a summary stand in place of a session's beginning."),
-            ("label", "travelling", "Name a session, or set a bookmark in it."),
+            ("replay", "Replay the record: prove it, or play it as it happened."),
+            ("reexecute", "Run today's agent against a recording: does it ask the same?"),
+            ("fork", "Begin a session that shares another's events up to a seq."),
+            ("diff", "Compare two sessions: branches, or runs of their own."),
+            ("adopt", "Take messages of one session into another."),
+            ("compact", "Let a summary stand in place of a session's beginning."),
+            ("label", "Name a session, or set a bookmark in it."),
         ),
     ),
     (
         "Keep",
         (
-            ("import", "moving", "Read session files, of other agents too, into the log."),
-            ("export", "moving", "Write a session to a file that `import` reads."),
-            ("verify", "keeping", "Find any changed, missing, swapped or added byte."),
-            ("backup", "keeping", "Copy the whole log to a new file while it is in use."),
-            ("erase", "keeping", "Remove what one event says, for ever."),
-            ("delete", "keeping", "Delete a session, for ever."),
+            ("import", "Read session files, of other agents too, into the log."),
+            ("export", "Write a session to a file that `import` reads."),
+            ("verify", "Find any changed, missing, swapped or added byte."),
+            ("backup", "Copy the whole log to a new file while it is in use."),
+            ("erase", "Remove what one event says, for ever."),
+            ("delete", "Delete a session, for ever."),
         ),
     ),
     (
         "Serve",
         (
-            ("proxy", "serving", "Stand before a provider: any agent, in any language, becomes a log."),
-            ("serve-script", "serving", "Answer any client from a file of answers, as a provider would."),
+            ("proxy", "Stand before a provider: any agent, in any language, becomes a log."),
+            ("serve-script", "Answer any client from a file of answers, as a provider would."),
         ),
     ),
 )
-"""The commands: name, module, and the line that the overview has for it."""
+"""The commands: name, and the line that the overview has for it. Each is in the file that `module_of` names."""
 
-_COMMANDS = {name: (module, line) for _, listed in SECTIONS for name, module, line in listed}
+_COMMANDS = {name: line for _, listed in SECTIONS for name, line in listed}
+
 _EXAMPLES = (
     ("refold demo", "see what this is about: no key, no network"),
     ('refold run "Why is the sky blue?" -m MODEL', "ask one, such as anthropic:claude-sonnet-4-5"),
@@ -99,6 +101,11 @@ _EXAMPLES = (
     ("refold fork ID --at 42", "go back to any seq of it"),
     ("refold continue ID --prompt TEXT", "and on from there"),
 )
+
+
+def module_of(command: str) -> str:
+    """Return the name of a command's module: its own, with `_` where Python needs it."""
+    return command.replace("-", "_") + "_" * iskeyword(command)
 
 
 class RefoldGroup(click.Group):
@@ -112,7 +119,7 @@ class RefoldGroup(click.Group):
         """Load a command."""
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        module = import_module(f".{module_of(cmd_name)}", __package__)
         found = (thing for thing in vars(module).values() if isinstance(thing, click.Command))
         return next(command for command in found if command.name == cmd_name)
 
@@ -134,7 +141,7 @@ class RefoldGroup(click.Group):
         self.format_help_text(ctx, formatter)
         for title, listed in SECTIONS:
             with formatter.section(title):
-                formatter.write_dl([(name, line) for name, _, line in listed], col_max=12)
+                formatter.write_dl(list(listed), col_max=12)
         super(click.Group, self).format_options(ctx, formatter)
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in MEANINGS.items()])

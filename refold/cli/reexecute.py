@@ -1,4 +1,4 @@
-"""The command that runs today's agent against a recording."""
+"""The command `reexecute`: run today's agent against a recording."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from replay.formats.refold.file import read_export
 
 from ..log import Log
 from ..reexecution import Reexecution
-from .agents import AGENT_HELP, opened_agent
+from .arguments.agents import AGENT_HELP, opened_agent
 from .command import command
-from .ending import next_note
-from .exits import NO
-from .screen import Screen
-from .wording import count
+from .exit_codes import NO
+from .terminal.formatting import count
+from .terminal.next_steps import next_note
+from .terminal.screen import Screen
 
 
 @command(

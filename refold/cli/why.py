@@ -1,4 +1,4 @@
-"""The command that says why a model was sent what it was sent."""
+"""The command `why`: where each part of a request to a model came from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from eventsource.messages import AssistantMessage
 from ..log import Log
 from ..session import Session
 from .command import command
-from .screen import Screen
-from .showing import PAGE
+from .terminal.paging import PAGE
+from .terminal.screen import Screen
 
 
 @command(

@@ -15,12 +15,12 @@ from eventsource import errors
 from eventsource.events import MessageEnd, Retry
 from eventsource.messages import AssistantMessage
 from projections import LifecycleEvent
-from refold.cli.exits import MEANINGS, code_of
+from refold.cli.exit_codes import MEANINGS, code_of
 from refold.cli.group import SECTIONS, refold, report
-from refold.cli.telling import Teller
+from refold.cli.terminal.run_printer import Teller
 from tests.refold.shell import Shell
 
-NAMES = [name for _, listed in SECTIONS for name, _, _ in listed]
+NAMES = [name for _, listed in SECTIONS for name, _ in listed]
 COMMANDS = {name: refold.get_command(click.Context(refold), name) for name in NAMES}
 
 

@@ -9,8 +9,8 @@ import pytest
 from rich.cells import cell_len
 
 from refold import open_log
-from refold.cli.screen import Screen
-from refold.cli.showing import PAGE, Window
+from refold.cli.terminal.paging import PAGE, Window
+from refold.cli.terminal.screen import Screen
 from refold.config import LogFile
 from tests.refold.shell import Shell
 

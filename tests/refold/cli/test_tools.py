@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refold.cli.toolbelt import FILES
+from refold.cli.arguments.tools import FILES
 from refold.toolset import FILE_TOOLS
 from tests.refold.shell import Shell
 

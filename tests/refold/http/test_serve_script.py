@@ -33,7 +33,7 @@ from eventsource.models.transport.body import BodyParser
 from eventsource.models.transport.http import HttpModel
 from eventsource.request import Request
 from refold import Agent, Run, open_log, tool
-from refold.cli.serving import warn_of
+from refold.cli.arguments.address import warn_of
 from refold.http import Behaviour, Script, ScriptServer, load_served_script, serving
 from refold.http.server import ServerUnavailableError
 from refold.http.wires.answers import spelled_out

@@ -15,7 +15,7 @@ from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.models.scripted.script import Answer, call, say, stop
 from eventsource.request import Request
 from refold import Agent, Log, tool
-from refold.cli.showing_task import load_view, told_head
+from refold.cli.terminal.task import load_view, told_head
 from refold.spending import spending
 from refold.tasks import StepError, TaskContext, task
 from tests.refold.hands import events_of, verified

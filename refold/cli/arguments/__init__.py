@@ -1,0 +1,1 @@
+"""What the words of a command line name: options, sessions, agents, tools, waits, tasks, files."""

@@ -1,0 +1,65 @@
+"""Where a server listens: its options, and what is printed when it can be reached."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+import msgspec
+
+from ..terminal.screen import write
+from .options import Choices
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def address_options(port: int) -> Callable[[F], F]:
+    """Add the options that say where to listen."""
+
+    def add(function: F) -> F:
+        for option in (
+            click.option(
+                "--host",
+                metavar="ADDRESS",
+                default="127.0.0.1",
+                show_default=True,
+                help="This machine alone, or wider.",
+            ),
+            click.option(
+                "--port",
+                metavar="N",
+                type=click.IntRange(0, 65535),
+                default=port,
+                show_default=True,
+                help="0: a free one.",
+            ),
+            click.option(
+                "--allow-host",
+                "allow_hosts",
+                metavar="NAME",
+                multiple=True,
+                help="Another name by which clients may ask for this server, or a page's host.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
+
+
+def warn_of(host: str) -> None:
+    """Say it if others than this machine may come in."""
+    try:
+        own = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        own = host == "localhost"
+    if not own:
+        write(f"refold: everybody who reaches {host} may use this server; nothing is asked of them", error=True)
+
+
+def tell(what: str, url: str) -> None:
+    """Say where the server is, as soon as it can be reached."""
+    as_json = click.get_current_context().ensure_object(Choices).json
+    write(msgspec.json.encode({"url": url}).decode() if as_json else f"{what} {url}")

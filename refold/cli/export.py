@@ -1,0 +1,48 @@
+"""The command `export`: write a session to a file."""
+
+from __future__ import annotations
+
+import click
+
+from replay.formats.pi.write import export_pi
+from replay.formats.refold.write import export_session
+
+from ..log import Log
+from .arguments.files import check_target, write_file
+from .command import command
+from .terminal.formatting import count, size
+from .terminal.screen import Screen
+
+
+@command(
+    "export",
+    ("refold export ID > oslo.refold.jsonl", "the session and what it inherits: an import hashes the same"),
+    ("refold export ID --at 42 -o oslo.jsonl", "up to a seq, to a file that must not exist yet"),
+    ("refold export ID --format pi -o oslo.jsonl", "as a session file of pi, with all its branches"),
+)
+@click.argument("session")
+@click.option("-o", "--output", metavar="FILE", help="Write a file instead of stdout; with --json, stdout says what.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--format", "form", type=click.Choice(["refold", "pi"]), default="refold", show_default=True)
+@click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (Refold's own format).")
+async def export(
+    screen: Screen, log: Log, session: str, output: str | None, force: bool, form: str, at: int | None
+) -> None:
+    """Write a session to a file. What was read from a session file of pi is written to one as it was read."""
+    if screen.as_json and output is None:
+        raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
+    if form == "pi" and at is not None:
+        raise click.UsageError("--at goes with Refold's own format: a file of pi holds all branches")
+    if output is not None:
+        check_target(output)
+    found = await log.find(session)
+    with screen.busy("exporting"):
+        data = await (export_pi(log.store, found.id) if form == "pi" else export_session(log.store, found.id, upto=at))
+    if output is None:
+        screen.raw_json(data, end="")
+        return
+    write_file(output, data, replace=force)
+    if screen.as_json:
+        screen.json({"id": found.id, "path": output, "size_bytes": len(data), "lines": data.count(b"\n")})
+    else:
+        screen.note((f"{output}: {count(data.count(10), 'line')}, {size(len(data))}", "dim"))

@@ -1,0 +1,93 @@
+"""The command `ls`: list sessions."""
+
+from __future__ import annotations
+
+import click
+
+from eventsource.envelope import SessionInfo
+
+from ..family import rows_of, started_by
+from ..log import Log
+from ..spending import inherited_tokens
+from ..status import STATUSES, Standing, find_standing, row_statuses
+from .command import command
+from .terminal.formatting import day_or_time, moment
+from .terminal.screen import Screen
+from .terminal.session_rows import row_json
+
+_SHOWN = 100
+
+_TOKENS = ("tokens", "inherited")
+
+
+@command(
+    "ls",
+    ("refold ls", "the latest hundred"),
+    ("refold ls --open", "runs that are unfinished, as after a crash"),
+    ("refold ls --title oslo", "whose title holds a text"),
+    ("refold ls --json", "all of them, as an array of objects with `id`"),
+)
+@click.option("--open", "unfinished", is_flag=True, help="Only sessions whose run is unfinished.")
+@click.option(
+    "--status",
+    type=click.Choice(STATUSES),
+    help="Only sessions that stand so.",
+)
+@click.option("--title", metavar="TEXT", help="Only sessions whose title holds a text, in any case.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="At most so many; 0: all. [default: 100, all in JSON]",
+)
+async def ls(
+    screen: Screen, log: Log, unfinished: bool, status: str | None, title: str | None, limit: int | None
+) -> None:
+    """List sessions, latest updated first; the first one can be named `last`.
+
+    Tokens are a session's own, read and written (cached ones are not among them); a fork's `inherited` ones were its
+    parent's. For each fork that is listed, its own events are read.
+    """
+    wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
+    rows: list[tuple[SessionInfo, Standing]] = []
+    more = False
+    among = row_statuses(status) if status is not None else ()
+    only = among[0] if len(among) == 1 else None
+    async for info in rows_of(log.store, unfinished=unfinished or None, status=only, title=title):
+        if among and info.status not in among:
+            continue
+        stands = await find_standing(log.store, info)
+        if status is not None and stands.status != status:
+            continue
+        more = bool(wanted) and len(rows) == wanted
+        if more:
+            break
+        rows.append((info, stands))
+    inherited = {info.id: await inherited_tokens(log.store, info) for info, _ in rows}
+    starters = {info.id: await started_by(log.store, info) for info, _ in rows}
+    if screen.as_json:
+        told = [({**row_json(one, inherited[one.id]), "started_by": starters[one.id]}, stands) for one, stands in rows]
+        screen.json([{**row, "status": stands.status, "reason": stands.reason} for row, stands in told])
+    elif rows:
+        when = day_or_time if screen.out.is_terminal else moment
+        lines = [
+            _ls_row(info, stands, inherited[info.id], when(info.updated_at_us), starters[info.id])
+            for info, stands in rows
+        ]
+        screen.table(("id", "updated", "status", "msgs", *_TOKENS, "title"), lines, right=("msgs", *_TOKENS))
+    if more:
+        screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
+    elif not rows and not (unfinished or status or title):
+        screen.note(f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`.")
+
+
+def _ls_row(
+    info: SessionInfo, stands: Standing, inherited: tuple[int, int], updated: str, starter: str
+) -> tuple[str, ...]:
+    tokens, before = info.input_tokens + info.output_tokens - sum(inherited), sum(inherited)
+    figures = (f"{info.messages:,}", f"{tokens:,}" if tokens else "", f"{before:,}" if before else "")
+    fork = f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else ""
+    fork = f"  (child of {starter})" if starter else fork
+    reason = f"  ({stands.reason})" if stands.reason else ""
+    return (info.id, updated, stands.status, *figures, f"{info.title}{fork}{reason}".strip())

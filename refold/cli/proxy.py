@@ -1,0 +1,59 @@
+"""The command `proxy`: stand between an agent and its provider, and record what passes."""
+
+from __future__ import annotations
+
+import click
+
+from ..log import Log
+from .arguments.address import address_options, tell, warn_of
+from .command import command
+from .exit_codes import NO, OK
+from .terminal.formatting import count
+from .terminal.screen import Screen
+
+UPSTREAM_HELP = "Where requests go on to: a base URL; or openai=URL, anthropic=URL, google=URL for one protocol's."
+
+
+@command(
+    "proxy",
+    ("refold proxy", "on port 8787, until Ctrl-C; requests go on to whom their protocol comes from"),
+    ("refold proxy --upstream openai=https://openrouter.ai/api/v1", "OpenAI's protocols go elsewhere"),
+    ("refold proxy --replay ID", "the same run again, without a provider"),
+    creates=True,
+)
+@address_options(8787)
+@click.option("--upstream", "upstreams", metavar="[WHOSE=]URL", multiple=True, help=UPSTREAM_HELP)
+@click.option("--replay", "replayed", metavar="ID", help="Answer from this session; what it lacks is refused.")
+@click.option("--live", is_flag=True, help="With --replay: what it lacks goes to the provider, and on record.")
+async def proxy(
+    screen: Screen,
+    log: Log,
+    host: str,
+    port: int,
+    allow_hosts: tuple[str, ...],
+    upstreams: tuple[str, ...],
+    replayed: str | None,
+    live: bool,
+) -> int:
+    """Stand between an agent, in any language, and its provider: what passes by becomes a log, with no code changed.
+
+    Start the agent with ANTHROPIC_BASE_URL=http://127.0.0.1:8787, or OPENAI_BASE_URL=http://127.0.0.1:8787/v1.
+
+    Bytes pass as they are, keys too, which are never stored. A request goes on with the session whose messages it
+    begins with; where it says something else, it is a fork. If the log fails, the agent does not notice; you do.
+    """
+    from ..http import Recording, Replaying, Upstreams, proxying, serving
+
+    if live and replayed is None:
+        raise click.UsageError("--live goes with --replay")
+    replaying = await Replaying.of(await log.find(replayed)) if replayed is not None else None
+    recording = Recording(log, lose=lambda what: screen.note((what, "red")))
+    warn_of(host)
+    async with (
+        proxying(recording, Upstreams(upstreams), replaying=replaying, live=live) as answering,
+        serving(answering, host=host, port=port, allow_hosts=allow_hosts) as running,
+    ):
+        tell("Listening at", running.url)
+        await running.until_interrupted()
+    screen.note((f"{count(recording.recorded, 'exchange')} on record, {recording.lost} lost", "dim"))
+    return NO if recording.lost else OK

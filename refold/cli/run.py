@@ -1,0 +1,57 @@
+"""The command `run`: send a prompt to a model or an agent."""
+
+from __future__ import annotations
+
+import click
+
+from eventsource.machine.state import Config
+from projections.titles import title_of
+
+from ..log import Log
+from .arguments.agents import agent_options, named_agent, named_model, recorded_agent
+from .arguments.sessions import SESSION_HELP, config_of, session_of
+from .arguments.tools import tool_options, toolbelt, tools_of
+from .arguments.values import read_prompt
+from .command import command
+from .terminal.live_run import drive
+from .terminal.screen import Screen
+
+
+@command(
+    "run",
+    ('refold run "Why is the sky blue?" -m anthropic:claude-sonnet-4-5', "in a new session"),
+    ('refold run "And at night?" -m openai:gpt-5 -c sky', "in the session of that name, new or not"),
+    ('refold run "What is this?" -m openai:gpt-5 --tools', "it may look into this folder, and change it"),
+    ('refold run --agent my_agents:weather "A coat?"', "with your own agent, its tools and hooks"),
+    ("refold run - -m scripted < prompt.txt", "the prompt from a file; nobody is called"),
+    creates=True,
+)
+@click.argument("prompt")
+@agent_options
+@tool_options
+@click.option("-c", "--session", metavar="NAME", help=SESSION_HELP)
+async def run(
+    screen: Screen,
+    log: Log,
+    prompt: str,
+    model_name: str | None,
+    agent_name: str | None,
+    system: str | None,
+    session: str | None,
+) -> int:
+    """Say something and run until nothing is left to do. The answer streams to stdout; all else goes to stderr."""
+    said, belt = read_prompt(prompt), toolbelt()
+    async with named_agent(agent_name, model_name, system) as (agent, deps):
+        model = named_model(model_name) if model_name is not None and agent is None else None
+        if agent is None and model is None and session is None:
+            raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
+        known = agent is None and model is None  # then the log must say who answers
+        config = await config_of(log, session, exists=known) if agent is None else Config()
+        async with tools_of(belt, session or "", config) as tools:
+            if agent is None:
+                agent = recorded_agent(session or "", config, model, system, tools=tools)
+            agent.config()  # what cannot begin makes no session
+            target = await session_of(screen, log, session)
+            if session is None:
+                await target.label(title_of(said))
+            return await drive(screen, agent, target, said, deps)

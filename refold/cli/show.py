@@ -1,0 +1,215 @@
+"""The command `show`: print a session, message by message or event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from eventsource.envelope import Recorded, SessionInfo
+from eventsource.errors import UnknownSessionError
+from eventsource.log.load import load, read_all
+from eventsource.machine.state import Config
+from projections import CALLS, CONTEXT, read_transcript, tool_calls
+from projections.calls import CallChild, CallView
+
+from ..log import Log
+from ..session import Session
+from ..spending import inherited_tokens
+from ..status import Standing, find_standing, standing_at
+from .arguments.files import check_target, write_file
+from .command import command
+from .terminal.events import kind_of, show_event
+from .terminal.formatting import count, moment, short, size
+from .terminal.messages import show_said, show_text, wrapped
+from .terminal.next_steps import going_on, next_note, tell_end
+from .terminal.paging import Window, say_rest
+from .terminal.screen import Screen, write
+from .terminal.session_rows import row_json
+from .terminal.task import load_view, show_task, told
+
+
+@command(
+    "show",
+    ("refold show ID", "what was said; the number before a message is its seq"),
+    ("refold show ID --last 3 --full", "the last three messages, nothing cut"),
+    ("refold show ID --at 42", "as it was at a seq"),
+    ("refold show ID --events", "every fact, a line each"),
+    ("refold show ID --updates", "every event, each streamed piece too"),
+    ("refold show ID --follow", "and what comes, until Ctrl-C"),
+    ("refold show RUN", "of a task: its payload, steps, waits, children and streams, and its result"),
+    ("refold show ID --html oslo.html", "as one page for a browser, with its forks"),
+)
+@click.argument("session")
+@click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Show it as it was at this seq.")
+@click.option(
+    "--after", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out what stands up to this seq."
+)
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the last N messages or events.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them. [default: 50 on a terminal]"
+)
+@click.option("--full", is_flag=True, help="Cut nothing, and show what models thought.")
+@click.option("--events", is_flag=True, help="Show facts, a line each, not messages.")
+@click.option("--updates", is_flag=True, help="Show every event, streamed pieces included.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with each event that comes.")
+@click.option("--html", metavar="FILE", help="Write one HTML page; - writes it to stdout.")
+async def show(
+    screen: Screen,
+    log: Log,
+    session: str,
+    at: int | None,
+    after: int,
+    last: int | None,
+    limit: int | None,
+    full: bool,
+    events: bool,
+    updates: bool,
+    follow: bool,
+    html: str | None,
+) -> None:
+    """Print a session as people read it, or event by event.
+
+    What is dim is not in the context any more: it failed, was compacted away or hidden. Fork at any seq:
+    `refold fork ID --at N`, or `--before N` for a message's number. A terminal gets the last 50 messages, or the first
+    50 after a seq (`--after`), and is told how to see the rest; a pipe gets all.
+    """
+    if follow and (screen.as_json or at is not None):
+        raise click.UsageError("--follow never ends: it goes with neither --json nor --at")
+    if last is not None and limit is not None:
+        raise click.UsageError("--last counts from the end, --limit from the beginning: give one of them")
+    window = Window.of(screen, after=after, last=last, limit=limit)
+    found = await log.find(session)
+    if html is not None:
+        if html != "-":
+            check_target(html)
+        page = await found.html()
+        if html == "-":
+            write(page.removesuffix("\n"))
+        else:
+            write_file(html, page.encode(), replace=True)
+            screen.note((f"{html}: {size(len(page.encode()))}", "dim"))
+        return
+    if events or updates or follow:
+        await _show_events(screen, found, at=at, window=window, updates=updates, follow=follow)
+        return
+    reached, state, view = await load(found.core.log, found.id, context=CONTEXT, upto=at)
+    earlier, said, later = window.of_all([one for one in read_transcript(view) if one.seq > after])
+    info = await found.info()
+    stands = await find_standing(found.core.log, info) if reached == info.head else standing_at(state)
+    inherited = await inherited_tokens(log.store, info)
+    task = await load_view(found, reached) if info.task else None
+    if screen.as_json:
+        row = row_json(info, inherited) | {"status": stands.status, "reason": stands.reason}
+        row |= {"run": told(task)} if task is not None else {}
+        screen.json({**row, "at": reached, "phase": state.phase.value, "transcript": said})
+        return
+    _show_head(screen, info, reached, view.config, stands, inherited)
+    if task is not None:
+        await show_task(screen, found, task, now=reached == info.head, full=full)
+    width = len(str(reached))
+    say_rest(screen, info.id, "earlier message", earlier)
+    made = await _calls_of(found, reached) if any(one.calls for one in said) else {}
+    for one in said:
+        show_said(screen, one, width, full=full)
+        await _show_made(screen, found, made.get(one.seq, ()), width, full=full)
+    say_rest(screen, info.id, "later message", later, after=said[-1].seq if said else after)
+    if stands.reason:
+        screen.line()
+        style = "yellow" if stands.status in ("waiting", "queued") else "red"
+        screen.folded_line(f"{stands.status}: {stands.reason}", style)
+    if reached == info.head and not last:
+        if info.task and stands.status == "failed":
+            next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD (for another run)")
+        else:
+            again = await going_on(screen, found)
+            tell_end(screen, info.id, stands.status, "", stands.waits, again=again, said=True)
+    if screen.out.is_terminal and said:
+        screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
+
+
+def _show_head(
+    screen: Screen, info: SessionInfo, reached: int, config: Config, stands: Standing, inherited: tuple[int, int]
+) -> None:
+    screen.cut_line((info.id, "bold"), f"  {info.title}" if info.title else "")
+    model = f"{config.model.provider}:{config.model.model}" if config.model is not None else ""
+    words = [f"at {reached:,} of {info.head:,} events" if reached < info.head else count(info.head, "event")]
+    words += [count(info.messages, "message"), stands.status, model, f"updated {moment(info.updated_at_us)}"]
+    tokens = info.input_tokens + info.output_tokens - sum(inherited)
+    words += [f"{count(tokens, 'token')}{' of its own' if info.parent is not None else ''}"] if tokens else []
+    if info.parent is not None:
+        words += [f"fork of {info.parent} at {info.fork_seq}"]
+        words += [f"{count(sum(inherited), 'token')} inherited"] if sum(inherited) else []
+    for line in wrapped(", ".join(word for word in words if word), screen.width):
+        screen.line((line, "dim"))
+
+
+async def _calls_of(session: Session, upto: int) -> dict[int, list[CallView]]:
+    """Read what became of the calls of each message."""
+    _, _, trail = await load(session.core.log, session.id, context=CALLS, upto=upto)
+    found: dict[int, list[CallView]] = {}
+    for call in tool_calls(trail):
+        found.setdefault(call.place.message_seq, []).append(call)
+    return found
+
+
+async def _show_made(screen: Screen, session: Session, calls: Sequence[CallView], width: int, *, full: bool) -> None:
+    """Print what results do not say of a message's calls: who decided, other arguments, sessions that work on them."""
+    for call in calls:
+        name = f"{call.name}: " if len(calls) > 1 else ""
+        if call.decided is not None:
+            show_text(screen, f"  {name}{call.decided.words}", width, style="dim", cut=False)
+        given = call.arguments if call.asked is not None else call.decided.arguments if call.decided else None
+        if given is not None:
+            ran = f"run with {given}" if call.attempts else f"to be run with {given}"
+            show_text(screen, f"  {name}{ran if full else short(ran, 200)}", width, style="yellow", cut=False)
+        for child in call.children:
+            words = f"  {name}worked on in session {child.session}: {await _child_words(session, child)}"
+            show_text(screen, words, width, style="dim", cut=False)
+
+
+async def _child_words(session: Session, child: CallChild) -> str:
+    """Say how a child ended, or how it stands, and what it used."""
+    status, tokens = child.status, child.tokens
+    if child.status != "open":
+        return ", ".join([status, *([count(tokens, "token")] if tokens else [])])
+    try:
+        info = await session.core.log.info(child.session)
+    except UnknownSessionError:
+        return "not begun"
+    stands, tokens = await find_standing(session.core.log, info), info.input_tokens + info.output_tokens
+    return ", ".join([stands.status, *([count(tokens, "token")] if tokens else [])])
+
+
+async def _show_events(
+    screen: Screen, session: Session, *, at: int | None, window: Window, updates: bool, follow: bool
+) -> None:
+    """Print events, a line each; of a session that goes on, those that come too."""
+    head = (await session.info()).head
+    await session.state(at if at is not None and at > head else 0)  # says so if there is no such seq
+    after = window.after
+    if window.last is not None and updates:
+        after = max(after, (at if at is not None else head) - window.last)
+    if window.limit is not None:
+        log, begun = session.core.log, window.limit
+        page: Sequence[Recorded] = await log.read(session.id, after=after, upto=at, limit=begun, updates=updates)
+        earlier, later = 0, (at or head) - page[-1].seq if len(page) == begun else 0
+    else:
+        listed = [one async for one in read_all(session.core.log, session.id, after=after, upto=at, updates=updates)]
+        earlier, page, later = window.of_all(listed)
+        earlier = max(earlier, after - window.after)
+    if screen.as_json:
+        events = [{"seq": one.seq, "at_us": one.at_us, "event": one.event} for one in page]
+        info = await session.info()
+        screen.json({**row_json(info, await inherited_tokens(session.core.log, info)), "events": events})
+        return
+    width = len(str(head))
+    say_rest(screen, session.id, "earlier event", earlier)
+    for one in page:
+        show_event(screen, one, width)
+    if not follow:
+        say_rest(screen, session.id, "later event", later, after=page[-1].seq if page else after)
+    if follow:
+        async for one in session.follow(head):
+            if updates or kind_of(one.event) != "message_update":
+                show_event(screen, one, width)

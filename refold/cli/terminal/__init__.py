@@ -1,0 +1,1 @@
+"""How things are printed on a terminal, or into a pipe."""

@@ -1,0 +1,96 @@
+"""A run in this process: printed while it goes on, ended by Ctrl-C, summed up at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from ...agent import Agent
+from ...output import recorded_check
+from ...run import Run
+from ...session import Session
+from ...signals import on_signal
+from ...stream import AgentStream
+from ..exit_codes import OF_RUN
+from .formatting import count
+from .next_steps import going_on, next_note, tell_end
+from .run_printer import Teller
+from .screen import Screen
+
+
+async def drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None, deps: object) -> int:
+    """Run, tell what happens, and say how it ended."""
+    if agent.output is None and (fault := recorded_check(agent.options)[1]):
+        screen.note(f"Answers are not checked: the output schema on record cannot be used: {fault}")
+    stop = asyncio.Event()
+    teller = Teller(screen.out, screen.err)
+    with _interrupts(stop):
+        ended = await tell_run(agent.stream(prompt, session=session, deps=deps, signal=stop), stop, screen, teller)
+    if screen.as_json:
+        screen.json(_summary(ended))
+    await _say_end(screen, ended, stopped=stop.is_set())
+    return OF_RUN[ended.status]
+
+
+async def tell_run(stream: AgentStream[object], stop: asyncio.Event, screen: Screen, teller: Teller) -> Run[object]:
+    """Tell a run to its end. Whatever keeps it from being told (nobody reads any more, Ctrl-C) aborts it first."""
+    try:
+        async for shown in stream.lifecycle():
+            if not screen.as_json:
+                teller.show(shown)
+        teller.close()
+    except BaseException:
+        stop.set()
+        with suppress(Exception):  # it is the first one that counts
+            await stream.run()
+        raise
+    return await stream.run()
+
+
+def _summary(ended: Run[object]) -> dict[str, object]:
+    return {
+        "id": ended.session.id,
+        "status": ended.status,
+        "head": ended.head,
+        "text": ended.text,
+        "error": ended.error,
+        "usage": ended.usage,
+        "waits": [msgspec.to_builtins(wait) for wait in ended.waits],
+    }
+
+
+async def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
+    tokens = ended.usage.total_tokens
+    words = [ended.status, count(ended.head, "event"), *([count(tokens, "token")] if tokens else [])]
+    screen.note((f"\nsession {ended.session.id}: {', '.join(words)}", "dim"))
+    again = await going_on(screen, ended.session)
+    if stopped and ended.status == "aborted":
+        screen.note("Interrupted; the session is kept.")
+        next_note(screen, again)
+    else:
+        said = ended.error if screen.as_json else ""
+        tell_end(screen, ended.session.id, ended.status, said, ended.waits, again=again)
+
+
+@contextmanager
+def _interrupts(stop: asyncio.Event) -> Iterator[None]:
+    """Turn the first Ctrl-C into an abort that is recorded; the second one ends the program at once."""
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if stop.is_set():
+            loop.remove_signal_handler(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        stop.set()
+
+    if not on_signal(signal.SIGINT, call=interrupt):
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

@@ -1,0 +1,42 @@
+"""The command `tree`: draw sessions and their forks."""
+
+from __future__ import annotations
+
+import click
+
+from projections import fork_tree, tree_lines
+from projections.tree import Labels
+
+from ..family import family, labels_of, rows_of, started_by
+from ..log import Log
+from .command import command
+from .terminal.screen import Screen
+from .terminal.session_rows import bare_row
+
+
+@command(
+    "tree",
+    ("refold tree", "all sessions"),
+    ("refold tree ID", "one session's whole family, with its bookmarks"),
+)
+@click.argument("session", required=False)
+async def tree(screen: Screen, log: Log, session: str | None) -> None:
+    """Draw sessions, their forks and their children; `at N` is the last seq that a fork shares.
+
+    A child is a session that another one started: an agent that is its tool, or a task. In JSON, an array of sessions,
+    a child's with `started_by`.
+    """
+    if session is None:
+        rows = [info async for info in rows_of(log.store)]
+        starters = {info.id: await started_by(log.store, info) for info in rows}
+        labels: dict[str, Labels] = {}
+    else:
+        rows, starters = await family(log.store, (await log.find(session)).id)
+        labels = {info.id: await labels_of(log.store, info.id) for info in rows}
+    if screen.as_json:
+        bare = [{**bare_row(info), "started_by": starters.get(info.id, "")} for info in rows]
+        known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
+        screen.json(known if session is not None else bare)
+        return
+    for line in tree_lines(fork_tree(rows, labels, starters)):
+        screen.cut_line(line)

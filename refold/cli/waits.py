@@ -1,0 +1,50 @@
+"""The command `waits`: list what sessions wait for, and how each wait is answered."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from ..log import Log
+from ..waits import Waiting
+from .command import command
+from .exit_codes import NO
+from .terminal.formatting import moment, short
+from .terminal.next_steps import answer, going_on, next_note
+from .terminal.screen import Screen
+
+
+@command(
+    "waits",
+    ("refold waits ID", "what it waits for, and the agents and tasks it waits for"),
+    ("refold waits", "of every session that waits"),
+)
+@click.argument("session", required=False)
+@click.option("--tag", metavar="TAG", help="Tokens with this tag only.")
+async def waits(screen: Screen, log: Log, session: str | None, tag: str | None) -> int | None:
+    """List what sessions wait for, and how each is answered. The exit code is 1 when they wait for nothing."""
+    if session is not None:
+        found = [await log.find(session)]
+    else:
+        found = [await log.find(info.id) for info in await log.list(status="waiting", limit=1000)]
+    everything = {(one.session, one.key): one for held in found for one in await held.waits()}
+    listed = [one for one in everything.values() if tag is None or tag in one.tags]
+    if screen.as_json:
+        screen.json([{**msgspec.to_builtins(one), "token": one.token} for one in listed])
+    elif listed:
+        screen.table(("token", "until", "what"), [(one.token, _until(one), _what(one)) for one in listed])
+        for one in listed:
+            next_note(screen, answer(screen, one, await going_on(screen, await log.find(one.session))))
+    else:
+        screen.note("Nothing waits.")
+    return None if listed else NO
+
+
+def _until(wait: Waiting) -> str:
+    return moment(wait.deadline_us) if wait.deadline_us is not None else ""
+
+
+def _what(wait: Waiting) -> str:
+    if not wait.tool:
+        return wait.reason or "token"
+    return short(f"{wait.reason}: {wait.tool} {msgspec.json.encode(wait.arguments).decode()}", 200)
