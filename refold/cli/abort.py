@@ -8,7 +8,7 @@ from ..log import Log
 from .arguments.sessions import is_running
 from .command import command
 from .exit_codes import NO
-from .terminal.next_steps import going_on, next_note
+from .terminal.next_steps import continue_command, print_next
 from .terminal.screen import Screen
 
 
@@ -22,10 +22,10 @@ async def abort(screen: Screen, log: Log, session: str) -> int | None:
         screen.note(f"Session {found.id} has no unfinished run.")
     elif await found.abort(by="`refold abort`") and is_running(log, info):
         screen.note(f"Asked the run of session {found.id} to end.")
-        next_note(screen, await going_on(screen, found))
+        print_next(screen, await continue_command(screen, found))
     else:
         screen.note(f"Nobody runs session {found.id} now; its run ends as aborted when it goes on.")
-        next_note(screen, await going_on(screen, found))
+        print_next(screen, await continue_command(screen, found))
     if screen.as_json:
         screen.json({"id": found.id, "aborted": info.open})
     return None if info.open else NO

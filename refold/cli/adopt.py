@@ -10,7 +10,7 @@ import click
 from ..log import Log
 from .command import command
 from .terminal.formatting import count
-from .terminal.next_steps import going_on, next_note
+from .terminal.next_steps import continue_command, print_next
 from .terminal.screen import Screen
 
 
@@ -45,4 +45,4 @@ async def adopt(screen: Screen, log: Log, session: str, messages: Sequence[str],
         return
     where = f" at {names[0]}" + (f"..{names[-1]}" if len(names) > 1 else "") if names else ""
     screen.line(f"{target.id}: {count(len(names), 'event')} adopted{where}")
-    next_note(screen, await going_on(screen, target, "--prompt", "TEXT"))
+    print_next(screen, await continue_command(screen, target, "--prompt", "TEXT"))

@@ -11,7 +11,7 @@ from ..log import Log
 from .arguments.files import check_target
 from .command import command
 from .terminal.formatting import size
-from .terminal.next_steps import next_note
+from .terminal.next_steps import print_next
 from .terminal.screen import Screen
 
 
@@ -30,7 +30,7 @@ async def backup(screen: Screen, log: Log, file: str) -> None:
         screen.json({"path": file, "size_bytes": size_bytes})
     else:
         screen.note((f"{file}: {size(size_bytes)}", "dim"))
-        next_note(screen, f"refold ls --db {shlex.quote(file)}")
+        print_next(screen, f"refold ls --db {shlex.quote(file)}")
 
 
 def _size_of(file: str) -> int:

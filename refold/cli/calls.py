@@ -11,7 +11,7 @@ from projections.calls import CallView
 from ..log import Log
 from .command import command
 from .terminal.events import result_text
-from .terminal.formatting import duration, short
+from .terminal.formatting import duration, shorten
 from .terminal.screen import Screen
 
 
@@ -32,15 +32,15 @@ async def calls(screen: Screen, log: Log, session: str, failed: bool) -> None:
     elif not listed:
         screen.note("No tool was called." if not failed else "No call failed.")
     else:
-        rows = [_call_row(call) for call in listed]
+        rows = [_row(call) for call in listed]
         screen.table(("place", "tool", "status", "took", "arguments", "decided", "result"), rows, right=("took",))
 
 
-def _call_row(call: CallView) -> tuple[str, ...]:
+def _row(call: CallView) -> tuple[str, ...]:
     tries = f" (attempt {call.attempts})" if call.attempts > 1 else ""
     status = f"refused: {call.refused}" if call.refused else call.status + tries
     came = result_text(call.result, 200) if call.result is not None else ""
     place = f"{call.place.message_seq}.{call.place.content_index}"
-    asked = f" (asked for {short(call.asked, 40)})" if call.asked is not None else ""
+    asked = f" (asked for {shorten(call.asked, 40)})" if call.asked is not None else ""
     decided = call.decided.words if call.decided is not None else ""
-    return (place, call.name, status, duration(call.duration_us), short(call.arguments, 40) + asked, decided, came)
+    return (place, call.name, status, duration(call.duration_us), shorten(call.arguments, 40) + asked, decided, came)

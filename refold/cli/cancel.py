@@ -7,7 +7,7 @@ import click
 from ..log import Log
 from .command import command
 from .exit_codes import NO
-from .terminal.next_steps import going_on, next_note
+from .terminal.next_steps import continue_command, print_next
 from .terminal.screen import Screen
 
 
@@ -21,7 +21,7 @@ async def cancel(screen: Screen, log: Log, session: str, reason: str) -> int | N
     if is_open:
         await found.cancel(reason)
         screen.note(f"Session {found.id} is cancelled; whoever runs it, or the next worker, ends it and its children.")
-        next_note(screen, await going_on(screen, found))
+        print_next(screen, await continue_command(screen, found))
     else:
         screen.note(f"Session {found.id} has no open task.")
     if screen.as_json:

@@ -12,9 +12,9 @@ from projections import text_of
 
 from ..log import Log
 from ..session import Session
-from .arguments.agents import agent_options, named_agent, named_model, recorded_agent
-from .arguments.sessions import SESSION_HELP, config_of, session_of
-from .arguments.tools import tool_options, toolbelt, tools_of
+from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
+from .arguments.sessions import SESSION_HELP, find_or_create_session, recorded_config
+from .arguments.tools import open_tools, selected_tools, tool_options
 from .command import command
 from .conversation.conversation import Conversation
 from .conversation.slash_commands import COMMANDS
@@ -40,28 +40,28 @@ async def chat(
 
     Ctrl-C stops an answer and keeps the session; Ctrl-D leaves. /help lists what else there is.
     """
-    belt = toolbelt()
+    selection = selected_tools()
     if screen.as_json:
         raise click.UsageError("chat is for people; `refold run --json` prints JSON")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("chat needs a terminal; use `refold run`")
-    async with named_agent(agent_name, model_name, system) as (agent, deps):
+    async with open_named_agent(agent_name, model_name, system) as (agent, deps):
         model = named_model(model_name) if model_name is not None and agent is None else None
         if agent is None and model is None and session is None:
             raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
         known = agent is None and model is None
-        config = await config_of(log, session, exists=known) if agent is None else Config()
-        async with tools_of(belt, session or "", config) as tools:
+        config = await recorded_config(log, session, exists=known) if agent is None else Config()
+        async with open_tools(selection, session or "", config) as tools:
             if agent is None:
                 agent = recorded_agent(session or "", config, model, system, tools=tools)
-            target = await session_of(screen, log, session) if session is not None else None
+            target = await find_or_create_session(screen, log, session) if session is not None else None
             typed = await _typed(target)
             terminal = Terminal([f"/{name}" for name in COMMANDS], typed)
-            told = Screen(screen.log, as_json=False, terminal=terminal.above)
-            await Conversation(told, log, terminal, agent, target, deps).talk()
+            above = Screen(screen.log, as_json=False, terminal=terminal.above)
+            await Conversation(above, log, terminal, agent, target, deps).run()
 
 
 async def _typed(session: Session | None) -> list[str]:
-    """Give what people said in a session, for the arrow keys."""
+    """List what people said in a session, for the arrow keys."""
     entries = await session.history() if session is not None else ()
     return [text_of(entry.message) for entry in entries if isinstance(entry.message, UserMessage)]

@@ -14,7 +14,7 @@ from ..config import LogFile, log_file
 from ..log import Log, open_log
 from .arguments.completion import NAMES, SessionName
 from .arguments.files import check_target
-from .arguments.options import SETTINGS, Choices, Examples, shared_options, write_examples
+from .arguments.options import SETTINGS, Examples, SharedOptions, shared_options, write_examples
 from .terminal.screen import Screen
 
 P = ParamSpec("P")
@@ -35,7 +35,7 @@ class RefoldCommand(click.Command):
 
 
 def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Callable[[Body[P]], RefoldCommand]:
-    """Make an async function a command that works on the log; what it returns is its exit code (None: 0).
+    """Make a command of an async function that works on the log; what it returns is the exit code (None: 0).
 
     Args:
         creates: the log is made if it is not there; other commands then find it empty, or say that it is not there.
@@ -44,7 +44,7 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
     def wrap(body: Body[P]) -> RefoldCommand:
         @functools.wraps(body)
         def invoke(*args: P.args, **kwargs: P.kwargs) -> int | None:
-            choices = click.get_current_context().ensure_object(Choices)
+            choices = click.get_current_context().ensure_object(SharedOptions)
             file = log_file(choices.db)
             screen = Screen(file, as_json=choices.json)
 

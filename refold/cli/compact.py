@@ -6,10 +6,10 @@ import click
 
 from ..compaction import KEEP_TOKENS, CompactionPolicy
 from ..log import Log
-from .arguments.agents import AGENT_HELP, MODEL_HELP, named_agent, named_model, recorded_agent
+from .arguments.agents import AGENT_HELP, MODEL_HELP, named_model, open_named_agent, recorded_agent
 from .command import command
 from .exit_codes import NO
-from .terminal.next_steps import next_note
+from .terminal.next_steps import print_next
 from .terminal.screen import Screen
 
 
@@ -35,7 +35,7 @@ async def compact(
     """
     found = await log.find(session)
     model = named_model(model_name) if model_name is not None else None
-    async with named_agent(agent_name, None, None) as (agent, _):
+    async with open_named_agent(agent_name, None, None) as (agent, _):
         if agent is None:
             agent = recorded_agent(found.id, (await found.state()).config, model, None, tools=())
         policy = agent.compaction
@@ -57,5 +57,5 @@ async def compact(
         kept = f"from {done.first_kept_seq} on is kept" if done.first_kept_seq else "none is kept"
         written = f"; written in {done.child}" if done.child else ""
         screen.note(f"\nIt stands for about {done.tokens_before:,} tokens; what was said {kept}{written}.")
-        next_note(screen, screen.command("context", found.id))
+        print_next(screen, screen.command("context", found.id))
     return None if done is not None else NO

@@ -6,9 +6,9 @@ import click
 
 from ..log import Log
 from .arguments.values import json_or_text
-from .arguments.waits import by_option, decider, split_token
+from .arguments.waits import decided_by, decided_by_option, parse_token
 from .command import command
-from .terminal.next_steps import tell_next
+from .terminal.next_steps import print_next_steps
 from .terminal.screen import Screen
 
 
@@ -19,7 +19,7 @@ from .terminal.screen import Screen
 )
 @click.argument("token", metavar="SESSION:KEY|SESSION")
 @click.argument("words", nargs=-1, required=True, metavar="[KEY] VALUE")
-@by_option
+@decided_by_option
 async def complete(screen: Screen, log: Log, token: str, words: tuple[str, ...], by: str | None) -> None:
     """Complete a token, by the name its task gave it, waited for or not yet; the first completion counts."""
     if len(words) > 2:
@@ -27,9 +27,9 @@ async def complete(screen: Screen, log: Log, token: str, words: tuple[str, ...],
     if len(words) == 2:
         found, key = await log.find(token), words[0]
     else:
-        found, key = await split_token(log, token)
-    head = await found.decide(f"{found.id}:{key}", json_or_text(words[-1]), decided_by=decider(by))
+        found, key = await parse_token(log, token)
+    head = await found.decide(f"{found.id}:{key}", json_or_text(words[-1]), decided_by=decided_by(by))
     if screen.as_json:
         screen.json({"token": f"{found.id}:{key}", "head": head})
     else:
-        await tell_next(screen, found)
+        await print_next_steps(screen, found)

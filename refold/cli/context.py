@@ -23,8 +23,8 @@ from ..log import Log
 from ..models import find_recorded_model
 from .command import command
 from .terminal.events import message_role
-from .terminal.formatting import count, short
-from .terminal.messages import ROLE_STYLES, show_text
+from .terminal.formatting import count, shorten
+from .terminal.messages import ROLE_STYLES, print_text
 from .terminal.screen import Screen
 
 
@@ -48,7 +48,7 @@ async def context(screen: Screen, log: Log, session: str, at: int | None, full: 
     elif screen.as_json:
         screen.json({"session": found.id, "at": at, "request_sha256": request_sha256(request), "request": request})
     else:
-        _show_request(screen, request, full=full)
+        _print_request(screen, request, full=full)
 
 
 def _body(session: str, request: Request) -> bytes:
@@ -60,7 +60,7 @@ def _body(session: str, request: Request) -> bytes:
     return body.body
 
 
-def _show_request(screen: Screen, request: Request, *, full: bool) -> None:
+def _print_request(screen: Screen, request: Request, *, full: bool) -> None:
     ref = request.model
     address = f" at {ref.base_url}" if ref.base_url else ""
     screen.line(
@@ -69,10 +69,10 @@ def _show_request(screen: Screen, request: Request, *, full: bool) -> None:
     if from_json(request.options):
         screen.line(("options  ", "dim"), msgspec.json.encode(request.options).decode())
     for tool in request.tools:
-        screen.line(("tool     ", "dim"), tool.name, (f"  {short(tool.description, 80)}", "dim"))
+        screen.line(("tool     ", "dim"), tool.name, (f"  {shorten(tool.description, 80)}", "dim"))
     if request.system_prompt:
         screen.line(("system", "dim"))
-        show_text(screen, request.system_prompt, 2, style="", cut=not full)
+        print_text(screen, request.system_prompt, 2, style="", cut=not full)
     for number, message in enumerate(request.messages, 1):
         screen.line()
         role = message_role(message)
@@ -83,18 +83,18 @@ def _show_request(screen: Screen, request: Request, *, full: bool) -> None:
             (role + named, ROLE_STYLES.get(role, "bold")),
             ("  error", "red") if failed else "",
         )
-        _show_message(screen, message, full=full)
+        _print_message(screen, message, full=full)
 
 
-def _show_message(screen: Screen, message: Message, *, full: bool) -> None:
+def _print_message(screen: Screen, message: Message, *, full: bool) -> None:
     if isinstance(message, AssistantMessage):
         thought = "\n".join(block.thinking for block in message.content if isinstance(block, ThinkingContent))
-        show_text(screen, thought, 2, style="dim italic", cut=not full)
-    show_text(screen, text_of(message), 2, style="", cut=not full)
+        print_text(screen, thought, 2, style="dim italic", cut=not full)
+    print_text(screen, text_of(message), 2, style="", cut=not full)
     if isinstance(message, AssistantMessage):
         for call in message.tool_calls:
-            arguments = call.arguments if full else short(call.arguments, 200)
-            show_text(screen, f"→ {call.name} {arguments}".rstrip(), 2, style="yellow", cut=False)
+            arguments = call.arguments if full else shorten(call.arguments, 200)
+            print_text(screen, f"→ {call.name} {arguments}".rstrip(), 2, style="yellow", cut=False)
     if isinstance(message, UserMessage | ToolResultMessage):
         images = sum(isinstance(block, ImageContent) for block in message.content)
-        show_text(screen, f"({count(images, 'image')})" if images else "", 2, style="dim", cut=False)
+        print_text(screen, f"({count(images, 'image')})" if images else "", 2, style="dim", cut=False)

@@ -13,13 +13,13 @@ from ..log import Log
 from ..run import RunStatus
 from ..session import Session
 from ..status import find_standing
-from .arguments.agents import agent_options, named_agent, named_model, recorded_agent
-from .arguments.tools import tool_options, toolbelt, tools_of
+from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
+from .arguments.tools import open_tools, selected_tools, tool_options
 from .arguments.values import read_prompt
 from .command import command
-from .exit_codes import OF_RUN, OK, STUCK
-from .terminal.live_run import drive
-from .terminal.next_steps import going_on, next_note, tell_next
+from .exit_codes import OK, RUN_EXIT_CODES, STUCK
+from .terminal.live_run import run_and_print
+from .terminal.next_steps import continue_command, print_next, print_next_steps
 from .terminal.screen import Screen
 
 
@@ -51,26 +51,26 @@ async def continue_(
 
     What the log says is kept but for what is named here. An answer that broke off is closed, and asked for again.
     """
-    belt = toolbelt()
+    selection = selected_tools()
     if no_tools and agent_name is not None:
         raise click.UsageError("--no-tools goes without --agent: an agent says itself which tools it has")
     said = read_prompt(prompt) if prompt is not None else None
-    async with named_agent(agent_name, model_name, system) as (agent, deps):
+    async with open_named_agent(agent_name, model_name, system) as (agent, deps):
         model = named_model(model_name) if model_name is not None and agent is None else None
         target = await log.find(session)
         state = await target.state()
         idle = state.phase is Phase.IDLE and not state.queue and not state.waits and not state.wanted
         if said is None and idle and not can_continue(state) and not state.task:
             return await _nothing_to_do(screen, target)
-        bare = said is None and agent is None and model is None and system is None and belt.empty
+        bare = said is None and agent is None and model is None and system is None and selection.empty
         rests = said is None and bool(state.task) and state.phase is Phase.IDLE
         if rests or (bare and (state.task or await _only_waits(log, target, state))):
-            return await _say_stands(screen, target)
+            return await _print_standing(screen, target)
         if agent is not None:
-            return await drive(screen, agent, target, said, deps)
-        async with tools_of(belt, target.id, Config() if no_tools else state.config) as tools:
+            return await run_and_print(screen, agent, target, said, deps)
+        async with open_tools(selection, target.id, Config() if no_tools else state.config) as tools:
             agent = recorded_agent(target.id, state.config, model, system, tools=() if no_tools else tools)
-            return await drive(screen, agent, target, said, deps)
+            return await run_and_print(screen, agent, target, said, deps)
 
 
 async def _nothing_to_do(screen: Screen, session: Session) -> int:
@@ -86,30 +86,30 @@ async def _nothing_to_do(screen: Screen, session: Session) -> int:
     if info.task:
         how = f"failed: {error}" if status == "error" else stands.status if status != "done" else "is done"
         screen.note(f"Session {session.id} is a run of task {info.task}, which has ended: it {how}")
-        next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD (for another run)")
-        return OF_RUN[status]
+        print_next(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD (for another run)")
+        return RUN_EXIT_CODES[status]
     screen.note(f"Session {session.id} has nothing to continue: {what}.")
-    next_note(screen, await going_on(screen, session, "--prompt", "TEXT"))
-    return OF_RUN[status]
+    print_next(screen, await continue_command(screen, session, "--prompt", "TEXT"))
+    return RUN_EXIT_CODES[status]
 
 
 async def _only_waits(log: Log, session: Session, state: State) -> bool:
-    """Say whether nothing can be done before somebody answers, or a time comes."""
+    """Return whether nothing can be done before a wait is answered or its time comes."""
     if not isinstance(next_step(state), Suspend) or expired(state, log.clock()):
         return False
     return not await due_children(log.store, session.id, state, log.clock())
 
 
-async def _say_stands(screen: Screen, session: Session) -> int:
-    """Say how a session stands that this command cannot go on with: it waits, or is a task's."""
+async def _print_standing(screen: Screen, session: Session) -> int:
+    """Print the status of a session that this command cannot continue: it waits, or is a task's."""
     info = await session.info()
     stands = await find_standing(session.core.log, info)
     if screen.as_json:
         waits = [msgspec.to_builtins(wait) for wait in stands.waits]
-        told = {"id": session.id, "status": stands.status, "head": info.head, "text": "", "error": ""}
-        screen.json({**told, "usage": {}, "waits": waits})
+        fields = {"id": session.id, "status": stands.status, "head": info.head, "text": "", "error": ""}
+        screen.json({**fields, "usage": {}, "waits": waits})
     reason = f": it {stands.reason}" if stands.waits else f": {stands.reason}" if stands.reason else ""
     what = f"is a run of task {info.task}, {stands.status}" if info.task else f"is {stands.status}"
     screen.note(f"Session {session.id} {what}{reason}")
-    await tell_next(screen, session)
+    await print_next_steps(screen, session)
     return STUCK if stands.status == "stuck" else OK

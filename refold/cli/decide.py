@@ -12,10 +12,10 @@ from ..log import Log
 from ..session import Session
 from ..waits import Waiting
 from .arguments.values import json_or_text
-from .arguments.waits import by_option, decider, split_token
+from .arguments.waits import decided_by, decided_by_option, parse_token
 from .command import command
-from .terminal.formatting import short
-from .terminal.next_steps import tell_next
+from .terminal.formatting import shorten
+from .terminal.next_steps import print_next_steps
 from .terminal.screen import Screen
 
 
@@ -34,7 +34,7 @@ from .terminal.screen import Screen
 @click.option("--reason", default="", metavar="TEXT", help="Why it is denied.")
 @click.option("--arguments", metavar="JSON", help="What the call is made with, in place of the model's arguments.")
 @click.option("--cancel", is_flag=True, help="Cancel the wait.")
-@by_option
+@decided_by_option
 async def decide(
     screen: Screen,
     log: Log,
@@ -66,12 +66,12 @@ async def decide(
         reason=reason,
         arguments=None if arguments is None else _object(arguments),
         outcome="cancelled" if cancel else "completed",
-        decided_by=decider(by),
+        decided_by=decided_by(by),
     )
     if screen.as_json:
         screen.json({"id": found.id, "key": wait.key, "head": head})
     else:
-        await tell_next(screen, found)
+        await print_next_steps(screen, found)
 
 
 async def _find_wait(log: Log, session: str, key: str | None, value: str | None) -> tuple[Session, Waiting, str | None]:
@@ -86,7 +86,7 @@ async def _find_wait(log: Log, session: str, key: str | None, value: str | None)
             raise
         if value is not None:
             raise click.UsageError(f"{session} names a wait: expected one value behind it, found 2") from error
-        found, named = await split_token(log, session)
+        found, named = await parse_token(log, session)
         return found, await _open_wait(found, named), key
     if key is None:
         waits = [wait.token for wait in await found.waits()]
@@ -111,5 +111,5 @@ async def _open_wait(session: Session, key: str) -> Waiting:
 def _object(given: str) -> Mapping[str, object]:
     value = json_or_text(given)
     if not isinstance(value, dict):
-        raise click.UsageError(f"--arguments: expected a JSON object, found {short(given)}")
+        raise click.UsageError(f"--arguments: expected a JSON object, found {shorten(given)}")
     return value

@@ -6,7 +6,7 @@ import click
 
 from ..log import Log
 from .command import command
-from .terminal.confirmation import ask_first
+from .terminal.confirmation import confirm_removal
 from .terminal.formatting import count
 from .terminal.screen import Screen
 
@@ -23,7 +23,7 @@ async def delete(screen: Screen, log: Log, session: str, yes: bool) -> None:
     found = await log.find(session)
     info = await found.info()
     named = f" ({info.title})" if info.title else ""
-    ask_first(
+    confirm_removal(
         f"Delete session {found.id}{named} and its {count(info.head - info.fork_seq, 'event')}, for ever?", yes=yes
     )
     await log.delete(found.id)

@@ -19,10 +19,10 @@ from ..run import Run
 from ..session import Session
 from .command import command
 from .exit_codes import NO
-from .terminal.events import show_event
-from .terminal.formatting import count, end_of
-from .terminal.live_run import tell_run
-from .terminal.run_printer import Teller
+from .terminal.events import print_event
+from .terminal.formatting import count, difference_text
+from .terminal.live_run import print_run
+from .terminal.run_printer import RunPrinter
 from .terminal.screen import Screen
 
 _INDENT = "  "
@@ -45,44 +45,44 @@ async def demo(screen: Screen, log: Log) -> int | None:
 
     session = await log.session()
     await session.label("demo")
-    _title(screen, "An agent runs", "a scripted model and two tools that read in this folder; no key, no network")
+    _print_title(screen, "An agent runs", "a scripted model and two tools that read in this folder; no key, no network")
     ran = await _run(screen, agent, session, QUESTION)
     history = [recorded async for recorded in read_all(log.store, session.id)]
-    _title(screen, "Its log", "every event, each word that streamed too")
-    _show_log(screen, history)
+    _print_title(screen, "Its log", "every event, each word that streamed too")
+    _print_log(screen, history)
     report = await session.replay()
-    _title(screen, "Replayed", "from the log alone: no model, no tool")
+    _print_title(screen, "Replayed", "from the log alone: no model, no tool")
     if not screen.as_json:
         given, predicted = count(report.given, "event"), count(report.predicted, "decision")
-        screen.line(f"{_INDENT}{given} given, {predicted} predicted", end_of(report))
+        screen.line(f"{_INDENT}{given} given, {predicted} predicted", difference_text(report))
     middle, said = _middle(history)
     fork = await session.fork(at=middle, title="demo, in one line")
-    _title(screen, f"Forked at {middle}", f"inside the last answer, after “…{said}”")
+    _print_title(screen, f"Forked at {middle}", f"inside the last answer, after “…{said}”")
     again = await _run(screen, agent.replace(system=BRIEFLY), fork, None)
     rows, _ = await family(log.store, session.id)
-    _title(screen, "The tree", "a fork copies nothing")
+    _print_title(screen, "The tree", "a fork copies nothing")
     if screen.as_json:
         screen.json(_summary(screen, ran, again, middle, differs=report.difference is not None))
     else:
         for line in tree_lines(fork_tree(rows)):
             screen.line(_INDENT, line)
-        await _show_next(screen, log, session.id, fork.id, middle)
+        await _print_next_steps(screen, log, session.id, fork.id, middle)
     return None if report.difference is None and ran.status == again.status == "done" else NO
 
 
-def _title(screen: Screen, title: str, says: str) -> None:
+def _print_title(screen: Screen, title: str, says: str) -> None:
     if not screen.as_json:
         screen.line("" if title == "An agent runs" else "\n", (title, "bold"), (f"  {says}", "dim"))
 
 
 async def _run(screen: Screen, agent: Agent[object], session: Session, prompt: str | None) -> Run[object]:
-    teller = Teller(screen.out, screen.out, inputs=True, indent=_INDENT)
+    printer = RunPrinter(screen.out, screen.out, inputs=True, indent=_INDENT)
     stop = asyncio.Event()
-    return await tell_run(agent.stream(prompt, session=session, signal=stop), stop, screen, teller)
+    return await print_run(agent.stream(prompt, session=session, signal=stop), stop, screen, printer)
 
 
-def _show_log(screen: Screen, history: Sequence[Recorded]) -> None:
-    """Show the beginning and the end of the log, and of what streamed a piece or two."""
+def _print_log(screen: Screen, history: Sequence[Recorded]) -> None:
+    """Print the beginning and the end of the log, with a streamed piece or two."""
     if screen.as_json:
         return
     width = len(str(history[-1].seq))
@@ -92,7 +92,7 @@ def _show_log(screen: Screen, history: Sequence[Recorded]) -> None:
         if recorded is None:
             screen.line((f"{_INDENT}{'…':>{width}}", "dim"))
         else:
-            show_event(screen, recorded, width + len(_INDENT), room=70)
+            print_event(screen, recorded, width + len(_INDENT), room=70)
 
 
 def _middle(history: Sequence[Recorded]) -> tuple[int, str]:
@@ -118,7 +118,7 @@ def _summary(screen: Screen, ran: Run[object], again: Run[object], middle: int, 
     }
 
 
-async def _show_next(screen: Screen, log: Log, session: str, fork: str, middle: int) -> None:
+async def _print_next_steps(screen: Screen, log: Log, session: str, fork: str, middle: int) -> None:
     one, other = await _shortened(log, session), await _shortened(log, fork)
     tries = (
         (("show", one), "read it; the numbers are places to fork at"),
@@ -137,7 +137,7 @@ async def _show_next(screen: Screen, log: Log, session: str, fork: str, middle: 
 
 
 async def _shortened(log: Log, session: str) -> str:
-    """Give the beginning of an id, if it names the session."""
+    """Return the beginning of an id, if it names the session."""
     try:
         return session[:6] if await log.store.resolve(session[:6]) == session else session
     except UnknownSessionError:

@@ -6,8 +6,8 @@ import click
 
 from ..log import Log
 from .command import command
-from .terminal.confirmation import ask_first
-from .terminal.next_steps import next_note
+from .terminal.confirmation import confirm_removal
+from .terminal.next_steps import print_next
 from .terminal.screen import Screen
 
 
@@ -26,10 +26,10 @@ async def erase(screen: Screen, log: Log, session: str, seq: int, reason: str, y
     That it happened stays: its time, kind, place and token counts, and a digest so that the rest can be verified.
     """
     found = await log.find(session)
-    ask_first(f"Erase what event {seq} of session {found.id} says, for ever?", yes=yes)
+    confirm_removal(f"Erase what event {seq} of session {found.id} says, for ever?", yes=yes)
     head = await log.store.erase(found.id, seq, at_us=log.clock(), reason=reason)
     if screen.as_json:
         screen.json({"id": found.id, "seq": seq, "head": head})
     else:
         screen.note(("Erased. Copies still hold it (backups, exports), and other messages may.", "dim"))
-        next_note(screen, screen.command("search", "TEXT"))
+        print_next(screen, screen.command("search", "TEXT"))

@@ -26,7 +26,7 @@ MEANINGS: Mapping[int, str] = {
 }
 """What each code says; they stay as they are."""
 
-OF_RUN: Mapping[RunStatus, int] = {
+RUN_EXIT_CODES: Mapping[RunStatus, int] = {
     "done": OK,
     "waiting": OK,
     "error": NO,
@@ -55,15 +55,15 @@ _CODES: Mapping[type[errors.RefoldError], int] = {
 }
 
 
-def code_of(error: errors.RefoldError | OSError) -> int:
-    """Say which exit code an error means; what is not listed is something the caller said wrongly."""
+def exit_code_of(error: errors.RefoldError | OSError) -> int:
+    """Return the exit code of an error; what is not listed is a mistake of the command line."""
     if isinstance(error, OSError):
         return MISSING
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), USAGE)
 
 
-def sentence(error: errors.RefoldError | OSError) -> str:
-    """Say an error in one sentence."""
+def error_text(error: errors.RefoldError | OSError) -> str:
+    """Return an error as one sentence."""
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
         folder = Path(error.filename).parent
         if not folder.is_dir():

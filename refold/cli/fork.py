@@ -6,7 +6,7 @@ import click
 
 from ..log import Log
 from .command import command
-from .terminal.next_steps import going_on, next_note
+from .terminal.next_steps import continue_command, print_next
 from .terminal.screen import Screen
 
 
@@ -34,4 +34,4 @@ async def fork(screen: Screen, log: Log, session: str, at: str | None, before: i
         return
     screen.line(new.id)
     screen.note((f"It shares events 1 to {info.fork_seq} of {found.id}.", "dim"))
-    next_note(screen, await going_on(screen, new))
+    print_next(screen, await continue_command(screen, new))

@@ -16,8 +16,8 @@ from eventsource.errors import RefoldError
 from eventsource.user_code.raised import words
 
 from .arguments.options import SETTINGS, shared_options, write_examples
-from .exit_codes import INTERRUPTED, MEANINGS, NO, OK, USAGE, code_of, sentence
-from .terminal.screen import complain, write
+from .exit_codes import INTERRUPTED, MEANINGS, NO, OK, USAGE, error_text, exit_code_of
+from .terminal.screen import print_error, write
 
 SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
     (
@@ -109,7 +109,7 @@ def module_of(command: str) -> str:
 
 
 class RefoldGroup(click.Group):
-    """Knows the names of its commands, and loads a command's module when it is asked for."""
+    """The commands by name; a command's module is loaded when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the names in the order of the help."""
@@ -182,7 +182,7 @@ class RefoldGroup(click.Group):
 
 
 def _leave_pipe() -> int:
-    """Let what is still to be written go nowhere."""
+    """Discard what is still to be written."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.close(devnull)
@@ -190,25 +190,25 @@ def _leave_pipe() -> int:
 
 
 def report(error: BaseException) -> int:
-    """Say an error in one sentence on stderr. Returns: its exit code."""
+    """Print an error in one sentence on stderr. Returns: its exit code."""
     match error:
         case KeyboardInterrupt() | click.Abort():
-            return _say("interrupted", INTERRUPTED)
+            return _fail("interrupted", INTERRUPTED)
         case click.UsageError():
             command = error.ctx.command_path if error.ctx is not None else "refold"
-            return _say(f"{_lowered(error.format_message())}\nSee `{command} --help`.", USAGE)
+            return _fail(f"{_lowered(error.format_message())}\nSee `{command} --help`.", USAGE)
         case click.ClickException():
-            return _say(_lowered(error.format_message()), error.exit_code)
+            return _fail(_lowered(error.format_message()), error.exit_code)
         case RefoldError() | OSError():
-            return _say(sentence(error), code_of(error))
+            return _fail(error_text(error), exit_code_of(error))
         case _:
             problem = words(error, typed=True)
-            return _say(f"this should not happen: {problem}; REFOLD_TRACE=1 shows where, please report it", NO)
+            return _fail(f"this should not happen: {problem}; REFOLD_TRACE=1 shows where, please report it", NO)
 
 
-def _say(text: str, code: int) -> int:
+def _fail(text: str, code: int) -> int:
     try:
-        complain(text)
+        print_error(text)
     except OSError:
         pass  # nobody listens
     return code

@@ -10,9 +10,9 @@ from replay.formats import ImportReport, LineNote, import_file
 
 from ..log import Log
 from .command import command
-from .exit_codes import OK, code_of, sentence
-from .terminal.formatting import count, short
-from .terminal.next_steps import next_note
+from .exit_codes import OK, error_text, exit_code_of
+from .terminal.formatting import count, shorten
+from .terminal.next_steps import print_next
 from .terminal.screen import Screen
 
 
@@ -40,12 +40,12 @@ async def import_(screen: Screen, log: Log, files: tuple[str, ...], title: str) 
         except (RefoldError, OSError) as error:
             if len(files) == 1:
                 raise
-            code = code or code_of(error)
-            done.append({"path": file, "error": sentence(error)})
-            screen.note(("not imported: ", "red"), sentence(error))
+            code = code or exit_code_of(error)
+            done.append({"path": file, "error": error_text(error)})
+            screen.note(("not imported: ", "red"), error_text(error))
             continue
         done.append({"id": report.session, **_fields(report)})
-        _say(screen, report)
+        _print_report(screen, report)
     if screen.as_json:
         screen.json(done)
     return code
@@ -56,7 +56,7 @@ def _fields(report: ImportReport) -> dict[str, object]:
     return fields
 
 
-def _say(screen: Screen, report: ImportReport) -> None:
+def _print_report(screen: Screen, report: ImportReport) -> None:
     if not screen.as_json:
         screen.line((report.session, "bold"), f"  {report.title}")
     forks = len(report.branches) - 1
@@ -64,10 +64,10 @@ def _say(screen: Screen, report: ImportReport) -> None:
     screen.note((f"{report.path}: {report.format} version {report.version}, {', '.join(held)}", "dim"))
     for what, notes in (("recovered", report.recovered), ("lost", report.lost)):
         for note in notes:
-            screen.note(*_noted(what, note))
-    next_note(screen, screen.command("show", report.session))
+            screen.note(*_note_parts(what, note))
+    print_next(screen, screen.command("show", report.session))
 
 
-def _noted(what: str, note: LineNote) -> tuple[tuple[str, str], str]:
-    text = f": {short(note.text)}" if note.text else ""
+def _note_parts(what: str, note: LineNote) -> tuple[tuple[str, str], str]:
+    text = f": {shorten(note.text)}" if note.text else ""
     return (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red"), f"{note.problem}{text}"

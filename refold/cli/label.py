@@ -6,7 +6,7 @@ import click
 
 from ..log import Log
 from .command import command
-from .terminal.next_steps import next_note
+from .terminal.next_steps import print_next
 from .terminal.screen import Screen
 
 
@@ -26,6 +26,6 @@ async def label(screen: Screen, log: Log, session: str, text: str, at: int | Non
     if screen.as_json:
         screen.json({"id": found.id, "text": text, "at": at, "head": head})
     elif at is not None and text:
-        next_note(screen, screen.command("fork", found.id, "--at", text))
+        print_next(screen, screen.command("fork", found.id, "--at", text))
     else:
-        next_note(screen, screen.command("tree" if at is not None else "show", found.id))
+        print_next(screen, screen.command("tree" if at is not None else "show", found.id))

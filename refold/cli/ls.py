@@ -11,9 +11,9 @@ from ..log import Log
 from ..spending import inherited_tokens
 from ..status import STATUSES, Standing, find_standing, row_statuses
 from .command import command
-from .terminal.formatting import day_or_time, moment
+from .terminal.formatting import date_time, short_time
 from .terminal.screen import Screen
-from .terminal.session_rows import row_json
+from .terminal.session_rows import row_fields
 
 _SHOWN = 100
 
@@ -67,13 +67,14 @@ async def ls(
     inherited = {info.id: await inherited_tokens(log.store, info) for info, _ in rows}
     starters = {info.id: await started_by(log.store, info) for info, _ in rows}
     if screen.as_json:
-        told = [({**row_json(one, inherited[one.id]), "started_by": starters[one.id]}, stands) for one, stands in rows]
-        screen.json([{**row, "status": stands.status, "reason": stands.reason} for row, stands in told])
+        fields = [
+            ({**row_fields(one, inherited[one.id]), "started_by": starters[one.id]}, stands) for one, stands in rows
+        ]
+        screen.json([{**row, "status": stands.status, "reason": stands.reason} for row, stands in fields])
     elif rows:
-        when = day_or_time if screen.out.is_terminal else moment
+        when = short_time if screen.out.is_terminal else date_time
         lines = [
-            _ls_row(info, stands, inherited[info.id], when(info.updated_at_us), starters[info.id])
-            for info, stands in rows
+            _row(info, stands, inherited[info.id], when(info.updated_at_us), starters[info.id]) for info, stands in rows
         ]
         screen.table(("id", "updated", "status", "msgs", *_TOKENS, "title"), lines, right=("msgs", *_TOKENS))
     if more:
@@ -82,7 +83,7 @@ async def ls(
         screen.note(f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`.")
 
 
-def _ls_row(
+def _row(
     info: SessionInfo, stands: Standing, inherited: tuple[int, int], updated: str, starter: str
 ) -> tuple[str, ...]:
     tokens, before = info.input_tokens + info.output_tokens - sum(inherited), sum(inherited)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..log import Log
-from .arguments.address import address_options, tell, warn_of
+from .arguments.address import address_options, print_address, warn_if_public
 from .command import command
 from .exit_codes import NO, OK
 from .terminal.formatting import count
@@ -48,12 +48,12 @@ async def proxy(
         raise click.UsageError("--live goes with --replay")
     replaying = await Replaying.of(await log.find(replayed)) if replayed is not None else None
     recording = Recording(log, lose=lambda what: screen.note((what, "red")))
-    warn_of(host)
+    warn_if_public(host)
     async with (
         proxying(recording, Upstreams(upstreams), replaying=replaying, live=live) as answering,
         serving(answering, host=host, port=port, allow_hosts=allow_hosts) as running,
     ):
-        tell("Listening at", running.url)
+        print_address("Listening at", running.url)
         await running.until_interrupted()
     screen.note((f"{count(recording.recorded, 'exchange')} on record, {recording.lost} lost", "dim"))
     return NO if recording.lost else OK

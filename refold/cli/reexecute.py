@@ -16,11 +16,11 @@ from replay.formats.refold.file import read_export
 
 from ..log import Log
 from ..reexecution import Reexecution
-from .arguments.agents import AGENT_HELP, opened_agent
+from .arguments.agents import AGENT_HELP, open_agent
 from .command import command
 from .exit_codes import NO
 from .terminal.formatting import count
-from .terminal.next_steps import next_note
+from .terminal.next_steps import print_next
 from .terminal.screen import Screen
 
 
@@ -63,10 +63,10 @@ async def reexecute(
     first difference is shown, and the exit code is 1.
     """
     history = await _recording(log, session)
-    async with opened_agent(agent_name) as (agent, deps):
+    async with open_agent(agent_name) as (agent, deps):
         with screen.busy(f"re-executing {count(len(history), 'event')}"):
             again = await agent.reexecute(history, mode=mode, tools=tools, log=log if keep else None, deps=deps)
-    _say(screen, again, kept=again.run.session.id if keep else None)
+    _print_result(screen, again, kept=again.run.session.id if keep else None)
     return None if again.ok else NO
 
 
@@ -79,11 +79,11 @@ async def _recording(log: Log, name: str) -> Sequence[Recorded]:
     return [recorded async for recorded in read_all(log.store, found.id)]
 
 
-def _say(screen: Screen, again: Reexecution[object], *, kept: str | None) -> None:
+def _print_result(screen: Screen, again: Reexecution[object], *, kept: str | None) -> None:
     mismatch = again.mismatch
     if screen.as_json:
-        told = {"id": kept, "requests": again.requests, "calls": again.calls, "status": again.run.status}
-        screen.json({**told, "mismatch": None if mismatch is None else msgspec.to_builtins(mismatch)})
+        fields = {"id": kept, "requests": again.requests, "calls": again.calls, "status": again.run.status}
+        screen.json({**fields, "mismatch": None if mismatch is None else msgspec.to_builtins(mismatch)})
         return
     same = f"{count(again.requests, 'model call')} and {count(again.calls, 'tool call')} as recorded"
     screen.line(same, (", no difference", "green") if mismatch is None else ("", ""))
@@ -93,4 +93,4 @@ def _say(screen: Screen, again: Reexecution[object], *, kept: str | None) -> Non
             screen.line(("  " + line, {"-": "red", "+": "green"}.get(line[:1], "")))
     if kept is not None:
         screen.note(("Kept as ", "dim"), kept)
-        next_note(screen, screen.command("show", kept))
+        print_next(screen, screen.command("show", kept))

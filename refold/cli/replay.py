@@ -20,9 +20,9 @@ from ..log import Log
 from ..session import Session
 from .command import command
 from .exit_codes import NO
-from .terminal.events import show_event
-from .terminal.formatting import count, end_of
-from .terminal.run_printer import Teller
+from .terminal.events import print_event
+from .terminal.formatting import count, difference_text
+from .terminal.run_printer import RunPrinter
 from .terminal.screen import Screen
 
 
@@ -65,14 +65,14 @@ async def replay(
     else:
         with screen.busy(f"replaying {count(at or head, 'event')}"):
             report = await found.replay(at)
-    _say(screen, found, report)
+    _print_result(screen, found, report)
     return None if report.difference is None else NO
 
 
 async def _play(screen: Screen, session: Session, at: int | None, *, speed: float, max_pause_s: float) -> ReplayReport:
-    """Tell a session as it happened, comparing on the way."""
+    """Print a session as it happened, comparing on the way."""
     run = Replay(await erased_seqs(session.core.log, session.id))
-    stream, teller = Lifecycle(), Teller(screen.out, screen.out, inputs=True)
+    stream, printer = Lifecycle(), RunPrinter(screen.out, screen.out, inputs=True)
     before: int | None = None
     async for recorded in read_all(session.core.log, session.id, upto=at):
         pause_s = (recorded.at_us - before) / 1_000_000 / speed if before is not None else 0.0
@@ -81,34 +81,34 @@ async def _play(screen: Screen, session: Session, at: int | None, *, speed: floa
         before = recorded.at_us
         shown = stream.feed(recorded)
         for one in shown:
-            teller.show(one)
+            printer.print_event(one)
         if not shown:
-            teller.tell(recorded.event)
+            printer.print_other(recorded.event)
         if not run.feed(recorded):
             break
-    teller.close()
+    printer.close()
     return run.report()
 
 
 async def _step(screen: Screen, session: Session, at: int | None) -> ReplayReport:
-    """Show event after event, each when it is asked for; streamed pieces come along without being asked."""
+    """Print event after event, one for each Enter; streamed pieces come without waiting."""
     run = Replay(await erased_seqs(session.core.log, session.id))
     width = len(str((await session.info()).head))
     asks = sys.stdin.isatty()
     if asks:
         screen.note(("Enter: the next event; q and Enter: leave.", "dim"))
     async for recorded in read_all(session.core.log, session.id, upto=at):
-        show_event(screen, recorded, width)
-        if not run.feed(recorded) or (_stops(recorded) and not _goes_on()):
+        print_event(screen, recorded, width)
+        if not run.feed(recorded) or (_waits_after(recorded) and not _read_enter()):
             break
     return run.report()
 
 
-def _stops(recorded: Recorded) -> bool:
+def _waits_after(recorded: Recorded) -> bool:
     return not isinstance(recorded.event, MessageUpdate)
 
 
-def _goes_on() -> bool:
+def _read_enter() -> bool:
     """Wait for Enter, with a Ctrl-C that works while nothing else does."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -118,7 +118,7 @@ def _goes_on() -> bool:
     return line != "" and line.strip().lower() not in ("q", "quit")
 
 
-def _say(screen: Screen, session: Session, report: ReplayReport) -> None:
+def _print_result(screen: Screen, session: Session, report: ReplayReport) -> None:
     difference = report.difference
     if screen.as_json:
         found = {
@@ -138,7 +138,8 @@ def _say(screen: Screen, session: Session, report: ReplayReport) -> None:
         screen.json(found)
         return
     screen.line(
-        f"{count(report.given, 'event')} given, {count(report.predicted, 'decision')} predicted", end_of(report)
+        f"{count(report.given, 'event')} given, {count(report.predicted, 'decision')} predicted",
+        difference_text(report),
     )
     if report.unchecked:
         screen.line(f"{count(report.unchecked, 'request')} could not be checked: what they held was erased or dropped")

@@ -8,12 +8,12 @@ from eventsource.machine.state import Config
 from projections.titles import title_of
 
 from ..log import Log
-from .arguments.agents import agent_options, named_agent, named_model, recorded_agent
-from .arguments.sessions import SESSION_HELP, config_of, session_of
-from .arguments.tools import tool_options, toolbelt, tools_of
+from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
+from .arguments.sessions import SESSION_HELP, find_or_create_session, recorded_config
+from .arguments.tools import open_tools, selected_tools, tool_options
 from .arguments.values import read_prompt
 from .command import command
-from .terminal.live_run import drive
+from .terminal.live_run import run_and_print
 from .terminal.screen import Screen
 
 
@@ -40,18 +40,18 @@ async def run(
     session: str | None,
 ) -> int:
     """Say something and run until nothing is left to do. The answer streams to stdout; all else goes to stderr."""
-    said, belt = read_prompt(prompt), toolbelt()
-    async with named_agent(agent_name, model_name, system) as (agent, deps):
+    said, selection = read_prompt(prompt), selected_tools()
+    async with open_named_agent(agent_name, model_name, system) as (agent, deps):
         model = named_model(model_name) if model_name is not None and agent is None else None
         if agent is None and model is None and session is None:
             raise click.UsageError("say who answers: -m vendor:model, -m scripted, or --agent module:name")
         known = agent is None and model is None  # then the log must say who answers
-        config = await config_of(log, session, exists=known) if agent is None else Config()
-        async with tools_of(belt, session or "", config) as tools:
+        config = await recorded_config(log, session, exists=known) if agent is None else Config()
+        async with open_tools(selection, session or "", config) as tools:
             if agent is None:
                 agent = recorded_agent(session or "", config, model, system, tools=tools)
             agent.config()  # what cannot begin makes no session
-            target = await session_of(screen, log, session)
+            target = await find_or_create_session(screen, log, session)
             if session is None:
                 await target.label(title_of(said))
-            return await drive(screen, agent, target, said, deps)
+            return await run_and_print(screen, agent, target, said, deps)

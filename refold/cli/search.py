@@ -35,7 +35,7 @@ async def search(screen: Screen, log: Log, text: str, session: str | None) -> in
     named = None if session is None else await (await log.find(session)).info()
     hits: list[dict[str, object]] = []
     with screen.busy("searching"):
-        async for info in _these(named) if named is not None else rows_of(log.store):
+        async for info in _only(named) if named is not None else rows_of(log.store):
             _, _, view = await load(log.store, info.id, context=CONTEXT)
             shared = 0 if named is not None else info.fork_seq
             for found in find_text(view, text):
@@ -57,5 +57,5 @@ def info_name(info: SessionInfo | None) -> str:
     return f"session {info.id}" if info is not None else "the log"
 
 
-async def _these(info: SessionInfo) -> AsyncIterator[SessionInfo]:
+async def _only(info: SessionInfo) -> AsyncIterator[SessionInfo]:
     yield info

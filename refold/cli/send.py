@@ -7,7 +7,7 @@ import click
 from ..log import Log
 from .arguments.values import json_or_text
 from .command import command
-from .terminal.next_steps import going_on, next_note
+from .terminal.next_steps import continue_command, print_next
 from .terminal.screen import Screen
 
 
@@ -26,4 +26,4 @@ async def send(screen: Screen, log: Log, session: str, message: str, key: str | 
     if screen.as_json:
         screen.json({"id": found.id, "head": head})
     else:
-        next_note(screen, await going_on(screen, found))
+        print_next(screen, await continue_command(screen, found))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .arguments.address import address_options, tell, warn_of
+from .arguments.address import address_options, print_address, warn_if_public
 from .arguments.options import SETTINGS, shared_options
 from .command import RefoldCommand
 
@@ -29,11 +29,11 @@ def serve_script(file: Path, host: str, port: int, allow_hosts: tuple[str, ...],
     from ..http import ScriptServer, load_served_script, serving
 
     server = ScriptServer(load_served_script(file), pace_ms=pace_ms)
-    warn_of(host)
+    warn_if_public(host)
 
     async def serve() -> None:
         async with serving(server, host=host, port=port, grace_s=1, allow_hosts=allow_hosts) as running:
-            tell("Answering at", running.url)
+            print_address("Answering at", running.url)
             await running.until_interrupted()
 
     asyncio.run(serve())

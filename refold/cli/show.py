@@ -19,14 +19,14 @@ from ..spending import inherited_tokens
 from ..status import Standing, find_standing, standing_at
 from .arguments.files import check_target, write_file
 from .command import command
-from .terminal.events import kind_of, show_event
-from .terminal.formatting import count, moment, short, size
-from .terminal.messages import show_said, show_text, wrapped
-from .terminal.next_steps import going_on, next_note, tell_end
-from .terminal.paging import Window, say_rest
+from .terminal.events import print_event
+from .terminal.formatting import count, date_time, shorten, size
+from .terminal.messages import print_message, print_text, wrapped
+from .terminal.next_steps import continue_command, print_next, print_outcome
+from .terminal.paging import Window, print_rest
 from .terminal.screen import Screen, write
-from .terminal.session_rows import row_json
-from .terminal.task import load_view, show_task, told
+from .terminal.session_rows import row_fields
+from .terminal.task import load_view, print_task, task_fields
 
 
 @command(
@@ -91,50 +91,50 @@ async def show(
             screen.note((f"{html}: {size(len(page.encode()))}", "dim"))
         return
     if events or updates or follow:
-        await _show_events(screen, found, at=at, window=window, updates=updates, follow=follow)
+        await _print_events(screen, found, at=at, window=window, updates=updates, follow=follow)
         return
     reached, state, view = await load(found.core.log, found.id, context=CONTEXT, upto=at)
-    earlier, said, later = window.of_all([one for one in read_transcript(view) if one.seq > after])
+    earlier, said, later = window.select([one for one in read_transcript(view) if one.seq > after])
     info = await found.info()
     stands = await find_standing(found.core.log, info) if reached == info.head else standing_at(state)
     inherited = await inherited_tokens(log.store, info)
     task = await load_view(found, reached) if info.task else None
     if screen.as_json:
-        row = row_json(info, inherited) | {"status": stands.status, "reason": stands.reason}
-        row |= {"run": told(task)} if task is not None else {}
+        row = row_fields(info, inherited) | {"status": stands.status, "reason": stands.reason}
+        row |= {"run": task_fields(task)} if task is not None else {}
         screen.json({**row, "at": reached, "phase": state.phase.value, "transcript": said})
         return
-    _show_head(screen, info, reached, view.config, stands, inherited)
+    _print_head(screen, info, reached, view.config, stands, inherited)
     if task is not None:
-        await show_task(screen, found, task, now=reached == info.head, full=full)
+        await print_task(screen, found, task, now=reached == info.head, full=full)
     width = len(str(reached))
-    say_rest(screen, info.id, "earlier message", earlier)
+    print_rest(screen, info.id, "earlier message", earlier)
     made = await _calls_of(found, reached) if any(one.calls for one in said) else {}
     for one in said:
-        show_said(screen, one, width, full=full)
-        await _show_made(screen, found, made.get(one.seq, ()), width, full=full)
-    say_rest(screen, info.id, "later message", later, after=said[-1].seq if said else after)
+        print_message(screen, one, width, full=full)
+        await _print_calls(screen, found, made.get(one.seq, ()), width, full=full)
+    print_rest(screen, info.id, "later message", later, after=said[-1].seq if said else after)
     if stands.reason:
         screen.line()
         style = "yellow" if stands.status in ("waiting", "queued") else "red"
         screen.folded_line(f"{stands.status}: {stands.reason}", style)
     if reached == info.head and not last:
         if info.task and stands.status == "failed":
-            next_note(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD (for another run)")
+            print_next(screen, screen.command("trigger", "MODULE:NAME"), " PAYLOAD (for another run)")
         else:
-            again = await going_on(screen, found)
-            tell_end(screen, info.id, stands.status, "", stands.waits, again=again, said=True)
+            again = await continue_command(screen, found)
+            print_outcome(screen, info.id, stands.status, "", stands.waits, again=again, waits_shown=True)
     if screen.out.is_terminal and said:
         screen.note((f"\nGo back to any seq: {screen.command('fork', info.id)} --at N", "dim"))
 
 
-def _show_head(
+def _print_head(
     screen: Screen, info: SessionInfo, reached: int, config: Config, stands: Standing, inherited: tuple[int, int]
 ) -> None:
     screen.cut_line((info.id, "bold"), f"  {info.title}" if info.title else "")
     model = f"{config.model.provider}:{config.model.model}" if config.model is not None else ""
     words = [f"at {reached:,} of {info.head:,} events" if reached < info.head else count(info.head, "event")]
-    words += [count(info.messages, "message"), stands.status, model, f"updated {moment(info.updated_at_us)}"]
+    words += [count(info.messages, "message"), stands.status, model, f"updated {date_time(info.updated_at_us)}"]
     tokens = info.input_tokens + info.output_tokens - sum(inherited)
     words += [f"{count(tokens, 'token')}{' of its own' if info.parent is not None else ''}"] if tokens else []
     if info.parent is not None:
@@ -153,23 +153,23 @@ async def _calls_of(session: Session, upto: int) -> dict[int, list[CallView]]:
     return found
 
 
-async def _show_made(screen: Screen, session: Session, calls: Sequence[CallView], width: int, *, full: bool) -> None:
+async def _print_calls(screen: Screen, session: Session, calls: Sequence[CallView], width: int, *, full: bool) -> None:
     """Print what results do not say of a message's calls: who decided, other arguments, sessions that work on them."""
     for call in calls:
         name = f"{call.name}: " if len(calls) > 1 else ""
         if call.decided is not None:
-            show_text(screen, f"  {name}{call.decided.words}", width, style="dim", cut=False)
+            print_text(screen, f"  {name}{call.decided.words}", width, style="dim", cut=False)
         given = call.arguments if call.asked is not None else call.decided.arguments if call.decided else None
         if given is not None:
             ran = f"run with {given}" if call.attempts else f"to be run with {given}"
-            show_text(screen, f"  {name}{ran if full else short(ran, 200)}", width, style="yellow", cut=False)
+            print_text(screen, f"  {name}{ran if full else shorten(ran, 200)}", width, style="yellow", cut=False)
         for child in call.children:
             words = f"  {name}worked on in session {child.session}: {await _child_words(session, child)}"
-            show_text(screen, words, width, style="dim", cut=False)
+            print_text(screen, words, width, style="dim", cut=False)
 
 
 async def _child_words(session: Session, child: CallChild) -> str:
-    """Say how a child ended, or how it stands, and what it used."""
+    """Return how a child ended, or its status now, and what it used."""
     status, tokens = child.status, child.tokens
     if child.status != "open":
         return ", ".join([status, *([count(tokens, "token")] if tokens else [])])
@@ -181,7 +181,7 @@ async def _child_words(session: Session, child: CallChild) -> str:
     return ", ".join([stands.status, *([count(tokens, "token")] if tokens else [])])
 
 
-async def _show_events(
+async def _print_events(
     screen: Screen, session: Session, *, at: int | None, window: Window, updates: bool, follow: bool
 ) -> None:
     """Print events, a line each; of a session that goes on, those that come too."""
@@ -196,20 +196,20 @@ async def _show_events(
         earlier, later = 0, (at or head) - page[-1].seq if len(page) == begun else 0
     else:
         listed = [one async for one in read_all(session.core.log, session.id, after=after, upto=at, updates=updates)]
-        earlier, page, later = window.of_all(listed)
+        earlier, page, later = window.select(listed)
         earlier = max(earlier, after - window.after)
     if screen.as_json:
         events = [{"seq": one.seq, "at_us": one.at_us, "event": one.event} for one in page]
         info = await session.info()
-        screen.json({**row_json(info, await inherited_tokens(session.core.log, info)), "events": events})
+        screen.json({**row_fields(info, await inherited_tokens(session.core.log, info)), "events": events})
         return
     width = len(str(head))
-    say_rest(screen, session.id, "earlier event", earlier)
+    print_rest(screen, session.id, "earlier event", earlier)
     for one in page:
-        show_event(screen, one, width)
+        print_event(screen, one, width)
     if not follow:
-        say_rest(screen, session.id, "later event", later, after=page[-1].seq if page else after)
+        print_rest(screen, session.id, "later event", later, after=page[-1].seq if page else after)
     if follow:
         async for one in session.follow(head):
-            if updates or kind_of(one.event) != "message_update":
-                show_event(screen, one, width)
+            if updates or one.event.type != "message_update":
+                print_event(screen, one, width)

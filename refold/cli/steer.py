@@ -7,7 +7,7 @@ import click
 from ..log import Log
 from .arguments.sessions import is_running
 from .command import command
-from .terminal.next_steps import going_on, next_note
+from .terminal.next_steps import continue_command, print_next
 from .terminal.screen import Screen
 
 
@@ -30,4 +30,4 @@ async def steer(screen: Screen, log: Log, session: str, text: str, later: bool) 
         screen.json({"id": found.id, "seq": head, "status": info.status})
     elif not is_running(log, info):
         screen.note(f"Session {found.id} does not run now; this is queued for its next run.")
-        next_note(screen, await going_on(screen, found))
+        print_next(screen, await continue_command(screen, found))

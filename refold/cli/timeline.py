@@ -9,7 +9,7 @@ from projections import TIMELINE, project, spans
 
 from ..log import Log
 from .command import command
-from .terminal.formatting import clock, duration
+from .terminal.formatting import duration, time_of_day
 from .terminal.screen import Screen
 
 
@@ -29,7 +29,7 @@ async def timeline(screen: Screen, log: Log, session: str) -> None:
         rows = [
             (
                 str(span.start_seq),
-                clock(span.started_at_us),
+                time_of_day(span.started_at_us),
                 duration(span.duration_us) or "(open)",
                 duration(span.first_token_us),
                 f"{indent.get(span.kind, '    ')}{span.kind} {span.name}{f'  {span.note}' if span.note else ''}",

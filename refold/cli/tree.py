@@ -11,7 +11,7 @@ from ..family import family, labels_of, rows_of, started_by
 from ..log import Log
 from .command import command
 from .terminal.screen import Screen
-from .terminal.session_rows import bare_row
+from .terminal.session_rows import stored_row
 
 
 @command(
@@ -34,7 +34,7 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
         rows, starters = await family(log.store, (await log.find(session)).id)
         labels = {info.id: await labels_of(log.store, info.id) for info in rows}
     if screen.as_json:
-        bare = [{**bare_row(info), "started_by": starters.get(info.id, "")} for info in rows]
+        bare = [{**stored_row(info), "started_by": starters.get(info.id, "")} for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
         screen.json(known if session is not None else bare)
         return

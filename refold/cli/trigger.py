@@ -6,11 +6,11 @@ import click
 import msgspec
 
 from ..log import Log
-from .arguments.tasks import named_tasks
+from .arguments.tasks import find_tasks
 from .arguments.values import json_or_text
 from .command import command
 from .exit_codes import NO, OK
-from .terminal.next_steps import next_note
+from .terminal.next_steps import print_next
 from .terminal.screen import Screen
 from .terminal.task import run_fields
 
@@ -31,7 +31,7 @@ async def trigger(
     screen: Screen, log: Log, task: str, payload: str | None, key: str | None, tags: tuple[str, ...], wait: bool
 ) -> int:
     """Start a run of a task and print its session's id. The payload is JSON, else a text."""
-    found = named_tasks(task)
+    found = find_tasks(task)
     if len(found) != 1:
         raise click.UsageError(f"{task}: name one task, such as {task.partition(':')[0]}:{found[0].id}")
     given = None if payload is None else json_or_text(payload)
@@ -43,5 +43,5 @@ async def trigger(
         screen.line(run.id)
         if wait:
             screen.note(f"{run.status}: {run.error or msgspec.json.encode(run.result).decode()}")
-        next_note(screen, screen.command("show", run.id) if wait else screen.command("worker", task.partition(":")[0]))
+        print_next(screen, screen.command("show", run.id) if wait else screen.command("worker", task.partition(":")[0]))
     return NO if run.status in ("error", "cancelled") else OK

@@ -13,7 +13,7 @@ from ..spending import Entry, Spending, all_spending, spending, summed
 from .arguments.options import since
 from .command import command
 from .terminal.screen import Screen
-from .terminal.spending import show_entries, show_spending
+from .terminal.spending import print_entries, print_spending
 
 
 @command(
@@ -36,9 +36,9 @@ async def usage(screen: Screen, log: Log, session: str | None, by: str, since: i
     if session is not None:
         spent = await spending(log.store, (await log.find(session)).id, since_us=since)
         if screen.as_json:
-            screen.json(_session_json(spent, by))
+            screen.json(_session_fields(spent, by))
         else:
-            show_spending(screen, spent, by)
+            print_spending(screen, spent, by)
         return
     with screen.busy("reading every session"):
         entries = [entry async for entry in all_spending(log.store, since_us=since)]
@@ -47,7 +47,7 @@ async def usage(screen: Screen, log: Log, session: str | None, by: str, since: i
     elif not entries:
         screen.note("No answer says what it used.")
     else:
-        show_entries(screen, entries, by)
+        print_entries(screen, entries, by)
 
 
 def _json(entries: Sequence[Entry], by: str) -> dict[str, object]:
@@ -65,8 +65,8 @@ def _json(entries: Sequence[Entry], by: str) -> dict[str, object]:
     }
 
 
-def _session_json(spent: Spending, by: str) -> dict[str, object]:
-    """Write what one session spent; `total` is its own, what is counted elsewhere stands beside it."""
+def _session_fields(spent: Spending, by: str) -> dict[str, object]:
+    """Return what one session spent; `total` is its own, what is counted elsewhere stands beside it."""
     children = {"ids": spent.child_ids, "spent": spent.children}
     elsewhere = {"inherited": spent.inherited, "adopted": spent.adopted, "children": children}
     return {"id": spent.session, **_json(spent.entries, by), **elsewhere}

@@ -9,8 +9,8 @@ from ..log import Log
 from ..waits import Waiting
 from .command import command
 from .exit_codes import NO
-from .terminal.formatting import moment, short
-from .terminal.next_steps import answer, going_on, next_note
+from .terminal.formatting import date_time, shorten
+from .terminal.next_steps import answer_command, continue_command, print_next
 from .terminal.screen import Screen
 
 
@@ -34,17 +34,17 @@ async def waits(screen: Screen, log: Log, session: str | None, tag: str | None) 
     elif listed:
         screen.table(("token", "until", "what"), [(one.token, _until(one), _what(one)) for one in listed])
         for one in listed:
-            next_note(screen, answer(screen, one, await going_on(screen, await log.find(one.session))))
+            print_next(screen, answer_command(screen, one, await continue_command(screen, await log.find(one.session))))
     else:
         screen.note("Nothing waits.")
     return None if listed else NO
 
 
 def _until(wait: Waiting) -> str:
-    return moment(wait.deadline_us) if wait.deadline_us is not None else ""
+    return date_time(wait.deadline_us) if wait.deadline_us is not None else ""
 
 
 def _what(wait: Waiting) -> str:
     if not wait.tool:
         return wait.reason or "token"
-    return short(f"{wait.reason}: {wait.tool} {msgspec.json.encode(wait.arguments).decode()}", 200)
+    return shorten(f"{wait.reason}: {wait.tool} {msgspec.json.encode(wait.arguments).decode()}", 200)

@@ -10,10 +10,10 @@ import msgspec
 from ..log import Log
 from ..signals import on_signal
 from ..tasks.worker import Report, Worker
-from .arguments.tasks import named_tasks
+from .arguments.tasks import find_tasks
 from .command import command
 from .exit_codes import OK, STUCK
-from .terminal.formatting import clock, count, duration, short
+from .terminal.formatting import count, duration, shorten, time_of_day
 from .terminal.screen import Screen
 
 
@@ -35,16 +35,16 @@ async def worker(screen: Screen, log: Log, app: str, concurrency: int, lease: st
     how long it took, and what came of it; in JSON, an object a line. With --until-idle the exit code is 8 when runs are
     left that it could not go on with.
     """
-    tasks = named_tasks(app)
+    tasks = find_tasks(app)
 
     def tell(report: Report) -> None:
         if screen.as_json:
             screen.raw_json(msgspec.json.encode(report))
             return
-        parts = [clock(report.at_us), report.session, report.task, report.step]
+        parts = [time_of_day(report.at_us), report.session, report.task, report.step]
         parts += [f"attempt {report.attempt}" if report.attempt > 1 else "", duration(report.duration_us)]
         what = "  ".join(filter(None, [*parts, report.status]))
-        screen.note(f"{what}: {short(report.error, 200)}" if report.error else what)
+        screen.note(f"{what}: {shorten(report.error, 200)}" if report.error else what)
 
     working = Worker(log, tasks, concurrency=concurrency, lease=lease, tell=tell)
     on_signal(signal.SIGTERM, signal.SIGINT, call=working.stop)

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from ..terminal.screen import write
-from .options import Choices
+from .options import SharedOptions
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -49,8 +49,8 @@ def address_options(port: int) -> Callable[[F], F]:
     return add
 
 
-def warn_of(host: str) -> None:
-    """Say it if others than this machine may come in."""
+def warn_if_public(host: str) -> None:
+    """Print a warning if other machines can reach the server."""
     try:
         own = ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -59,7 +59,7 @@ def warn_of(host: str) -> None:
         write(f"refold: everybody who reaches {host} may use this server; nothing is asked of them", error=True)
 
 
-def tell(what: str, url: str) -> None:
-    """Say where the server is, as soon as it can be reached."""
-    as_json = click.get_current_context().ensure_object(Choices).json
+def print_address(what: str, url: str) -> None:
+    """Print where the server can be reached."""
+    as_json = click.get_current_context().ensure_object(SharedOptions).json
     write(msgspec.json.encode({"url": url}).decode() if as_json else f"{what} {url}")

@@ -56,14 +56,14 @@ def agent_options(function: F) -> F:
 
 
 @asynccontextmanager
-async def named_agent(
+async def open_named_agent(
     agent_name: str | None, model_name: str | None, system: str | None
 ) -> AsyncIterator[tuple[Agent[object] | None, object]]:
     """Open the agent that was named, with the model and system prompt that were, and its deps; (None, None) without."""
     if agent_name is None:
         yield None, None
         return
-    async with opened_agent(agent_name) as (agent, deps):
+    async with open_agent(agent_name) as (agent, deps):
         changes: dict[str, object] = {}
         if model_name is not None:
             changes["model"] = named_model(model_name)
@@ -75,7 +75,7 @@ async def named_agent(
 def recorded_agent(
     session: str, config: Config, model: Model | None, system: str | None, *, tools: Sequence[Tool] | None = None
 ) -> Agent[object]:
-    """Make the agent that a log's configuration describes, but for what was named instead.
+    """Build the agent that a log's configuration describes, with what was named in place of what it says.
 
     Raises: MissingToolError when it has tools and none are given: they are code; MissingModelError when its model
         cannot be called.
@@ -107,8 +107,8 @@ def named_model(name: str) -> Model:
 
 
 @asynccontextmanager
-async def opened_agent(name: str) -> AsyncIterator[tuple[Agent[object], object]]:
-    """Import `module:name`, from the current folder too, and give the agent and its deps while the block lasts.
+async def open_agent(name: str) -> AsyncIterator[tuple[Agent[object], object]]:
+    """Import `module:name`, from the current folder too, and yield the agent and its deps.
 
     It is an Agent, or a function that takes nothing and gives one, or (agent, deps). It may be async, and may yield
     instead: what it does after that is done when the command ends.
@@ -122,7 +122,7 @@ async def opened_agent(name: str) -> AsyncIterator[tuple[Agent[object], object]]
     if not hasattr(module, attribute):
         raise click.UsageError(f"--agent {name}: expected an Agent; {attribute} is not there")
     async with _closing(name) as stack:
-        made = await _made(name, getattr(module, attribute), stack)
+        made = await _call_factory(name, getattr(module, attribute), stack)
         agent, deps = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         if not isinstance(agent, Agent):
             raise click.UsageError(f"--agent {name}: expected an Agent, or (agent, deps); {attribute} is {shown(made)}")
@@ -152,8 +152,8 @@ async def _closing(name: str) -> AsyncIterator[AsyncExitStack]:
         raise click.UsageError(f"--agent {name}: closing it failed: {words(error, typed=True)}") from error
 
 
-async def _made(name: str, found: object, stack: AsyncExitStack) -> object:
-    """Ask a function for its agent; what else there is stays as it is. Raises: UsageError with the function's words."""
+async def _call_factory(name: str, found: object, stack: AsyncExitStack) -> object:
+    """Call a function that returns an agent; what is no function is returned as it is. Raises: UsageError."""
     if isinstance(found, Agent | tuple) or not callable(found):
         return found
     if inspect.isasyncgenfunction(found):

@@ -14,7 +14,7 @@ from eventsource.signs import one_line
 
 from ...config import log_file
 from ...log import LAST, open_log
-from .options import Choices
+from .options import SharedOptions
 
 _LISTED = 200
 
@@ -33,7 +33,7 @@ class SessionName(click.ParamType[str]):
         """Offer `last`, and of the sessions that were updated last the ids and titles that begin so."""
         found = [CompletionItem(LAST, help="the one updated last")] if LAST.startswith(incomplete) else []
         with suppress(Exception):  # whatever it is, a shell is no place to say it
-            for info in asyncio.run(_listed(ctx.find_object(Choices) or Choices())):
+            for info in asyncio.run(_listed(ctx.find_object(SharedOptions) or SharedOptions())):
                 title = one_line(info.title)
                 if info.id.startswith(incomplete):
                     found.append(CompletionItem(info.id, help=title or info.status))
@@ -42,7 +42,7 @@ class SessionName(click.ParamType[str]):
         return found
 
 
-async def _listed(choices: Choices) -> Sequence[SessionInfo]:
+async def _listed(choices: SharedOptions) -> Sequence[SessionInfo]:
     path = log_file(choices.db).path
     if not path.exists():
         return ()

@@ -17,12 +17,12 @@ Examples = Sequence[tuple[str, str]]
 
 WHERE = "The log: this file, else the one REFOLD_DB names, else refold.db in your data folder."
 
-AS_JSON = "Print exactly one JSON document."
+JSON_HELP = "Print exactly one JSON document."
 
 
 @dataclass
-class Choices:
-    """What was said before or after the command's name."""
+class SharedOptions:
+    """The values of the options that every command has, before or after its name."""
 
     db: str | None = None
     json: bool = False
@@ -57,10 +57,10 @@ def write_examples(formatter: click.HelpFormatter, examples: Examples) -> None:
 
 
 def shared_options() -> list[click.Parameter]:
-    """Make the options that stand before or after a command's name."""
+    """Return the options that stand before or after a command's name."""
 
     def note(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-        choices = ctx.ensure_object(Choices)
+        choices = ctx.ensure_object(SharedOptions)
         if parameter.name == "db" and isinstance(value, str):
             if not value:
                 raise click.BadParameter("expected a file, found nothing", ctx, parameter)
@@ -69,7 +69,7 @@ def shared_options() -> list[click.Parameter]:
             choices.json = True
 
     return [
-        click.Option(["--json"], is_flag=True, expose_value=False, callback=note, help=AS_JSON),
+        click.Option(["--json"], is_flag=True, expose_value=False, callback=note, help=JSON_HELP),
         click.Option(["--db"], metavar="FILE", expose_value=False, callback=note, help=WHERE),
     ]
 

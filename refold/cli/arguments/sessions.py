@@ -8,35 +8,35 @@ from eventsource.machine.state import Config
 
 from ...log import LAST, Log
 from ...session import Session
-from ..terminal.formatting import short
+from ..terminal.formatting import shorten
 from ..terminal.screen import Screen
 
-BEGINNING = 6
-"""Signs of an id that name its session where an unknown name begins a new one; ids have twelve."""
+ID_PREFIX = 6
+"""How many signs of an id name its session where an unknown name begins a new one; ids have twelve."""
 
 SESSION_HELP = (
-    f"Where: a title, new or not, an id, or the beginning of one ({BEGINNING} signs at least); else a new session."
+    f"Where: a title, new or not, an id, or the beginning of one ({ID_PREFIX} signs at least); else a new session."
 )
 
 
-async def session_of(screen: Screen, log: Log, name: str | None) -> Session:
-    """Find the session that a name means, or create one of that title. Whose id a name only begins is said."""
+async def find_or_create_session(screen: Screen, log: Log, name: str | None) -> Session:
+    """Find the session that a name means, or create one of that title; print which, where a name only begins its id."""
     if name is None:
         return await log.session()
-    found = await known_session(log, name)
+    found = await find_session(log, name)
     if found is None:
         return await log.session(name)
     if found.id.startswith(name) and found.id != name:
         info = await found.info()
-        screen.note(f"goes on in {found.id}", f", {short(info.title)}" if info.title else "")
+        screen.note(f"goes on in {found.id}", f", {shorten(info.title)}" if info.title else "")
     return found
 
 
-async def config_of(log: Log, name: str | None, *, exists: bool) -> Config:
+async def recorded_config(log: Log, name: str | None, *, exists: bool) -> Config:
     """Read the configuration that a session has; none if it is not there, unless it has to be."""
     if name is None:
         return Config()
-    found = await known_session(log, name)
+    found = await find_session(log, name)
     if found is None:
         if exists:
             raise UnknownSessionError(name)
@@ -44,12 +44,12 @@ async def config_of(log: Log, name: str | None, *, exists: bool) -> Config:
     return (await found.state()).config
 
 
-async def known_session(log: Log, name: str) -> Session | None:
-    """Look a session up by its title, its id or a beginning of it that is long enough to be no new title."""
+async def find_session(log: Log, name: str) -> Session | None:
+    """Find a session by its title, its id or a beginning of it that is long enough to be no new title."""
     if name == LAST:
         return await log.find(name)
     try:
-        return await log.find(await log.store.resolve(name, prefix=len(name) >= BEGINNING))
+        return await log.find(await log.store.resolve(name, prefix=len(name) >= ID_PREFIX))
     except UnknownSessionError as error:
         if error.candidates:
             raise

@@ -8,7 +8,7 @@ from ...tasks.task import Task
 from .agents import load_module
 
 
-def named_tasks(name: str) -> list[Task[object, object]]:
+def find_tasks(name: str) -> list[Task[object, object]]:
     """Find the tasks of `module`, or the one of `module:name`. Raises: UsageError."""
     module_name, _, attribute = name.partition(":")
     module = load_module(name, module_name)

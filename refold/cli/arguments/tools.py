@@ -21,14 +21,14 @@ F = TypeVar("F", bound=Callable[..., object])
 FILES = ("read", "ls", "grep", "write", "edit")
 """As `refold.toolset.FILE_TOOLS`, which is slow to load; a test compares them."""
 
-_META = "refold.toolbelt"
+_META = "refold.tools"
 
 _ALL = "all"
 
 
 @dataclass
-class Toolbelt:
-    """What was said of tools: names of file tools (`all`: those of the session, else all), a shell, MCP servers."""
+class ToolSelection:
+    """The tools that options name: file tools by name (`all`: those of the session, else all), a shell, MCP servers."""
 
     names: str | None = None
     bash: bool = False
@@ -41,14 +41,14 @@ class Toolbelt:
         return self.names is None and not self.bash and not self.mcp
 
     def options(self) -> list[str]:
-        """Write it as a command line says it."""
+        """List the options that select the same."""
         names = [] if self.names is None else ["--tools" if self.names == _ALL else f"--tools={self.names}"]
         servers = [word for server in self.mcp for word in ("--mcp", "URL" if "://" in server else server)]
         root = ["--root", str(self.root)] if self.root is not None else []
         return [*names, *["--bash"] * self.bash, *servers, *root]
 
     def files(self, config: Config) -> Sequence[str]:
-        """Say which file tools are meant. Raises: UsageError for a shell that was not asked for by its flag."""
+        """List the file tools that are selected. Raises: UsageError for a shell that was not asked for by its flag."""
         if self.names is None:
             return ()
         if self.names == _ALL:
@@ -70,22 +70,22 @@ def _names(value: str) -> str:
 
 
 def _note(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-    belt = _belt(ctx)
+    selection = _selection_of(ctx)
     match parameter.name, value:
         case "tools", str():
-            belt.names = _names(value)
+            selection.names = _names(value)
         case "bash", bool():
-            belt.bash = value
+            selection.bash = value
         case "mcp", tuple():
-            belt.mcp = tuple(map(str, value))
+            selection.mcp = tuple(map(str, value))
         case "root", Path():
-            belt.root = value
+            selection.root = value
         case _:
             pass
 
 
 def tool_options(function: F) -> F:
-    """Add the options that say which tools there are; `toolbelt()` gives what they said."""
+    """Add the options that name tools; `selected_tools()` returns what they name."""
     for option in (
         click.option(
             "--root",
@@ -120,55 +120,55 @@ def tool_options(function: F) -> F:
     return function
 
 
-def toolbelt() -> Toolbelt:
-    """Give what the command line says of tools. Raises: UsageError when it also says what contradicts it."""
+def selected_tools() -> ToolSelection:
+    """Return the tools that the command line names. Raises: UsageError when its options contradict each other."""
     context = click.get_current_context()
-    belt = _belt(context)
-    if belt.empty and belt.root is not None:
+    selection = _selection_of(context)
+    if selection.empty and selection.root is not None:
         raise click.UsageError("--root goes with --tools or --bash")
-    if not belt.empty and context.params.get("agent_name") is not None:
+    if not selection.empty and context.params.get("agent_name") is not None:
         raise click.UsageError("--tools, --bash and --mcp go without --agent: an agent says itself which tools it has")
-    if not belt.empty and context.params.get("no_tools"):
+    if not selection.empty and context.params.get("no_tools"):
         raise click.UsageError("--no-tools goes without --tools, --bash and --mcp")
-    return belt
+    return selection
 
 
 @asynccontextmanager
-async def tools_of(belt: Toolbelt, session: str, config: Config) -> AsyncIterator[list[Tool] | None]:
-    """Make the tools, and connect to the servers that have them; None when none were named.
+async def open_tools(selection: ToolSelection, session: str, config: Config) -> AsyncIterator[list[Tool] | None]:
+    """Open the tools, and connect to the servers that have them; None when none were named.
 
     Raises: UsageError when two have one name, or the session works with tools of ours and none were named;
         MissingToolError when it works with another one, unless those it is to have were named one by one.
     """
-    if belt.empty:
-        _refuse_ours(session, config)
+    if selection.empty:
+        _require_tool_options(session, config)
         yield None
         return
     from ...toolset import file_tools, shell_tool
 
-    root = belt.root or Path()
-    tools = file_tools(root, belt.files(config)) + ([shell_tool(root)] if belt.bash else [])
+    root = selection.root or Path()
+    tools = file_tools(root, selection.files(config)) + ([shell_tool(root)] if selection.bash else [])
     async with AsyncExitStack() as stack:
-        if belt.mcp:
+        if selection.mcp:
             from ...mcp.tools import mcp_tools
-        for server in belt.mcp:
-            tools += await stack.enter_async_context(mcp_tools(server, on_finding=_find))
+        for server in selection.mcp:
+            tools += await stack.enter_async_context(mcp_tools(server, on_finding=_warn))
         names = [tool.spec.name for tool in tools]
         if twice := [name for name in names if names.count(name) > 1]:
             raise click.UsageError(f"two tools are called {twice[0]!r}; name those you want: --tools read,ls")
         lacking = [spec.name for spec in config.tools if spec.name not in names]
-        if lacking and belt.names in (None, _ALL):
-            _refuse_ours(session, config, names)
+        if lacking and selection.names in (None, _ALL):
+            _require_tool_options(session, config, names)
             raise MissingToolError(session, lacking[0], tuple(names))
         yield tools
 
 
-def _find(what: str) -> None:
+def _warn(what: str) -> None:
     write(f"refold: {what}", error=True)
 
 
-def _refuse_ours(session: str, config: Config, given: Sequence[str] = ()) -> None:
-    """Say which options a session needs whose tools are this command line's. Raises: UsageError."""
+def _require_tool_options(session: str, config: Config, given: Sequence[str] = ()) -> None:
+    """Check that a session needs no tools of options. Raises: UsageError, with the options that add them."""
     names = [spec.name for spec in config.tools]
     ours = {*FILES, "bash"}
     if not names or not {*names} - {*given} <= ours:
@@ -180,6 +180,6 @@ def _refuse_ours(session: str, config: Config, given: Sequence[str] = ()) -> Non
     )
 
 
-def _belt(ctx: click.Context) -> Toolbelt:
-    belt: Toolbelt = ctx.meta.setdefault(_META, Toolbelt())
-    return belt
+def _selection_of(ctx: click.Context) -> ToolSelection:
+    selection: ToolSelection = ctx.meta.setdefault(_META, ToolSelection())
+    return selection

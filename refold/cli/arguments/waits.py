@@ -17,12 +17,12 @@ from ...session import Session
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def by_option(function: F) -> F:
+def decided_by_option(function: F) -> F:
     """Add the option that says who decides."""
     return click.option("--by", metavar="NAME", help="Who decides.  [default: the name you are logged in as]")(function)
 
 
-async def split_token(log: Log, token: str) -> tuple[Session, str]:
+async def parse_token(log: Log, token: str) -> tuple[Session, str]:
     """Read SESSION:KEY. Raises: UsageError; UnknownSessionError."""
     name, _, key = token.partition(":")
     if not name or not key:
@@ -30,8 +30,8 @@ async def split_token(log: Log, token: str) -> tuple[Session, str]:
     return await log.find(name), key
 
 
-def decider(by: str | None) -> str:
-    """Say who decides: whom the command line names, else whose terminal this is."""
+def decided_by(by: str | None) -> str:
+    """Return who decides: whom the command line names, else who is logged in."""
     if by is not None:
         if not by.strip() or by == "machine":
             raise click.UsageError(f"--by {by!r}: expected the name of whoever decides")

@@ -17,17 +17,17 @@ from ...log import Log
 from ...run import Run
 from ...session import Session
 from ...signals import on_signal
-from ..exit_codes import sentence
-from ..terminal.live_run import tell_run
-from ..terminal.next_steps import tell_end
-from ..terminal.run_printer import Teller
+from ..exit_codes import error_text
+from ..terminal.live_run import print_run
+from ..terminal.next_steps import print_outcome
+from ..terminal.run_printer import RunPrinter
 from ..terminal.screen import Screen
 from .slash_commands import COMMANDS, find_command
 from .terminal import Terminal
 
 
 class Conversation:
-    """A conversation at a terminal. Its state is the log's; here is only who answers, and the run under way."""
+    """A conversation at a terminal: the agent that answers, and the run under way; the rest is in the log."""
 
     def __init__(
         self,
@@ -42,19 +42,19 @@ class Conversation:
         self._terminal = terminal
         self._stop = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
-        self._more = False
+        self._steered = False
 
     @property
     def working(self) -> bool:
         """True while a run is under way."""
         return self._terminal.working
 
-    async def talk(self) -> None:
+    async def run(self) -> None:
         """Read lines until there are no more, and end what is under way then."""
         on_signal(signal.SIGINT, call=self.interrupt)
-        await self.tell_where()
+        await self.print_session()
         try:
-            while await self._hear():
+            while await self._read_line():
                 pass
         finally:
             self._stop.set()
@@ -65,24 +65,24 @@ class Conversation:
                 self.screen.note((f"The session is kept: {go_on}", "dim"))
             await self._terminal.above.drained()
 
-    async def tell_where(self) -> None:
-        """Say which session this is, and what is unfinished there."""
+    async def print_session(self) -> None:
+        """Print which session this is, and whether its run is unfinished."""
         if self.session is None:
             self.screen.note(("A new session. /help says what there is; Ctrl-D leaves.", "dim"))
             return
         info = await self.session.info()
         title = f", {info.title}" if info.title else ""
         self.screen.note((f"Session {info.id}{title}. /help says what there is; Ctrl-D leaves.", "dim"))
-        await self.tell_unfinished(self.session)
+        await self.print_unfinished(self.session)
 
-    async def tell_unfinished(self, session: Session) -> None:
-        """Say it if a run is unfinished."""
+    async def print_unfinished(self, session: Session) -> None:
+        """Print it if a run is unfinished."""
         state = await session.state()
         if state.phase is not Phase.IDLE or state.queue:
             self.screen.note("Its last run is unfinished: /continue goes on, or say something.")
 
-    async def say(self, text: str) -> None:
-        """Say something: to the run under way, or to begin one."""
+    async def send(self, text: str) -> None:
+        """Send a text to the run under way, or begin one with it."""
         if self.working and self._stop.is_set() and self._work is not None:
             await self._work  # it is ending, and would not hear it
         if self.session is None:
@@ -92,7 +92,7 @@ class Conversation:
             self.start(self.session, text)
             return
         await self.session.steer(text)
-        self._more = True
+        self._steered = True
         if not self.working:  # it ended meanwhile
             self.start(self.session, None)
 
@@ -109,10 +109,10 @@ class Conversation:
         else:
             self.screen.note(("Nothing is under way. Ctrl-D leaves.", "dim"))
 
-    async def _hear(self) -> bool:
+    async def _read_line(self) -> bool:
         """Read one line and do what it says; false when there are no more."""
         try:
-            text = await self._terminal.line()
+            text = await self._terminal.read_line()
         except KeyboardInterrupt:
             self.interrupt()
             return True
@@ -121,9 +121,9 @@ class Conversation:
         try:
             if text.startswith("/"):
                 name, argument = find_command(text)
-                await COMMANDS[name].does(self, argument)
+                await COMMANDS[name].action(self, argument)
             elif text.strip():
-                await self.say(text)
+                await self.send(text)
         except EOFError:
             return False
         except Exception as error:  # whatever it is, the conversation goes on
@@ -133,11 +133,11 @@ class Conversation:
     async def _run(self, session: Session, prompt: str | None) -> None:
         try:
             while True:
-                self._more = False
-                teller = Teller(self.screen.out, self.screen.out)
+                self._steered = False
+                printer = RunPrinter(self.screen.out, self.screen.out)
                 stream = self.agent.stream(prompt, session=session, deps=self._deps, signal=self._stop)
-                self._say_end(await tell_run(stream, self._stop, self.screen, teller))
-                if not self._more or self._stop.is_set():
+                self._print_end(await print_run(stream, self._stop, self.screen, printer))
+                if not self._steered or self._stop.is_set():
                     return
                 prompt = None
         except Exception as error:  # nobody waits for this task who would say it
@@ -146,11 +146,11 @@ class Conversation:
             self._terminal.working = False
             self._terminal.redraw()
 
-    def _say_end(self, ended: Run[object]) -> None:
+    def _print_end(self, ended: Run[object]) -> None:
         if ended.status == "aborted":
             self.screen.note(("Stopped; what came is kept. /continue asks again, or say something.", "dim"))
         else:
-            tell_end(self.screen, ended.session.id, ended.status, "", ended.waits, again="/continue")
+            print_outcome(self.screen, ended.session.id, ended.status, "", ended.waits, again="/continue")
 
 
 def _words(error: Exception) -> str:
@@ -158,6 +158,6 @@ def _words(error: Exception) -> str:
         case click.UsageError():
             return error.format_message()
         case RefoldError() | OSError():
-            return sentence(error)
+            return error_text(error)
         case _:
             return f"this should not happen: {words(error, typed=True)}"

@@ -16,8 +16,8 @@ from ...family import family
 from ...session import Session
 from ...spending import spending
 from ..arguments.agents import named_model
-from ..terminal.messages import show_said
-from ..terminal.spending import show_spending
+from ..terminal.messages import print_message
+from ..terminal.spending import print_spending
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -27,11 +27,11 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class SlashCommand:
-    """One of them: what it does, with the rest of the line; what may stand there; what `/help` says."""
+    """A slash command: a function of the rest of the line, what may stand there, and its line in `/help`."""
 
-    does: Callable[[Conversation, str], Awaitable[None]]
-    takes: str
-    says: str
+    action: Callable[[Conversation, str], Awaitable[None]]
+    argument: str
+    help: str
 
 
 def find_command(line: str) -> tuple[str, str]:
@@ -64,7 +64,7 @@ async def _fork(chat: Conversation, argument: str) -> None:
     chat.session = fork = await session.fork(at=int(argument) if argument else None)
     shared = (await fork.info()).fork_seq
     chat.screen.note(f"Session {fork.id} shares events 1 to {shared} of {session.id}; /open {session.id} goes back.")
-    await chat.tell_unfinished(fork)
+    await chat.print_unfinished(fork)
 
 
 async def _open(chat: Conversation, argument: str) -> None:
@@ -73,7 +73,7 @@ async def _open(chat: Conversation, argument: str) -> None:
     if not argument:
         raise click.UsageError("/open: expected a session: an id, the beginning of one, or a title")
     chat.session = await chat.log.find(argument)
-    await chat.tell_where()
+    await chat.print_session()
 
 
 async def _tree(chat: Conversation, argument: str) -> None:
@@ -85,13 +85,13 @@ async def _tree(chat: Conversation, argument: str) -> None:
 
 
 async def _show(chat: Conversation, argument: str) -> None:
-    """Show the last messages with their seqs."""
+    """Print the last messages with their seqs."""
     session = _session(chat)
     if argument and not argument.isdecimal():
         raise click.UsageError(f"/show {argument}: expected a number of messages")
     reached, _, view = await load(chat.log.store, session.id, context=CONTEXT)
     for one in read_transcript(view)[-(int(argument) if argument else _SHOWN) :]:
-        show_said(chat.screen, one, len(str(reached)), full=False)
+        print_message(chat.screen, one, len(str(reached)), full=False)
 
 
 async def _model(chat: Conversation, argument: str) -> None:
@@ -103,7 +103,7 @@ async def _model(chat: Conversation, argument: str) -> None:
 
 
 async def _cost(chat: Conversation, argument: str) -> None:
-    show_spending(chat.screen, await spending(chat.log.store, _session(chat).id), "model")
+    print_spending(chat.screen, await spending(chat.log.store, _session(chat).id), "model")
 
 
 async def _continue(chat: Conversation, argument: str) -> None:
@@ -113,9 +113,9 @@ async def _continue(chat: Conversation, argument: str) -> None:
 
 
 async def _help(chat: Conversation, argument: str) -> None:
-    width = max(len(f"/{name} {one.takes}") for name, one in COMMANDS.items())
+    width = max(len(f"/{name} {one.argument}") for name, one in COMMANDS.items())
     for name, one in COMMANDS.items():
-        chat.screen.line((f"/{name} {one.takes}".ljust(width), "bold"), f"  {one.says}")
+        chat.screen.line((f"/{name} {one.argument}".ljust(width), "bold"), f"  {one.help}")
     chat.screen.line("What you type while an answer comes is heard before the next model call.")
     chat.screen.line("Ctrl-C stops an answer and keeps the session; Ctrl-D leaves; Tab completes.")
 

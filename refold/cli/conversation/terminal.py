@@ -21,7 +21,7 @@ from eventsource.signs import plain
 _STYLES = {"prompt": "bold ansigreen", "steer": "bold ansiyellow", "dim": "ansibrightblack"}
 
 
-class Above(io.StringIO):  # not for its buffer, which stays empty: consoles want a text stream
+class OutputAbove(io.StringIO):  # not for its buffer, which stays empty: consoles want a text stream
     """What is written here appears above the line to type in."""
 
     def __init__(self, terminal: TextIO, changed: Callable[[], None]) -> None:
@@ -36,11 +36,11 @@ class Above(io.StringIO):  # not for its buffer, which stays empty: consoles wan
         return self._open
 
     def isatty(self) -> bool:
-        """Say that it is a terminal: colours are welcome."""
+        """Return True: it takes colours."""
         return True
 
     def write(self, text: str) -> int:
-        """Take a piece of text; of a line that would fill the screen, the beginning becomes a line of its own."""
+        """Add a piece of text; the beginning of a line that would fill the screen becomes a line of its own."""
         self._open += text
         size = shutil.get_terminal_size()
         room = size.columns * max(2, size.lines // 2)
@@ -51,7 +51,7 @@ class Above(io.StringIO):  # not for its buffer, which stays empty: consoles wan
         return len(text)
 
     def insert(self, line: str) -> None:
-        """Put a whole line before the one that grows."""
+        """Insert a whole line before the one that grows."""
         self._first += f"{line}\n"
         self._flush_soon()
 
@@ -84,7 +84,7 @@ class Terminal:
     def __init__(self, words: Sequence[str], history: Sequence[str] = ()) -> None:
         """Offer `words` for completion, and lines that were typed before."""
         self.working = False
-        self.above = Above(sys.stdout, self.redraw)
+        self.above = OutputAbove(sys.stdout, self.redraw)
         style = None if os.environ.get("NO_COLOR") else Style.from_dict(_STYLES)
         self._prompt: PromptSession[str] = PromptSession(
             completer=WordCompleter(words, sentence=True), complete_while_typing=False, style=style
@@ -93,22 +93,22 @@ class Terminal:
         for line in history:
             self._prompt.history.append_string(plain(line))
 
-    async def line(self) -> str:
+    async def read_line(self) -> str:
         """Read a line. Raises: KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
         text = await self._prompt.prompt_async(self._message, handle_sigint=False)
         if text.strip():
-            self.above.insert(f"{self._sign()}{plain(text)}")
+            self.above.insert(f"{self._prompt_text()}{plain(text)}")
         return text
 
     def redraw(self) -> None:
-        """Show what has changed."""
+        """Draw the line to type in again."""
         self._prompt.app.invalidate()
 
-    def _sign(self) -> str:
+    def _prompt_text(self) -> str:
         return "steer> " if self.working else "> "
 
     def _message(self) -> StyleAndTextTuples:
         grows: StyleAndTextTuples = []
         if self.above.pending:
             grows = [*to_formatted_text(ANSI(self.above.pending)), ("", "\n")]
-        return [*grows, ("class:steer" if self.working else "class:prompt", self._sign())]
+        return [*grows, ("class:steer" if self.working else "class:prompt", self._prompt_text())]

@@ -9,7 +9,7 @@ import click
 from .screen import confirm
 
 
-def ask_first(question: str, *, yes: bool) -> None:
+def confirm_removal(question: str, *, yes: bool) -> None:
     """Ask unless `yes`. Raises: UsageError where nobody can answer; Abort when the answer is no."""
     if yes:
         return

@@ -23,62 +23,57 @@ from eventsource.events import (
 from eventsource.messages import AssistantMessage, Message, ToolResultMessage
 from projections import text_of
 
-from .formatting import clock, count, short
+from .formatting import count, shorten, time_of_day
 from .screen import Screen
 
 
-def kind_of(event: Event) -> str:
-    """Name an event as the log does."""
-    return event.type
-
-
-def describe(event: Event, *, width: int = 80) -> str:
-    """Say what an event holds."""
+def event_text(event: Event, *, width: int = 80) -> str:
+    """Return what an event holds, in one line."""
     match event:
         case QueuePush():
-            return f"{event.queue}: {_said(event.message, width)}"
+            return f"{event.queue}: {_message_text(event.message, width)}"
         case MessageUpdate(delta=delta) if delta:
             return f"{event.kind}[{event.content_index}] {delta!r}"
         case MessageUpdate():
             return " ".join([f"{event.kind}[{event.content_index}]", *([event.name] if event.name else [])])
         case MessageEnd(message=AssistantMessage() as message):
             closed = f"interrupted ({event.interrupted}) " if event.interrupted is not None else ""
-            return closed + _said(message, width)
+            return closed + _message_text(message, width)
         case MessageAdopt():
-            return f"{message_role(event.message)}: {_said(event.message, width)}"
+            return f"{message_role(event.message)}: {_message_text(event.message, width)}"
         case ContextEdit(replacement=None):
             return f"hides {event.message_seq}"
         case ContextEdit(replacement=replacement) if replacement is not None:
-            return f"replaces {event.message_seq}: {_said(replacement, width)}"
+            return f"replaces {event.message_seq}: {_message_text(replacement, width)}"
         case ToolExecutionStart():
-            return short(" ".join(_started(event)), width)
+            return shorten(" ".join(_started(event)), width)
         case ToolExecutionUpdate():
             return f"{event.message_seq}.{event.content_index} {result_text(event.partial, width)}"
         case ToolExecutionEnd():
-            said = result_text(event.result, width) if event.result is not None else event.decided
-            return f"{event.message_seq}.{event.content_index} {'error: ' if event.is_error else ''}{said}"
+            text = result_text(event.result, width) if event.result is not None else event.decided
+            return f"{event.message_seq}.{event.content_index} {'error: ' if event.is_error else ''}{text}"
         case ConfigChange():
             return ", ".join(_changed(event, width))
         case _:
-            return short(" ".join(_fields(event)), width)
+            return shorten(" ".join(_fields(event)), width)
 
 
 def message_role(message: Message) -> str:
-    """Say whose message it is."""
+    """Return the role of a message."""
     return str(message.__struct_config__.tag)
 
 
 def result_text(result: ToolResult, width: int) -> str:
-    """Say what a tool answered."""
-    return short(text_of(ToolResultMessage(tool_call_id="", tool_name="", content=result.content)), width)
+    """Return a tool's result, in one line."""
+    return shorten(text_of(ToolResultMessage(tool_call_id="", tool_name="", content=result.content)), width)
 
 
-def _said(message: Message, width: int) -> str:
-    words = [short(text_of(message), width)] if text_of(message) else []
+def _message_text(message: Message, width: int) -> str:
+    words = [shorten(text_of(message), width)] if text_of(message) else []
     if isinstance(message, AssistantMessage):
-        words += [f"→ {call.name} {short(call.arguments, width // 2)}".rstrip() for call in message.tool_calls]
+        words += [f"→ {call.name} {shorten(call.arguments, width // 2)}".rstrip() for call in message.tool_calls]
         if message.stop_reason not in ("stop", "tool_use"):
-            words.append(f"({message.stop_reason}{f': {short(message.error, width)}' if message.error else ''})")
+            words.append(f"({message.stop_reason}{f': {shorten(message.error, width)}' if message.error else ''})")
     return "  ".join(words) or "(nothing)"
 
 
@@ -96,17 +91,17 @@ def _changed(event: ConfigChange, width: int) -> Iterator[str]:
     if event.model is not None:
         yield f"model {event.model.provider}:{event.model.model}"
     if event.system_prompt is not None:
-        yield f"system {short(event.system_prompt, width // 2)!r}"
+        yield f"system {shorten(event.system_prompt, width // 2)!r}"
     if event.tools is not None:
         yield count(len(event.tools), "tool")
     for name in ("options", "policies"):
         value = getattr(event, name)
         if value is not None and not isinstance(value, msgspec.UnsetType):
-            yield f"{name} {short(msgspec.json.encode(value).decode(), width // 2)}"
+            yield f"{name} {shorten(msgspec.json.encode(value).decode(), width // 2)}"
 
 
 def _fields(event: Event) -> Iterator[str]:
-    """Say the fields that are not as by default."""
+    """List the fields that differ from their defaults."""
     given: dict[str, object] = msgspec.json.decode(msgspec.json.encode(event))
     for name, value in given.items():
         if name == "request_sha256" or name == "body_sha256":
@@ -117,11 +112,11 @@ def _fields(event: Event) -> Iterator[str]:
             yield f"{name}={value if isinstance(value, str | int) else msgspec.json.encode(value).decode()}"
 
 
-def show_event(screen: Screen, recorded: Recorded, width: int, *, room: int = 200) -> None:
+def print_event(screen: Screen, recorded: Recorded, width: int, *, room: int = 200) -> None:
     """Print an event on one line, which on a terminal it does not leave."""
-    kind = kind_of(recorded.event)
+    kind = recorded.event.type
     room = max(min(screen.width - width - 42, room), 20)
-    said = describe(recorded.event, width=room)
+    text = event_text(recorded.event, width=room)
     style = "dim" if kind.endswith("_update") else ""
-    stamp = clock(recorded.at_us)
-    screen.cut_line((f"{recorded.seq:>{width}}  {stamp}  ", "dim"), (f"{kind:<22}  ", style or "cyan"), (said, style))
+    stamp = time_of_day(recorded.at_us)
+    screen.cut_line((f"{recorded.seq:>{width}}  {stamp}  ", "dim"), (f"{kind:<22}  ", style or "cyan"), (text, style))

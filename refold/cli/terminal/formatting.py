@@ -9,38 +9,38 @@ from replay.replay import ReplayReport
 _LAST_US = 250_000_000_000_000_000  # in the year 9892; Python's calendar ends soon after
 
 
-def short(text: str, width: int = 60) -> str:
-    """Put a text on one line of at most so many characters."""
+def shorten(text: str, width: int = 60) -> str:
+    """Return a text as one line of at most so many characters."""
     line = " ".join(text[: width * 8].split())
     return line if len(line) <= width and len(text) <= width * 8 else line[: width - 1].rstrip() + "…"
 
 
 def count(number: int, thing: str) -> str:
-    """Say how many: `1 event`, `1,000 events`."""
+    """Return a number with its noun: `1 event`, `1,000 events`."""
     plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}es" if thing.endswith("ch") else f"{thing}s"
     return f"{number:,} {thing if number == 1 else plural}"
 
 
-def moment(at_us: int) -> str:
-    """Say a time as people here do, to the minute."""
+def date_time(at_us: int) -> str:
+    """Return a local date and time, to the minute."""
     return _local(at_us).strftime("%Y-%m-%d %H:%M")
 
 
-def day_or_time(at_us: int) -> str:
-    """Say a time as short as it can be told: `14:05` today, `Nov 3 14:05` this year, else the date."""
+def short_time(at_us: int) -> str:
+    """Return a local time as short as can be: `14:05` today, `Nov 3 14:05` this year, else the date."""
     at, now = _local(at_us), datetime.now().astimezone()
     if at.date() == now.date():
         return at.strftime("%H:%M")
     return f"{at:%b} {at.day} {at:%H:%M}" if at.year == now.year else at.strftime("%Y-%m-%d")
 
 
-def clock(at_us: int) -> str:
-    """Say a time of day, to the millisecond."""
+def time_of_day(at_us: int) -> str:
+    """Return a local time of day, to the millisecond."""
     return _local(at_us).strftime("%H:%M:%S.") + f"{at_us // 1000 % 1000:03}"
 
 
 def duration(us: int | None) -> str:
-    """Say how long something took; nothing when that is not known."""
+    """Return how long something took; empty when that is not known."""
     if us is None:
         return ""
     if us < 1_000_000:
@@ -50,7 +50,7 @@ def duration(us: int | None) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """Say how large something is."""
+    """Return a size with its unit."""
     amount = float(size_bytes)
     for unit in ("bytes", "kB", "MB"):
         if amount < 1000:
@@ -63,6 +63,6 @@ def _local(at_us: int) -> datetime:
     return datetime.fromtimestamp(min(max(at_us, 0), _LAST_US) / 1_000_000).astimezone()
 
 
-def end_of(report: ReplayReport) -> tuple[str, str]:
-    """Say whether anything differs, in the words and the style of a line's end."""
+def difference_text(report: ReplayReport) -> tuple[str, str]:
+    """Return whether a replay found a difference, as the end of a line, and its style."""
     return (", no difference", "green") if report.difference is None else ("", "")

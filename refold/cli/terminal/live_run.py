@@ -15,34 +15,38 @@ from ...run import Run
 from ...session import Session
 from ...signals import on_signal
 from ...stream import AgentStream
-from ..exit_codes import OF_RUN
+from ..exit_codes import RUN_EXIT_CODES
 from .formatting import count
-from .next_steps import going_on, next_note, tell_end
-from .run_printer import Teller
+from .next_steps import continue_command, print_next, print_outcome
+from .run_printer import RunPrinter
 from .screen import Screen
 
 
-async def drive(screen: Screen, agent: Agent[object], session: Session, prompt: str | None, deps: object) -> int:
-    """Run, tell what happens, and say how it ended."""
+async def run_and_print(
+    screen: Screen, agent: Agent[object], session: Session, prompt: str | None, deps: object
+) -> int:
+    """Run, and print what happens and how it ended. Returns: the exit code."""
     if agent.output is None and (fault := recorded_check(agent.options)[1]):
         screen.note(f"Answers are not checked: the output schema on record cannot be used: {fault}")
     stop = asyncio.Event()
-    teller = Teller(screen.out, screen.err)
+    printer = RunPrinter(screen.out, screen.err)
     with _interrupts(stop):
-        ended = await tell_run(agent.stream(prompt, session=session, deps=deps, signal=stop), stop, screen, teller)
+        ended = await print_run(agent.stream(prompt, session=session, deps=deps, signal=stop), stop, screen, printer)
     if screen.as_json:
         screen.json(_summary(ended))
-    await _say_end(screen, ended, stopped=stop.is_set())
-    return OF_RUN[ended.status]
+    await _print_end(screen, ended, stopped=stop.is_set())
+    return RUN_EXIT_CODES[ended.status]
 
 
-async def tell_run(stream: AgentStream[object], stop: asyncio.Event, screen: Screen, teller: Teller) -> Run[object]:
-    """Tell a run to its end. Whatever keeps it from being told (nobody reads any more, Ctrl-C) aborts it first."""
+async def print_run(
+    stream: AgentStream[object], stop: asyncio.Event, screen: Screen, printer: RunPrinter
+) -> Run[object]:
+    """Print a run to its end. Whatever keeps it from being printed (nobody reads any more, Ctrl-C) aborts it first."""
     try:
         async for shown in stream.lifecycle():
             if not screen.as_json:
-                teller.show(shown)
-        teller.close()
+                printer.print_event(shown)
+        printer.close()
     except BaseException:
         stop.set()
         with suppress(Exception):  # it is the first one that counts
@@ -63,17 +67,17 @@ def _summary(ended: Run[object]) -> dict[str, object]:
     }
 
 
-async def _say_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
+async def _print_end(screen: Screen, ended: Run[object], *, stopped: bool) -> None:
     tokens = ended.usage.total_tokens
     words = [ended.status, count(ended.head, "event"), *([count(tokens, "token")] if tokens else [])]
     screen.note((f"\nsession {ended.session.id}: {', '.join(words)}", "dim"))
-    again = await going_on(screen, ended.session)
+    again = await continue_command(screen, ended.session)
     if stopped and ended.status == "aborted":
         screen.note("Interrupted; the session is kept.")
-        next_note(screen, again)
+        print_next(screen, again)
     else:
         said = ended.error if screen.as_json else ""
-        tell_end(screen, ended.session.id, ended.status, said, ended.waits, again=again)
+        print_outcome(screen, ended.session.id, ended.status, said, ended.waits, again=again)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from projections.transcript import Said
 
-from .formatting import count, moment, short
+from .formatting import count, date_time, shorten
 from .screen import Screen
 
 _CUT_LINES = 8
@@ -15,32 +15,32 @@ _CUT_LINES = 8
 ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "bold yellow"}
 
 
-def show_said(screen: Screen, said: Said, width: int, *, full: bool) -> None:
+def print_message(screen: Screen, said: Said, width: int, *, full: bool) -> None:
     """Print one message: its seq, who said it and when, and what."""
     style = ROLE_STYLES.get(said.role, "bold magenta") if said.seen else "dim"
     role = f"result of {said.tool}" if said.role == "tool_result" else said.role
-    note = f"  {short(said.note)}" if said.note else "" if said.seen else "  not in the context"
+    note = f"  {shorten(said.note)}" if said.note else "" if said.seen else "  not in the context"
     screen.line()
     screen.cut_line(
         (f"{said.seq:>{width}}", "dim"),
         "  ",
         (role, style),
-        (f"  {moment(said.at_us)}", "dim"),
+        (f"  {date_time(said.at_us)}", "dim"),
         ("  error", "red") if said.is_error else "",
         (note, "red" if said.note else "dim"),
     )
     text_style = "" if said.seen else "dim"
     cut = not full and said.role not in ("user", "assistant", "summary")
     if full and said.thinking:
-        show_text(screen, said.thinking, width, style="dim italic", cut=False)
-    show_text(screen, said.text, width, style=text_style, cut=cut)
-    show_text(screen, f"({count(said.images, 'image')})" if said.images else "", width, style="dim", cut=False)
+        print_text(screen, said.thinking, width, style="dim italic", cut=False)
+    print_text(screen, said.text, width, style=text_style, cut=cut)
+    print_text(screen, f"({count(said.images, 'image')})" if said.images else "", width, style="dim", cut=False)
     for _, name, arguments in said.calls:
-        shown = arguments if full else short(arguments, 200)
-        show_text(screen, f"→ {name} {shown}".rstrip(), width, style=text_style or "yellow", cut=False)
+        shown = arguments if full else shorten(arguments, 200)
+        print_text(screen, f"→ {name} {shown}".rstrip(), width, style=text_style or "yellow", cut=False)
 
 
-def show_text(screen: Screen, text: str, width: int, *, style: str, cut: bool) -> None:
+def print_text(screen: Screen, text: str, width: int, *, style: str, cut: bool) -> None:
     """Print text below its seq, indented; a terminal gets it wrapped to its width."""
     lines = text.strip("\n").expandtabs(4).split("\n") if text.strip("\n") else []
     left = len(lines) - _CUT_LINES

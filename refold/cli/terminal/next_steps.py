@@ -13,28 +13,28 @@ from ...family import first_starter
 from ...models import is_a_vendors
 from ...session import Session
 from ...waits import Waiting
-from ..arguments.tools import FILES, toolbelt
+from ..arguments.tools import FILES, selected_tools
 from .screen import Screen
 
 AGENT = ("--agent", "MODULE:NAME")
 
 
-def next_note(screen: Screen, *words: str) -> None:
-    """Say what to do next."""
+def print_next(screen: Screen, *words: str) -> None:
+    """Print what to do next."""
     screen.note(("Next: ", "dim"), *words)
 
 
-def needed(config: Config) -> list[str]:
-    """List the options without which `continue` cannot go on with a session: whose its tools are, and who answers.
+def required_options(config: Config) -> list[str]:
+    """List the options without which `continue` cannot continue a session: those for its tools, and its model.
 
-    What this command line says of them is said again.
+    Those that this command line has are among them, with their values.
     """
     context = click.get_current_context(silent=True)
     given = context.params if context is not None else {}
     if given.get("agent_name") is not None:
         return ["--agent", str(given["agent_name"])]
     names = {spec.name for spec in config.tools}
-    options = toolbelt().options() if context is not None and names else []
+    options = selected_tools().options() if context is not None and names else []
     if names and not options:
         if not names <= {*FILES, "bash"}:
             return [*AGENT]
@@ -44,8 +44,8 @@ def needed(config: Config) -> list[str]:
     return options
 
 
-async def going_on(screen: Screen, session: Session, *more: str) -> str:
-    """Spell out the command that goes on with a session, or with the one that started it.
+async def continue_command(screen: Screen, session: Session, *more: str) -> str:
+    """Return the command that continues a session, or the one that started it.
 
     Args:
         more: behind it, where it is `continue`.
@@ -54,51 +54,58 @@ async def going_on(screen: Screen, session: Session, *more: str) -> str:
     _, state = await load_state(session.core.log, info.id)
     if state.task:
         return screen.command("worker", "MODULE")
-    return screen.command("continue", info.id, *needed(state.config), *more)
+    return screen.command("continue", info.id, *required_options(state.config), *more)
 
 
-async def tell_next(screen: Screen, session: Session) -> None:
-    """Say what to do next with a session that was changed: how to answer what it waits for, or how it goes on."""
-    again, waits = await going_on(screen, session), await session.waits()
+async def print_next_steps(screen: Screen, session: Session) -> None:
+    """Print what to do next with a session that was changed: how to answer its waits, or how it goes on."""
+    again, waits = await continue_command(screen, session), await session.waits()
     for wait in waits:
-        next_note(screen, answer(screen, wait, again))
+        print_next(screen, answer_command(screen, wait, again))
     if not waits:
-        next_note(screen, again)
+        print_next(screen, again)
 
 
-def tell_end(
-    screen: Screen, session: str, status: str, reason: str, waits: Sequence[Waiting], *, again: str, said: bool = False
+def print_outcome(
+    screen: Screen,
+    session: str,
+    status: str,
+    reason: str,
+    waits: Sequence[Waiting],
+    *,
+    again: str,
+    waits_shown: bool = False,
 ) -> None:
-    """Say what is to be known when a run is not done; nothing when it is.
+    """Print how a run ended that is not done, and what to do next; nothing when it is done.
 
     Args:
-        again: what makes it go on.
-        said: the waits are on the screen already.
+        again: the command that continues it.
+        waits_shown: the waits are on the screen already.
     """
     for wait in waits:
-        if not said:
+        if not waits_shown:
             screen.note(f"It {wait.words}")
-        next_note(screen, answer(screen, wait, again))
+        print_next(screen, answer_command(screen, wait, again))
     if reason:
         screen.note(f"{status}: {reason}")
     say_more = f"{again} --prompt TEXT" if " continue " in again else ""
     match status:
         case "error" | "failed":
-            next_note(screen, again, f", or say something more: {say_more}" if say_more else "")
+            print_next(screen, again, f", or say something more: {say_more}" if say_more else "")
         case "aborted" | "interrupted" | "queued":
-            next_note(screen, again)
+            print_next(screen, again)
         case "limit":
-            next_note(screen, say_more or again)
+            print_next(screen, say_more or again)
         case "stuck":
-            next_note(screen, again, ", once what it says is mended")
+            print_next(screen, again, ", once what it says is mended")
         case "refused":
-            next_note(screen, screen.command("fork", session, "--before", "N"), ", and say it otherwise")
+            print_next(screen, screen.command("fork", session, "--before", "N"), ", and say it otherwise")
         case _:
             pass
 
 
-def answer(screen: Screen, wait: Waiting, again: str) -> str:
-    """Spell out how a wait is answered, and what then makes its session go on."""
+def answer_command(screen: Screen, wait: Waiting, again: str) -> str:
+    """Return the command that answers a wait, and the one that then continues its session."""
     decide = screen.command("decide", wait.token)
     match wait.reason:
         case "approval":

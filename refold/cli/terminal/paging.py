@@ -28,16 +28,16 @@ class Window(NamedTuple):
             return Window(after, None if after else PAGE, PAGE if after else None)
         return Window(after, last, limit)
 
-    def of_all(self, listed: Sequence[T]) -> tuple[int, Sequence[T], int]:
-        """Take it out of a list. Returns: how many are left out before it, itself, how many behind it."""
+    def select(self, listed: Sequence[T]) -> tuple[int, Sequence[T], int]:
+        """Select it from a list. Returns: how many are left out before it, the part itself, how many behind it."""
         if self.last is not None:
             return max(len(listed) - self.last, 0), listed[-self.last :], 0
         shown = listed if self.limit is None else listed[: self.limit]
         return 0, shown, len(listed) - len(shown)
 
 
-def say_rest(screen: Screen, session: str, what: str, number: int, *, after: int = 0) -> None:
-    """Say what is not shown, and how to see it."""
+def print_rest(screen: Screen, session: str, what: str, number: int, *, after: int = 0) -> None:
+    """Print how many are not shown, and the command that shows them."""
     if number:
         how = ("--after", str(after)) if after else ("--limit", str(PAGE))
         begins = "go on" if after else "from the beginning"

@@ -33,7 +33,7 @@ class _Console(Console):
         super().print(*(_shown(one) for one in objects), **how)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Leave it to the command to end."""
+        """Raise BrokenPipeError, which ends the command."""
         raise BrokenPipeError
 
 
@@ -128,13 +128,13 @@ class Screen:
             self.out.print(Text("  ".join(line).rstrip(), style="" if number else "dim"), soft_wrap=True)
 
     def command(self, *words: str) -> str:
-        """Spell out a command that works on this log, so that it can be copied."""
+        """Return a command that works on this log, so that it can be copied."""
         named = ["--db", str(self.log.path)] if self.log.named_by == "option" else []
         return " ".join([_program(), *map(shlex.quote, [*words[:1], *named, *words[1:]])])
 
     @contextmanager
     def busy(self, doing: str) -> Iterator[None]:
-        """Show that something goes on, where somebody watches."""
+        """Show a spinner on a terminal."""
         if not self.err.is_terminal:
             yield
             return
@@ -143,7 +143,7 @@ class Screen:
 
 
 def _fit(widths: Sequence[int], movable: Sequence[int], room: int) -> list[int]:
-    """Take columns from the widest of those that may be cut until all fit, or none has more than a few left."""
+    """Cut the widest of the columns that may be cut until all fit, or none has more than a few characters."""
     fitted = list(widths)
     over = sum(fitted) + 2 * (len(fitted) - 1) - room
     while over > 0 and fitted:
@@ -164,7 +164,7 @@ def write(text: str, *, error: bool = False) -> None:
     click.echo(plain(text), err=error)
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Write an error of the program itself."""
     name = click.style("refold:", fg="red", bold=True) if not os.environ.get("NO_COLOR") else "refold:"
     click.echo(f"{name} {plain(text)}", err=True)
@@ -195,7 +195,7 @@ def _styled(parts: Sequence[str | tuple[str, str]]) -> Text:
 
 
 def _program() -> str:
-    """Say how this program can be called from here."""
+    """Return how this program can be called from here."""
     called = Path(sys.argv[0])
     found = shutil.which("refold")
     if called.name != "refold" or (found is not None and Path(found).resolve() == called.resolve()):

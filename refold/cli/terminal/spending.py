@@ -11,10 +11,10 @@ from .formatting import count
 from .screen import Screen
 
 
-def show_spending(screen: Screen, spent: Spending, by: str) -> None:
+def print_spending(screen: Screen, spent: Spending, by: str) -> None:
     """Print what a session used, and what counts elsewhere."""
     if spent.entries:
-        show_entries(screen, spent.entries, by)
+        print_entries(screen, spent.entries, by)
     else:
         screen.note("No answer of its own says what it used.")
     elsewhere = (
@@ -28,12 +28,12 @@ def show_spending(screen: Screen, spent: Spending, by: str) -> None:
             screen.note((f"Not counted here: {tokens} {what}.", "dim"))
 
 
-def show_entries(screen: Screen, entries: Sequence[Entry], by: str) -> None:
+def print_entries(screen: Screen, entries: Sequence[Entry], by: str) -> None:
     """Print a table of what answers used, added up by model, day or session."""
     sums = summed(entries, by)
     names = (by, "answers", "input", "output", "cache read", "cache write", "cost")
-    rows = [_usage_row(name, spent) for name, spent in sums.items()]
-    rows += [_usage_row("all", added(sums.values()))] if len(rows) > 1 else []
+    rows = [_row(name, spent) for name, spent in sums.items()]
+    rows += [_row("all", added(sums.values()))] if len(rows) > 1 else []
     screen.table(names, rows, right=names[1:])
     unpriced: dict[str, int] = {}
     for entry in entries:
@@ -44,7 +44,7 @@ def show_entries(screen: Screen, entries: Sequence[Entry], by: str) -> None:
         screen.note((f"No price is known for {named}.", "dim"))
 
 
-def _usage_row(name: str, spent: Spent) -> tuple[str, ...]:
+def _row(name: str, spent: Spent) -> tuple[str, ...]:
     used = spent.usage
     tokens = (spent.calls, used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens)
     return (name, *(f"{number:,}" for number in tokens), cost_text(spent))

@@ -11,7 +11,7 @@ from eventsource.log.load import read_all
 from ...session import Session
 from ...tasks.runs import TaskRun, load_run
 from ...tasks.view import Done, TaskView, view_task
-from .formatting import count, duration, moment, short
+from .formatting import count, date_time, duration, shorten
 from .screen import Screen
 
 _KEY_WIDTH = 28
@@ -29,16 +29,16 @@ async def load_view(session: Session, upto: int) -> TaskView:
     return view_task([one async for one in read_all(session.core.log, session.id, upto=upto)])
 
 
-def told(view: TaskView) -> dict[str, object]:
-    """Give a task as data."""
+def task_fields(view: TaskView) -> dict[str, object]:
+    """Return a task as data."""
     found: dict[str, object] = msgspec.to_builtins(view)
     return found
 
 
-async def show_task(screen: Screen, session: Session, view: TaskView, *, now: bool, full: bool) -> None:
+async def print_task(screen: Screen, session: Session, view: TaskView, *, now: bool, full: bool) -> None:
     """Print a task; `now`: as it stands, not as it was at a seq."""
     run = await load_run(session) if now else None
-    screen.line(", ".join(told_head(view, run)))
+    screen.line(", ".join(task_summary(view, run)))
     for name, value in (("payload", view.payload), ("tags", ", ".join(view.tags)), ("parent", view.parent)):
         if value not in (None, ""):
             _field(screen, name, _value(value), full=full)
@@ -58,8 +58,8 @@ async def show_task(screen: Screen, session: Session, view: TaskView, *, now: bo
         _field(screen, "result", _value(view.result), full=full)
 
 
-def told_head(view: TaskView, run: TaskRun | None) -> list[str]:
-    """Say in a few words which task it is, how it stands, and what it used."""
+def task_summary(view: TaskView, run: TaskRun | None) -> list[str]:
+    """List which task it is, its status, and what it used, each in a few words."""
     words = [f"task {view.task}"]
     if run is not None:
         words.append(run.status + (f" ({run.error})" if run.status == "cancelled" and run.error else ""))
@@ -74,25 +74,25 @@ def told_head(view: TaskView, run: TaskRun | None) -> list[str]:
         )
     if view.sent:
         words.append(f"{count(view.sent, 'message')} sent to it")
-    words.append(f"began {moment(view.began_us)}")
+    words.append(f"began {date_time(view.began_us)}")
     if view.ended_us is not None:
         words.append(f"took {duration(view.ended_us - view.began_us)}")
     return words
 
 
 def _what(done: Done) -> str:
-    return short(f"{done.kind} {done.key}" if not done.key.startswith(done.kind) else done.key, _KEY_WIDTH)
+    return shorten(f"{done.kind} {done.key}" if not done.key.startswith(done.kind) else done.key, _KEY_WIDTH)
 
 
 def _how(done: Done) -> str:
-    """Say how something stands, and until when."""
-    until = f"until {moment(done.until_us)}" if done.until_us is not None else ""
+    """Return the state of a step, and until when it waits."""
+    until = f"until {date_time(done.until_us)}" if done.until_us is not None else ""
     took = duration(done.ended_us - done.at_us) if done.ended_us is not None else ""
     tries = f"{done.attempts} attempts" if done.attempts > 1 else ""
     match done.kind, done.state:
         case _, "again":
             words = [
-                f"again {moment(done.until_us)}" if done.until_us is not None else "again",
+                f"again {date_time(done.until_us)}" if done.until_us is not None else "again",
                 f"failed {done.attempts}x",
             ]
         case "stream", _:
@@ -122,13 +122,13 @@ def _value(value: object) -> str:
 
 
 def _field(screen: Screen, name: str, value: str, *, full: bool, style: str = "") -> None:
-    screen.line((f"{name:9}", "dim"), (value if full else short(value, _LONG), style))
+    screen.line((f"{name:9}", "dim"), (value if full else shorten(value, _LONG), style))
 
 
 def run_fields(run: TaskRun) -> dict[str, object]:
     """Return a run as data."""
-    told: dict[str, object] = {"id": run.id}
+    fields: dict[str, object] = {"id": run.id}
     names = ("task", "status", "attempt", "payload", "result", "error", "tags", "metadata", "steps", "children")
-    told |= {name: getattr(run, name) for name in names}
-    told["waits"] = [{**msgspec.to_builtins(wait), "token": wait.token} for wait in run.waits]
-    return told
+    fields |= {name: getattr(run, name) for name in names}
+    fields["waits"] = [{**msgspec.to_builtins(wait), "token": wait.token} for wait in run.waits]
+    return fields

@@ -15,9 +15,9 @@ from eventsource import errors
 from eventsource.events import MessageEnd, Retry
 from eventsource.messages import AssistantMessage
 from projections import LifecycleEvent
-from refold.cli.exit_codes import MEANINGS, code_of
+from refold.cli.exit_codes import MEANINGS, exit_code_of
 from refold.cli.group import SECTIONS, refold, report
-from refold.cli.terminal.run_printer import Teller
+from refold.cli.terminal.run_printer import RunPrinter
 from tests.refold.shell import Shell
 
 NAMES = [name for _, listed in SECTIONS for name, _ in listed]
@@ -119,7 +119,7 @@ def test_a_log_that_is_a_folder_or_a_text_file_is_said_to_be_none(shell: Shell) 
 
 def test_every_error_of_the_library_has_an_exit_code_of_the_list() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RefoldError)]
-    codes = {kind: code_of(kind.__new__(kind)) for kind in kinds}
+    codes = {kind: exit_code_of(kind.__new__(kind)) for kind in kinds}
     assert set(codes.values()) <= set(MEANINGS)
     assert codes[errors.CorruptLogError] == 4
     assert codes[errors.LeaseHeldError] == 5
@@ -219,11 +219,11 @@ def test_a_run_says_that_the_model_is_asked_again_when_and_why(shell: Shell) -> 
 def test_when_the_model_is_asked_again_is_told_as_a_time_from_then() -> None:
     told = io.StringIO()
     console = Console(file=told, width=100)
-    teller = Teller(console, console)
-    teller.show(LifecycleEvent(seq=1, at_us=1_000_000, event=Retry(cause="busy", not_before_us=3_500_000)))
+    printer = RunPrinter(console, console)
+    printer.print_event(LifecycleEvent(seq=1, at_us=1_000_000, event=Retry(cause="busy", not_before_us=3_500_000)))
     failed = AssistantMessage(stop_reason="error", error="cut in the middle")
-    teller.show(LifecycleEvent(seq=2, at_us=1, event=MessageEnd(message=failed), message=failed))
-    teller.show(LifecycleEvent(seq=3, at_us=2, event=Retry(cause="error")))
+    printer.print_event(LifecycleEvent(seq=2, at_us=1, event=MessageEnd(message=failed), message=failed))
+    printer.print_event(LifecycleEvent(seq=3, at_us=2, event=Retry(cause="error")))
     assert told.getvalue().splitlines() == [
         "(the model's answer failed, asking again in 2.5 s: busy)",
         "(the model's answer failed, asking again now: cut in the middle)",

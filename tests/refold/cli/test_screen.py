@@ -66,13 +66,13 @@ def test_a_pipe_gets_every_column_whole(shell: Shell) -> None:
 def test_a_terminal_gets_a_page_of_a_long_session_and_a_pipe_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = list(range(5_000))
     on, _ = screen(monkeypatch, 80)
-    newest = Window.of(on, after=0, last=None, limit=None).of_all(listed)
+    newest = Window.of(on, after=0, last=None, limit=None).select(listed)
     assert newest == (5_000 - PAGE, listed[-PAGE:], 0)
-    going_on = Window.of(on, after=100, last=None, limit=None).of_all(listed)
+    going_on = Window.of(on, after=100, last=None, limit=None).select(listed)
     assert going_on == (0, listed[:PAGE], 5_000 - PAGE)
-    assert Window.of(on, after=0, last=3, limit=None).of_all(listed) == (4_997, listed[-3:], 0)
+    assert Window.of(on, after=0, last=3, limit=None).select(listed) == (4_997, listed[-3:], 0)
     pipe = Screen(LogFile(Path("x.db"), "nobody"), as_json=False)
-    assert Window.of(pipe, after=0, last=None, limit=None).of_all(listed) == (0, listed, 0)
+    assert Window.of(pipe, after=0, last=None, limit=None).select(listed) == (0, listed, 0)
 
 
 def test_what_is_not_shown_is_said_with_the_command_that_shows_it(shell: Shell) -> None:

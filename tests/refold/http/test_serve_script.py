@@ -33,7 +33,7 @@ from eventsource.models.transport.body import BodyParser
 from eventsource.models.transport.http import HttpModel
 from eventsource.request import Request
 from refold import Agent, Run, open_log, tool
-from refold.cli.arguments.address import warn_of
+from refold.cli.arguments.address import warn_if_public
 from refold.http import Behaviour, Script, ScriptServer, load_served_script, serving
 from refold.http.server import ServerUnavailableError
 from refold.http.wires.answers import spelled_out
@@ -242,9 +242,9 @@ async def test_what_fails_before_it_begins_is_an_http_error_in_the_protocols_wor
 
 def test_who_lets_others_in_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     for host in ("127.0.0.1", "127.0.0.2", "::1", "localhost"):
-        warn_of(host)
+        warn_if_public(host)
     assert capsys.readouterr().err == ""
-    warn_of("0.0.0.0")
+    warn_if_public("0.0.0.0")
     assert "everybody who reaches 0.0.0.0" in capsys.readouterr().err
 
 

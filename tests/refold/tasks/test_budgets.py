@@ -15,7 +15,7 @@ from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.models.scripted.script import Answer, call, say, stop
 from eventsource.request import Request
 from refold import Agent, Log, tool
-from refold.cli.terminal.task import load_view, told_head
+from refold.cli.terminal.task import load_view, task_summary
 from refold.spending import spending
 from refold.tasks import StepError, TaskContext, task
 from tests.refold.hands import events_of, verified
@@ -83,7 +83,7 @@ async def test_by_how_much_calls_under_way_passed_the_limit_is_said_of_a_task_th
     run = await parent.run(opened)
     assert (run.status, run.result, run.error) == ("done", ["Yes."] * 3, "")
     assert (run.tokens, run.token_limit, run.over_limit) == (90, 50, 40)
-    assert "90 of 50 tokens (40 over its limit)" in told_head(await load_view(run.session, 1_000), run)
+    assert "90 of 50 tokens (40 over its limit)" in task_summary(await load_view(run.session, 1_000), run)
 
 
 async def test_the_words_of_a_budget_say_by_how_much_it_was_passed(opened: Log) -> None:
