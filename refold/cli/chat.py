@@ -16,9 +16,6 @@ from .arguments.agents import agent_options, named_model, open_named_agent, reco
 from .arguments.sessions import SESSION_HELP, find_or_create_session, recorded_config
 from .arguments.tools import open_tools, selected_tools, tool_options
 from .command import command
-from .conversation.conversation import Conversation
-from .conversation.slash_commands import COMMANDS
-from .conversation.terminal import Terminal
 from .terminal.screen import Screen
 
 
@@ -40,6 +37,10 @@ async def chat(
 
     Ctrl-C stops an answer and keeps the session; Ctrl-D leaves. /help lists what else there is.
     """
+    from .conversation.conversation import Conversation  # prompt_toolkit is slow to load
+    from .conversation.slash_commands import COMMANDS
+    from .conversation.terminal import Terminal
+
     selection = selected_tools()
     if screen.as_json:
         raise click.UsageError("chat is for people; `refold run --json` prints JSON")

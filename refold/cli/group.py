@@ -11,6 +11,7 @@ from keyword import iskeyword
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from eventsource.errors import RefoldError
 from eventsource.user_code.raised import words
@@ -122,6 +123,11 @@ class RefoldGroup(click.Group):
         module = import_module(f".{module_of(cmd_name)}", __package__)
         found = (thing for thing in vars(module).values() if isinstance(thing, click.Command))
         return next(command for command in found if command.name == cmd_name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer names of commands, without loading a command, and options."""
+        names = [CompletionItem(name, help=line) for name, line in _COMMANDS.items() if name.startswith(incomplete)]
+        return [*names, *super(click.Group, self).shell_complete(ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

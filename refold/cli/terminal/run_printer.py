@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from eventsource.events import (
     AgentEnd,
@@ -25,7 +24,9 @@ from projections import LifecycleEvent, text_of
 
 from .events import event_text, result_text
 from .formatting import duration, shorten
-from .screen import stream
+
+if TYPE_CHECKING:
+    from .console import TextConsole
 
 
 class RunPrinter:
@@ -34,10 +35,10 @@ class RunPrinter:
     `inputs`: what people said is printed too.
     """
 
-    def __init__(self, answers: Console, notes: Console, *, inputs: bool = False, indent: str = "") -> None:
+    def __init__(self, answers: TextConsole, notes: TextConsole, *, inputs: bool = False, indent: str = "") -> None:
         self._answers, self._notes, self._inputs, self._indent = answers, notes, inputs, indent
         self._shows_thinking = notes.is_terminal
-        self._open: Console | None = None
+        self._open: TextConsole | None = None
         self._streamed = False
         self._failed = ""
 
@@ -94,7 +95,7 @@ class RunPrinter:
     def close(self) -> None:
         """End the line that is open."""
         if self._open is not None:
-            self._raw(self._open, "\n")
+            self._open.print_piece("\n")
             self._open = None
 
     def _message(self, message: Message | None, *, interrupted: bool) -> None:
@@ -113,23 +114,20 @@ class RunPrinter:
 
     def _print_note(self, text: str, style: str) -> None:
         self.close()
-        self._notes.print(Text(self._indented(plain(text)), style=style), soft_wrap=True)
+        self._notes.print_parts((self._indented(plain(text)), style))
 
-    def _write(self, console: Console, text: str, style: str = "") -> None:
+    def _write(self, console: TextConsole, text: str, style: str = "") -> None:
         """Print a piece of a text that goes on."""
         if self._open is not console:
             self.close()
-            self._raw(console, self._indent)
+            console.print_piece(self._indent)
         self._streamed = self._streamed or console is self._answers
         self._open = console
         shown = plain(text).replace("\n", f"\n{self._indent}")
         if style:
-            console.print(Text(shown, style=style), end="", soft_wrap=True)
+            console.print_parts((shown, style), end="")
         else:
-            self._raw(console, shown)
-
-    def _raw(self, console: Console, text: str) -> None:
-        stream(console, text)
+            console.print_piece(shown)
 
     def _indented(self, text: str) -> str:
         return "\n".join(f"{self._indent}{line}" for line in text.split("\n"))

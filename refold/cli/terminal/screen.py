@@ -9,48 +9,19 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING
 
 import click
 import msgspec
-from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.text import Text
 
 from eventsource.signs import escaped_json, one_line, plain
 
 from ...config import LogFile
 
-_LEAST = 8  # columns that are left of a text
-
-_ENDLESS = 1 << 20  # columns of an output that no terminal shows: nothing is cut or wrapped
-
-
-class _Console(Console):
-    def print(self, *objects: object, **how: Any) -> None:
-        """Print texts whose signs are shown, not sent, whoever made them."""
-        super().print(*(_shown(one) for one in objects), **how)
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Raise BrokenPipeError, which ends the command."""
-        raise BrokenPipeError
-
-
-def _console(file: IO[str], *, terminal: bool | None = None) -> Console:
-    bare = bool(os.environ.get("NO_COLOR"))
-    console = _Console(
-        file=file,
-        force_terminal=terminal,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        soft_wrap=False,
-        color_system=None if bare else "auto",
-    )
-    if not console.is_terminal:
-        console.width = _ENDLESS
-    return console
+if TYPE_CHECKING:
+    from .console import TextConsole
 
 
 class Screen:
@@ -59,13 +30,26 @@ class Screen:
     def __init__(self, log: LogFile, *, as_json: bool, terminal: IO[str] | None = None) -> None:
         """Write to stdout and stderr, or all of it to a terminal."""
         self.log, self.as_json = log, as_json
-        self.out = _console(sys.stdout) if terminal is None else _console(terminal, terminal=True)
-        self.err = _console(sys.stderr) if terminal is None else self.out
+        self._terminal, self._stdout, self._stderr = terminal, sys.stdout, sys.stderr
+
+    @cached_property
+    def out(self) -> TextConsole:
+        """The console for data."""
+        from .console import open_console
+
+        return open_console(self._stdout) if self._terminal is None else open_console(self._terminal, terminal=True)
+
+    @cached_property
+    def err(self) -> TextConsole:
+        """The console for messages."""
+        from .console import open_console
+
+        return open_console(self._stderr) if self._terminal is None else self.out
 
     @property
     def width(self) -> int:
         """How many columns text may take."""
-        return min(self.out.width, 120) if self.out.is_terminal else _ENDLESS
+        return min(self.out.width, 120) if self.out.is_terminal else self.out.width
 
     def json(self, value: object) -> None:
         """Print the one JSON document."""
@@ -77,14 +61,11 @@ class Screen:
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         """Print a line of data: texts, or (text, style); signs that steer a terminal are shown, not sent."""
-        self.out.print(_styled(parts), soft_wrap=True)
+        self.out.print_parts(*parts)
 
     def cut_line(self, *parts: str | tuple[str, str]) -> None:
         """Print a line of data, which on a terminal is cut to fit."""
-        text = _styled(parts)
-        if self.out.is_terminal:
-            text.truncate(self.out.width, overflow="ellipsis")
-        self.out.print(text, soft_wrap=True)
+        self.out.print_parts(*parts, cut=True)
 
     def folded_line(self, text: str, style: str = "") -> None:
         """Print a line of data, which on a terminal goes on below itself, at its own indent, where it is too long."""
@@ -102,7 +83,7 @@ class Screen:
 
     def note(self, *parts: str | tuple[str, str]) -> None:
         """Print a message."""
-        self.err.print(_styled(parts), soft_wrap=True)
+        self.err.print_parts(*parts)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
         """Print rows under headings. A terminal gets lines that fit it, without columns that say nothing.
@@ -110,22 +91,7 @@ class Screen:
         There the widest columns of text are cut first, the last one before others of its width; figures (`right`) and
         the first column, which names things, never unless they alone are too wide. Elsewhere nothing is cut.
         """
-        cells = [[plain(" ".join(cell.split())) for cell in row] for row in rows]
-        kept = list(range(len(columns)))
-        if self.out.is_terminal:
-            kept = [place for place in kept if not rows or any(row[place] for row in cells)]
-        columns, cells = [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
-        widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
-        movable = [place for place, name in enumerate(columns) if place and name not in right] or [len(widths) - 1]
-        room = _fit(widths, movable, self.out.width)
-        for number, row in enumerate([columns, *cells]):
-            line = [
-                _cut(cell, width).rjust(len(_cut(cell, width)) + width - cell_len(_cut(cell, width)))
-                if name in right
-                else set_cell_size(_cut(cell, width), width)
-                for name, cell, width in zip(columns, row, room, strict=True)
-            ]
-            self.out.print(Text("  ".join(line).rstrip(), style="" if number else "dim"), soft_wrap=True)
+        self.out.print_table(columns, rows, right)
 
     def command(self, *words: str) -> str:
         """Return a command that works on this log, so that it can be copied."""
@@ -138,25 +104,8 @@ class Screen:
         if not self.err.is_terminal:
             yield
             return
-        with self.err.status(Text(plain(doing), style="dim")):
+        with self.err.spinner(doing):
             yield
-
-
-def _fit(widths: Sequence[int], movable: Sequence[int], room: int) -> list[int]:
-    """Cut the widest of the columns that may be cut until all fit, or none has more than a few characters."""
-    fitted = list(widths)
-    over = sum(fitted) + 2 * (len(fitted) - 1) - room
-    while over > 0 and fitted:
-        place = max(movable, key=lambda one: (fitted[one], one))
-        if fitted[place] <= _LEAST:
-            break
-        fitted[place] -= 1
-        over -= 1
-    return fitted
-
-
-def _cut(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def write(text: str, *, error: bool = False) -> None:
@@ -173,25 +122,6 @@ def print_error(text: str) -> None:
 def confirm(question: str) -> bool:
     """Ask on the terminal, in one line whatever stands in the question."""
     return click.confirm(one_line(question), err=True)
-
-
-def stream(console: Console, text: str) -> None:
-    """Write a piece of a text that goes on, without a style."""
-    console.file.write(plain(text))
-    console.file.flush()
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, Text) and not value.plain.isprintable():
-        return value if plain(value.plain) == value.plain else Text(plain(value.plain), style=value.style)
-    return value
-
-
-def _styled(parts: Sequence[str | tuple[str, str]]) -> Text:
-    pairs = ((part, "") if isinstance(part, str) else part for part in parts)
-    return Text.assemble(*((plain(text), style) for text, style in pairs))
 
 
 def _program() -> str:

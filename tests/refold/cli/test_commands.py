@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 import pytest
-from rich.console import Console
 
 from eventsource import errors
 from eventsource.events import MessageEnd, Retry
@@ -17,6 +16,7 @@ from eventsource.messages import AssistantMessage
 from projections import LifecycleEvent
 from refold.cli.exit_codes import MEANINGS, exit_code_of
 from refold.cli.group import SECTIONS, refold, report
+from refold.cli.terminal.console import open_console
 from refold.cli.terminal.run_printer import RunPrinter
 from tests.refold.shell import Shell
 
@@ -218,7 +218,7 @@ def test_a_run_says_that_the_model_is_asked_again_when_and_why(shell: Shell) -> 
 
 def test_when_the_model_is_asked_again_is_told_as_a_time_from_then() -> None:
     told = io.StringIO()
-    console = Console(file=told, width=100)
+    console = open_console(told)
     printer = RunPrinter(console, console)
     printer.print_event(LifecycleEvent(seq=1, at_us=1_000_000, event=Retry(cause="busy", not_before_us=3_500_000)))
     failed = AssistantMessage(stop_reason="error", error="cut in the middle")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from refold.cli.group import refold
+from refold.cli.group import SECTIONS, module_of, refold
 from tests.refold.shell import Shell
+
+COMMANDS = [command for _, listed in SECTIONS for command in listed]
 
 
 def offered(shell: Shell, *words: str, log: Path | None = None, kind: str = "bash") -> list[str]:
@@ -32,6 +37,11 @@ def test_ids_and_titles_are_offered_where_a_session_is_named(shell: Shell, words
     assert offered(shell, *words, "la")[:1] == ["plain,last"]
 
 
+def test_names_of_commands_are_offered(shell: Shell) -> None:
+    assert offered(shell, "re") == ["plain,replay", "plain,reexecute"]
+    assert "plain,--help" in offered(shell, "--")
+
+
 @pytest.mark.parametrize("kind", ["zsh", "fish"])
 def test_a_shell_that_shows_more_is_told_the_title_of_an_id(shell: Shell, kind: str) -> None:
     session = shell.said("Oslo?")
@@ -51,3 +61,24 @@ def test_a_log_that_is_missing_or_none_offers_nothing_and_says_nothing(shell: Sh
 def test_the_line_that_installs_it_prints_a_script(kind: str) -> None:
     result = CliRunner(env={"_REFOLD_COMPLETE": f"{kind}_source"}).invoke(refold, [])
     assert (result.exit_code, "refold" in result.stdout) == (0, True)
+
+
+LOADED = """
+import atexit, sys
+from refold.cli import main
+atexit.register(lambda: print("\\n".join(sorted(sys.modules))))
+main()
+"""
+
+
+@pytest.mark.parametrize("words", ["refold s", "refold show ", "refold run -c ", "refold chat --session "])
+def test_completing_loads_nothing_that_prints(words: str, tmp_path: Path) -> None:
+    """It is waited for at every press of a key."""
+    env = {"_REFOLD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [sys.executable, "-c", LOADED]
+    run = subprocess.run(command, env={**os.environ, **env}, cwd=tmp_path, capture_output=True, text=True)
+    loaded = set(run.stdout.split("\n"))
+    assert {"refold.cli.group", "click"} <= loaded, run.stderr
+    assert {"rich", "prompt_toolkit", "httpx", "pydantic", "jsonschema"} & loaded == set()
+    named = {name for name, _ in COMMANDS if f"refold.cli.{module_of(name)}" in loaded}
+    assert named == {words.split()[1]} - {"s"}

@@ -1,0 +1,115 @@
+"""What the screen writes to: consoles of rich, styled text, and tables that fit a width.
+
+Only what prints imports it, when it does: rich is slow to load, and completion, `--help` and `--json` do without.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import IO, Any, NoReturn
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from eventsource.signs import plain
+
+ENDLESS = 1 << 20
+"""Columns of an output that no terminal shows: nothing is cut or wrapped."""
+_LEAST = 8  # columns that are left of a text
+
+
+class TextConsole(Console):
+    """A console of rich that prints texts, or (text, style); signs that steer a terminal are shown, not sent."""
+
+    def print(self, *objects: object, **how: Any) -> None:
+        """Print texts whose signs are shown, not sent, whoever made them."""
+        super().print(*(_shown(one) for one in objects), **how)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise BrokenPipeError, which ends the command."""
+        raise BrokenPipeError
+
+    def print_parts(self, *parts: str | tuple[str, str], end: str = "\n", cut: bool = False) -> None:
+        """Print the parts of a line, which is not wrapped; `cut`: on a terminal it is cut to fit."""
+        text = _styled(parts)
+        if cut and self.is_terminal:
+            text.truncate(self.width, overflow="ellipsis")
+        self.print(text, end=end, soft_wrap=True)
+
+    def print_piece(self, text: str) -> None:
+        """Print a piece of a text that goes on, without a style."""
+        self.file.write(plain(text))
+        self.file.flush()
+
+    def print_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+        """Print rows under headings, as `Screen.table` says."""
+        cells = [[plain(" ".join(cell.split())) for cell in row] for row in rows]
+        kept = list(range(len(columns)))
+        if self.is_terminal:
+            kept = [place for place in kept if not rows or any(row[place] for row in cells)]
+        columns, cells = [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
+        widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+        movable = [place for place, name in enumerate(columns) if place and name not in right] or [len(widths) - 1]
+        room = _fit(widths, movable, self.width)
+        for number, row in enumerate([columns, *cells]):
+            line = [
+                _cut(cell, width).rjust(len(_cut(cell, width)) + width - cell_len(_cut(cell, width)))
+                if name in right
+                else set_cell_size(_cut(cell, width), width)
+                for name, cell, width in zip(columns, row, room, strict=True)
+            ]
+            self.print_parts(("  ".join(line).rstrip(), "" if number else "dim"))
+
+    def spinner(self, doing: str) -> Status:
+        """Show that something goes on while the block lasts."""
+        return self.status(_styled([(doing, "dim")]))
+
+
+def open_console(file: IO[str], *, terminal: bool | None = None) -> TextConsole:
+    """Open a console that writes to a file; `terminal`: whether it is one, where the file does not say."""
+    bare = bool(os.environ.get("NO_COLOR"))
+    console = TextConsole(
+        file=file,
+        force_terminal=terminal,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+        color_system=None if bare else "auto",
+    )
+    if not console.is_terminal:
+        console.width = ENDLESS
+    return console
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Text) and not value.plain.isprintable():
+        return value if plain(value.plain) == value.plain else Text(plain(value.plain), style=value.style)
+    return value
+
+
+def _styled(parts: Sequence[str | tuple[str, str]]) -> Text:
+    pairs = ((part, "") if isinstance(part, str) else part for part in parts)
+    return Text.assemble(*((plain(text), style) for text, style in pairs))
+
+
+def _fit(widths: Sequence[int], movable: Sequence[int], room: int) -> list[int]:
+    """Cut the widest of the columns that may be cut until all fit, or none has more than a few characters."""
+    fitted = list(widths)
+    over = sum(fitted) + 2 * (len(fitted) - 1) - room
+    while over > 0 and fitted:
+        place = max(movable, key=lambda one: (fitted[one], one))
+        if fitted[place] <= _LEAST:
+            break
+        fitted[place] -= 1
+        over -= 1
+    return fitted
+
+
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
