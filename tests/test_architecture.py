@@ -165,6 +165,25 @@ def test_every_file_with_a_rule_of_its_own_exists() -> None:
     assert sorted((PURE_WITHIN_SHELLS | TYPE_ONLY.keys() | TIME_AS_TEXT.keys()) - set(CODE)) == []
 
 
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_every_file_and_folder_that_the_page_of_the_architecture_names_is_there() -> None:
+    named = re.findall(r"`((?:eventsource|projections|replay|refold|tests|benchmarks)/[\w/.]*)`", ARCHITECTURE)
+    listed = re.findall(r"^\| `([\w/]+/)` \|.*\|(.*)\|$", ARCHITECTURE, re.MULTILINE)
+    named += [f"{folder}{file}" for folder, files in listed for file in re.findall(r"`([\w.]+\.\w+)`", files)]
+    assert len(named) > 150
+    assert sorted({path for path in named if not (ROOT / path).exists()}) == [], (
+        "say in docs/architecture.md where it went"
+    )
+
+
+def test_every_folder_of_the_packages_is_on_the_page_of_the_architecture() -> None:
+    folders = {f"{path.rpartition('/')[0]}/" for path in sources(*PACKAGES)}
+    listed = re.findall(r"^\| `([\w/]+/)` \|", ARCHITECTURE, re.MULTILINE)
+    assert sorted(listed) == sorted(folders), "the ladder in docs/architecture.md has a line for each folder"
+
+
 def test_one_file_at_most_reaches_into_aiosqlite() -> None:
     reaching = {p for p in CODE for n in ast.walk(parse(p)) if isinstance(n, ast.Attribute) and n.attr == "_execute"}
     assert len(reaching) <= 1, reaching

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from benchmarks.__main__ import NAMES, measure
 from benchmarks.exchange import exchange, flushed, history
 from benchmarks.rows import Row, Section, table
+from benchmarks.walks import walks
 from eventsource.events import UPDATE_TYPES
 from eventsource.machine.evolve import fold
 from eventsource.machine.state import Phase
@@ -52,3 +56,16 @@ def test_a_goal_nobody_can_read_is_an_error() -> None:
 def test_a_peer_that_is_missing_is_said_to_be() -> None:
     printed = table([Section("Peers", [Row("a peer", None, "not installed")])])
     assert "not installed" in printed.splitlines()[-1]
+
+
+@pytest.mark.slow
+async def test_the_walks_of_the_architecture_page_pass_its_files_in_that_order(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    parts = page.partition("## Three walks")[2].partition("## What is public")[0].split("\n### ")[1:]
+    walked = await walks(tmp_path)
+    assert len(parts) == len(walked)
+    for part, walk in zip(parts, walked, strict=True):
+        left = iter(walk.calls)
+        told = re.findall(r"^\d+\. `([\w/.]+)`:", part, re.MULTILINE)
+        assert len(told) >= 10
+        assert [file for file in told if file not in left] == [], walk.name

@@ -52,6 +52,17 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert written == page(), "python -m tests.reference > docs/reference.md writes it"
 
 
+def test_the_page_of_the_architecture_says_which_packages_are_public() -> None:
+    page_of_it = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    said = page_of_it.partition("## What is public")[2].partition("So are")[0]
+    assert re.findall(r"`([\w.]+)`", said) == list(PUBLIC_PACKAGES)
+
+
+@pytest.mark.parametrize("package", PUBLIC_PACKAGES)
+def test_no_public_name_has_an_underscore_in_front(package: str) -> None:
+    assert [name for name in importlib.import_module(package).__all__ if name.startswith("_")] == []
+
+
 def test_every_event_message_and_error_is_imported_from_refold() -> None:
     kinds = [*EVENT_TYPES, *get_args(Message), *(kind for kind in vars(errors).values() if isinstance(kind, type))]
     names = {kind.__name__ for kind in kinds if kind.__module__.startswith("eventsource")}
