@@ -1,4 +1,4 @@
-"""The stores of events: one protocol (`eventsource.log.protocol.EventLog`), in memory and in SQLite."""
+"""The stores of events: one protocol (`protocol.EventLog`), in memory and in SQLite; `contract` tests each of them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The pure core: the state of a session, what may happen next, what each event makes of it, and what comes next."""
+"""The pure core, with every rule of a run: the table (`state`), `guards`, the fold (`evolve`), the decisions (`steps`)."""

@@ -1,1 +1,1 @@
-"""Models: the protocol, one pure codec per wire protocol, and the transport."""
+"""Models: their names (`catalog`), one pure codec a wire protocol, what providers refuse (`rules`), the transport."""

@@ -1,4 +1,4 @@
-"""The command `refold`."""
+"""The command `refold`: a file for each command, and in `group` the list of them."""
 
 from __future__ import annotations
 

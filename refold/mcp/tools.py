@@ -228,11 +228,11 @@ class _Connection:
             from mcp import Client
         except ModuleNotFoundError as error:
             raise McpServerError(self.name, "the package mcp is not there; install refold[mcp]") from error
-        from .sieve import sifted
+        from .filter import filtered
 
         quiet()
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(Client(sifted(self._transport(held), held.odd, held.closed)))
+            client = await stack.enter_async_context(Client(filtered(self._transport(held), held.odd, held.closed)))
             held.found = client, await _all_tools(client, held.odd)
             held.ready.set()
             ends = [asyncio.create_task(event.wait()) for event in (held.leave, held.closed)]

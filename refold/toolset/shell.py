@@ -14,7 +14,7 @@ from eventsource.tools.context import ToolContext
 from eventsource.tools.results import ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, tool
 
-from .hiding import hide_keys, key_variables
+from .hide_keys import hide_keys, key_variables
 from .processes import OUTPUT_BYTES, Ended, run_program
 from .rooted import Root
 

@@ -1,4 +1,4 @@
-"""Sessions of other agents, read into the log."""
+"""Session files, our own and those of other agents: which format a file has, and a folder for each."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from eventsource.envelope import SessionInfo
 from eventsource.events import Event, Label
 from eventsource.log.protocol import EventLog
 
+from .atomic import make, take_back
 from .jsonl import LineNote
-from .whole import make, take_back
 
 
 class PlannedBranch(msgspec.Struct, frozen=True, kw_only=True):

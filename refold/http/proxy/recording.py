@@ -35,8 +35,8 @@ from ...context import CONTEXT
 from ...log import Log
 from ..wires.protocol import Asked
 from .answer import Tape
-from .hearing import say_messages
-from .known import KnownSessions, Match
+from .client_messages import record_messages
+from .known_sessions import KnownSessions, Match
 from .matching import chain, common, kept, own_messages, sent_messages, told_messages
 
 CODEC = "client/1"
@@ -274,7 +274,7 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
     if change is not None:
         writer.outcome(change)
     own = chain([part.message for part in own_messages(writer.view)])
-    await say_messages(writer, request.messages[common(chain(request.messages), own) :], advance)
+    await record_messages(writer, request.messages[common(chain(request.messages), own) :], advance)
     recorded = False
     while not recorded:  # what others append first makes it a new decision
         await advance(writer)

@@ -19,9 +19,9 @@ from eventsource.log.erased import is_masked
 from eventsource.log.protocol import EventLog
 from eventsource.values import MARKER
 
+from ..atomic import make, take_back
 from ..jsonl import LineNote
 from ..planner import ImportedBranch, ImportReport
-from ..whole import make, take_back
 from .absent import fork_problem, lack_problems, named_behind
 from .file import GONE, WHOLE, DroppedLine, Export, ExportedSession, GoneLine, read_export
 

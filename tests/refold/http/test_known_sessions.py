@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage, Message, TextContent, UserMessage
 from projections.pairing import ContextMessage
-from refold.http.proxy.known import KnownSessions, Match
+from refold.http.proxy.known_sessions import KnownSessions, Match
 from refold.http.proxy.matching import chain
 
 ASKED = UserMessage(content="Do I need a coat?")

@@ -1,4 +1,4 @@
-"""What a server writes, sifted before the client reads it: odd tools are set aside, unreadable answers are errors.
+"""What a server writes, filtered before the client reads it: odd tools are set aside, unreadable answers are errors.
 
 What a server asks for or tells without being asked is dealt with here: the client would begin a task for each of them.
 """
@@ -28,11 +28,11 @@ _UNREADABLE = "its answer cannot be read: it is no JSON-RPC message"
 
 
 @asynccontextmanager
-async def sifted(transport: Transport, odd: list[str], closed: asyncio.Event) -> AsyncIterator[TransportStreams]:
+async def filtered(transport: Transport, odd: list[str], closed: asyncio.Event) -> AsyncIterator[TransportStreams]:
     """Pass a transport on. `odd`: is told of tools that are none; `closed`: set when nothing more comes."""
     async with transport as (read, write):
         into, out = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        sieve = _Sieve(odd)
+        filter_ = _Filter(odd)
 
         async def pump() -> None:
             try:
@@ -41,7 +41,7 @@ async def sifted(transport: Transport, odd: list[str], closed: asyncio.Event) ->
                         if (answer := _answer(item)) is not None:
                             await write.send(answer)
                         elif not _is_needless(item):
-                            await into.send(sieve.sift(item))
+                            await into.send(filter_.pass_on(item))
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 pass  # the client has left
             finally:
@@ -73,13 +73,13 @@ def _answer(item: SessionMessage | Exception) -> SessionMessage | None:
     return SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=asked.id, error=problem), related)
 
 
-class _Sieve:
+class _Filter:
     """Sifts what comes over one connection."""
 
     def __init__(self, odd: list[str]) -> None:
         self._odd, self._version = odd, ""
 
-    def sift(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
+    def pass_on(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         """Give a message on, or what is to be read in its place."""
         if isinstance(item, Exception):
             number = _id_of(item)

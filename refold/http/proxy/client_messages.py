@@ -25,7 +25,7 @@ ORIGIN = Origin(source="client")
 """Where history comes from that a client brought along."""
 
 
-async def say_messages(writer: Writer[ContextView], messages: Sequence[Message], advance: Advance) -> None:
+async def record_messages(writer: Writer[ContextView], messages: Sequence[Message], advance: Advance) -> None:
     """Record the messages of a request that are not on record yet, in order; the machine says what lies between."""
     left = _results(writer, messages) if writer.state.phase is Phase.TOOLS else messages
     await advance(writer)
