@@ -62,7 +62,7 @@ def traced() -> Iterator[list[str]]:
         yield calls
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # typeshed knows no way to take it off again
+        threading.setprofile(None)
 
 
 async def walks(folder: Path) -> list[Walk]:

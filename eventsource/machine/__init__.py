@@ -1,1 +1,1 @@
-"""The pure core, with every rule of a run: the table (`state`), `guards`, the fold (`evolve`), the decisions (`steps`)."""
+"""The pure core, with every rule of a run: its table (`state`), `guards`, fold (`evolve`) and decisions (`steps`)."""
