@@ -23,6 +23,7 @@ from eventsource.tools.context import ToolContext
 from eventsource.tools.json_schema import dangling_reference
 from eventsource.tools.results import ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, json_tool
+from eventsource.user_code.checked import checked
 
 from .results import effect_of, list_digest, names_of, outcome_of, printable
 
@@ -49,6 +50,7 @@ class McpServerError(RefoldError):
         return f"MCP server {self.server}: {self.problem}"
 
 
+@checked()
 @asynccontextmanager
 async def mcp_tools(
     server: str | Sequence[str],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eventsource.tools.tool import Tool, tool
+from eventsource.user_code.checked import checked
 
 from .grepping import Grepping
 from .reading import Reading
@@ -15,6 +16,7 @@ from .writing import Writing
 FILE_TOOLS = ("read", "ls", "grep", "write", "edit")
 
 
+@checked()
 def file_tools(root: str | Path = ".", names: Sequence[str] = FILE_TOOLS) -> list[Tool]:
     """Make tools that work on the files of one folder, and never outside it.
 

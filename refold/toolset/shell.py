@@ -13,6 +13,7 @@ from pydantic import Field
 from eventsource.tools.context import ToolContext
 from eventsource.tools.results import ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, tool
+from eventsource.user_code.checked import checked
 
 from .hide_keys import hide_keys, key_variables
 from .processes import OUTPUT_BYTES, Ended, run_program
@@ -21,6 +22,7 @@ from .rooted import Root
 LONGEST_S = 600
 
 
+@checked()
 def shell_tool(root: str | Path = ".") -> Tool:
     """Make the tool `bash`. Nothing confines it: a command can do whatever this program can.
 
