@@ -161,6 +161,23 @@ def test_no_circle_of_imports_is_large_or_without_a_reason() -> None:
     assert sorted(map(sorted, found)) == sorted(map(sorted, CIRCLES)), "a circle has its reason in CIRCLES, or is cut"
 
 
+def records_a_step(node: ast.AST) -> bool:
+    """Say whether code records the events of a step, or looks whether a step closes a message."""
+    match node:
+        case ast.MatchClass(cls=ast.Name(id="CloseMessage")):
+            return True
+        case ast.Call(func=ast.Attribute(attr="decide"), args=[ast.Starred(value=ast.Attribute(attr="events"))]):
+            return True
+        case _:
+            return False
+
+
+def test_what_a_step_decides_is_recorded_in_one_file() -> None:
+    writing = [path for path in CODE if path.startswith(("eventsource/", "refold/"))]
+    found = [path for path in writing if any(records_a_step(node) for node in ast.walk(parse(path)))]
+    assert found == ["eventsource/runner/advance.py"], "use its `advance` or `perform`"
+
+
 def test_every_file_with_a_rule_of_its_own_exists() -> None:
     assert sorted((PURE_WITHIN_SHELLS | TYPE_ONLY.keys() | TIME_AS_TEXT.keys()) - set(CODE)) == []
 

@@ -30,14 +30,12 @@ from ..machine.repeated_calls import FindRepeat, RepeatedTools
 from ..machine.state import Config, Phase
 from ..machine.steps import (
     CallModel,
-    CloseMessage,
     Poll,
     Record,
     RunTools,
     Step,
     Stop,
     Suspend,
-    expired,
     next_step,
     reject_answer,
 )
@@ -48,9 +46,10 @@ from ..request import PartHashes, Request, request_sha256
 from ..tools.tool import Tool
 from ..user_code.contained import CLEAN_UP_S, attempt
 from ..user_code.raised import words
+from .advance import expire, perform
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
 from .operator_log import log_raised
-from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing, read_reply
+from .reply import FLUSH_UPDATES, ReplyReader, flushing, read_reply
 from .tool_batch import BatchRunner, Workshop
 from .under_way import RUN, RunUnderWay
 from .writer import Writer
@@ -191,8 +190,7 @@ class Loop(Generic[V]):
                 disturbed = self.writer.disturbed
                 if step.polls and (await self._poll(step.polls) or self.writer.disturbed != disturbed):
                     continue
-                if isinstance(step, Suspend) and (ends := expired(self.writer.state, self.program.clock())):
-                    self.writer.decide(*ends)
+                if isinstance(step, Suspend) and expire(self.writer, self.program.clock()):
                     continue
                 if isinstance(step, Stop | Suspend):
                     if await self.writer.flush():
@@ -225,17 +223,14 @@ class Loop(Generic[V]):
 
     async def _perform(self, step: Step) -> None:
         match step:
-            case Record():
-                await self._record(step)
             case CallModel():
                 await self._call_model(step)
             case RunTools():
                 await self._run_tools(step)
-            case CloseMessage():
-                called = self.writer.state.phase in (Phase.REQUESTED, Phase.STREAMING)
-                await close_answer(self.writer, step, self._used if called else None)
-            case Stop() | Suspend():
-                pass
+            case _:
+                if not isinstance(step, Record) or await self._prepare(step):
+                    called = self.writer.state.phase in (Phase.REQUESTED, Phase.STREAMING)
+                    await perform(self.writer, step, self._used if called else None)
 
     @asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:
@@ -375,21 +370,22 @@ class Loop(Generic[V]):
         last = next((m for m in reversed(messages) if isinstance(m, AssistantMessage)), None)
         return TurnEnded(last, messages)
 
-    async def _record(self, step: Record) -> None:
+    async def _prepare(self, step: Record) -> bool:
+        """Let the program prepare the turn that a step begins; False when the machine must be asked again."""
         prepare = None if self.writer.state.aborted is not None else self.program.hooks.prepare_next_turn
         run = self.writer.state.run
         if prepare is not None and isinstance(step.events[0], TurnStart) and run is not None and run.turns:
             if not await self.writer.flush():
-                return
+                return False
             shown = self._turn_ended()
             try:
                 change = await self._asked(lambda: prepare(shown), _change)
             except HookError as error:
                 self._note_hook_error(error)
-                return
+                return False
             if change is not None:
                 self.writer.decide(change)
-        self.writer.decide(*step.events)
+        return True
 
     async def _call_model(self, step: CallModel) -> None:
         writer, hooks = self.writer, self.program.hooks

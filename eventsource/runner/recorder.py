@@ -32,15 +32,16 @@ from ..log.protocol import EventLog
 from ..machine.config_diff import difference
 from ..machine.guards import find_call
 from ..machine.state import Phase
-from ..machine.steps import CallModel, CloseMessage, Record, RunTools, Step, Stop, next_step, taken_up
+from ..machine.steps import CallModel, RunTools, Step, Stop, taken_up
 from ..messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage
 from ..models.protocol import StreamEvent
 from ..request import PartHashes, Request, request_sha256
 from ..tools.results import ToolOutcome, failure, to_outcome, to_result
 from ..user_code.expected import shown
 from ..user_code.raised import words
+from .advance import advance
 from .lease import Held, hold
-from .reply import FLUSH_UPDATES, ReplyReader, close_answer, flushing
+from .reply import FLUSH_UPDATES, ReplyReader, flushing
 from .writer import Writer
 
 V = TypeVar("V")
@@ -315,12 +316,8 @@ class Recorder(Generic[V]):
         """Record what the machine says, until it wants a model or a tool; with `end`, until the run is over."""
         writer = self._writer
         while True:
-            step = next_step(writer.state)
+            step = await advance(writer)
             match step:
-                case Record():
-                    writer.decide(*step.events)
-                case CloseMessage():
-                    await close_answer(writer, step)
                 case Stop() if not end:
                     writer.outcome(Resume(why="continue"))
                 case CallModel() | RunTools() if end and writer.state.aborted is None:

@@ -16,9 +16,6 @@ from ..background import beside, stop
 from ..codec import clean_text
 from ..errors import IllegalEventError, RefoldError
 from ..events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
-from ..machine.closing import closing_message, streamed_content
-from ..machine.state import Phase
-from ..machine.steps import CloseMessage
 from ..messages import AssistantMessage, Usage
 from ..models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 from ..user_code.contained import CLEAN_UP_S, attempt, by_signal, contain, enter, guarded_tasks
@@ -228,27 +225,6 @@ def _uncancel(error: BaseException) -> None:
     task = asyncio.current_task()
     while isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
         task.uncancel()
-
-
-async def close_answer(writer: Writer[V], step: CloseMessage, usage: Usage | None = None) -> bool:
-    """Decide the message that ends an answer nobody goes on with.
-
-    Args:
-        usage: what the provider said of it last; else what its start has on record counts.
-
-    Returns: False when outside input came first, so that the machine must be asked again.
-    """
-    if not await writer.flush():
-        return False
-    recorded = await writer.open_updates()
-    if usage is None and recorded and isinstance(recorded[0].event, MessageStart):
-        usage = recorded[0].event.usage
-    message = closing_message(streamed_content(recorded), step.how, writer.state.aborted, usage)
-    if writer.state.phase is not Phase.STREAMING:
-        writer.decide(MessageStart(role="assistant", streamed=False))
-    interrupted = writer.state.config.policies.partial if step.how == "interrupted" else None
-    writer.decide(MessageEnd(message=message, interrupted=interrupted))
-    return True
 
 
 @asynccontextmanager

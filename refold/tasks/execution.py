@@ -17,7 +17,8 @@ from eventsource.errors import RefoldError
 from eventsource.events import Event
 from eventsource.log.load import read_all
 from eventsource.machine.state import Phase, State
-from eventsource.machine.steps import Record, expired, next_attempts, next_step
+from eventsource.machine.steps import next_attempts, next_step
+from eventsource.runner.advance import expire, perform
 from eventsource.runner.writer import Writer
 from eventsource.user_code.contained import Ended, contain, guarded_tasks
 from projections.context import ContextView
@@ -292,11 +293,8 @@ class Execution:
         """Do what the machine decides while the code waits; False when there is nothing."""
         if self.host.stopping.is_set():
             return False
-        now_us = self.now_us()
-        step = next_step(self.state) if self.state.phase is Phase.IDLE else None
-        decided: Sequence[Event] = step.events if isinstance(step, Record) else expired(self.state, now_us)
-        if decided:
-            self.writer.decide(*decided)
+        idle = self.state.phase is Phase.IDLE
+        if (idle and await perform(self.writer, next_step(self.state))) or expire(self.writer, self.now_us()):
             await self._flush()
             return True
         return await self._look_at_children()
@@ -343,11 +341,10 @@ class Execution:
         """End the waits whose deadline has passed while other code is at work; a turn's are its loop's."""
         if self.turn_key or self.lost is not None or self.host.stopping.is_set() or self.state.cancelled is not None:
             return False
-        decided = expired(self.state, self.now_us()) if self.state.phase is Phase.IDLE else ()
-        if decided:
-            self.writer.decide(*decided)
+        ended = self.state.phase is Phase.IDLE and bool(expire(self.writer, self.now_us()))
+        if ended:
             await self._flush()
-        return bool(decided)
+        return ended
 
     def _move(self) -> None:
         self._moves += 1

@@ -17,8 +17,9 @@ from eventsource.errors import LeaseHeldError, UnknownSessionError
 from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart, WaitEnd
 from eventsource.machine.backoff import retry_at_us
 from eventsource.machine.state import Phase, State
-from eventsource.machine.steps import Record, children_to_end, expired, next_step
+from eventsource.machine.steps import children_to_end, expired, next_step
 from eventsource.messages import Json
+from eventsource.runner.advance import perform
 from eventsource.runner.lease import hold
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
@@ -263,11 +264,8 @@ async def _cancel(x: Execution) -> Outcome:
     await _end_run(x, "its task was cancelled")
     while x.state.task:
         await end_children(x.host, x.writer, root=x.root)
-        step = next_step(x.state)
-        if not isinstance(step, Record):
+        if not await perform(x.writer, next_step(x.state)):
             break
-        last = next((n for n, event in enumerate(step.events) if isinstance(event, TaskEnd)), len(step.events))
-        x.writer.decide(*step.events[: last + 1])
         await x.writer.flush()
     return _outcome(x)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from eventsource.events import (
     AbortRequest,
@@ -16,30 +16,29 @@ from eventsource.events import (
 )
 from eventsource.machine.state import Phase
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage, UserMessage
+from eventsource.runner.advance import advance
 from eventsource.runner.writer import Writer
 from projections.context import ContextView, history
-
-Advance = Callable[[Writer[ContextView]], Awaitable[None]]
 
 ORIGIN = Origin(source="client")
 """Where history comes from that a client brought along."""
 
 
-async def record_messages(writer: Writer[ContextView], messages: Sequence[Message], advance: Advance) -> None:
+async def record_messages(writer: Writer[ContextView], messages: Sequence[Message]) -> None:
     """Record the messages of a request that are not on record yet, in order; the machine says what lies between."""
     left = _results(writer, messages) if writer.state.phase is Phase.TOOLS else messages
     await advance(writer)
     if writer.state.phase is Phase.TOOLS:  # calls that the client never answers
-        await _end_run(writer, advance)
+        await _end_run(writer)
     brought = max((n for n, m in enumerate(left, start=1) if not isinstance(m, UserMessage)), default=0)
     if brought:
-        await _end_run(writer, advance)
+        await _end_run(writer)
         _adopt(writer, left[:brought])
     for message in left[brought:]:
         writer.outcome(QueuePush(queue="prompt" if writer.state.run is None else "steering", message=message))
 
 
-async def _end_run(writer: Writer[ContextView], advance: Advance) -> None:
+async def _end_run(writer: Writer[ContextView]) -> None:
     if writer.state.run is not None:
         writer.outcome(AbortRequest(reason="stop", cause="callback"))
         await advance(writer)

@@ -16,7 +16,6 @@ from eventsource.events import AbortRequest, Label, ModelRef, ModelRequest, Queu
 from eventsource.log.load import load
 from eventsource.machine.config_diff import difference
 from eventsource.machine.state import Config, Phase
-from eventsource.machine.steps import CloseMessage, Record, next_step
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.catalog import find_codec
 from eventsource.models.secrets import Secrets
@@ -25,9 +24,10 @@ from eventsource.models.transport.failures import body_failure
 from eventsource.models.transport.sse import ServerEvent
 from eventsource.models.wire import Reader
 from eventsource.request import Request, request_sha256
+from eventsource.runner.advance import advance
 from eventsource.runner.lease import hold
 from eventsource.runner.recorder import POLICIES
-from eventsource.runner.reply import ReplyReader, close_answer, flushing
+from eventsource.runner.reply import ReplyReader, flushing
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
@@ -274,7 +274,7 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
     if change is not None:
         writer.outcome(change)
     own = chain([part.message for part in own_messages(writer.view)])
-    await record_messages(writer, request.messages[common(chain(request.messages), own) :], advance)
+    await record_messages(writer, request.messages[common(chain(request.messages), own) :])
     recorded = False
     while not recorded:  # what others append first makes it a new decision
         await advance(writer)
@@ -292,19 +292,6 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
                 selection=sent,
             )
         )
-
-
-async def advance(writer: Writer[ContextView]) -> None:
-    """Record what the machine says, until it wants a model, a tool or a prompt."""
-    while True:
-        step = next_step(writer.state)
-        match step:
-            case Record():
-                writer.decide(*step.events)
-            case CloseMessage():
-                await close_answer(writer, step)
-            case _:
-                return
 
 
 async def _answer(tape: Tape, reader: Reader, reply: ReplyReader[ContextView]) -> None:
