@@ -49,18 +49,29 @@ async def stop(*tasks: asyncio.Future[Any], timeout_s: float | None = None) -> N
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
-    """Do something for as long as a block lasts; then it is cancelled and waited for.
+async def running(*work: Coroutine[Any, Any, T]) -> AsyncIterator[list[asyncio.Task[T]]]:
+    """Do some things while a block lasts; at its end those under way are cancelled and waited for.
 
-    Raises: what it raised, at the end of the block.
+    Yields: their tasks. What they raise is theirs: it is not raised here.
     """
-    task = asyncio.create_task(work)
+    tasks = [asyncio.create_task(one) for one in work]
     try:
-        yield
+        yield tasks
     finally:
-        await stop(task)
-        if not task.cancelled():
-            task.result()
+        await stop(*tasks)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """Do something while a block lasts; at its end it is cancelled and waited for. Raises: what it raised, then."""
+    tasks: list[asyncio.Task[object]] = []
+    try:
+        async with running(work) as tasks:
+            yield
+    finally:
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
 
 async def finish(work: Awaitable[T]) -> T:

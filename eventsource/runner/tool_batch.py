@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from ..background import stop
+from ..background import running
 from ..errors import ToolArgumentsError
 from ..events import (
     Event,
@@ -253,10 +253,9 @@ class BatchRunner(Generic[V]):
 
     async def _perform(self, ready: list[_Ready]) -> None:
         keys = {r.run.place.content_index: await self._writer.recorder_of(r.run.place) for r in ready}
-        tasks = [asyncio.create_task(self._one(r, keys[r.run.place.content_index])) for r in ready]
-        watcher = asyncio.create_task(self._give_up(tasks))
+        calls = (self._one(r, keys[r.run.place.content_index]) for r in ready)
         open_calls = len(ready)
-        try:
+        async with running(*calls) as tasks, running(self._give_up(tasks)):
             while open_calls:
                 item, news = await self._inbox.get()
                 self._shop.note_abort()
@@ -270,8 +269,6 @@ class BatchRunner(Generic[V]):
                 open_calls -= 1
                 if open_calls:
                     await self._writer.flush()
-        finally:
-            await stop(watcher, *tasks)
 
     async def _report(self, item: _Ready, reports: Reports) -> None:
         """Record what was reported; of much, no more is taken before it is recorded."""

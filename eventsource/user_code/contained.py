@@ -171,11 +171,8 @@ class UserCall:
             return False
         if stop is None:
             return bool((await asyncio.wait([task], timeout=limit_s))[0])
-        stopped = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([task, stopped], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
+        async with background.running(stop.wait()) as stopped:
+            await asyncio.wait([task, *stopped], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if not task.done() and stop.is_set():
             await asyncio.wait([task], timeout=grace_s)
         return task.done()

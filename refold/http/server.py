@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from eventsource.background import finish, stop
+from eventsource.background import finish, running, stop
 from eventsource.errors import RefoldError
 
 from ..signals import on_signal
@@ -248,13 +248,10 @@ def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[No
         if scope["type"] != "http":
             return
         async with Exchange(scope, receive, send) as exchange:
-            task = asyncio.ensure_future(_answered(exchange, answering, names))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-            try:
+            async with running(_answered(exchange, answering, names)) as (task,):
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
                 await asyncio.wait([task])
-            finally:
-                await stop(task)
             with suppress(CutError):
                 task.result()
 

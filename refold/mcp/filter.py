@@ -18,7 +18,7 @@ from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types.methods import validate_server_result
 from pydantic import ValidationError
 
-from eventsource.background import stop
+from eventsource.background import running
 
 from .stdio import TOO_LONG
 
@@ -47,11 +47,10 @@ async def filtered(transport: Transport, odd: list[str], closed: asyncio.Event) 
             finally:
                 closed.set()
 
-        pumping = asyncio.create_task(pump())
         try:
-            yield out, write
+            async with running(pump()):
+                yield out, write
         finally:
-            await stop(pumping)
             out.close()
 
 

@@ -22,7 +22,7 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
-from eventsource.background import finish, outlast, stop
+from eventsource.background import finish, outlast, running, stop
 from eventsource.tools.results import WHOLE_LIMIT_BYTES
 
 from ..toolset.processes import MARK, end_all
@@ -162,21 +162,18 @@ async def _listen(pipe: FileIO, said: bytearray) -> None:
 async def _end(process: Process, mark: str) -> None:
     """Let it end, ask it to, end it; and whatever it has started."""
     assert process.stdin is not None  # it is a pipe
-    exited = asyncio.create_task(process.wait())
-    try:
-        process.stdin.close()
-        await asyncio.wait([exited], timeout=_PATIENCE_S)
-        if not exited.done():
-            _signal(process, signal.SIGTERM)
-            await asyncio.wait([exited], timeout=_PATIENCE_S)
-    finally:
-        _signal(process, signal.SIGKILL)
-        if process.stdin.transport.get_write_buffer_size():  # whoever inherited it may never read that
-            process.stdin.transport.abort()
+    async with running(process.wait()) as (exited,):
         try:
-            await end_all(process, f"{MARK}={mark}")
+            process.stdin.close()
+            await asyncio.wait([exited], timeout=_PATIENCE_S)
+            if not exited.done():
+                _signal(process, signal.SIGTERM)
+                await asyncio.wait([exited], timeout=_PATIENCE_S)
         finally:
-            await stop(exited)
+            _signal(process, signal.SIGKILL)
+            if process.stdin.transport.get_write_buffer_size():  # whoever inherited it may never read that
+                process.stdin.transport.abort()
+            await end_all(process, f"{MARK}={mark}")
 
 
 def _signal(process: Process, what: signal.Signals) -> None:

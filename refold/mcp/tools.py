@@ -9,12 +9,12 @@ import asyncio
 import logging
 import re
 import shlex
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from eventsource.background import outlast, stop
+from eventsource.background import outlast, running, stop
 from eventsource.durations import Duration
 from eventsource.errors import RefoldError, ToolDefinitionError, ToolFailure
 from eventsource.machine.approvals import ApprovalRule
@@ -199,16 +199,14 @@ class _Connection:
     async def _connect(self) -> None:
         held = self._held = _Held()
         held.task = asyncio.create_task(self._hold(held))
-        waiting = asyncio.create_task(held.ready.wait())
         try:
-            await asyncio.wait([waiting, held.task], timeout=self._connect_s, return_when=asyncio.FIRST_COMPLETED)
+            async with running(held.ready.wait()) as ready:
+                await asyncio.wait([held.task, *ready], timeout=self._connect_s, return_when=asyncio.FIRST_COMPLETED)
             if held.found is None:
                 self._explain(held, held.task)
         except BaseException:
             await held.end()
             raise
-        finally:
-            await stop(waiting)
 
     def _explain(self, held: _Held, task: asyncio.Task[None]) -> NoReturn:
         """Say why there is no connection. Raises: McpServerError."""
@@ -237,11 +235,8 @@ class _Connection:
             client = await stack.enter_async_context(Client(filtered(self._transport(held), held.odd, held.closed)))
             held.found = client, await _all_tools(client, held.odd)
             held.ready.set()
-            ends = [asyncio.create_task(event.wait()) for event in (held.leave, held.closed)]
-            try:
+            async with running(held.leave.wait(), held.closed.wait()) as ends:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                await stop(*ends)
 
     def tool(self, name: str, listed: mcp.Tool, digest: str, call_s: float) -> Tool:
         """Make a tool of one that the server has. Raises: ToolDefinitionError."""
@@ -344,16 +339,13 @@ async def _all_tools(client: mcp.Client, odd: list[str]) -> list[mcp.Tool]:
     return listed
 
 
-async def _unless(aborted: asyncio.Event, answer: Awaitable[T]) -> T:
+async def _unless(aborted: asyncio.Event, answer: Coroutine[Any, Any, T]) -> T:
     """Wait for an answer; when it is to stop, the call is cancelled. Raises: ToolFailure then."""
-    calling, stopping = asyncio.ensure_future(answer), asyncio.create_task(aborted.wait())
-    try:
-        await asyncio.wait([calling, stopping], return_when=asyncio.FIRST_COMPLETED)
+    async with running(answer) as (calling,), running(aborted.wait()) as stopping:
+        await asyncio.wait([calling, *stopping], return_when=asyncio.FIRST_COMPLETED)
         if not calling.done():
             raise ToolFailure("Tool execution was aborted")
         return calling.result()
-    finally:
-        await stop(calling, stopping)
 
 
 def _first(error: BaseException | None) -> BaseException | None:

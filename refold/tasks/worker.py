@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
-from eventsource.background import outlast, stop
+from eventsource.background import outlast, running, stop
 from eventsource.durations import Duration, duration_us
 from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
 from eventsource.events import TaskStart
@@ -102,11 +102,11 @@ class Worker:
                     await self._pause()
         finally:
             self.stop()
-            running = tuple(self._running.values())
+            left = tuple(self._running.values())
             try:
-                await outlast(*running, timeout_s=self.host.grace_s + 1)
+                await outlast(*left, timeout_s=self.host.grace_s + 1)
             finally:
-                await stop(*running)
+                await stop(*left)
 
     async def _look(self) -> int:
         """Look for what is due; a log that cannot be read just now is looked at again."""
@@ -263,9 +263,7 @@ class Worker:
 
     async def _pause(self) -> None:
         """Wait for a while, or until there is room again, or until stopped."""
-        stopping = asyncio.create_task(self.host.stopping.wait())
-        waited = [stopping, *self._running.values()] if len(self._running) >= self._concurrency else [stopping]
-        try:
+        full = len(self._running) >= self._concurrency
+        async with running(self.host.stopping.wait()) as stopping:
+            waited = [*stopping, *(self._running.values() if full else ())]
             await asyncio.wait(waited, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await stop(stopping)

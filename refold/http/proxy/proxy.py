@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 from msgspec.structs import replace
 
-from eventsource.background import stop
+from eventsource.background import running
 from eventsource.models.secrets import Secrets, public_url
 
 from ..guard import RefusedError, unpacked
@@ -70,16 +70,13 @@ class Proxy:
             return
         url = self._upstreams.url(family(exchange), exchange.target)
         tape = self._tape(exchange, wire, plain, url) if wire is not None else None
-        work = asyncio.ensure_future(self._forward(exchange, wire, body, url, tape))
-        gone = asyncio.ensure_future(exchange.gone.wait())
+        forwarding = self._forward(exchange, wire, body, url, tape)
         try:
-            await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
+            async with running(forwarding) as (work,), running(exchange.gone.wait()) as gone:
+                await asyncio.wait([work, *gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            try:
-                await stop(work, gone)
-            finally:
-                if tape is not None:
-                    tape.end(aborted=True)  # unless it has ended
+            if tape is not None:
+                tape.end(aborted=True)  # unless it has ended
         if not work.cancelled():
             work.result()
 
