@@ -152,7 +152,8 @@ async def test_a_turn_uses_no_more_tokens_than_its_task_has_left(opened: Log) ->
     run = await chat.run(opened)
     assert isinstance(run.result, list)
     assert run.result[0] == "limit"
-    used_up = "the token budget of task chat is used up: 120 of 100 tokens"
+    over = "20 over it: calls under way are not stopped"
+    used_up = f"the token budget of task chat is used up: 120 of 100 tokens, {over}"
     assert run.result[1] == f"step second failed: {used_up}"
     events = await events_of(run.session)
     assert [event.error for event in events if isinstance(event, AgentEnd)] == [used_up]
