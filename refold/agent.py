@@ -44,6 +44,7 @@ from .prompt import prompt_pushes
 from .run import Run
 from .session import Session
 from .stream import AgentStream
+from .tasks.agents import agent_tool
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -302,8 +303,6 @@ class Agent(Generic[T]):
 
         Its tokens count against the run that calls it, and an abort of that run reaches it. `deps` are for its tools.
         """
-        from .tasks.agents import agent_tool  # not needed by who only runs
-
         return agent_tool(self, name or self.name or "agent", description or self.system, deps)
 
     @cached_property

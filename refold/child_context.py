@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -15,17 +14,17 @@ from .host import Host
 
 
 @dataclass(frozen=True)
-class Nest:
-    """The process, the session's writer, what it may use, the root if it is another.
+class ChildContext:
+    """The process, the writer of the parent's session, what it may use, the root session if it is another.
 
-    `broken`: what kept children from going on, which is no result of theirs; for whoever drives the session.
+    `errors`: what kept children from going on, which is no result of theirs; for whoever drives the session.
     """
 
-    host: Callable[[], Host]
+    host: Host
     writer: Writer[ContextView]
     budget: Budget
     root: str = ""
-    broken: list[RefoldError] = field(default_factory=list)
+    errors: list[RefoldError] = field(default_factory=list)
 
 
-NEST: ContextVar[Nest] = ContextVar("nest")
+CHILD_CONTEXT: ContextVar[ChildContext] = ContextVar("child_context")

@@ -21,10 +21,11 @@ from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
 from .budget import Budget
-from .child_context import NEST, Nest
+from .child_context import CHILD_CONTEXT, ChildContext
 from .child_sessions import due_children
 from .context import CONTEXT
 from .host import Host
+from .tasks.runner import end_children
 from .waits import Waiting, waiting
 
 SHIELD_S = 10.0
@@ -82,7 +83,7 @@ async def drive(
         woken = await due_children(log, session, writer.state, program.clock())
         ends = [WaitEnd(key=key, outcome="completed") for key in woken]
         writer.outcome(
-            *_resuming(writer.state, lease, idle=resume), *configuring(writer.state, wanted), *opening, *ends
+            *_resuming(writer.state, lease, idle=resume), *_configuring(writer.state, wanted), *opening, *ends
         )
         await writer.flush()
         loop = Loop(writer, program, signal)
@@ -100,23 +101,17 @@ async def drive(
 
 async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextView]) -> Stop | Suspend:
     """Run the loop, its tools being able to start children; an abort ends those whose call was given up."""
-    writer = loop.writer
-
-    def host() -> Host:
-        return Host(log=log, clock=program.clock)
-
+    writer, host = loop.writer, Host(log=log, clock=program.clock)
     limit, spent = (lambda: writer.state.in_force.policies.token_limit or None), (lambda: _spent(writer.state))
     budget = Budget("the run", limit, spent)
     await budget.read(log, writer.session, writer.state.children)
-    nest = Nest(host, writer, budget)
-    NEST.set(nest)
+    children = ChildContext(host, writer, budget)
+    CHILD_CONTEXT.set(children)
     end = await loop.run()
-    if nest.broken:
-        raise nest.broken[0]
+    if children.errors:
+        raise children.errors[0]
     if children_to_end(writer.state):
-        from .tasks.runner import end_children
-
-        await end_children(host(), writer)
+        await end_children(host, writer)
         if writer.state.closing:
             return await loop.run()
     return end
@@ -132,7 +127,7 @@ def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:
     return [Resume(why="continue", runner=lease.owner)] if idle and can_continue(state) else []
 
 
-def configuring(state: State, wanted: Config | None) -> Sequence[Event]:
+def _configuring(state: State, wanted: Config | None) -> Sequence[Event]:
     """Write what differs between the log's configuration and the process's."""
     change = difference(state.config, wanted) if wanted is not None else None
     return [] if change is None else [change]

@@ -14,7 +14,7 @@ from eventsource.prompts import Prompt
 from eventsource.tools.context import CallHeld, ToolContext
 from eventsource.tools.tool import Tool, tool
 
-from ..child_context import NEST
+from ..child_context import CHILD_CONTEXT
 from ..child_sessions import child_id, child_wait
 from ..host import Host
 from .children import open_child
@@ -31,8 +31,8 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
 
     Raises: CallHeld when the child waits; ToolFailure with the child's error.
     """
-    nest = NEST.get()
-    host, writer, place = nest.host(), nest.writer, context.call.place
+    parent = CHILD_CONTEXT.get()
+    host, writer, place = parent.host, parent.writer, context.call.place
     key = f"call:{place.message_seq}:{place.content_index}"
     child = child_id(writer.session, key)
     while key not in writer.state.children:
@@ -40,18 +40,18 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
             raise ToolFailure("The task was cancelled: it begins nothing more")
         await writer.intend(ChildStart(key=key, child=child, call=place))
     await open_child(host, child, task, payload, parent=writer.session)
-    root = nest.root or writer.session
+    root = parent.root or writer.session
     try:
         async with beside(_pass_on(host, child, context.signal)):
-            outcome = await run_when_free(host, child, lambda name: task, root=root, budget=nest.budget)
+            outcome = await run_when_free(host, child, lambda name: task, root=root, budget=parent.budget)
     except RefoldError as error:
-        nest.broken.append(error)
+        parent.errors.append(error)
         raise CallHeld(child_wait(key), CHILD) from error
     if outcome.status == "waiting":
         raise CallHeld(child_wait(key), CHILD)
     failed = outcome.status != "done"
     writer.outcome(ChildEnd(key=key, result=outcome.result, is_error=failed, tokens=outcome.tokens))
-    nest.budget.has_ended(child)
+    parent.budget.has_ended(child)
     if failed:
         raise ToolFailure(outcome.error or f"The agent's work was {outcome.status}")
     return from_json(outcome.result)

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from eventsource import session as core
 from eventsource.errors import OutputError, RefoldError
 from eventsource.events import AbortRequest, Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
+from eventsource.machine.config_diff import difference
 from eventsource.machine.outcome import outcome
 from eventsource.machine.state import Config, State
 from eventsource.machine.steps import Suspend, expired, next_step
@@ -18,8 +19,7 @@ from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
-from ..child_context import NEST, Nest
-from ..drive import configuring
+from ..child_context import CHILD_CONTEXT, ChildContext
 from ..inbox_message import InboxMessage
 from ..output import Output
 from ..prompt import prompt_pushes
@@ -134,17 +134,17 @@ async def _run(x: Execution, name: str, agent: TurnAgent[T], deps: object, openi
     if problem := x.budget.problem():
         raise StepError(name, problem)
     x.redactors.append(program.secrets.redact)
-    changes = configuring(x.state, agent.config())
-    if changes or opening:
-        await x.intend(*changes, *opening)
-    broken: list[RefoldError] = []
-    nest = NEST.set(Nest(lambda: x.host, x.writer, x.budget, x.root, broken))
+    change = difference(x.state.config, agent.config())
+    if begins := [*([change] if change is not None else []), *opening]:
+        await x.intend(*begins)
+    children = ChildContext(x.host, x.writer, x.budget, x.root)
+    parent = CHILD_CONTEXT.set(children)
     within = WITHIN.set(name)
     try:
         while x.state.run is not None or x.state.wanted:
             end = await Loop(x.writer, program).run(until_agent_end=True)
-            if broken:
-                await x.give_up(broken[0])
+            if children.errors:
+                await x.give_up(children.errors[0])
             if isinstance(end, Suspend):
                 await x.park(lambda: True if _goes_on(x) else None)
                 await x.append(*(WaitEnd(key=key, outcome="completed") for key in x.due_calls()))
@@ -152,7 +152,7 @@ async def _run(x: Execution, name: str, agent: TurnAgent[T], deps: object, openi
     except RefoldError as error:
         await x.give_up(error)
     finally:
-        NEST.reset(nest)
+        CHILD_CONTEXT.reset(parent)
         WITHIN.reset(within)
     await x.append(StepEnd(key=name))
 
