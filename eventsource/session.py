@@ -43,6 +43,7 @@ from .models.secrets import know_environment
 from .prompts import Prompt, as_messages
 from .runner.under_way import tell_abort
 from .user_code.checked import checked
+from .user_code.expected import check_key
 
 
 class Session:
@@ -75,6 +76,7 @@ class Session:
     @checked("messages")
     async def push(self, queue: QueueName, *messages: Prompt, key: str | None = None) -> int:
         """Queue messages, all in one append; a repeated key changes nothing. Returns: the new head."""
+        check_key(key, "Session.push")
         whole = [
             one for message in messages for one in as_messages(message, where="Session.push", parameter="messages")
         ]

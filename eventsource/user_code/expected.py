@@ -26,6 +26,13 @@ def refusal(where: str, parameter: str, hint: object, value: object, advice: str
     return ArgumentError(where, place, described(expected), shown(bad), advice)
 
 
+def check_key(key: str | None, where: str) -> None:
+    """Check that a key, if one is given, names something. Raises: ArgumentError."""
+    if key == "":
+        advice = "give a text that names nothing else here"
+        raise ArgumentError(where, "key", "a text that is not empty", "an empty one", advice)
+
+
 def _first_bad(value: object, hint: object, place: str) -> tuple[object, str, object]:
     """Find which item of a sequence it is that does not fit, where, and its type, if the sequence itself would do."""
     for one in _parts(hint):

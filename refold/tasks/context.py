@@ -16,6 +16,7 @@ from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
 from eventsource.prompts import Prompt, as_messages
 from eventsource.user_code.checked import checked
+from eventsource.user_code.expected import check_key
 
 from ..inbox_message import InboxMessage
 from ..local_types import AnyType, as_type
@@ -95,6 +96,7 @@ class TaskContext:
     @checked()
     def idempotency_key(self, key: str) -> str:
         """Name a step for ever, for a service that does the same thing only once."""
+        check_key(key, "TaskContext.idempotency_key")
         return f"{self._x.session}:{SCOPE.get()}{key}"
 
     @overload
@@ -370,6 +372,7 @@ class TaskContext:
         self, task: Task[P, T], payloads: Sequence[P], *, key: str | None = None
     ) -> list[T]:
         """Run children side by side, one for each payload, and wait for all. Raises: ChildError of the first."""
+        check_key(key, "TaskContext.batch_trigger_and_wait")
         name = key or task.id
         runs = [self.trigger_and_wait(task, payload, key=f"{name}[{n}]") for n, payload in enumerate(payloads)]
         return await asyncio.gather(*runs)

@@ -21,6 +21,7 @@ from eventsource.machine.steps import next_attempts, next_step
 from eventsource.runner.advance import expire, perform
 from eventsource.runner.writer import Writer
 from eventsource.user_code.contained import Ended, contain, guarded_tasks
+from eventsource.user_code.expected import check_key
 from projections.context import ContextView
 
 from ..budget import Budget
@@ -108,10 +109,12 @@ class Execution:
     def key(self, kind: str, given: str | None) -> str:
         """Name an operation: as its caller does, or by its kind and number; within the scope of the code that runs.
 
-        Raises: PathError within a step's function: what it does is not recorded, so it must not wait or record.
+        Raises: PathError within a step's function: what it does is not recorded, so it must not wait or record;
+            ArgumentError for an empty key.
         """
         if step := WITHIN.get():
             raise PathError(self.session, step, f"what runs within it must not ask for a {kind}")
+        check_key(given, kind)
         scope = SCOPE.get()
         if given is not None:
             return f"{scope}{given}"

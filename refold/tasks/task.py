@@ -18,6 +18,7 @@ from eventsource.log import random_id
 from eventsource.log.erased import is_erased
 from eventsource.messages import Json
 from eventsource.user_code.checked import checked
+from eventsource.user_code.expected import check_key
 
 from ..child_sessions import child_id, tree_is_due
 from ..host import Host
@@ -74,6 +75,7 @@ class Task(Generic[P, R]):
 
         Raises: TaskPayloadError, before a session exists.
         """
+        check_key(key, "Task.trigger")
         given = self.checked(payload)
         session = child_id(f"task {self.id}", key) if key is not None else random_id()
         await open_child(Host(log=log.store, clock=log.clock), session, self, self.read_payload(given), tags=tags)
