@@ -19,7 +19,7 @@ The cost of a request depends on the messages in the context, not on the tokens 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -54,6 +54,7 @@ from .fold import Projection, Trail
 from .pairing import ContextMessage, Pairing, hidden_result, paired
 from .selection import apply_selection
 
+M = TypeVar("M", bound=Message)
 UNKNOWN_MODEL = ModelRef(api="", provider="", model="")
 """Stands in a request of a session whose log names no model."""
 
@@ -248,9 +249,9 @@ def _end(view: ContextView, recorded: Recorded, event: MessageEnd) -> ContextVie
 
 
 def _assistant(view: ContextView, recorded: Recorded, message: AssistantMessage, event: MessageEnd) -> ContextView:
-    entry = replace(_entry(recorded, _named(message, view.asked)), message=message)
+    entry = replace(_entry(recorded, with_model(message, view.asked)), message=message)
     if event.interrupted is not None:
-        kept = _text_only(_named(message, view.asked)) if event.interrupted == "kept" else None
+        kept = _text_only(with_model(message, view.asked)) if event.interrupted == "kept" else None
         entry = replace(entry, standing=kept, sent=kept, interrupted=True)
     return replace(_with(view, entry), calls=Trail())
 
@@ -265,15 +266,15 @@ def _asked(view: ContextView, recorded: Recorded, event: ModelRequest) -> Contex
     return replace(view, asked=view.config.model)
 
 
-def _named(message: AssistantMessage, ref: ModelRef | None) -> AssistantMessage:
-    """Say who answered, which the log leaves out where it is the model that was asked."""
-    if ref is None:
+def with_model(message: M, asked: ModelRef | None) -> M:
+    """Fill in which model gave an answer; the log leaves out what is the same as of the model that was asked."""
+    if asked is None or not isinstance(message, AssistantMessage):
         return message
     return replace(
         message,
-        api=message.api or ref.api,
-        provider=message.provider or ref.provider,
-        model=message.model or ref.model,
+        api=message.api or asked.api,
+        provider=message.provider or asked.provider,
+        model=message.model or asked.model,
     )
 
 

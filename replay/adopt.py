@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from msgspec.structs import replace
 
 from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSeqError
@@ -25,7 +24,7 @@ from eventsource.machine.state import Call, Config, Phase, State
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.runner.lease import hold
 from eventsource.session import Session
-from projections.context import CONTEXT, ContextView, Entry, history
+from projections.context import CONTEXT, ContextView, Entry, history, with_model
 from projections.pairing import ContextMessage
 
 from .diff_text import canonical
@@ -165,14 +164,7 @@ def _recorded(entry: Entry) -> Message:
 
 def _named(message: Message, model: ModelRef | None, config: Config) -> Message:
     """Write down which model an answer came from, where the session that takes it has another one in force."""
-    if not isinstance(message, AssistantMessage) or model is None or model == config.model:
-        return message
-    return replace(
-        message,
-        api=message.api or model.api,
-        provider=message.provider or model.provider,
-        model=message.model or model.model,
-    )
+    return message if model == config.model else with_model(message, model)
 
 
 async def _results(target: Session, state: State, source: str, found: _Source, names: set[int]) -> Sequence[Event]:

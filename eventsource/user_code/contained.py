@@ -171,8 +171,11 @@ class UserCall:
             return False
         if stop is None:
             return bool((await asyncio.wait([task], timeout=limit_s))[0])
-        async with background.running(stop.wait()) as stopped:
-            await asyncio.wait([task, *stopped], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([task, stopped], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
         if not task.done() and stop.is_set():
             await asyncio.wait([task], timeout=grace_s)
         return task.done()

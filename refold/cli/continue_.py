@@ -10,7 +10,7 @@ from eventsource.machine.steps import Suspend, can_continue, expired, next_step
 
 from ..child_sessions import due_children
 from ..log import Log
-from ..run import RunStatus
+from ..run_result import RunStatus
 from ..session import Session
 from ..status import find_standing
 from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eventsource import errors
 
-from ..run import RunStatus
+from ..run_result import RunStatus
 
 OK, NO, USAGE, MISSING, LOG, HELD, REFUSED, LIMIT, STUCK, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 8, 130
 

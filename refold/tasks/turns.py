@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from eventsource import session as core
-from eventsource.errors import OutputError, RefoldError
+from eventsource.errors import RefoldError
 from eventsource.events import AbortRequest, Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
 from eventsource.machine.config_diff import difference
-from eventsource.machine.outcome import outcome
 from eventsource.machine.state import Config, State
 from eventsource.machine.steps import Suspend, expired, next_step
-from eventsource.messages import Usage
 from eventsource.prompts import Prompt
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
@@ -23,6 +21,7 @@ from ..child_context import CHILD_CONTEXT, ChildContext
 from ..inbox_message import InboxMessage
 from ..output import Output
 from ..prompt import prompt_pushes
+from ..run_result import RunResult
 from ..session import Session
 from .errors import StepError
 from .execution import WITHIN, Execution
@@ -64,36 +63,12 @@ class TurnAgent(Protocol[T]):
         ...
 
 
-class Turn(Generic[T]):
-    """What an agent's turn came to: its answers, and how it ended (done, error, aborted, limit, refused)."""
+class Turn(RunResult[T]):
+    """What an agent's turn within a task came to: its answers, and how it ended; `key` names it in the task."""
 
     def __init__(self, key: str, record: StepRecord, output: Output[T] | None) -> None:
-        self.key, self.answers, self._output = key, record.answers, output
-        self._retried = record.retried
-        self._outcome = outcome(record.ending)
-        self.status: str = self._outcome.status
-
-    @property
-    def text(self) -> str:
-        """The text of the last answer, empty when there is none."""
-        return self.answers[-1].text if self.answers else ""
-
-    @property
-    def error(self) -> str:
-        """Why the turn is not done: the words of the provider, a hook, a limit or an abort; empty when it is."""
-        return "" if self.status == "done" else self._outcome.reason
-
-    @property
-    def output(self) -> T:
-        """The last answer as the agent's output type. Raises: OutputError, of a turn that is not done with why."""
-        if self._output is None:
-            raise OutputError("", "the agent declares no output type; use `text`")
-        return self._output.read_ended(self.text, self._outcome)
-
-    @property
-    def usage(self) -> Usage:
-        """The tokens of the turn's model calls, those that were made again included."""
-        return sum((answer.usage for answer in self.answers if answer.usage is not None), self._retried)
+        super().__init__(record.answers, record.ending, record.retried, output)
+        self.key = key
 
 
 async def run_turn(

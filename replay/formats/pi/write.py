@@ -8,15 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
-from msgspec.structs import replace
 
 from eventsource.codec import read_object
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.events import Compaction, Custom, MessageAdopt
 from eventsource.log.protocol import EventLog
-from eventsource.messages import AssistantMessage, Message
 from eventsource.signs import escaped_json
 from projections import CONTEXT, ContextView
+from projections.context import with_model
 
 from .entries import BRANCH, ENTRY, HEADER, REST, restore, write_entry, write_time
 from .messages import SOURCE, write_message
@@ -123,7 +122,7 @@ class _Walk:
         fields: Fields = {
             "type": "message",
             "timestamp": time,
-            "message": write_message(self._named(entry.message), entry.at_us),
+            "message": write_message(with_model(entry.message, self._view.config.model), entry.at_us),
         }
         return _Written(0, seq, f"{self.number:02x}{seq:06x}", fields, None)
 
@@ -151,18 +150,6 @@ class _Walk:
         """The version of the file that was imported; 3 if none was."""
         given = self.header.get("version", 1) if self.header else 3
         return given if type(given) is int else 1
-
-    def _named(self, message: Message) -> Message:
-        """Fill in the model that an assistant message owes to the configuration."""
-        ref = self._view.config.model
-        if not isinstance(message, AssistantMessage) or ref is None:
-            return message
-        return replace(
-            message,
-            api=message.api or ref.api,
-            provider=message.provider or ref.provider,
-            model=message.model or ref.model,
-        )
 
     def entry(self, one: _Written, given: int, wanted: int) -> Fields:
         """Write an entry in a version of the format."""
