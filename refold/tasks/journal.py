@@ -1,4 +1,4 @@
-"""What a task's log already answers: the fold that lets its code run again from the top."""
+"""The journal of a task's code: the fold of what its log already answers, so that it can run again from the top."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ChildRecord(msgspec.Struct):
 class Journal:
     """Takes a session's facts in order, from the first one on.
 
-    `answers`: what the log answers, in its order.
+    `answers`: what the log answers, in its order. `open_steps`: the keys of those that began and have not ended.
     `last_step`: the one that began last; while a run is under way, its turn. `poked`: the last event came from outside.
     """
 
@@ -99,7 +99,7 @@ class Journal:
         self.metadata_count: dict[str, int] = {}
         self.inbox: dict[int, Message] = {}
         self.answers: dict[Answer, None] = {}
-        self._open_steps: set[str] = set()
+        self.open_steps: set[str] = set()
         self._worked_us = self._since_us = self._seen_us = 0
 
     @property
@@ -121,7 +121,7 @@ class Journal:
                 self._task_start(event)
             case TaskEnd():
                 self.end = event
-                self._open_steps.clear()
+                self.open_steps.clear()
                 for step in self.steps.values():
                     step.waiting = ""
             case StepStart() | StepEnd():
@@ -129,17 +129,17 @@ class Journal:
             case AgentStart() | AgentEnd() | AbortRequest():
                 self._turn(event)
             case Retry(usage=Usage() as usage):
-                for key in self._open_steps:
+                for key in self.open_steps:
                     self.steps[key].retried += usage
             case MessageEnd(message=AssistantMessage() as message):
                 self._turn(event)
-                for key in self._open_steps:
+                for key in self.open_steps:
                     self.steps[key].answers += (message,)
             case _:
                 self._others(recorded.seq, event)
 
     def _turn(self, event: AgentStart | AgentEnd | AbortRequest | MessageEnd) -> None:
-        for key in self._open_steps:
+        for key in self.open_steps:
             self.steps[key].ending = ending(self.steps[key].ending, event)
 
     def _others(self, seq: int, event: Event) -> None:
@@ -194,7 +194,7 @@ class Journal:
             step.input_sha256, step.start_seq = event.input_sha256, seq
             step.answers, step.retried, step.ending = (), Usage(), Ending()
             step.attempts += 1
-            self._open_steps.add(event.key)
+            self.open_steps.add(event.key)
             self.last_step = event.key
             self.answers.pop(("step", event.key), None)
             return
@@ -202,14 +202,14 @@ class Journal:
         step.end_seq, step.result, step.error, step.usage = seq, event.result, event.error, event.usage
         step.failures += bool(event.error)
         self.answers["step", event.key] = None
-        self._open_steps.discard(event.key)
+        self.open_steps.discard(event.key)
 
     def _metadata(self, event: MetadataSet) -> None:
         if isinstance(event.value, msgspec.UnsetType):
             self.metadata.pop(event.name, None)
         else:
             self.metadata[event.name] = from_json(event.value)
-        if not self._open_steps:  # what a step sets is not set again when the code runs again
+        if not self.open_steps:  # what a step sets is not set again when the code runs again
             self.metadata_count[event.name] = self.metadata_count.get(event.name, 0) + 1
 
     def _fork(self) -> None:

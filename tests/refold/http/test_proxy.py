@@ -434,11 +434,11 @@ async def test_an_upstream_that_cannot_be_reached_is_said_in_the_protocols_words
         await sound(session)
 
 
-@pytest.mark.parametrize("limit", ["recording.ANSWER_BYTES", "tape.HELD_BYTES"])
+@pytest.mark.parametrize("limit", ["recording.ANSWER_BYTES", "answer.HELD_BYTES"])
 async def test_an_answer_that_is_too_large_to_record_passes_and_its_session_says_so(
     limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"refold.http.{limit}", 20)
+    monkeypatch.setattr(f"refold.http.proxy.{limit}", 20)
     async with proxied(script(["It rains in Oslo, as it does."])) as setup:
         assert (await setup.say(user("Rain?")))["content"] == "It rains in Oslo, as it does."
         session = await setup.only()
