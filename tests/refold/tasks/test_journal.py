@@ -9,7 +9,7 @@ from eventsource.events import Event, StepEnd, StepStart, TaskStart
 from eventsource.machine.evolve import evolve
 from eventsource.machine.state import CHILD, State
 from refold.tasks.journal import Journal
-from refold.testing.histories import choices, choose
+from refold.testing.history_strategies import choices, choose
 
 
 def open_in_journal(journal: Journal) -> dict[str, set[str]]:
