@@ -226,6 +226,7 @@ class Execution:
             finally:
                 self._active += 1
                 self._parked -= 1
+                self._move()
         return result
 
     def child_is_due(self, key: str) -> bool:
