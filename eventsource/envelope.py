@@ -70,7 +70,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_us: int = 0
 
 
-class Gone(msgspec.Struct, frozen=True, kw_only=True):
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed on purpose from the events that a session recorded itself, and the digests that stand for it.
 
     `erased`: (seq, B in hex) of events whose shape is left. `dropped`: (first seq, times) of updates whose content is

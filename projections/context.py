@@ -114,20 +114,20 @@ def history(view: ContextView) -> tuple[Entry, ...]:
 def messages(view: ContextView) -> tuple[ContextMessage, ...]:
     """List the context as agent messages, each with its name."""
     return tuple(
-        ContextMessage(entry.seq, entry.standing, entry.call) for entry in _standing(view) if entry.standing is not None
+        ContextMessage(entry.seq, entry.standing, entry.call) for entry in _in_force(view) if entry.standing is not None
     )
 
 
 def shown(view: ContextView) -> tuple[ContextMessage, ...]:
     """List what hooks are shown of the context: its messages, and for a hidden result what a model reads of it."""
-    found = ((entry, entry.sent if entry.standing is None else entry.standing) for entry in _standing(view))
+    found = ((entry, entry.sent if entry.standing is None else entry.standing) for entry in _in_force(view))
     return tuple(ContextMessage(entry.seq, message, entry.call) for entry, message in found if message is not None)
 
 
 def parts(view: ContextView) -> tuple[ContextMessage, ...]:
     """List what the next request holds if no hook changes it."""
     return paired(
-        [ContextMessage(entry.seq, entry.sent, entry.call) for entry in _standing(view) if entry.sent is not None]
+        [ContextMessage(entry.seq, entry.sent, entry.call) for entry in _in_force(view) if entry.sent is not None]
     )
 
 
@@ -138,7 +138,7 @@ def request(view: ContextView, selection: Sequence[SeqRange | Inserted] | None =
 
 def sent_entries(view: ContextView) -> tuple[Entry, ...]:
     """List the entries whose messages the next request holds if no hook changes it."""
-    return tuple(entry for entry in _standing(view) if entry.sent is not None)
+    return tuple(entry for entry in _in_force(view) if entry.sent is not None)
 
 
 class Requests:
@@ -189,7 +189,7 @@ def convert(message: Message) -> Message | None:
     return message
 
 
-def _standing(view: ContextView) -> Iterator[Entry]:
+def _in_force(view: ContextView) -> Iterator[Entry]:
     """Give the entries in force, in the order of the context, edits applied."""
     entries = view.entries.between(view.kept)
     edits = {entry.edits: entry for entry in entries if entry.edits}

@@ -28,7 +28,7 @@ from eventsource.prompts import Prompt as Prompt
 from eventsource.runner.hooks import Hooks
 from eventsource.runner.loop import Program
 from eventsource.tools.tool import Tool, tool, toolbox
-from eventsource.user_code.checked import check_fields, checked, told_calls
+from eventsource.user_code.checked import check_fields, checked, checked_init
 from eventsource.user_code.expected import described, shown
 from projections.context import ContextView
 from replay.repeated_calls import Repeats
@@ -63,7 +63,7 @@ MODEL = (
 )
 
 
-@told_calls
+@checked_init
 @dataclass(frozen=True)
 class Agent(Generic[T]):
     """A model, a system prompt, tools, hooks and policies; every verb takes the session it works on.

@@ -17,7 +17,7 @@ from eventsource.runner.hooks import HookError, MaybeAwaitable, ask
 from eventsource.runner.lease import hold
 from eventsource.runner.loop import Program
 from eventsource.runner.writer import Writer
-from eventsource.user_code.checked import told_calls
+from eventsource.user_code.checked import checked_init
 from projections.compaction import as_text, before_cut, choose_cut, context_tokens, first_kept, nearest_cut
 from projections.context import ContextView, messages
 from projections.pairing import ContextMessage
@@ -37,7 +37,7 @@ INSTRUCTIONS = (
 _KEY = "compaction:"
 
 
-@told_calls
+@checked_init
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """What a rule gives: the text, and the name of the first message that is kept (0: none is)."""
@@ -49,7 +49,7 @@ class Summary:
 Rule = Callable[[Sequence[ContextMessage]], MaybeAwaitable[Summary | None]]
 
 
-@told_calls
+@checked_init
 @dataclass(frozen=True, kw_only=True)
 class CompactionPolicy:
     """When a context is compacted, and how.

@@ -33,7 +33,7 @@ from eventsource.runner.operator_log import log_raised
 from eventsource.runner.reply import FLUSH_UPDATES
 from eventsource.runner.writer import Writer
 from eventsource.tools.tool import Tool, toolbox
-from eventsource.user_code.checked import check_fields, checked, told_calls
+from eventsource.user_code.checked import check_fields, checked, checked_init
 from eventsource.user_code.contained import attempt
 from eventsource.user_code.raised import words
 from projections.context import ContextView
@@ -51,7 +51,7 @@ StreamFunction = Callable[
 ]
 
 
-@told_calls
+@checked_init
 @dataclass(frozen=True, kw_only=True)
 class AgentContext:
     """What a run begins with; it is copied, the caller's lists stay as they are."""
@@ -65,7 +65,7 @@ class AgentContext:
         check_fields(self)
 
 
-@told_calls
+@checked_init
 @dataclass(frozen=True, kw_only=True)
 class AgentLoopConfig(Hooks):
     """How a run goes: the model, the callbacks of `Hooks`, policies, and options passed through to the model.

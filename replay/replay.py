@@ -23,7 +23,7 @@ from eventsource.events import (
     ToolExecutionStart,
     ToolExecutionUpdate,
 )
-from eventsource.log.erased import mask
+from eventsource.log.erased import tombstone
 from eventsource.machine.closing import closing_message
 from eventsource.machine.evolve import evolve
 from eventsource.machine.roles import Role, role_of
@@ -286,7 +286,7 @@ class Replay:
         """Say whether two events are the same but for content that was erased in this run from what they repeat."""
         return (
             _MARK in _ENCODER.encode((expected, found))
-            and mask(expected) == mask(found)
+            and tombstone(expected) == tombstone(found)
             and any(one in self._erased for one in range(self._run_seq, seq + 1))
         )
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from ..codec import encode
 from ..envelope import Recorded
 from ..events import Erase, Event, Fork, MessageEnd, MessageStart, ToolExecutionEnd, ToolExecutionStart
-from .erased import is_masked
+from .erased import is_tombstone
 from .lineage import MAX_SEQ, closed_messages
 
 
@@ -35,7 +35,7 @@ def shape_problem(event: Event, body: bytes, named: str | None) -> str:
         return "it was changed: it has the form of an erased event, and no `erase` names it"
     if named and sha256(body).hexdigest() != named:
         return "what was left of the erased event was changed"
-    if not is_masked(event) or encode(event) != body:
+    if not is_tombstone(event) or encode(event) != body:
         return "what was left of the erased event was changed: it says more than an erased event does"
     return ""
 

@@ -70,9 +70,9 @@ _WAITS = frozenset(("", "approval", "child", "in_doubt", "inbox", "repeat", "ret
 _replace = msgspec.structs.replace
 
 
-def mask(event: Event) -> Event:
+def tombstone(event: Event) -> Event:
     """Build the event without its content; an equal event when it holds none."""
-    left = mask_of_0_1(event)
+    left = tombstone_of_0_1(event)
     match left:
         case QueuePush(message=message) | MessageAdopt(message=message):
             return _replace(left, message=_without_figures(message))
@@ -103,9 +103,9 @@ def is_erased(value: msgspec.Raw) -> bool:
     return bytes(value) == bytes(_JSON)
 
 
-def is_masked(event: Event) -> bool:
+def is_tombstone(event: Event) -> bool:
     """Say whether an event is as erasing leaves it, this release's or 0.1's; so is one that never held anything."""
-    return event in (mask(event), mask_of_0_1(event))
+    return event in (tombstone(event), tombstone_of_0_1(event))
 
 
 def _with_marks(event: Event, left: WaitEnd) -> Json:
@@ -125,7 +125,7 @@ def _assistant_figures(message: AssistantMessage) -> AssistantMessage:
     return message if usage is None else _replace(message, usage=_replace(usage, raw=msgspec.UNSET))
 
 
-def mask_of_0_1(event: Event) -> Event:
+def tombstone_of_0_1(event: Event) -> Event:
     """Build what release 0.1 left of an event: schemas, a usage's raw figures and the words of a wait stayed then."""
     match event:
         case QueuePush(message=message) | MessageAdopt(message=message):
@@ -147,10 +147,10 @@ def mask_of_0_1(event: Event) -> Event:
         case Label():
             return _replace(event, text=_text(event.text))
         case _:
-            return _mask_rest(event)
+            return _tombstone_of_rest(event)
 
 
-def _mask_rest(event: Event) -> Event:
+def _tombstone_of_rest(event: Event) -> Event:
     match event:
         case AbortRequest():
             return _replace(event, error=_text(event.error), by=_text(event.by))

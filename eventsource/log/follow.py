@@ -12,12 +12,12 @@ from ..errors import TailLostError
 _PAGE = 1000
 
 
-class Bell:
+class Notifier:
     """Tells those who wait for a session's events that there may be some."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
-        self._rung: dict[str, int] = {}
+        self._notified: dict[str, int] = {}
         self._all = 0
 
     @property
@@ -25,25 +25,25 @@ class Bell:
         """True while somebody waits."""
         return bool(self._waiting)
 
-    def ring(self, session: str) -> None:
+    def notify(self, session: str) -> None:
         """Wake those who wait for one session."""
-        self._rung[session] = self._rung.get(session, 0) + 1
+        self._notified[session] = self._notified.get(session, 0) + 1
         for future in self._waiting.get(session, ()):
             if not future.done():
                 future.set_result(None)
 
-    def ring_all(self) -> None:
+    def notify_all(self) -> None:
         """Wake everybody."""
         self._all += 1
         for session in list(self._waiting):
-            self.ring(session)
+            self.notify(session)
 
     def mark(self, session: str) -> tuple[int, int]:
-        """Give a mark to take before reading; `wait` returns at once if the bell rang after it."""
-        return self._rung.get(session, 0), self._all
+        """Give a mark to take before reading; `wait` returns at once if something came after it."""
+        return self._notified.get(session, 0), self._all
 
     async def wait(self, session: str, mark: tuple[int, int]) -> None:
-        """Wait until the bell rings for the session."""
+        """Wait until there may be something new of the session."""
         if self.mark(session) != mark:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -79,7 +79,7 @@ class Readable(Protocol):
         ...
 
 
-async def follow(log: Readable, bell: Bell, session: str, after: Cursor | int) -> AsyncIterator[Recorded]:
+async def follow(log: Readable, notifier: Notifier, session: str, after: Cursor | int) -> AsyncIterator[Recorded]:
     """Yield every event after a place, for ever.
 
     Raises: TailLostError when the place, or the event yielded last, is not in the log any more.
@@ -89,7 +89,7 @@ async def follow(log: Readable, bell: Bell, session: str, after: Cursor | int) -
     last: Recorded | None = None
     seq = start.seq
     while True:
-        mark = bell.mark(session)
+        mark = notifier.mark(session)
         page = await log.read(session, after=seq if last is None else seq - 1, limit=_PAGE)
         full = len(page) == _PAGE
         if last is not None:
@@ -98,7 +98,7 @@ async def follow(log: Readable, bell: Bell, session: str, after: Cursor | int) -
             last, seq = recorded, recorded.seq
             yield recorded
         if not full:
-            await bell.wait(session, mark)
+            await notifier.wait(session, mark)
 
 
 async def _check_start(log: Readable, session: str, start: Cursor) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 
 from ..codec import encode
-from ..envelope import Behind, Cursor, Finding, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
+from ..envelope import Behind, Cursor, Finding, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ..errors import (
     ConflictError,
     FencedError,
@@ -21,8 +21,8 @@ from ..errors import (
 from ..events import Erase, Event, Fork
 from ..user_code.checked import checked
 from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare, prepare_restored
-from .erased import mask
-from .follow import Bell, follow
+from .erased import tombstone
+from .follow import Notifier, follow
 from .fork import kept_at
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .memory_session import MemorySession
@@ -39,7 +39,7 @@ class MemoryLog:
         self._new_id = new_id
         self._limit_bytes = limit_bytes
         self._sessions: dict[str, MemorySession] = {}
-        self._bell = Bell()
+        self._notifier = Notifier()
         self._updated = 0
         self._closed = False
 
@@ -80,7 +80,7 @@ class MemoryLog:
         self._touch(found)
         if key is not None:
             found.keys[key] = found.head
-        self._bell.ring(session)
+        self._notifier.notify(session)
         return found.head
 
     @checked()
@@ -91,7 +91,7 @@ class MemoryLog:
         found = self._get(session)
         found.append(parts)
         self._touch(found)
-        self._bell.ring(session)
+        self._notifier.notify(session)
         return found.head
 
     def _follows(self, found: MemorySession, expected: int, behind: Behind | None) -> bool:
@@ -135,12 +135,12 @@ class MemoryLog:
         return tuple(ranges)
 
     @checked()
-    async def gone(self, session: str) -> Gone:
+    async def removed(self, session: str) -> Removed:
         """List what was dropped or erased of the session's own events."""
         await self._turn()
         own = self._get(session)
         is_kept = own.parent is not None and not self._digest(own.parent, own.fork_seq)
-        return own.gone(own.base_digest + own.base_updates if is_kept else b"")
+        return own.removed(own.base_digest + own.base_updates if is_kept else b"")
 
     @checked()
     async def info(self, session: str) -> SessionInfo:
@@ -255,7 +255,7 @@ class MemoryLog:
     @checked()
     def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
         """Yield every event after a place, for ever."""
-        return follow(self, self._bell, session, after)
+        return follow(self, self._notifier, session, after)
 
     @checked()
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
@@ -325,7 +325,7 @@ class MemoryLog:
         event = own.event(seq)
         if event is None or type(event) in UPDATES:
             raise UnknownSeqError(session, seq, head, "an update is erased with its message or call, not alone")
-        shape = mask(event)
+        shape = tombstone(event)
         if shape == event:
             raise UnknownSeqError(session, seq, head, "the event holds nothing to erase")
         left = sha256(encode(shape)).hexdigest()
@@ -337,7 +337,7 @@ class MemoryLog:
         self._touch(own)
         for one in self._sessions.values():
             one.refold()
-        self._bell.ring(own.id)
+        self._notifier.notify(own.id)
         return own.head
 
     @checked()
@@ -351,7 +351,7 @@ class MemoryLog:
         if found.owner and found.expires_at_us > self._clock():
             raise LeaseHeldError(session, found.owner, found.expires_at_us)
         del self._sessions[session]
-        self._bell.ring(session)
+        self._notifier.notify(session)
 
     async def rebuild(self) -> int:
         """Compute the folds again."""

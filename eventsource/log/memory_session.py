@@ -9,12 +9,12 @@ from typing import NamedTuple
 import msgspec
 
 from ..codec import encode
-from ..envelope import Finding, Gone, Recorded, SessionInfo
+from ..envelope import Finding, Recorded, Removed, SessionInfo
 from ..events import Event
 from .absent import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
 from .encode import UPDATES, Dropped, Fact, Part, Updates, prepare
-from .row import POKES, Folds, shown_status, step
+from .row import WAKING, Folds, shown_status, step
 
 
 class _Own(NamedTuple):
@@ -104,8 +104,8 @@ class MemorySession:
         worked = (self.folds if self._own else self._first()).working
         self._add(parts)
         facts = [part for part in parts if isinstance(part, Fact)]
-        poked = outside and any(isinstance(fact.event, POKES) for fact in facts)
-        if self.folds.working and (poked or not worked):
+        wakes = outside and any(isinstance(fact.event, WAKING) for fact in facts)
+        if self.folds.working and (wakes or not worked):
             at_us = max(fact.at_us for fact in facts)
             self.due_at_us = self.expires_at_us if self.owner and self.expires_at_us > at_us else at_us
 
@@ -193,7 +193,7 @@ class MemorySession:
             last -= 1
         return last
 
-    def gone(self, base: bytes) -> Gone:
+    def removed(self, base: bytes) -> Removed:
         """Say what was dropped or erased; `base` is what is kept of the digest it began with, if anything."""
         erased: list[tuple[int, str]] = []
         dropped: list[tuple[int, tuple[int, ...]]] = []
@@ -214,7 +214,7 @@ class MemorySession:
                 missing = False
         if times:
             dropped.append((self.head + 1 - len(times), tuple(times)))
-        return Gone(erased=tuple(erased), dropped=tuple(dropped), updates=tuple(updates), base=base.hex())
+        return Removed(erased=tuple(erased), dropped=tuple(dropped), updates=tuple(updates), base=base.hex())
 
     def folds_at(self, seq: int) -> Folds:
         """Folds after an own seq."""

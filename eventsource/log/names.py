@@ -75,7 +75,7 @@ def erasable_updates(own: Iterable[Recorded], seq: int) -> set[int]:
 
 
 def read_base(text: str) -> bytes:
-    """Read the digest that a fork keeps of its parent (`Gone.base`). Raises: ArgumentError."""
+    """Read the digest that a fork keeps of its parent (`Removed.base`). Raises: ArgumentError."""
     try:
         return bytes.fromhex(text)
     except ValueError:

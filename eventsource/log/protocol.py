@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from ..envelope import Behind, Cursor, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
+from ..envelope import Behind, Cursor, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ..events import Event
 
 
@@ -79,7 +79,7 @@ class EventLog(Protocol):
         """Ranges (first seq, last seq) of updates whose content was dropped or erased."""
         ...
 
-    async def gone(self, session: str) -> Gone:
+    async def removed(self, session: str) -> Removed:
         """List what was dropped or erased of the session's own events."""
         ...
 
@@ -147,7 +147,7 @@ class EventLog(Protocol):
 
         Copies nothing: one row and one event, in one append. `keeps`: seqs of the pushes that stay queued in the fork;
         without it, those that the turn under way was begun to deliver. For imports only: `created_at_us`, and `base`
-        (see `Gone`), with which alone a fork may begin among updates that were dropped.
+        (see `Removed`), with which alone a fork may begin among updates that were dropped.
 
         Raises: UnknownSeqError when the parent has no such seq, or updates that its digest is made of were dropped.
         """

@@ -39,7 +39,7 @@ _ATTEMPT = -2
 """In the place of a wait's call: it is for the next attempt of a step or task, which a fork makes too."""
 _NAMED = -3
 """In the place of a wait's call: somebody named the wait as the task's next attempt is named; 0.1 wrote -1."""
-POKES = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
+WAKING = (QueuePush, AbortRequest, WaitEnd, ChildEnd, Resume)
 """Events from outside that a task's worker must hear of."""
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ..events import ModelRef, Place, ToolResult, ToolSpec
 from ..messages import AssistantMessage, Json, Message, ToolCall
-from ..user_code.checked import check_fields, told_calls
+from ..user_code.checked import check_fields, checked_init
 from ..user_code.contained import CLEAN_UP_S, UserCall, attempt
 from ..user_code.keywords import ToldCalls
 from ..user_code.raised import words
@@ -88,7 +88,7 @@ class ToolRevision(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCall
     is_error: bool | None = None
 
 
-@told_calls
+@checked_init
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
     """The callbacks of a run; each may be sync or async, None is never asked.

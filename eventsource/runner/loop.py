@@ -50,7 +50,7 @@ from .advance import expire, perform
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
 from .operator_log import log_raised
 from .reply import FLUSH_UPDATES, ReplyReader, flushing, read_reply
-from .tool_batch import BatchRunner, Workshop
+from .tool_batch import BatchContext, BatchRunner
 from .under_way import RUN, RunUnderWay
 from .writer import Writer
 
@@ -478,7 +478,7 @@ class Loop(Generic[V]):
         for call in step.calls:
             if call.refused is None and call.name not in program.tools:
                 raise MissingToolError(self.writer.session, call.name, tuple(sorted(program.tools)))
-        shop = Workshop(
+        batch_context = BatchContext(
             tools=program.tools,
             hooks=program.hooks,
             deps=program.deps,
@@ -494,7 +494,7 @@ class Loop(Generic[V]):
         )
         asking = await self.writer.answer_at(step.calls[0].place.message_seq)
         if asking is not None:
-            await BatchRunner(self.writer, shop, asking).run(step)
+            await BatchRunner(self.writer, batch_context, asking).run(step)
 
     async def _waits_until(self, not_before_us: int) -> bool:
         """Wait for a time, once; true when it waited, so that the machine must be asked again."""

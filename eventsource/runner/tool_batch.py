@@ -54,7 +54,7 @@ _HELD = Decision(False, "not decided yet")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class BatchContext:
     """What a batch needs of its run.
 
     `find_repeat` knows the calls that another branch has made, `repeated_tools` what becomes of those made again.
@@ -92,8 +92,8 @@ class _Ended(msgspec.Struct, frozen=True):
 class BatchRunner(Generic[V]):
     """Performs one `RunTools` step."""
 
-    def __init__(self, writer: Writer[V], shop: Workshop, message: AssistantMessage) -> None:
-        self._writer, self._shop, self._message = writer, shop, message
+    def __init__(self, writer: Writer[V], context: BatchContext, message: AssistantMessage) -> None:
+        self._writer, self._context, self._message = writer, context, message
         self._inbox: asyncio.Queue[tuple[_Ready, Reports | _Ended | WaitStart]] = asyncio.Queue()
         self._waits: list[Event] = []
         self._starts: list[Event] = []
@@ -111,21 +111,21 @@ class BatchRunner(Generic[V]):
                 prepared = await self._prepare(run)
             except HookError as error:
                 self._writer.forget_decisions()
-                self._shop.note_hook_error(error)
+                self._context.note_hook_error(error)
                 return
             if prepared is not None:
                 ready.append(prepared)
         # waits first: a started call without an end is a lost one
-        if not await self._writer.intend(*self._waits, *self._starts) or self._shop.aborting.is_set() or not ready:
+        if not await self._writer.intend(*self._waits, *self._starts) or self._context.aborting.is_set() or not ready:
             return
-        with self._shop.under_way():
+        with self._context.under_way():
             async with flushing(self._writer):
                 await self._perform(ready)
 
     def _asks(self, step: RunTools) -> bool:
-        tools = (self._shop.tools.get(run.name) for run in step.calls)
+        tools = (self._context.tools.get(run.name) for run in step.calls)
         rules = any(tool is not None and callable(tool.approval.rule) for tool in tools)
-        return rules or self._shop.hooks.before_tool_call is not None
+        return rules or self._context.hooks.before_tool_call is not None
 
     def _approval(self, run: CallRun, tool: Tool) -> ApprovalRule:
         """Find the rule that a call's batch began with; one from before tools' rules were on record has the tool's.
@@ -144,7 +144,7 @@ class BatchRunner(Generic[V]):
         if run.refused is not None or not isinstance(block, ToolCall):
             self._refuse(_start(run, refused=run.refused or "unknown", reason=run.reason))
             return None
-        tool = self._shop.tools[run.name]
+        tool = self._context.tools[run.name]
         try:
             prepared = await self._agreed(run, block, tool)
         except ToolArgumentsError as error:
@@ -200,7 +200,7 @@ class BatchRunner(Generic[V]):
         rule = self._approval(run, tool)
         if callable(rule) and token is None:
             try:
-                needed = await self._shop.ask(lambda: rule(arguments.values), bool)
+                needed = await self._context.ask(lambda: rule(arguments.values), bool)
             except HookAbortedError:
                 raise
             except HookError as error:
@@ -215,7 +215,7 @@ class BatchRunner(Generic[V]):
 
     async def _made_before(self, run: CallRun, call: ToolCall, arguments: str | None) -> bool:
         """Settle a `once` call that another branch has made, or let it wait; False when it is to be made."""
-        find, mode, place = self._shop.find_repeat, self._shop.repeated_tools, run.place
+        find, mode, place = self._context.find_repeat, self._context.repeated_tools, run.place
         known = find_call(self._writer.state, place.message_seq, place.content_index)
         if find is None or run.attempt > 1 or known is None or known.effect not in ("once", None):
             return False
@@ -236,12 +236,12 @@ class BatchRunner(Generic[V]):
         return True
 
     async def _before(self, run: CallRun, call: ToolCall, arguments: str) -> ToolVerdict:
-        hook = self._shop.hooks.before_tool_call
+        hook = self._context.hooks.before_tool_call
         if hook is None:
             return ToolVerdict()
         shown = ToolRequest(call, run.place, arguments)
         try:
-            return await self._shop.ask(lambda: hook(shown), read_verdict)
+            return await self._context.ask(lambda: hook(shown), read_verdict)
         except HookAbortedError:
             raise
         except HookError as error:
@@ -258,7 +258,7 @@ class BatchRunner(Generic[V]):
         async with running(*calls) as tasks, running(self._give_up(tasks)):
             while open_calls:
                 item, news = await self._inbox.get()
-                self._shop.note_abort()
+                self._context.note_abort()
                 if isinstance(news, Reports):
                     await self._report(item, news)
                     continue
@@ -280,7 +280,7 @@ class BatchRunner(Generic[V]):
     async def _one(self, ready: _Ready, session: str) -> None:
         reports: Reports = Reports(lambda: self._inbox.put_nowait((ready, reports)))
         context = ToolContext(
-            deps=self._shop.deps,
+            deps=self._context.deps,
             call=RunningCall(
                 place=ready.run.place,
                 id=ready.call.id,
@@ -289,11 +289,11 @@ class BatchRunner(Generic[V]):
             ),
             session=self._writer.session,
             deadline_us=self._deadline_us(ready.tool),
-            signal=self._shop.aborting,
+            signal=self._context.aborting,
             report=reports.put,
             full=lambda: reports.full,
         )
-        clean_up_s = CLEAN_UP_S * self._shop.grace_s
+        clean_up_s = CLEAN_UP_S * self._context.grace_s
         try:
             ended: _Ended | WaitStart = _Ended(
                 await ready.tool.execute(ready.arguments, context, clean_up_s=clean_up_s)
@@ -308,21 +308,21 @@ class BatchRunner(Generic[V]):
     def _deadline_us(self, tool: Tool) -> int | None:
         """Say when a call that begins now must be over: by the run's time, or by its own."""
         own_us = self._writer.now_us() + tool.spec.timeout_us if tool.spec.timeout_us else None
-        return min((limit for limit in (self._shop.deadline_us, own_us) if limit is not None), default=None)
+        return min((limit for limit in (self._context.deadline_us, own_us) if limit is not None), default=None)
 
     async def _give_up(self, tasks: list[asyncio.Task[None]]) -> None:
-        await self._shop.aborting.wait()
-        await asyncio.sleep(self._shop.grace_s)
+        await self._context.aborting.wait()
+        await asyncio.sleep(self._context.grace_s)
         for task in tasks:
             task.cancel()
 
     async def _end(self, ready: _Ready, ended: _Ended) -> None:
         outcome, failed = ended.outcome, None
-        hook = self._shop.hooks.after_tool_call
+        hook = self._context.hooks.after_tool_call
         if hook is not None and not ended.by_machine:
             shown = ToolOutcomeShown(ready.call, ready.run.place, outcome.result, outcome.is_error)
             try:
-                outcome = await self._shop.ask(lambda: hook(shown), lambda revision: _revised(outcome, revision))
+                outcome = await self._context.ask(lambda: hook(shown), lambda revision: _revised(outcome, revision))
             except HookError as error:
                 failed = error
         self._writer.outcome(
@@ -335,7 +335,7 @@ class BatchRunner(Generic[V]):
             )
         )
         if failed is not None:
-            self._shop.note_hook_error(failed)
+            self._context.note_hook_error(failed)
 
 
 def _revised(outcome: ToolOutcome, revision: ToolRevision | None) -> ToolOutcome:

@@ -78,7 +78,7 @@ def checked(*but: str) -> Callable[[F], F]:
     return wrap
 
 
-def told_calls(kind: K) -> K:
+def checked_init(kind: K) -> K:
     """Make a dataclass say which of the arguments that it is made with it has no field for, and which it lacks."""
     # its own `__init__` is generated, so that there is nothing to decorate
     kind.__init__ = checked(*inspect.signature(kind).parameters)(kind.__init__)  # type: ignore[misc]  # as above

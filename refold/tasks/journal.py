@@ -29,7 +29,7 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
-from eventsource.log.row import POKES
+from eventsource.log.row import WAKING
 from eventsource.machine.approvals import is_question
 from eventsource.machine.outcome import Ending, ending
 from eventsource.machine.state import CHILD
@@ -115,7 +115,7 @@ class Journal:
         """Take one event."""
         event = recorded.event
         self._count_time(recorded)
-        self.poked = isinstance(event, POKES)
+        self.poked = isinstance(event, WAKING)
         match event:
             case TaskStart():
                 self._task_start(event)

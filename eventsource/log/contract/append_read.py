@@ -80,7 +80,7 @@ class LogContract(LifeContract, DueContract, ABC):
                 log.read("nobody"),
                 log.info("nobody"),
                 log.dropped("nobody"),
-                log.gone("nobody"),
+                log.removed("nobody"),
                 log.restore("nobody", [Restored(at_us=1, event=LABEL[0][1])]),
                 log.fork("nobody", 0, at_us=1),
                 log.cursor("nobody"),

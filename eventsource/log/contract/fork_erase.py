@@ -12,8 +12,8 @@ import msgspec
 from ...codec import encode
 from ...envelope import (
     Cursor,
-    Gone,
     Recorded,
+    Removed,
     Restored,
 )
 from ...errors import HasForksError, LeaseHeldError, TailLostError, UnknownSeqError, UnknownSessionError
@@ -33,7 +33,7 @@ from ...events import (
     WaitStart,
 )
 from ...messages import AssistantMessage, UserMessage
-from ..erased import mask
+from ..erased import tombstone
 from ..protocol import EventLog
 from .histories import IMAGE, exchange, numbered, prompt, read_all, refused, streamed, timed
 
@@ -50,7 +50,7 @@ async def _take(log: EventLog, session: str, after: Cursor | int, count: int) ->
     return found
 
 
-def _times(gone: Gone) -> list[tuple[int, int]]:
+def _times(gone: Removed) -> list[tuple[int, int]]:
     """Give seq and time of each update whose content is gone."""
     return [(first + n, at_us) for first, times in gone.dropped for n, at_us in enumerate(times)]
 
@@ -282,7 +282,7 @@ class LifeContract(ABC):
             session = (await log.create()).id
             await log.append(session, events)
             said = QueuePush(queue="prompt", message=UserMessage(content="other words"))
-            for event in (said, mask(events[0][1])):
+            for event in (said, tombstone(events[0][1])):
                 await self.overwrite(log, session, 1, event, erased=True)
                 report = await log.verify()
                 assert not report.ok
@@ -342,7 +342,7 @@ class LifeContract(ABC):
             await log.fork("one", end - 4, at_us=1, session="fork")
             await log.erase("one", end, at_us=2)
             await log.drop_updates("one")
-            gone = await log.gone("one")
+            gone = await log.removed("one")
             assert [seq for seq, _ in gone.erased] == [end]
             assert {seq for first, times in gone.dropped for seq in range(first, first + len(times))} == {
                 seq for first, last in await log.dropped("one") for seq in range(first, last + 1)
@@ -357,13 +357,13 @@ class LifeContract(ABC):
             missing = [(seq, Restored(at_us=at_us, event=None)) for seq, at_us in _times(gone)]
             for seq, restored in missing:
                 whole.insert(seq - 1, restored)
-            base = (await log.gone("fork")).base
+            base = (await log.removed("fork")).base
             for store, name in ((other, "one"), (log, "copy")):
                 if store is other:
                     assert (await other.create("one", title="a title", created_at_us=5)).created_at_us == 5
                 assert await store.restore(name, whole[:20]) == 20
                 await store.restore(name, whole[20:])
-                assert await store.gone(name) == gone
+                assert await store.removed(name) == gone
                 assert await read_all(store, name) == await read_all(log, "one")
                 assert (await store.cursor(name)).digest == (await log.cursor("one")).digest
                 with refused(UnknownSeqError):
@@ -371,10 +371,10 @@ class LifeContract(ABC):
                 fork = await store.fork(name, end - 4, at_us=1, created_at_us=7, base=base)
                 assert fork.created_at_us == 7
                 assert fork.digest == (await log.info("fork")).digest
-                assert (await store.gone(fork.id)).base == base
+                assert (await store.removed(fork.id)).base == base
                 assert (await store.verify()).ok
                 assert await store.rebuild() == 0
-            assert await log.gone("fork") == Gone(base=base)
+            assert await log.removed("fork") == Removed(base=base)
 
     async def test_what_is_gone_needs_its_digests(self) -> None:
         """Without U nothing is appended behind what is missing; a B that no `erase` names is a defect."""

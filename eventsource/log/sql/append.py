@@ -14,7 +14,7 @@ from ...events import MessageEnd
 from ..digest import ZERO, link, row_crc
 from ..encode import MOST_NEWS, Dropped, Fact, Part, Updates, size_of
 from ..lineage import MAX_SEQ
-from ..row import POKES, Folds, step
+from ..row import WAKING, Folds, step
 from .packs import MAX_COUNT, PACKED, Pack, dropped_row, from_row, pack, to_row
 from .reading import Page
 from .seal import seal
@@ -68,8 +68,8 @@ def append(
         raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
     before = tail.folds
     _Append(connection, session, tail).write(parts)
-    poked = epoch is None and any(isinstance(part, Fact) and isinstance(part.event, POKES) for part in parts)
-    if tail.folds.working and (poked or not before.working):
+    wakes = epoch is None and any(isinstance(part, Fact) and isinstance(part.event, WAKING) for part in parts)
+    if tail.folds.working and (wakes or not before.working):
         at_us = max(part.at_us for part in parts if isinstance(part, Fact))
         connection.execute(_DUE, (at_us, at_us, tail.number))
     if key is not None:

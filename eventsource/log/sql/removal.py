@@ -12,7 +12,7 @@ from ...errors import HasForksError, UnknownSeqError
 from ...events import Erase, Label, MessageEnd, ToolExecutionEnd, ToolExecutionStart
 from ..digest import link_at_update
 from ..encode import LIMIT_BYTES, prepare
-from ..erased import mask
+from ..erased import tombstone
 from ..lineage import MAX_SEQ, Segment, closed_messages, fork_points
 from ..names import erasable_updates
 from .append import INSERT_UPDATES, append
@@ -75,7 +75,7 @@ def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, 
     if row is None:
         raise UnknownSeqError(session, seq, head, "an update is erased with its message or call, not alone")
     event = load_fact(connection, session, seq, *row)
-    shape = mask(event)
+    shape = tombstone(event)
     if shape == event:
         raise UnknownSeqError(session, seq, head, "the event holds nothing to erase")
     owner = id_of(connection, number)

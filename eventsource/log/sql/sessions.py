@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from ...envelope import Gone, SessionInfo
+from ...envelope import Removed, SessionInfo
 from ...errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ...events import Fork
 from ..digest import ZERO, row_crc
@@ -256,7 +256,7 @@ def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, in
     return tuple(ranges)
 
 
-def gone(connection: sqlite3.Connection, session: str) -> Gone:
+def removed(connection: sqlite3.Connection, session: str) -> Removed:
     """Say what was dropped or erased of a session's own events. Raises: CorruptLogError."""
     number = lineage(connection, session)[0][0]
     span = (number << 32, number << 32 | MAX_SEQ)
@@ -277,7 +277,7 @@ def gone(connection: sqlite3.Connection, session: str) -> Gone:
         if fact is not None:
             updates[fact[0] & MAX_SEQ] = (fact[1] or b"").hex()
     (base,) = connection.execute("SELECT base FROM sessions WHERE number = ?", (number,)).fetchone()
-    return Gone(erased=erased, dropped=tuple(dropped), updates=tuple(updates.items()), base=(base or b"").hex())
+    return Removed(erased=erased, dropped=tuple(dropped), updates=tuple(updates.items()), base=(base or b"").hex())
 
 
 def _upto(line: list[tuple[int, int]]) -> list[int]:

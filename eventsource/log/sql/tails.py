@@ -31,7 +31,7 @@ class Tail:
 
     __slots__ = (
         "epoch", "flushed", "folds", "fork_seq", "given", "head", "lines", "link", "message_seq", "number", "parent",
-        "row_head", "since", "sure",
+        "row_head", "since", "valid",
     )  # fmt: skip
 
     def __init__(self, number: int, parent: int | None, fork_seq: int, given: str) -> None:
@@ -44,7 +44,7 @@ class Tail:
         self.message_seq: int | None = fork_seq
         self.flushed = False
         self.since = 0
-        self.sure = True
+        self.valid = True
 
 
 class Tails:
@@ -61,10 +61,10 @@ class Tails:
         """Know nothing of one session."""
         self._known.pop(session, None)
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Be sure of nothing: another connection has written."""
         for tail in self._known.values():
-            tail.sure = False
+            tail.valid = False
 
     def put(self, session: str, tail: Tail) -> None:
         """Remember a tail."""
@@ -75,15 +75,15 @@ class Tails:
     def get(self, connection: sqlite3.Connection, session: str) -> Tail:
         """Give a session's tail, read from the database if need be. Raises: UnknownSessionError."""
         tail = self._known.get(session)
-        if tail is not None and (tail.sure or _still(connection, session, tail)):
-            tail.sure = True
+        if tail is not None and (tail.valid or _is_current(connection, session, tail)):
+            tail.valid = True
             return tail
         tail = _load(connection, session)
         self.put(session, tail)
         return tail
 
 
-def _still(connection: sqlite3.Connection, session: str, tail: Tail) -> bool:
+def _is_current(connection: sqlite3.Connection, session: str, tail: Tail) -> bool:
     row = connection.execute(_CHECK, (session,)).fetchone()
     if row != (tail.number, tail.row_head, tail.link, tail.epoch):
         return False

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import StoreError
-from .locks import Turn
-from .place import Place, told
+from .database_files import DatabaseFiles, identity_text
+from .locks import WriterLock
 
 FORMAT = 1
 _APPLICATION = 0x52464C44  # "RFLD"
@@ -56,76 +56,76 @@ def is_read_only(path: Path) -> bool:
     return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-def connect_writer(place: Place, turn: Turn) -> sqlite3.Connection:
+def connect_writer(files: DatabaseFiles, lock: WriterLock) -> sqlite3.Connection:
     """Open the one connection that writes, in the thread that will use it; makes the database if there is none.
 
     The file itself is never opened but by SQLite: closing it would give back SQLite's own locks on it.
     """
-    path = place.path
+    path = files.path
     if path.is_dir():
-        raise place.error("it is a folder", "name a file in it")
-    before = place.look()
+        raise files.error("it is a folder", "name a file in it")
+    before = files.look()
     if before is None:
-        if place.is_settled:
-            raise place.gone()
+        if files.is_settled:
+            raise files.removed_error()
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             pass  # another process was quicker
-    _check_note(place, turn, before)
+    _check_note(files, lock, before)
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
     try:
         connection.text_factory = bytes
         if not _format(path, connection):
-            with turn:
+            with lock:
                 if not _format(path, connection):
                     _make(connection)
         if connection.execute("PRAGMA journal_mode").fetchone() != (b"wal",):  # so it is in a backup
-            with turn:
+            with lock:
                 connection.execute("PRAGMA journal_mode=WAL")
                 _format(path, connection)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cell_size_check=ON")
-        place.settle(before)
-        if turn.read() != place.note:
-            turn.write(place.note)
+        files.settle(before)
+        if lock.read() != files.note:
+            lock.write(files.note)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check_note(place: Place, turn: Turn, database: tuple[int, int] | None) -> None:
+def _check_note(files: DatabaseFiles, lock: WriterLock, database: tuple[int, int] | None) -> None:
     """Refuse a database that was put in another's place while the write-ahead file of the other is still there.
 
     SQLite would take the other's pages for this one's. The note that each who opens a log leaves says which two files
     belong together; of files that were copied together, both are others.
     """
-    if database is None or not place.wal_bytes():
+    if database is None or not files.wal_bytes():
         return
-    noted = turn.read().split()
-    if len(noted) == 2 and noted[0] != told(database) and noted[1] == place.told_wal():
-        name = place.path.name
-        raise place.error(
+    noted = lock.read().split()
+    if len(noted) == 2 and noted[0] != identity_text(database) and noted[1] == files.wal_identity_text():
+        name = files.path.name
+        raise files.error(
             f"this file was put in the place of another, of which the write-ahead file ({name}-wal) is still there",
             f"put the former file back, or, to go on with this one and lose what is only in {name}-wal, remove it and "
             f"{name}-shm while no program uses them",
         )
 
 
-def connect_reader(place: Place, *, immutable: bool) -> sqlite3.Connection:
+def connect_reader(files: DatabaseFiles, *, immutable: bool) -> sqlite3.Connection:
     """Open a connection that only reads.
 
     Args:
         immutable: the file lies where nothing can be written; it must then have no write-ahead file with content.
     """
-    path = place.path
-    before = place.look()
+    path = files.path
+    before = files.look()
     if before is None:
-        raise place.gone() if place.is_settled else place.error("it is not there", "check the path")
-    still = immutable and not place.wal_bytes()
+        raise files.removed_error() if files.is_settled else files.error("it is not there", "check the path")
+    still = immutable and not files.wal_bytes()
     uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if still else ''}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_MS / 1000)
     try:
@@ -134,10 +134,10 @@ def connect_reader(place: Place, *, immutable: bool) -> sqlite3.Connection:
         if immutable and not _format(path, connection):
             raise StoreError(str(path), "it is empty", "name a log, or open it where it can be written")
         if immutable:
-            place.settle(before)
+            files.settle(before)
         else:
             connection.execute("PRAGMA application_id").fetchone()
-            place.check()
+            files.check()
     except BaseException:
         connection.close()
         raise

@@ -17,8 +17,8 @@ import msgspec
 from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
 from ..sql.tails import Tails
 from .connect import connect_writer, sentence, translated
-from .locks import Turn
-from .place import Place
+from .database_files import DatabaseFiles
+from .locks import WriterLock
 from .thread import SqlThread
 
 T = TypeVar("T")
@@ -63,18 +63,18 @@ class Job(Generic[T]):
         self.waiter: asyncio.Future[None] | None = None
 
 
-class Commits:
+class GroupCommit:
     """The writer's connection, its queue of changes, and the checkpoints."""
 
-    def __init__(self, place: Place, tails: Tails, changed: Callable[[str], None], *, timeout_s: float) -> None:
+    def __init__(self, files: DatabaseFiles, tails: Tails, changed: Callable[[str], None], *, timeout_s: float) -> None:
         """Prepare; nothing is opened before `start`.
 
         Args:
             tails: what is known of the sessions' ends; belongs to the thread.
             changed: called (in the loop) with each session that has something new.
         """
-        self._place, self._tails, self._changed = place, tails, changed
-        self._turn = Turn(place, timeout_s)
+        self._files, self._tails, self._changed = files, tails, changed
+        self._writer_lock = WriterLock(files, timeout_s)
         self._thread: SqlThread | None = None
         self._waiting: deque[Job[object]] = deque()
         self._leading = False
@@ -92,7 +92,7 @@ class Commits:
 
     async def start(self) -> None:
         """Open the connection."""
-        thread = SqlThread(partial(connect_writer, self._place, self._turn), end=self._place.end)
+        thread = SqlThread(partial(connect_writer, self._files, self._writer_lock), end=self._files.end)
         await thread.start()
         self._thread, self._broken, self._version, self._level = thread, False, -1, "FULL"
 
@@ -195,7 +195,7 @@ class Commits:
             thread, self._thread = self._thread, None
             with suppress(sqlite3.Error):
                 await thread.close()
-        with translated(self._place.path):
+        with translated(self._files.path):
             await self.start()
             if self._thread is not None:
                 await self._thread.call(self._empty)
@@ -211,7 +211,7 @@ class Commits:
             taken.append(job)
             pages += job.pages
         try:
-            with self._turn:
+            with self._writer_lock:
                 self._check(connection)
                 jobs = taken
                 while jobs := [job for job in jobs if not job.done]:
@@ -226,7 +226,7 @@ class Commits:
     def _check(self, connection: sqlite3.Connection) -> None:
         """Check that what is written will be found. Raises: StoreError, once all that was acknowledged is safe."""
         try:
-            self._place.check()
+            self._files.check()
         except StoreError:
             self._is_rescued(connection)
             raise
@@ -234,8 +234,8 @@ class Commits:
     def _is_rescued(self, connection: sqlite3.Connection) -> bool:
         """Say whether all that was committed is in the database itself, though its write-ahead file was removed."""
         with suppress(sqlite3.Error, StoreError):
-            self._place.check_database()
-            if self._place.has_lost_wal():
+            self._files.check_database()
+            if self._files.has_lost_wal():
                 busy, pages, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
                 return not busy and pages == copied
         return False
@@ -259,7 +259,7 @@ class Commits:
             self._roll_back(connection)
             for job in jobs:
                 if not job.done:
-                    job.error, job.done = sentence(self._place.path, error), True
+                    job.error, job.done = sentence(self._files.path, error), True
             return
         self._commit(connection, [job for job in jobs if not job.done])
 
@@ -272,7 +272,7 @@ class Commits:
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         if version != self._version:
             self._version = version
-            self._tails.doubt()
+            self._tails.invalidate()
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> None:
         try:
@@ -284,8 +284,8 @@ class Commits:
                 job.error, job.done = OutcomeUnknownError(job.session, job.after, str(error)), True
             return
         try:
-            self._place.check_database()
-            problem = "" if self._place.is_wal_here() or self._is_rescued(connection) else "its files were exchanged"
+            self._files.check_database()
+            problem = "" if self._files.is_wal_here() or self._is_rescued(connection) else "its files were exchanged"
         except StoreError as error:
             problem = str(error)
         if problem:
@@ -314,7 +314,7 @@ class Commits:
         that moment never comes by itself, so a file that has grown waits for them, with the writers held back: at most
         `_PATIENT_MS` in `_PATIENT_EVERY_S` and for each `_WAL_BYTES`.
         """
-        now, size = time.monotonic(), self._place.wal_bytes()
+        now, size = time.monotonic(), self._files.wal_bytes()
         grown = size > _WAL_BYTES
         patient = grown and (now >= self._patient_at or size >= self._patient_size)
         mode = "TRUNCATE" if self._truncate else "RESTART" if grown else "PASSIVE"
@@ -331,13 +331,13 @@ class Commits:
 
     def _warn(self) -> None:
         """Say that a reader keeps the write-ahead file from being emptied, once for each time it has doubled."""
-        size = self._place.wal_bytes()
+        size = self._files.wal_bytes()
         if size >= max(_WAL_WARNED_BYTES, 2 * self._wal_told):
             self._wal_told = size
             _LOG.warning(
                 "%s: the write-ahead file has %d MB and grows, because a reader keeps a transaction open;"
                 " it is emptied when that one ends",
-                self._place.path,
+                self._files.path,
                 size // 2**20,
             )
 
@@ -361,14 +361,14 @@ class Commits:
                 except asyncio.CancelledError as error:
                     cancelled = error
         finally:
-            self._turn.close()
-            self._place.close()
+            self._writer_lock.close()
+            self._files.close()
         if cancelled is not None:
             raise cancelled
 
     def _empty(self, connection: sqlite3.Connection) -> None:
         """Empty the write-ahead file: at the end, and after a failed sync, which may have lost what it held before."""
         self._truncate = True
-        with suppress(StoreError), self._turn:
+        with suppress(StoreError), self._writer_lock:
             self._check(connection)
             self._checkpoint(connection)

@@ -11,7 +11,7 @@ import weakref
 from pathlib import Path
 
 from ...errors import StoreError
-from .place import Place
+from .database_files import DatabaseFiles
 
 _OPEN: weakref.WeakSet[FileLock] = weakref.WeakSet()
 _WAIT_S = 0.0002
@@ -179,21 +179,21 @@ def _owner_path(database: Path, name: str) -> Path:
     return database.with_name(f"{database.name}-owner-{name}")
 
 
-class Turn:
-    """The writers' turn: whoever appends or checkpoints holds it."""
+class WriterLock:
+    """The writers' lock: whoever appends or checkpoints holds it."""
 
-    def __init__(self, place: Place, timeout_s: float) -> None:
-        self._place = place
+    def __init__(self, files: DatabaseFiles, timeout_s: float) -> None:
+        self._files = files
         self._timeout_s = timeout_s
         self._lock: FileLock | None = None
 
     def __enter__(self) -> None:
-        """Take the turn. Raises: StoreError when another program keeps it, or nothing can be locked."""
+        """Take the lock. Raises: StoreError when another program keeps it, or nothing can be locked."""
         while True:
             lock = self._open()
             if not lock.acquire(self._timeout_s):
                 problem = f"another program has been writing for more than {self._timeout_s:g} seconds"
-                raise self._place.error(problem, "let it finish or stop it, then try again; nothing was stored")
+                raise self._files.error(problem, "let it finish or stop it, then try again; nothing was stored")
             if lock.is_file():
                 return
             self.close()  # somebody has removed the file: others lock another one by now
@@ -204,9 +204,9 @@ class Turn:
 
     def _open(self) -> FileLock:
         if self._lock is None:
-            if self._place.is_settled:
-                self._place.check_database()  # nothing is made in the place of a database that has gone
-            self._lock = FileLock(self._place.path.with_name(f"{self._place.path.name}-lock"))
+            if self._files.is_settled:
+                self._files.check_database()  # nothing is made in the place of a database that has gone
+            self._lock = FileLock(self._files.path.with_name(f"{self._files.path.name}-lock"))
         return self._lock
 
     def read(self) -> str:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...background import settled
-from ...envelope import Behind, Cursor, Gone, Lease, Recorded, Restored, SessionInfo, VerifyReport
+from ...envelope import Behind, Cursor, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ...errors import StoreError, UnknownSessionError
 from ...events import Event, Fork
 from ...user_code.checked import checked
 from ..encode import LIMIT_BYTES, Updates, prepare, prepare_restored
-from ..follow import Bell, follow
+from ..follow import Notifier, follow
 from ..fork import kept_at
 from ..lineage import MAX_SEQ
 from ..names import check_id, check_title, read_base
@@ -29,9 +29,9 @@ from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
 from .connect import connect_reader, is_read_only, sentence, translated
-from .group_commit import Commits, Counts, Job
+from .database_files import DatabaseFiles
+from .group_commit import Counts, GroupCommit, Job
 from .locks import Owner
-from .place import Place
 from .thread import SqlThread
 
 T = TypeVar("T")
@@ -58,11 +58,11 @@ class SqliteLog:
             timeout_s: how long to wait for another process that is writing.
         """
         self._clock, self._new_id, self._limit_bytes = clock, new_id, limit_bytes
-        self._place = Place(path)
-        self._path = self._place.path
-        self._bell = Bell()
+        self._files = DatabaseFiles(path)
+        self._path = self._files.path
+        self._notifier = Notifier()
         self._tails = Tails()
-        self._commits = Commits(self._place, self._tails, self._bell.ring, timeout_s=timeout_s)
+        self._commits = GroupCommit(self._files, self._tails, self._notifier.notify, timeout_s=timeout_s)
         self._owner = Owner(self._path)
         self._reader: SqlThread | None = None
         self._beside_now = 0
@@ -150,9 +150,9 @@ class SqliteLog:
         return await self._read_with(lambda connection: rows.dropped(connection, session))
 
     @checked()
-    async def gone(self, session: str) -> Gone:
+    async def removed(self, session: str) -> Removed:
         """List what was dropped or erased of the session's own events."""
-        return await self._read_with(lambda connection: rows.gone(connection, session))
+        return await self._read_with(lambda connection: rows.removed(connection, session))
 
     @checked()
     async def info(self, session: str) -> SessionInfo:
@@ -246,7 +246,7 @@ class SqliteLog:
         if self._poll is None or self._poll.done():
             self._poll = asyncio.get_running_loop().create_task(self._listen())
         try:
-            async for recorded in follow(self, self._bell, session, after):
+            async for recorded in follow(self, self._notifier, session, after):
                 yield recorded
         finally:
             self._following -= 1
@@ -305,7 +305,7 @@ class SqliteLog:
             return removal.erase(connection, self._tails, session, seq, at_us=at_us, reason=reason)
 
         head = await self._write(Job(work, session=session, durable=True))
-        self._bell.ring_all()
+        self._notifier.notify_all()
         return head
 
     @checked()
@@ -346,9 +346,9 @@ class SqliteLog:
         if self._closed:
             return
         self._closed = True
-        if self._place.is_forked:
+        if self._files.is_forked:
             return
-        self._bell.ring_all()
+        self._notifier.notify_all()
         steps = (self._stop_polling, self._stop_reading, self._release_all, self._commits.close)
         problem: BaseException | None = None
         for step in steps:
@@ -386,22 +386,22 @@ class SqliteLog:
 
     def __del__(self) -> None:
         """Say that a log was never closed; its connections are closed by their threads."""
-        if not self._closed and self._place.is_settled and not self._place.is_forked:
+        if not self._closed and self._files.is_settled and not self._files.is_forked:
             self._owner.close()
             problem = f"a log was not closed: {self._path}; use `await log.close()` or `async with`"
             warnings.warn(problem, ResourceWarning, stacklevel=2)
 
     def _check_usable(self) -> None:
-        if self._place.is_forked:
+        if self._files.is_forked:
             problem = "this process was forked from the one that opened the log"
-            raise self._place.error(problem, "open logs after the fork, or start processes with `spawn`")
+            raise self._files.error(problem, "open logs after the fork, or start processes with `spawn`")
         if self._closed:
-            raise self._place.error("this log was closed", "open it again")
+            raise self._files.error("this log was closed", "open it again")
 
     async def _write(self, job: Job[T]) -> T:
         self._check_usable()
         if self._read_only:
-            raise self._place.error("it lies where nothing can be written", "copy it, or change the modes")
+            raise self._files.error("it lies where nothing can be written", "copy it, or change the modes")
         return await self._commits.run(job)
 
     async def _read_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -421,8 +421,8 @@ class SqliteLog:
 
     def _within(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
         """Read in one transaction, and only what whoever opens the log now would find. Runs in the thread."""
-        if self._place.is_settled:
-            self._place.check_database()
+        if self._files.is_settled:
+            self._files.check_database()
         connection.execute("BEGIN")
         try:
             return work(connection)
@@ -431,7 +431,7 @@ class SqliteLog:
                 connection.execute("ROLLBACK")
 
     async def _connect(self) -> SqlThread:
-        reader = SqlThread(partial(connect_reader, self._place, immutable=self._read_only))
+        reader = SqlThread(partial(connect_reader, self._files, immutable=self._read_only))
         with translated(self._path):
             await reader.start()
         return reader
@@ -461,7 +461,7 @@ class SqliteLog:
                 version = None
             if version is None or version != seen:
                 seen = version
-                self._bell.ring_all()
+                self._notifier.notify_all()
             await asyncio.sleep(_POLL_S)
 
 

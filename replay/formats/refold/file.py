@@ -89,7 +89,7 @@ class DroppedLine(_Line, frozen=True, kw_only=True, tag="refold_dropped"):
         return list(accumulate(self.offsets, initial=self.at_us))[1:]
 
 
-class GoneLine(_Line, frozen=True, kw_only=True, tag="refold_gone"):
+class RemovedLine(_Line, frozen=True, kw_only=True, tag="refold_gone"):
     """What stands for content that is gone: of the fact before this line, or of the updates between it and the last.
 
     Behind a session's last line, with nothing but `lines`, it speaks of updates that no fact follows.
@@ -114,7 +114,7 @@ class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):
     row: SessionLine
     events: tuple[Recorded, ...]
     dropped: tuple[DroppedLine, ...] = ()
-    gone: tuple[GoneLine, ...] = ()
+    gone: tuple[RemovedLine, ...] = ()
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(recorded for session in self.sessions for recorded in session.events)
 
 
-_Fields: TypeAlias = ExportHeader | SessionLine | DroppedLine | GoneLine | EndLine
+_Fields: TypeAlias = ExportHeader | SessionLine | DroppedLine | RemovedLine | EndLine
 _FIELDS: msgspec.json.Decoder[_Fields] = msgspec.json.Decoder(_Fields)
 _EVENT = msgspec.json.Decoder(tuple[int, int, msgspec.Raw])
 
@@ -202,7 +202,7 @@ def read_export(data: bytes, *, path: str = "the export") -> Export:
             if isinstance(fields, DroppedLine) and sessions:
                 sessions[-1].drop(path, number, line, fields)
                 continue
-            if isinstance(fields, GoneLine) and sessions and header.version == GONE:
+            if isinstance(fields, RemovedLine) and sessions and header.version == GONE:
                 sessions[-1].lack(path, number, fields)
                 continue
             raise TranscriptError(path, "expected an event or a session's row", number)
@@ -233,7 +233,7 @@ class _Session:
         self.next = row.fork_seq + 1
         self._events: list[Recorded] = []
         self._dropped: list[DroppedLine] = []
-        self._gone: list[GoneLine] = []
+        self._gone: list[RemovedLine] = []
         self._block: list[bytes] = []
         self._is_fact = False
 
@@ -259,7 +259,7 @@ class _Session:
             self._block, self._is_fact = [], False
         self._block.append(line)
 
-    def lack(self, path: str, number: int, gone: GoneLine) -> None:
+    def lack(self, path: str, number: int, gone: RemovedLine) -> None:
         if gone.seq != self.next - 1 or (self._gone and self._gone[-1].seq == gone.seq):
             raise TranscriptError(path, f"expected seq {self.next}, found what is gone of seq {gone.seq}", number)
         if gone.lines != _lines_sha256(self._block):

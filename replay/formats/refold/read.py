@@ -15,7 +15,7 @@ from eventsource.codec import encode
 from eventsource.envelope import Restored, SessionInfo
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
 from eventsource.events import UPDATE_TYPES, Erase, Event, Fork, MessageEnd, StreamUpdate
-from eventsource.log.erased import is_masked
+from eventsource.log.erased import is_tombstone
 from eventsource.log.protocol import EventLog
 from eventsource.values import MARKER
 
@@ -23,7 +23,7 @@ from ..atomic import make, take_back
 from ..jsonl import LineNote
 from ..planner import ImportedBranch, ImportReport
 from .absent import fork_problem, lack_problems, named_behind
-from .file import GONE, WHOLE, DroppedLine, Export, ExportedSession, GoneLine, read_export
+from .file import GONE, WHOLE, DroppedLine, Export, ExportedSession, RemovedLine, read_export
 
 FORMAT = "refold"
 DROPPED = "refold.dropped"
@@ -169,7 +169,7 @@ def _sha256(event: Event) -> str:
 
 
 def _is_erased(event: Event) -> bool:
-    return MARKER.encode() in encode(event) and is_masked(event)
+    return MARKER.encode() in encode(event) and is_tombstone(event)
 
 
 async def _lost(log: EventLog, export: Export, branches: Sequence[ImportedBranch]) -> AsyncIterator[LineNote]:
@@ -274,7 +274,7 @@ def _restored(one: ExportedSession) -> list[Restored]:
     gone = {line.seq: line for line in one.gone}
     found: list[tuple[int, Restored]] = []
     for seq, at_us, event in ((r.seq, r.at_us, r.event) for r in one.events):
-        line = gone.get(seq) or GoneLine(seq=seq)
+        line = gone.get(seq) or RemovedLine(seq=seq)
         found.append((seq, Restored(at_us=at_us, event=event, updates_sha256=line.u, body_sha256=line.b)))
     for gap in one.dropped:
         found += [(gap.first + n, Restored(at_us=at_us, event=None)) for n, at_us in enumerate(gap.times)]

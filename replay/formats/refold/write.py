@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from eventsource.envelope import Gone, Recorded, SessionInfo
+from eventsource.envelope import Recorded, Removed, SessionInfo
 from eventsource.errors import UnknownSeqError
 from eventsource.events import UPDATE_TYPES, Erase, Label
 from eventsource.log.load import read_all
@@ -19,7 +19,7 @@ from .file import (
     Export,
     ExportedSession,
     ExportHeader,
-    GoneLine,
+    RemovedLine,
     SessionLine,
     write_export,
 )
@@ -72,7 +72,7 @@ async def _own(log: EventLog, info: SessionInfo, last: int) -> ExportedSession:
         last=last,
         digest=(await log.cursor(info.id, last)).digest,
     )
-    return await _with_gone(log, ExportedSession(row=row, events=events), await log.gone(info.id))
+    return await _with_removed(log, ExportedSession(row=row, events=events), await log.removed(info.id))
 
 
 def _title(title: str, events: tuple[Recorded, ...]) -> str:
@@ -83,18 +83,18 @@ def _title(title: str, events: tuple[Recorded, ...]) -> str:
     return folds.title
 
 
-async def _with_gone(log: EventLog, one: ExportedSession, gone: Gone) -> ExportedSession:
+async def _with_removed(log: EventLog, one: ExportedSession, gone: Removed) -> ExportedSession:
     """Add what is gone up to the session's last exported seq, and what stands for it."""
     last = one.row.last
     dropped = tuple(_dropped(first, times[: last - first + 1]) for first, times in gone.dropped if first <= last)
     erases = {r.event.target_seq: r.seq for r in one.events if isinstance(r.event, Erase)}
-    lines = {seq: GoneLine(seq=seq, u=u) for seq, u in gone.updates if seq <= last}
+    lines = {seq: RemovedLine(seq=seq, u=u) for seq, u in gone.updates if seq <= last}
     for seq, b in gone.erased:
         if seq <= last:
-            lines[seq] = replace(lines.get(seq, GoneLine(seq=seq)), b=b, erase=erases.get(seq, 0))
+            lines[seq] = replace(lines.get(seq, RemovedLine(seq=seq)), b=b, erase=erases.get(seq, 0))
     row, fact = replace(one.row, base=gone.base), _last_fact(one.events)
     if dropped and dropped[-1].last > fact:
-        lines[last] = GoneLine(seq=last)
+        lines[last] = RemovedLine(seq=last)
     if not row.digest:
         row = replace(row, link=(await log.cursor(row.session, fact)).digest)
     told = replace(one, row=row, dropped=dropped, gone=tuple(lines[seq] for seq in sorted(lines)))

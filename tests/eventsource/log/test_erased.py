@@ -28,7 +28,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.log.absent import shape_problem
-from eventsource.log.erased import mask, mask_of_0_1
+from eventsource.log.erased import tombstone, tombstone_of_0_1
 from eventsource.machine.approvals import REASON as APPROVAL
 from eventsource.machine.state import CHILD, INBOX, RETRY
 from eventsource.messages import AssistantMessage, Usage
@@ -61,7 +61,7 @@ QUESTION = TokenCreate(key="k", default=Raw(b'{"approve":false}'))
     ids=["approval", "rerun", "question", "default"],
 )
 def test_what_was_decided_stays_and_what_was_said_goes(event: Event, left: Event) -> None:
-    assert mask(event) == left
+    assert tombstone(event) == left
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_was_decided_stays_and_what_was_said_goes(event: Event, left: Event
     ids=["token", "step"],
 )
 def test_values_go(event: Event) -> None:
-    assert "secret" not in repr(mask(event))
+    assert "secret" not in repr(tombstone(event))
 
 
 STAYS = frozenset(
@@ -133,8 +133,8 @@ def words(event: object) -> set[str]:
 )
 def test_no_word_of_any_event_is_left_but_what_names_something(kind: type[EventBase]) -> None:
     for event in filled(kind, ""):
-        assert words(mask(event)) == words(event) & STAYS  # type: ignore[arg-type]  # of the union, made by its type
-        assert mask(mask(event)) == mask(event)  # type: ignore[arg-type]
+        assert words(tombstone(event)) == words(event) & STAYS  # type: ignore[arg-type]  # of the union, made by its type
+        assert tombstone(tombstone(event)) == tombstone(event)  # type: ignore[arg-type]
 
 
 def test_each_name_that_stays_is_a_field_of_an_event() -> None:
@@ -143,7 +143,7 @@ def test_each_name_that_stays_is_a_field_of_an_event() -> None:
 
 @pytest.mark.parametrize("reason", ["", APPROVAL, CHILD, INBOX, RETRY, "in_doubt", "repeat", "sleep"])
 def test_a_wait_that_the_machine_goes_by_keeps_its_reason(reason: str) -> None:
-    assert mask(WaitStart(key="k", reason=reason)) == WaitStart(key="k", reason=reason)
+    assert tombstone(WaitStart(key="k", reason=reason)) == WaitStart(key="k", reason=reason)
 
 
 KEPT_BY_0_1: list[Event] = [
@@ -156,9 +156,9 @@ KEPT_BY_0_1: list[Event] = [
 
 @pytest.mark.parametrize("event", KEPT_BY_0_1, ids=lambda event: type(event).__name__)
 def test_what_the_mask_of_0_1_left_is_still_an_erased_event(event: Event) -> None:
-    left = encode(mask_of_0_1(event))
+    left = encode(tombstone_of_0_1(event))
     assert b"secret" in left
-    assert shape_problem(mask_of_0_1(event), left, "") == ""
-    assert shape_problem(mask_of_0_1(event), left, sha256(left).hexdigest()) == ""
+    assert shape_problem(tombstone_of_0_1(event), left, "") == ""
+    assert shape_problem(tombstone_of_0_1(event), left, sha256(left).hexdigest()) == ""
     assert shape_problem(event, encode(event), "") != ""
-    assert b"secret" not in encode(mask(mask_of_0_1(event)))
+    assert b"secret" not in encode(tombstone(tombstone_of_0_1(event)))

@@ -10,7 +10,7 @@ import pytest
 from eventsource.envelope import Cursor, Recorded, SessionInfo
 from eventsource.errors import TailLostError
 from eventsource.events import Label
-from eventsource.log.follow import Bell, follow
+from eventsource.log.follow import Notifier, follow
 
 
 def events(*texts: str, at_us: int = 0) -> list[Recorded]:
@@ -40,28 +40,30 @@ class Shelf:
 
 
 @pytest.fixture
-def bell() -> Bell:
-    return Bell()
+def notifier() -> Notifier:
+    return Notifier()
 
 
 async def some(reader: AsyncIterator[Recorded], count: int) -> list[int]:
     return [(await asyncio.wait_for(anext(reader), 5)).seq for _ in range(count)]
 
 
-async def changed(shelf: Shelf, bell: Bell, reader: AsyncIterator[Recorded], kept: Sequence[Recorded]) -> Recorded:
+async def changed(
+    shelf: Shelf, notifier: Notifier, reader: AsyncIterator[Recorded], kept: Sequence[Recorded]
+) -> Recorded:
     """Change the log behind a reader that waits, and ask it for the next event."""
     following = asyncio.ensure_future(anext(reader))
     await asyncio.sleep(0)
     shelf.kept = list(kept)
-    bell.ring("oslo")
+    notifier.notify("oslo")
     return await asyncio.wait_for(following, 5)
 
 
-async def test_a_reader_gets_what_is_there_and_then_what_comes(bell: Bell) -> None:
+async def test_a_reader_gets_what_is_there_and_then_what_comes(notifier: Notifier) -> None:
     shelf = Shelf(events("a", "b"))
-    reader = follow(shelf, bell, "oslo", 0)
+    reader = follow(shelf, notifier, "oslo", 0)
     assert await some(reader, 2) == [1, 2]
-    assert (await changed(shelf, bell, reader, events("a", "b", "c"))).seq == 3
+    assert (await changed(shelf, notifier, reader, events("a", "b", "c"))).seq == 3
 
 
 @pytest.mark.parametrize(
@@ -69,30 +71,30 @@ async def test_a_reader_gets_what_is_there_and_then_what_comes(bell: Bell) -> No
     [events("a"), events("a", "x", at_us=50), events("a", "x", "y", at_us=50), []],
     ids=["gone", "another in its place", "and more behind it", "everything gone"],
 )
-async def test_a_follower_is_told_that_the_event_it_saw_last_is_lost(bell: Bell, now: list[Recorded]) -> None:
+async def test_a_follower_is_told_that_the_event_it_saw_last_is_lost(notifier: Notifier, now: list[Recorded]) -> None:
     shelf = Shelf(events("a", "b"))
-    reader = follow(shelf, bell, "oslo", 0)
+    reader = follow(shelf, notifier, "oslo", 0)
     assert await some(reader, 2) == [1, 2]
     with pytest.raises(TailLostError) as caught:
-        await changed(shelf, bell, reader, now)
+        await changed(shelf, notifier, reader, now)
     assert (caught.value.session, caught.value.seen, caught.value.head) == ("oslo", 2, len(now))
 
 
-async def test_a_follower_is_not_told_so_where_updates_were_only_dropped(bell: Bell) -> None:
+async def test_a_follower_is_not_told_so_where_updates_were_only_dropped(notifier: Notifier) -> None:
     shelf = Shelf(events("a", "b"))
-    reader = follow(shelf, bell, "oslo", 0)
+    reader = follow(shelf, notifier, "oslo", 0)
     assert await some(reader, 2) == [1, 2]
     shelf.gone = [(2, 2)]
-    assert (await changed(shelf, bell, reader, [*events("a"), *events("a", "b", "c")[2:]])).seq == 3
+    assert (await changed(shelf, notifier, reader, [*events("a"), *events("a", "b", "c")[2:]])).seq == 3
 
 
 @pytest.mark.parametrize("kept", [events("a"), events("a", "x", at_us=50)], ids=["gone", "another in its place"])
-async def test_a_follower_that_comes_back_to_a_lost_place_is_told_so(bell: Bell, kept: list[Recorded]) -> None:
+async def test_a_follower_that_comes_back_to_a_lost_place_is_told_so(notifier: Notifier, kept: list[Recorded]) -> None:
     place = await Shelf(events("a", "b")).cursor("oslo")
     with pytest.raises(TailLostError):
-        await anext(follow(Shelf(kept), bell, "oslo", place))
+        await anext(follow(Shelf(kept), notifier, "oslo", place))
 
 
-async def test_a_follower_that_comes_back_to_its_place_goes_on(bell: Bell) -> None:
+async def test_a_follower_that_comes_back_to_its_place_goes_on(notifier: Notifier) -> None:
     place = await Shelf(events("a", "b")).cursor("oslo")
-    assert await some(follow(Shelf(events("a", "b", "c")), bell, "oslo", place), 1) == [3]
+    assert await some(follow(Shelf(events("a", "b", "c")), notifier, "oslo", place), 1) == [3]

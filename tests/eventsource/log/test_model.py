@@ -31,7 +31,7 @@ from eventsource.events import (
 from eventsource.log import open_store
 from eventsource.log.contract.histories import deltas, read_all, streamed, tool_run
 from eventsource.log.encode import UPDATES
-from eventsource.log.erased import mask
+from eventsource.log.erased import tombstone
 from eventsource.log.lineage import closed_messages
 from eventsource.log.names import erasable_updates
 from eventsource.log.protocol import EventLog
@@ -197,14 +197,14 @@ class Model(RuleBasedStateMachine):
         owner = self.owner(name, seq)
         event = owner.own[seq - owner.fork_seq - 1][1] if 0 < seq <= kept.head else None
         self.clock += 1
-        if event is None or type(event) in UPDATES or mask(event) == event:
+        if event is None or type(event) in UPDATES or tombstone(event) == event:
             with pytest.raises(UnknownSeqError):
                 self.run(self.log.erase(name, seq, at_us=self.clock))
             return
         head = self.run(self.log.erase(name, seq, at_us=self.clock))
         self.forget(owner, erasable_updates(owner.recorded(), seq))
-        owner.own[seq - owner.fork_seq - 1] = (owner.own[seq - owner.fork_seq - 1][0], mask(event))
-        left = sha256(encode(mask(event))).hexdigest()
+        owner.own[seq - owner.fork_seq - 1] = (owner.own[seq - owner.fork_seq - 1][0], tombstone(event))
+        left = sha256(encode(tombstone(event))).hexdigest()
         owner.own.append((self.clock, Erase(target_seq=seq, shape_sha256=left)))
         assert head == owner.head
 

@@ -27,7 +27,7 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
-from eventsource.log.erased import mask
+from eventsource.log.erased import tombstone
 from eventsource.machine.approvals import REASON, verdict
 from eventsource.machine.evolve import evolve, fold
 from eventsource.machine.guards import find_call, legal
@@ -276,7 +276,7 @@ def test_a_call_that_was_approved_stays_legal_when_its_arguments_are_erased(eras
         (asked(arguments='{"n":2}'), decided(True, "fine", arguments={"n": 3}), '{"n":3}'),
     ):
         history = called(SEND, question, decision, start(1, "send", arguments=arguments))
-        fold(recorded([mask(event) if seq == erased else event for seq, event in enumerate(history, 1)]))
+        fold(recorded([tombstone(event) if seq == erased else event for seq, event in enumerate(history, 1)]))
 
 
 def in_force(history: Sequence[Recorded]) -> list[State]:

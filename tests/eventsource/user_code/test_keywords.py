@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from eventsource.errors import ArgumentError
-from eventsource.user_code.checked import checked, told_calls
+from eventsource.user_code.checked import checked, checked_init
 from eventsource.user_code.keywords import ToldCalls
 
 
@@ -18,7 +18,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
     turn_limit: int = 0
 
 
-@told_calls
+@checked_init
 @dataclass(frozen=True)
 class Maker:
     model: str

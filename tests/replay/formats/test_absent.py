@@ -19,12 +19,12 @@ from eventsource.errors import RefoldError, TranscriptError, UnknownSeqError
 from eventsource.events import Custom, Erase, Event, Fork, Label, MessageEnd, MessageUpdate, QueuePush, StreamUpdate
 from eventsource.log import open_store
 from eventsource.log.contract.histories import prompt, streamed, timed
-from eventsource.log.erased import mask
+from eventsource.log.erased import tombstone
 from eventsource.log.load import load_state, read_all
 from eventsource.log.protocol import EventLog
 from eventsource.messages import UserMessage
 from replay.formats import import_refold
-from replay.formats.refold.file import DroppedLine, EndLine, ExportHeader, GoneLine, SessionLine, read_export
+from replay.formats.refold.file import DroppedLine, EndLine, ExportHeader, RemovedLine, SessionLine, read_export
 from replay.formats.refold.write import export_session
 from replay.lineage import erased_seqs
 from replay.replay import replay
@@ -200,7 +200,7 @@ async def test_an_altered_line_is_refused_or_changes_nothing_that_is_on_record(n
     assert refused > 4 * len(lines)
 
 
-Line = ExportHeader | SessionLine | DroppedLine | GoneLine | EndLine
+Line = ExportHeader | SessionLine | DroppedLine | RemovedLine | EndLine
 
 
 def changed(data: bytes, kind: type, **values: object) -> bytes:
@@ -220,10 +220,10 @@ def changed(data: bytes, kind: type, **values: object) -> bytes:
 @pytest.mark.parametrize(
     ("name", "kind", "values", "problem"),
     [
-        ("erased", GoneLine, {"b": "12" * 32}, "its events have another digest"),
-        ("erased", GoneLine, {"b": "12" * 32, "erase": 3}, "erased by the event 3, so the file says"),
-        ("dropped", GoneLine, {"u": "12" * 32}, "its events have another digest"),
-        ("dropped", GoneLine, {"u": ""}, "the digest of the updates before it"),
+        ("erased", RemovedLine, {"b": "12" * 32}, "its events have another digest"),
+        ("erased", RemovedLine, {"b": "12" * 32, "erase": 3}, "erased by the event 3, so the file says"),
+        ("dropped", RemovedLine, {"u": "12" * 32}, "its events have another digest"),
+        ("dropped", RemovedLine, {"u": ""}, "the digest of the updates before it"),
         ("dropped", DroppedLine, {"at_us": 5}, "the lines of seq .* were changed"),
         ("in", SessionLine, {"base": "12" * 64}, "begins was changed"),
         ("in", SessionLine, {"base": ""}, "begins is missing"),
@@ -248,7 +248,7 @@ def reworded(lines: list[bytes], seq: int, event: Event, **told: object) -> byte
     new = b"[%d,%d,%b]" % (seq, at_us, encode(event))
     rest = lines[at + 1 :]
     if rest and rest[0].startswith(b'{"type":"refold_gone"'):
-        old = msgspec.json.decode(rest.pop(0), type=GoneLine)
+        old = msgspec.json.decode(rest.pop(0), type=RemovedLine)
         told = {name: getattr(old, name) for name in ("b", "u", "erase")} | told
     else:
         told = {"b": sha256(bytes(body)).hexdigest()} | told
@@ -275,12 +275,18 @@ async def test_a_change_does_not_pass_as_erased(log: EventLog, tmp_path: Path) -
     whole = (await export_session(log, "whole")).splitlines()[:-1]
     erased = (await export_session(log, "erased")).splitlines()[:-1]
     for lines, at, event, told, problem in (
-        (whole, seq, mask(pushed), {}, "are named by no event of the file"),
+        (whole, seq, tombstone(pushed), {}, "are named by no event of the file"),
         (whole, seq, words, {}, "are named by no event of the file"),
-        (whole, seq, mask(pushed), {"erase": 5}, "are named by no event of the file"),
+        (whole, seq, tombstone(pushed), {"erase": 5}, "are named by no event of the file"),
         (erased, seq, words, {}, "what was left of the erased event was changed"),
-        (erased, seq, msgspec.structs.replace(mask(pushed), key="other"), {}, "left of the erased event was changed"),
-        (erased, seq, mask(pushed), {"erase": 0}, "it was erased by the event 0"),
+        (
+            erased,
+            seq,
+            msgspec.structs.replace(tombstone(pushed), key="other"),
+            {},
+            "left of the erased event was changed",
+        ),
+        (erased, seq, tombstone(pushed), {"erase": 0}, "it was erased by the event 0"),
         (erased, seq, pushed, {"b": ""}, "what stands there is not what it left"),
         (whole, end.seq, end.event, {"b": "", "u": "12" * 32}, "and none is missing"),
     ):

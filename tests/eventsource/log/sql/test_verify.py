@@ -21,7 +21,7 @@ from eventsource.log import open_store
 from eventsource.log.absent import shape_problem
 from eventsource.log.contract.histories import exchange, prompt, streamed, timed, tool_run
 from eventsource.log.digest import ZERO, link
-from eventsource.log.erased import mask
+from eventsource.log.erased import tombstone
 from eventsource.log.lineage import MAX_SEQ
 from eventsource.log.sql.packs import dropped_row
 from eventsource.log.sql.verify import verify
@@ -249,7 +249,7 @@ async def test_no_event_passes_as_erased_without_an_erase(path: Path, tmp_path: 
     chosen = random.Random(5).sample(facts, 40) + [one for one in facts if one[2]]
     for key, body, b in chosen:
         event = decode(body)
-        for left in {encode(mask(event)), body.replace(b"a", b"o"), body}:
+        for left in {encode(tombstone(event)), body.replace(b"a", b"o"), body}:
             if b and len(b) == 64 and left == body:
                 continue
             shutil.copy(path, copy)

@@ -17,12 +17,12 @@ from .thread import leak
 
 _File = tuple[int, int]
 _AGAIN = "close this log everywhere and open it again"
-_KEPT: list[Place] = []
-_PLACES: weakref.WeakSet[Place] = weakref.WeakSet()
+_KEPT: list[DatabaseFiles] = []
+_OPENED: weakref.WeakSet[DatabaseFiles] = weakref.WeakSet()
 _of_parent: set[_File] = set()
 
 
-class Place:
+class DatabaseFiles:
     """Where an opened log lies: a path made real once, and the files found there when it was opened."""
 
     def __init__(self, path: str | Path) -> None:
@@ -46,11 +46,11 @@ class Place:
     @property
     def note(self) -> str:
         """What is noted for the next who opens the log: which database and write-ahead file belong together."""
-        return f"{told(self._database)} {told(self._wal)}"
+        return f"{identity_text(self._database)} {identity_text(self._wal)}"
 
-    def told_wal(self) -> str:
+    def wal_identity_text(self) -> str:
         """Write the identity of the write-ahead file that is there now, as in a note."""
-        return told(_identity(self._wal_name))
+        return identity_text(_identity(self._wal_name))
 
     def look(self) -> _File | None:
         """Look at the database before it is opened; None when there is none. Raises: StoreError if it must not be."""
@@ -88,13 +88,13 @@ class Place:
         """
         database, wal, index = map(_identity, (self._name, self._wal_name, self._index_name))
         if database is None or (before or database) != database or self._database not in (None, database):
-            raise self.gone()
-        for other in list(_PLACES):
+            raise self.removed_error()
+        for other in list(_OPENED):
             if other is not self and other._database == database and (other._wal, other._index) != (wal, index):
                 raise self._exchanged("end this program and start it again" if other in _KEPT else _AGAIN)
         self._database, self._wal, self._index = database, wal, index
         _watch_forks()
-        _PLACES.add(self)
+        _OPENED.add(self)
 
     def check(self) -> None:
         """Check that every name still leads to the opened file. Raises: StoreError."""
@@ -107,9 +107,9 @@ class Place:
         try:
             found = os.stat(self._name)
         except OSError:
-            raise self.gone() from None
+            raise self.removed_error() from None
         if (found.st_dev, found.st_ino) != self._database:
-            raise self.gone()
+            raise self.removed_error()
         if found.st_nlink > 1:
             raise self._linked(found.st_nlink)
 
@@ -146,13 +146,13 @@ class Place:
     def close(self) -> None:
         """Forget the files, once every connection was closed."""
         if self not in _KEPT:
-            _PLACES.discard(self)
+            _OPENED.discard(self)
 
     def error(self, problem: str, advice: str) -> StoreError:
         """Make an error about this log."""
         return StoreError(self._name, problem, advice)
 
-    def gone(self) -> StoreError:
+    def removed_error(self) -> StoreError:
         """Make the error about a database that is not there any more."""
         return self.error(
             "this file was removed, moved or replaced while it was open; nothing more is written", "open the log again"
@@ -169,7 +169,7 @@ class Place:
         return self.error(f"{name}-wal or {name}-shm was removed or replaced while the log was open", advice)
 
 
-def told(file: _File | None) -> str:
+def identity_text(file: _File | None) -> str:
     """Write a file's identity in one word."""
     return "none" if file is None else f"{file[0]}:{file[1]}"
 
@@ -196,11 +196,11 @@ def _mounts() -> frozenset[str]:
 
 
 def _leave() -> None:
-    for place in list(_PLACES):
-        place.is_forked = True
-        if place._database is not None:
-            _of_parent.add(place._database)
-    _PLACES.clear()
+    for one in list(_OPENED):
+        one.is_forked = True
+        if one._database is not None:
+            _of_parent.add(one._database)
+    _OPENED.clear()
 
 
 _watching = False

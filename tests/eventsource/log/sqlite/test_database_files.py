@@ -18,8 +18,7 @@ from eventsource.errors import LeaseHeldError, OutcomeUnknownError, StoreError
 from eventsource.events import Custom
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
-from eventsource.log.sqlite import place as places
-from eventsource.log.sqlite.place import Place
+from eventsource.log.sqlite.database_files import DatabaseFiles
 from eventsource.log.sqlite.store import SqliteLog
 from tests.eventsource.log.opened import Child, count, heads
 
@@ -352,7 +351,7 @@ def test_a_mounted_file_is_recognised(path: Path) -> None:
     other = path.with_name("mounted here.db")
     path.touch()
     other.touch()
-    code = "import sys; from eventsource.log.sqlite.place import _mounts; print(sys.argv[1] in _mounts())"
+    code = "import sys; from eventsource.log.sqlite.database_files import _mounts; print(sys.argv[1] in _mounts())"
     script = f'mount --bind "{path}" "{other}" && "{sys.executable}" -c "{code}" "{other}"'
     done = (
         subprocess.run(["unshare", "-rm", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -366,7 +365,7 @@ def test_a_mounted_file_is_recognised(path: Path) -> None:
 
 def test_a_path_that_is_none_is_told_in_words() -> None:
     with pytest.raises(StoreError, match="it is no path"):
-        Place("a\0b")
+        DatabaseFiles("a\0b")
 
 
 async def test_a_backup_is_written_to_as_the_original_is(path: Path) -> None:
