@@ -18,6 +18,7 @@ from eventsource.errors import LeaseHeldError, OutcomeUnknownError, StoreError
 from eventsource.events import Custom
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
+from eventsource.log.sqlite import database_files
 from eventsource.log.sqlite.database_files import DatabaseFiles
 from eventsource.log.sqlite.store import SqliteLog
 from tests.eventsource.log.opened import Child, count, heads
@@ -339,7 +340,7 @@ async def test_a_file_system_that_locks_nothing_is_told_in_words(
 
 
 async def test_a_file_mounted_without_its_folder_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "_mounts", lambda: frozenset({str(path)}))
+    monkeypatch.setattr(database_files, "_mounts", lambda: frozenset({str(path)}))
     place_file(path)
     with pytest.raises(StoreError, match="mount the folder"):
         async with open_store(path):
