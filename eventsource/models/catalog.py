@@ -11,6 +11,7 @@ import msgspec
 from ..codec import to_json
 from ..errors import RefoldError
 from ..events import ModelRef
+from ..user_code.checked import checked
 from .options import ModelOptions, ModelOptionsError, NamedTool, ThinkingLevel, read_options
 from .secrets import Secrets, public_url
 from .wire import Codec
@@ -130,6 +131,7 @@ class Arguments(TypedDict, total=False):
 _ACCESS = ("api_key", "headers", "proxy", "connect_ms", "first_byte_ms", "idle_ms", "max_attempts")
 
 
+@checked("client", "secrets", "arguments")
 def model(
     name: str,
     *,

@@ -27,7 +27,7 @@ def file_tools(root: str | Path = ".", names: Sequence[str] = FILE_TOOLS) -> lis
     Raises: OSError when there is no such folder; ValueError for an unknown name.
     """
     if unknown := sorted(set(names) - set(FILE_TOOLS)):
-        raise ValueError(f"no file tool is called {unknown[0]!r}; there are {', '.join(FILE_TOOLS)}")
+        raise ValueError(f"names: no file tool is called {unknown[0]!r}; there are {', '.join(FILE_TOOLS)}")
     folder = Root(root)
     reading, writing = Reading(folder), Writing(folder)
     made = {

@@ -6,22 +6,32 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import refold
+from eventsource import errors, values
 from eventsource.errors import RefoldError
+from eventsource.events import EventBase
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
-from eventsource.messages import UserMessage
+from eventsource.messages import Block, Message, UserMessage
 from eventsource.models.scripted import scripted
 from refold import Agent, AgentContext, AgentLoopConfig, Log, Session, open_log
+from refold.functional import AgentEventStream
 
 JUNK: tuple[object, ...] = (
     None, "junk", "", b"x", 3, -1, 2.5, True, [], [None], ["junk"], [3], {}, {"a": 1}, (), {1}, object(), len, dict,
     ValueError("x"),
 )  # fmt: skip
-MADE_BY_REFOLD = {"Run", "RefoldError", "TaskContext", "Tool", "ToolContext"}
+MADE_BY_REFOLD = {
+    *("AgentStream", "Model", "Recorded", "Request", "Run", "Session", "TaskContext", "Tool", "ToolContext"),
+    *("ToolOutcomeShown", "ToolRequest", "TurnEnded", "Waiting"),
+}
+VALUES = [one for one in vars(values).values() if isinstance(one, type) and one.__module__ == values.__name__]
+ON_RECORD = (EventBase, *get_args(Message), errors.RefoldError, Block, *VALUES)
+"""What a log holds is checked as a whole, when it is recorded."""
 ENDS_THE_LOG = {"close", "open"}
 _LIMIT_S = 10
 
@@ -37,12 +47,21 @@ def methods(kind: type) -> list[str]:
     return [name for name in named if name not in ENDS_THE_LOG]
 
 
-FUNCTIONS = [name for name in refold.__all__ if callable(getattr(refold, name)) and name not in MADE_BY_REFOLD]
+def is_checked(name: str) -> bool:
+    """Say whether a public name is something that callers give arguments to, each of which is checked at once."""
+    thing = getattr(refold, name)
+    on_record = isinstance(thing, type) and issubclass(thing, ON_RECORD) and thing is not refold.Policies
+    return callable(thing) and name not in MADE_BY_REFOLD and not on_record
+
+
+FUNCTIONS = [name for name in refold.__all__ if is_checked(name)]
 
 
 async def good(name: str, log: Log, session: Session) -> object:
     """Give an argument that is right, for a parameter of that name that has no default."""
     match name:
+        case "server":
+            return "true"
         case "session" | "recording" | "a" | "b" | "from_":
             return session
         case "prompt" | "new" | "prompts" | "message" | "text" | "reason" | "name" | "id" | "summary" | "media_type":
@@ -114,9 +133,9 @@ async def called(
         if one.name in named
     ]
     given = function(*by_place, *((junk,) if star else ()), **named)
-    if hasattr(given, "result") and hasattr(given, "session") and not inspect.isawaitable(given):
+    if isinstance(given, AgentEventStream):
         given = given.result()
-    if hasattr(given, "run") and hasattr(given, "_task"):
+    if isinstance(given, refold.AgentStream):
         given = given.run()
     if inspect.isawaitable(given):
         await asyncio.wait_for(given, _LIMIT_S)
@@ -138,8 +157,8 @@ async def judge(
                     args[one.name] = await right(one.name, log, session)
             try:
                 await called(function, changed, junk, args)
-            except (RefoldError, ValueError) as error:
-                said, ours = str(error), isinstance(error, RefoldError)
+            except (RefoldError, ValueError, OSError) as error:
+                said, ours = str(error), isinstance(error, RefoldError | OSError)
                 if not ours and changed.name not in said:
                     wrong.append(f"{changed.name}={junk!r}: {type(error).__name__}: {said}")
             except BaseException as error:
