@@ -1,0 +1,45 @@
+"""`refold show`: what was said, every event, and one page."""
+
+from __future__ import annotations
+
+from tests.refold.cli.reading import events, roles
+from tests.refold.shell import Shell
+
+
+def test_show_gives_the_seqs_that_fork_takes(shell: Shell) -> None:
+    session = shell.said("Oslo?")
+    shown = shell.json("show", session)
+    assert isinstance(shown, dict)
+    answer = shown["transcript"][-1]
+    assert answer["role"] == "assistant"
+    fork = shell.good("fork", session, "--before", answer["seq"]).strip()
+    assert roles(shell, fork) == ["user"]
+    assert f"{answer['seq']}  assistant" in shell.good("show", session)
+    assert "assistant" not in shell.good("show", session, "--at", answer["seq"] - 1)
+
+
+def test_show_lists_facts_or_each_streamed_piece(shell: Shell) -> None:
+    session = shell.said("Oslo?")
+    facts, everything = shell.good("show", session, "--events"), shell.good("show", session, "--updates")
+    assert "model_request" in facts
+    assert "message_update" not in facts
+    assert "text_delta[0] 'cold '" in everything
+    assert len(everything.splitlines()) == len(events(shell, session))
+    assert len(shell.good("show", session, "--updates", "--last", "4").splitlines()) == 4
+    assert shell("show", session, "--events", "--at", "999").exit_code == 3
+
+
+def test_signs_that_steer_a_terminal_are_shown_and_not_sent(shell: Shell) -> None:
+    session = shell.said("Clear \x1b[2J\x9b2J the screen \u202eback", "--session", "a\x1b[31mb")
+    for words in (("show", session), ("show", session, "--events"), ("context", session), ("ls",), ("tree",)):
+        printed = shell.good(*words)
+        assert not set(printed) & {"\x1b", "\x9b", "\u202e"}
+        assert "␛[" in printed
+
+
+def test_show_writes_a_page(shell: Shell) -> None:
+    one = shell.said("Oslo?")
+    file = shell.folder / "page.html"
+    assert shell.good("show", one, "--html", file) == ""
+    assert "Oslo is cold and wet." in file.read_text(encoding="utf-8")
+    assert shell.good("show", one, "--html", "-").startswith("<!doctype html>")
