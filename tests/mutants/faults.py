@@ -23,7 +23,7 @@ FAULTS = (
     Fault(
         "an abort gives no time of grace",
         "eventsource/runner/tool_batch.py",
-        "await asyncio.sleep(self._shop.grace_s)",
+        "await asyncio.sleep(self._context.grace_s)",
         "await asyncio.sleep(0)",
         ("tests/eventsource/runner/test_tool_batch.py",),
     ),

@@ -12,7 +12,6 @@ class Suite(NamedTuple):
     tests: tuple[str, ...]
 
 
-_CORE = "tests/eventsource"
 _FORKS = "tests/refold/test_fork_keeps.py::test_at_every_seq_of_a_history_a_fork_asks_with_what_the_turn_there_delivers"
 
 SUITES = (

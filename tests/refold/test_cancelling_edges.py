@@ -102,7 +102,7 @@ async def test_who_follows_a_session_or_its_tree(tmp_path: Path, stored: str, ti
 
         async def check(where: str) -> None:
             await asyncio.sleep(0.05)  # the store stops listening a moment after the last one has left
-            assert not getattr(log.store, "_bell").has_waiting, where  # noqa: B009 - what must be empty is not public
+            assert not getattr(log.store, "_notifier").has_waiting, where  # noqa: B009 - what must be empty is not public
 
         for work in (follow, tree):
             await at_each_tick(times, work, check)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventsource.codec import from_json
-from eventsource.errors import ToolArgumentsError, ToolDefinitionError
+from eventsource.errors import ArgumentError, ToolArgumentsError
 from eventsource.events import ConfigChange, ToolExecutionEnd, ToolExecutionUpdate
 from eventsource.messages import ImageContent, TextContent
 from eventsource.models.scripted import ScriptedModel
@@ -219,6 +219,6 @@ async def test_calls_of_a_servers_tools_wait_for_a_person_where_it_is_said(tmp_p
     with pytest.raises(McpServerError, match="approval names 'wether'; its tools are weather, "):
         async with mcp_tools(STDIO, approval={"wether": "always"}):
             pass
-    with pytest.raises(ToolDefinitionError, match="approval is always, never"):
+    with pytest.raises(ArgumentError, match="expected .always. or .never., a function or a dict"):
         async with mcp_tools(STDIO, approval="sometimes"):  # type: ignore[arg-type]  # what is to be refused
             pass
