@@ -219,6 +219,6 @@ async def test_calls_of_a_servers_tools_wait_for_a_person_where_it_is_said(tmp_p
     with pytest.raises(McpServerError, match="approval names 'wether'; its tools are weather, "):
         async with mcp_tools(STDIO, approval={"wether": "always"}):
             pass
-    with pytest.raises(ArgumentError, match="expected .always. or .never., a function or a dict"):
+    with pytest.raises(ArgumentError, match="expected 'always' or 'never', a function or a dict"):
         async with mcp_tools(STDIO, approval="sometimes"):  # type: ignore[arg-type]  # what is to be refused
             pass
