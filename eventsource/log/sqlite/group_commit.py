@@ -312,15 +312,19 @@ class GroupCommit:
 
         SQLite begins the file anew when everything is copied and nobody reads from it any more. Where readers overlap
         that moment never comes by itself, so a file that has grown waits for them, with the writers held back: at most
-        `_PATIENT_MS` in `_PATIENT_EVERY_S` and for each `_WAL_BYTES`.
+        `_PATIENT_MS` in `_PATIENT_EVERY_S` and for each `_WAL_BYTES`. It waits several times, since one wait may go
+        on for ever: it looks once where a reader stands, and readers that begin meanwhile share that one's place.
         """
         now, size = time.monotonic(), self._files.wal_bytes()
         grown = size > _WAL_BYTES
         patient = grown and (now >= self._patient_at or size >= self._patient_size)
         mode = "TRUNCATE" if self._truncate else "RESTART" if grown else "PASSIVE"
         with suppress(sqlite3.Error):
-            connection.execute(f"PRAGMA busy_timeout={_PATIENT_MS if patient else _CHECKPOINT_MS}")
-            busy = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
+            busy, wait_ms, left_ms = 1, _CHECKPOINT_MS, _PATIENT_MS if patient else _CHECKPOINT_MS
+            while busy and left_ms > 0:
+                connection.execute(f"PRAGMA busy_timeout={min(wait_ms, left_ms)}")
+                busy = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
+                left_ms, wait_ms = left_ms - wait_ms, 2 * wait_ms
             self._truncate, self._truncate_at = self._truncate and bool(busy), now + _AGAIN_S
             connection.execute("PRAGMA busy_timeout=5000")
             self.counts.checkpoints += 1

@@ -107,7 +107,7 @@ async def test_readers_that_overlap_do_not_keep_the_file_growing(path: Path, mon
     async with open_store(path) as log:
         await log.create("s")
         with reading(path):
-            assert await append_mb(log, 100, path) < 80 * MB
+            assert await append_mb(log, 100, path) < 56 * MB
 
 
 @pytest.mark.slow
