@@ -50,7 +50,7 @@ def as_messages(prompt: object, *, where: str, parameter: str = "prompt") -> tup
     Raises: ArgumentError, naming the item.
     """
     given = _plain(prompt)
-    reader = _Reader(where, parameter)
+    reader = _MessageReader(where, parameter)
     if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray):
         return (repair(reader.message(given, "")),)
     if not given:
@@ -81,7 +81,7 @@ def _is_message(item: object) -> bool:
     return isinstance(item, _MESSAGES) or (isinstance(item, Mapping) and "role" in item)
 
 
-class _Reader:
+class _MessageReader:
     """Reads messages for one parameter of one function."""
 
     def __init__(self, where: str, parameter: str) -> None:

@@ -36,7 +36,7 @@ from .events import (
 from .log.load import evolve_in, load_state, read_all
 from .log.protocol import EventLog
 from .machine.approvals import REASON
-from .machine.state import State, Token
+from .machine.state import State, TokenState
 from .machine.steps import Step, next_step, turn_messages
 from .machine.wait_values import check_end
 from .models.secrets import know_environment
@@ -247,7 +247,7 @@ class Session:
         raise UnknownSeqError(self.id, message_seq, (await self.info()).head, "no message ends at this seq")
 
 
-def _ended(token: Token | None) -> str:
+def _ended(token: TokenState | None) -> str:
     """Say how a token ended, if one did."""
     return "" if token is None or token.end is None else token.end.outcome
 

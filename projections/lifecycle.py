@@ -24,7 +24,7 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
-from eventsource.machine.outcome import Ending, Outcome, ending, outcome
+from eventsource.machine.outcome import Ending, RunOutcome, ending, outcome
 from eventsource.machine.refusals import refusal_result
 from eventsource.messages import (
     AssistantContent,
@@ -54,7 +54,7 @@ class LifecycleEvent(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[ToolResultMessage, ...] = ()
     call: ToolCall | None = None
     result: ToolResult | None = None
-    outcome: Outcome | None = None
+    outcome: RunOutcome | None = None
 
     @property
     def type(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from eventsource.errors import OutputError
-from eventsource.machine.outcome import Outcome
+from eventsource.machine.outcome import RunOutcome
 from eventsource.messages import AssistantMessage
 from eventsource.user_code.contained import by_signal
 from eventsource.user_code.raised import words
@@ -50,7 +50,7 @@ class Output(Generic[T]):
             return error.problem
         return ""
 
-    def read_ended(self, text: str, ended: Outcome) -> T:
+    def read_ended(self, text: str, ended: RunOutcome) -> T:
         """Read a run's last answer. Raises: OutputError, of a run that is not done with the words of its end."""
         if ended.status != "done":
             raise OutputError(self._name, f"the run ended as {ended.status}: {ended.reason}")

@@ -20,7 +20,7 @@ from eventsource.events import (
 )
 from eventsource.log.load import evolve_in, load, load_state
 from eventsource.machine.repeated_calls import Repeat, adopted_pair
-from eventsource.machine.state import Call, Config, Phase, State
+from eventsource.machine.state import CallState, Config, Phase, State
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.runner.lease import hold
 from eventsource.session import Session
@@ -187,7 +187,7 @@ def _asked(entries: Mapping[int, Entry], owner: tuple[int, int] | None) -> tuple
     return (block.name, canonical(block.arguments)) if isinstance(block, ToolCall) else None
 
 
-async def _open_calls(session: Session, state: State) -> list[tuple[Place, Call, tuple[str, str]]]:
+async def _open_calls(session: Session, state: State) -> list[tuple[Place, CallState, tuple[str, str]]]:
     """List the calls of the open batch that have not ended, with what they ask."""
     batch = state.batch
     page = await session.events(after=batch.message_seq - 1, limit=1) if batch is not None else ()

@@ -46,7 +46,7 @@ from eventsource.models.protocol import (
 from eventsource.request import PartHashes, Request, request_sha256
 from eventsource.runner.hooks import ToolOutcomeShown, ToolRevision, ask
 from eventsource.runner.loop import Program
-from eventsource.tools.arguments import Arguments
+from eventsource.tools.arguments import CheckedArguments
 from eventsource.tools.context import ToolContext
 from eventsource.tools.results import without_traceback
 from eventsource.tools.tool import Tool
@@ -219,12 +219,12 @@ class Reexecutor(Generic[V]):
         return _AnsweringModel(self, ref, real) if ref is not None else None
 
     def _tool(self, tool: Tool) -> Tool:
-        async def call(arguments: Arguments, context: ToolContext) -> object:
+        async def call(arguments: CheckedArguments, context: ToolContext) -> object:
             return await self._call(tool, arguments, context)
 
         return dataclasses.replace(tool, function=call, _call=call)
 
-    async def _call(self, tool: Tool, arguments: Arguments, context: ToolContext) -> object:
+    async def _call(self, tool: Tool, arguments: CheckedArguments, context: ToolContext) -> object:
         """Answer a tool call; what the recording says of it is put in place by `_after`."""
         found = None if self._live else self._find_call(tool.spec.name, arguments.text)
         if found is None and not self._live:

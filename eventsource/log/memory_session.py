@@ -17,7 +17,7 @@ from .encode import UPDATES, Dropped, Fact, Part, Updates, prepare
 from .row import WAKING, Folds, shown_status, step
 
 
-class _Own(NamedTuple):
+class _OwnEvent(NamedTuple):
     """An event of the session's own; the event is None when it was dropped. Facts have B, U and the link."""
 
     at_us: int
@@ -49,7 +49,7 @@ class MemorySession:
         self._link = ZERO
         self._lines = sha256()
         self._pending = False
-        self._own: list[_Own] = []
+        self._own: list[_OwnEvent] = []
 
     @staticmethod
     def no_folds() -> Folds:
@@ -123,19 +123,19 @@ class MemorySession:
     def _add(self, parts: Sequence[Part]) -> None:
         for part in parts:
             if isinstance(part, Updates):
-                self._own.extend(_Own(at_us, event) for at_us, event in part.events)
+                self._own.extend(_OwnEvent(at_us, event) for at_us, event in part.events)
                 self._lines.update(part.lines)
                 self._pending = True
                 continue
             if isinstance(part, Dropped):
-                self._own.extend(_Own(at_us, None) for at_us in part.times)
+                self._own.extend(_OwnEvent(at_us, None) for at_us in part.times)
                 self._pending = True
                 continue
             updates = part.updates_sha256 or (self._lines.digest() if self._pending else ZERO)
             self._link = link(self._link, updates, part.at_us, part.body_sha256)
             self.folds = self._step(self._first() if not self._own else self.folds, self.head + 1, part.event)
             self._own.append(
-                _Own(part.at_us, part.event, part.body_sha256, updates, self._link, self.folds, part.erased)
+                _OwnEvent(part.at_us, part.event, part.body_sha256, updates, self._link, self.folds, part.erased)
             )
             self._lines, self._pending = sha256(), False
             self.updated_at_us = part.at_us
@@ -159,7 +159,7 @@ class MemorySession:
         index = seq - self.fork_seq - 1
         self._own[index] = self._own[index]._replace(event=event, erased=erased)
 
-    def _at(self, seq: int) -> _Own:
+    def _at(self, seq: int) -> _OwnEvent:
         return self._own[seq - self.fork_seq - 1]
 
     def drop(self, seqs: set[int]) -> int:
@@ -261,7 +261,7 @@ class MemorySession:
             updates, whole = [], True
         return findings
 
-    def _verify_body(self, seq: int, own: _Own, limit_bytes: int, named: str | None) -> list[Finding]:
+    def _verify_body(self, seq: int, own: _OwnEvent, limit_bytes: int, named: str | None) -> list[Finding]:
         if own.event is None:
             return [Finding(session=self.id, seq=seq, problem="the event is missing")]
         body = encode(own.event)

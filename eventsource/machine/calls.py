@@ -6,10 +6,10 @@ from ..events import Refusal, ToolExecutionStart
 from ..models.secrets import MARK
 from ..values import MARKER
 from .approvals import agreed
-from .state import Batch, Call, State
+from .state import Batch, CallState, State
 
 
-def refusal(state: State, batch: Batch, call: Call) -> Refusal | None:
+def refusal(state: State, batch: Batch, call: CallState) -> Refusal | None:
     """Decide whether a call is refused where it would run; None when nothing is against it."""
     denied = call.denied is not None and call.approval is not None
     if call.started:
@@ -25,7 +25,7 @@ def refusal(state: State, batch: Batch, call: Call) -> Refusal | None:
     return "blocked" if denied else None
 
 
-def may_run_again(state: State, call: Call) -> bool:
+def may_run_again(state: State, call: CallState) -> bool:
     """Decide whether a call that started, and has no end, is made again."""
     if call.refused is not None or call.lost or state.aborted is not None:
         return False
@@ -34,7 +34,7 @@ def may_run_again(state: State, call: Call) -> bool:
     return call.answer is not None and agreed(call.answer)
 
 
-def is_approved(call: Call, arguments: str | None) -> bool:
+def is_approved(call: CallState, arguments: str | None) -> bool:
     """Decide whether somebody approved a call with these arguments (JSON text; None: as the model wrote them).
 
     Texts of which something was erased or redacted cannot be compared, and count as equal.
@@ -42,7 +42,7 @@ def is_approved(call: Call, arguments: str | None) -> bool:
     return any(one == arguments or _incomplete(one) or _incomplete(arguments) for one in call.approved)
 
 
-def why_not_started(state: State, batch: Batch, call: Call, start: ToolExecutionStart) -> str | None:
+def why_not_started(state: State, batch: Batch, call: CallState, start: ToolExecutionStart) -> str | None:
     """Explain why a call may not be started to run; None when the machine could say this start.
 
     What the tools of a release without approvals in its log did is not judged: their calls have no rule.

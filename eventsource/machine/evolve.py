@@ -60,17 +60,17 @@ from .state import (
     INPUTS,
     ROWS,
     Batch,
-    Call,
+    CallState,
     Config,
-    Failure,
+    FailedAttempt,
     Kind,
+    OpenMessage,
     Phase,
     Push,
-    Run,
+    RunState,
     State,
-    Stream,
     TaskPolicy,
-    Token,
+    TokenState,
     Tried,
     Wait,
 )
@@ -108,8 +108,8 @@ def fold(history: Iterable[Recorded], state: State | None = None) -> State:
     return state
 
 
-def _run(state: State) -> Run:
-    return state.run if state.run is not None else Run()
+def _run(state: State) -> RunState:
+    return state.run if state.run is not None else RunState()
 
 
 def _same(state: State, seq: int, event: Event) -> State:
@@ -117,7 +117,7 @@ def _same(state: State, seq: int, event: Event) -> State:
 
 
 def _agent_start(state: State, seq: int, event: AgentStart) -> State:
-    run = Run(follows=event.reason == "follow_up")
+    run = RunState(follows=event.reason == "follow_up")
     state = replace(state, run=run, wanted=False, ending=ending(state.ending, event))
     if state.closing and state.cancelled is not None:  # it only delivers what it was asked with
         return replace(state, run=replace(run, aborted=state.cancelled), ending=ending(state.ending, state.cancelled))
@@ -146,7 +146,7 @@ def _message_start(state: State, seq: int, event: MessageStart) -> State:
             push = next(push for push in state.queue if push.seq == event.push_seq)
             return replace(state, queue=tuple(p for p in state.queue if p.seq != push.seq), delivering=push)
         case "assistant":
-            return state if state.stream is not None else replace(state, stream=Stream(seq))
+            return state if state.stream is not None else replace(state, stream=OpenMessage(seq))
         case "tool_result":
             return replace(state, result_of=event.call.content_index if event.call is not None else -1)
 
@@ -157,9 +157,11 @@ def _update(state: State, seq: int, event: MessageUpdate) -> State:
         return state
     opened = OPENS.get(event.kind)
     if opened is not None:
-        return replace(state, stream=Stream(stream.start_seq, (*stream.blocks, opened)))
+        return replace(state, stream=OpenMessage(stream.start_seq, (*stream.blocks, opened)))
     index = event.content_index
-    return replace(state, stream=Stream(stream.start_seq, (*stream.blocks[:index], "", *stream.blocks[index + 1 :])))
+    return replace(
+        state, stream=OpenMessage(stream.start_seq, (*stream.blocks[:index], "", *stream.blocks[index + 1 :]))
+    )
 
 
 def _message_end(state: State, seq: int, event: MessageEnd) -> State:
@@ -199,7 +201,7 @@ def _batch(config: Config, seq: int, message: AssistantMessage) -> Batch:
             spec = config.tool(block.name)
             sequential = sequential or (spec is not None and spec.mode == "sequential")
             effect, approval = (spec.effect, spec.approval) if spec is not None else (None, None)
-            calls.append(Call(content_index=index, name=block.name, effect=effect, approval=approval))
+            calls.append(CallState(content_index=index, name=block.name, effect=effect, approval=approval))
     cut = message.stop_reason == "length" and config.policies.length_calls == "fail"
     return Batch(message_seq=seq, calls=tuple(calls), sequential=sequential, policies=config.policies, cut=cut)
 
@@ -326,7 +328,7 @@ def _adopt(state: State, seq: int, event: MessageAdopt) -> State:
 
 
 def _token(state: State, seq: int, event: TokenCreate) -> State:
-    token = Token(event.key, event.deadline_us, None, event.default, event.value_schema, event.tags, seq)
+    token = TokenState(event.key, event.deadline_us, None, event.default, event.value_schema, event.tags, seq)
     return replace(state, tokens=(*state.tokens, token))
 
 
@@ -377,7 +379,7 @@ def _answered(state: State, wait: Wait, end: WaitEnd) -> State:
     return state if wait.reason != REASON else _decided(state, call, wait, end)
 
 
-def _decided(state: State, call: Call, wait: Wait, end: WaitEnd) -> State:
+def _decided(state: State, call: CallState, wait: Wait, end: WaitEnd) -> State:
     """Keep what was decided on a call: an approval is for its arguments, a denial for the call."""
     decision = read_decision(end)
     if not decision.approve:
@@ -425,7 +427,7 @@ def _task_end(state: State, at_us: int, event: TaskEnd) -> State:
     again = event.retry_at_us is not None or (fails and policy is not None and state.attempt <= policy.retries)
     if again:
         waits = tuple(wait for wait in state.waits if not wait.step)
-        failed = Failure(at_us, event.jitter_ppm) if event.retry_at_us is None else None
+        failed = FailedAttempt(at_us, event.jitter_ppm) if event.retry_at_us is None else None
         return replace(state, steps=(), tried=(), waits=waits, failed=failed, retry_at_us=event.retry_at_us)
     return replace(
         state,
@@ -474,7 +476,7 @@ def _step_end(state: State, at_us: int, event: StepEnd) -> State:
         return replace(state, tried=tuple(one for one in state.tried if one is not tried))
     failures = tried.failures + 1
     over = failures > tried.retries
-    failed = None if over else Failure(at_us, event.jitter_ppm)
+    failed = None if over else FailedAttempt(at_us, event.jitter_ppm)
     return _with_step(state, event.key, failures=failures, over=over, failed=failed)
 
 

@@ -34,7 +34,7 @@ from ..events import (
 )
 from .approvals import REASON, agreed
 from .calls import why_not_started
-from .state import INPUTS, ROWS, Call, Kind, Phase, State, Wait
+from .state import INPUTS, ROWS, CallState, Kind, Phase, State, Wait
 
 OPENS: Mapping[str, str] = {
     "text_start": "text",
@@ -70,7 +70,7 @@ def why_illegal(state: State, event: Event, kind: Kind) -> str | None:
     return guard(state, event) if guard is not None else None
 
 
-def find_call(state: State, message_seq: int, content_index: int) -> Call | None:
+def find_call(state: State, message_seq: int, content_index: int) -> CallState | None:
     """Find a call of the open batch by its place."""
     batch = state.batch
     if batch is None or batch.message_seq != message_seq:

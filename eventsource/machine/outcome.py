@@ -23,7 +23,7 @@ _FILTERED = re.compile(
 )
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class RunOutcome(msgspec.Struct, frozen=True):
     """How a run ended, and why; the words are empty when there is no more to say."""
 
     status: Ended
@@ -58,23 +58,23 @@ def ending(before: Ending, event: EventBase) -> Ending:
             return before
 
 
-def outcome(ended: Ending) -> Outcome:
+def outcome(ended: Ending) -> RunOutcome:
     """Say how a run ended; nothing that ended is done."""
     match ended.reason:
         case "stop" if ended.stop == "refusal":
-            return Outcome("refused", ended.said)
+            return RunOutcome("refused", ended.said)
         case "stop" if ended.stop == "length":
-            return Outcome("limit", "the answer was cut at the limit of output tokens (max_tokens)")
+            return RunOutcome("limit", "the answer was cut at the limit of output tokens (max_tokens)")
         case "stop" if ended.abort is not None:
-            return Outcome("done", f"a {ended.abort.cause} asked it to end")
+            return RunOutcome("done", f"a {ended.abort.cause} asked it to end")
         case None | "stop":
-            return Outcome("done")
+            return RunOutcome("done")
         case "aborted":
-            return Outcome("aborted", aborted_words(ended.abort) if ended.abort is not None else _reason(ended))
+            return RunOutcome("aborted", aborted_words(ended.abort) if ended.abort is not None else _reason(ended))
         case "error" if _POLICY.match(_reason(ended)):
-            return Outcome("refused", _reason(ended))
+            return RunOutcome("refused", _reason(ended))
         case reason:
-            return Outcome(_STATUS[reason], _reason(ended))
+            return RunOutcome(_STATUS[reason], _reason(ended))
 
 
 def aborted_words(abort: AbortRequest) -> str:

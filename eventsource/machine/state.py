@@ -196,14 +196,14 @@ class Push(msgspec.Struct, frozen=True):
     role: str
 
 
-class Stream(msgspec.Struct, frozen=True):
+class OpenMessage(msgspec.Struct, frozen=True):
     """The assistant message that is open: the seq of its start, and the type of each block, empty once it has ended."""
 
     start_seq: int
     blocks: tuple[str, ...] = ()
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class CallState(msgspec.Struct, frozen=True, kw_only=True):
     """One tool call of the batch under way.
 
     `effect` is empty for a tool that the configuration lacks; `start_seq` is the first start's. `waiting` is the key of
@@ -235,17 +235,17 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """The tool calls of one assistant message, with the policies they began under."""
 
     message_seq: int
-    calls: tuple[Call, ...]
+    calls: tuple[CallState, ...]
     sequential: bool
     policies: Policies
     cut: bool = False
 
-    def place(self, call: Call) -> Place:
+    def place(self, call: CallState) -> Place:
         """Name a call."""
         return Place(message_seq=self.message_seq, content_index=call.content_index)
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """The run under way.
 
     `due`: the last turn's results want another model call. `asked`: one more turn was asked for behind this one.
@@ -270,7 +270,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-class Token(msgspec.Struct, frozen=True):
+class TokenState(msgspec.Struct, frozen=True):
     """A token, what counts at its deadline, and how it ended if it has. `untyped`: its schema was erased."""
 
     key: str
@@ -305,7 +305,7 @@ class Wait(msgspec.Struct, frozen=True):
     step: str = ""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class FailedAttempt(msgspec.Struct, frozen=True):
     """An attempt that failed and after which another is made: when it failed, and what chance adds to the wait."""
 
     at_us: int
@@ -323,7 +323,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     backoff_us: int
     failures: int = 0
-    failed: Failure | None = None
+    failed: FailedAttempt | None = None
     waiting: str = ""
     over: bool = False
 
@@ -358,15 +358,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     config: Config = Config()
     in_force: Config = Config()
     queue: tuple[Push, ...] = ()
-    run: Run | None = None
-    stream: Stream | None = None
+    run: RunState | None = None
+    stream: OpenMessage | None = None
     batch: Batch | None = None
     delivering: Push | None = None
     result_of: int = -1
     wanted: bool = False
     last_role: str = ""
     ending: Ending = Ending()
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[TokenState, ...] = ()
     waits: tuple[Wait, ...] = ()
     children: tuple[str, ...] = ()
     task: str = ""
@@ -378,7 +378,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     stuck: str = ""
     steps: tuple[str, ...] = ()
     policy: TaskPolicy | None = None
-    failed: Failure | None = None
+    failed: FailedAttempt | None = None
     tried: tuple[Tried, ...] = ()
     rules: int = 0
     called: tuple[str, ...] = ()
@@ -407,7 +407,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         words = f"the token budget of task {self.task} is used up: {self.spent_tokens:,} of {limit:,} tokens"
         return words + passed_by(self.spent_tokens, limit) if self.rules else words
 
-    def token(self, key: str) -> Token | None:
+    def token(self, key: str) -> TokenState | None:
         """Find a token by its key."""
         return next((token for token in self.tokens if token.key == key), None)
 

@@ -33,7 +33,7 @@ from .backoff import retry_at_us
 from .calls import may_run_again, refusal
 from .evolve import evolve
 from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
-from .state import CHILD, INBOX, RETRY, Batch, Call, Phase, Push, Run, State, Wait
+from .state import CHILD, INBOX, RETRY, Batch, CallState, Phase, Push, RunState, State, Wait
 
 Poll: TypeAlias = Literal["steering", "follow_up", "stop"]
 
@@ -203,8 +203,8 @@ def first_step(state: State) -> Step:
             return Record((AgentEnd(reason=run.failed or "error", error=run.error),))
 
 
-def _running(state: State) -> Run:
-    return state.run if state.run is not None else Run()
+def _running(state: State) -> RunState:
+    return state.run if state.run is not None else RunState()
 
 
 def _idle(state: State) -> Step:
@@ -309,7 +309,7 @@ def deliverable(state: State) -> Push | None:
     return None
 
 
-def _open(state: State, run: Run) -> Step:
+def _open(state: State, run: RunState) -> Step:
     push = deliverable(state)
     if push is not None:
         return Record((MessageStart(role="input", push_seq=push.seq),))
@@ -348,7 +348,7 @@ def _tools(state: State) -> Step:
     return _call(state, batch, ready[0])
 
 
-def _call(state: State, batch: Batch, call: Call) -> Step:
+def _call(state: State, batch: Batch, call: CallState) -> Step:
     if call.waiting:
         return Suspend(state.waits)
     place = batch.place(call)
@@ -369,18 +369,18 @@ def _call(state: State, batch: Batch, call: Call) -> Step:
     return Record((start,), polls)
 
 
-def _run_of(state: State, batch: Batch, call: Call) -> CallRun:
+def _run_of(state: State, batch: Batch, call: CallState) -> CallRun:
     refused = refusal(state, batch, call)
     reason = call.denied or "" if refused == "blocked" else ""
     return CallRun(batch.place(call), call.name, call.attempt + 1, refused, call.answer, reason)
 
 
-def _batch_polls(state: State, batch: Batch, call: Call) -> tuple[Poll, ...]:
+def _batch_polls(state: State, batch: Batch, call: CallState) -> tuple[Poll, ...]:
     asks = batch.sequential and batch.policies.steering == "interrupt" and any(c.delivered for c in batch.calls)
     return ("steering",) if asks and not call.started and not state.queued("steering") and state.aborted is None else ()
 
 
-def _settle(state: State, batch: Batch, call: Call) -> Event:
+def _settle(state: State, batch: Batch, call: CallState) -> Event:
     """End a call that was refused, or that started in a process which is gone."""
     place = batch.place(call)
     if call.refused is not None and call.refused != "adopted":
@@ -409,7 +409,7 @@ def _settled(state: State) -> Step:
     return Record((TurnEnd(),), polls)
 
 
-def _between(state: State, run: Run) -> Step:
+def _between(state: State, run: RunState) -> Step:
     policies = state.config.policies
     aborted = run.aborted
     if aborted is not None and (aborted.reason != "aborted" or not run.due):

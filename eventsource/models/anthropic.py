@@ -46,7 +46,7 @@ _MIN_BUDGET = 1_024
 _CHOICE = {"auto": "auto", "required": "any", "none": "none"}
 
 
-class Said(TypedDict):
+class AnthropicMessage(TypedDict):
     """One message as it is written."""
 
     role: str
@@ -154,9 +154,9 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     return {"name": tool.name, "description": tool.description, "input_schema": schema}
 
 
-def _messages(history: tuple[Message, ...]) -> list[Said]:
+def _messages(history: tuple[Message, ...]) -> list[AnthropicMessage]:
     """Write the history; results that follow each other are one message, as parallel calls want it."""
-    messages: list[Said] = []
+    messages: list[AnthropicMessage] = []
     results: list[dict[str, object]] = []
     for message in history:
         if isinstance(message, ToolResultMessage):
@@ -177,9 +177,9 @@ def _messages(history: tuple[Message, ...]) -> list[Said]:
     return messages
 
 
-def _may_think(messages: list[Said]) -> bool:
+def _may_think(messages: list[AnthropicMessage]) -> bool:
     """Say whether a model that is given tokens to think with may think: not within a turn that began without."""
-    first: Said | None = None
+    first: AnthropicMessage | None = None
     for message in reversed(messages):
         if message["role"] == "assistant":
             first = message

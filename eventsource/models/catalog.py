@@ -101,7 +101,7 @@ class UnknownModelError(RefoldError):
         return f"model {self.name!r}: {self.problem}"
 
 
-class Arguments(TypedDict, total=False):
+class ModelArguments(TypedDict, total=False):
     """What `model` takes beside a name: how the server is reached (`Access`), and options of requests (`ModelOptions`).
 
     output: a type whose JSON Schema (by pydantic) the model's text must follow.
@@ -139,7 +139,7 @@ def model(
     api: str = "",
     client: httpx.AsyncClient | None = None,
     secrets: Secrets | None = None,
-    **arguments: Unpack[Arguments],
+    **arguments: Unpack[ModelArguments],
 ) -> HttpModel:
     """Make a model of its name, "vendor:model", as in "anthropic:claude-sonnet-4-5" or "ollama:qwen3:8b".
 
@@ -159,7 +159,7 @@ def model(
     return HttpModel(
         _codec(name, ref),
         ref,
-        Access(base_url=url, env=vendor.env, keyless=vendor.keyless, **access),  # type: ignore[arg-type]  # see Arguments
+        Access(base_url=url, env=vendor.env, keyless=vendor.keyless, **access),  # type: ignore[arg-type]  # see ModelArguments
         options=_options(given),
         client=client,
         secrets=secrets,

@@ -58,7 +58,7 @@ _LEVEL: dict[ThinkingLevel, str] = {"off": "minimal", "minimal": "minimal", "xhi
 _LEVEL_PRO: dict[ThinkingLevel, str] = {"off": "low", "minimal": "low", "xhigh": "high"}
 
 
-class Turn(TypedDict):
+class GoogleTurn(TypedDict):
     """One turn as it is written."""
 
     role: str
@@ -155,9 +155,9 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     return {"name": tool.name, "description": tool.description, "parametersJsonSchema": from_json(tool.schema)}
 
 
-def _contents(history: tuple[Message, ...], limits: Limits) -> list[Turn]:
+def _contents(history: tuple[Message, ...], limits: Limits) -> list[GoogleTurn]:
     """Write the history; the results of one answer's calls are one turn."""
-    contents: list[Turn] = []
+    contents: list[GoogleTurn] = []
     results: list[dict[str, object]] = []
     for message in history:
         if isinstance(message, ToolResultMessage):

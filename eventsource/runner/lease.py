@@ -18,7 +18,7 @@ _AGAIN = 10
 """After a renewal that the store refused, the next comes at this part of a third."""
 
 
-class Held:
+class HeldLease:
     """A session that is held: its lease, and whether that was lost.
 
     `seen`: how far its holder has seen, for the store to say whether it is due again; None: it says nothing.
@@ -38,14 +38,14 @@ class Held:
 @asynccontextmanager
 async def hold(
     log: EventLog, session: str, *, ttl_us: int = LEASE_US, lost: Callable[[FencedError], None] = lambda error: None
-) -> AsyncIterator[Held]:
+) -> AsyncIterator[HeldLease]:
     """Hold a session for as long as the block lasts; the lease goes with it, however often its task is cancelled.
 
     `lost` is told at once when another owner has claimed the session.
 
     Raises: LeaseHeldError when somebody else holds it; CancelledError, and then nobody holds it.
     """
-    held = Held(await _claim(log, session, ttl_us))
+    held = HeldLease(await _claim(log, session, ttl_us))
     renewing = asyncio.create_task(_renew(log, held, ttl_us, lost))
     try:
         yield held
@@ -68,7 +68,7 @@ async def _claim(log: EventLog, session: str, ttl_us: int) -> Lease:
     return claiming.result()
 
 
-async def _renew(log: EventLog, held: Held, ttl_us: int, lost: Callable[[FencedError], None]) -> None:
+async def _renew(log: EventLog, held: HeldLease, ttl_us: int, lost: Callable[[FencedError], None]) -> None:
     pause_s = ttl_us / _RENEWALS / 1_000_000
     refused = False
     while held.lost is None:
@@ -83,6 +83,6 @@ async def _renew(log: EventLog, held: Held, ttl_us: int, lost: Callable[[FencedE
             refused = True
 
 
-async def _give_back(log: EventLog, held: Held, renewing: asyncio.Task[None]) -> None:
+async def _give_back(log: EventLog, held: HeldLease, renewing: asyncio.Task[None]) -> None:
     await stop(renewing)
     await log.release(held.lease, head=held.seen)

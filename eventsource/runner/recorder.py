@@ -40,7 +40,7 @@ from ..tools.results import ToolOutcome, failure, to_outcome, to_result
 from ..user_code.expected import shown
 from ..user_code.raised import words
 from .advance import advance
-from .lease import Held, hold
+from .lease import HeldLease, hold
 from .reply import FLUSH_UPDATES, ReplyReader, flushing
 from .writer import Writer
 
@@ -59,7 +59,7 @@ POLICIES = Policies(
 NO_ANSWER = "the recorded call ended without an answer"
 
 
-class Feed(Protocol):
+class ChunkReader(Protocol):
     """Reads a provider's chunks."""
 
     def chunk(self, chunk: object) -> list[StreamEvent]:
@@ -71,7 +71,7 @@ class Feed(Protocol):
         ...
 
 
-class RecordedCall:
+class PlacedCall:
     """A tool call the model made: its id, name and place, and its arguments as JSON text."""
 
     def __init__(self, call: ToolCall, place: Place) -> None:
@@ -92,9 +92,11 @@ class RecordedCall:
 class Reply(Generic[V]):
     """A model's answer while it is recorded: give it whole, as stream events, or as the provider's chunks."""
 
-    def __init__(self, writer: Writer[V], reader: ReplyReader[V], feed: Feed | None, check: Callable[[], None]) -> None:
+    def __init__(
+        self, writer: Writer[V], reader: ReplyReader[V], feed: ChunkReader | None, check: Callable[[], None]
+    ) -> None:
         self._writer, self._reader, self._feed, self._check = writer, reader, feed, check
-        self.calls: tuple[RecordedCall, ...] = ()
+        self.calls: tuple[PlacedCall, ...] = ()
 
     def message(self, message: AssistantMessage | str) -> None:
         """Record an answer that came whole. Raises: ArgumentError when it is none."""
@@ -132,7 +134,7 @@ class Reply(Generic[V]):
         self.calls = _calls(self._writer, self._reader.message)
 
 
-class Execution:
+class ToolExecution:
     """A tool call while it is recorded."""
 
     def __init__(self, place: Place, record: Callable[[ToolExecutionUpdate], object], name: str) -> None:
@@ -166,7 +168,7 @@ class Recorder(Generic[V]):
         session: str,
         *,
         model: ModelRef,
-        feed: Callable[[ModelRef, Request], Feed | None],
+        feed: Callable[[ModelRef, Request], ChunkReader | None],
         context: ContextFold[V],
         clock: Callable[[], int],
     ) -> None:
@@ -175,7 +177,7 @@ class Recorder(Generic[V]):
         self._writer = Writer(log, session, context=context, clock=clock, on_commit=lambda recorded: None)
         self._hashes = PartHashes()
         self._holding = AsyncExitStack()
-        self._held: Held | None = None
+        self._held: HeldLease | None = None
 
     async def __aenter__(self) -> Recorder[V]:
         """Take the session, keep it, and bring it to where a new prompt can be said."""
@@ -187,7 +189,7 @@ class Recorder(Generic[V]):
             raise
         return self
 
-    async def _begin(self, held: Held) -> None:
+    async def _begin(self, held: HeldLease) -> None:
         writer = self._writer
         self._held, writer.lease = held, held.lease
         await writer.load()
@@ -262,7 +264,7 @@ class Recorder(Generic[V]):
         await reply.finish("")
 
     @asynccontextmanager
-    async def tool(self, call: RecordedCall) -> AsyncIterator[Execution]:
+    async def tool(self, call: PlacedCall) -> AsyncIterator[ToolExecution]:
         """Record a tool call: its start is on disk before the block begins, its end when it ends.
 
         What the block raises becomes an error result and is not raised on, so that the model can be told.
@@ -278,7 +280,7 @@ class Recorder(Generic[V]):
                     message_seq=place.message_seq, content_index=place.content_index, name=call.name, attempt=attempt
                 )
             )
-        execution = Execution(place, writer.outcome, call.name)
+        execution = ToolExecution(place, writer.outcome, call.name)
         try:
             async with flushing(writer):
                 yield execution
@@ -326,13 +328,13 @@ class Recorder(Generic[V]):
                     return step
 
 
-def _calls(writer: Writer[V], message: AssistantMessage | None) -> tuple[RecordedCall, ...]:
+def _calls(writer: Writer[V], message: AssistantMessage | None) -> tuple[PlacedCall, ...]:
     """List the calls of the answer that was just recorded."""
     batch = writer.state.batch
     if batch is None or message is None:
         return ()
     blocks = ((call, message.content[call.content_index]) for call in batch.calls)
-    return tuple(RecordedCall(block, batch.place(call)) for call, block in blocks if isinstance(block, ToolCall))
+    return tuple(PlacedCall(block, batch.place(call)) for call, block in blocks if isinstance(block, ToolCall))
 
 
 def _body(request: Mapping[str, object] | None) -> bytes:

@@ -29,7 +29,7 @@ from ..machine.refusals import ABORTED, ABORTED_RUNNING
 from ..machine.repeated_calls import NOT_AGAIN, FindRepeat, RepeatedTools, adopted_pair, ask_about, judge
 from ..machine.steps import CallRun, RunTools, refused_end
 from ..messages import AssistantMessage, ToolCall
-from ..tools.arguments import Arguments
+from ..tools.arguments import CheckedArguments
 from ..tools.context import CallHeld, Reports, RunningCall, ToolContext, idempotency_key
 from ..tools.results import ToolOutcome, to_result
 from ..tools.tool import Tool
@@ -81,7 +81,7 @@ class _Ready(msgspec.Struct, frozen=True):
     run: CallRun
     call: ToolCall
     tool: Tool
-    arguments: Arguments
+    arguments: CheckedArguments
 
 
 class _Ended(msgspec.Struct, frozen=True):
@@ -165,7 +165,7 @@ class BatchRunner(Generic[V]):
         unasked = by_arguments and call is not None and not is_approved(call, arguments)
         return msgspec.structs.replace(_start(run, arguments=arguments), no_approval_needed=unasked)
 
-    async def _agreed(self, run: CallRun, call: ToolCall, tool: Tool) -> tuple[Arguments, str | None] | None:
+    async def _agreed(self, run: CallRun, call: ToolCall, tool: Tool) -> tuple[CheckedArguments, str | None] | None:
         """Find the arguments that hook and people agree to, and their text if it is not the model's; None: not now."""
         coerce = self._writer.state.in_force.policies.coerce
         text, approved, changed, given = call.arguments, set[str](), False, False
@@ -191,7 +191,9 @@ class BatchRunner(Generic[V]):
                 return None
             text, changed, given = decision.arguments or "", True, True
 
-    async def _decision(self, run: CallRun, tool: Tool, arguments: Arguments, *, changed: bool) -> Decision | None:
+    async def _decision(
+        self, run: CallRun, tool: Tool, arguments: CheckedArguments, *, changed: bool
+    ) -> Decision | None:
         """Find what was decided on a call, or let it wait for that; None when nobody need agree."""
         key = approval_key(run.place, arguments.text)
         token = self._writer.state.token(key)

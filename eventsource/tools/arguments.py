@@ -18,7 +18,7 @@ _PROBLEM_LIMIT = 300
 _MOST_PROBLEMS = 20
 
 
-class Arguments(msgspec.Struct, frozen=True):
+class CheckedArguments(msgspec.Struct, frozen=True):
     """Arguments that passed a tool's check. They are made for one execution, which may change the values as it likes.
 
     values: by parameter. text: the JSON text of what is passed on. changed: that text is not what the model wrote.
@@ -55,7 +55,9 @@ class Check(Protocol):
         ...
 
 
-def prepare(tool: str, check: Check, text: str, *, coerce: bool, renamed: Mapping[str, str] | None = None) -> Arguments:
+def prepare(
+    tool: str, check: Check, text: str, *, coerce: bool, renamed: Mapping[str, str] | None = None
+) -> CheckedArguments:
     """Read and check the arguments a model wrote for a tool; empty text is an empty object.
 
     Args:
@@ -70,9 +72,9 @@ def prepare(tool: str, check: Check, text: str, *, coerce: bool, renamed: Mappin
     if isinstance(checked, Refused):
         refuse(tool, checked.problems, _pretty(given))
     if checked.converted is None and not repaired:
-        return Arguments(checked.values, text)
+        return CheckedArguments(checked.values, text)
     passed_on = given if checked.converted is None else checked.converted
-    return Arguments(checked.values, bytes(to_json(passed_on)).decode(), changed=True)
+    return CheckedArguments(checked.values, bytes(to_json(passed_on)).decode(), changed=True)
 
 
 def refuse(tool: str, problems: tuple[str, ...], received: str) -> NoReturn:

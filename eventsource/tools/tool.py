@@ -22,7 +22,7 @@ from ..machine.approvals import NO_APPROVAL, Approval, ApprovalRule
 from ..user_code.checked import checked
 from ..user_code.contained import CLEAN_UP_S, UserCall, attempt
 from ..user_code.raised import words
-from .arguments import Arguments, Check, prepare, refuse
+from .arguments import Check, CheckedArguments, prepare, refuse
 from .context import CallHeld, ToolContext
 from .property_names import wire_properties
 from .results import ToolOutcome, failure, to_outcome
@@ -38,7 +38,7 @@ class Tool:
     spec: ToolSpec
     function: Callable[..., object]
     _check: Check
-    _call: Callable[[Arguments, ToolContext], object]
+    _call: Callable[[CheckedArguments, ToolContext], object]
     approval: Approval = NO_APPROVAL
     takes_context: bool = False
     HOW_TO_GET: ClassVar[str] = (
@@ -68,7 +68,7 @@ class Tool:
         """
         return dataclasses.replace(self, approval=_approval(self.spec.name, approval, timeout, default))
 
-    def prepare(self, arguments_text: str, *, coerce: bool) -> Arguments:
+    def prepare(self, arguments_text: str, *, coerce: bool) -> CheckedArguments:
         """Check the arguments a model wrote, as JSON text; empty text is an empty object.
 
         Without `coerce`, "1" is no number. With it, what can be converted to the declared types is, and the result's
@@ -79,7 +79,7 @@ class Tool:
         properties = read_object(self.spec.schema).get("properties")
         renamed = wire_properties(properties) if isinstance(properties, dict) else {}
         checked = attempt(lambda: prepare(self.spec.name, self._check, arguments_text, coerce=coerce, renamed=renamed))
-        if isinstance(checked.value, Arguments):
+        if isinstance(checked.value, CheckedArguments):
             return checked.value
         if isinstance(checked.error, ToolArgumentsError):
             raise checked.error
@@ -87,7 +87,7 @@ class Tool:
         refuse(self.spec.name, (f"root: could not be checked: {problem}",), arguments_text)
 
     async def execute(
-        self, arguments: Arguments, context: ToolContext, *, clean_up_s: float = CLEAN_UP_S
+        self, arguments: CheckedArguments, context: ToolContext, *, clean_up_s: float = CLEAN_UP_S
     ) -> ToolOutcome:
         """Run the function and turn whatever comes of it into an outcome; only a cancellation of this call is raised.
 
@@ -219,7 +219,7 @@ def tool(
         told = description or parameters.description
         spec = _spec(called, parameters.schema, told, effect, mode, version, timeout)
 
-        def call(arguments: Arguments, context: ToolContext) -> object:
+        def call(arguments: CheckedArguments, context: ToolContext) -> object:
             named = {**arguments.values, **dict.fromkeys(parameters.contexts, context)}
             unnamed = [named.pop(key) for key in parameters.positional]
             return function(*unnamed, **named)
@@ -263,7 +263,7 @@ def json_tool(
     own = from_json(kept)
     check = schema_check(name, own if isinstance(own, dict) else {})
 
-    def call(arguments: Arguments, context: ToolContext) -> object:
+    def call(arguments: CheckedArguments, context: ToolContext) -> object:
         return function(arguments.values, context) if takes_context else function(arguments.values)
 
     asked = _approval(name, approval, approval_timeout, approval_default)

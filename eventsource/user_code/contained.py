@@ -31,7 +31,7 @@ CLEAN_UP_S = 5.0
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 
 
-class Ended(msgspec.Struct, frozen=True):
+class CallResult(msgspec.Struct, frozen=True):
     """What came of a call: what it returned, or what it raised; `late`: it was given up before."""
 
     value: object = None
@@ -39,29 +39,29 @@ class Ended(msgspec.Struct, frozen=True):
     late: bool = False
 
 
-def attempt(call: Callable[[], object]) -> Ended:
+def attempt(call: Callable[[], object]) -> CallResult:
     """Call a function and give what it returned or raised, whatever that is.
 
     Raises: KeyboardInterrupt or SystemExit that a signal put there: they are the program's.
     """
     try:
-        return Ended(call())
+        return CallResult(call())
     except BaseException as error:
         if by_signal(error):
             raise
-        return Ended(error=error)
+        return CallResult(error=error)
 
 
-async def contain(call: Callable[[], object]) -> Ended:
+async def contain(call: Callable[[], object]) -> CallResult:
     """Do as `attempt` does, and await what is awaitable. A cancellation is a value too: use a task of its own."""
     enter()
     try:
         value = call()
-        return Ended(await value if inspect.isawaitable(value) else value)
+        return CallResult(await value if inspect.isawaitable(value) else value)
     except BaseException as error:
         if by_signal(error):
             raise
-        return Ended(error=error)
+        return CallResult(error=error)
 
 
 class _ExitedError(RefoldError):
@@ -132,7 +132,7 @@ class UserCall:
     def __init__(self, call: Callable[[], object], *, thread: str = "") -> None:
         """Prepare; with the name of a `thread`, the call is made in a new one, what it returns awaited here."""
         self._call, self._name = call, thread
-        self._task: asyncio.Task[Ended] | None = None
+        self._task: asyncio.Task[CallResult] | None = None
         self._in_thread = False
 
     @property
@@ -147,7 +147,7 @@ class UserCall:
         stop: asyncio.Event | None = None,
         grace_s: float = 1.0,
         clean_up_s: float = CLEAN_UP_S,
-    ) -> Ended:
+    ) -> CallResult:
         """Wait for the call's end; it is given up (`late`) after `limit_s`, and `grace_s` after `stop` was set.
 
         Who is given up, or whose caller is cancelled, is cancelled and has `clean_up_s` to end; then it is left alone.
@@ -161,8 +161,8 @@ class UserCall:
                 raise
             if not in_time:
                 await self._give_up(clean_up_s)
-                return Ended(late=True)
-        return Ended(error=asyncio.CancelledError()) if self._task.cancelled() else self._task.result()
+                return CallResult(late=True)
+        return CallResult(error=asyncio.CancelledError()) if self._task.cancelled() else self._task.result()
 
     async def _waited(self, limit_s: float | None, stop: asyncio.Event | None, grace_s: float) -> bool:
         """Wait for the end. Returns: whether it came in time."""
@@ -184,19 +184,19 @@ class UserCall:
         if self._task is not None and not self._task.done():
             await background.stop(self._task, timeout_s=clean_up_s)
 
-    async def _begun(self) -> Ended:
+    async def _begun(self) -> CallResult:
         enter()
         return await (self._in_a_thread() if self._name else contain(self._call))
 
-    async def _in_a_thread(self) -> Ended:
+    async def _in_a_thread(self) -> CallResult:
         """Call in a new daemon thread, with the caller's context variables.
 
         Source: docs/decisions/0031-plain-tools-in-threads.md
         """
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[Ended] = loop.create_future()
+        ended: asyncio.Future[CallResult] = loop.create_future()
 
-        def settle(found: Ended) -> None:
+        def settle(found: CallResult) -> None:
             if ended.done():
                 _drop(found)
             else:
@@ -219,7 +219,7 @@ class UserCall:
         return found if found.error is not None else await contain(lambda: found.value)
 
 
-def _drop(ended: Ended) -> None:
+def _drop(ended: CallResult) -> None:
     """Close what a function returned to be awaited, when nobody awaits it any more."""
     if inspect.iscoroutine(ended.value):
         ended.value.close()

@@ -20,7 +20,7 @@ from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import next_attempts, next_step
 from eventsource.runner.advance import expire, perform
 from eventsource.runner.writer import Writer
-from eventsource.user_code.contained import Ended, contain, guarded_tasks
+from eventsource.user_code.contained import CallResult, contain, guarded_tasks
 from eventsource.user_code.expected import check_key
 from projections.context import ContextView
 
@@ -320,7 +320,7 @@ class Execution:
         except RefoldError as error:
             self.lose(error)
 
-    async def _wait(self, main: asyncio.Future[Ended]) -> None:
+    async def _wait(self, main: asyncio.Future[CallResult]) -> None:
         """Wait until something moves; deadlines, and suspended children now and then, are looked at meanwhile."""
         moves = self._moves
         suspended = any(wait.reason == "child" for wait in self.state.waits)
@@ -384,7 +384,7 @@ class Execution:
         return text
 
 
-async def _fresh(code: Callable[[], Awaitable[object]]) -> Ended:
+async def _fresh(code: Callable[[], Awaitable[object]]) -> CallResult:
     """Run code whose keys begin with nothing; whatever it raises is its outcome."""
     SCOPE.set("")
     WITHIN.set("")

@@ -53,7 +53,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.machine.approvals import REASON, verdict
-from eventsource.machine.state import INBOX, Call, Kind, State
+from eventsource.machine.state import INBOX, CallState, Kind, State
 from eventsource.machine.steps import next_attempts
 from eventsource.messages import (
     AssistantContent,
@@ -146,7 +146,7 @@ def candidates(state: State, seq: int, kind: Kind) -> list[Event]:
     return list(_CANDIDATES[kind](state, seq))
 
 
-def _calls(state: State) -> list[tuple[Place, Call]]:
+def _calls(state: State) -> list[tuple[Place, CallState]]:
     return [(state.batch.place(call), call) for call in state.batch.calls] if state.batch is not None else []
 
 

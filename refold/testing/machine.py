@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
-from eventsource.models.scripted.script import Call, call, fail, retry
+from eventsource.models.scripted.script import CallItem, call, fail, retry
 from eventsource.tools.tool import toolbox
 
 from ..agent import Agent
@@ -20,10 +20,10 @@ T = TypeVar("T")
 _TEXTS = ("Yes.", "It rains. ", "Take a coat.")
 
 
-def turns(calls: Sequence[Call]) -> st.SearchStrategy[list[Turn]]:
+def turns(calls: Sequence[CallItem]) -> st.SearchStrategy[list[Turn]]:
     """Make what a model answers, call after call: texts, tool calls, failures, and what happens meanwhile."""
     texts = st.lists(st.sampled_from(_TEXTS), min_size=1, max_size=2)
-    asked = st.lists(st.sampled_from(calls), min_size=1, max_size=3) if calls else st.just(list[Call]())
+    asked = st.lists(st.sampled_from(calls), min_size=1, max_size=3) if calls else st.just(list[CallItem]())
     meanwhile = st.lists(st.sampled_from(During), max_size=1)
     broken = _joined(texts, st.just([fail("overloaded")]))
     return st.lists(st.one_of(_joined(texts, meanwhile, asked), broken, st.just([retry("busy")])), max_size=4)
@@ -96,7 +96,7 @@ class AgentMachine(RuleBasedStateMachine):
 
 
 def agent_machine(
-    agent: Agent[T], *, calls: Sequence[Call] = (), deps: object = None, check: Check | None = None
+    agent: Agent[T], *, calls: Sequence[CallItem] = (), deps: object = None, check: Check | None = None
 ) -> type[RuleBasedStateMachine]:
     """Make a state machine that runs, steers, aborts, kills, continues, forks, edits and compacts sessions of an agent.
 

@@ -18,9 +18,9 @@ from eventsource.machine.evolve import fold
 from eventsource.machine.state import Phase
 from eventsource.messages import AssistantMessage, ToolResultMessage, UserMessage
 from eventsource.models.scripted.model import ScriptedModel
-from eventsource.models.scripted.script import Answer, Call, Fail, Retry
+from eventsource.models.scripted.script import Answer, CallItem, FailItem, RetryItem
 from eventsource.request import Request
-from eventsource.tools.arguments import Arguments
+from eventsource.tools.arguments import CheckedArguments
 from eventsource.tools.context import ToolContext, idempotency_key
 from eventsource.tools.tool import Tool, toolbox
 from replay.replay import replay
@@ -43,7 +43,7 @@ class During(Enum):
     ABORT = "abort"
 
 
-Turn: TypeAlias = Sequence[str | Call | Fail | Retry | During]
+Turn: TypeAlias = Sequence[str | CallItem | FailItem | RetryItem | During]
 """One answer of the model, with what happens meanwhile."""
 
 
@@ -245,7 +245,7 @@ class World:
     def _counted(self, made: Tool) -> Tool:
         call = made._call
 
-        def counted(arguments: Arguments, context: ToolContext) -> object:
+        def counted(arguments: CheckedArguments, context: ToolContext) -> object:
             self.ran[context.call.idempotency_key] += 1
             return call(arguments, context)
 

@@ -190,7 +190,7 @@ def test_no_repr_shows_a_key() -> None:
     ]
     for one in held:
         assert KEY not in f"{one!r} {one!s}"
-    names = {type(one).__name__ for one in held} | {"Arguments"}
+    names = {type(one).__name__ for one in held} | {"ModelArguments"}
     for package in ("eventsource", "projections", "replay", "refold"):
         root = importlib.import_module(package)
         for found in pkgutil.walk_packages(root.__path__, f"{package}."):

@@ -40,7 +40,7 @@ def verify(connection: sqlite3.Connection, session: str | None) -> VerifyReport:
     for number in numbers:
         if session is None and not _in_new_window(connection, number):
             continue
-        one = _Session(connection, number, suspects)
+        one = _SessionCheck(connection, number, suspects)
         one.check()
         findings += one.findings[:_MAX_FINDINGS]
         facts += one.facts
@@ -96,7 +96,7 @@ def _check_strays(connection: sqlite3.Connection) -> list[Finding]:
     return findings
 
 
-class _Session:
+class _SessionCheck:
     """The check of one session's own rows."""
 
     def __init__(self, connection: sqlite3.Connection, number: int, suspects: set[int]) -> None:

@@ -25,7 +25,7 @@ _Work: TypeAlias = tuple["asyncio.Future[Any] | None", Callable[[], object]]
 _Queue: TypeAlias = "SimpleQueue[_Work | None]"
 
 
-class _Connection(aiosqlite.Connection):
+class _ThreadConnection(aiosqlite.Connection):
     """aiosqlite's connection in a daemon thread of ours; `SqlThread` opens and closes it, so it warns of nothing."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class SqlThread:
     ) -> None:
         """Prepare; `connect` and `end` are called in the thread."""
         self._connect, self._end = connect, end
-        self._connection = _Connection()
+        self._connection = _ThreadConnection()
         self._thread: threading.Thread | None = None
         self._raw: sqlite3.Connection | None = None
         self._is_forked = False

@@ -21,7 +21,7 @@ _TERMINAL = {"completed": "response.completed", "incomplete": "response.incomple
 _KEPT = ("moderation", "service_tier")  # of a response; most of its other fields repeat the request
 
 
-class _Item:
+class _OutputItem:
     """An output item while it comes. `blocks`: content index by part of a message; others have part 0 only."""
 
     def __init__(self, item_type: str) -> None:
@@ -49,9 +49,9 @@ class ItemReader:
         self.done = False
         self._asked, self._tools = model, set(tools)
         self._draft = Draft(names)
-        self._items: dict[int | str, _Item] = {}
-        self._ids: dict[str, _Item] = {}
-        self._last: _Item | None = None
+        self._items: dict[int | str, _OutputItem] = {}
+        self._ids: dict[str, _OutputItem] = {}
+        self._last: _OutputItem | None = None
         self._ended = False
         self._calls = self._refused = False
         self._response: dict[str, object] = {}
@@ -126,7 +126,7 @@ class ItemReader:
         kind: str = "",
         *,
         begins: bool = False,
-    ) -> _Item:
+    ) -> _OutputItem:
         """Find an event's item: by place; where another item has its id, by id; for a delta without either, the last.
 
         Some servers give an item a new id with every event, so an id that nobody knows says nothing.
@@ -138,7 +138,7 @@ class ItemReader:
         if found is None and item is None and not isinstance(place, int):
             found = self._last
         if found is None:
-            found = _Item(text_of(item or {}, "type") or kind)
+            found = _OutputItem(text_of(item or {}, "type") or kind)
             self._items[place if isinstance(place, int) else f"{item_id}/{len(self._items)}"] = found
         if item_id:
             self._ids[item_id] = found
@@ -154,12 +154,12 @@ class ItemReader:
         elif self._is_call(found, item):
             self._open_call(found, item)
 
-    def _is_call(self, found: _Item, item: Mapping[str, object]) -> bool:
+    def _is_call(self, found: _OutputItem, item: Mapping[str, object]) -> bool:
         return found.type == "function_call" or (
             found.type == "custom_tool_call" and text_of(item, "name") in self._tools
         )
 
-    def _open_call(self, found: _Item, item: Mapping[str, object]) -> int:
+    def _open_call(self, found: _OutputItem, item: Mapping[str, object]) -> int:
         if 0 not in found.blocks:
             found.blocks[0] = self._draft.open_call(text_of(item, "call_id"), text_of(item, "name"))
             self._draft.add(found.blocks[0], CUSTOM_OPEN if found.type == "custom_tool_call" else "")
@@ -167,7 +167,7 @@ class ItemReader:
             self._calls = True
         return found.blocks[0]
 
-    def _block(self, found: _Item, part: int, *, refusal: bool = False) -> int:
+    def _block(self, found: _OutputItem, part: int, *, refusal: bool = False) -> int:
         if part not in found.blocks:
             thinks = found.type == "reasoning"
             found.blocks[part] = self._draft.open_thinking() if thinks else self._draft.open_text()
@@ -208,7 +208,7 @@ class ItemReader:
         if text.startswith(said):
             self._draft.add(block, text[len(said) :])
 
-    def _reason(self, found: _Item, text: str, part: tuple[str, int]) -> None:
+    def _reason(self, found: _OutputItem, text: str, part: tuple[str, int]) -> None:
         block = self._block(found, 0)
         if found.part is not None and found.part != part:
             self._say(block, SEPARATOR)
@@ -217,7 +217,7 @@ class ItemReader:
             found.summary[part] = found.summary.get(part, "") + text
         self._say(block, text)
 
-    def _done(self, found: _Item, item: Mapping[str, object]) -> None:
+    def _done(self, found: _OutputItem, item: Mapping[str, object]) -> None:
         """Read a whole item: it ends its blocks and says what the deltas left out."""
         if found.done:
             return
@@ -232,7 +232,7 @@ class ItemReader:
         else:
             self._draft.provider_block(API, item)
 
-    def _done_message(self, found: _Item, item: Mapping[str, object]) -> None:
+    def _done_message(self, found: _OutputItem, item: Mapping[str, object]) -> None:
         parts = _objects(item.get("content"))
         for index, part in enumerate(parts):
             refusal = part.get("type") == "refusal"
@@ -247,7 +247,7 @@ class ItemReader:
             rest = {"annotations": found.notes[index], **rest} if index in found.notes else rest
             self._close(block, signed, raw=to_json(rest) if rest else msgspec.UNSET)
 
-    def _done_reasoning(self, found: _Item, item: Mapping[str, object]) -> None:
+    def _done_reasoning(self, found: _OutputItem, item: Mapping[str, object]) -> None:
         streamed = [{"type": "summary_text", "text": text} for text in found.summary.values()]
         summary, content = _objects(item.get("summary")) or streamed, _objects(item.get("content"))
         block = self._block(found, 0)
@@ -260,7 +260,7 @@ class ItemReader:
             signed["content"] = without_text(content, said)
         self._close(block, signed)
 
-    def _done_call(self, found: _Item, item: Mapping[str, object]) -> None:
+    def _done_call(self, found: _OutputItem, item: Mapping[str, object]) -> None:
         block = self._open_call(found, item)
         found.call_id = text_of(item, "call_id") or found.call_id
         self._draft.amend(block, call_id=text_of(item, "call_id"), name=text_of(item, "name"))
@@ -285,7 +285,7 @@ class ItemReader:
 
     def _end(self, response: Mapping[str, object], *, failed: bool) -> None:
         output = _objects(response.get("output"))
-        known: list[_Item | None] = []
+        known: list[_OutputItem | None] = []
         for item in output:
             same = self._known(item)
             known.append(None if same in known else same)
@@ -307,7 +307,7 @@ class ItemReader:
                 read_failure(said) if said else Failure(message=f"the response failed: {reason or 'no reason given'}")
             )
 
-    def _known(self, item: Mapping[str, object]) -> _Item | None:
+    def _known(self, item: Mapping[str, object]) -> _OutputItem | None:
         """Find the item that the terminal event repeats: by its id, or its call's; places in it may be others."""
         found = self._ids.get(text_of(item, "id"))
         if found is not None and found.type == item.get("type"):

@@ -12,19 +12,33 @@ import msgspec
 from ...codec import to_json
 from ...errors import ScriptFileError
 from .model import ScriptedModel
-from .script import Answer, Block, Call, Control, Cut, Deaf, Fail, Pause, Retry, Say, Stall, Stop, Think
+from .script import (
+    Answer,
+    Block,
+    CallItem,
+    Control,
+    CutItem,
+    DeafItem,
+    FailItem,
+    PauseItem,
+    RetryItem,
+    SayItem,
+    StallItem,
+    StopItem,
+    ThinkItem,
+)
 
 _ITEMS: Mapping[str, type[Block | Control]] = {
-    "say": Say,
-    "think": Think,
-    "call": Call,
-    "stop": Stop,
-    "fail": Fail,
-    "retry": Retry,
-    "pause_ms": Pause,
-    "stall": Stall,
-    "cut": Cut,
-    "deaf": Deaf,
+    "say": SayItem,
+    "think": ThinkItem,
+    "call": CallItem,
+    "stop": StopItem,
+    "fail": FailItem,
+    "retry": RetryItem,
+    "pause_ms": PauseItem,
+    "stall": StallItem,
+    "cut": CutItem,
+    "deaf": DeafItem,
 }
 
 

@@ -16,14 +16,26 @@ from ...request import Request
 from ...user_code.checked import checked
 from ...user_code.expected import shown
 from ..protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage, WireBody
-from .script import Answer, Cut, Deaf, Pause, Stall, Transcript, fail, follows, read_answer, steps, words
+from .script import (
+    Answer,
+    CutItem,
+    DeafItem,
+    PauseItem,
+    StallItem,
+    StreamedAnswer,
+    fail,
+    follows,
+    read_answer,
+    steps,
+    words,
+)
 
 SCRIPTED = ModelRef(api="scripted", provider="scripted", model="scripted")
 ABORTED_TEXT = "Request was aborted"
 EXHAUSTED_TEXT = "script exhausted"
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ScriptedCall(msgspec.Struct, frozen=True):
     """One call of the model, for a test to look at."""
 
     request: Request
@@ -62,7 +74,7 @@ class ScriptedModel:
         self._said = [] if callable(self._answers) else [words(answer) for answer in self._answers]
         self._by, self._ref, self._pace_s, self._sleep = by, ref, pace_ms / 1000, sleep
         self._times: dict[int, int] = {}
-        self.asked: list[Asked] = []
+        self.asked: list[ScriptedCall] = []
 
     @property
     def ref(self) -> ModelRef:
@@ -75,22 +87,22 @@ class ScriptedModel:
 
     async def stream(self, request: Request, options: CallOptions) -> AsyncIterator[StreamEvent]:
         """Play the next answer; see `Model.stream`, which `cut`, `deaf` and bare stream events may break on purpose."""
-        self.asked.append(Asked(request, options))
+        self.asked.append(ScriptedCall(request, options))
         number, answer = self.choose(request)
-        signal, transcript, heeds = options.signal or asyncio.Event(), Transcript(), True
+        signal, transcript, heeds = options.signal or asyncio.Event(), StreamedAnswer(), True
         aborted = AssistantMessage(stop_reason="aborted", error=ABORTED_TEXT)
         for step in steps(answer, number):
             if heeds and signal.is_set():
                 yield transcript.end(aborted)
                 return
             match step:
-                case Cut():
+                case CutItem():
                     return
-                case Deaf():
+                case DeafItem():
                     heeds = False
-                case Pause():
+                case PauseItem():
                     await self._sleep(step.pause_ms / 1000)
-                case Stall():
+                case StallItem():
                     await (signal if heeds else asyncio.Event()).wait()
                     yield transcript.end(aborted)
                     return

@@ -23,7 +23,7 @@ class ScriptItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing in an answer; its first field is its key in a script file."""
 
 
-class Say(ScriptItem, frozen=True):
+class SayItem(ScriptItem, frozen=True):
     """A block of text, delta by delta. `unfinished` leaves a block open, for what breaks off inside it."""
 
     say: str | tuple[str, ...]
@@ -31,7 +31,7 @@ class Say(ScriptItem, frozen=True):
     unfinished: bool = False
 
 
-class Think(ScriptItem, frozen=True):
+class ThinkItem(ScriptItem, frozen=True):
     """A block of thinking, delta by delta."""
 
     think: str | tuple[str, ...]
@@ -40,7 +40,7 @@ class Think(ScriptItem, frozen=True):
     unfinished: bool = False
 
 
-class Call(ScriptItem, frozen=True):
+class CallItem(ScriptItem, frozen=True):
     """A tool call. Arguments that are text are sent as they are, valid JSON or not; `deltas` cuts that text up."""
 
     call: str
@@ -51,7 +51,7 @@ class Call(ScriptItem, frozen=True):
     unfinished: bool = False
 
 
-class Stop(ScriptItem, frozen=True):
+class StopItem(ScriptItem, frozen=True):
     """The answer is complete."""
 
     stop: StopReason = "stop"
@@ -60,59 +60,59 @@ class Stop(ScriptItem, frozen=True):
     response_id: str = ""
 
 
-class Fail(ScriptItem, frozen=True):
+class FailItem(ScriptItem, frozen=True):
     """The answer ends in an error, with what was said so far."""
 
     fail: str
     reason: Literal["error", "aborted"] = "error"
 
 
-class Retry(ScriptItem, frozen=True):
+class RetryItem(ScriptItem, frozen=True):
     """The call failed before anything was said and may be made again (the only item of its answer)."""
 
     retry: str
     not_before_us: int = 0
 
 
-class Pause(ScriptItem, frozen=True):
+class PauseItem(ScriptItem, frozen=True):
     """Nothing comes for a while."""
 
     pause_ms: int
 
 
-class Stall(ScriptItem, frozen=True):
+class StallItem(ScriptItem, frozen=True):
     """Nothing comes any more, until the call is aborted or closed."""
 
     stall: Literal[True] = True
 
 
-class Cut(ScriptItem, frozen=True):
+class CutItem(ScriptItem, frozen=True):
     """The stream ends without a terminal event, which no real model adapter does."""
 
     cut: Literal[True] = True
 
 
-class Deaf(ScriptItem, frozen=True):
+class DeafItem(ScriptItem, frozen=True):
     """From here on the abort signal is not looked at."""
 
     deaf: Literal[True] = True
 
 
-Block: TypeAlias = Say | Think | Call
-Control: TypeAlias = Stop | Fail | Retry | Pause | Stall | Cut | Deaf
+Block: TypeAlias = SayItem | ThinkItem | CallItem
+Control: TypeAlias = StopItem | FailItem | RetryItem | PauseItem | StallItem | CutItem | DeafItem
 Action: TypeAlias = Control | StreamEvent | AssistantMessage | Callable[[], object]
 Item: TypeAlias = str | Block | Action
 Answer: TypeAlias = str | AssistantMessage | Block | Control | Sequence[Item]
 
 
-def say(*deltas: str, signature: str = "", unfinished: bool = False) -> Say:
+def say(*deltas: str, signature: str = "", unfinished: bool = False) -> SayItem:
     """Say a block of text of its own (strings that stand side by side in an answer are one block already)."""
-    return Say(say=deltas, signature=signature, unfinished=unfinished)
+    return SayItem(say=deltas, signature=signature, unfinished=unfinished)
 
 
-def think(*deltas: str, signature: str = "", redacted: bool = False, unfinished: bool = False) -> Think:
+def think(*deltas: str, signature: str = "", redacted: bool = False, unfinished: bool = False) -> ThinkItem:
     """Think a block of text."""
-    return Think(think=deltas, signature=signature, redacted=redacted, unfinished=unfinished)
+    return ThinkItem(think=deltas, signature=signature, redacted=redacted, unfinished=unfinished)
 
 
 def call(
@@ -123,46 +123,46 @@ def call(
     signature: str = "",
     deltas: Sequence[str] | None = None,
     unfinished: bool = False,
-) -> Call:
+) -> CallItem:
     """Call a tool; without an id, the call gets `call_<answer>_<block>`."""
     given = arguments if isinstance(arguments, str) else dict(arguments)
     cut = None if deltas is None else tuple(deltas)
-    return Call(call=name, arguments=given, id=id, signature=signature, deltas=cut, unfinished=unfinished)
+    return CallItem(call=name, arguments=given, id=id, signature=signature, deltas=cut, unfinished=unfinished)
 
 
-def stop(reason: StopReason = "stop", *, usage: Usage | None = None, raw: str = "", response_id: str = "") -> Stop:
+def stop(reason: StopReason = "stop", *, usage: Usage | None = None, raw: str = "", response_id: str = "") -> StopItem:
     """Complete the answer; without this an answer ends by itself, in `tool_use` if it holds calls."""
-    return Stop(stop=reason, usage=usage, raw_stop_reason=raw, response_id=response_id)
+    return StopItem(stop=reason, usage=usage, raw_stop_reason=raw, response_id=response_id)
 
 
-def fail(error: str, reason: Literal["error", "aborted"] = "error") -> Fail:
+def fail(error: str, reason: Literal["error", "aborted"] = "error") -> FailItem:
     """Fail, with what was said so far."""
-    return Fail(fail=error, reason=reason)
+    return FailItem(fail=error, reason=reason)
 
 
-def retry(cause: str, *, not_before_us: int = 0) -> Retry:
+def retry(cause: str, *, not_before_us: int = 0) -> RetryItem:
     """Fail before anything is said, in a way that may be tried again."""
-    return Retry(retry=cause, not_before_us=not_before_us)
+    return RetryItem(retry=cause, not_before_us=not_before_us)
 
 
-def pause(ms: int) -> Pause:
+def pause(ms: int) -> PauseItem:
     """Wait, by the sleep of the model."""
-    return Pause(pause_ms=ms)
+    return PauseItem(pause_ms=ms)
 
 
-def stall() -> Stall:
+def stall() -> StallItem:
     """Say nothing more until the call is aborted or closed."""
-    return Stall()
+    return StallItem()
 
 
-def cut() -> Cut:
+def cut() -> CutItem:
     """Break off without a terminal event."""
-    return Cut()
+    return CutItem()
 
 
-def deaf() -> Deaf:
+def deaf() -> DeafItem:
     """Ignore the abort signal from here on."""
-    return Deaf()
+    return DeafItem()
 
 
 def read_answer(given: object, number: int) -> AssistantMessage | Sequence[Item]:
@@ -188,7 +188,9 @@ def _no_item(where: str, found: object, what: str) -> ArgumentError:
 
 
 # What a model does next; an AssistantMessage ends the answer and gets what was streamed as its content.
-Step: TypeAlias = StreamEvent | AssistantMessage | Pause | Stall | Cut | Deaf | Callable[[], object]
+ScriptStep: TypeAlias = (
+    StreamEvent | AssistantMessage | PauseItem | StallItem | CutItem | DeafItem | Callable[[], object]
+)
 Words: TypeAlias = tuple[tuple[str, ...], ...]
 
 
@@ -196,12 +198,12 @@ _TEXT: tuple[UpdateKind, ...] = ("text_start", "text_delta", "text_end")
 _THINKING: tuple[UpdateKind, ...] = ("thinking_start", "thinking_delta", "thinking_end")
 _CALL: tuple[UpdateKind, ...] = ("tool_call_start", "tool_call_delta", "tool_call_end")
 _OPENING: tuple[UpdateKind, ...] = ("text_start", "thinking_start", "tool_call_start", "provider_block")
-_WITHIN_TEXT = (str, Pause, Stall, Cut, Deaf, Fail, StreamStart, StreamUsage)
+_WITHIN_TEXT = (str, PauseItem, StallItem, CutItem, DeafItem, FailItem, StreamStart, StreamUsage)
 _ITEMS = (str, ScriptItem, AssistantMessage, MessageUpdate, StreamStart, StreamEnd, StreamRetry, StreamUsage)
-_ENDS = (Stop, Fail, Retry, Cut, Stall, AssistantMessage, StreamEnd, StreamRetry)
+_ENDS = (StopItem, FailItem, RetryItem, CutItem, StallItem, AssistantMessage, StreamEnd, StreamRetry)
 
 
-def steps(answer: Answer, number: int) -> Iterator[Step]:
+def steps(answer: Answer, number: int) -> Iterator[ScriptStep]:
     """Spell an answer out: start, updates and end, in order. `number` (from 1) makes the ids of its calls."""
     items = list(answer) if isinstance(answer, Sequence) and not isinstance(answer, str) else [answer]
     own_start = any(isinstance(item, StreamStart) for item in items)
@@ -210,7 +212,7 @@ def steps(answer: Answer, number: int) -> Iterator[Step]:
         if text_open and not isinstance(item, _WITHIN_TEXT) and not callable(item):
             yield MessageUpdate(kind="text_end", content_index=blocks)
             blocks, text_open = blocks + started, False
-        if not started and not own_start and isinstance(item, str | Say | Think | Call):
+        if not started and not own_start and isinstance(item, str | SayItem | ThinkItem | CallItem):
             yield StreamStart()
             started = True
         match item:
@@ -223,9 +225,9 @@ def steps(answer: Answer, number: int) -> Iterator[Step]:
                     text_open = True
                 if item:
                     yield MessageUpdate(kind="text_delta", content_index=blocks, delta=item)
-            case Say() | Think() | Call():
+            case SayItem() | ThinkItem() | CallItem():
                 yield from _block(item, blocks, f"call_{number}_{blocks}")
-                blocks, calls = blocks + started, calls or isinstance(item, Call)
+                blocks, calls = blocks + started, calls or isinstance(item, CallItem)
             case MessageUpdate():
                 yield item
                 blocks += started and item.kind in _OPENING
@@ -236,18 +238,18 @@ def steps(answer: Answer, number: int) -> Iterator[Step]:
                 yield _plain(item)
 
 
-def _plain(item: Action) -> Step:
+def _plain(item: Action) -> ScriptStep:
     match item:
-        case Stop():
+        case StopItem():
             return AssistantMessage(
                 stop_reason=item.stop,
                 usage=item.usage,
                 raw_stop_reason=item.raw_stop_reason,
                 response_id=item.response_id,
             )
-        case Fail():
+        case FailItem():
             return AssistantMessage(stop_reason=item.reason, error=item.fail)
-        case Retry():
+        case RetryItem():
             return StreamRetry(cause=item.retry, not_before_us=item.not_before_us)
         case AssistantMessage():
             return StreamEnd(message=item)
@@ -259,13 +261,13 @@ def _block(item: Block, index: int, call_id: str) -> Iterator[MessageUpdate]:
     """Open, fill and, unless it is unfinished, close one block."""
     arguments: str | None = None
     match item:
-        case Say():
+        case SayItem():
             start, delta, end = _TEXT
             given, opened = item.say, MessageUpdate(kind=start, content_index=index)
-        case Think():
+        case ThinkItem():
             start, delta, end = _THINKING
             given, opened = item.think, MessageUpdate(kind=start, content_index=index, redacted=item.redacted)
-        case Call():
+        case CallItem():
             start, delta, end = _CALL
             text = item.arguments if isinstance(item.arguments, str) else bytes(to_json(item.arguments)).decode()
             given = (text,) if item.deltas is None else item.deltas
@@ -279,7 +281,7 @@ def _block(item: Block, index: int, call_id: str) -> Iterator[MessageUpdate]:
         yield MessageUpdate(kind=end, content_index=index, arguments=arguments, signature=item.signature)
 
 
-class Transcript:
+class StreamedAnswer:
     """What was streamed so far; updates that no message could hold are left out."""
 
     def __init__(self) -> None:
@@ -300,7 +302,7 @@ class Transcript:
 
 def words(answer: Answer) -> Words | None:
     """Say what an answer leaves in a context, without thinking and ids; None when it fails, so leaves nothing."""
-    transcript = Transcript()
+    transcript = StreamedAnswer()
     for step in steps(answer, 1):
         match step:
             case StreamStart() | MessageUpdate():
@@ -309,7 +311,7 @@ def words(answer: Answer) -> Words | None:
                 return _words(transcript.end(step).message)
             case StreamEnd():
                 return _words(step.message)
-            case StreamRetry() | Stall() | Cut():
+            case StreamRetry() | StallItem() | CutItem():
                 return None
             case _:
                 pass

@@ -14,7 +14,7 @@ from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import StreamEnd, StreamRetry, StreamStart
 from eventsource.models.scripted.file import read_answers, read_json
 from eventsource.models.scripted.model import ScriptedModel
-from eventsource.models.scripted.script import Answer, Cut, Pause, Stall, steps
+from eventsource.models.scripted.script import Answer, CutItem, PauseItem, StallItem, steps
 
 from ..guard import unpacked
 from ..server import CutError, Exchange
@@ -101,11 +101,11 @@ class ScriptServer:
         telling = Telling(wire, asked, expected(said, f"{wire.api.replace('-', '_')}_{self._requests}"), body)
         for step in said:
             match step:
-                case Pause():
+                case PauseItem():
                     await body.exchange.wait(step.pause_ms / 1000)
-                case Stall():
+                case StallItem():
                     await telling.stall()
-                case Cut():
+                case CutItem():
                     raise CutError
                 case MessageUpdate():
                     if self._pace_s and step.delta:

@@ -12,7 +12,7 @@ from eventsource.log import utc_now_us
 from eventsource.messages import AssistantMessage, TextContent, ThinkingContent, ToolCall
 from eventsource.models.protocol import StreamEnd, StreamRetry, StreamStart
 from eventsource.models.scripted.model import EXHAUSTED_TEXT
-from eventsource.models.scripted.script import Step, Transcript
+from eventsource.models.scripted.script import ScriptStep, StreamedAnswer
 
 from ..script_server.behaviours import Body
 from ..server import Exchange
@@ -87,9 +87,9 @@ class Telling:
         await refuse(self._body.exchange, self._wire, status, message, retry_after=retry_after)
 
 
-def expected(said: Sequence[Step], response_id: str) -> AssistantMessage:
+def expected(said: Sequence[ScriptStep], response_id: str) -> AssistantMessage:
     """Work out the message that an answer comes to; one that breaks off, as far as it goes."""
-    transcript, last = Transcript(), AssistantMessage()
+    transcript, last = StreamedAnswer(), AssistantMessage()
     for step in said:
         match step:
             case StreamStart() | MessageUpdate():

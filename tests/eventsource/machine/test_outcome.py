@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from eventsource.events import AbortRequest, AgentEnd, AgentStart, Event, Label, MessageEnd
-from eventsource.machine.outcome import Ending, Outcome, aborted_words, ending, outcome
+from eventsource.machine.outcome import Ending, RunOutcome, aborted_words, ending, outcome
 from eventsource.messages import AssistantMessage, StopReason, TextContent
 
 FAILED = MessageEnd(message=AssistantMessage(stop_reason="error", error="503: overloaded"))
@@ -20,7 +20,9 @@ def after(*events: Event) -> Ending:
     return last
 
 
-def answered(message: AssistantMessage, reason: Literal["stop", "error", "limit"] = "stop", error: str = "") -> Outcome:
+def answered(
+    message: AssistantMessage, reason: Literal["stop", "error", "limit"] = "stop", error: str = ""
+) -> RunOutcome:
     return outcome(after(AgentStart(), MessageEnd(message=message), AgentEnd(reason=reason, error=error)))
 
 
@@ -69,7 +71,7 @@ def test_nothing_but_a_runs_answers_aborts_and_end_says_how_it_ended() -> None:
     ],
 )
 def test_how_a_run_ended_and_why(last: Ending, status: str, reason: str) -> None:
-    assert outcome(last) == Outcome(status, reason)  # type: ignore[arg-type]  # the table's statuses are some
+    assert outcome(last) == RunOutcome(status, reason)  # type: ignore[arg-type]  # the table's statuses are some
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_how_a_run_ended_and_why(last: Ending, status: str, reason: str) -> None
     ],
 )
 def test_an_error_of_a_provider_that_refused_the_prompt_is_a_refusal(error: str, status: str) -> None:
-    assert outcome(Ending(reason="error", said=error)) == Outcome(status, error)  # type: ignore[arg-type]  # as above
+    assert outcome(Ending(reason="error", said=error)) == RunOutcome(status, error)  # type: ignore[arg-type]  # as above
     assert outcome(Ending(reason="limit", said=error)).status == "limit"
 
 

@@ -11,7 +11,7 @@ from eventsource.envelope import Recorded
 from eventsource.events import Policies, QueueName, QueuePush, ToolSpec
 from eventsource.machine.evolve import evolve, fold
 from eventsource.machine.guards import kind_of
-from eventsource.machine.state import INPUTS, ROWS, Batch, Call, Config, Kind, Phase, State
+from eventsource.machine.state import INPUTS, ROWS, Batch, CallState, Config, Kind, Phase, State
 from eventsource.messages import UserMessage
 from tests.candidates import TOOLS
 from tests.strategies import histories, walk
@@ -86,7 +86,7 @@ def test_a_tool_is_found_by_name() -> None:
 
 def test_a_call_is_named_by_its_message_and_its_place_there() -> None:
     batch = Batch(message_seq=7, calls=(), sequential=False, policies=Policies())
-    place = batch.place(Call(content_index=2, name="read", effect="pure"))
+    place = batch.place(CallState(content_index=2, name="read", effect="pure"))
     assert (place.message_seq, place.content_index) == (7, 2)
 
 

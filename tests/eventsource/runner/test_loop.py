@@ -39,7 +39,7 @@ from eventsource.machine.steps import Stop
 from eventsource.messages import Message, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.protocol import WireBody
 from eventsource.models.scripted import ScriptedModel
-from eventsource.models.scripted.script import Answer, Call, call, deaf, fail, retry, say, stall, stop
+from eventsource.models.scripted.script import Answer, CallItem, call, deaf, fail, retry, say, stall, stop
 from eventsource.request import Request
 from eventsource.runner.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
 from eventsource.tools.context import ToolContext
@@ -640,7 +640,7 @@ def trouble(chance: random.Random) -> Bench:
         return asked if chance.random() < 0.5 else None
 
     def answer() -> Answer:
-        calls: list[str | Call] = [
+        calls: list[str | CallItem] = [
             call(chance.choice(["read", "send", "nowhere"]), chance.choice(['{"n":1}', "", "{", '{"to":"me"}']))
             for _ in range(chance.randrange(1, 4))
         ]
