@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 
-class RefoldError(Exception):
-    """The root of all errors a caller can do something about.
-
-    One with fields is a dataclass; its `_TEXT` is the sentence, with the fields' names in braces.
-    """
+class ErrorFields:
+    """What every exception with fields has: it is a dataclass, and its `_TEXT` the sentence, with fields in braces."""
 
     _TEXT: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        """Keep the fields as the arguments, so that the error can be pickled."""
+        """Keep the fields as the arguments, so that the exception can be pickled."""
         self.args = tuple(vars(self).values())
 
     def __str__(self) -> str:
-        """Say what happened: what the error was given, or else what its class stands for."""
+        """Say what happened: what the exception was given, or else what its class stands for."""
         if self._TEXT:
             return self._TEXT.format_map(vars(self))
         return super().__str__() or (type(self).__doc__ or type(self).__name__).partition("\n")[0]
+
+
+class RefoldError(ErrorFields, Exception):
+    """The root of all errors a caller can do something about."""
 
 
 @dataclass(eq=False, repr=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -90,15 +91,13 @@ VENDORS: Mapping[str, Vendor] = {
 _ALIASES = {"gemini": "google", "x-ai": "xai", "moonshotai": "moonshot", "z.ai": "zai", "lm-studio": "lmstudio"}
 
 
+@dataclass(eq=False, repr=False)
 class UnknownModelError(RefoldError):
     """A name names no model that can be called."""
 
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(name, problem)
-        self.name, self.problem = name, problem
-
-    def __str__(self) -> str:
-        return f"model {self.name!r}: {self.problem}"
+    name: str
+    problem: str
+    _TEXT: ClassVar[str] = "model {name!r}: {problem}"
 
 
 class ModelArguments(TypedDict, total=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -44,12 +45,11 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     extra_body: Json = msgspec.UNSET
 
 
+@dataclass(eq=False, repr=False)
 class ModelOptionsError(RefoldError):
     """An option of a model does not exist or has an impossible value."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+    problem: str
 
     def __str__(self) -> str:
         return f"model options: {self.problem}; there are: {', '.join(ModelOptions.__struct_fields__)}"

@@ -6,11 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
-from ..errors import ToolFailure
+from ..errors import ErrorFields, ToolFailure
 from ..events import Place, ToolResult
 from ..messages import TextContent
 from ..user_code.checked import checked
@@ -49,12 +50,12 @@ def idempotency_key(session: str, place: Place) -> str:
     return f"{session}:{place.message_seq}:{place.content_index}"
 
 
-class CallHeld(BaseException):  # no error: the call goes on when its wait has ended
+@dataclass(eq=False, repr=False)
+class CallHeld(ErrorFields, BaseException):  # no error: the call goes on when its wait has ended
     """Raised by a tool of this program to let its call wait: it runs again when the wait has ended."""
 
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(key, reason)
-        self.key, self.reason = key, reason
+    key: str
+    reason: str
 
 
 class ToolContext(Generic[Deps]):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ipaddress
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+
+from eventsource.errors import ErrorFields
 
 BODY_BYTES = 1 << 26
 """64 MiB, twice what Anthropic's Messages take; of a compressed body, when it is unpacked."""
@@ -19,12 +23,13 @@ SLOW_BYTES = 10_000
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class RefusedError(Exception):
+@dataclass(eq=False, repr=False)
+class RefusedError(ErrorFields, Exception):
     """Raised to refuse a request, with a status and a sentence."""
 
-    def __init__(self, status: int, problem: str) -> None:
-        super().__init__(status, problem)
-        self.status, self.problem = status, problem
+    status: int
+    problem: str
+    _TEXT: ClassVar[str] = "{problem}"
 
 
 class Names(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -45,15 +46,11 @@ class CutError(Exception):
     """Raised to close the connection in the middle of an answer."""
 
 
+@dataclass(eq=False, repr=False)
 class ServerUnavailableError(RefoldError):
     """A server cannot be started here."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return self.problem
+    problem: str
 
 
 class Exchange:

@@ -11,8 +11,9 @@ import re
 import shlex
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
 
 from eventsource.background import outlast, running, stop
 from eventsource.durations import Duration
@@ -39,15 +40,13 @@ _log = logging.getLogger(__name__)
 _SECRET_VARIABLE = re.compile(r"key|token|secret|password|credential", re.IGNORECASE)
 
 
+@dataclass(eq=False, repr=False)
 class McpServerError(RefoldError):
     """An MCP server cannot be used."""
 
-    def __init__(self, server: str, problem: str) -> None:
-        super().__init__(server, problem)
-        self.server, self.problem = server, problem
-
-    def __str__(self) -> str:
-        return f"MCP server {self.server}: {self.problem}"
+    server: str
+    problem: str
+    _TEXT: ClassVar[str] = "MCP server {server}: {problem}"
 
 
 @checked()

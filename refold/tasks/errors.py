@@ -2,70 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from eventsource.errors import RefoldError
 
 
+@dataclass(eq=False, repr=False)
 class PathError(RefoldError):
     """A task's code took another path than the recorded one; nothing of the other path was recorded."""
 
-    def __init__(self, session: str, key: str, problem: str) -> None:
-        super().__init__(session, key, problem)
-        self.session, self.key, self.problem = session, key, problem
-
-    def __str__(self) -> str:
-        return f"session {self.session}, key {self.key!r}: {self.problem}"
+    session: str
+    key: str
+    problem: str
+    _TEXT: ClassVar[str] = "session {session}, key {key!r}: {problem}"
 
 
+@dataclass(eq=False, repr=False)
 class StepError(RefoldError):
     """A step of a task failed for good."""
 
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(key, problem)
-        self.key, self.problem = key, problem
-
-    def __str__(self) -> str:
-        return f"step {self.key} failed: {self.problem}"
+    key: str
+    problem: str
+    _TEXT: ClassVar[str] = "step {key} failed: {problem}"
 
 
+@dataclass(eq=False, repr=False)
 class ChildError(RefoldError):
     """A child session came to no good end: it failed, was cancelled, or belongs to another branch."""
 
-    def __init__(self, key: str, child: str, problem: str) -> None:
-        super().__init__(key, child, problem)
-        self.key, self.child, self.problem = key, child, problem
-
-    def __str__(self) -> str:
-        return f"child {self.key} (session {self.child}): {self.problem}"
+    key: str
+    child: str
+    problem: str
+    _TEXT: ClassVar[str] = "child {key} (session {child}): {problem}"
 
 
+@dataclass(eq=False, repr=False)
 class WaitEndedError(RefoldError):
     """A wait ended without a value: its deadline passed, or it was cancelled."""
 
-    def __init__(self, key: str, outcome: str) -> None:
-        super().__init__(key, outcome)
-        self.key, self.outcome = key, outcome
+    key: str
+    outcome: str
 
     def __str__(self) -> str:
         return f"{self.key} {'was cancelled' if self.outcome == 'cancelled' else 'was not completed in time'}"
 
 
+@dataclass(eq=False, repr=False)
 class TaskPayloadError(RefoldError):
     """A task was triggered with something that is no payload of it; no session was made."""
 
-    def __init__(self, task: str, problem: str) -> None:
-        super().__init__(task, problem)
-        self.task, self.problem = task, problem
-
-    def __str__(self) -> str:
-        return f"task {self.task} does not take this payload: {self.problem}"
+    task: str
+    problem: str
+    _TEXT: ClassVar[str] = "task {task} does not take this payload: {problem}"
 
 
+@dataclass(eq=False, repr=False)
 class NoTaskError(RefoldError):
     """A session cannot be run as a task: it has none, or this process does not know it."""
 
-    def __init__(self, session: str, task: str) -> None:
-        super().__init__(session, task)
-        self.session, self.task = session, task
+    session: str
+    task: str
 
     def __str__(self) -> str:
         what = f"this process does not know task {self.task!r}" if self.task else "no task was ever started in it"

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from random import randint
 from typing import Protocol, TypeAlias
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from weakref import WeakKeyDictionary
 import httpx
 import msgspec
 
+from ...errors import ErrorFields
 from ...events import MessageUpdate, ModelRef
 from ...machine.backoff import JITTER_PPM
 from ...messages import Json, Usage
@@ -77,13 +79,20 @@ class Price(Protocol):
         ...
 
 
-class CallFailedError(Exception):
-    """The call failed in the transport, or with an HTTP status."""
+@dataclass(eq=False, repr=False)
+class CallFailedError(ErrorFields, Exception):
+    """The call failed in the transport, or with an HTTP status.
 
-    def __init__(self, failure: Failure, *, retry: bool | None = None) -> None:
-        super().__init__(failure)
-        self.failure = failure
-        self.retry = failure.retryable if retry is None else retry
+    retry: whether to call again; None: as the failure says.
+    """
+
+    failure: Failure
+    retry: bool | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """True when the same request may succeed later."""
+        return self.failure.retryable if self.retry is None else self.retry
 
 
 class HttpModel:
@@ -263,7 +272,7 @@ class HttpModel:
         if not isinstance(last, StreamEnd) or last.message.stop_reason != "error" or last.message.content:
             return None
         cut = failed is None and last.message.error == CUT
-        if attempt >= self._access.max_attempts or not (cut or (failed is not None and failed.retry)):
+        if attempt >= self._access.max_attempts or not (cut or (failed is not None and failed.retryable)):
             return None
         asked_us = failed.failure.wait_us if failed is not None else None
         at_us = not_before_us(asked_us, attempt=attempt, now_us=self._now_us(), jitter_ppm=self._jitter_ppm())
