@@ -109,6 +109,7 @@ from eventsource.runner.hooks import (
     TurnEnded,
 )
 from eventsource.tools.context import ToolContext
+from eventsource.tools.options import ApprovalOptions, ToolOptions
 from eventsource.tools.results import Image, ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, json_tool, tool
 from eventsource.values import Inserted, ModelRef, Origin, Part, Place, Policies, SeqRange, ToolResult, ToolSpec
@@ -146,6 +147,7 @@ __all__ = [
     "AgentLoopConfig",
     "AgentStart",
     "AgentStream",
+    "ApprovalOptions",
     "ArgumentError",
     "AssistantMessage",
     "ChildEnd",
@@ -234,6 +236,7 @@ __all__ = [
     "ToolExecutionStart",
     "ToolExecutionUpdate",
     "ToolFailure",
+    "ToolOptions",
     "ToolOutcome",
     "ToolOutcomeShown",
     "ToolRequest",

@@ -8,10 +8,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, is_typeddict
 
 import msgspec
 
@@ -86,6 +87,13 @@ def _entry(package: str, name: str, thing: object) -> Iterator[str]:
     yield f"#### `{name}`\n"
     if isinstance(thing, type):
         yield from [*_wrapped(_first(thing.__doc__)), ""]
+        if is_typeddict(thing):  # it has no defaults: its words say what holds without a key
+            words = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[2]
+            told = dict(re.findall(r"^(\w+): ((?:.|\n(?!\w))*)", words, re.MULTILINE))
+            for field in _declared(thing):
+                yield from _wrapped(f"- {field}: {' '.join(told[field.name].split())}", "  ")
+            yield ""
+            return
         lines = [f"- {field}" for field in fields(thing)]
         lines += [line for one, member in _methods(thing) for line in _listed(_call(one, member), member)]
         yield from [*lines, ""] if lines else ()
@@ -138,6 +146,8 @@ def _written(annotation: object) -> str:
 def _default(value: object) -> str:
     if inspect.isroutine(value):
         return value.__name__
+    if value is ...:
+        return "..."  # one of the keys of a TypedDict, whose words say what holds without it
     said = f'"{value}"' if isinstance(value, str) else repr(value)
     return "..." if " at 0x" in said or len(said) > 60 else said
 

@@ -19,7 +19,7 @@ from typing import Literal, assert_type
 
 from eventsource.events import AgentEnd, Event, MessageUpdate
 from eventsource.messages import AssistantMessage, Message, TextContent
-from refold import Agent, TaskContext, task
+from refold import Agent, TaskContext, Tool, json_tool, mcp_tools, task, tool
 from refold.tasks import Task, Token
 
 
@@ -92,12 +92,20 @@ def either() -> int | str:
 
 
 assert_type(work, Task[int | None, int | str])
+assert_type(tool(either), Tool)
+assert_type(tool(either, name="e", effect="pure", timeout="30s", approval=lambda arguments: bool(arguments)), Tool)
+assert_type(tool(approval="always", approval_timeout="1d", approval_default="approve")(either), Tool)
+assert_type(json_tool("e", {}, either, description="Either.", mode="sequential", version="2"), Tool)
+mcp_tools("server", approval={"e": "always"}, approval_timeout="1h", approval_default="deny")
 """
 WRONG = (
     ('== "message_update":\n            assert_type', '== "turn_end":\n            assert_type'),
     ("Agent[int | str] = Agent", "Agent[bytes] = Agent"),
     ("output=list[int])", 'output="int", instructions="x")'),
     ('"message_update"', '"message_updated"'),
+    ('effect="pure"', 'effect="purr"'),
+    ('mode="sequential"', 'modus="sequential"'),
+    ('approval_timeout="1h"', 'aproval_timeout="1h"'),
 )
 
 

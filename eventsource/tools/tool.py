@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar, Literal, get_args, overload
+from typing import ClassVar, Literal, Unpack, get_args, overload
 
 import msgspec
 
@@ -24,6 +24,7 @@ from ..user_code.contained import CLEAN_UP_S, UserCall, attempt
 from ..user_code.raised import words
 from .arguments import Check, CheckedArguments, prepare, refuse
 from .context import CallHeld, ToolContext
+from .options import ToolOptions
 from .property_names import wire_properties
 from .results import ToolOutcome, failure, to_outcome
 
@@ -66,7 +67,8 @@ class Tool:
 
         `timeout`, `default`: as `approval_timeout` and `approval_default` of `@tool`.
         """
-        return dataclasses.replace(self, approval=_approval(self.spec.name, approval, timeout, default))
+        asked: ToolOptions = {"approval": approval, "approval_timeout": timeout, "approval_default": default}
+        return dataclasses.replace(self, approval=_approval(self.spec.name, asked))
 
     def prepare(self, arguments_text: str, *, coerce: bool) -> CheckedArguments:
         """Check the arguments a model wrote, as JSON text; empty text is an empty object.
@@ -144,14 +146,7 @@ def tool(
     /,
     *,
     name: str = "",
-    description: str = "",
-    effect: EffectKind = "once",
-    mode: ToolMode = "parallel",
-    version: str = "",
-    timeout: Duration | float | None = None,
-    approval: ApprovalRule = "never",
-    approval_timeout: Duration | None = None,
-    approval_default: Literal["approve", "deny"] = "deny",
+    **options: Unpack[ToolOptions],
 ) -> Tool: ...
 
 
@@ -159,14 +154,7 @@ def tool(
 def tool(
     *,
     name: str = "",
-    description: str = "",
-    effect: EffectKind = "once",
-    mode: ToolMode = "parallel",
-    version: str = "",
-    timeout: Duration | float | None = None,
-    approval: ApprovalRule = "never",
-    approval_timeout: Duration | None = None,
-    approval_default: Literal["approve", "deny"] = "deny",
+    **options: Unpack[ToolOptions],
 ) -> Callable[[Callable[..., object]], Tool]: ...
 
 
@@ -176,14 +164,7 @@ def tool(
     /,
     *,
     name: str = "",
-    description: str = "",
-    effect: EffectKind = "once",
-    mode: ToolMode = "parallel",
-    version: str = "",
-    timeout: Duration | float | None = None,
-    approval: ApprovalRule = "never",
-    approval_timeout: Duration | None = None,
-    approval_default: Literal["approve", "deny"] = "deny",
+    **options: Unpack[ToolOptions],
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
     """Make a function a tool: `@tool`, `@tool(effect="pure")` or `tool(thing.method)`.
 
@@ -193,19 +174,12 @@ def tool(
     Args:
         function: sync (runs in a thread) or async.
         name: what the model calls it; the function's own by default.
-        description: instead of the docstring.
-        effect: a call that started and has no end runs again if `pure` or `idempotent`, but not if `once`.
-        mode: `sequential` makes every batch with a call of it run one by one.
-        version: shown in the log, never enforced.
-        timeout: how long a call may take (`"30s"`, a timedelta, or seconds); then it ends with an error result.
-        approval: whether a person must agree before a call runs: always, never, or a function of its arguments.
-        approval_timeout: how long they have; without it, as long as it takes.
-        approval_default: what counts when the time is over.
+        options: see `ToolOptions`; `description` stands instead of the docstring.
 
     Raises:
         ToolDefinitionError: a model could not call this.
     """
-    asked = _approval(name, approval, approval_timeout, approval_default)
+    asked = _approval(name, options)
 
     def make(function: Callable[..., object]) -> Tool:
         from .signature import read_parameters  # pydantic is slow to load
@@ -216,8 +190,7 @@ def tool(
                 called, "it is a tool already; make another of its function: tool(one.function, ...)"
             )
         parameters = read_parameters(called, function)
-        told = description or parameters.description
-        spec = _spec(called, parameters.schema, told, effect, mode, version, timeout)
+        spec = _spec(called, parameters.schema, options, parameters.description)
 
         def call(arguments: CheckedArguments, context: ToolContext) -> object:
             named = {**arguments.values, **dict.fromkeys(parameters.contexts, context)}
@@ -234,19 +207,12 @@ def json_tool(
     name: str,
     schema: Mapping[str, object],
     function: Callable[..., object],
-    *,
-    description: str = "",
-    effect: EffectKind = "once",
-    mode: ToolMode = "parallel",
-    version: str = "",
-    timeout: Duration | float | None = None,
-    approval: ApprovalRule = "never",
-    approval_timeout: Duration | None = None,
-    approval_default: Literal["approve", "deny"] = "deny",
+    **options: Unpack[ToolOptions],
 ) -> Tool:
     """Make a tool whose arguments are described by a JSON Schema; sync or async.
 
-    The function gets them as one dict, and the call's context if it takes a second parameter.
+    The function gets them as one dict, and the call's context if it takes a second parameter. `options`: see
+    `ToolOptions`.
 
     Raises: ToolDefinitionError when a model could not call this.
     """
@@ -266,9 +232,8 @@ def json_tool(
     def call(arguments: CheckedArguments, context: ToolContext) -> object:
         return function(arguments.values, context) if takes_context else function(arguments.values)
 
-    asked = _approval(name, approval, approval_timeout, approval_default)
-    spec = _spec(name, kept, description, effect, mode, version, timeout)
-    return Tool(_checked(function, spec), function, check, call, asked, takes_context)
+    spec = _spec(name, kept, options)
+    return Tool(_checked(function, spec), function, check, call, _approval(name, options), takes_context)
 
 
 def toolbox(tools: Sequence[Tool | Callable[..., object]]) -> dict[str, Tool]:
@@ -294,7 +259,9 @@ def _own_name(function: object) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _approval(name: str, rule: ApprovalRule, timeout: Duration | None, default: Literal["approve", "deny"]) -> Approval:
+def _approval(name: str, options: ToolOptions) -> Approval:
+    rule, timeout = options.get("approval", "never"), options.get("approval_timeout")
+    default = options.get("approval_default", "deny")
     if not callable(rule) and rule not in ("always", "never"):
         raise ToolDefinitionError(name, f"approval is always, never, or a function of the arguments, not {rule!r}")
     if default not in ("approve", "deny"):
@@ -302,29 +269,22 @@ def _approval(name: str, rule: ApprovalRule, timeout: Duration | None, default: 
     return Approval(rule, None if timeout is None else duration_us(timeout), default)
 
 
-def _spec(
-    name: str,
-    schema: msgspec.Raw,
-    description: str,
-    effect: EffectKind,
-    mode: ToolMode,
-    version: str,
-    timeout: Duration | float | None,
-) -> ToolSpec:
+def _spec(name: str, schema: msgspec.Raw, options: ToolOptions, description: str = "") -> ToolSpec:
+    """Write down what the log keeps of a tool; `description` is its function's own."""
     if not _NAME.fullmatch(name):
         raise ToolDefinitionError(name, "a name has 1 to 128 letters, digits and _ . : -; give it one: name=...")
+    effect, mode = options.get("effect", "once"), options.get("mode", "parallel")
     for value, known in ((effect, EffectKind), (mode, ToolMode)):
         if value not in get_args(known):
             raise ToolDefinitionError(name, f"{value!r} is none of {', '.join(get_args(known))}")
-    text = clean_text(description)
     return ToolSpec(
         name=name,
         schema=schema,
-        description=text,
+        description=clean_text(options.get("description") or description),
         effect=effect,
         mode=mode,
-        version=version,
-        timeout_us=_timeout_us(name, timeout),
+        version=options.get("version", ""),
+        timeout_us=_timeout_us(name, options.get("timeout")),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
@@ -17,6 +18,7 @@ from .keywords import mistaken_call
 
 F = TypeVar("F", bound=Callable[..., object])
 K = TypeVar("K", bound=type)
+_UNPACKED = re.compile(r"Unpack\[(\w+)\]")
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -28,7 +30,7 @@ def checked(*but: str) -> Callable[[F], F]:
     """
 
     def wrap(function: F) -> F:
-        signature = inspect.signature(function)
+        signature, options = _spelled_out(function, but)
         parameters = signature.parameters
         skipped = int(next(iter(parameters), "") in ("self", "cls"))
         by_place = [one.name for one in parameters.values() if one.kind in _BY_PLACE][skipped:]
@@ -39,7 +41,11 @@ def checked(*but: str) -> Callable[[F], F]:
             nonlocal types
             if types is None:
                 types = _types(function, [name for name in parameters if name not in but])
+                if options is not None:
+                    types |= _types(options, [name for name in options.__annotations__ if name not in but])
                 exact.update((name, _exact(hint)) for name, (hint, _) in types.items())
+            if options is not None and not named.keys() <= parameters.keys():  # the function itself takes any name
+                raise_mistaken(args, named)
             for name, value in chain(zip(by_place, args[skipped:], strict=False), named.items()):
                 known = types.get(name)
                 if known is not None and type(value) not in exact[name] and not known[1](value):
@@ -49,6 +55,11 @@ def checked(*but: str) -> Callable[[F], F]:
             told = mistaken_call(function.__qualname__, signature, args, named, lambda: _inner(function, signature))
             if told is not None:
                 raise told from None
+
+        def shown_as(wrapper: Callable[..., object]) -> Callable[..., object]:
+            if options is not None:
+                wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect` looks for
+            return wrapper
 
         if inspect.iscoroutinefunction(function):
 
@@ -62,7 +73,7 @@ def checked(*but: str) -> Callable[[F], F]:
                     raise
                 return await begun
 
-            return later  # type: ignore[return-value]  # it takes and gives what the function does
+            return shown_as(later)  # type: ignore[return-value]  # it takes and gives what the function does
 
         @functools.wraps(function)
         def now(*args: object, **named: object) -> object:
@@ -73,9 +84,25 @@ def checked(*but: str) -> Callable[[F], F]:
                 raise_mistaken(args, named)
                 raise
 
-        return now  # type: ignore[return-value]  # as above
+        return shown_as(now)  # type: ignore[return-value]  # as above
 
     return wrap
+
+
+def _spelled_out(function: Callable[..., object], but: Sequence[str]) -> tuple[inspect.Signature, type | None]:
+    """Read a signature, with the keys of `**options: Unpack[Options]` as keywords, and the class of these options."""
+    signature = inspect.signature(function)
+    rest = next((one for one in signature.parameters.values() if one.kind is one.VAR_KEYWORD), None)
+    unpacked = _UNPACKED.fullmatch(str(rest.annotation)) if rest is not None and rest.name not in but else None
+    options = inspect.unwrap(function).__globals__[unpacked[1]] if unpacked is not None else None
+    if options is None:
+        return signature, None
+    named = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=hint.__forward_arg__)
+        for name, hint in options.__annotations__.items()
+    ]
+    kept = [one for one in signature.parameters.values() if one is not rest]
+    return signature.replace(parameters=[*kept, *named]), options
 
 
 def checked_init(kind: K) -> K:

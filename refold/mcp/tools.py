@@ -13,15 +13,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, Unpack
 
 from eventsource.background import outlast, running, stop
-from eventsource.durations import Duration
 from eventsource.errors import RefoldError, ToolDefinitionError, ToolFailure
 from eventsource.machine.approvals import ApprovalRule
 from eventsource.models.secrets import Secrets, public_url
 from eventsource.tools.context import ToolContext
 from eventsource.tools.json_schema import dangling_reference
+from eventsource.tools.options import ApprovalOptions
 from eventsource.tools.results import ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, json_tool
 from eventsource.user_code.checked import checked
@@ -61,9 +61,8 @@ async def mcp_tools(
     connect_s: float = 30.0,
     call_s: float = 300.0,
     approval: ApprovalRule | Mapping[str, ApprovalRule] = "never",
-    approval_timeout: Duration | None = None,
-    approval_default: Literal["approve", "deny"] = "deny",
     on_finding: Callable[[str], None] = _log.warning,
+    **approvals: Unpack[ApprovalOptions],
 ) -> AsyncIterator[tuple[Tool, ...]]:
     """Connect to an MCP server and give its tools, to be used while this is open.
 
@@ -81,8 +80,8 @@ async def mcp_tools(
         connect_s: how long it may take until the tools are known.
         call_s: each tool's `timeout`: how long a call may take, a connection that is made again included.
         approval: as of `@tool`, for every tool; or for some of them, by the names that the model calls them by.
-        approval_timeout, approval_default: as of `@tool`.
         on_finding: told of each tool that cannot be used and is left out; by default it is logged.
+        approvals: `approval_timeout` and `approval_default`, as of `@tool` (see `ApprovalOptions`).
 
     Raises: McpServerError, also when `approval` names a tool that is not there; ToolDefinitionError.
     """
@@ -99,7 +98,8 @@ async def mcp_tools(
                 odd.append(f"{one.name!r}: {error.problem}")
                 continue
             rule = approval.get(name, "never") if isinstance(approval, Mapping) else approval
-            tools.append(made.asking(rule, timeout=approval_timeout, default=approval_default))
+            default = approvals.get("approval_default", "deny")
+            tools.append(made.asking(rule, timeout=approvals.get("approval_timeout"), default=default))
         if isinstance(approval, Mapping) and (unknown := {*approval} - {tool.spec.name for tool in tools}):
             known = ", ".join(tool.spec.name for tool in tools) or "none"
             raise McpServerError(connection.name, f"approval names {min(unknown)!r}; its tools are {known}")

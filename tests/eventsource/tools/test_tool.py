@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import subprocess
 import sys
 import threading
@@ -14,15 +15,18 @@ from typing import Annotated
 import pytest
 
 from eventsource.codec import from_json
-from eventsource.errors import ToolDefinitionError, ToolFailure
+from eventsource.errors import ArgumentError, ToolDefinitionError, ToolFailure
 from eventsource.events import EffectKind, Place, ToolResult
 from eventsource.messages import TextContent
 from eventsource.tools.context import RunningCall, ToolContext, idempotency_key
+from eventsource.tools.options import ToolOptions
 from eventsource.tools.results import ToolOutcome, to_result, tool_result
 from eventsource.tools.tool import Tool, json_tool, tool, toolbox
 
 PLACE = Place(message_seq=7, content_index=2)
 CALL = RunningCall(place=PLACE, id="c1", name="t", idempotency_key=idempotency_key("s1", PLACE))
+any_tool: Callable[..., object] = tool  # called as no type checker lets one
+any_json_tool: Callable[..., object] = json_tool
 who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
 
@@ -456,3 +460,24 @@ def test_importing_tools_loads_neither_pydantic_nor_jsonschema() -> None:
     code = "import sys, eventsource.tools.tool; print({'pydantic', 'jsonschema', 'httpx'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("set()\n", "")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: any_tool(needs_approval=True), "tool: needs_approval: .*did you mean `approval=`"),
+        (lambda: any_tool(len, execution_mode="x"), "tool: execution_mode: .*did you mean `mode=`"),
+        (lambda: any_tool(version=3), "tool: version: expected a text, found 3"),
+        (lambda: any_json_tool("x", {}, len, zzz=1), "json_tool: zzz: .*it takes .*effect=, mode=, version=, timeout="),
+        (lambda: any_json_tool("x", {}, len, description=3), "json_tool: description: expected a text, found 3"),
+    ],
+)
+def test_an_option_that_there_is_not_is_told_with_the_one_that_was_meant(make: Callable[[], object], says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        make()
+
+
+def test_the_options_of_a_tool_are_those_that_its_signature_shows() -> None:
+    shown = {name for name, one in inspect.signature(tool).parameters.items() if one.kind is one.KEYWORD_ONLY}
+    assert shown == {"name", *ToolOptions.__annotations__}
+    assert inspect.signature(json_tool).parameters.keys() == {"schema", "function", *shown}
