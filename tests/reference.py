@@ -27,6 +27,7 @@ PACKAGES: Mapping[str, str] = {
     "replay": "Going back, sideways and on, for who uses it without `refold`.",
     "projections": "The read side, for who uses it without `refold`.",
     "eventsource": "The write side, for who uses it without `refold`.",
+    "eventsource.log.contract": "For who writes a store of events, an `EventLog`: the tests that it must pass.",
 }
 """The public packages, and what each is for."""
 

@@ -44,7 +44,10 @@ LABEL = [(1, Label(text="a title"))]
 
 
 class LogContract(LifeContract, DueContract, ABC):
-    """Every promise of `EventLog`, one test each. The clock of the store must be real and `limit_bytes` 64 MiB."""
+    """Every promise of `EventLog`, one test each, those of forks, erasing, leases and due sessions included.
+
+    The clock of the store must be real and `limit_bytes` 64 MiB.
+    """
 
     @abstractmethod
     def open(self) -> AbstractAsyncContextManager[EventLog]:
