@@ -10,7 +10,7 @@ from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
 from .budget import Budget
-from .host import Host
+from .runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ChildContext:
     `errors`: what kept children from going on, which is no result of theirs; for whoever drives the session.
     """
 
-    host: Host
+    runtime: Runtime
     writer: Writer[ContextView]
     budget: Budget
     root: str = ""

@@ -24,7 +24,7 @@ from .budget import Budget
 from .child_context import CHILD_CONTEXT, ChildContext
 from .child_sessions import due_children
 from .context import CONTEXT
-from .host import Host
+from .runtime import Runtime
 from .tasks.runner import end_children
 from .waits import Waiting, waiting
 
@@ -101,17 +101,17 @@ async def drive(
 
 async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextView]) -> Stop | Suspend:
     """Run the loop, its tools being able to start children; an abort ends those whose call was given up."""
-    writer, host = loop.writer, Host(log=log, clock=program.clock)
+    writer, runtime = loop.writer, Runtime(log=log, clock=program.clock)
     limit, spent = (lambda: writer.state.in_force.policies.token_limit or None), (lambda: _spent(writer.state))
     budget = Budget("the run", limit, spent)
     await budget.read(log, writer.session, writer.state.children)
-    children = ChildContext(host, writer, budget)
+    children = ChildContext(runtime, writer, budget)
     CHILD_CONTEXT.set(children)
     end = await loop.run()
     if children.errors:
         raise children.errors[0]
     if children_to_end(writer.state):
-        await end_children(host, writer)
+        await end_children(runtime, writer)
         if writer.state.closing:
             return await loop.run()
     return end

@@ -9,7 +9,7 @@ import msgspec
 
 from ..log import Log
 from ..signals import on_signal
-from ..tasks.worker import Report, Worker
+from ..tasks.worker import Worker, WorkerReport
 from .arguments.tasks import find_tasks
 from .command import command
 from .exit_codes import OK, STUCK
@@ -37,7 +37,7 @@ async def worker(screen: Screen, log: Log, app: str, concurrency: int, lease: st
     """
     tasks = find_tasks(app)
 
-    def tell(report: Report) -> None:
+    def tell(report: WorkerReport) -> None:
         if screen.as_json:
             screen.raw_json(msgspec.json.encode(report))
             return

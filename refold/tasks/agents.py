@@ -16,7 +16,7 @@ from eventsource.tools.tool import Tool, tool
 
 from ..child_context import CHILD_CONTEXT
 from ..child_sessions import child_id, child_wait
-from ..host import Host
+from ..runtime import Runtime
 from .children import open_child
 from .context import TaskContext
 from .runner import run_when_free
@@ -32,18 +32,18 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
     Raises: CallHeld when the child waits; ToolFailure with the child's error.
     """
     parent = CHILD_CONTEXT.get()
-    host, writer, place = parent.host, parent.writer, context.call.place
+    runtime, writer, place = parent.runtime, parent.writer, context.call.place
     key = f"call:{place.message_seq}:{place.content_index}"
     child = child_id(writer.session, key)
     while key not in writer.state.children:
         if writer.state.closing:
             raise ToolFailure("The task was cancelled: it begins nothing more")
         await writer.intend(ChildStart(key=key, child=child, call=place))
-    await open_child(host, child, task, payload, parent=writer.session)
+    await open_child(runtime, child, task, payload, parent=writer.session)
     root = parent.root or writer.session
     try:
-        async with beside(_pass_on(host, child, context.signal)):
-            outcome = await run_when_free(host, child, lambda name: task, root=root, budget=parent.budget)
+        async with beside(_pass_on(runtime, child, context.signal)):
+            outcome = await run_when_free(runtime, child, lambda name: task, root=root, budget=parent.budget)
     except RefoldError as error:
         parent.errors.append(error)
         raise CallHeld(child_wait(key), CHILD) from error
@@ -57,10 +57,10 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
     return from_json(outcome.result)
 
 
-async def _pass_on(host: Host, child: str, signal: asyncio.Event) -> None:
+async def _pass_on(runtime: Runtime, child: str, signal: asyncio.Event) -> None:
     """Cancel the child when its call is aborted."""
     await signal.wait()
-    await host.log.append(child, [(host.clock(), AbortRequest(cause="cancel", error="its call was aborted"))])
+    await runtime.log.append(child, [(runtime.clock(), AbortRequest(cause="cancel", error="its call was aborted"))])
 
 
 def agent_tool(agent: TurnAgent[T], name: str, description: str, deps: object) -> Tool:

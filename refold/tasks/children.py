@@ -18,11 +18,11 @@ from eventsource.messages import Json
 from eventsource.user_code.contained import UserCall
 
 from ..child_sessions import child_id, child_wait
-from ..host import Host
+from ..runtime import Runtime
 from ..values import Shape
 from .errors import ChildError
-from .execution import Execution
-from .runner import Code, Outcome, run_when_free, task_start
+from .execution import TaskExecution
+from .runner import AnyTask, TaskOutcome, run_when_free, task_start
 from .steps import digest, run_step
 
 P = TypeVar("P")
@@ -31,7 +31,7 @@ P_contra = TypeVar("P_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
-class ChildTask(Code, Protocol[P_contra, R_co]):
+class ChildTask(AnyTask, Protocol[P_contra, R_co]):
     """What is needed of a task to run it as a child: `refold.tasks.Task` has it."""
 
     def checked(self, payload: P_contra) -> msgspec.Raw:
@@ -44,54 +44,60 @@ class ChildTask(Code, Protocol[P_contra, R_co]):
 
 
 async def open_child(
-    host: Host, session: str, task: ChildTask[P, R], payload: P, *, parent: str = "", tags: Sequence[str] = ()
+    runtime: Runtime, session: str, task: ChildTask[P, R], payload: P, *, parent: str = "", tags: Sequence[str] = ()
 ) -> None:
     """Make a task's session if it is not there. Raises: TaskPayloadError before anything is made."""
     start = replace(task_start(task), payload=task.checked(payload), parent=parent, tags=tuple(tags))
     try:
-        if (await host.log.info(session)).head:
+        if (await runtime.log.info(session)).head:
             return
     except UnknownSessionError:
         with suppress(SessionExistsError):
-            await host.log.create(session, title=task.id)
-    await host.log.append(session, [(host.clock(), redact_event(start))], key="task")
+            await runtime.log.create(session, title=task.id)
+    await runtime.log.append(session, [(runtime.clock(), redact_event(start))], key="task")
 
 
-async def run_child(x: Execution, key: str, task: ChildTask[P, R], payload: P) -> R:
+async def run_child(execution: TaskExecution, key: str, task: ChildTask[P, R], payload: P) -> R:
     """Run a task as a child, or give what is recorded of it. Raises: ChildError; TaskPayloadError."""
-    child = child_id(x.session, key)
-    record = x.journal.children.get(key)
+    child = child_id(execution.session, key)
+    record = execution.journal.children.get(key)
     if record is not None:
-        x.visit("child", key)
+        execution.visit("child", key)
         if record.end is not None:
             return _result(task, key, child, record.end)
         if record.lost:
             raise ChildError(key, record.session, "it runs on in the session this one was forked from")
     task.checked(payload)
-    async with x.at_work():
+    async with execution.at_work():
         if record is None:
-            await x.new(key)
-            await x.idle(ChildStart(key=key, child=child))
+            await execution.new(key)
+            await execution.idle(ChildStart(key=key, child=child))
         while True:
-            await _woken(x, key)
-            await open_child(x.host, child, task, payload, parent=x.session)
-            outcome = await run_when_free(x.host, child, lambda name: task, root=x.root or x.session, budget=x.budget)
+            await _woken(execution, key)
+            await open_child(execution.runtime, child, task, payload, parent=execution.session)
+            outcome = await run_when_free(
+                execution.runtime,
+                child,
+                lambda name: task,
+                root=execution.root or execution.session,
+                budget=execution.budget,
+            )
             if outcome.status != "waiting":
                 end = _end(key, outcome)
-                await x.append(end)
-                x.budget.has_ended(child)
+                await execution.append(end)
+                execution.budget.has_ended(child)
                 return _result(task, key, child, end)
-            await x.idle(WaitStart(key=child_wait(key), reason=CHILD))
+            await execution.idle(WaitStart(key=child_wait(key), reason=CHILD))
 
 
-async def _woken(x: Execution, key: str) -> None:
+async def _woken(execution: TaskExecution, key: str) -> None:
     """Wait until a suspended child has something to do."""
-    if any(wait.key == child_wait(key) for wait in x.state.waits):
-        await x.park(lambda: x.child_is_due(key) or None)
-        await x.append(WaitEnd(key=child_wait(key), outcome="completed"))
+    if any(wait.key == child_wait(key) for wait in execution.state.waits):
+        await execution.wait_for(lambda: execution.child_is_due(key) or None)
+        await execution.append(WaitEnd(key=child_wait(key), outcome="completed"))
 
 
-def _end(key: str, outcome: Outcome) -> ChildEnd:
+def _end(key: str, outcome: TaskOutcome) -> ChildEnd:
     failed = outcome.status != "done"
     result: Json = outcome.result
     if failed:
@@ -105,15 +111,21 @@ def _result(task: ChildTask[P, R], key: str, child: str, end: ChildEnd) -> R:
     return task.read(end.result)
 
 
-async def start_task(x: Execution, name: str, task: ChildTask[P, R], payload: P, tags: Sequence[str]) -> str:
+async def start_task(
+    execution: TaskExecution, name: str, task: ChildTask[P, R], payload: P, tags: Sequence[str]
+) -> str:
     """Start a task that goes its own way, once. Returns: its session."""
-    child = child_id(x.session, name)
+    child = child_id(execution.session, name)
     raw = task.checked(payload)
 
     async def work() -> str:
-        await open_child(x.host, child, task, payload, tags=tags)
+        await open_child(execution.runtime, child, task, payload, tags=tags)
         return child
 
     return await run_step(
-        x, name, digest([task.id, bytes(raw).decode(), list(tags)], name), Shape[str](None), lambda: UserCall(work)
+        execution,
+        name,
+        digest([task.id, bytes(raw).decode(), list(tags)], name),
+        Shape[str](None),
+        lambda: UserCall(work),
     )

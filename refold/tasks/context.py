@@ -23,7 +23,7 @@ from ..local_types import AnyType, as_type
 from ..values import Shape, dump
 from .children import run_child, start_task
 from .errors import WaitEndedError
-from .execution import SCOPE, Execution
+from .execution import SCOPE, TaskExecution
 from .inbox import Inbox, run_loop
 from .steps import call, digest, once, run_step, run_wait
 from .streams import Metadata, ask_model, stream_items
@@ -73,31 +73,31 @@ class TaskContext:
     a loop's step asks is named within that. Code must come to what is recorded again, whatever it did outside of this.
     """
 
-    def __init__(self, execution: Execution, task: Task[P, T]) -> None:
-        self._x, self._task = execution, task
+    def __init__(self, execution: TaskExecution, task: Task[P, T]) -> None:
+        self._execution, self._task = execution, task
         self.metadata = Metadata(execution)
         self._randoms: dict[str, Random] = {}
 
     @property
     def session(self) -> str:
         """The id of the task's session."""
-        return self._x.session
+        return self._execution.session
 
     @property
     def attempt(self) -> int:
         """Which attempt this is, from 1."""
-        return self._x.journal.attempt
+        return self._execution.journal.attempt
 
     @property
     def tags(self) -> tuple[str, ...]:
         """What the task was triggered with."""
-        return self._x.journal.start.tags if self._x.journal.start is not None else ()
+        return self._execution.journal.start.tags if self._execution.journal.start is not None else ()
 
     @checked()
     def idempotency_key(self, key: str) -> str:
         """Name a step for ever, for a service that does the same thing only once."""
         check_key(key, "TaskContext.idempotency_key")
-        return f"{self._x.session}:{SCOPE.get()}{key}"
+        return f"{self._execution.session}:{SCOPE.get()}{key}"
 
     @overload
     async def step(
@@ -165,9 +165,9 @@ class TaskContext:
 
         Raises: StepError when it failed one time more than `retries`; PathError for a key with other arguments.
         """
-        x, name = self._x, self._x.key("step", key)
+        execution, name = self._execution, self._execution.key("step", key)
         return await run_step(
-            x,
+            execution,
             name,
             digest([arguments, named], name),
             Shape(as_type(returns)),
@@ -222,27 +222,27 @@ class TaskContext:
 
         `default` counts when the time is over.
         """
-        x, name = self._x, self._x.key("token", key)
+        execution, name = self._execution, self._execution.key("token", key)
         shape = Shape(as_type(type))
-        created = x.journal.tokens.get(name)
+        created = execution.journal.tokens.get(name)
         if created is None:
-            async with x.at_work():
-                await x.new(name)
+            async with execution.at_work():
+                await execution.new(name)
                 created = TokenCreate(
                     key=name,
                     tags=tuple(tags),
                     value_schema=shape.schema,
-                    deadline_us=None if timeout is None else x.now_us() + duration_us(timeout),
+                    deadline_us=None if timeout is None else execution.now_us() + duration_us(timeout),
                     default=msgspec.UNSET if default is None else dump(default, where=f"token {name}"),
                 )
-                await x.append(created)
-        x.visit("token", name)
-        return Token(x.session, created, shape)
+                await execution.append(created)
+        execution.visit("token", name)
+        return Token(execution.session, created, shape)
 
     @checked()
     async def wait(self, token: Token[T]) -> WaitResult[T]:
         """Wait until a token is completed, its time is over, or it is cancelled; meanwhile nothing runs."""
-        end = await run_wait(self._x, WaitStart(key=token.key))
+        end = await run_wait(self._execution, WaitStart(key=token.key))
         ok = end.outcome != "cancelled" and not isinstance(end.value, msgspec.UnsetType)
         return WaitResult(token.key, end.outcome, ok, token.shape.load(end.value) if ok else None)
 
@@ -251,7 +251,10 @@ class TaskContext:
         """Wait for a while; meanwhile nothing runs."""
         length_us = duration_us(duration)
         await run_wait(
-            self._x, WaitStart(key=self._x.key("sleep", key), reason="sleep", deadline_us=self._x.now_us() + length_us)
+            self._execution,
+            WaitStart(
+                key=self._execution.key("sleep", key), reason="sleep", deadline_us=self._execution.now_us() + length_us
+            ),
         )
 
     @checked()
@@ -259,11 +262,13 @@ class TaskContext:
         """Wait until a time (one without a zone is UTC)."""
         aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
         deadline_us = round(aware.timestamp() * 1_000_000)
-        await run_wait(self._x, WaitStart(key=self._x.key("sleep", key), reason="sleep", deadline_us=deadline_us))
+        await run_wait(
+            self._execution, WaitStart(key=self._execution.key("sleep", key), reason="sleep", deadline_us=deadline_us)
+        )
 
     def now(self) -> datetime:
         """Read the clock: the same answer in every process."""
-        at_us = once(self._x, self._x.key("now", None), self._x.now_us)
+        at_us = once(self._execution, self._execution.key("now", None), self._execution.now_us)
         return datetime.fromtimestamp(at_us / 1_000_000, UTC)
 
     @property
@@ -271,7 +276,9 @@ class TaskContext:
         """Random numbers: the same ones in every process."""
         scope = SCOPE.get()
         if scope not in self._randoms:
-            self._randoms[scope] = Random(once(self._x, self._x.key("random", None), self._x.host.seed))
+            self._randoms[scope] = Random(
+                once(self._execution, self._execution.key("random", None), self._execution.runtime.seed)
+            )
         return self._randoms[scope]
 
     @checked("prompt")
@@ -289,7 +296,9 @@ class TaskContext:
 
         Raises: StepError with the provider's words.
         """
-        return await ask_model(self._x, self._x.key("model", key), model, prompt, system, stream, retries)
+        return await ask_model(
+            self._execution, self._execution.key("model", key), model, prompt, system, stream, retries
+        )
 
     @checked()
     async def stream(
@@ -299,7 +308,7 @@ class TaskContext:
 
         Returns: the items, all of them.
         """
-        return await stream_items(self._x, self._x.key(f"stream {name}", None), name, items, root=root)
+        return await stream_items(self._execution, self._execution.key(f"stream {name}", None), name, items, root=root)
 
     @checked("prompt")
     async def turn(
@@ -311,12 +320,12 @@ class TaskContext:
         deps: object = None,
     ) -> Turn[T]:
         """Let an agent answer in this session: a prompt, or a message of the inbox; with its tools, to its end."""
-        return await run_turn(self._x, self._x.key("turn", key), agent, prompt, deps)
+        return await run_turn(self._execution, self._execution.key("turn", key), agent, prompt, deps)
 
     @checked()
     def inbox(self, *, timeout: Duration | None = None, key: str | None = None) -> Inbox:
         """Iterate over the messages that are sent to the task, until none has come for so long."""
-        return Inbox(self._x, self._x.key("inbox", key), timeout)
+        return Inbox(self._execution, self._execution.key("inbox", key), timeout)
 
     @checked()
     async def loop(
@@ -340,8 +349,10 @@ class TaskContext:
 
         Returns: the last context.
         """
-        name = self._x.key("loop", key)
-        return await run_loop(self._x, name, initial, step, on_message, timeout=timeout, message=as_type(message))
+        name = self._execution.key("loop", key)
+        return await run_loop(
+            self._execution, name, initial, step, on_message, timeout=timeout, message=as_type(message)
+        )
 
     @overload
     async def spawn(self, key: str, agent: TurnAgent[None], prompt: Prompt, *, deps: object = None) -> str: ...
@@ -360,12 +371,12 @@ class TaskContext:
         agent.check_deps(deps)
         messages = as_messages(prompt, where="TaskContext.spawn")
         said = prompt if isinstance(prompt, str) else messages  # a text alone is its own JSON
-        return await run_child(self._x, self._x.key("child", key), agent_task(agent, deps), said)
+        return await run_child(self._execution, self._execution.key("child", key), agent_task(agent, deps), said)
 
     @checked()
     async def trigger_and_wait(self, task: Task[P, T], payload: P, *, key: str | None = None) -> T:
         """Run another task as a child, and wait for its result. Raises: ChildError; TaskPayloadError."""
-        return await run_child(self._x, self._x.key(task.id, key), task, payload)
+        return await run_child(self._execution, self._execution.key(task.id, key), task, payload)
 
     @checked()
     async def batch_trigger_and_wait(
@@ -380,8 +391,8 @@ class TaskContext:
     @checked()
     async def trigger(self, task: Task[P, T], payload: P, *, key: str | None = None, tags: Sequence[str] = ()) -> str:
         """Start another task, which goes its own way. Returns: its session's id."""
-        name = self._x.key(f"trigger {task.id}", key)
-        return await start_task(self._x, name, task, payload, tags)
+        name = self._execution.key(f"trigger {task.id}", key)
+        return await start_task(self._execution, name, task, payload, tags)
 
     @checked()
     async def batch_trigger(self, task: Task[P, T], payloads: Sequence[P], *, tags: Sequence[str] = ()) -> list[str]:

@@ -27,9 +27,9 @@ from projections.context import ContextView
 from ..budget import Budget
 from ..child_sessions import child_wait, due_children
 from ..context import CONTEXT
-from ..host import Host
+from ..runtime import Runtime
 from .errors import PathError
-from .journal import Answer, Journal
+from .journal import Journal, OperationKey
 
 T = TypeVar("T")
 SCOPE: ContextVar[str] = ContextVar("scope", default="")
@@ -48,35 +48,35 @@ class Finished(msgspec.Struct, frozen=True):
     error: BaseException | None = None
 
 
-class Execution:
-    """What an open task's code works with: its log, what is recorded already, and who waits for what.
+class TaskExecution:
+    """Runs the code of a session's open task, and has its log, its journal, and who waits for what.
 
     Operations of the code are counted: those at work, and those that wait for something from outside. When only waiting
     ones are left, the session is suspended: the code is cancelled, and runs again from the top when something has come.
     """
 
-    def __init__(self, host: Host, session: str, *, root: str = "", outer: Budget | None = None) -> None:
+    def __init__(self, runtime: Runtime, session: str, *, root: str = "", outer: Budget | None = None) -> None:
         """Prepare.
 
         Args:
             root: the session at the root of the tree, if it is another.
             outer: the budget of its parent.
         """
-        self.host, self.session, self.root = host, session, root
+        self.runtime, self.session, self.root = runtime, session, root
         self.token_limit: int | None = None
         self.budget = Budget(session, lambda: self.token_limit, lambda: self.state.spent_tokens, outer)
         self._for_root: list[Event] = []
         self.journal = Journal()
         self.redactors: list[Redact] = []
         self.writer: Writer[ContextView] = Writer(
-            host.log, session, context=CONTEXT, clock=host.clock, on_commit=self._note, redact=self._redact
+            runtime.log, session, context=CONTEXT, clock=runtime.clock, on_commit=self._note, redact=self._redact
         )
         self.lost: BaseException | None = None
         self.turn_key = ""
         self.turn: asyncio.Task[object] | None = None
         self.steps = 0
-        self._unvisited: dict[Answer, None] = {}
-        self._active = self._parked = self._moves = 0
+        self._unvisited: dict[OperationKey, None] = {}
+        self._active = self._waiting = self._moves = 0
         self._news = asyncio.Event()
         self._due: set[str] = set()
         self._stopping_s = 0.0
@@ -91,17 +91,17 @@ class Execution:
 
     def now_us(self) -> int:
         """Read the clock."""
-        return self.host.clock()
+        return self.runtime.clock()
 
     async def load(self) -> None:
         """Fold the log up to its head."""
         await self.writer.load()
-        async for recorded in read_all(self.host.log, self.session, upto=self.writer.head, updates=False):
+        async for recorded in read_all(self.runtime.log, self.session, upto=self.writer.head, updates=False):
             self.journal.feed(recorded)
         if self.state.phase is not Phase.IDLE or self.state.wanted:
             self.turn_key = self.journal.last_step
 
-    def tell_root(self, event: Event) -> None:
+    def append_to_root(self, event: Event) -> None:
         """Show something in the session at the root of the tree too."""
         if self.root:
             self._for_root.append(event)
@@ -161,8 +161,8 @@ class Execution:
 
     async def begin(self) -> None:
         """Hold that the code may begin an effect: the process is not to stop, and nothing keeps it from going on."""
-        if self.host.stopping.is_set() or self.lost is not None:
-            await self.park(lambda: None)
+        if self.runtime.stopping.is_set() or self.lost is not None:
+            await self.wait_for(lambda: None)
 
     async def diverge(self, key: str, problem: str) -> None:
         """Let the code go no further, since it is not what the log was recorded with."""
@@ -171,11 +171,11 @@ class Execution:
     async def give_up(self, error: RefoldError) -> None:
         """Let the code go no further; whoever runs the session is told why."""
         self.lose(error)
-        await self.park(lambda: None)
+        await self.wait_for(lambda: None)
 
     async def idle(self, *events: Event) -> None:
         """Put on record what the code begins and may not stand within a turn, once none is under way."""
-        await self.park(lambda: None if self.turn_key else True)
+        await self.wait_for(lambda: None if self.turn_key else True)
         await self.intend(*events)
 
     async def fail(self, end: Event) -> None:
@@ -186,7 +186,7 @@ class Execution:
         except RefoldError as error:
             self.lose(error)
         if self.lost is not None:
-            await self.park(lambda: None)
+            await self.wait_for(lambda: None)
 
     async def decide_attempts(self) -> None:
         """Append what waits, and what the machine says of next attempts; again when something came between."""
@@ -202,7 +202,7 @@ class Execution:
         except RefoldError as error:
             self.lose(error)
         if self.lost is not None or self.state.closing:
-            await self.park(lambda: None)
+            await self.wait_for(lambda: None)
 
     async def append(self, *events: Event) -> None:
         """Append what came of the code's work; when that cannot be, the code goes no further."""
@@ -212,20 +212,20 @@ class Execution:
         except RefoldError as error:
             self.lose(error)
         if self.lost is not None:
-            await self.park(lambda: None)
+            await self.wait_for(lambda: None)
 
-    async def park(self, found: Callable[[], T | None]) -> T:
+    async def wait_for(self, found: Callable[[], T | None]) -> T:
         """Wait for something from outside; `found` is asked whenever something has come."""
         while (result := found()) is None or self.lost is not None:
             news = self._news
             self._active -= 1
-            self._parked += 1
+            self._waiting += 1
             self._move()
             try:
                 await news.wait()
             finally:
                 self._active += 1
-                self._parked -= 1
+                self._waiting -= 1
                 self._move()
         return result
 
@@ -248,7 +248,7 @@ class Execution:
 
         Raises: what kept it from being recorded; PathError.
         """
-        self._unvisited = dict(self.journal.answers)
+        self._unvisited = dict(self.journal.answered)
         with guarded_tasks():
             return await self._run(code)
 
@@ -261,7 +261,7 @@ class Execution:
                 if self.lost is not None or self.state.cancelled is not None or self._is_late():
                     return None
                 await self._flush()
-                if self._parked == 0 or self._active > 0:
+                if self._waiting == 0 or self._active > 0:
                     await self._wait(main)
                 elif await self._is_still() and not main.done() and not await self._advance():
                     return None
@@ -272,17 +272,17 @@ class Execution:
         finally:
             self._left = True
             tasks = [watch, main, *([self.turn] if self.turn is not None else [])]  # code may end beside its turn
-            await stop(*tasks, timeout_s=self.host.grace_s)
+            await stop(*tasks, timeout_s=self.runtime.grace_s)
             if self.lost is not None:
                 raise self.lost
 
     def _is_late(self) -> bool:
         """Say whether the process was to stop so long ago that what is still at work is given up."""
-        if not self.host.stopping.is_set():
+        if not self.runtime.stopping.is_set():
             return False
         now_s = asyncio.get_running_loop().time()
         self._stopping_s = self._stopping_s or now_s
-        return now_s >= self._stopping_s + self.host.grace_s
+        return now_s >= self._stopping_s + self.runtime.grace_s
 
     async def _is_still(self) -> bool:
         """Let everything run that can; say whether nothing moved."""
@@ -295,7 +295,7 @@ class Execution:
 
     async def _advance(self) -> bool:
         """Do what the machine decides while the code waits; False when there is nothing."""
-        if self.host.stopping.is_set():
+        if self.runtime.stopping.is_set():
             return False
         idle = self.state.phase is Phase.IDLE
         if (idle and await perform(self.writer, next_step(self.state))) or expire(self.writer, self.now_us()):
@@ -304,7 +304,7 @@ class Execution:
         return await self._look_at_children()
 
     async def _look_at_children(self) -> bool:
-        self._due = set(await due_children(self.host.log, self.session, self.state, self.now_us()))
+        self._due = set(await due_children(self.runtime.log, self.session, self.state, self.now_us()))
         if self._due:
             self.notify()
         return bool(self._due)
@@ -314,7 +314,7 @@ class Execution:
             await self.writer.flush()
             if self._for_root:
                 events, self._for_root = self._for_root, []
-                await self.host.log.append(
+                await self.runtime.log.append(
                     self.root, [(self.now_us(), redact_event(event, self._redact)) for event in events]
                 )
         except RefoldError as error:
@@ -343,7 +343,7 @@ class Execution:
 
     async def _end_waits(self) -> bool:
         """End the waits whose deadline has passed while other code is at work; a turn's are its loop's."""
-        if self.turn_key or self.lost is not None or self.host.stopping.is_set() or self.state.cancelled is not None:
+        if self.turn_key or self.lost is not None or self.runtime.stopping.is_set() or self.state.cancelled is not None:
             return False
         ended = self.state.phase is Phase.IDLE and bool(expire(self.writer, self.now_us()))
         if ended:
@@ -360,7 +360,7 @@ class Execution:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_S):
-                    await self.host.stopping.wait()
+                    await self.runtime.stopping.wait()
                 self.notify()
                 await asyncio.sleep(_WATCH_S)
             try:

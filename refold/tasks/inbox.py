@@ -13,7 +13,7 @@ from eventsource.machine.state import INBOX
 
 from ..inbox_message import InboxMessage
 from ..values import Shape, dump
-from .execution import SCOPE, Execution
+from .execution import SCOPE, TaskExecution
 from .json_patch import diff
 from .steps import run_wait
 
@@ -24,8 +24,8 @@ M = TypeVar("M")
 class Inbox:
     """Iterates over messages; the code in its body names what it asks within the message."""
 
-    def __init__(self, execution: Execution, name: str, timeout: Duration | None) -> None:
-        self._x, self._name, self._count, self._outer = execution, name, 0, SCOPE.get()
+    def __init__(self, execution: TaskExecution, name: str, timeout: Duration | None) -> None:
+        self._execution, self._name, self._count, self._outer = execution, name, 0, SCOPE.get()
         self._timeout_us = None if timeout is None else duration_us(timeout)
 
     def __aiter__(self) -> Inbox:
@@ -37,22 +37,22 @@ class Inbox:
         SCOPE.set(self._outer)
         self._count += 1
         key = f"{self._name}/{self._count}"
-        found = await next_message(self._x, key, self._timeout_us)
+        found = await next_message(self._execution, key, self._timeout_us)
         if found is None:
             raise StopAsyncIteration
         SCOPE.set(f"{key}/")
         return found
 
 
-async def next_message(x: Execution, key: str, timeout_us: int | None) -> InboxMessage | None:
+async def next_message(execution: TaskExecution, key: str, timeout_us: int | None) -> InboxMessage | None:
     """Take the next message; None when none came in time."""
-    deadline_us = None if timeout_us is None else x.now_us() + timeout_us
-    end = await run_wait(x, WaitStart(key=key, reason=INBOX, deadline_us=deadline_us))
-    return InboxMessage(end.push_seq, x.journal.inbox[end.push_seq]) if end.push_seq else None
+    deadline_us = None if timeout_us is None else execution.now_us() + timeout_us
+    end = await run_wait(execution, WaitStart(key=key, reason=INBOX, deadline_us=deadline_us))
+    return InboxMessage(end.push_seq, execution.journal.inbox[end.push_seq]) if end.push_seq else None
 
 
 async def run_loop(
-    x: Execution,
+    execution: TaskExecution,
     name: str,
     initial: C,
     step: Callable[[C, int], Awaitable[C]],
@@ -65,13 +65,13 @@ async def run_loop(
     outer, timeout_us = SCOPE.get(), None if timeout is None else duration_us(timeout)
     shape: Shape[C] = Shape(None if isinstance(initial, dict | list) else type(initial))
     messages: Shape[M] = Shape(message)
-    iteration, recorded = x.journal.loops.get(name, (0, None))
-    x.visit("loop", name)
-    x.skip(lambda key: _is_before(key, name, iteration))
+    iteration, recorded = execution.journal.loops.get(name, (0, None))
+    execution.visit("loop", name)
+    execution.skip(lambda key: _is_before(key, name, iteration))
     context = shape.load(dump(recorded, where=name)) if iteration else initial
     while True:
         if iteration:
-            found = await next_message(x, f"{name}/{iteration}", timeout_us)
+            found = await next_message(execution, f"{name}/{iteration}", timeout_us)
             if found is None:
                 return context
             worked = on_message(context, messages.load(dump(found.value, where="message")))
@@ -83,9 +83,9 @@ async def run_loop(
         raw, context = shape.checked(context, where=name)
         before, recorded = recorded, from_json(raw)
         patch = dump(diff(before, recorded), where=name)
-        async with x.at_work():
-            await x.new(name)
-            await x.idle(LoopContext(iteration=iteration, patch=patch, key=name))
+        async with execution.at_work():
+            await execution.new(name)
+            await execution.idle(LoopContext(iteration=iteration, patch=patch, key=name))
 
 
 def _is_before(key: str, name: str, iteration: int) -> bool:

@@ -37,8 +37,8 @@ from eventsource.messages import AssistantMessage, Json, Message, Usage
 
 from .json_patch import apply
 
-Answer = tuple[str, str]
-"""Something the log answers: what kind of question it was (step, wait, token, child, loop), and its key."""
+OperationKey = tuple[str, str]
+"""An operation of a task's code: its kind (step, wait, token, child, loop), and its key."""
 
 
 class StepRecord(msgspec.Struct):
@@ -78,8 +78,8 @@ class ChildRecord(msgspec.Struct):
 class Journal:
     """Takes a session's facts in order, from the first one on.
 
-    `answers`: what the log answers, in its order. `open_steps`: the keys of those that began and have not ended.
-    `last_step`: the one that began last; while a run is under way, its turn. `poked`: the last event came from outside.
+    `answered`: the keys of what the log answers, in its order. `open_steps`: those that began and have not ended.
+    `last_step`: the one that began last; while a run is under way, its turn. `woken`: the last event came from outside.
     """
 
     def __init__(self) -> None:
@@ -94,18 +94,18 @@ class Journal:
         self.children: dict[str, ChildRecord] = {}
         self.loops: dict[str, tuple[int, object]] = {}
         self.last_step = ""
-        self.poked = False
+        self.woken = False
         self.metadata: dict[str, object] = {}
         self.metadata_count: dict[str, int] = {}
         self.inbox: dict[int, Message] = {}
-        self.answers: dict[Answer, None] = {}
+        self.answered: dict[OperationKey, None] = {}
         self.open_steps: set[str] = set()
         self._worked_us = self._since_us = self._seen_us = 0
 
     @property
     def is_new(self) -> bool:
         """True when the code has recorded nothing and nothing came for it."""
-        return not (self.steps or self.waits or self.tokens or self.children or self.poked)
+        return not (self.steps or self.waits or self.tokens or self.children or self.woken)
 
     def worked_us(self, now_us: int) -> int:
         """Say how long the attempt has worked, without the time in which no process ran it."""
@@ -115,7 +115,7 @@ class Journal:
         """Take one event."""
         event = recorded.event
         self._count_time(recorded)
-        self.poked = isinstance(event, WAKING)
+        self.woken = isinstance(event, WAKING)
         match event:
             case TaskStart():
                 self._task_start(event)
@@ -146,27 +146,27 @@ class Journal:
         match event:
             case TokenCreate() if not is_question(event):
                 self.tokens[event.key] = event
-                self.answers["token", event.key] = None
+                self.answered["token", event.key] = None
             case WaitStart(step=str() as key) if key:
                 self.steps[key].waiting = event.key
             case WaitEnd() if (tried := self._tried(event.key)) is not None:
                 tried.waiting = ""
             case WaitStart(call=None) if event.reason != CHILD:
                 self.waits[event.key] = event
-                self.answers |= {("wait", event.key): None} if event.key in self.ends else {}
+                self.answered |= {("wait", event.key): None} if event.key in self.ends else {}
             case WaitEnd():
                 self.ends.setdefault(event.key, event)
-                self.answers |= {("wait", event.key): None} if event.key in self.waits else {}
+                self.answered |= {("wait", event.key): None} if event.key in self.waits else {}
             case ChildStart(call=None):
                 self.children[event.key] = ChildRecord(event.child)
             case ChildEnd() if event.key in self.children:
                 self.children[event.key].end = event
-                self.answers["child", event.key] = None
+                self.answered["child", event.key] = None
             case LoopContext():
                 before = self.loops.get(event.key, (0, None))[1]
                 patch = msgspec.json.decode(event.patch, type=list[dict[str, object]])
                 self.loops[event.key] = (event.iteration, apply(before, patch))
-                self.answers["loop", event.key] = None
+                self.answered["loop", event.key] = None
             case MetadataSet():
                 self._metadata(event)
             case QueuePush(queue="inbox"):
@@ -186,7 +186,7 @@ class Journal:
             self.start = event
             return
         for key in [key for key, step in self.steps.items() if step.error]:
-            del self.steps[key], self.answers["step", key]
+            del self.steps[key], self.answered["step", key]
 
     def _step(self, seq: int, event: StepStart | StepEnd) -> None:
         if isinstance(event, StepStart):
@@ -196,12 +196,12 @@ class Journal:
             step.attempts += 1
             self.open_steps.add(event.key)
             self.last_step = event.key
-            self.answers.pop(("step", event.key), None)
+            self.answered.pop(("step", event.key), None)
             return
         step = self.steps[event.key]
         step.end_seq, step.result, step.error, step.usage = seq, event.result, event.error, event.usage
         step.failures += bool(event.error)
-        self.answers["step", event.key] = None
+        self.answered["step", event.key] = None
         self.open_steps.discard(event.key)
 
     def _metadata(self, event: MetadataSet) -> None:
@@ -217,7 +217,7 @@ class Journal:
         if self.start is not None:
             self.start = msgspec.structs.replace(self.start, parent="")
         for key in self.tokens.keys() - self.ends.keys():
-            del self.answers["token", key]
+            del self.answered["token", key]
         self.tokens = {key: token for key, token in self.tokens.items() if key in self.ends}
         self.waits = {key: wait for key, wait in self.waits.items() if key in self.ends}
         for child in self.children.values():

@@ -30,15 +30,15 @@ from projections.context import ContextView
 from ..budget import Budget
 from ..child_sessions import child_id, waits_for_run
 from ..context import CONTEXT
-from ..host import Host
+from ..runtime import Runtime
 from ..values import Shape, kept
 from .errors import NoTaskError, PathError
-from .execution import Execution, Finished
+from .execution import Finished, TaskExecution
 
 _HELD_S = 0.2
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a task's session stands: how its task ended, or that it waits; and the tokens it used.
 
     error: what it ended with; of one that is due and waits all the same, why. step: the one that began last. attempt:
@@ -53,7 +53,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
 
 
-class Code(Protocol):
+class AnyTask(Protocol):
     """A task, whatever it takes and returns."""
 
     @property
@@ -81,133 +81,135 @@ class Code(Protocol):
         """How many tokens it may use."""
         ...
 
-    async def call(self, execution: Execution) -> object:
+    async def call(self, execution: TaskExecution) -> object:
         """Call its function with what its session was given."""
         ...
 
 
-FindTask = Callable[[str], Code | None]
+FindTask = Callable[[str], AnyTask | None]
 
 
 async def run_session(
-    host: Host,
+    runtime: Runtime,
     session: str,
     find: FindTask,
     *,
     root: str = "",
     budget: Budget | None = None,
-) -> Outcome:
-    """Run a task's session until the task ends, nothing is left but waiting, or the host stops.
+) -> TaskOutcome:
+    """Run a task's session until the task ends, nothing is left but waiting, or the process is to stop.
 
     `budget`: its parent's, which counts what it uses.
 
     Raises: LeaseHeldError when somebody else runs it; NoTaskError; PathError when its code is not what it was recorded
         with; FencedError when another owner took over; what the store raises.
     """
-    x = Execution(host, session, root=root, outer=budget)
-    async with hold(host.log, session, ttl_us=host.lease_us, lost=x.lose) as held:
-        x.writer.lease = held.lease
-        await x.load()
+    execution = TaskExecution(runtime, session, root=root, outer=budget)
+    async with hold(runtime.log, session, ttl_us=runtime.lease_us, lost=execution.lose) as held:
+        execution.writer.lease = held.lease
+        await execution.load()
         if budget is not None:
-            budget.count(session, x.budget.used)
+            budget.count(session, execution.budget.used)
         try:
-            outcome = await _run(x, find)
+            outcome = await _run(execution, find)
         except PathError as error:
-            await note_stuck(host, session, x.state, str(error), epoch=held.lease.epoch)
+            await note_stuck(runtime, session, execution.state, str(error), epoch=held.lease.epoch)
             raise
-        if not host.stopping.is_set():
-            held.seen = x.writer.head
-    start = x.journal.start
+        if not runtime.stopping.is_set():
+            held.seen = execution.writer.head
+    start = execution.journal.start
     if outcome.status != "waiting" and start is not None and start.parent and not root:
-        await _tell(host, start.parent)
+        await _wake_parent(runtime, start.parent)
     return outcome
 
 
-async def _run(x: Execution, find: FindTask) -> Outcome:
-    start, now_us = x.journal.start, x.now_us()
+async def _run(execution: TaskExecution, find: FindTask) -> TaskOutcome:
+    start, now_us = execution.journal.start, execution.now_us()
     if start is None:
-        raise NoTaskError(x.session, "")
-    if not x.state.task:
-        return _outcome(x)
-    if _is_cancelled(x):
-        return await _cancel(x)
-    await x.decide_attempts()
-    next_at_us = x.state.retry_at_us
+        raise NoTaskError(execution.session, "")
+    if not execution.state.task:
+        return _outcome(execution)
+    if _is_cancelled(execution):
+        return await _cancel(execution)
+    await execution.decide_attempts()
+    next_at_us = execution.state.retry_at_us
     if next_at_us is not None and now_us < next_at_us:
-        x.writer.outcome(*_over(x.state, now_us))
-        await x.writer.flush()
-        return _outcome(x)
-    if waits_for_run(x.state, now_us):
-        waited = ", ".join(wait.key for wait in x.state.waits)
+        execution.writer.outcome(*_over(execution.state, now_us))
+        await execution.writer.flush()
+        return _outcome(execution)
+    if waits_for_run(execution.state, now_us):
+        waited = ", ".join(wait.key for wait in execution.state.waits)
         problem = f"its next attempt comes after the run that was begun in its session, which waits for {waited}"
-        return _outcome(x, problem)
+        return _outcome(execution, problem)
     task = find(start.task)
     if task is None:
-        raise NoTaskError(x.session, start.task)
-    x.token_limit = task.token_limit if x.state.policy is None else x.state.policy.token_limit
-    x.budget.name = f"task {start.task}"
-    await x.budget.read(x.host.log, x.session, x.state.children)
-    if x.journal.last_step not in x.state.steps:  # no turn of the task's code
-        await _end_run(x, f"it was left open in a session whose task {start.task} is to go on")
+        raise NoTaskError(execution.session, start.task)
+    execution.token_limit = task.token_limit if execution.state.policy is None else execution.state.policy.token_limit
+    execution.budget.name = f"task {start.task}"
+    await execution.budget.read(execution.runtime.log, execution.session, execution.state.children)
+    if execution.journal.last_step not in execution.state.steps:  # no turn of the task's code
+        await _end_run(execution, f"it was left open in a session whose task {start.task} is to go on")
     if next_at_us is not None:
-        begun = task_start(task, attempt=x.state.attempt + 1)
-        while not (_is_cancelled(x) or await x.writer.intend(begun)):
+        begun = task_start(task, attempt=execution.state.attempt + 1)
+        while not (_is_cancelled(execution) or await execution.writer.intend(begun)):
             pass
-        x.token_limit = task.token_limit
-    elif not x.state.stuck and not x.journal.is_new:
-        x.writer.outcome(_taken_up(x))
-    await x.writer.flush()
-    if not _is_cancelled(x):
-        await _work(x, task)
-    if x.state.stuck:  # it waits as before: nothing else says that it can be gone on with
-        x.writer.outcome(_taken_up(x))
-        await x.writer.flush()
-    return await _cancel(x) if _is_cancelled(x) else _outcome(x)
+        execution.token_limit = task.token_limit
+    elif not execution.state.stuck and not execution.journal.is_new:
+        execution.writer.outcome(_taken_up(execution))
+    await execution.writer.flush()
+    if not _is_cancelled(execution):
+        await _work(execution, task)
+    if execution.state.stuck:  # it waits as before: nothing else says that it can be gone on with
+        execution.writer.outcome(_taken_up(execution))
+        await execution.writer.flush()
+    return await _cancel(execution) if _is_cancelled(execution) else _outcome(execution)
 
 
-def _taken_up(x: Execution) -> Resume:
-    runner = x.writer.lease.owner if x.writer.lease is not None else ""
-    return Resume(why="wait" if x.journal.poked or x.state.waits else "crash", runner=runner)
+def _taken_up(execution: TaskExecution) -> Resume:
+    runner = execution.writer.lease.owner if execution.writer.lease is not None else ""
+    return Resume(why="wait" if execution.journal.woken or execution.state.waits else "crash", runner=runner)
 
 
-async def note_stuck(host: Host, session: str, state: State, problem: str, *, epoch: int | None = None) -> None:
+async def note_stuck(runtime: Runtime, session: str, state: State, problem: str, *, epoch: int | None = None) -> None:
     """Put on record that nobody can go on with a task's session, once for each reason."""
     if state.task and state.stuck != problem:
         event = redact_event(Resume(why="stuck", problem=problem))
-        await host.log.append(session, [(host.clock(), event)], epoch=epoch)
+        await runtime.log.append(session, [(runtime.clock(), event)], epoch=epoch)
 
 
-def _is_cancelled(x: Execution) -> bool:
-    return x.state.cancelled is not None and bool(x.state.task)
+def _is_cancelled(execution: TaskExecution) -> bool:
+    return execution.state.cancelled is not None and bool(execution.state.task)
 
 
-async def _work(x: Execution, task: Code) -> None:
+async def _work(execution: TaskExecution, task: AnyTask) -> None:
     """Run the code, and record how it ended if it did."""
     limit_us = task.max_duration_us
-    left_s = None if limit_us is None else (limit_us - x.journal.worked_us(x.now_us())) / 1_000_000
+    left_s = None if limit_us is None else (limit_us - execution.journal.worked_us(execution.now_us())) / 1_000_000
     clock = asyncio.timeout(left_s)
     try:
         async with clock:
-            finished = await x.run(lambda: task.call(x))
+            finished = await execution.run(lambda: task.call(execution))
             if finished is None:
                 return
-            ended = words(finished.error) if finished.error is not None else _end(x, task, finished)
+            ended = words(finished.error) if finished.error is not None else _end(execution, task, finished)
     except TimeoutError:
         if not clock.expired():
             raise
         ended = f"it worked longer than {duration_text(limit_us or 0)}"
-    if x.lost is not None:
-        raise x.lost
-    if x.state.cancelled is None:
-        await _end_run(x, f"its task {task.id} ended meanwhile" + (f": {ended}" if isinstance(ended, str) else ""))
-    if x.state.cancelled is not None:
+    if execution.lost is not None:
+        raise execution.lost
+    if execution.state.cancelled is None:
+        await _end_run(
+            execution, f"its task {task.id} ended meanwhile" + (f": {ended}" if isinstance(ended, str) else "")
+        )
+    if execution.state.cancelled is not None:
         return
-    final = clock.expired() or bool(x.budget.problem())  # another attempt would have nothing left either
-    x.writer.outcome(_failed(x, task, ended, final=final) if isinstance(ended, str) else ended)
-    await x.decide_attempts()
+    final = clock.expired() or bool(execution.budget.problem())  # another attempt would have nothing left either
+    execution.writer.outcome(_failed(execution, task, ended, final=final) if isinstance(ended, str) else ended)
+    await execution.decide_attempts()
 
 
-def task_start(task: Code, attempt: int = 1) -> TaskStart:
+def task_start(task: AnyTask, attempt: int = 1) -> TaskStart:
     """Begin an attempt of a task, with what it says of how it is run."""
     return TaskStart(
         task=task.id,
@@ -219,15 +221,15 @@ def task_start(task: Code, attempt: int = 1) -> TaskStart:
     )
 
 
-def _failed(x: Execution, task: Code, problem: str, *, final: bool) -> TaskEnd:
+def _failed(execution: TaskExecution, task: AnyTask, problem: str, *, final: bool) -> TaskEnd:
     """End an attempt that failed; whether there is another, the machine says, or in a log of 0.1 the code."""
-    number, jitter_ppm = x.state.attempt, x.host.jitter_ppm()
-    if x.state.policy is not None:
-        again = not final and number <= x.state.policy.retries
+    number, jitter_ppm = execution.state.attempt, execution.runtime.jitter_ppm()
+    if execution.state.policy is not None:
+        again = not final and number <= execution.state.policy.retries
         return TaskEnd(error=problem, final=final, jitter_ppm=jitter_ppm if again else 0)
     if final or number > task.retries:
         return TaskEnd(error=problem)
-    at_us = retry_at_us(x.now_us(), task.backoff_us, failures=number, jitter_ppm=jitter_ppm)
+    at_us = retry_at_us(execution.now_us(), task.backoff_us, failures=number, jitter_ppm=jitter_ppm)
     return TaskEnd(error=problem, retry_at_us=at_us)
 
 
@@ -236,11 +238,13 @@ def _over(state: State, now_us: int) -> tuple[WaitEnd, ...]:
     return expired(state, now_us) if state.phase is Phase.IDLE else ()
 
 
-def _end(x: Execution, task: Code, finished: Finished) -> TaskEnd | str:
+def _end(execution: TaskExecution, task: AnyTask, finished: Finished) -> TaskEnd | str:
     """Make the task's end of its result, or say why that cannot be kept. Raises: PathError."""
-    missing = x.unvisited()
+    missing = execution.unvisited()
     if missing is not None:
-        raise PathError(x.session, missing, "the code ended without coming to this: it took another path than recorded")
+        raise PathError(
+            execution.session, missing, "the code ended without coming to this: it took another path than recorded"
+        )
     where = f"the result of task {task.id}"
     ended = attempt(lambda: kept(Shape[object](None), finished.value, where)[0])
     if isinstance(ended.value, msgspec.Raw):
@@ -248,85 +252,89 @@ def _end(x: Execution, task: Code, finished: Finished) -> TaskEnd | str:
     return words(ended.error) if ended.error is not None else "it has no result"
 
 
-def _outcome(x: Execution, problem: str = "") -> Outcome:
-    end, journal = x.journal.end, x.journal
-    made = Outcome(
-        status="waiting", error=problem, tokens=x.state.spent_tokens, step=journal.last_step, attempt=journal.attempt
+def _outcome(execution: TaskExecution, problem: str = "") -> TaskOutcome:
+    end, journal = execution.journal.end, execution.journal
+    made = TaskOutcome(
+        status="waiting",
+        error=problem,
+        tokens=execution.state.spent_tokens,
+        step=journal.last_step,
+        attempt=journal.attempt,
     )
-    if end is None or x.state.task:
+    if end is None or execution.state.task:
         return made
     status: Literal["done", "error", "cancelled"] = "cancelled" if end.cancelled else "error" if end.error else "done"
     return replace(made, status=status, result=end.result, error=end.error)
 
 
-async def _cancel(x: Execution) -> Outcome:
+async def _cancel(execution: TaskExecution) -> TaskOutcome:
     """End a cancelled task as the machine says: what runs in its session, its waits, its children, then itself."""
-    await _end_run(x, "its task was cancelled")
-    while x.state.task:
-        await end_children(x.host, x.writer, root=x.root)
-        if not await perform(x.writer, next_step(x.state)):
+    await _end_run(execution, "its task was cancelled")
+    while execution.state.task:
+        await end_children(execution.runtime, execution.writer, root=execution.root)
+        if not await perform(execution.writer, next_step(execution.state)):
             break
-        await x.writer.flush()
-    return _outcome(x)
+        await execution.writer.flush()
+    return _outcome(execution)
 
 
-async def _end_run(x: Execution, problem: str) -> None:
+async def _end_run(execution: TaskExecution, problem: str) -> None:
     """Bring the run that is open, or asked for, to its end, since nobody goes on with it; its turn has failed with it.
 
     The machine says the steps: calls get a result, an answer is closed. No model is asked, and no tool runs.
     """
-    if x.state.run is None and not x.state.wanted:
+    if execution.state.run is None and not execution.state.wanted:
         return
-    loop = Loop(x.writer, Program(model=None, context=CONTEXT, clock=x.host.clock))
+    loop = Loop(execution.writer, Program(model=None, context=CONTEXT, clock=execution.runtime.clock))
     loop.end(AbortRequest(reason="error", cause="callback", error=problem))
     await loop.run(until_agent_end=True)
-    if x.state.cancelled is None:
-        await end_children(x.host, x.writer, root=x.root)
-        if x.journal.last_step in x.state.steps:
-            x.writer.outcome(StepEnd(key=x.journal.last_step, error=problem))
-    x.turn_key = ""
+    if execution.state.cancelled is None:
+        await end_children(execution.runtime, execution.writer, root=execution.root)
+        if execution.journal.last_step in execution.state.steps:
+            execution.writer.outcome(StepEnd(key=execution.journal.last_step, error=problem))
+    execution.turn_key = ""
 
 
-async def end_children(host: Host, writer: Writer[ContextView], *, root: str = "") -> None:
+async def end_children(runtime: Runtime, writer: Writer[ContextView], *, root: str = "") -> None:
     """Cancel the children that the machine names, see them end, and put on record that they have."""
     for key in children_to_end(writer.state):
-        ended = await cancel_child(host, child_id(writer.session, key), root=root or writer.session)
+        ended = await cancel_child(runtime, child_id(writer.session, key), root=root or writer.session)
         if key in writer.state.children:
             error = to_json(ended.error or "it was cancelled with its parent")
             writer.outcome(ChildEnd(key=key, result=error, is_error=True, tokens=ended.tokens))
     await writer.flush()
 
 
-async def cancel_child(host: Host, child: str, *, root: str) -> Outcome:
+async def cancel_child(runtime: Runtime, child: str, *, root: str) -> TaskOutcome:
     """Cancel a child and see it end."""
     request = AbortRequest(cause="cancel", error="its parent was cancelled")
     try:
-        await host.log.append(child, [(host.clock(), request)], key="cancelled by parent")
+        await runtime.log.append(child, [(runtime.clock(), request)], key="cancelled by parent")
     except UnknownSessionError:  # it was to be started when its parent's process ended
-        return Outcome(status="cancelled", error="it was cancelled before it began")
+        return TaskOutcome(status="cancelled", error="it was cancelled before it began")
     with suppress(NoTaskError):  # its session was made, and no more
-        return await run_when_free(host, child, lambda task: None, root=root)
-    return Outcome(status="cancelled", error="it was cancelled before it began")
+        return await run_when_free(runtime, child, lambda task: None, root=root)
+    return TaskOutcome(status="cancelled", error="it was cancelled before it began")
 
 
 async def run_when_free(
-    host: Host, session: str, find: FindTask, *, root: str, budget: Budget | None = None
-) -> Outcome:
+    runtime: Runtime, session: str, find: FindTask, *, root: str, budget: Budget | None = None
+) -> TaskOutcome:
     """Run a child's session as soon as nobody else holds it."""
     while True:
         try:
-            return await run_session(host, session, find, root=root, budget=budget)
+            return await run_session(runtime, session, find, root=root, budget=budget)
         except LeaseHeldError:
             await asyncio.sleep(_HELD_S)
 
 
-async def _tell(host: Host, parent: str) -> None:
+async def _wake_parent(runtime: Runtime, parent: str) -> None:
     """Wake a parent whose child ended in other hands."""
     with suppress(UnknownSessionError):
-        await host.log.append(parent, [(host.clock(), Resume(why="wait"))])
+        await runtime.log.append(parent, [(runtime.clock(), Resume(why="wait"))])
 
 
-def first_task(tasks: Sequence[Code]) -> FindTask:
+def first_task(tasks: Sequence[AnyTask]) -> FindTask:
     """Find tasks by id among some."""
     known = {task.id: task for task in tasks}
     return known.get

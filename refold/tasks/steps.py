@@ -19,116 +19,116 @@ from eventsource.user_code.raised import words
 
 from ..values import Shape, dump, kept
 from .errors import StepError
-from .execution import WITHIN, Execution
+from .execution import WITHIN, TaskExecution
 from .journal import StepRecord
 
 T = TypeVar("T")
 
 
 @dataclass
-class Asked:
-    """The model that a step asks, and what its last attempt used."""
+class AskedModel:
+    """The model that a step asks, and the usage of its last attempt."""
 
     model: ModelRef
     usage: Usage | None = None
 
 
-class Input(msgspec.Struct, frozen=True):
+class InputDigest(msgspec.Struct, frozen=True):
     """The digest of a step's input; `before`: what release 0.1 made of it, which minded the order of keys."""
 
     sha256: str = ""
     before: str = ""
 
 
-def digest(value: object, where: str) -> Input:
+def digest(value: object, where: str) -> InputDigest:
     """Digest a step's input: the same in every process, whatever the order of sets and of the keys of dicts.
 
     Raises: InvalidTextError when it has no JSON form.
     """
     raw = bytes(dump(value, where=f"the input of {where}"))
     ordered = json.dumps(from_json(raw), ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-    return Input(hashlib.sha256(ordered).hexdigest(), hashlib.sha256(raw).hexdigest())
+    return InputDigest(hashlib.sha256(ordered).hexdigest(), hashlib.sha256(raw).hexdigest())
 
 
-async def known_step(x: Execution, name: str, given: Input) -> StepRecord | None:
+async def known_step(execution: TaskExecution, name: str, input_digest: InputDigest) -> StepRecord | None:
     """Find what is recorded of a step; the same key with another input is another path."""
-    record = x.journal.steps.get(name)
+    record = execution.journal.steps.get(name)
     if record is not None:
-        x.visit("step", name)
-        if record.input_sha256 not in (given.sha256, given.before):
-            await x.diverge(name, "this step is recorded with other input; give what differs a key of its own")
+        execution.visit("step", name)
+        if record.input_sha256 not in (input_digest.sha256, input_digest.before):
+            await execution.diverge(name, "this step is recorded with other input; give what differs a key of its own")
     return record
 
 
 async def run_step(
-    x: Execution,
+    execution: TaskExecution,
     name: str,
-    given: Input,
+    input_digest: InputDigest,
     shape: Shape[T],
     begin: Callable[[], UserCall],
     *,
     retries: int = 0,
     backoff_us: int = 0,
-    asks: Asked | None = None,
+    asks: AskedModel | None = None,
 ) -> T:
     """Do a step, or give what is recorded of it; `asks` is the model that it asks.
 
     Raises: StepError when it has failed one time more than `retries`, and when it may ask no model any more.
     """
     check_retries(retries, f"step {name}")
-    record = await known_step(x, name, given)
-    if record is not None and record.done and not _goes_on(x, name, record, retries):
+    record = await known_step(execution, name, input_digest)
+    if record is not None and record.done and not _goes_on(execution, name, record, retries):
         if record.error:
             raise StepError(name, record.error)
         return shape.load(record.result)
-    async with x.at_work():
+    async with execution.at_work():
         if record is None:
-            await x.new(name)
+            await execution.new(name)
         while True:
-            await _until_due(x, name)
-            record = x.journal.steps.get(name)
-            if record is not None and record.error and record.done and not _goes_on(x, name, record, retries):
+            await _until_due(execution, name)
+            record = execution.journal.steps.get(name)
+            if record is not None and record.error and record.done and not _goes_on(execution, name, record, retries):
                 raise StepError(name, record.error)  # somebody cancelled the wait for its next attempt
             number = record.attempts + 1 if record is not None else 1
-            if asks is not None and (problem := x.budget.problem()):
+            if asks is not None and (problem := execution.budget.problem()):
                 raise StepError(name, problem)
             start = StepStart(
                 key=name,
-                input_sha256=given.sha256,
+                input_sha256=input_digest.sha256,
                 attempt=number,
                 retries=retries,
                 backoff_us=backoff_us,
                 asks=asks is not None,
             )
             try:
-                return await _attempt(x, start, shape, begin, asks)
+                return await _attempt(execution, start, shape, begin, asks)
             except StepError:
-                tried = x.state.step(name)
+                tried = execution.state.step(name)
                 if tried is None or tried.over:
                     raise
 
 
-def _goes_on(x: Execution, name: str, record: StepRecord, retries: int) -> bool:
+def _goes_on(execution: TaskExecution, name: str, record: StepRecord, retries: int) -> bool:
     """Say whether a step that has failed is tried again: as the machine says, in a log of 0.1 as the code does."""
-    tried = x.state.step(name)
+    tried = execution.state.step(name)
     return bool(record.error) and (record.failures <= retries if tried is None else not tried.over)
 
 
-async def _until_due(x: Execution, name: str) -> None:
+async def _until_due(execution: TaskExecution, name: str) -> None:
     """Wait until the next attempt of a step may be made; meanwhile nothing runs for it."""
-    record = x.journal.steps.get(name)
+    record = execution.journal.steps.get(name)
     if record is not None and record.waiting:
-        await x.park(lambda: None if record.waiting else True)
-    await x.begin()
+        await execution.wait_for(lambda: None if record.waiting else True)
+    await execution.begin()
 
 
 async def _attempt(
-    x: Execution, start: StepStart, shape: Shape[T], begin: Callable[[], UserCall], asks: Asked | None
+    execution: TaskExecution, start: StepStart, shape: Shape[T], begin: Callable[[], UserCall], asks: AskedModel | None
 ) -> T:
-    await x.park(lambda: None if x.turn_key else True)
-    x.steps += 1
+    await execution.wait_for(lambda: None if execution.turn_key else True)
+    execution.steps += 1
     try:
-        await x.intend(start)
+        await execution.intend(start)
         within = WITHIN.set(start.key)
         try:
             ended = await begin().run()
@@ -138,18 +138,18 @@ async def _attempt(
         if ended.error is None:
             ended = attempt(lambda: made.append(kept(shape, ended.value, f"the result of {start.key}")))
         if ended.error is not None:
-            problem, jitter_ppm = words(ended.error), x.host.jitter_ppm() if start.retries else 0
-            await x.fail(_answered(StepEnd(key=start.key, error=problem, jitter_ppm=jitter_ppm), asks))
+            problem, jitter_ppm = words(ended.error), execution.runtime.jitter_ppm() if start.retries else 0
+            await execution.fail(_answered(StepEnd(key=start.key, error=problem, jitter_ppm=jitter_ppm), asks))
             raise StepError(start.key, problem) from ended.error
         raw, value = made[0]
-        await x.append(_answered(StepEnd(key=start.key, result=raw), asks))
+        await execution.append(_answered(StepEnd(key=start.key, result=raw), asks))
         return value
     finally:
-        x.steps -= 1
-        x.notify()
+        execution.steps -= 1
+        execution.notify()
 
 
-def _answered(end: StepEnd, asks: Asked | None) -> StepEnd:
+def _answered(end: StepEnd, asks: AskedModel | None) -> StepEnd:
     """Add which model was asked, and what that used, if it said so."""
     if asks is None or asks.usage is None:
         return end
@@ -168,30 +168,30 @@ def call(function: Callable[..., object], arguments: Sequence[object], named: Ma
     return UserCall(lambda: function(*arguments, **named), thread=thread)
 
 
-async def run_wait(x: Execution, start: WaitStart) -> WaitEnd:
+async def run_wait(execution: TaskExecution, start: WaitStart) -> WaitEnd:
     """Wait, or give how the wait ended."""
     key = start.key
-    if key in x.journal.waits:
-        x.visit("wait", key)
-    elif key not in x.journal.ends:
-        async with x.at_work():
-            await x.new(key)
-            await x.idle(start)
-    end = x.journal.ends.get(key)
+    if key in execution.journal.waits:
+        execution.visit("wait", key)
+    elif key not in execution.journal.ends:
+        async with execution.at_work():
+            await execution.new(key)
+            await execution.idle(start)
+    end = execution.journal.ends.get(key)
     if end is not None:
         return end
-    async with x.at_work():
-        return await x.park(lambda: x.journal.ends.get(key))
+    async with execution.at_work():
+        return await execution.wait_for(lambda: execution.journal.ends.get(key))
 
 
-def once(x: Execution, name: str, make: Callable[[], int]) -> int:
+def once(execution: TaskExecution, name: str, make: Callable[[], int]) -> int:
     """Give a number that is made once."""
-    record = x.journal.steps.get(name)
+    record = execution.journal.steps.get(name)
     if record is None:
         record = StepRecord(result=to_json(make()), attempts=1, end_seq=1)
-        if not x.state.closing:
-            x.writer.outcome(StepStart(key=name), StepEnd(key=name, result=record.result))
-        x.journal.steps[name] = record
-        x.notify()
-    x.visit("step", name)
+        if not execution.state.closing:
+            execution.writer.outcome(StepStart(key=name), StepEnd(key=name, result=record.result))
+        execution.journal.steps[name] = record
+        execution.notify()
+    execution.visit("step", name)
     return int(bytes(record.result or b"0"))

@@ -21,9 +21,9 @@ from eventsource.user_code.checked import checked
 from eventsource.user_code.expected import check_key
 
 from ..child_sessions import child_id, tree_is_due
-from ..host import Host
 from ..local_types import AnyType, local_names
 from ..log import Log
+from ..runtime import Runtime
 from ..session import Session
 from ..values import Shape, ShapeError
 from .children import open_child
@@ -32,7 +32,7 @@ from .errors import (
     PathError,
     TaskPayloadError,
 )
-from .execution import Execution
+from .execution import TaskExecution
 from .runner import run_session
 from .runs import TaskRun, load_run
 from .steps import check_retries
@@ -78,7 +78,7 @@ class Task(Generic[P, R]):
         check_key(key, "Task.trigger")
         given = self.checked(payload)
         session = child_id(f"task {self.id}", key) if key is not None else random_id()
-        await open_child(Host(log=log.store, clock=log.clock), session, self, self.read_payload(given), tags=tags)
+        await open_child(Runtime(log=log.store, clock=log.clock), session, self, self.read_payload(given), tags=tags)
         return await load_run(Session(core.Session(log.store, session, clock=log.clock)))
 
     @checked()
@@ -101,8 +101,8 @@ class Task(Generic[P, R]):
 
         Raises: LeaseHeldError when somebody else works on it; PathError when this is not the code it began with.
         """
-        host = Host(log=session.core.log, clock=session.core.clock)
-        await run_session(host, session.id, lambda name: self if name == self.id else None)
+        runtime = Runtime(log=session.core.log, clock=session.core.clock)
+        await run_session(runtime, session.id, lambda name: self if name == self.id else None)
         return await load_run(session)
 
     @checked()
@@ -135,7 +135,7 @@ class Task(Generic[P, R]):
         """Read a result of its JSON. Raises: ShapeError when it does not fit the task's type."""
         return self._result.load(raw)
 
-    async def call(self, execution: Execution) -> R:
+    async def call(self, execution: TaskExecution) -> R:
         """Call the function with what its session was given.
 
         Raises: PathError when this code does not take it; TaskPayloadError when it was erased.

@@ -24,7 +24,7 @@ from ..prompt import prompt_pushes
 from ..run_result import RunResult
 from ..session import Session
 from .errors import StepError
-from .execution import WITHIN, Execution
+from .execution import WITHIN, TaskExecution
 from .journal import StepRecord
 from .runner import end_children
 from .steps import digest, known_step
@@ -72,25 +72,31 @@ class Turn(RunResult[T]):
 
 
 async def run_turn(
-    x: Execution, name: str, agent: TurnAgent[T], prompt: Prompt | InboxMessage, deps: object
+    execution: TaskExecution, name: str, agent: TurnAgent[T], prompt: Prompt | InboxMessage, deps: object
 ) -> Turn[T]:
     """Run an agent in the task's session, or give what is recorded of that; see `TaskContext.turn`."""
     said = prompt.seq if isinstance(prompt, InboxMessage) else prompt
-    given = digest([type(said).__name__, said], name)
-    record = await known_step(x, name, given)
+    input_digest = digest([type(said).__name__, said], name)
+    record = await known_step(execution, name, input_digest)
     if record is None or not record.done:
-        async with x.at_work():
+        async with execution.at_work():
             if record is None:
-                await x.new(name)
-            await x.park(lambda: True if x.turn_key in ("", name) and not x.steps else None)
-            x.turn_key, x.turn = name, asyncio.current_task()
-            begun = name in x.state.steps
+                await execution.new(name)
+            await execution.wait_for(lambda: True if execution.turn_key in ("", name) and not execution.steps else None)
+            execution.turn_key, execution.turn = name, asyncio.current_task()
+            begun = name in execution.state.steps
             try:
-                await _run(x, name, agent, deps, [] if begun else _opening(x.state, name, given.sha256, prompt))
+                await _run(
+                    execution,
+                    name,
+                    agent,
+                    deps,
+                    [] if begun else _opening(execution.state, name, input_digest.sha256, prompt),
+                )
             finally:
-                x.turn_key, x.turn = "", None
-                x.notify()
-    return Turn(name, x.journal.steps[name], agent.typed_output)
+                execution.turn_key, execution.turn = "", None
+                execution.notify()
+    return Turn(name, execution.journal.steps[name], agent.typed_output)
 
 
 def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxMessage) -> list[Event]:
@@ -103,48 +109,48 @@ def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxM
     return [start, *prompt_pushes(prompt, where="TaskContext.turn"), Resume(why="continue")]
 
 
-async def _run(x: Execution, name: str, agent: TurnAgent[T], deps: object, opening: list[Event]) -> None:
-    session = Session(core.Session(x.host.log, x.session, clock=x.host.clock))
-    program = _within_budget(x, agent.program(session, deps))
-    if problem := x.budget.problem():
+async def _run(execution: TaskExecution, name: str, agent: TurnAgent[T], deps: object, opening: list[Event]) -> None:
+    session = Session(core.Session(execution.runtime.log, execution.session, clock=execution.runtime.clock))
+    program = _within_budget(execution, agent.program(session, deps))
+    if problem := execution.budget.problem():
         raise StepError(name, problem)
-    x.redactors.append(program.secrets.redact)
-    change = difference(x.state.config, agent.config())
+    execution.redactors.append(program.secrets.redact)
+    change = difference(execution.state.config, agent.config())
     if begins := [*([change] if change is not None else []), *opening]:
-        await x.intend(*begins)
-    children = ChildContext(x.host, x.writer, x.budget, x.root)
+        await execution.intend(*begins)
+    children = ChildContext(execution.runtime, execution.writer, execution.budget, execution.root)
     parent = CHILD_CONTEXT.set(children)
     within = WITHIN.set(name)
     try:
-        while x.state.run is not None or x.state.wanted:
-            end = await Loop(x.writer, program).run(until_agent_end=True)
+        while execution.state.run is not None or execution.state.wanted:
+            end = await Loop(execution.writer, program).run(until_agent_end=True)
             if children.errors:
-                await x.give_up(children.errors[0])
+                await execution.give_up(children.errors[0])
             if isinstance(end, Suspend):
-                await x.park(lambda: True if _goes_on(x) else None)
-                await x.append(*(WaitEnd(key=key, outcome="completed") for key in x.due_calls()))
-        await end_children(x.host, x.writer, root=x.root)
+                await execution.wait_for(lambda: True if _goes_on(execution) else None)
+                await execution.append(*(WaitEnd(key=key, outcome="completed") for key in execution.due_calls()))
+        await end_children(execution.runtime, execution.writer, root=execution.root)
     except RefoldError as error:
-        await x.give_up(error)
+        await execution.give_up(error)
     finally:
         CHILD_CONTEXT.reset(parent)
         WITHIN.reset(within)
-    await x.append(StepEnd(key=name))
+    await execution.append(StepEnd(key=name))
 
 
-def _goes_on(x: Execution) -> bool:
-    waits = isinstance(next_step(x.state), Suspend)
-    return not waits or bool(expired(x.state, x.now_us())) or bool(x.due_calls())
+def _goes_on(execution: TaskExecution) -> bool:
+    waits = isinstance(next_step(execution.state), Suspend)
+    return not waits or bool(expired(execution.state, execution.now_us())) or bool(execution.due_calls())
 
 
-def _within_budget(x: Execution, program: Program[ContextView]) -> Program[ContextView]:
+def _within_budget(execution: TaskExecution, program: Program[ContextView]) -> Program[ContextView]:
     """Let a turn ask no model when nothing is left of what the task, or one further up, may use."""
     before = program.before_request
 
     async def ask(writer: Writer[ContextView], aborting: asyncio.Event) -> None:
         if before is not None:
             await before(writer, aborting)
-        if problem := x.budget.problem():
+        if problem := execution.budget.problem():
             writer.outcome(AbortRequest(reason="limit", cause="budget", error=problem))
 
     return dataclasses.replace(program, before_request=ask)

@@ -30,10 +30,10 @@ from eventsource.events import (
 from eventsource.machine.approvals import is_question
 from eventsource.machine.state import CHILD
 
-DoneState = Literal["open", "done", "failed", "again", "completed", "timed_out", "cancelled", "lost"]
+OperationState = Literal["open", "done", "failed", "again", "completed", "timed_out", "cancelled", "lost"]
 
 
-class Done(msgspec.Struct, kw_only=True):
+class TaskOperation(msgspec.Struct, kw_only=True):
     """One thing that a task did or waits for.
 
     kind: step (a turn and a model too), wait, token, child, loop or stream. seq, at_us: where it began, first.
@@ -46,7 +46,7 @@ class Done(msgspec.Struct, kw_only=True):
     key: str
     seq: int
     at_us: int
-    state: DoneState = "open"
+    state: OperationState = "open"
     attempts: int = 0
     ended_us: int | None = None
     until_us: int | None = None
@@ -72,7 +72,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     began_us: int = 0
     ended_us: int | None = None
     metadata: dict[str, object] = {}
-    did: list[Done] = []
+    did: list[TaskOperation] = []
     sent: int = 0
     result: object = None
     error: str = ""
@@ -92,8 +92,8 @@ def view_task(history: Iterable[Recorded]) -> TaskView:
 class _Reader:
     def __init__(self) -> None:
         self.view = TaskView(metadata={}, did=[])
-        self._known: dict[tuple[str, str], Done] = {}
-        self._attempts: dict[str, Done] = {}
+        self._known: dict[tuple[str, str], TaskOperation] = {}
+        self._attempts: dict[str, TaskOperation] = {}
 
     def feed(self, recorded: Recorded) -> None:
         event, view = recorded.event, self.view
@@ -181,13 +181,15 @@ class _Reader:
 
     def _fork(self) -> None:
         """What was open in the parent is its own, but for the next attempts of steps."""
-        for done in self._known.values():
-            if done.state == "open" and done.kind in ("wait", "token", "child"):
-                done.state = "lost"
+        for operation in self._known.values():
+            if operation.state == "open" and operation.kind in ("wait", "token", "child"):
+                operation.state = "lost"
 
-    def _find(self, kind: Literal["step", "wait", "token", "child", "loop", "stream"], key: str, at: Recorded) -> Done:
+    def _find(
+        self, kind: Literal["step", "wait", "token", "child", "loop", "stream"], key: str, at: Recorded
+    ) -> TaskOperation:
         known = self._known.get((kind, key))
         if known is None or (known.state == "lost" and kind != "child"):
-            known = self._known[kind, key] = Done(kind=kind, key=key, seq=at.seq, at_us=at.at_us)
+            known = self._known[kind, key] = TaskOperation(kind=kind, key=key, seq=at.seq, at_us=at.at_us)
             self.view.did.append(known)
         return known

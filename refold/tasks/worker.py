@@ -19,9 +19,9 @@ from eventsource.user_code.checked import checked
 from eventsource.user_code.contained import attempt, by_signal
 from eventsource.user_code.raised import words
 
-from ..host import Host
 from ..log import Log
-from .runner import Code, note_stuck, run_session
+from ..runtime import Runtime
+from .runner import AnyTask, note_stuck, run_session
 
 LOGGER = logger(__name__)
 _ASIDE_S = 5.0
@@ -31,7 +31,7 @@ _UNKNOWN_S = 30.0
 """How long a session may be due before a worker that does not know its task puts that on record."""
 
 
-class Report(msgspec.Struct, frozen=True):
+class WorkerReport(msgspec.Struct, frozen=True):
     """What a worker did: the session, its task, and how it stands now (or what went wrong).
 
     status: done, error, cancelled or waiting; `stuck`: set aside for a while, since it could not be run; `lost`:
@@ -60,13 +60,13 @@ class Worker:
     def __init__(
         self,
         log: Log,
-        tasks: Sequence[Code],
+        tasks: Sequence[AnyTask],
         *,
         concurrency: int = 10,
         lease: Duration = "30s",
         look: Duration = "250ms",
         grace: Duration = "10s",
-        tell: Callable[[Report], None] = lambda report: None,
+        tell: Callable[[WorkerReport], None] = lambda report: None,
     ) -> None:
         """Prepare.
 
@@ -79,7 +79,7 @@ class Worker:
         """
         self._log, self._tasks, self._tell = log, {task.id: task for task in tasks}, tell
         self._concurrency, self._look_s = concurrency, duration_us(look) / 1_000_000
-        self.host = Host(
+        self.runtime = Runtime(
             log=log.store, clock=log.clock, lease_us=duration_us(lease), grace_s=duration_us(grace) / 1_000_000
         )
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -92,19 +92,19 @@ class Worker:
 
     def stop(self) -> None:
         """Take no more sessions; finish those under way, or hand them back."""
-        self.host.stopping.set()
+        self.runtime.stopping.set()
 
     async def run(self) -> None:
         """Work until stopped."""
         try:
-            while not self.host.stopping.is_set():
+            while not self.runtime.stopping.is_set():
                 if not await self._look():
                     await self._pause()
         finally:
             self.stop()
             left = tuple(self._running.values())
             try:
-                await outlast(*left, timeout_s=self.host.grace_s + 1)
+                await outlast(*left, timeout_s=self.runtime.grace_s + 1)
             finally:
                 await stop(*left)
 
@@ -113,7 +113,7 @@ class Worker:
         try:
             return await self.look()
         except (RefoldError, OSError) as error:
-            self._report(Report("", "", "stuck", words(error), at_us=self.host.clock()))
+            self._report(WorkerReport("", "", "stuck", words(error), at_us=self.runtime.clock()))
             LOGGER.warning("the log cannot be read: %s", words(error))
             return 0
 
@@ -165,7 +165,7 @@ class Worker:
         if session not in self._left:
             self._left[session] = (now_s, what)
             LOGGER.info("session %s: left alone: %s", session, what, extra={"session": session})
-            self._report(Report(session, task, "left", what, at_us=self.host.clock()))
+            self._report(WorkerReport(session, task, "left", what, at_us=self.runtime.clock()))
         elif now_s >= self._left[session][0] + _UNKNOWN_S:
             await self._note_stuck(session, what)
         while len(self._left) > _MAX_KNOWN:
@@ -175,7 +175,7 @@ class Worker:
         """Put on record why a session cannot be run, if it can be written to."""
         self.stuck[session] = problem
         try:
-            await note_stuck(self.host, session, (await load_state(self._log.store, session))[1], problem)
+            await note_stuck(self.runtime, session, (await load_state(self._log.store, session))[1], problem)
         except (RefoldError, OSError) as error:
             LOGGER.warning("session %s: that it is stuck cannot be put on record: %s", session, words(error))
 
@@ -186,13 +186,13 @@ class Worker:
 
     async def _work(self, session: str, task: str) -> None:
         """Run a session; whatever keeps it from being run keeps nobody else from working."""
-        began_us = self.host.clock()
+        began_us = self.runtime.clock()
         try:
-            outcome = await run_session(self.host, session, self._tasks.get)
+            outcome = await run_session(self.runtime, session, self._tasks.get)
         except LeaseHeldError:
             self._set_aside(session, self._look_s)
         except FencedError as error:
-            self._report(Report(session, task, "lost", words(error), at_us=self.host.clock()))
+            self._report(WorkerReport(session, task, "lost", words(error), at_us=self.runtime.clock()))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -205,8 +205,8 @@ class Worker:
             self.stuck.pop(session, None)
             if outcome.status == "waiting" and outcome.error:
                 self._set_aside(session, _ASIDE_S)
-            ended_us = self.host.clock()
-            report = Report(session, task, outcome.status, outcome.error, outcome.step, outcome.attempt, ended_us)
+            ended_us = self.runtime.clock()
+            report = WorkerReport(session, task, outcome.status, outcome.error, outcome.step, outcome.attempt, ended_us)
             self._report(replace(report, duration_us=ended_us - began_us))
 
     async def _set_aside_for(self, session: str, task: str, problem: str, began_us: int | None = None) -> None:
@@ -214,13 +214,13 @@ class Worker:
         failures = self._failures[session] = self._failures.get(session, 0) + 1
         seconds = min(_ASIDE_S * 2 ** (failures - 1), _MOST_ASIDE_S)
         self._set_aside(session, seconds)
-        now_us = self.host.clock()
+        now_us = self.runtime.clock()
         took_us = now_us - began_us if began_us is not None else 0
-        self._report(Report(session, task, "stuck", problem, at_us=now_us, duration_us=took_us))
+        self._report(WorkerReport(session, task, "stuck", problem, at_us=now_us, duration_us=took_us))
         await self._note_stuck(session, problem)
         LOGGER.warning("session %s: set aside for %g s: %s", session, seconds, problem, extra={"session": session})
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: WorkerReport) -> None:
         told = attempt(lambda: self._tell(report))
         if told.error is not None:
             LOGGER.error("the worker's callback raised: %s", words(told.error), extra={"session": report.session})
@@ -264,6 +264,6 @@ class Worker:
     async def _pause(self) -> None:
         """Wait for a while, or until there is room again, or until stopped."""
         full = len(self._running) >= self._concurrency
-        async with running(self.host.stopping.wait()) as stopping:
+        async with running(self.runtime.stopping.wait()) as stopping:
             waited = [*stopping, *(self._running.values() if full else ())]
             await asyncio.wait(waited, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,7 @@ from eventsource.log.load import read_all
 
 from ...session import Session
 from ...tasks.runs import TaskRun, load_run
-from ...tasks.view import Done, TaskView, view_task
+from ...tasks.view import TaskOperation, TaskView, view_task
 from .formatting import count, date_time, duration, shorten
 from .screen import Screen
 
@@ -46,7 +46,7 @@ async def print_task(screen: Screen, session: Session, view: TaskView, *, now: b
         _field(screen, "metadata", f"{name}: {_value(value)}", full=full)
     if view.did:
         screen.line()
-        rows = [(str(done.seq), _what(done), _how(done), _came_to(done)) for done in view.did]
+        rows = [(str(operation.seq), _what(operation), _how(operation), _came_to(operation)) for operation in view.did]
         screen.table(("seq", "what", "how", "came to"), rows, right=("seq",))
         screen.line()
     stuck = run.error if run is not None and run.status == "stuck" else view.stuck if run is None else ""
@@ -80,41 +80,44 @@ def task_summary(view: TaskView, run: TaskRun | None) -> list[str]:
     return words
 
 
-def _what(done: Done) -> str:
-    return shorten(f"{done.kind} {done.key}" if not done.key.startswith(done.kind) else done.key, _KEY_WIDTH)
+def _what(operation: TaskOperation) -> str:
+    return shorten(
+        f"{operation.kind} {operation.key}" if not operation.key.startswith(operation.kind) else operation.key,
+        _KEY_WIDTH,
+    )
 
 
-def _how(done: Done) -> str:
+def _how(operation: TaskOperation) -> str:
     """Return the state of a step, and until when it waits."""
-    until = f"until {date_time(done.until_us)}" if done.until_us is not None else ""
-    took = duration(done.ended_us - done.at_us) if done.ended_us is not None else ""
-    tries = f"{done.attempts} attempts" if done.attempts > 1 else ""
-    match done.kind, done.state:
+    until = f"until {date_time(operation.until_us)}" if operation.until_us is not None else ""
+    took = duration(operation.ended_us - operation.at_us) if operation.ended_us is not None else ""
+    tries = f"{operation.attempts} attempts" if operation.attempts > 1 else ""
+    match operation.kind, operation.state:
         case _, "again":
             words = [
-                f"again {date_time(done.until_us)}" if done.until_us is not None else "again",
-                f"failed {done.attempts}x",
+                f"again {date_time(operation.until_us)}" if operation.until_us is not None else "again",
+                f"failed {operation.attempts}x",
             ]
         case "stream", _:
-            words = [count(done.items, "item")]
+            words = [count(operation.items, "item")]
         case "loop", _:
-            words = [count(done.items, "iteration")]
+            words = [count(operation.items, "iteration")]
         case _, "lost":
             words = ["is the parent's"]
         case (("wait" | "token"), "open"):
-            words = [_OPEN.get(done.reason, "waits"), until]
+            words = [_OPEN.get(operation.reason, "waits"), until]
         case _, "open":
             words = ["under way", tries]
         case (("wait" | "token"), _):
-            words = [done.state.replace("_", " ") + (f" by {done.by}" if done.by else "")]
+            words = [operation.state.replace("_", " ") + (f" by {operation.by}" if operation.by else "")]
         case _:
-            words = [done.state, tries, took, f"{done.tokens:,} tokens" if done.tokens else ""]
+            words = [operation.state, tries, took, f"{operation.tokens:,} tokens" if operation.tokens else ""]
     return ", ".join(word for word in words if word)
 
 
-def _came_to(done: Done) -> str:
-    said = done.error or (_value(done.result) if done.result is not None else "")
-    return f"{done.session}  {said}".strip() if done.kind == "child" else said
+def _came_to(operation: TaskOperation) -> str:
+    said = operation.error or (_value(operation.result) if operation.result is not None else "")
+    return f"{operation.session}  {said}".strip() if operation.kind == "child" else said
 
 
 def _value(value: object) -> str:

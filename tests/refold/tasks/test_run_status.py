@@ -12,7 +12,7 @@ from eventsource.log.protocol import EventLog
 from refold import Log
 from refold.tasks import Task, TaskContext, runs, task
 from refold.tasks.errors import PathError
-from refold.tasks.worker import Report, Worker
+from refold.tasks.worker import Worker, WorkerReport
 from tests.refold.hands import events_of, verified
 
 
@@ -142,7 +142,7 @@ async def test_a_task_that_no_worker_here_knows_is_stuck_when_the_worker_has_not
     async def other(ctx: TaskContext, payload: None) -> object:
         return None
 
-    told: list[Report] = []
+    told: list[WorkerReport] = []
     worker = Worker(opened, [other], tell=told.append)
     await worker.drain()
     run = await run.refresh()
@@ -184,7 +184,7 @@ async def test_a_report_says_when_and_how_long_and_which_step_and_attempt(opened
         return ctx.attempt
 
     await again.trigger(opened)
-    told: list[Report] = []
+    told: list[WorkerReport] = []
     worker = Worker(opened, [again], tell=told.append)
     async with asyncio.timeout(5):
         while len(told) < 2:

@@ -37,8 +37,8 @@ from eventsource.models.scripted.script import Answer, call, stall
 from refold import Agent, Log, Session, tool
 from refold.child_sessions import tree_is_due
 from refold.tasks import TaskContext, task
-from refold.tasks.runner import Code
-from refold.tasks.worker import Report, Worker
+from refold.tasks.runner import AnyTask
+from refold.tasks.worker import Worker, WorkerReport
 from tests.refold.hands import Clock, events_of, verified
 
 HAND: tuple[Event, ...] = (
@@ -71,9 +71,9 @@ async def reached(session: Session, phase: Phase) -> None:
         await asyncio.sleep(0.001)
 
 
-async def drained(log: Log, *tasks: Code) -> list[Report]:
+async def drained(log: Log, *tasks: AnyTask) -> list[WorkerReport]:
     """Work until nothing is due, in time."""
-    told: list[Report] = []
+    told: list[WorkerReport] = []
     async with asyncio.timeout(5):
         await Worker(log, tasks, tell=told.append).drain()
     return told

@@ -16,9 +16,9 @@ from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 from refold import Log
 from refold.tasks import Task, TaskContext, task
-from refold.tasks.runner import Code
+from refold.tasks.runner import AnyTask
 from refold.tasks.runs import load_run
-from refold.tasks.worker import Report, Worker
+from refold.tasks.worker import Worker, WorkerReport
 from tests.refold.hands import Clock, events_of, verified
 
 
@@ -48,7 +48,7 @@ TASKS: list[Task[object, object]] = [double, ask, tree]  # type: ignore[list-ite
 
 
 async def test_what_is_due_is_run(opened: Log) -> None:
-    told: list[Report] = []
+    told: list[WorkerReport] = []
     runs = [await double.trigger(opened, number) for number in (1, -2, 3)]
     worker = Worker(opened, TASKS, concurrency=2, tell=told.append)
     while [run.status for run in runs] != ["done"] * 3:
@@ -117,7 +117,7 @@ async def test_a_fork_of_a_child_at_any_seq_is_run_to_its_end(opened: Log) -> No
     async def inner(ctx: TaskContext, payload: None) -> object:
         return await ctx.trigger_and_wait(double, 4, key="double")
 
-    tasks: list[Code] = [double, pair, inner]
+    tasks: list[AnyTask] = [double, pair, inner]
     run = await pair.trigger(opened)
     await Worker(opened, tasks).drain()
     child = await opened.session((await run.refresh()).children["inner"])
@@ -143,7 +143,7 @@ async def test_a_child_whose_parent_has_failed_is_run_to_its_end_and_no_worker_t
         await asyncio.gather(ctx.trigger_and_wait(ask, "who", key="child"), trip())
 
     run = await hasty.trigger(opened)
-    told: list[Report] = []
+    told: list[WorkerReport] = []
     worker = Worker(opened, [ask, hasty], tell=told.append)
     async with asyncio.timeout(20):
         await worker.drain()
@@ -238,7 +238,7 @@ async def test_what_takes_longer_than_the_grace_is_handed_back_as_it_is(opened: 
 
 
 async def test_code_that_does_not_fit_the_log_is_reported_and_the_session_stays(opened: Log) -> None:
-    told: list[Report] = []
+    told: list[WorkerReport] = []
     run = await ask.run(opened, "who")
 
     @task(id="ask", payload=str)
@@ -255,7 +255,7 @@ async def test_code_that_does_not_fit_the_log_is_reported_and_the_session_stays(
 
 
 async def test_a_worker_beyond_its_lease_is_fenced(tmp_path: Path) -> None:
-    clock, told = Clock(), list[Report]()
+    clock, told = Clock(), list[WorkerReport]()
     async with (
         open_store(tmp_path / "log.db", clock=clock) as one,
         open_store(tmp_path / "log.db", clock=clock) as two,
@@ -384,7 +384,7 @@ async def test_a_result_that_is_too_large_is_the_steps_error(opened: Log) -> Non
 async def test_a_session_that_cannot_be_read_is_set_aside_and_the_others_are_run(
     opened: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Report] = []
+    told: list[WorkerReport] = []
     bad = await double.trigger(opened, 1)
     unknown = await ask.trigger(opened, "who")
     good = await double.trigger(opened, 2)
@@ -406,7 +406,7 @@ async def test_a_session_that_cannot_be_read_is_set_aside_and_the_others_are_run
 
 
 async def test_a_callback_of_a_worker_that_raises_stops_nothing(opened: Log) -> None:
-    def tell(report: Report) -> None:
+    def tell(report: WorkerReport) -> None:
         raise SystemExit(3)
 
     run = await double.trigger(opened, 2)

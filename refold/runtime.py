@@ -1,4 +1,4 @@
-"""The process that runs tasks and children: its clock, its chance, its log, and whether it is to stop."""
+"""What tasks and children need of the process that runs them: its log, clock and random numbers, and when to stop."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def _jitter_ppm() -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Host:
-    """The process that runs tasks. `stopping`: hand sessions back. `seed`: where random numbers begin.
+class Runtime:
+    """What runs tasks in this process. `stopping`: set when sessions are to be handed back.
 
-    `jitter_ppm`: what chance adds to a wait for a next attempt, in millionths of it.
+    `seed`: where random numbers begin. `jitter_ppm`: what is added at random to the wait for a next attempt, in parts
+    per million.
     """
 
     log: EventLog
