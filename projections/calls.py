@@ -26,7 +26,7 @@ from eventsource.machine.approvals import AGAIN, REASON, read_decision
 from eventsource.machine.refusals import refusal_result
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
 
-from .fold import Projection, Trail
+from .fold import AppendOnlyList, Projection
 
 CallStatus: TypeAlias = Literal["open", "running", "done", "failed", "refused", "dropped"]
 
@@ -90,7 +90,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
         return self.ended_at_us - self.started_at_us
 
 
-def tool_calls(trail: Trail[Recorded]) -> tuple[CallView, ...]:
+def tool_calls(trail: AppendOnlyList[Recorded]) -> tuple[CallView, ...]:
     """List the calls in the order in which they were made."""
     calls: dict[tuple[int, int], CallView] = {}
     held: dict[str, tuple[WaitStart, tuple[int, int]]] = {}
@@ -199,7 +199,7 @@ _TELLING: tuple[type[EventBase], ...] = (
 )
 
 
-def _step(trail: Trail[Recorded], recorded: Recorded) -> Trail[Recorded]:
+def _step(trail: AppendOnlyList[Recorded], recorded: Recorded) -> AppendOnlyList[Recorded]:
     event = recorded.event
     if isinstance(event, _TELLING):
         return trail.append(recorded)
@@ -208,4 +208,4 @@ def _step(trail: Trail[Recorded], recorded: Recorded) -> Trail[Recorded]:
     return trail
 
 
-CALLS = Projection(name="calls", version=2, initial=Trail[Recorded](), step=_step)
+CALLS = Projection(name="calls", version=2, initial=AppendOnlyList[Recorded](), step=_step)

@@ -1,7 +1,7 @@
 """What a model would be sent: the fold of events into the history, and from it the exact next request.
 
-The history is an append-only list that all views share (`Trail`), so folding is linear and a view never changes. Its
-entries are messages, the summaries of compactions, and edits of either. An entry is named by the seq of its
+The history is an `AppendOnlyList` that all views share, so folding is linear and a view never changes. Its entries are
+messages, the summaries of compactions, and edits of either. An entry is named by the seq of its
 `message_end` (adopted: of its `message_adopt`; a summary: of its `compaction`). Each entry keeps its message in three
 forms, built once, so that the same object goes into every request: as recorded, as it stands in the context, and as a
 model gets it.
@@ -50,7 +50,7 @@ from eventsource.messages import AssistantMessage, CustomMessage, Message, TextC
 from eventsource.request import Request
 
 from .custom import COMPACTION_SUMMARY, render
-from .fold import Projection, Trail
+from .fold import AppendOnlyList, Projection
 from .pairing import ContextMessage, Pairing, hidden_result, paired
 from .selection import apply_selection
 
@@ -90,14 +90,14 @@ class ContextView(msgspec.Struct, frozen=True, kw_only=True):
     `kept` that of the first entry it kept.
     """
 
-    entries: Trail[Entry] = Trail()
+    entries: AppendOnlyList[Entry] = AppendOnlyList()
     config: Config = Config()
     summary: int = -1
     kept: int = 0
     asked: ModelRef | None = None
     open: MessageStart | None = None
-    pushes: Trail[Recorded] = Trail()
-    calls: Trail[Recorded] = Trail()
+    pushes: AppendOnlyList[Recorded] = AppendOnlyList()
+    calls: AppendOnlyList[Recorded] = AppendOnlyList()
 
 
 def step(view: ContextView, recorded: Recorded) -> ContextView:
@@ -253,7 +253,7 @@ def _assistant(view: ContextView, recorded: Recorded, message: AssistantMessage,
     if event.interrupted is not None:
         kept = _text_only(with_model(message, view.asked)) if event.interrupted == "kept" else None
         entry = replace(entry, standing=kept, sent=kept, interrupted=True)
-    return replace(_with(view, entry), calls=Trail())
+    return replace(_with(view, entry), calls=AppendOnlyList())
 
 
 def _text_only(message: AssistantMessage) -> AssistantMessage | None:

@@ -31,7 +31,7 @@ def project(projection: Projection[View], recorded: Iterable[Recorded]) -> View:
     return view
 
 
-class Trail(Generic[Item]):  # noqa: PLW1641  # what it holds may be unhashable
+class AppendOnlyList(Generic[Item]):  # noqa: PLW1641  # what it holds may be unhashable
     """An append-only list that snapshots share, each with its own length.
 
     Appending to the newest snapshot copies nothing, so a fold stays linear; to an older one it copies what that sees.
@@ -42,13 +42,13 @@ class Trail(Generic[Item]):  # noqa: PLW1641  # what it holds may be unhashable
     def __init__(self, items: list[Item] | None = None, length: int = 0) -> None:
         self._items, self._length = items or [], length
 
-    def append(self, item: Item) -> Trail[Item]:
+    def append(self, item: Item) -> AppendOnlyList[Item]:
         """Make a snapshot with one more item."""
         items = self._items
         if not self._length or len(items) != self._length:
             items = items[: self._length]
         items.append(item)
-        return Trail(items, self._length + 1)
+        return AppendOnlyList(items, self._length + 1)
 
     def find(self, key: int, seq_of: Callable[[Item], int]) -> int:
         """Give the place of the first item whose seq is `key` or later; items are in the order of their seqs."""
@@ -70,7 +70,7 @@ class Trail(Generic[Item]):  # noqa: PLW1641  # what it holds may be unhashable
         return iter(self.between(0))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Trail) and self.between(0) == other.between(0)
+        return isinstance(other, AppendOnlyList) and self.between(0) == other.between(0)
 
     def __repr__(self) -> str:
         return f"Trail({self.between(0)!r})"

@@ -23,7 +23,7 @@ from eventsource.events import (
     WaitStart,
 )
 
-from .fold import Projection, Trail
+from .fold import AppendOnlyList, Projection
 
 SpanKind: TypeAlias = Literal["run", "turn", "model", "tool", "wait"]
 
@@ -52,7 +52,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that begin and end spans; of a message's updates only the first."""
 
-    marks: Trail[Recorded] = Trail()
+    marks: AppendOnlyList[Recorded] = AppendOnlyList()
     awaits_token: bool = False
 
 

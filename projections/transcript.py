@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from eventsource.codec import read_object
+from eventsource.codec import read_object, to_json
 from eventsource.events import Place
 from eventsource.messages import (
     AssistantMessage,
@@ -21,7 +21,7 @@ from eventsource.messages import (
 from .context import ContextView, Entry, history, messages
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a transcript.
 
     `role`: user, assistant, tool_result, summary, or the kind of an application's message. `tool`: whose result it is.
@@ -43,7 +43,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     seen: bool = True
 
 
-def read_transcript(view: ContextView) -> tuple[Said, ...]:
+def read_transcript(view: ContextView) -> tuple[TranscriptMessage, ...]:
     """List what was said, in order, compacted and failed messages included."""
     seen = {part.seq: part.message for part in messages(view)}
     said = []
@@ -66,12 +66,29 @@ def text_of(message: Message) -> str:
     return "\n".join(block.text for block in message.content if isinstance(block, TextContent))
 
 
+def with_text(message: Message, text: str) -> Message:
+    """Return a message with another text: it keeps its role and calls, not its thinking, images and signatures."""
+    block = TextContent(text=text)
+    match message:
+        case UserMessage():
+            return UserMessage(content=text)
+        case AssistantMessage():
+            calls = tuple(part for part in message.content if isinstance(part, ToolCall))
+            return msgspec.structs.replace(message, content=(block, *calls) if text else calls, raw=msgspec.UNSET)
+        case ToolResultMessage():
+            return msgspec.structs.replace(message, content=(block,), details=msgspec.UNSET)
+        case CustomMessage():
+            return msgspec.structs.replace(message, body=to_json({**read_object(message.body), "content": text}))
+
+
 def _failed(message: Message) -> bool:
     return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
 
 
-def _said(entry: Entry, message: Message, *, seen: bool) -> Said:
-    said = Said(seq=entry.seq, at_us=entry.at_us, role="user", text=text_of(message), call=entry.call, seen=seen)
+def _said(entry: Entry, message: Message, *, seen: bool) -> TranscriptMessage:
+    said = TranscriptMessage(
+        seq=entry.seq, at_us=entry.at_us, role="user", text=text_of(message), call=entry.call, seen=seen
+    )
     change = msgspec.structs.replace
     match message:
         case UserMessage(content=content):

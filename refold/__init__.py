@@ -116,11 +116,10 @@ from eventsource.values import Inserted, ModelRef, Origin, Part, Place, Policies
 
 from .agent import Agent
 from .compaction import CompactionPolicy, Summary
-from .comparing import diff
 from .functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_continue
 from .log import Log, open_log
 from .run import Run
-from .session import Session
+from .session import Session, diff
 from .stream import AgentStream
 from .tasks.context import TaskContext
 from .tasks.task import task

@@ -35,7 +35,7 @@ from replay.repeated_calls import Repeats
 
 from .compaction import CompactionPolicy, Compactor, compact
 from .context import CONTEXT
-from .drive import Driven, drive
+from .drive import DriveResult, drive
 from .local_types import AnyType
 from .log import Log, open_log
 from .models import find_model, find_recorded_model, known_secrets
@@ -349,7 +349,7 @@ class Agent(Generic[T]):
     ) -> Run[T]:
         program = self.program(session, deps, timeout_ms=timeout_ms, tools=tools)
         compactor = self._compactor(session, program)
-        driven: Driven = await drive(
+        driven: DriveResult = await drive(
             session.core.log,
             session.id,
             dataclasses.replace(program, before_request=compactor.before_request),

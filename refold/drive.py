@@ -33,7 +33,7 @@ SHIELD_S = 10.0
 
 
 @dataclass(frozen=True)
-class Driven:
+class DriveResult:
     """How a session stands after a drive: why it stopped, for what it waits, its state and context, and what came."""
 
     end: Stop | Suspend
@@ -54,7 +54,7 @@ async def drive(
     resume: bool = False,
     signal: asyncio.Event | None = None,
     listen: Callable[[Recorded], None] | None = None,
-) -> Driven:
+) -> DriveResult:
     """Run a session until nothing is left to do.
 
     `wanted`: the process's configuration, None to keep the log's. `opening`: inputs appended first, in the same append
@@ -96,7 +96,7 @@ async def drive(
             await _abort(loop, task)
             raise
     waits = await waiting(log, session, writer.state, writer.view) if isinstance(end, Suspend) else ()
-    return Driven(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
+    return DriveResult(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
 
 
 async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextView]) -> Stop | Suspend:

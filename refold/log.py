@@ -24,7 +24,7 @@ from .session import Session
 LAST = "last"
 """The name of the session that was updated last, a fork or a child as much as any other: the first one of a list."""
 
-Recording = Recorder[ContextView]
+SessionRecorder = Recorder[ContextView]
 
 
 class Log:
@@ -156,7 +156,7 @@ class Log:
 
     @checked()
     @asynccontextmanager
-    async def record(self, name: str | None = None, *, model: str = "caller:unknown") -> AsyncIterator[Recording]:
+    async def record(self, name: str | None = None, *, model: str = "caller:unknown") -> AsyncIterator[SessionRecorder]:
         """Record a loop of your own in a session, opened or created by name.
 
         `model`: `vendor:model`; a vendor that Refold knows also says how `reply.feed` reads chunks.

@@ -11,10 +11,10 @@ from eventsource.errors import TranscriptError
 from eventsource.events import Event
 from eventsource.machine.steps import Suspend
 from replay.mismatch import Mismatch
-from replay.recorded_answers import Recording
+from replay.recorded_answers import RecordingIndex
 from replay.reexecute import Mode, Reexecutor, ToolsMode
 
-from .drive import Driven, drive
+from .drive import DriveResult, drive
 from .run import Run
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def reexecute(
     async def give(given: Sequence[Event]) -> None:
         await log.append(session.id, [(program.clock(), event) for event in given])
 
-    reexecutor = Reexecutor(Recording(history), program, give=give, mode=mode, tools=tools)
+    reexecutor = Reexecutor(RecordingIndex(history), program, give=give, mode=mode, tools=tools)
 
     def listen(recorded: Recorded) -> None:
         events.append(recorded)
@@ -94,5 +94,5 @@ async def reexecute(
     )
 
 
-def _whole(driven: Driven, events: Sequence[Recorded]) -> Driven:
+def _whole(driven: DriveResult, events: Sequence[Recorded]) -> DriveResult:
     return change(driven, recorded=tuple(events))

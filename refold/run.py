@@ -10,7 +10,7 @@ from eventsource.machine.steps import Suspend
 from eventsource.messages import AssistantMessage, Message, Usage
 
 from .context import CONTEXT
-from .drive import Driven
+from .drive import DriveResult
 from .output import Output
 from .run_result import RunResult, RunStatus
 from .session import Session
@@ -26,7 +26,7 @@ class Run(RunResult[T]):
     what). head: the log's last seq.
     """
 
-    def __init__(self, session: Session, driven: Driven, output: Output[T] | None) -> None:
+    def __init__(self, session: Session, driven: DriveResult, output: Output[T] | None) -> None:
         events = [recorded.event for recorded in driven.recorded]
         answers = (end.message for end in events if isinstance(end, MessageEnd) and end.message is not None)
         retried = (event.usage for event in events if isinstance(event, Retry) and event.usage is not None)

@@ -22,18 +22,19 @@ from eventsource.request import Request
 from eventsource.user_code.checked import checked
 from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
-from projections.rewording import reworded
+from projections.transcript import with_text
 from projections.tree import Branch, Labels
 from replay.adopt import adopt
+from replay.diff import SessionDiff, diff as diff_sessions
 from replay.html.page import session_page
 from replay.lineage import erased_seqs
 from replay.replay import Replay, ReplayReport
 from replay.why import Why, why
 
 from .context import CONTEXT
-from .family import family_tree, labels_of
 from .inbox_message import as_message
 from .models import encode_recorded
+from .session_tree import follow_tree, read_labels, session_tree
 from .waits import Waiting, load_waiting
 
 
@@ -72,6 +73,14 @@ class Session:
     def follow(self, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
         """Yield every event after a place, first what is there, then what comes, from any process; never ends."""
         return self.core.follow(after)
+
+    @checked()
+    def follow_tree(self, after: int = 0) -> AsyncIterator[tuple[str, Recorded]]:
+        """Yield each event of the session and of its children, with the id of its session, as they come; never ends.
+
+        The events of one session come in their order, a child's after its `child_start`. `after`: of this session.
+        """
+        return follow_tree(self.core.log, self.id, after)
 
     @checked()
     async def messages(self, at: int | None = None) -> tuple[ContextMessage, ...]:
@@ -188,11 +197,11 @@ class Session:
 
     async def labels(self) -> Labels:
         """List the bookmarks, inherited ones included: (seq, text), in order."""
-        return await labels_of(self.core.log, self.id)
+        return await read_labels(self.core.log, self.id)
 
     async def tree(self) -> Branch:
         """Arrange the first ancestor and everything forked from it as a tree, with bookmarks."""
-        return await family_tree(self.core.log, self.id)
+        return await session_tree(self.core.log, self.id)
 
     @checked()
     async def fork(
@@ -260,7 +269,7 @@ class Session:
         """
         instead = None if isinstance(new, str) else as_prompt(new, where="Session.replace", parameter="new")
         standing = await self._standing(message)
-        said = reworded(standing.message, new) if isinstance(new, str) else instead
+        said = with_text(standing.message, new) if isinstance(new, str) else instead
         result = standing.message
         if isinstance(said, ToolResultMessage) and isinstance(result, ToolResultMessage):
             said = replace(said, tool_call_id=result.tool_call_id, tool_name=result.tool_name)
@@ -311,3 +320,12 @@ class Session:
     async def verify(self) -> VerifyReport:
         """Read everything again and find any changed, missing, swapped or added byte, and where."""
         return await self.core.verify()
+
+
+@checked()
+async def diff(a: Session, b: Session) -> SessionDiff:
+    """Compare two sessions: branches from the last event they share, unrelated ones by what was said.
+
+    Returns: a value, false when nothing differs; `.pretty()` writes it for a terminal, `.json()` as JSON.
+    """
+    return await diff_sessions(a.core, b.core)

@@ -17,10 +17,10 @@ from projections import USAGE
 from projections.usage import Spent, UsageView, added, model_name, spent_by
 from replay.adopt import SOURCE
 
-from .family import rows_of
+from .session_tree import session_rows
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class SpendingEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What one model used for one session on one day (of this computer's time, YYYY-MM-DD)."""
 
     session: str
@@ -38,7 +38,7 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     session: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[SpendingEntry, ...] = ()
     inherited: Spent = Spent()
     adopted: Spent = Spent()
     children: Spent = Spent()
@@ -50,10 +50,10 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         return added(entry.spent for entry in self.entries)
 
 
-class _Own(msgspec.Struct):
+class _OwnSpending(msgspec.Struct):
     """What a session's own facts say: the changes of the model too, for those that begin in it."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[SpendingEntry, ...]
     adopted: Spent
     children: tuple[str, ...]
     models: tuple[tuple[int, ModelRef], ...]
@@ -63,7 +63,7 @@ async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spendin
     """Say what one session spent; its inherited events are read too."""
     info = await log.info(session)
     inherited = await _inherited(log, info)
-    known = _Known(log)
+    known = _KnownSessions(log)
     own = await _own(log, info, inherited.model, since_us, known)
     left, seen, used = list(own.children), list[str](), Spent()
     while left:
@@ -85,11 +85,11 @@ async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spendin
     )
 
 
-async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[Entry]:
+async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[SpendingEntry]:
     """Say what every session of a log spent: reads each session's own facts once, forks after their parents."""
-    rows = [row async for row in rows_of(log)]
+    rows = [row async for row in session_rows(log)]
     models: dict[str, tuple[tuple[int, ModelRef], ...]] = {}
-    known = _Known(log, {row.id for row in rows})
+    known = _KnownSessions(log, {row.id for row in rows})
     begun_in = {row.parent for row in rows}
     for row in _parents_first(rows):
         if row.updated_at_us < since_us and row.id not in begun_in:
@@ -106,12 +106,12 @@ async def inherited_tokens(log: EventLog, info: SessionInfo) -> tuple[int, int]:
     """Say which of the tokens in a session's row, read and written, its parent had used; reads a fork's own facts."""
     if info.parent is None or not (info.input_tokens or info.output_tokens):
         return 0, 0
-    own = await _own(log, info, None, 0, _Known(log))
+    own = await _own(log, info, None, 0, _KnownSessions(log))
     used = (added(entry.spent for entry in own.entries) + own.adopted).usage
     return info.input_tokens - used.input_tokens, info.output_tokens - used.output_tokens
 
 
-def summed(entries: Sequence[Entry], by: str) -> Mapping[str, Spent]:
+def summed(entries: Sequence[SpendingEntry], by: str) -> Mapping[str, Spent]:
     """Add entries up by `day`, `model` or `session`; days in order, the others with the most tokens first."""
     sums: dict[str, Spent] = {}
     for entry in entries:
@@ -122,7 +122,7 @@ def summed(entries: Sequence[Entry], by: str) -> Mapping[str, Spent]:
     return dict(sorted(sums.items(), key=lambda pair: -pair[1].usage.total_tokens))
 
 
-class _Known:
+class _KnownSessions:
     """Which sessions a log has, asked once for each."""
 
     def __init__(self, log: EventLog, known: Collection[str] = ()) -> None:
@@ -147,7 +147,9 @@ async def _inherited(log: EventLog, info: SessionInfo) -> UsageView:
     return view
 
 
-async def _own(log: EventLog, info: SessionInfo, model: ModelRef | None, since_us: int, known: _Known) -> _Own:
+async def _own(
+    log: EventLog, info: SessionInfo, model: ModelRef | None, since_us: int, known: _KnownSessions
+) -> _OwnSpending:
     sums: dict[tuple[str, str], Spent] = {}
     adopted, children, models = Spent(), list[str](), list[tuple[int, ModelRef]]()
     async for recorded in read_all(log, info.id, after=info.fork_seq, updates=False):
@@ -175,8 +177,10 @@ async def _own(log: EventLog, info: SessionInfo, model: ModelRef | None, since_u
         if at_us >= since_us:
             key = (f"{datetime.fromtimestamp(at_us / 1e6).astimezone():%Y-%m-%d}", model_name(message, asked))
             sums[key] = sums.get(key, Spent()) + spent_by(usage)
-    entries = tuple(Entry(session=info.id, day=day, model=name, spent=spent) for (day, name), spent in sums.items())
-    return _Own(entries, adopted, tuple(children), tuple(models))
+    entries = tuple(
+        SpendingEntry(session=info.id, day=day, model=name, spent=spent) for (day, name), spent in sums.items()
+    )
+    return _OwnSpending(entries, adopted, tuple(children), tuple(models))
 
 
 def _parents_first(rows: Sequence[SessionInfo]) -> list[SessionInfo]:

@@ -34,7 +34,7 @@ _LOOKS = (64, 4096)
 _PAGE = 1000
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a session stands and why; `waits`: what it waits for.
 
     status: as the session's row says it, and for an idle one whose last run was not done how that ended (failed,
@@ -46,10 +46,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     waits: tuple[Waiting, ...] = ()
 
 
-def standing_at(state: State) -> Standing:
+def status_at(state: State) -> SessionStatus:
     """Say how a session stood at a seq: under way, or how its last run had ended."""
     if state.phase is not Phase.IDLE:
-        return Standing(status="under way")
+        return SessionStatus(status="under way")
     last = _ended("idle", state.ending)
     queued = len(state.queue) > len(state.queued("inbox")) and not state.task
     return _queued(last) if queued else last
@@ -66,53 +66,53 @@ def row_statuses(status: str) -> tuple[str, ...]:
     return among.get(status, (status,))
 
 
-async def find_standing(log: EventLog, info: SessionInfo) -> Standing:
+async def find_status(log: EventLog, info: SessionInfo) -> SessionStatus:
     """Say how a session stands, from the last of its facts."""
     if info.status == "waiting":
-        return _standing(info, Ending(), await load_waiting(log, info.id))
+        return _status_of(info, Ending(), await load_waiting(log, info.id))
     if info.status in ("stuck", "cancelled"):
         _, state = await load_state(log, info.id)
         why = state.cancelled.error if state.cancelled is not None else state.stuck
-        return Standing(status=info.status, reason=why)
+        return SessionStatus(status=info.status, reason=why)
     if info.status == "interrupted":
         _, state = await load_state(log, info.id)
         why = "what it waited for has come" if taken_up(state) == "wait" else "its run is unfinished"
-        return Standing(status=info.status, reason=f"{why}, and nobody runs it now")
+        return SessionStatus(status=info.status, reason=f"{why}, and nobody runs it now")
     if info.status not in ("idle", "failed", "queued"):
-        return _standing(info, Ending(), ())
+        return _status_of(info, Ending(), ())
     looks = [look for look in _LOOKS if look < info.head]
     for look in (*looks, info.head):
         found = await _last_run(log, info, after=info.head - look)
         if isinstance(found, TaskEnd):
             return _queued(_of_task(info, found)) if info.status == "queued" else _of_task(info, found)
         if found is not None:
-            return _queued(_ended("idle", found)) if info.status == "queued" else _standing(info, found, ())
-    return Standing(status=info.status) if info.status != "queued" else _queued(Standing(status="idle"))
+            return _queued(_ended("idle", found)) if info.status == "queued" else _status_of(info, found, ())
+    return SessionStatus(status=info.status) if info.status != "queued" else _queued(SessionStatus(status="idle"))
 
 
-def _queued(last: Standing) -> Standing:
+def _queued(last: SessionStatus) -> SessionStatus:
     """Say that something was said for the next run, and how the last one ended if it was not done."""
     how = f"; the last one was {last.status}: {last.reason}" if last.reason and last.status != "idle" else ""
-    return Standing(status="queued", reason=f"a queued message waits for the next run{how}")
+    return SessionStatus(status="queued", reason=f"a queued message waits for the next run{how}")
 
 
-def _standing(info: SessionInfo, last: Ending, waits: tuple[Waiting, ...]) -> Standing:
+def _status_of(info: SessionInfo, last: Ending, waits: tuple[Waiting, ...]) -> SessionStatus:
     if waits:
-        return Standing(status="waiting", reason="; ".join(wait.words for wait in waits), waits=waits)
-    return Standing(status=info.status) if info.status not in ("idle", "failed") else _ended(info.status, last)
+        return SessionStatus(status="waiting", reason="; ".join(wait.words for wait in waits), waits=waits)
+    return SessionStatus(status=info.status) if info.status not in ("idle", "failed") else _ended(info.status, last)
 
 
-def _ended(status: str, last: Ending) -> Standing:
+def _ended(status: str, last: Ending) -> SessionStatus:
     ended = outcome(last)
     if ended.status == "done":
-        return Standing(status=status, reason=ended.reason)
-    return Standing(status="failed" if ended.status == "error" else ended.status, reason=ended.reason)
+        return SessionStatus(status=status, reason=ended.reason)
+    return SessionStatus(status="failed" if ended.status == "error" else ended.status, reason=ended.reason)
 
 
-def _of_task(info: SessionInfo, end: TaskEnd) -> Standing:
+def _of_task(info: SessionInfo, end: TaskEnd) -> SessionStatus:
     if end.cancelled:
-        return Standing(status="cancelled", reason=end.error)
-    return Standing(status=info.status, reason=end.error)
+        return SessionStatus(status="cancelled", reason=end.error)
+    return SessionStatus(status=info.status, reason=end.error)
 
 
 async def _last_run(log: EventLog, info: SessionInfo, *, after: int) -> Ending | TaskEnd | None:

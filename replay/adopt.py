@@ -34,7 +34,7 @@ SOURCE = "refold"
 """What `Origin.source` says of a message that another session of Refold recorded."""
 
 
-class _Source(msgspec.Struct, frozen=True):
+class _SourceView(msgspec.Struct, frozen=True):
     """A history, and which model each of its assistant messages came from."""
 
     view: ContextView
@@ -42,24 +42,24 @@ class _Source(msgspec.Struct, frozen=True):
     models: dict[int, ModelRef | None]
 
 
-class _Reading:
+class _SourceFold:
     """Folds a source; `models` is filled on the way, by one reader."""
 
     @property
-    def initial(self) -> _Source:
-        return _Source(CONTEXT.initial, None, {})
+    def initial(self) -> _SourceView:
+        return _SourceView(CONTEXT.initial, None, {})
 
     @property
-    def step(self) -> Callable[[_Source, Recorded], _Source]:
+    def step(self) -> Callable[[_SourceView, Recorded], _SourceView]:
         return self._step
 
     @staticmethod
-    def _step(source: _Source, recorded: Recorded) -> _Source:
+    def _step(source: _SourceView, recorded: Recorded) -> _SourceView:
         event = recorded.event
         if isinstance(event, MessageEnd | MessageAdopt) and isinstance(event.message, AssistantMessage):
             source.models[recorded.seq] = source.model
         model = event.model if isinstance(event, ConfigChange) and event.model is not None else source.model
-        return _Source(CONTEXT.step(source.view, recorded), model, source.models)
+        return _SourceView(CONTEXT.step(source.view, recorded), model, source.models)
 
 
 async def adopt(target: Session, source: Session, chosen: Sequence[ContextMessage | int] | range) -> tuple[int, ...]:
@@ -73,7 +73,7 @@ async def adopt(target: Session, source: Session, chosen: Sequence[ContextMessag
     Raises: UnknownSeqError for a name that is no message's; IllegalEventError when a run is under way; LeaseHeldError;
         ConflictError.
     """
-    _, _, found = await load(source.log, source.id, context=_Reading())
+    _, _, found = await load(source.log, source.id, context=_SourceFold())
     head, state = await load_state(target.log, target.id)
     names = await _names(source, found, chosen)
     if state.phase is Phase.TOOLS:
@@ -96,7 +96,7 @@ async def _append(
     return tuple(range(head + 1, head + 1 + len(events)))
 
 
-async def _names(source: Session, found: _Source, chosen: Sequence[ContextMessage | int] | range) -> set[int]:
+async def _names(source: Session, found: _SourceView, chosen: Sequence[ContextMessage | int] | range) -> set[int]:
     there = {entry.seq for entry in history(found.view) if entry.message is not None}
     if isinstance(chosen, range):
         return there.intersection(chosen)
@@ -106,7 +106,7 @@ async def _names(source: Session, found: _Source, chosen: Sequence[ContextMessag
     return names
 
 
-def _with_partners(found: _Source, names: set[int]) -> list[Entry]:
+def _with_partners(found: _SourceView, names: set[int]) -> list[Entry]:
     """Add the results of chosen calls, and the calls and other results of chosen results."""
     entries = [entry for entry in history(found.view) if entry.message is not None]
     owners = _owners(entries)
@@ -136,7 +136,7 @@ def _owners(entries: Sequence[Entry]) -> dict[int, tuple[int, int]]:
     return owners
 
 
-def _messages(source: str, found: _Source, entries: Sequence[Entry], head: int, config: Config) -> list[Event]:
+def _messages(source: str, found: _SourceView, entries: Sequence[Entry], head: int, config: Config) -> list[Event]:
     owners = _owners([entry for entry in history(found.view) if entry.message is not None])
     new = {entry.seq: seq for seq, entry in enumerate(entries, start=head + 1)}
     events: list[Event] = []
@@ -167,7 +167,7 @@ def _named(message: Message, model: ModelRef | None, config: Config) -> Message:
     return message if model == config.model else with_model(message, model)
 
 
-async def _results(target: Session, state: State, source: str, found: _Source, names: set[int]) -> Sequence[Event]:
+async def _results(target: Session, state: State, source: str, found: _SourceView, names: set[int]) -> Sequence[Event]:
     """Settle open calls with the results of equal calls, each used once; what fits no call stays a message."""
     entries = {entry.seq: entry for entry in history(found.view) if entry.message is not None}
     owners = _owners(list(entries.values()))

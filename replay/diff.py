@@ -18,7 +18,7 @@ from eventsource.session import Session
 from projections.calls import CALLS, CallView, tool_calls
 from projections.context import CONTEXT, Entry, history
 from projections.timeline import TIMELINE, spans
-from projections.transcript import Said, read_transcript
+from projections.transcript import TranscriptMessage, read_transcript
 from projections.usage import USAGE, UsageView
 
 from .diff_text import fingerprint, pretty, readable
@@ -57,8 +57,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """Two messages that belong together, or one that only one side has; `lines` is the difference of their texts."""
 
     kind: PairKind
-    left: Said | None = None
-    right: Said | None = None
+    left: TranscriptMessage | None = None
+    right: TranscriptMessage | None = None
     calls: tuple[CallPair, ...] = ()
     lines: tuple[str, ...] = ()
 
@@ -110,7 +110,7 @@ class _Item(msgspec.Struct, frozen=True):
 
     key: bytes
     sort: str
-    said: Said
+    said: TranscriptMessage
     calls: tuple[CallView, ...]
     text: tuple[str, ...]
 
@@ -177,7 +177,7 @@ async def _read(session: Session, shared: int) -> _Read:
     return _Read(side, items, view.config)
 
 
-def _item(said: Said, entry: Entry, edit: Entry | None, made: Sequence[CallView]) -> _Item:
+def _item(said: TranscriptMessage, entry: Entry, edit: Entry | None, made: Sequence[CallView]) -> _Item:
     key = fingerprint(entry, edit, made)
     return _Item(key, f"{said.role} {said.tool}", said, tuple(made), readable(said, entry, edit, made))
 

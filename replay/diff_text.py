@@ -24,7 +24,7 @@ from eventsource.messages import (
 )
 from projections.calls import CallView
 from projections.context import Entry
-from projections.transcript import Said, text_of
+from projections.transcript import TranscriptMessage, text_of
 
 if TYPE_CHECKING:
     from .diff import Pair, SessionDiff, Side
@@ -52,7 +52,7 @@ def canonical(arguments: str) -> str:
     return arguments
 
 
-def readable(said: Said, entry: Entry, edit: Entry | None, calls: Sequence[CallView]) -> tuple[str, ...]:
+def readable(said: TranscriptMessage, entry: Entry, edit: Entry | None, calls: Sequence[CallView]) -> tuple[str, ...]:
     """Write a message as the lines whose difference is shown."""
     lines = [f"(thinks) {line}" for line in said.thinking.splitlines()]
     lines += said.text.splitlines()

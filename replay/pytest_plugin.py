@@ -31,7 +31,7 @@ T = TypeVar("T")
 _UPDATED = "refold_updated"
 
 
-class Ended(Protocol):
+class EndedRun(Protocol):
     """How a run ended."""
 
     @property
@@ -50,7 +50,7 @@ class Ended(Protocol):
         ...
 
 
-class Again(Protocol):
+class ReexecutionResult(Protocol):
     """What a re-execution came to: `refold.reexecution.Reexecution`."""
 
     @property
@@ -64,12 +64,12 @@ class Again(Protocol):
         ...
 
     @property
-    def run(self) -> Ended:
+    def run(self) -> EndedRun:
         """Its run."""
         ...
 
 
-class Reexecutes(Protocol):
+class CanReexecute(Protocol):
     """What can be run against a recording: `refold.Agent`."""
 
     async def reexecute(
@@ -79,7 +79,7 @@ class Reexecutes(Protocol):
         mode: Literal["strict", "live"] = "strict",
         tools: Literal["recorded", "live"] = "recorded",
         deps: object = None,
-    ) -> Again:
+    ) -> ReexecutionResult:
         """Run against a recording."""
         ...
 
@@ -93,11 +93,11 @@ class RefoldSession:
     def __call__(
         self,
         path: str | Path,
-        agent: Reexecutes | None = None,
+        agent: CanReexecute | None = None,
         *,
         tools: Literal["recorded", "live"] = "recorded",
         deps: object = None,
-    ) -> Again:
+    ) -> ReexecutionResult:
         """Re-execute a session and fail at the first difference; without an agent, with the fixture `refold_agent`.
 
         `tools="live"`: pure tools really run, and must say what they said.
@@ -114,15 +114,15 @@ class RefoldSession:
             self._update(file, export, again)
         return again
 
-    def _agent(self) -> Reexecutes:
+    def _agent(self) -> CanReexecute:
         __tracebackhide__ = True
         try:
-            found: Reexecutes = self._request.getfixturevalue("refold_agent")
+            found: CanReexecute = self._request.getfixturevalue("refold_agent")
         except pytest.FixtureLookupError:
             pytest.fail("no agent: pass one, or define a fixture `refold_agent` that gives it", pytrace=False)
         return found
 
-    def _update(self, file: Path, export: Export, again: Again) -> None:
+    def _update(self, file: Path, export: Export, again: ReexecutionResult) -> None:
         __tracebackhide__ = True
         if again.run.status == "error":
             _fail(f"{file}: not updated, because the live run failed: {again.run.error}")
@@ -153,7 +153,7 @@ def _read(file: Path) -> Export:
         _fail(str(error))
 
 
-def _report(path: str | Path, again: Again) -> str:
+def _report(path: str | Path, again: ReexecutionResult) -> str:
     told = "\n".join(f"  {line}" for line in str(again).splitlines())
     hint = "If that is meant, `pytest --refold-update` goes live from there and writes the file again."
     return f"{path}: today's agent parts from the recording\n{told}\n{hint}"

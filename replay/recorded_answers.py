@@ -44,8 +44,6 @@ from projections.context import CONTEXT, ContextView, request as request_of
 
 from .diff_text import canonical
 
-__all__ = ["RecordedAnswer", "RecordedCall", "Recording", "canonical", "is_name"]
-
 _NOT_AGAIN = ChildEnd | ConfigChange | Erase | Fork | Label | StreamUpdate | TokenCreate
 """Inputs that are not given again: today's code writes them itself, or they have no effect on a run."""
 
@@ -72,7 +70,7 @@ class RecordedCall(msgspec.Struct, frozen=True, kw_only=True):
     end: Recorded | None = None
 
 
-class Recording:
+class RecordingIndex:
     """The index of one history, from its first event on. Pure: it is read once, in order."""
 
     def __init__(self, history: Iterable[Recorded]) -> None:

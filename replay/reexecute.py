@@ -51,8 +51,9 @@ from eventsource.tools.context import ToolContext
 from eventsource.tools.results import without_traceback
 from eventsource.tools.tool import Tool
 
+from .diff_text import canonical
 from .mismatch import Mismatch, call_lines, request_lines, result_lines
-from .recorded_answers import RecordedAnswer, RecordedCall, Recording, canonical, is_name
+from .recorded_answers import RecordedAnswer, RecordedCall, RecordingIndex, is_name
 
 V = TypeVar("V")
 Mode: TypeAlias = Literal["strict", "live"]
@@ -70,7 +71,7 @@ class Reexecutor(Generic[V]):
 
     def __init__(
         self,
-        recording: Recording,
+        recording: RecordingIndex,
         program: Program[V],
         *,
         give: Callable[[Sequence[Event]], Awaitable[None]],

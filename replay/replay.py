@@ -34,7 +34,7 @@ from eventsource.request import PartHashes, request_sha256
 from eventsource.values import MARKER
 from projections.context import CONTEXT, ContextView, Requests, step as context_step
 
-from .sources import Sources
+from .provenance import Provenance
 
 _ENCODER = msgspec.json.Encoder()
 _MARK = MARKER.encode()
@@ -92,7 +92,7 @@ class Replay:
             erased: seqs of events whose content was erased; what holds it cannot be compared.
         """
         self.state = State()
-        self._erased, self._sources, self._run_seq = erased, Sources(), 0
+        self._erased, self._provenance, self._run_seq = erased, Provenance(), 0
         self._view: ContextView = CONTEXT.initial
         self._requests, self._hashes = Requests(), PartHashes()
         self._expected: deque[Event | CallRun] = deque()
@@ -147,7 +147,7 @@ class Replay:
         """Keep what requests and messages are compared with."""
         event = recorded.event
         self._view = context_step(self._view, recorded)
-        self._sources.feed(recorded)
+        self._provenance.feed(recorded)
         if type(event) is AgentStart:
             self._run_seq = recorded.seq
         if type(event) is MessageStart and event.role == "assistant" and not self._updates:
@@ -264,7 +264,7 @@ class Replay:
         digest = request_sha256(sent, self._hashes)
         if digest == event.request_sha256:
             return True
-        if self._sources.holds(self._erased, self._view, seq, event.selection):
+        if self._provenance.has_erased(self._erased, self._view, seq, event.selection):
             self._unchecked += 1
             return True
         self._differ(seq, "request_sha256", digest, event.request_sha256)

@@ -32,7 +32,7 @@ from projections.context import CONTEXT, ContextView, Entry, parts, request
 from projections.pairing import ContextMessage
 
 from .lineage import erased_seqs
-from .sources import Sources
+from .provenance import Provenance
 from .why_text import pretty, shown, stands
 
 PartKind: TypeAlias = Literal["model", "system_prompt", "tools", "options", "message"]
@@ -104,7 +104,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self).decode()
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _SentRequest(msgspec.Struct, frozen=True):
     """A request: what was known when it was made, and the event if it was."""
 
     view: ContextView
@@ -118,9 +118,9 @@ class _Trace:
 
     def __init__(self) -> None:
         self.view: ContextView = CONTEXT.initial
-        self.sources = Sources()
+        self.provenance = Provenance()
         self.events: dict[int, Event] = {}
-        self.asked: list[_Asked] = []
+        self.asked: list[_SentRequest] = []
         self.in_turn = False
         self.last: Recorded | None = None
 
@@ -129,7 +129,7 @@ class _Trace:
         event, self.last = recorded.event, recorded
         match event:
             case ModelRequest():
-                self.asked = [*self.asked[-1:], _Asked(self.view, self.sources.config, recorded.seq, event)]
+                self.asked = [*self.asked[-1:], _SentRequest(self.view, self.provenance.config, recorded.seq, event)]
                 self.in_turn = True
             case TurnStart() | TurnEnd() | AgentEnd() | Retry():
                 self.in_turn = False
@@ -139,14 +139,14 @@ class _Trace:
                 self.events[recorded.seq] = event
             case _:
                 pass
-        self.sources.feed(recorded)
+        self.provenance.feed(recorded)
         self.view = CONTEXT.step(self.view, recorded)
 
-    def about(self) -> tuple[_Asked, _Asked | None]:
+    def about(self) -> tuple[_SentRequest, _SentRequest | None]:
         """Give the request that the last event belongs to, or else the next one, and the request before it."""
         if self.in_turn:
             return self.asked[-1], self.asked[0] if len(self.asked) > 1 else None
-        return _Asked(self.view, self.sources.config, 0, None), self.asked[-1] if self.asked else None
+        return _SentRequest(self.view, self.provenance.config, 0, None), self.asked[-1] if self.asked else None
 
 
 async def why(session: Session, seq: int, *, encode: Encode | None = None) -> Why:
@@ -205,28 +205,28 @@ def _body(event: ModelRequest | None, built: Request, encode: Encode | None) -> 
     return _agrees(hashlib.sha256(body.body).hexdigest() == event.body_sha256)
 
 
-async def _was_erased(session: Session, trace: _Trace, asked: _Asked) -> bool:
+async def _was_erased(session: Session, trace: _Trace, asked: _SentRequest) -> bool:
     erased = await erased_seqs(session.log, session.id)
     selection = asked.event.selection if asked.event is not None else None
-    return trace.sources.holds(erased, asked.view, asked.seq, selection, config=asked.config)
+    return trace.provenance.has_erased(erased, asked.view, asked.seq, selection, config=asked.config)
 
 
 _Keyed: TypeAlias = tuple[tuple[tuple[str, bytes], RequestPart], ...]
 """Each part with what tells it from others: its name (or, without one, its content), and its content."""
 
 
-def _parts(trace: _Trace, asked: _Asked, built: Request) -> _Keyed:
+def _parts(trace: _Trace, asked: _SentRequest, built: Request) -> _Keyed:
     return (*_config_parts(asked, built), *_message_parts(trace, asked, built))
 
 
-def _config_parts(asked: _Asked, built: Request) -> Iterator[tuple[tuple[str, bytes], RequestPart]]:
+def _config_parts(asked: _SentRequest, built: Request) -> Iterator[tuple[tuple[str, bytes], RequestPart]]:
     options = from_json(built.options)
-    told = [(tool.name, tool.description, tool.schema) for tool in built.tools]
+    described = [(tool.name, tool.description, tool.schema) for tool in built.tools]
     model = built.model
     texts: tuple[tuple[PartKind, str, object], ...] = (
         ("model", f"{model.provider}:{model.model}" if model.model else "", model),
         ("system_prompt", built.system_prompt, built.system_prompt),
-        ("tools", ", ".join(tool.name for tool in built.tools), told),
+        ("tools", ", ".join(tool.name for tool in built.tools), described),
         ("options", "" if options is None else bytes(built.options or b"").decode(), options),
     )
     for what, text, content in texts:
@@ -235,7 +235,9 @@ def _config_parts(asked: _Asked, built: Request) -> Iterator[tuple[tuple[str, by
         yield (what, msgspec.json.encode(content)), part
 
 
-def _message_parts(trace: _Trace, asked: _Asked, built: Request) -> Iterator[tuple[tuple[str, bytes], RequestPart]]:
+def _message_parts(
+    trace: _Trace, asked: _SentRequest, built: Request
+) -> Iterator[tuple[tuple[str, bytes], RequestPart]]:
     default = {id(part.message): part for part in parts(asked.view)}
     for message in built.messages:
         part = _message_part(trace, asked, default.get(id(message)), message)
@@ -243,7 +245,7 @@ def _message_parts(trace: _Trace, asked: _Asked, built: Request) -> Iterator[tup
         yield (str(part.name) if part.name else hashlib.sha256(content).hexdigest(), content), part
 
 
-def _message_part(trace: _Trace, asked: _Asked, part: ContextMessage | None, message: Message) -> RequestPart:
+def _message_part(trace: _Trace, asked: _SentRequest, part: ContextMessage | None, message: Message) -> RequestPart:
     role = str(message.__struct_config__.tag)
     if part is None:
         return RequestPart(what="message", source="hook", seq=asked.seq, text=shown(message), role=role)
@@ -287,13 +289,13 @@ def _edit(view: ContextView, name: int) -> Entry | None:
     return next((entry for entry in reversed(later) if entry.edits == name), None)
 
 
-def _left_out(trace: _Trace, asked: _Asked, built: Request) -> tuple[RequestPart, ...]:
+def _left_out(trace: _Trace, asked: _SentRequest, built: Request) -> tuple[RequestPart, ...]:
     chosen = {id(message) for message in built.messages}
     left = [part for part in parts(asked.view) if id(part.message) not in chosen]
     return tuple(_message_part(trace, asked, part, part.message) for part in left)
 
 
-def _changes(trace: _Trace, before: _Asked, asked: _Asked, now: _Keyed) -> tuple[Change, ...]:
+def _changes(trace: _Trace, before: _SentRequest, asked: _SentRequest, now: _Keyed) -> tuple[Change, ...]:
     built = request(before.view, before.event.selection if before.event is not None else None)
     then = {key: (content, part) for (key, content), part in _parts(trace, before, built)}
     found: list[Change] = []
@@ -307,7 +309,7 @@ def _changes(trace: _Trace, before: _Asked, asked: _Asked, now: _Keyed) -> tuple
     return tuple(found)
 
 
-def _gone(asked: _Asked, part: RequestPart) -> RequestPart:
+def _gone(asked: _SentRequest, part: RequestPart) -> RequestPart:
     """Say what took a message out of the request."""
     view = asked.view
     source: Source = "hook"

@@ -51,7 +51,7 @@ from eventsource.messages import (
     UserMessage,
 )
 from projections.context import CONTEXT, messages as context_messages, step as fold_context
-from projections.rewording import reworded
+from projections.transcript import with_text
 
 ANTHROPIC, RESPONSES, CHAT, GOOGLE = (
     "anthropic-messages",
@@ -256,7 +256,7 @@ class Life:
         if names:
             seq = self.random.choice(names)
             said = next(one.message for one in context_messages(self.view) if one.seq == seq)
-            new = reworded(said, self.random.choice(TEXTS)) if self.random.random() < 0.6 else None
+            new = with_text(said, self.random.choice(TEXTS)) if self.random.random() < 0.6 else None
             self.add(ContextEdit(message_seq=seq, replacement=new, says_hidden=seq % 3 > 0))
 
     def compact(self) -> None:

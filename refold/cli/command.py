@@ -10,10 +10,10 @@ from typing import Concatenate, ParamSpec
 
 import click
 
-from ..config import LogFile, log_file
 from ..log import Log, open_log
 from .arguments.completion import NAMES, SessionName
 from .arguments.files import check_target
+from .arguments.log_file import LogFile, log_file
 from .arguments.options import SETTINGS, Examples, SharedOptions, shared_options, write_examples
 from .terminal.screen import Screen
 

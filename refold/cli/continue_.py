@@ -12,7 +12,7 @@ from ..child_sessions import due_children
 from ..log import Log
 from ..run_result import RunStatus
 from ..session import Session
-from ..status import find_standing
+from ..status import find_status
 from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
 from .arguments.tools import open_tools, selected_tools, tool_options
 from .arguments.values import read_prompt
@@ -75,7 +75,7 @@ async def continue_(
 
 async def _nothing_to_do(screen: Screen, session: Session) -> int:
     info = await session.info()
-    head, stands = info.head, await find_standing(session.core.log, info)
+    head, stands = info.head, await find_status(session.core.log, info)
     ends: dict[str, RunStatus] = {"failed": "error", "refused": "refused", "limit": "limit", "aborted": "aborted"}
     status = ends.get(stands.status, "done")
     error = stands.reason if status != "done" else ""
@@ -103,7 +103,7 @@ async def _only_waits(log: Log, session: Session, state: State) -> bool:
 async def _print_standing(screen: Screen, session: Session) -> int:
     """Print the status of a session that this command cannot continue: it waits, or is a task's."""
     info = await session.info()
-    stands = await find_standing(session.core.log, info)
+    stands = await find_status(session.core.log, info)
     if screen.as_json:
         waits = [msgspec.to_builtins(wait) for wait in stands.waits]
         fields = {"id": session.id, "status": stands.status, "head": info.head, "text": "", "error": ""}

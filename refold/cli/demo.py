@@ -13,10 +13,10 @@ from eventsource.signs import plain
 from projections import fork_tree, tree_lines
 
 from ..agent import Agent
-from ..family import family
 from ..log import Log
 from ..run import Run
 from ..session import Session
+from ..session_tree import related_sessions
 from .command import command
 from .exit_codes import NO
 from .terminal.events import print_event
@@ -59,7 +59,7 @@ async def demo(screen: Screen, log: Log) -> int | None:
     fork = await session.fork(at=middle, title="demo, in one line")
     _print_title(screen, f"Forked at {middle}", f"inside the last answer, after “…{said}”")
     again = await _run(screen, agent.replace(system=BRIEFLY), fork, None)
-    rows, _ = await family(log.store, session.id)
+    rows, _ = await related_sessions(log.store, session.id)
     _print_title(screen, "The tree", "a fork copies nothing")
     if screen.as_json:
         screen.json(_summary(screen, ran, again, middle, differs=report.difference is not None))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..comparing import diff as compare
 from ..log import Log
+from ..session import diff as compare
 from .command import command
 from .exit_codes import NO, OK
 from .terminal.screen import Screen

@@ -6,10 +6,10 @@ import click
 
 from eventsource.envelope import SessionInfo
 
-from ..family import rows_of, started_by
 from ..log import Log
+from ..session_tree import session_rows, starter_of
 from ..spending import inherited_tokens
-from ..status import STATUSES, Standing, find_standing, row_statuses
+from ..status import STATUSES, SessionStatus, find_status, row_statuses
 from .command import command
 from .terminal.formatting import date_time, short_time
 from .terminal.screen import Screen
@@ -50,14 +50,14 @@ async def ls(
     parent's. For each fork that is listed, its own events are read.
     """
     wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
-    rows: list[tuple[SessionInfo, Standing]] = []
+    rows: list[tuple[SessionInfo, SessionStatus]] = []
     more = False
     among = row_statuses(status) if status is not None else ()
     only = among[0] if len(among) == 1 else None
-    async for info in rows_of(log.store, unfinished=unfinished or None, status=only, title=title):
+    async for info in session_rows(log.store, unfinished=unfinished or None, status=only, title=title):
         if among and info.status not in among:
             continue
-        stands = await find_standing(log.store, info)
+        stands = await find_status(log.store, info)
         if status is not None and stands.status != status:
             continue
         more = bool(wanted) and len(rows) == wanted
@@ -65,7 +65,7 @@ async def ls(
             break
         rows.append((info, stands))
     inherited = {info.id: await inherited_tokens(log.store, info) for info, _ in rows}
-    starters = {info.id: await started_by(log.store, info) for info, _ in rows}
+    starters = {info.id: await starter_of(log.store, info) for info, _ in rows}
     if screen.as_json:
         fields = [
             ({**row_fields(one, inherited[one.id]), "started_by": starters[one.id]}, stands) for one, stands in rows
@@ -84,7 +84,7 @@ async def ls(
 
 
 def _row(
-    info: SessionInfo, stands: Standing, inherited: tuple[int, int], updated: str, starter: str
+    info: SessionInfo, stands: SessionStatus, inherited: tuple[int, int], updated: str, starter: str
 ) -> tuple[str, ...]:
     tokens, before = info.input_tokens + info.output_tokens - sum(inherited), sum(inherited)
     figures = (f"{info.messages:,}", f"{tokens:,}" if tokens else "", f"{before:,}" if before else "")

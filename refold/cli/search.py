@@ -11,8 +11,8 @@ from eventsource.log.load import load
 from eventsource.signs import plain
 from projections import CONTEXT, find_text
 
-from ..family import rows_of
 from ..log import Log
+from ..session_tree import session_rows
 from .command import command
 from .exit_codes import NO
 from .terminal.screen import Screen
@@ -35,7 +35,7 @@ async def search(screen: Screen, log: Log, text: str, session: str | None) -> in
     named = None if session is None else await (await log.find(session)).info()
     hits: list[dict[str, object]] = []
     with screen.busy("searching"):
-        async for info in _only(named) if named is not None else rows_of(log.store):
+        async for info in _only(named) if named is not None else session_rows(log.store):
             _, _, view = await load(log.store, info.id, context=CONTEXT)
             shared = 0 if named is not None else info.fork_seq
             for found in find_text(view, text):

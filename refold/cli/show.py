@@ -16,7 +16,7 @@ from projections.calls import CallChild, CallView
 from ..log import Log
 from ..session import Session
 from ..spending import inherited_tokens
-from ..status import Standing, find_standing, standing_at
+from ..status import SessionStatus, find_status, status_at
 from .arguments.files import check_target, write_file
 from .command import command
 from .terminal.events import print_event
@@ -96,7 +96,7 @@ async def show(
     reached, state, view = await load(found.core.log, found.id, context=CONTEXT, upto=at)
     earlier, said, later = window.select([one for one in read_transcript(view) if one.seq > after])
     info = await found.info()
-    stands = await find_standing(found.core.log, info) if reached == info.head else standing_at(state)
+    stands = await find_status(found.core.log, info) if reached == info.head else status_at(state)
     inherited = await inherited_tokens(log.store, info)
     task = await load_view(found, reached) if info.task else None
     if screen.as_json:
@@ -129,7 +129,7 @@ async def show(
 
 
 def _print_head(
-    screen: Screen, info: SessionInfo, reached: int, config: Config, stands: Standing, inherited: tuple[int, int]
+    screen: Screen, info: SessionInfo, reached: int, config: Config, stands: SessionStatus, inherited: tuple[int, int]
 ) -> None:
     screen.cut_line((info.id, "bold"), f"  {info.title}" if info.title else "")
     model = f"{config.model.provider}:{config.model.model}" if config.model is not None else ""
@@ -177,7 +177,7 @@ async def _child_words(session: Session, child: CallChild) -> str:
         info = await session.core.log.info(child.session)
     except UnknownSessionError:
         return "not begun"
-    stands, tokens = await find_standing(session.core.log, info), info.input_tokens + info.output_tokens
+    stands, tokens = await find_status(session.core.log, info), info.input_tokens + info.output_tokens
     return ", ".join([stands.status, *([count(tokens, "token")] if tokens else [])])
 
 

@@ -7,8 +7,8 @@ import click
 from projections import fork_tree, tree_lines
 from projections.tree import Labels
 
-from ..family import family, labels_of, rows_of, started_by
 from ..log import Log
+from ..session_tree import read_labels, related_sessions, session_rows, starter_of
 from .command import command
 from .terminal.screen import Screen
 from .terminal.session_rows import stored_row
@@ -27,12 +27,12 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
     a child's with `started_by`.
     """
     if session is None:
-        rows = [info async for info in rows_of(log.store)]
-        starters = {info.id: await started_by(log.store, info) for info in rows}
+        rows = [info async for info in session_rows(log.store)]
+        starters = {info.id: await starter_of(log.store, info) for info in rows}
         labels: dict[str, Labels] = {}
     else:
-        rows, starters = await family(log.store, (await log.find(session)).id)
-        labels = {info.id: await labels_of(log.store, info.id) for info in rows}
+        rows, starters = await related_sessions(log.store, (await log.find(session)).id)
+        labels = {info.id: await read_labels(log.store, info.id) for info in rows}
     if screen.as_json:
         bare = [{**stored_row(info), "started_by": starters.get(info.id, "")} for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]

@@ -9,7 +9,7 @@ import click
 from projections.usage import added
 
 from ..log import Log
-from ..spending import Entry, Spending, all_spending, spending, summed
+from ..spending import Spending, SpendingEntry, all_spending, spending, summed
 from .arguments.options import since
 from .command import command
 from .terminal.screen import Screen
@@ -50,7 +50,7 @@ async def usage(screen: Screen, log: Log, session: str | None, by: str, since: i
         print_entries(screen, entries, by)
 
 
-def _json(entries: Sequence[Entry], by: str) -> dict[str, object]:
+def _json(entries: Sequence[SpendingEntry], by: str) -> dict[str, object]:
     total = added(entry.spent for entry in entries)
     unpriced = sorted({entry.model for entry in entries if entry.spent.unpriced})
     return {

@@ -14,7 +14,7 @@ from eventsource.models.scripted.script import CallItem, call, fail, retry
 from eventsource.tools.tool import toolbox
 
 from ..agent import Agent
-from .world import Branch, Check, During, Turn, World
+from .world import Check, During, SessionUnderTest, Turn, World
 
 T = TypeVar("T")
 _TEXTS = ("Yes.", "It rains. ", "Take a coat.")
@@ -50,47 +50,47 @@ class AgentMachine(RuleBasedStateMachine):
         self._runner.close()
 
     @initialize(target=branches)
-    def begin(self) -> Branch:
+    def begin(self) -> SessionUnderTest:
         """Create a session."""
         return self._runner.run(self.world.begin())
 
     @rule(target=branches)
-    def begin_another(self) -> Branch:
+    def begin_another(self) -> SessionUnderTest:
         """Create one more."""
         return self._runner.run(self.world.begin())
 
     @rule(branch=branches, data=st.data())
-    def run(self, branch: Branch, data: st.DataObject) -> None:
+    def run(self, branch: SessionUnderTest, data: st.DataObject) -> None:
         """Say something and run to the end."""
         self._runner.run(self.world.run(branch, data.draw(self.answers)))
 
     @rule(branch=branches, data=st.data(), appends=st.integers(1, 12))
-    def run_and_be_killed(self, branch: Branch, data: st.DataObject, appends: int) -> None:
+    def run_and_be_killed(self, branch: SessionUnderTest, data: st.DataObject, appends: int) -> None:
         """Say something, and die on the way."""
         self._runner.run(self.world.run(branch, data.draw(self.answers), appends=appends))
 
     @rule(branch=branches, data=st.data(), appends=st.one_of(st.none(), st.integers(1, 6)))
-    def go_on(self, branch: Branch, data: st.DataObject, appends: int | None) -> None:
+    def go_on(self, branch: SessionUnderTest, data: st.DataObject, appends: int | None) -> None:
         """Go on from wherever the log stops, and perhaps die again."""
         self._runner.run(self.world.resume(branch, data.draw(self.answers), appends=appends))
 
     @rule(branch=branches, what=st.sampled_from(During))
-    def say(self, branch: Branch, what: During) -> None:
+    def say(self, branch: SessionUnderTest, what: During) -> None:
         """Say something, or abort, while nothing runs."""
         self._runner.run(self.world.say(branch, what))
 
     @rule(target=branches, branch=branches, at=st.integers(0, 2**16))
-    def fork(self, branch: Branch, at: int) -> Branch:
+    def fork(self, branch: SessionUnderTest, at: int) -> SessionUnderTest:
         """Fork at any seq."""
         return self._runner.run(self.world.fork(branch, at % (len(branch.seen) + 1)))
 
     @rule(branch=branches, number=st.integers(0, 2**8), data=st.data())
-    def edit(self, branch: Branch, number: int, data: st.DataObject) -> None:
+    def edit(self, branch: SessionUnderTest, number: int, data: st.DataObject) -> None:
         """Say something else in the place of what was said, in a fork."""
         self._runner.run(self.world.edit(branch, number, data.draw(self.answers)))
 
     @rule(branch=branches)
-    def compact(self, branch: Branch) -> None:
+    def compact(self, branch: SessionUnderTest) -> None:
         """Let a summary stand for the beginning."""
         self._runner.run(self.world.compact(branch))
 

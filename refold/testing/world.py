@@ -83,12 +83,12 @@ class MortalLog(MemoryLog):
 
 
 @dataclasses.dataclass
-class Branch:
+class SessionUnderTest:
     """A session, and what is known of it: its history so far, and every text said in it that must be delivered once."""
 
     session: Session
     cursor: Cursor
-    parent: Branch | None = None
+    parent: SessionUnderTest | None = None
     fork_seq: int = 0
     seen: tuple[Recorded, ...] = ()
     said: list[str] = dataclasses.field(default_factory=list)
@@ -111,32 +111,32 @@ class World:
             tools=[self._counted(made) for made in toolbox(agent.tools).values()],
             compaction=compaction,
         )
-        self.branches: list[Branch] = []
+        self.branches: list[SessionUnderTest] = []
 
-    async def begin(self) -> Branch:
+    async def begin(self) -> SessionUnderTest:
         """Create a session."""
         return await self._branch((await self.log.create()).id)
 
-    async def run(self, branch: Branch, turns: Sequence[Turn], *, appends: int | None = None) -> None:
+    async def run(self, branch: SessionUnderTest, turns: Sequence[Turn], *, appends: int | None = None) -> None:
         """Say something and run to the end, or until the process is killed after so many appends."""
         text = self._say(branch)
         await self._drive(branch, turns, text, appends)
 
-    async def resume(self, branch: Branch, turns: Sequence[Turn], *, appends: int | None = None) -> None:
+    async def resume(self, branch: SessionUnderTest, turns: Sequence[Turn], *, appends: int | None = None) -> None:
         """Go on from wherever the log stops."""
         await self._drive(branch, turns, None, appends)
 
-    async def say(self, branch: Branch, what: During) -> None:
+    async def say(self, branch: SessionUnderTest, what: During) -> None:
         """Say something, or abort, while nothing runs."""
         await self._during(branch, what)
         await self.judge(branch)
 
-    async def fork(self, branch: Branch, at: int) -> Branch:
+    async def fork(self, branch: SessionUnderTest, at: int) -> SessionUnderTest:
         """Fork at a seq; what was queued there is dropped, as it belongs to the parent."""
         session = await branch.session.fork(at=at)
         return await self._forked(branch, session, at)
 
-    async def edit(self, branch: Branch, number: int, turns: Sequence[Turn]) -> None:
+    async def edit(self, branch: SessionUnderTest, number: int, turns: Sequence[Turn]) -> None:
         """Say something else in the place of what a person said, in a fork, and run that."""
         told = [one for one in await branch.session.messages() if isinstance(one.message, UserMessage)]
         if not told:
@@ -147,7 +147,7 @@ class World:
         made.said.append(text)
         await self.resume(made, turns)
 
-    async def compact(self, branch: Branch) -> None:
+    async def compact(self, branch: SessionUnderTest) -> None:
         """Let a summary stand for the beginning; the history stays."""
         if (await branch.session.state()).phase is not Phase.IDLE:
             return
@@ -156,7 +156,7 @@ class World:
         await self._agent.replace(compaction=policy).compact(branch.session)
         await self.judge(branch)
 
-    async def judge(self, branch: Branch, *, ended: bool = False) -> None:
+    async def judge(self, branch: SessionUnderTest, *, ended: bool = False) -> None:
         """Hold a session, and those that nobody touched, to what must be true. Raises: AssertionError."""
         history = await self._history(branch)
         assert history[: len(branch.seen)] == branch.seen, "what was recorded was changed"
@@ -173,13 +173,13 @@ class World:
         if ended:
             assert fold(history).phase is Phase.IDLE, "the run did not come to its end"
 
-    def _judge_messages(self, branch: Branch, *, ended: bool) -> None:
+    def _judge_messages(self, branch: SessionUnderTest, *, ended: bool) -> None:
         delivered = Counter(_delivered(branch.seen))
         for text in branch.said:
             assert delivered[text] <= 1, f"{text!r} was delivered {delivered[text]} times"
             assert delivered[text] == 1 or not ended, f"{text!r} was never delivered"
 
-    def _judge_effects(self, branch: Branch) -> None:
+    def _judge_effects(self, branch: SessionUnderTest) -> None:
         for name, key, executed in _calls(branch):
             if self._effects.get(name) == "once":
                 assert self.ran[key] <= 1, f"{name}, declared `once`, ran {self.ran[key]} times"
@@ -195,7 +195,9 @@ class World:
                 open_calls.remove(message.tool_call_id)
         assert not open_calls, "a model would be asked while a call lacks its result"
 
-    async def _drive(self, branch: Branch, turns: Sequence[Turn], text: str | None, appends: int | None) -> None:
+    async def _drive(
+        self, branch: SessionUnderTest, turns: Sequence[Turn], text: str | None, appends: int | None
+    ) -> None:
         self._answers = deque(self._script(branch, turn) for turn in turns)
         self.log.appends_left = appends
         agent, session = self._agent, branch.session
@@ -219,13 +221,13 @@ class World:
         if self._check is not None:
             self._check(run)
 
-    def _script(self, branch: Branch, turn: Turn) -> Answer:
+    def _script(self, branch: SessionUnderTest, turn: Turn) -> Answer:
         return [self._happening(branch, item) if isinstance(item, During) else item for item in turn]
 
-    def _happening(self, branch: Branch, what: During) -> Callable[[], object]:
+    def _happening(self, branch: SessionUnderTest, what: During) -> Callable[[], object]:
         return lambda: self._during(branch, what)
 
-    async def _during(self, branch: Branch, what: During) -> None:
+    async def _during(self, branch: SessionUnderTest, what: During) -> None:
         match what:
             case During.STEER:
                 await branch.session.steer(self._say(branch))
@@ -234,7 +236,7 @@ class World:
             case During.ABORT:
                 await branch.session.abort()
 
-    def _say(self, branch: Branch) -> str:
+    def _say(self, branch: SessionUnderTest) -> str:
         text = f"text {next(self._texts)}"
         branch.said.append(text)
         return text
@@ -255,12 +257,14 @@ class World:
         self._now_us += 1
         return self._now_us
 
-    async def _branch(self, session: str) -> Branch:
-        branch = Branch(Session(core.Session(self.log, session, clock=self._clock)), await self.log.cursor(session))
+    async def _branch(self, session: str) -> SessionUnderTest:
+        branch = SessionUnderTest(
+            Session(core.Session(self.log, session, clock=self._clock)), await self.log.cursor(session)
+        )
         self.branches.append(branch)
         return branch
 
-    async def _forked(self, parent: Branch, session: Session, at: int) -> Branch:
+    async def _forked(self, parent: SessionUnderTest, session: Session, at: int) -> SessionUnderTest:
         branch = await self._branch(session.id)
         branch.parent, branch.fork_seq, branch.seen = parent, at, parent.seen[:at]
         delivered = set(_delivered(branch.seen))
@@ -269,7 +273,7 @@ class World:
         await self.judge(branch)
         return branch
 
-    async def _history(self, branch: Branch) -> tuple[Recorded, ...]:
+    async def _history(self, branch: SessionUnderTest) -> tuple[Recorded, ...]:
         return tuple([one async for one in read_all(self.log, branch.session.id)])
 
 
@@ -289,7 +293,7 @@ def _delivered(history: Iterable[Recorded]) -> Iterable[str]:
             yield pushed[one.event.push_seq]
 
 
-def _calls(branch: Branch) -> Iterable[tuple[str, str, bool]]:
+def _calls(branch: SessionUnderTest) -> Iterable[tuple[str, str, bool]]:
     """Give each call that began: its tool, its idempotency key, and whether it has a result of its own."""
     keys: dict[tuple[int, int], tuple[str, str]] = {}
     ended: set[tuple[int, int]] = set()
@@ -305,7 +309,7 @@ def _calls(branch: Branch) -> Iterable[tuple[str, str, bool]]:
     return [(name, key, place in ended) for place, (name, key) in keys.items()]
 
 
-def _recorder(branch: Branch, seq: int) -> str:
+def _recorder(branch: SessionUnderTest, seq: int) -> str:
     """Name the session that recorded a seq."""
     while branch.parent is not None and seq <= branch.fork_seq:
         branch = branch.parent

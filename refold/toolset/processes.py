@@ -34,7 +34,7 @@ MARK = "REFOLD_COMMAND"
 """A variable in the environment of a command: what has it belongs to the command."""
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class ProgramResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended: by itself with a code (a signal's is negative), or for a limit; and what it printed.
 
     left: processes that it had started and that could not be ended.
@@ -46,7 +46,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[int, ...] = ()
 
 
-class _Report(msgspec.Struct, frozen=True):
+class _SupervisorReport(msgspec.Struct, frozen=True):
     code: int
     left: tuple[int, ...]
 
@@ -60,7 +60,7 @@ async def run_program(
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
     report: Callable[[str], None] | None = None,
-) -> Ended:
+) -> ProgramResult:
     """Run a program under a supervisor, which ends all that it has started before this returns or is cancelled.
 
     So it does when this process is killed. Both the program's streams are read as one; `report` gets what is printed,
@@ -71,8 +71,8 @@ async def run_program(
     mark = f"{MARK}={secrets.token_hex(16)}"
     named = {**(os.environ if environment is None else environment), MARK: mark.partition("=")[2]}
     ours, theirs = os.pipe()
-    told, tells = socket.socketpair()
-    with os.fdopen(ours, "rb", buffering=0) as pipe, told:
+    supervisor, tells = socket.socketpair()
+    with os.fdopen(ours, "rb", buffering=0) as pipe, supervisor:
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(_SUPERVISOR), json.dumps(list(words))),
@@ -87,19 +87,19 @@ async def run_program(
         finally:
             os.close(theirs)
             tells.close()
-        told.setblocking(False)
-        return await _attend(process, pipe, told, mark, timeout_s, stop, report)
+        supervisor.setblocking(False)
+        return await _attend(process, pipe, supervisor, mark, timeout_s, stop, report)
 
 
 async def _attend(
     process: asyncio.subprocess.Process,
     pipe: FileIO,
-    told: socket.socket,
+    supervisor: socket.socket,
     mark: str,
     timeout_s: float,
     stop: asyncio.Event,
     report: Callable[[str], None] | None,
-) -> Ended:
+) -> ProgramResult:
     """Wait for its end, or end it."""
     output = _Output(report)
     tasks = [asyncio.create_task(work) for work in (output.read(pipe), process.wait(), stop.wait(), output.full.wait())]
@@ -108,9 +108,9 @@ async def _attend(
         await asyncio.wait([exited, stopped, full], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         why: Literal["exit", "time", "output"] = "exit" if exited.done() else "output" if full.done() else "time"
         if not exited.done():
-            _ask(told)
+            _ask(supervisor)
             await asyncio.wait([exited], timeout=_SUPERVISED_S)
-        said = _said(told)
+        said = _read_report(supervisor)
         if said is None:  # the command has killed or stopped its supervisor
             left = await end_all(process, mark)
         else:
@@ -118,7 +118,7 @@ async def _attend(
         await asyncio.wait([reading], timeout=_DRAIN_S)
         code = said.code if said is not None else await process.wait()
     finally:
-        _ask(told)
+        _ask(supervisor)
         try:
             await background.stop(*tasks)
         finally:
@@ -126,18 +126,18 @@ async def _attend(
                 await _gone(process, mark)
     if stop.is_set() and why == "time":
         raise ToolFailure("Tool execution was aborted", details={"output": output.text()})
-    return Ended(why=why, code=code, output=output.text(), left=left)
+    return ProgramResult(why=why, code=code, output=output.text(), left=left)
 
 
-def _ask(told: socket.socket) -> None:
+def _ask(supervisor: socket.socket) -> None:
     with suppress(OSError):  # it has ended
-        told.send(b"e")
+        supervisor.send(b"e")
 
 
-def _said(told: socket.socket) -> _Report | None:
+def _read_report(supervisor: socket.socket) -> _SupervisorReport | None:
     """Read what the supervisor said at its end, if it came to that."""
     try:
-        return msgspec.json.decode(told.recv(65536), type=_Report)
+        return msgspec.json.decode(supervisor.recv(65536), type=_SupervisorReport)
     except (OSError, msgspec.MsgspecError):
         return None
 

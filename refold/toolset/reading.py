@@ -28,7 +28,7 @@ _TIME_S = 10.0
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
-class Patience:
+class Deadline:
     """How long a tool in a thread goes on: until its time is over, or it is to stop."""
 
     def __init__(self, name: str, context: ToolContext) -> None:
@@ -66,15 +66,15 @@ class Reading:
             if b"\0" in begins:
                 raise ToolFailure(f"{path}: is no text")
             file.seek(0)
-            return _text(path, file, first_line, lines, Patience(path, context))
+            return _text(path, file, first_line, lines, Deadline(path, context))
 
     def ls(self, context: ToolContext, path: str = ".") -> str:
         """List a folder of the working folder, or itself; folders end with a slash, links with an @."""
-        patience = Patience(path, context)
+        deadline = Deadline(path, context)
         with refusing(path), self._root.folder(self._root.find(path)) as folder, os.scandir(folder) as entries:
             names = []
             for entry in islice(entries, _LOOKED_AT):
-                patience.check()
+                deadline.check()
                 names.append(entry.name + ("@" if entry.is_symlink() else "/" if entry.is_dir() else ""))
         left = len(names) - _LISTED
         shown = [_one_line(name) for name in heapq.nsmallest(_LISTED, names)]
@@ -87,10 +87,10 @@ class Reading:
             yield file
 
 
-def _text(path: str, file: BinaryIO, first: int, most: int, patience: Patience) -> str:
+def _text(path: str, file: BinaryIO, first: int, most: int, deadline: Deadline) -> str:
     shown: list[str] = []
     room, number = _SHOWN_BYTES, 0
-    for number, line in enumerate(_lines(file, patience), 1):
+    for number, line in enumerate(_lines(file, deadline), 1):
         if number < first:
             continue
         if len(shown) == most or len(line) > room:
@@ -102,13 +102,13 @@ def _text(path: str, file: BinaryIO, first: int, most: int, patience: Patience) 
     return "".join(shown)
 
 
-def _lines(file: BinaryIO, patience: Patience) -> Iterator[bytes]:
+def _lines(file: BinaryIO, deadline: Deadline) -> Iterator[bytes]:
     """Yield lines with their ends; of a very long one, its beginning."""
     while piece := file.readline(_LINE_BYTES):
-        patience.check()
+        deadline.check()
         rest = piece
         while len(rest) == _LINE_BYTES and not rest.endswith(b"\n"):
-            patience.check()
+            deadline.check()
             rest = file.readline(_LINE_BYTES)
         yield piece if rest is piece else piece + b" [the line goes on]\n"
 

@@ -16,7 +16,7 @@ from eventsource.tools.tool import Tool, tool
 from eventsource.user_code.checked import checked
 
 from .hide_keys import hide_keys, key_variables
-from .processes import OUTPUT_BYTES, Ended, run_program
+from .processes import OUTPUT_BYTES, ProgramResult, run_program
 from .rooted import Root
 
 LONGEST_S = 600
@@ -61,7 +61,7 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0"}
 
 
-def _outcome(ended: Ended, timeout_s: int) -> ToolOutcome:
+def _outcome(ended: ProgramResult, timeout_s: int) -> ToolOutcome:
     match ended.why, ended.code:
         case "exit", 0:
             remark = "" if ended.output else "[it printed nothing]"

@@ -37,7 +37,7 @@ from eventsource.messages import CustomMessage
 from eventsource.session import Session
 from projections.calls import CALLS, CallView, tool_calls
 from projections.context import CONTEXT, Entry, history
-from projections.transcript import Said, read_transcript, text_of
+from projections.transcript import TranscriptMessage, read_transcript, text_of
 from projections.usage import USAGE, UsageView, cost_text
 
 from .blocks import blocks, esc, folded, paragraph, pre, when
@@ -72,7 +72,7 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     info: SessionInfo
-    said: tuple[tuple[Said, Entry], ...]
+    said: tuple[tuple[TranscriptMessage, Entry], ...]
     marks: tuple[Recorded, ...]
     calls: Mapping[int, Mapping[int, CallView]]
     edits: Mapping[int, Entry]
@@ -225,7 +225,7 @@ def _answers(chapter: Chapter) -> dict[int, dict[int, Entry]]:
     return found
 
 
-def _said(chapter: Chapter, said: Said, entry: Entry, answers: Mapping[int, Mapping[int, Entry]]) -> str:
+def _said(chapter: Chapter, said: TranscriptMessage, entry: Entry, answers: Mapping[int, Mapping[int, Entry]]) -> str:
     """Write a message; of a result that is shown with its call, only the place to link to."""
     message, call = entry.message, entry.call
     if message is None or (call is not None and answers.get(call.message_seq, {}).get(call.content_index) is entry):

@@ -42,7 +42,7 @@ from eventsource.messages import (
     UserMessage,
 )
 from projections import CONTEXT, ContextView, history, messages, parts, project, request, select
-from projections.fold import Trail
+from projections.fold import AppendOnlyList
 from projections.pairing import HIDDEN_RESULT, NO_RESULT
 from projections.selection import apply_selection
 
@@ -316,7 +316,7 @@ def test_folding_without_updates_gives_the_same_view() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers()), max_size=30))
 def test_a_trail_holds_what_its_own_line_appended(steps: list[tuple[int, int]]) -> None:
-    trails: list[tuple[Trail[int], list[int]]] = [(Trail(), [])]
+    trails: list[tuple[AppendOnlyList[int], list[int]]] = [(AppendOnlyList(), [])]
     for line, item in steps:
         trail, model = trails[line % len(trails)]
         trails.append((trail.append(item), [*model, item]))

@@ -17,7 +17,6 @@ from eventsource.events import Label
 from eventsource.models.scripted.script import pause
 from eventsource.models.transport.waits import AbortedError, StalledError, Waits
 from refold import Log, open_log
-from refold.following import follow_tree
 from refold.http import ScriptServer, serving
 from refold.http.proxy.proxy import Proxy, proxying
 from refold.http.proxy.recording import Recording
@@ -95,7 +94,7 @@ async def test_who_follows_a_session_or_its_tree(tmp_path: Path, stored: str, ti
                         return
 
         async def tree() -> None:
-            async with aclosing(follow_tree(log.store, session.id)) as events:  # type: ignore[type-var]  # as above
+            async with aclosing(session.follow_tree()) as events:  # type: ignore[type-var]  # as above
                 async for _, recorded in events:
                     if recorded.event == Label(text="2"):
                         return

@@ -21,7 +21,7 @@ from eventsource.models.scripted.script import Answer, call, fail, say, stop
 from eventsource.runner.hooks import Hooks
 from refold import Agent, Policies, open_log, tool
 from refold.run import Run
-from refold.status import find_standing
+from refold.status import find_status
 from tests.refold.shell import Shell
 
 
@@ -155,7 +155,7 @@ async def test_an_abort_says_who_asked(tmp_path: Path) -> None:
 
         run = await Agent(scripted([call("stops", {})], "x"), tools=[stops]).run("Go.", session=session)
         assert (run.status, run.error) == ("aborted", "aborted by a person or the program: too late")
-        found = await find_standing(log.store, await session.info())
+        found = await find_status(log.store, await session.info())
         assert (found.status, found.reason) == ("aborted", run.error)
 
 
@@ -165,7 +165,7 @@ async def test_the_last_run_is_found_however_much_was_recorded_behind_it(tmp_pat
         await agent(refusal(raw="SAFETY", error="SAFETY")).run("Go.", session=session)
         for number in range(100):
             await session.label(f"mark {number}", 1)
-        assert (await find_standing(log.store, await session.info())).status == "refused"
+        assert (await find_status(log.store, await session.info())).status == "refused"
 
 
 async def test_a_run_that_nobody_holds_is_interrupted_in_show_and_ls(tmp_path: Path) -> None:

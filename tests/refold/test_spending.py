@@ -14,7 +14,7 @@ from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import Answer, call, cut, stall, stop
 from eventsource.request import request_sha256
 from refold import Agent, Session, open_log
-from refold.spending import Entry, all_spending, spending, summed
+from refold.spending import SpendingEntry, all_spending, spending, summed
 from tests.refold.shell import Shell
 
 USED = Usage(input_tokens=1_000, output_tokens=1)
@@ -94,7 +94,7 @@ async def test_each_answer_counts_once_in_the_session_that_recorded_it() -> None
 
 
 def test_entries_are_added_up_by_day_model_and_session() -> None:
-    async def made() -> list[Entry]:
+    async def made() -> list[SpendingEntry]:
         now = [0]
         async with open_log(clock=lambda: now[0]) as log:
             for day, name in enumerate(("a", "b", "b")):

@@ -17,7 +17,7 @@ from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import call
 from refold import Agent, Policies, Run, ToolContext, tool
 from refold.testing import agent_machine, events, histories
-from refold.testing.world import Branch, During, World
+from refold.testing.world import During, SessionUnderTest, World
 
 FULL = os.environ.get("REFOLD_FAULTS") == "full"
 SETTINGS = settings(
@@ -109,7 +109,7 @@ def test_a_tool_is_called_without_arguments_if_nobody_says_what_with() -> None:
     assert called
 
 
-async def sent(world: World) -> Branch:
+async def sent(world: World) -> SessionUnderTest:
     """Run a session in which a `once` tool ran."""
     branch = await world.begin()
     await world.run(branch, [["I send it. ", CALLS[1]], ["Sent."]])

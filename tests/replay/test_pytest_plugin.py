@@ -13,7 +13,7 @@ import pytest
 from eventsource.models.scripted import scripted
 from refold import Agent, open_log
 from replay.formats.refold.write import export_session
-from replay.pytest_plugin import Reexecutes
+from replay.pytest_plugin import CanReexecute
 
 pytest_plugins = ["pytester"]
 
@@ -208,5 +208,5 @@ def test_a_run_that_uses_none_of_it_loads_none_of_it(tmp_path: Path) -> None:
 
 
 def test_an_agent_is_what_the_fixture_takes() -> None:
-    taken: Reexecutes = Agent(scripted("Yes."))
+    taken: CanReexecute = Agent(scripted("Yes."))
     assert callable(taken.reexecute)

@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from eventsource.envelope import SessionInfo
 from eventsource.signs import one_line
 
-from ...config import log_file
 from ...log import LAST, open_log
+from .log_file import log_file
 from .options import SharedOptions
 
 _LISTED = 200

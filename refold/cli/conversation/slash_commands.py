@@ -12,8 +12,8 @@ import click
 from eventsource.log.load import load
 from projections import CONTEXT, fork_tree, read_transcript, tree_lines
 
-from ...family import family
 from ...session import Session
+from ...session_tree import related_sessions
 from ...spending import spending
 from ..arguments.agents import named_model
 from ..terminal.messages import print_message
@@ -78,7 +78,7 @@ async def _open(chat: Conversation, argument: str) -> None:
 
 async def _tree(chat: Conversation, argument: str) -> None:
     session = _session(chat)
-    rows, starters = await family(chat.log.store, session.id)
+    rows, starters = await related_sessions(chat.log.store, session.id)
     for line in tree_lines(fork_tree(rows, starters=starters)):
         here = session.id in line.split()
         chat.screen.line((line, "bold" if here else ""), ("  ← here", "bold green") if here else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from projections.transcript import Said
+from projections.transcript import TranscriptMessage
 
 from .formatting import count, date_time, shorten
 from .screen import Screen
@@ -15,7 +15,7 @@ _CUT_LINES = 8
 ROLE_STYLES = {"user": "bold green", "assistant": "bold cyan", "tool_result": "bold yellow"}
 
 
-def print_message(screen: Screen, said: Said, width: int, *, full: bool) -> None:
+def print_message(screen: Screen, said: TranscriptMessage, width: int, *, full: bool) -> None:
     """Print one message: its seq, who said it and when, and what."""
     style = ROLE_STYLES.get(said.role, "bold magenta") if said.seen else "dim"
     role = f"result of {said.tool}" if said.role == "tool_result" else said.role

@@ -9,9 +9,9 @@ import click
 from eventsource.log.load import load_state
 from eventsource.machine.state import Config
 
-from ...family import first_starter
 from ...models import is_a_vendors
 from ...session import Session
+from ...session_tree import root_starter
 from ...waits import Waiting
 from ..arguments.tools import FILES, selected_tools
 from .screen import Screen
@@ -50,7 +50,7 @@ async def continue_command(screen: Screen, session: Session, *more: str) -> str:
     Args:
         more: behind it, where it is `continue`.
     """
-    info = await first_starter(session.core.log, await session.info())
+    info = await root_starter(session.core.log, await session.info())
     _, state = await load_state(session.core.log, info.id)
     if state.task:
         return screen.command("worker", "MODULE")

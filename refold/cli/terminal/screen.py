@@ -18,7 +18,7 @@ import msgspec
 
 from eventsource.signs import escaped_json, one_line, plain
 
-from ...config import LogFile
+from ..arguments.log_file import LogFile
 
 if TYPE_CHECKING:
     from .console import TextConsole

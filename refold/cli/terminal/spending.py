@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from projections.usage import Spent, added, cost_text
 
-from ...spending import Entry, Spending, summed
+from ...spending import Spending, SpendingEntry, summed
 from .formatting import count
 from .screen import Screen
 
@@ -28,7 +28,7 @@ def print_spending(screen: Screen, spent: Spending, by: str) -> None:
             screen.note((f"Not counted here: {tokens} {what}.", "dim"))
 
 
-def print_entries(screen: Screen, entries: Sequence[Entry], by: str) -> None:
+def print_entries(screen: Screen, entries: Sequence[SpendingEntry], by: str) -> None:
     """Print a table of what answers used, added up by model, day or session."""
     sums = summed(entries, by)
     names = (by, "answers", "input", "output", "cache read", "cache write", "cost")

@@ -68,14 +68,14 @@ def plan_pi(data: bytes) -> ImportPlan:
     return _Planner(tree).plan(lines)
 
 
-class _Settings(msgspec.Struct, frozen=True):
+class _ModelSettings(msgspec.Struct, frozen=True):
     """The model and thinking level in force after an entry."""
 
     model: ModelRef | None = None
     thinking: str = ""
 
 
-class _Branch:
+class _OpenBranch:
     """A branch being filled."""
 
     def __init__(self, number: int, parent: int | None, fork_seq: int) -> None:
@@ -99,7 +99,7 @@ class _Placed(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     last: int
     at_us: int
-    settings: _Settings
+    settings: _ModelSettings
 
 
 class _Planner:
@@ -109,7 +109,7 @@ class _Planner:
         self.tree, self.nodes = tree, tree.nodes
         self.session = str(tree.header.get("id", ""))
         self.placed: dict[int, _Placed] = {}
-        self.branches: list[_Branch] = []
+        self.branches: list[_OpenBranch] = []
         self.messages: dict[int, Message] = {}
         self.names = {node.name: index for index, node in enumerate(tree.nodes)}
         self.elsewhere: list[tuple[int, int, str]] = []  # bookmarks on other branches: entry, time, text
@@ -141,7 +141,7 @@ class _Planner:
             lost=lines.lost,
         )
 
-    def _planned(self, branch: _Branch, path: Path) -> PlannedBranch:
+    def _planned(self, branch: _OpenBranch, path: Path) -> PlannedBranch:
         return PlannedBranch(
             events=tuple(branch.events),
             leaf=self.nodes[path.nodes[-1]].name if path.nodes else "",
@@ -160,11 +160,11 @@ class _Planner:
         parent = None if path.parent is None else self.placed[path.parent]
         lines = runs([self.nodes[index].line for index in path.nodes])
         if number:
-            branch = _Branch(number, parent.branch if parent else 0, parent.last if parent else 1)
+            branch = _OpenBranch(number, parent.branch if parent else 0, parent.last if parent else 1)
             time = self._time(self.nodes[path.nodes[0]], parent)
             branch.add(time, Custom(kind=BRANCH, data=to_json({"lines": lines})))
         else:
-            branch = _Branch(number, None, 0)
+            branch = _OpenBranch(number, None, 0)
             time = read_time(self.tree.header.get("timestamp")) or 0
             said = {"header": dict(self.tree.header), "lines": lines}
             branch.add(time, Custom(kind=HEADER, data=to_json(said)))
@@ -177,10 +177,10 @@ class _Planner:
         time = read_time(node.fields.get("timestamp"))
         return time if time is not None else parent.at_us if parent else 0
 
-    def _place(self, index: int, branch: _Branch) -> None:
+    def _place(self, index: int, branch: _OpenBranch) -> None:
         node = self.nodes[index]
         parent = self.placed[node.parent] if node.parent is not None else None
-        at_us, settings = self._time(node, parent), parent.settings if parent else _Settings()
+        at_us, settings = self._time(node, parent), parent.settings if parent else _ModelSettings()
         first = branch.head + 1
         kept_seq = self.placed[node.kept].first if node.kept >= 0 else 0
         event = read_entry(node.fields, origin_of(self.session, node.name), kept_seq)
@@ -212,7 +212,7 @@ class _Planner:
             fields["id"] = node.name
         return fields
 
-    def _settings(self, fields: Fields, before: _Settings, branch: _Branch, at_us: int) -> _Settings:
+    def _settings(self, fields: Fields, before: _ModelSettings, branch: _OpenBranch, at_us: int) -> _ModelSettings:
         """Record a change of the model or the thinking level."""
         match fields:
             case {"type": "model_change", "provider": str(provider), "modelId": str(model)}:
@@ -220,11 +220,11 @@ class _Planner:
                 return self._model(ModelRef(api=api, provider=provider, model=model), before, branch, at_us)
             case {"type": "thinking_level_change", "thinkingLevel": str(level)} if level in _LEVELS:
                 branch.add(at_us, ConfigChange(options=to_json({"thinking": level})))
-                return _Settings(before.model, level)
+                return _ModelSettings(before.model, level)
             case _:
                 return before
 
-    def _answered(self, event: MessageAdopt, before: _Settings, branch: _Branch, at_us: int) -> _Settings:
+    def _answered(self, event: MessageAdopt, before: _ModelSettings, branch: _OpenBranch, at_us: int) -> _ModelSettings:
         """Record the model that answered, where it is not the one in force."""
         message = event.message
         if not isinstance(message, AssistantMessage) or not message.provider or not message.model:
@@ -232,10 +232,10 @@ class _Planner:
         ref = ModelRef(api=message.api, provider=message.provider, model=message.model)
         return self._model(ref, before, branch, at_us)
 
-    def _model(self, ref: ModelRef, before: _Settings, branch: _Branch, at_us: int) -> _Settings:
+    def _model(self, ref: ModelRef, before: _ModelSettings, branch: _OpenBranch, at_us: int) -> _ModelSettings:
         if ref != before.model:
             branch.add(at_us, ConfigChange(model=ref))
-        return _Settings(ref, before.thinking)
+        return _ModelSettings(ref, before.thinking)
 
     def _call(self, event: MessageAdopt, at: int | None) -> Place | None:
         """Find the call that a result answers: the next one of its id, in the latest message that made such a call."""
@@ -257,7 +257,7 @@ class _Planner:
             at = self.nodes[at].parent
         return None
 
-    def _label(self, node: Node, branch: _Branch, at_us: int) -> None:
+    def _label(self, node: Node, branch: _OpenBranch, at_us: int) -> None:
         """Record a bookmark or a title; a bookmark on another branch is set there."""
         match node.fields:
             case {"type": "session_info", "name": str(name)} if name:

@@ -189,7 +189,7 @@ def read_export(data: bytes, *, path: str = "the export") -> Export:
         problem = f"is an export of version {header.version}, this program reads up to version {GONE}; update refold"
         raise TranscriptError(path, problem)
     lines = _checked(path, data, lines)
-    sessions: list[_Session] = []
+    sessions: list[_SessionReader] = []
     for number, line in lines[1:]:
         if line.startswith(b"{"):
             fields = _fields(path, number, line)
@@ -197,7 +197,7 @@ def read_export(data: bytes, *, path: str = "the export") -> Export:
                 if header.version != GONE and (fields.base or fields.link or fields.behind):
                     raise TranscriptError(path, f"a row of version {GONE} stands in a file of version 1", number)
                 _check_end(path, sessions)
-                sessions.append(_Session(fields, number, header.version))
+                sessions.append(_SessionReader(fields, number, header.version))
                 continue
             if isinstance(fields, DroppedLine) and sessions:
                 sessions[-1].drop(path, number, line, fields)
@@ -225,7 +225,7 @@ def _checked(path: str, data: bytes, lines: list[tuple[int, bytes]]) -> list[tup
     return lines[:-1]
 
 
-class _Session:
+class _SessionReader:
     """A session while its lines are read."""
 
     def __init__(self, row: SessionLine, number: int, version: int) -> None:
@@ -273,7 +273,7 @@ class _Session:
         )
 
 
-def _check_end(path: str, sessions: Sequence[_Session]) -> None:
+def _check_end(path: str, sessions: Sequence[_SessionReader]) -> None:
     if sessions and sessions[-1].next != sessions[-1].row.last + 1:
         one = sessions[-1]
         problem = f"session {one.row.session} should end at seq {one.row.last}, it ends at {one.next - 1}"

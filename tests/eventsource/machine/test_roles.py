@@ -13,7 +13,7 @@ from eventsource.machine.guards import kind_of
 from eventsource.machine.roles import ROLES, Role, is_input, role_of
 from eventsource.machine.state import INPUTS, Kind, State
 from refold.testing.event_strategies import EVENTS
-from replay.recorded_answers import Recording
+from replay.recorded_answers import RecordingIndex
 from replay.replay import replay
 from tests.interpreter import played
 from tests.stories import CALLED, END, PUSH, START, state_of
@@ -66,5 +66,5 @@ def test_a_replay_takes_what_is_no_decision_from_the_record(numbers: list[int]) 
 
 def test_a_recording_gives_again_what_the_table_calls_an_input_and_nothing_twice() -> None:
     history = [Recorded(1, 0, PUSH), Recorded(2, 0, Resume(why="crash"))]
-    assert [one.seq for one in Recording(history).inputs] == [1]
-    assert isinstance(Recording(history).inputs[0].event, QueuePush)
+    assert [one.seq for one in RecordingIndex(history).inputs] == [1]
+    assert isinstance(RecordingIndex(history).inputs[0].event, QueuePush)

@@ -150,7 +150,7 @@ def test_db_counts_before_and_after_the_name_of_the_command_and_more_than_the_en
 def test_without_a_name_the_log_lies_in_the_users_data_folder(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from refold.config import log_file
+    from refold.cli.arguments.log_file import log_file
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

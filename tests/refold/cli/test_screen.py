@@ -9,9 +9,9 @@ import pytest
 from rich.cells import cell_len
 
 from refold import open_log
+from refold.cli.arguments.log_file import LogFile
 from refold.cli.terminal.paging import PAGE, Window
 from refold.cli.terminal.screen import Screen
-from refold.config import LogFile
 from tests.refold.shell import Shell
 
 NAMES = ("id", "updated", "status", "tokens", "title")

@@ -14,7 +14,6 @@ from eventsource.messages import ToolResultMessage, Usage
 from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import Answer, call, say, stop
 from refold import Agent, Log, Policies, Session, tool
-from refold.following import follow_tree
 from refold.tasks import ChildError, TaskContext, TaskRun, task
 from tests.refold.hands import Clock, events_of, verified
 
@@ -323,7 +322,7 @@ async def test_a_childs_stream_and_metadata_are_seen_from_the_root(opened: Log) 
     assert run.metadata == {"progress": 0.5}
     seen: list[tuple[str, str]] = []
     async with asyncio.timeout(5):
-        async for session, recorded in follow_tree(opened.store, run.id):
+        async for session, recorded in run.session.follow_tree():
             if isinstance(recorded.event, StreamUpdate | MetadataSet):
                 seen.append((session, recorded.event.name))
             if len(seen) == 4:

@@ -13,7 +13,7 @@ from projections.context import ContextView, sent_entries
 _CONFIG = ("model", "system_prompt", "tools", "options")
 
 
-class Sources:
+class Provenance:
     """Remembers, event by event, what a view alone does not tell of: who set the configuration, where calls began."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Sources:
             place = Place(message_seq=event.message_seq, content_index=event.content_index)
             self._starts[place] = recorded.seq
 
-    def holds(
+    def has_erased(
         self,
         erased: Container[int],
         view: ContextView,

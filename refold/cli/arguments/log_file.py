@@ -18,10 +18,10 @@ class LogFile:
     named_by: Literal["option", "environment", "nobody"]
 
 
-def log_file(given: str | None = None) -> LogFile:
-    """Find the log: the file given, else the one that REFOLD_DB names, else one in the user's data folder."""
-    if given:
-        return LogFile(Path(given).expanduser(), "option")
+def log_file(option: str | None = None) -> LogFile:
+    """Find the log: the file of `--db`, else the one that REFOLD_DB names, else one in the user's data folder."""
+    if option:
+        return LogFile(Path(option).expanduser(), "option")
     if named := os.environ.get(VARIABLE):
         return LogFile(Path(named).expanduser(), "environment")
     import platformdirs

@@ -1,10 +1,12 @@
-"""A session's whole family: its first ancestor, all that was forked from it and all they started; their bookmarks."""
+"""The tree that a session belongs to: its first ancestor, all forks of it, and all sessions that they started."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
-from eventsource.envelope import SessionInfo
+from eventsource.background import stop
+from eventsource.envelope import Recorded, SessionInfo
 from eventsource.errors import UnknownSessionError
 from eventsource.events import ChildStart, TaskStart
 from eventsource.log.load import load, read_all
@@ -13,9 +15,10 @@ from projections.tree import LABELS, Branch, Labels, fork_tree
 
 PAGE = 500
 """Rows read at a time."""
+_LOOK_S = 0.05
 
 
-async def rows_of(
+async def session_rows(
     store: EventLog,
     *,
     unfinished: bool | None = None,
@@ -35,7 +38,7 @@ async def rows_of(
             return
 
 
-async def started_by(store: EventLog, info: SessionInfo) -> str:
+async def starter_of(store: EventLog, info: SessionInfo) -> str:
     """Name the session that started this one as its child; empty when none did. Reads the first event of a task."""
     if not info.task or info.parent is not None:
         return ""
@@ -43,9 +46,9 @@ async def started_by(store: EventLog, info: SessionInfo) -> str:
     return first[0].event.parent if first and isinstance(first[0].event, TaskStart) else ""
 
 
-async def first_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
+async def root_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
     """Find the session that started this one, or the one that started that, up to the one that nobody started."""
-    while parent := await started_by(store, info):
+    while parent := await starter_of(store, info):
         try:
             info = await store.info(parent)
         except UnknownSessionError:  # it was deleted
@@ -53,14 +56,14 @@ async def first_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
     return info
 
 
-async def family(store: EventLog, session: str) -> tuple[list[SessionInfo], dict[str, str]]:
+async def related_sessions(store: EventLog, session: str) -> tuple[list[SessionInfo], dict[str, str]]:
     """Read the rows of a session's first ancestor, and of all that was forked from it or started by it.
 
     Returns: the rows, parents first; of each child the session that started it.
     """
-    info = await first_starter(store, await store.info(session))
+    info = await root_starter(store, await store.info(session))
     while info.parent is not None:
-        info = await first_starter(store, await store.info(info.parent))
+        info = await root_starter(store, await store.info(info.parent))
     rows, starters = [info], dict[str, str]()
     for row in rows:  # grows while it is read
         async for recorded in read_all(store, row.id, after=row.fork_seq, updates=False):
@@ -70,18 +73,59 @@ async def family(store: EventLog, session: str) -> tuple[list[SessionInfo], dict
                 except UnknownSessionError:  # it was to be started when its parent's process ended
                     continue
                 starters[recorded.event.child] = row.id
-        rows += [fork async for fork in rows_of(store, parent=row.id)]
+        rows += [fork async for fork in session_rows(store, parent=row.id)]
     return rows, starters
 
 
-async def labels_of(store: EventLog, session: str) -> Labels:
+async def read_labels(store: EventLog, session: str) -> Labels:
     """Read a session's bookmarks, inherited ones included."""
     _, _, labels = await load(store, session, context=LABELS)
     return labels
 
 
-async def family_tree(store: EventLog, session: str) -> Branch:
+async def session_tree(store: EventLog, session: str) -> Branch:
     """Arrange a session's family as a tree, from its first ancestor on."""
-    rows, starters = await family(store, session)
-    labels = {row.id: await labels_of(store, row.id) for row in rows}
+    rows, starters = await related_sessions(store, session)
+    labels = {row.id: await read_labels(store, row.id) for row in rows}
     return fork_tree(rows, labels, starters)[0]
+
+
+async def follow_tree(log: EventLog, session: str, after: int = 0) -> AsyncIterator[tuple[str, Recorded]]:
+    """Yield each event of a session and of its children, theirs included, with the session it belongs to; never ends.
+
+    The events of one session come in their order, a child's after its `child_start`.
+    """
+    queue: asyncio.Queue[tuple[str, Recorded] | Exception] = asyncio.Queue()
+    following: dict[str, asyncio.Task[None]] = {}
+
+    async def follow(name: str, after: int) -> None:
+        try:
+            await _exists(log, name)
+            async for recorded in log.follow(name, after):
+                queue.put_nowait((name, recorded))
+        except Exception as error:  # whoever reads is told
+            queue.put_nowait(error)
+
+    following[session] = asyncio.create_task(follow(session, after))
+    try:
+        while True:
+            found = await queue.get()
+            if isinstance(found, Exception):
+                raise found
+            yield found
+            event = found[1].event
+            if isinstance(event, ChildStart) and event.child not in following:
+                following[event.child] = asyncio.create_task(follow(event.child, 0))
+    finally:
+        await stop(*following.values())
+
+
+async def _exists(log: EventLog, session: str) -> None:
+    """Wait until a child's session is made: its parent says so first."""
+    while True:
+        try:
+            await log.info(session)
+        except UnknownSessionError:
+            await asyncio.sleep(_LOOK_S)
+        else:
+            return
