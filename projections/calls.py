@@ -129,7 +129,7 @@ def _decide(
     held: dict[str, tuple[WaitStart, tuple[int, int]]],
     event: WaitStart | WaitEnd,
 ) -> None:
-    """Note which call a wait holds, or what was decided on it."""
+    """Record which call a wait holds, or what was decided on it."""
     if isinstance(event, WaitStart):
         if event.call is not None and event.reason in (REASON, "in_doubt", "repeat"):
             held[event.key] = (event, (event.call.message_seq, event.call.content_index))
@@ -154,7 +154,7 @@ def _decided(wait: WaitStart, end: WaitEnd) -> Decided:
 def _work(
     calls: dict[tuple[int, int], CallView], working: dict[str, tuple[int, int]], event: ChildStart | ChildEnd
 ) -> None:
-    """Note the session that works on a call, or how that ended."""
+    """Record the session that works on a call, or how that ended."""
     if isinstance(event, ChildStart):
         if event.call is not None and (key := (event.call.message_seq, event.call.content_index)) in calls:
             working[event.key] = key

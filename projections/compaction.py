@@ -95,7 +95,7 @@ def _is_summary(view: ContextView, part: ContextMessage) -> bool:
 
 
 def _answered(sent: Sequence[ContextMessage]) -> int:
-    """Give the place up to which everything was answered by the model."""
+    """Return the place up to which everything was answered by the model."""
     place = len(sent)
     while place and isinstance(sent[place - 1].message, UserMessage):
         place -= 1
@@ -107,7 +107,7 @@ def _answered(sent: Sequence[ContextMessage]) -> int:
 
 
 def _last_results(sent: Sequence[ContextMessage]) -> list[int]:
-    """Say for each place where the results of the calls before it end: 0, or the place after the last of them."""
+    """Compute for each place where the results of the calls before it end: 0, or the place after the last of them."""
     ends: dict[int, int] = {}
     for place, part in enumerate(sent):
         if isinstance(part.message, ToolResultMessage):
@@ -146,7 +146,7 @@ def choose_cut(view: ContextView, keep_tokens: int) -> int | None:
 
 
 def nearest_cut(view: ContextView, first_kept_seq: int) -> int | None:
-    """Give the last allowed place that keeps the message of this name (0: none need be kept); None when there is none.
+    """Find the last allowed place that keeps the message of this name (0: none need be kept); None when there is none.
 
     Raises: ValueError when the request holds no message of this name.
     """
@@ -158,7 +158,7 @@ def nearest_cut(view: ContextView, first_kept_seq: int) -> int | None:
 
 
 def first_kept(view: ContextView, place: int) -> int:
-    """Name the message at a place; 0 for the end."""
+    """Return the name of the message at a place; 0 for the end."""
     sent = parts(view)
     return sent[place].seq if place < len(sent) else 0
 

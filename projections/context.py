@@ -190,7 +190,7 @@ def convert(message: Message) -> Message | None:
 
 
 def _in_force(view: ContextView) -> Iterator[Entry]:
-    """Give the entries in force, in the order of the context, edits applied."""
+    """Yield the entries in force, in the order of the context, edits applied."""
     entries = view.entries.between(view.kept)
     edits = {entry.edits: entry for entry in entries if entry.edits}
     if view.summary >= 0:
@@ -283,7 +283,7 @@ def _call(view: ContextView, recorded: Recorded, event: ToolExecutionStart | Too
 
 
 def _result(view: ContextView, call: Place) -> tuple[int, ToolResultMessage]:
-    """Build a result message from its call's start and end, and say which event holds the result."""
+    """Build a result message from its call's start and end. Returns: the seq of the event with the result, and it."""
     start, end, source_seq = None, None, 0
     for recorded in view.calls:
         event = recorded.event

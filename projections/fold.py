@@ -51,7 +51,7 @@ class AppendOnlyList(Generic[Item]):  # noqa: PLW1641  # what it holds may be un
         return AppendOnlyList(items, self._length + 1)
 
     def find(self, key: int, seq_of: Callable[[Item], int]) -> int:
-        """Give the place of the first item whose seq is `key` or later; items are in the order of their seqs."""
+        """Return the place of the first item whose seq is `key` or later; items are in the order of their seqs."""
         return bisect_left(self._items, key, hi=self._length, key=seq_of)
 
     def between(self, start: int, stop: int | None = None) -> list[Item]:
@@ -73,4 +73,4 @@ class AppendOnlyList(Generic[Item]):  # noqa: PLW1641  # what it holds may be un
         return isinstance(other, AppendOnlyList) and self.between(0) == other.between(0)
 
     def __repr__(self) -> str:
-        return f"Trail({self.between(0)!r})"
+        return f"AppendOnlyList({self.between(0)!r})"

@@ -70,7 +70,7 @@ def lifecycle(history: Iterable[Recorded]) -> Iterator[LifecycleEvent]:
 
 
 class Lifecycle:
-    """Takes events in order, from a session's first one on, and says what each looks like in the stream."""
+    """Converts events in order, from a session's first one on, to the events of the stream."""
 
     def __init__(self) -> None:
         self._pushes: dict[int, Message] = {}
@@ -197,7 +197,7 @@ def _result_of(starts: Mapping[int, ToolExecutionStart], end: ToolExecutionEnd) 
 
 
 def _updated(content: tuple[AssistantContent, ...], update: MessageUpdate) -> tuple[AssistantContent, ...]:
-    """Put one update into the content so far; a call's arguments are JSON text that grows."""
+    """Apply one update to the content so far; a call's arguments are JSON text that grows."""
     index = update.content_index
     match update.kind:
         case "text_start":

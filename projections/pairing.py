@@ -56,7 +56,7 @@ class Pairing:
         self._kept.append(one)
 
     def parts(self) -> tuple[ContextMessage, ...]:
-        """Give what stands there so far, complete."""
+        """Return the messages so far, each call with a result."""
         missing = self._calls.unanswered()
         if not missing:
             return tuple(self._kept)
@@ -79,7 +79,7 @@ class _Calls:
                 self._by_id.setdefault(block.id, []).append((name, index))
 
     def answer(self, call_id: str, place: Place | None) -> int | None:
-        """Take the call a result belongs to, and give its message's place; None when there is none."""
+        """Remove the call a result belongs to. Returns: its message's place; None when there is none."""
         if place is not None:
             found = self._open.pop(self._moved(call_id, place), None)
             return found[0] if found is not None else None

@@ -59,7 +59,7 @@ def added(parts: Iterable[Spent]) -> Spent:
 
 
 def cost_text(spent: Spent) -> str:
-    """Say what answers cost: `unknown` where no price is known, `over $1.2345` where some are."""
+    """Write what answers cost: `unknown` where no price is known, `over $1.2345` where some are."""
     cost = spent.usage.cost_microusd
     if cost is None or (spent.unpriced and spent.unpriced == spent.calls):
         return "unknown" if spent.calls else ""
@@ -67,7 +67,7 @@ def cost_text(spent: Spent) -> str:
 
 
 def spent_by(usage: Usage) -> Spent:
-    """Say what one answer used. A cost of 0 that no price list gave is no price: other programs write it so."""
+    """Return what one answer used. A cost of 0 that no price list gave is no price: other programs write it so."""
     known = usage.cost_microusd is not None and bool(usage.cost_microusd or usage.prices or not usage.total_tokens)
     return Spent(
         calls=1, unpriced=int(not known), usage=usage if known else msgspec.structs.replace(usage, cost_microusd=None)
@@ -75,7 +75,7 @@ def spent_by(usage: Usage) -> Spent:
 
 
 def model_name(message: AssistantMessage, model: ModelRef | None) -> str:
-    """Name the model that answered, as provider/model; empty names are those of the model in force."""
+    """Return the name of the model that answered, as provider/model; empty names are those of the model in force."""
     ref = model or ModelRef(api="", provider="", model="")
     return f"{message.provider or ref.provider}/{message.model or ref.model}"
 

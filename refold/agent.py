@@ -123,7 +123,7 @@ class Agent(Generic[T]):
         def __init__(self, *args: object, **named: object) -> None: ...
 
     def __post_init__(self) -> None:
-        """Learn the key, kept out of every event, and make tools of functions while local types are in reach."""
+        """Register the key as a secret, and make tools of functions while their local types can be resolved."""
         check_fields(self, model=MODEL)
         check_policies(self.policies, "Agent")
         if self.deps_type is not None:
@@ -283,7 +283,7 @@ class Agent(Generic[T]):
 
     @checked()
     async def compact(self, session: Session) -> Compaction | None:
-        """Let a summary stand, for the model, in place of an idle session's beginning; the history stays.
+        """Replace the beginning of an idle session's context by a summary, for the model only; the history stays.
 
         Returns: what was recorded; None when there is nothing that can be cut off.
         Raises: CompactionError when no summary was written, and nothing is lost; LeaseHeldError.

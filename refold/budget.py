@@ -40,7 +40,7 @@ class Budget:
         return self._spent() + sum(used() for used in self._running.values())
 
     def problem(self) -> str:
-        """Say that nothing is left, here or further up; empty when something is."""
+        """Return the reason why no token is left, here or in a parent's budget; empty when some are."""
         limit, used = self._limit(), self.used()
         if limit is not None and used >= limit:
             words = f"the token budget of {self.name} is used up: {used:,} of {limit:,} tokens"
@@ -56,7 +56,7 @@ class Budget:
         self._running.pop(child, None)
 
     async def read(self, log: EventLog, session: str, keys: Iterable[str]) -> None:
-        """Learn what children used that an earlier process left running, so that they count before they go on."""
+        """Load the usage of children that an earlier process left running, so that they count before they go on."""
         if not self._is_limited():
             return
         for key in keys:

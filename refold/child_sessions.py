@@ -14,7 +14,7 @@ _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def child_id(parent: str, key: str) -> str:
-    """Name a child for ever, so that it is started at most once: by its parent's session and its key there."""
+    """Return the id of a child, made of its parent's session and its key there, so that it is started at most once."""
     number = int.from_bytes(hashlib.sha256(f"{parent}\n{key}".encode()).digest()[:10])
     letters = []
     for _ in range(15):
@@ -24,12 +24,12 @@ def child_id(parent: str, key: str) -> str:
 
 
 def child_wait(key: str) -> str:
-    """Name the wait for a child that is suspended."""
+    """Return the key of the wait for a child that is suspended."""
     return f"{CHILD}:{key}"
 
 
 async def tree_is_due(log: EventLog, session: str, now_us: int) -> bool:
-    """Say whether a session has something to do, or one of the children it waits for."""
+    """Return whether a session has something to do, or one of the children it waits for."""
     try:
         due_at_us = (await log.info(session)).due_at_us
     except UnknownSessionError:
@@ -41,7 +41,7 @@ async def tree_is_due(log: EventLog, session: str, now_us: int) -> bool:
 
 
 def waits_for_run(state: State, now_us: int) -> bool:
-    """Say whether a task's next attempt, due or not, comes after a run in its session that waits itself."""
+    """Return whether a task's next attempt, due or not, comes after a run in its session that is waiting itself."""
     waits = state.retry_at_us is not None and state.run is not None and isinstance(next_step(state), Suspend)
     return waits and not expired(state, now_us)
 

@@ -151,7 +151,7 @@ class Compactor:
         )
 
     async def _summarise(self, child: str, text: str, aborting: asyncio.Event | None) -> tuple[str, str]:
-        """Let a model write the summary in a session of its own. Returns: the text, or the problem."""
+        """Have a model write the summary in a session of its own. Returns: the text, or the problem."""
         model = self._program.model
         asked = UserMessage(content=f"<conversation>\n{text}\n</conversation>\n\nWrite the summary.")
         driven = await drive(

@@ -13,7 +13,7 @@ from projections.selection import select
 
 
 def _messages(view: ContextView) -> tuple[Message, ...]:
-    """Give the context as agent messages; what failed is not part of it."""
+    """Return the context as agent messages, without failed ones."""
     return tuple(part.message for part in shown(view) if not _failed(part.message))
 
 

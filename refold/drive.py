@@ -134,7 +134,7 @@ def _configuring(state: State, wanted: Config | None) -> Sequence[Event]:
 
 
 async def _abort(loop: Loop[ContextView], task: asyncio.Task[Stop | Suspend]) -> None:
-    """Give a cancelled run the time to settle what is open, however often it is cancelled."""
+    """Wait until a cancelled run has settled what is open, for at most `SHIELD_S`, however often it is cancelled."""
     loop.abort()
     with suppress(asyncio.CancelledError):
         await outlast(task, timeout_s=SHIELD_S)

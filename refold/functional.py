@@ -203,7 +203,7 @@ class _Given:
     opening: tuple[Event, ...]
 
     def inputs(self, state: State, known: Sequence[Message]) -> list[Event]:
-        """Say it to a session that is new, or knows some of the messages. Raises: ContinueRefusedError."""
+        """List what a session lacks that is new, or has some of the messages. Raises: ContinueRefusedError."""
         shared = min(len(known), len(self.messages))
         if [_unsigned(one) for one in known[:shared]] != [_unsigned(one) for one in self.messages[:shared]]:
             raise ContinueRefusedError(

@@ -66,7 +66,7 @@ class Log:
         return self
 
     async def close(self) -> None:
-        """Give back every lease and the file; a closed log may be closed again."""
+        """Release every lease and close the file; a closed log may be closed again."""
         async with self._opening:
             store, self._store = self._store, None
             if store is not None:
@@ -176,7 +176,7 @@ class Log:
 
 @checked()
 def open_log(path: str | Path | None = None, *, clock: Callable[[], int] = utc_now_us) -> Log:
-    """Name a log, to be opened by `async with`, or by `await log.open()` and `await log.close()`.
+    """Return a log, not open yet: open it by `async with`, or by `await log.open()` and `await log.close()`.
 
     Without a path it lives in memory and ends with being closed. Opening raises StoreError when the file is no log, is
     of a newer format, or cannot be opened.

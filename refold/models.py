@@ -46,7 +46,7 @@ def find_model(name: str) -> Model:
 
 
 def _meant(name: str) -> str:
-    """Guess which model a name without a vendor means."""
+    """Return the model that a name without a vendor probably means; empty when none is found."""
     from eventsource.models.catalog import VENDORS
 
     vendor, _, rest = name.partition("/")
@@ -56,7 +56,7 @@ def _meant(name: str) -> str:
 
 
 def is_a_vendors(ref: ModelRef | None) -> bool:
-    """Say whether a log names a model that can be called again: not a script's, nor a foreign loop's."""
+    """Return whether a recorded model can be called again: it is neither a script's nor a foreign loop's."""
     return ref is not None and ref.api not in ("", "scripted", "caller")
 
 
@@ -80,7 +80,7 @@ def encode_recorded(request: Request) -> WireBody | None:
 
 
 def recorded_ref(name: str) -> ModelRef:
-    """Name a model that somebody else calls; a vendor that is not known speaks no known protocol."""
+    """Make the reference of a model that somebody else calls; a vendor that is not known has the protocol `caller`."""
     from eventsource.models.catalog import VENDORS
 
     vendor, _, rest = name.rpartition(":") if ":" not in name else name.partition(":")

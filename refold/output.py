@@ -43,7 +43,7 @@ class Output(Generic[T]):
             raise TypeError(f"output={self._name} is no type that an answer can be read as: {problem}") from error
 
     def problem(self, answer: AssistantMessage) -> str:
-        """Say what does not fit in an answer; empty when it fits."""
+        """Return what does not fit in an answer; empty when it fits."""
         try:
             self.read(answer.text)
         except OutputError as error:

@@ -48,7 +48,7 @@ class Reexecution(Generic[T]):
         return self.mismatch is None
 
     def __str__(self) -> str:
-        """Say it for a person."""
+        """Write it for a person."""
         matched = f"{self.requests} model calls and {self.calls} tool calls are as recorded"
         return matched if self.mismatch is None else f"{self.mismatch}\nbefore that, {matched}"
 

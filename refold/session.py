@@ -261,7 +261,7 @@ class Session:
 
     @checked("new")
     async def replace(self, message: ContextMessage | int, new: Prompt) -> int:
-        """Let the model read something else in a message's place from now on; a text keeps role and calls.
+        """Replace a message by another for the model, from now on; a text keeps the message's role and calls.
 
         A result stays that of its call; where another message stands in its place, the model reads that it is hidden.
 

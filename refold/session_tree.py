@@ -39,7 +39,7 @@ async def session_rows(
 
 
 async def starter_of(store: EventLog, info: SessionInfo) -> str:
-    """Name the session that started this one as its child; empty when none did. Reads the first event of a task."""
+    """Return the session that started this one as its child; empty when none did. Reads the first event of a task."""
     if not info.task or info.parent is not None:
         return ""
     first = await store.read(info.id, limit=1, updates=False)

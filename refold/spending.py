@@ -60,7 +60,7 @@ class _OwnSpending(msgspec.Struct):
 
 
 async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spending:
-    """Say what one session spent; its inherited events are read too."""
+    """Compute what one session spent; its inherited events are read too."""
     info = await log.info(session)
     inherited = await _inherited(log, info)
     known = _KnownSessions(log)
@@ -86,7 +86,7 @@ async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spendin
 
 
 async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[SpendingEntry]:
-    """Say what every session of a log spent: reads each session's own facts once, forks after their parents."""
+    """Yield what every session of a log spent: each session's own facts are read once, forks after their parents."""
     rows = [row async for row in session_rows(log)]
     models: dict[str, tuple[tuple[int, ModelRef], ...]] = {}
     known = _KnownSessions(log, {row.id for row in rows})
@@ -103,7 +103,7 @@ async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[Spe
 
 
 async def inherited_tokens(log: EventLog, info: SessionInfo) -> tuple[int, int]:
-    """Say which of the tokens in a session's row, read and written, its parent had used; reads a fork's own facts."""
+    """Return how many of the input and output tokens in a session's row its parent used; reads a fork's own facts."""
     if info.parent is None or not (info.input_tokens or info.output_tokens):
         return 0, 0
     own = await _own(log, info, None, 0, _KnownSessions(log))
@@ -129,7 +129,7 @@ class _KnownSessions:
         self._log, self._known = log, dict.fromkeys(known, True)
 
     async def has(self, session: str) -> bool:
-        """Say whether the log has a session of this id."""
+        """Return whether the log has a session of this id."""
         if session not in self._known:
             try:
                 await self._log.info(session)

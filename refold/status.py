@@ -47,7 +47,7 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_at(state: State) -> SessionStatus:
-    """Say how a session stood at a seq: under way, or how its last run had ended."""
+    """Return the status that a state has: under way, or how the last run had ended."""
     if state.phase is not Phase.IDLE:
         return SessionStatus(status="under way")
     last = _ended("idle", state.ending)
@@ -56,7 +56,7 @@ def status_at(state: State) -> SessionStatus:
 
 
 def row_statuses(status: str) -> tuple[str, ...]:
-    """Say which statuses the rows of sessions may have that stand so."""
+    """Return the statuses that rows may have of sessions with this status."""
     among = {
         "aborted": ("idle",),
         "limit": ("idle",),
@@ -67,7 +67,7 @@ def row_statuses(status: str) -> tuple[str, ...]:
 
 
 async def find_status(log: EventLog, info: SessionInfo) -> SessionStatus:
-    """Say how a session stands, from the last of its facts."""
+    """Compute a session's status from its row and its last facts."""
     if info.status == "waiting":
         return _status_of(info, Ending(), await load_waiting(log, info.id))
     if info.status in ("stuck", "cancelled"):
@@ -91,7 +91,7 @@ async def find_status(log: EventLog, info: SessionInfo) -> SessionStatus:
 
 
 def _queued(last: SessionStatus) -> SessionStatus:
-    """Say that something was said for the next run, and how the last one ended if it was not done."""
+    """Return the status of a session with a queued message, and how its last run ended if it was not done."""
     how = f"; the last one was {last.status}: {last.reason}" if last.reason and last.status != "idle" else ""
     return SessionStatus(status="queued", reason=f"a queued message waits for the next run{how}")
 

@@ -109,7 +109,7 @@ class Shown(Generic[T]):
         self.task.add_done_callback(self._ended)  # also if it never began
 
     def put(self, shown: LifecycleEvent) -> None:
-        """Let an event wait for its reader."""
+        """Queue an event for the reader."""
         self._queue.put_nowait(shown)
 
     async def wait(self) -> T:
@@ -133,5 +133,5 @@ class Shown(Generic[T]):
 
 
 def misused(where: str, end: str) -> NoReturn:
-    """Say how a stream is read. Raises: TypeError."""
+    """Raise TypeError with how a stream is read."""
     raise TypeError(f"{where} gives a stream: {READ}; `{end}` waits for its end")

@@ -115,7 +115,7 @@ def _with_partners(found: _SourceView, names: set[int]) -> list[Entry]:
 
 
 def _owners(entries: Sequence[Entry]) -> dict[int, tuple[int, int]]:
-    """Say for each result whose call it answers: its message's name and the content index.
+    """Map each result to the call it answers: the name of the call's message, and the content index.
 
     A result without a place belongs to the latest unanswered call of its id before it.
     """

@@ -129,7 +129,7 @@ def _pretty(found: SessionDiff) -> Iterator[str]:
 
 
 def _shared(found: SessionDiff) -> str:
-    """Say what both begin with."""
+    """Describe what both begin with."""
     number = found.same_messages
     messages = "the first message is" if number == 1 else f"the first {number:,} messages are"
     if found.shared_seq:

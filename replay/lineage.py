@@ -39,7 +39,7 @@ async def erased_seqs(log: EventLog, session: str) -> frozenset[int]:
 
 
 async def shared_seq(log: EventLog, one: str, other: str) -> int:
-    """Give the last seq that two histories share; 0 when they have no ancestor in common."""
+    """Return the last seq that two histories share; 0 when they have no common ancestor."""
     taken = dict(await lineage(log, one))
     return max(
         (min(last, taken[session]) for session, last in await lineage(log, other) if session in taken), default=0

@@ -41,7 +41,7 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_lines(recorded: Request, found: Request) -> tuple[str, ...]:
-    """Say what tells two requests apart, part by part; of the messages, the first that differs and how many follow."""
+    """Compare two requests part by part; of the messages, the first that differs and how many follow."""
     return tuple(_request_lines(recorded, found))
 
 

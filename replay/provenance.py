@@ -14,7 +14,7 @@ _CONFIG = ("model", "system_prompt", "tools", "options")
 
 
 class Provenance:
-    """Remembers, event by event, what a view alone does not tell of: who set the configuration, where calls began."""
+    """Keeps, event by event, what a view does not hold: who set the configuration, and where calls began."""
 
     def __init__(self) -> None:
         self.config: Mapping[str, int] = {}
@@ -39,7 +39,7 @@ class Provenance:
         *,
         config: Mapping[str, int] | None = None,
     ) -> bool:
-        """Say whether a request holds content of an event that was erased.
+        """Return whether a request holds content of an event that was erased.
 
         Args:
             view: the context when the request was made.

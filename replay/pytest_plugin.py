@@ -197,7 +197,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give marked tests what they need; with `--refold`, leave out all others."""
+    """Add the fixture to marked tests; with `--refold`, deselect all others."""
     kept: list[pytest.Item] = []
     for item in items:
         if isinstance(item, pytest.Function):
@@ -222,7 +222,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the files that were written again."""
+    """List the files that were written again."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
     updated = {v: None for one in reports for name, v in getattr(one, "user_properties", ()) if name == _UPDATED}
     for file in updated:

@@ -108,7 +108,7 @@ class RecordingIndex:
         return self.history[-1].seq if self.history else 0
 
     def renamed(self, event: Event, names: Sequence[int], head: int) -> Event | None:
-        """Say an input in the words of another session: its messages' names by their order, its head; None: no such."""
+        """Translate an input's names of messages to those of another session, by their order; None: it has no such."""
 
         def name(seq: int) -> int:
             place = bisect_left(self.names, seq)
@@ -141,7 +141,7 @@ class RecordingIndex:
 
 
 def is_name(event: Event) -> bool:
-    """Say whether a message (or summary) is named by this event; interrupted ones are not counted."""
+    """Return whether a message (or summary) is named by this event; interrupted ones are not counted."""
     return isinstance(event, MessageAdopt | Compaction) or (isinstance(event, MessageEnd) and event.interrupted is None)
 
 

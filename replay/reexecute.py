@@ -128,7 +128,7 @@ class Reexecutor(Generic[V]):
             self._reach(self._recording.starts[min(self._runs, len(self._recording.starts)) - 1])
 
     def opening(self) -> Sequence[Event] | None:
-        """Give what comes from outside before the next recorded run; None when there is none, or none can begin."""
+        """Return what comes from outside before the next recorded run; None when there is none, or none can begin."""
         for start in self._recording.starts[self._runs :]:
             self._find_missing(start)
             due = () if self._ended else self._due(start) or self._due(self._recording.next_intent(start))
@@ -141,7 +141,7 @@ class Reexecutor(Generic[V]):
         return None
 
     def waiting(self) -> Sequence[Event] | None:
-        """Give what ends a wait, as somebody decided then; None when nobody did."""
+        """Return what ends a wait, as somebody decided then; None when nobody did."""
         due = [] if self._live else self._due(self._recording.next_intent(self._reached))
         if not any(isinstance(event, WaitEnd) for event in due):
             seq, problem = self._recording.next_intent(self._reached), "today's code waits for what nobody decided then"
@@ -265,7 +265,7 @@ class Reexecutor(Generic[V]):
         return None
 
     async def _after(self, shown: ToolOutcomeShown) -> ToolRevision | None:
-        """Give a call its recorded result, which is what the hook of then made of it; compare one that really ran."""
+        """Replace a call's result by the recorded one, as the hook of then left it; compare one that really ran."""
         found, really = self._taken.pop(shown.place, (None, True))
         end = found.end if found is not None else None
         revision = await self._revise(shown) if really else None
@@ -297,7 +297,7 @@ class Reexecutor(Generic[V]):
         return await ask(lambda: hook(provider)) if hook is not None and self._live else None
 
     async def _poll(self, queue: Literal["steering", "follow_up"]) -> Sequence[Message]:
-        """Give what came from outside between two effects; once live, ask the program's own callback."""
+        """Return what came from outside between two effects; once live, ask the program's own callback."""
         hooks = self._given.hooks
         hook = hooks.get_steering_messages if queue == "steering" else hooks.get_follow_up_messages
         if self._live:
@@ -336,7 +336,7 @@ class Reexecutor(Generic[V]):
             self._part(Mismatch(kind="missing", seq=missing.seq, head=self._head, problem=problem))
 
     def _part(self, mismatch: Mismatch) -> None:
-        """Note the first mismatch, and end or go live."""
+        """Keep the first mismatch, and end or go live."""
         self.mismatch = self.mismatch or mismatch
         if self._mode == "strict":
             self._ended = True

@@ -32,7 +32,7 @@ class _Made(msgspec.Struct, frozen=True):
 
 
 class Repeats:
-    """Knows the calls that a fork's ancestors made after the fork left them; reads them when first asked.
+    """Finds calls that a fork's ancestors made after the fork point; reads their logs when first asked.
 
     Each of them is found once: for the first call of the fork with the same name and arguments, then the next for the
     next. What the fork's own history has made again already is counted.

@@ -177,7 +177,7 @@ class Replay:
         return closing_message(self._content(), step.how, self.state.aborted, usage)
 
     def _content(self) -> tuple[AssistantContent, ...]:
-        """Put together what was streamed of the open message."""
+        """Assemble what was streamed of the open message."""
         if self._streamed[0] != len(self._updates):
             assembler = Assembler()
             assembler.extend(self._updates)
@@ -283,7 +283,7 @@ class Replay:
             self._differ(seq, "message", "what its updates say", problem)
 
     def _same_but_erased(self, seq: int, expected: Event, found: Event) -> bool:
-        """Say whether two events are the same but for content that was erased in this run from what they repeat."""
+        """Return whether two events differ only in content that was erased in this run from what they repeat."""
         return (
             _MARK in _ENCODER.encode((expected, found))
             and tombstone(expected) == tombstone(found)

@@ -143,7 +143,7 @@ class _Trace:
         self.view = CONTEXT.step(self.view, recorded)
 
     def about(self) -> tuple[_SentRequest, _SentRequest | None]:
-        """Give the request that the last event belongs to, or else the next one, and the request before it."""
+        """Return the request that the last event belongs to, or else the next one, and the request before it."""
         if self.in_turn:
             return self.asked[-1], self.asked[0] if len(self.asked) > 1 else None
         return _SentRequest(self.view, self.provenance.config, 0, None), self.asked[-1] if self.asked else None
@@ -310,7 +310,7 @@ def _changes(trace: _Trace, before: _SentRequest, asked: _SentRequest, now: _Key
 
 
 def _gone(asked: _SentRequest, part: RequestPart) -> RequestPart:
-    """Say what took a message out of the request."""
+    """Find what took a message out of the request."""
     view = asked.view
     source: Source = "hook"
     seq = asked.seq

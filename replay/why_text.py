@@ -36,7 +36,7 @@ _GONE = {"hook": "left out by a hook at", "edit": "hidden by context_edit", "com
 
 
 def shown(message: Message) -> str:
-    """Say a message in one line."""
+    """Write a message in one line."""
     text = " ".join(text_of(message).split())
     if isinstance(message, AssistantMessage):
         calls = [f"calls {call.name}({call.arguments})" for call in message.tool_calls]
@@ -45,7 +45,7 @@ def shown(message: Message) -> str:
 
 
 def stands(state: State) -> str:
-    """Say where a run stands."""
+    """Describe where a run stands."""
     said = _phase(state)
     if state.aborted is not None:
         said += f"; {state.aborted.cause} asked to end the run ({state.aborted.reason})"

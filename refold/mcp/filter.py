@@ -55,7 +55,7 @@ async def filtered(transport: Transport, odd: list[str], closed: asyncio.Event) 
 
 
 def _is_needless(item: SessionMessage | Exception) -> bool:
-    """Say whether a message is a notification that nobody needs here: progress alone is looked at."""
+    """Return whether a message is a notification that is not used here: all but progress."""
     if isinstance(item, Exception) or not isinstance(item.message, types.JSONRPCNotification):
         return False
     return item.message.method != "notifications/progress"
@@ -79,7 +79,7 @@ class _Filter:
         self._odd, self._version = odd, ""
 
     def pass_on(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
-        """Give a message on, or what is to be read in its place."""
+        """Forward a message, or what is to be read in its place."""
         if isinstance(item, Exception):
             number = _id_of(item)
             if number is None:  # a line that somebody prints

@@ -32,7 +32,7 @@ _COUNTS = {"name", "title", "description", "input_schema", "output_schema", "ann
 
 
 def effect_of(tool: mcp.Tool) -> EffectKind:
-    """Say whether a call that may have been made may be made again, as the server's hints have it."""
+    """Return the effect of a tool by the server's hints: `idempotent` if a call may be made again, else `once`."""
     hints = tool.annotations
     return "idempotent" if hints is not None and (hints.read_only_hint or hints.idempotent_hint) else "once"
 
@@ -65,7 +65,7 @@ def printable(text: str) -> str:
 
 
 def list_digest(tools: Sequence[mcp.Tool]) -> str:
-    """Give the digest of a tool list, whatever its order."""
+    """Compute the digest of a tool list, independent of its order."""
     told = [tool.model_dump(mode="json", include=_COUNTS, exclude_none=True) for tool in tools]
     told.sort(key=lambda one: str(one["name"]))
     return f"sha256:{hashlib.sha256(msgspec.json.encode(told, order='sorted')).hexdigest()}"
@@ -92,7 +92,7 @@ def outcome_of(result: CallToolResult, redact: Callable[[str], str]) -> ToolOutc
 
 
 def _pieces(block: ContentBlock) -> Iterator[str | ImageContent]:
-    """Give what a model can read of a block; of the rest, what it is."""
+    """Convert a block to what a model can read; of any other, describe what it is."""
     match block.type:
         case "text":
             yield block.text

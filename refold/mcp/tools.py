@@ -172,7 +172,7 @@ class _Connection:
         await self._held.end()
 
     async def _client(self) -> mcp.Client:
-        """Give the client, connected again if the connection was lost. Raises: McpServerError."""
+        """Return the client, connected again if the connection was lost. Raises: McpServerError."""
         async with self._lock:
             if self._held.lost:
                 await self._connect_again()
@@ -208,7 +208,7 @@ class _Connection:
             raise
 
     def _explain(self, held: _Held, task: asyncio.Task[None]) -> NoReturn:
-        """Say why there is no connection. Raises: McpServerError."""
+        """Raise McpServerError with the reason why there is no connection."""
         lines = self._secrets.redact(held.said.decode("utf-8", "replace")).split("\n")
         said = next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
         last = f"; the last thing it said: {said}" if said else ""
@@ -361,7 +361,7 @@ def _words(error: BaseException | None) -> str:
 
 
 def _is_lost(error: BaseException | None) -> bool:
-    """Say whether a connection is of no more use after an error."""
+    """Return whether a connection is unusable after an error."""
     from mcp import MCPError
     from mcp.types import CONNECTION_CLOSED
 
@@ -371,7 +371,7 @@ def _is_lost(error: BaseException | None) -> bool:
 
 
 def _is_unknown(error: Exception) -> bool:
-    """Say whether a server that speaks HTTP does not know the session, and so has made no call in it."""
+    """Return whether a server that speaks HTTP does not know the session, and so has made no call in it."""
     from mcp import MCPError
 
     return isinstance(error, MCPError) and error.error.message == "Session terminated"

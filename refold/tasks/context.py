@@ -95,7 +95,7 @@ class TaskContext:
 
     @checked()
     def idempotency_key(self, key: str) -> str:
-        """Name a step for ever, for a service that does the same thing only once."""
+        """Return a key that is the same at every attempt, for a service that does the same thing only once."""
         check_key(key, "TaskContext.idempotency_key")
         return f"{self._execution.session}:{SCOPE.get()}{key}"
 
@@ -319,7 +319,7 @@ class TaskContext:
         key: str | None = None,
         deps: object = None,
     ) -> Turn[T]:
-        """Let an agent answer in this session: a prompt, or a message of the inbox; with its tools, to its end."""
+        """Run an agent in this session on a prompt or a message of the inbox, with its tools, until the run ends."""
         return await run_turn(self._execution, self._execution.key("turn", key), agent, prompt, deps)
 
     @checked()
@@ -362,7 +362,7 @@ class TaskContext:
 
     @checked("prompt")
     async def spawn(self, key: str, agent: TurnAgent[T], prompt: Prompt, *, deps: object = None) -> T | str:
-        """Let an agent work on something in a session of its own, started at most once, and wait for what it says.
+        """Run an agent as a child, in a session of its own that is started at most once, and wait for its answer.
 
         Returns: its output, or its text. Raises: ChildError.
         """

@@ -107,7 +107,7 @@ class TaskExecution:
             self._for_root.append(event)
 
     def key(self, kind: str, given: str | None) -> str:
-        """Name an operation: as its caller does, or by its kind and number; within the scope of the code that runs.
+        """Return the key of an operation: its caller's, or its kind and number, within the scope of the code that runs.
 
         Raises: PathError within a step's function: what it does is not recorded, so it must not wait or record;
             ArgumentError for an empty key.
@@ -122,17 +122,17 @@ class TaskExecution:
         return f"{scope}{kind}#{number}"
 
     def visit(self, kind: str, key: str) -> None:
-        """Note that the code came to something that is answered."""
+        """Record that the code came to an operation whose result is on record."""
         self._unvisited.pop((kind, key), None)
         self._moves += 1
 
     def skip(self, is_skipped: Callable[[str], bool]) -> None:
-        """Note that the code need not come to what some keys answer."""
+        """Record that the code need not come to the operations of some keys."""
         for answer in [answer for answer in self._unvisited if is_skipped(answer[1])]:
             self.visit(*answer)
 
     def unvisited(self) -> str | None:
-        """Give the first key that is answered and that the code did not come to."""
+        """Return the first key that is answered and that the code did not come to; None when there is none."""
         return next((key for _, key in self._unvisited), None)
 
     @asynccontextmanager
@@ -149,7 +149,7 @@ class TaskExecution:
             self._move()
 
     async def new(self, key: str) -> None:
-        """Hold that the code may do something that is not recorded: it came to everything that is, in all branches.
+        """Wait until the code, in all its branches, has come to all recorded operations, so that it may begin another.
 
         Raises: PathError.
         """
@@ -160,21 +160,21 @@ class TaskExecution:
         await self.begin()
 
     async def begin(self) -> None:
-        """Hold that the code may begin an effect: the process is not to stop, and nothing keeps it from going on."""
+        """Suspend the code if the process is to stop, or cannot go on with the session; else it may begin an effect."""
         if self.runtime.stopping.is_set() or self.lost is not None:
             await self.wait_for(lambda: None)
 
     async def diverge(self, key: str, problem: str) -> None:
-        """Let the code go no further, since it is not what the log was recorded with."""
+        """Stop the code for good, since it is not what the log was recorded with."""
         await self.give_up(PathError(self.session, key, problem))
 
     async def give_up(self, error: RefoldError) -> None:
-        """Let the code go no further; whoever runs the session is told why."""
+        """Stop the code for good; `run` raises the error."""
         self.lose(error)
         await self.wait_for(lambda: None)
 
     async def idle(self, *events: Event) -> None:
-        """Put on record what the code begins and may not stand within a turn, once none is under way."""
+        """Append an intent that may not stand within a turn, as soon as no turn is under way."""
         await self.wait_for(lambda: None if self.turn_key else True)
         await self.intend(*events)
 
@@ -195,7 +195,7 @@ class TaskExecution:
             self.writer.decide(*next_attempts(self.state))
 
     async def intend(self, *events: Event) -> None:
-        """Put on record what the code begins, before it does; once the task is cancelled it gets no further."""
+        """Append an intent before the code begins its effect; once the task is cancelled, suspend the code."""
         try:
             while not (self.state.closing or await self.writer.intend(*events)):
                 pass
@@ -230,7 +230,7 @@ class TaskExecution:
         return result
 
     def child_is_due(self, key: str) -> bool:
-        """Say whether a suspended child has something to do."""
+        """Return whether a suspended child has something to do."""
         return child_wait(key) in self._due
 
     def due_calls(self) -> list[str]:
@@ -238,7 +238,7 @@ class TaskExecution:
         return [wait.key for wait in self.state.waits if wait.call is not None and wait.key in self._due]
 
     def notify(self) -> None:
-        """Let everything that waits look again."""
+        """Wake everything that waits, so that it checks again."""
         self._move()
         self._news.set()
         self._news = asyncio.Event()
@@ -277,7 +277,7 @@ class TaskExecution:
                 raise self.lost
 
     def _is_late(self) -> bool:
-        """Say whether the process was to stop so long ago that what is still at work is given up."""
+        """Return whether the process's grace period for stopping is over: what is still at work is given up."""
         if not self.runtime.stopping.is_set():
             return False
         now_s = asyncio.get_running_loop().time()
@@ -285,7 +285,7 @@ class TaskExecution:
         return now_s >= self._stopping_s + self.runtime.grace_s
 
     async def _is_still(self) -> bool:
-        """Let everything run that can; say whether nothing moved."""
+        """Let everything run that can. Returns: whether nothing moved."""
         before = self._moves
         for _ in range(_TURNS):
             await asyncio.sleep(0)
@@ -336,7 +336,7 @@ class TaskExecution:
                 break
 
     def _until_deadline_s(self) -> float:
-        """Say how long to wait for something that moves: until the first deadline, and not for long at once."""
+        """Return how long to wait for something that moves: until the first deadline, at most `_CHILDREN_S`."""
         deadlines = [wait.deadline_us for wait in self.state.waits if wait.deadline_us is not None]
         left_s = (min(deadlines) - self.now_us()) / 1_000_000 if deadlines and not self.turn_key else _CHILDREN_S
         return min(max(left_s, 0.001), _CHILDREN_S)
@@ -369,7 +369,7 @@ class TaskExecution:
                 self.lose(error)
 
     def lose(self, error: BaseException) -> None:
-        """Note what keeps this process from going on with the session."""
+        """Keep the first error for which this process cannot go on with the session."""
         self.lost = self.lost or error
         self._move()
 

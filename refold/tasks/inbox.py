@@ -89,7 +89,7 @@ async def run_loop(
 
 
 def _is_before(key: str, name: str, iteration: int) -> bool:
-    """Say whether a key was asked in an iteration whose context is recorded; the last one's message was not."""
+    """Return whether a key belongs to an iteration whose context is recorded; the last one's message does not."""
     if not key.startswith(f"{name}/"):
         return False
     number, _, within = key.removeprefix(f"{name}/").partition("/")

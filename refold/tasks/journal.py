@@ -108,7 +108,7 @@ class Journal:
         return not (self.steps or self.waits or self.tokens or self.children or self.woken)
 
     def worked_us(self, now_us: int) -> int:
-        """Say how long the attempt has worked, without the time in which no process ran it."""
+        """Return how long the attempt has worked, without the time in which no process ran it."""
         return self._worked_us + now_us - self._since_us
 
     def feed(self, recorded: Recorded) -> None:
@@ -213,7 +213,7 @@ class Journal:
             self.metadata_count[event.name] = self.metadata_count.get(event.name, 0) + 1
 
     def _fork(self) -> None:
-        """Forget what is the parent's alone: who waits for it, open tokens and waits; running children are lost."""
+        """Remove what is the parent's alone: who waits for it, open tokens and waits; mark running children as lost."""
         if self.start is not None:
             self.start = msgspec.structs.replace(self.start, parent="")
         for key in self.tokens.keys() - self.ends.keys():

@@ -14,7 +14,7 @@ def diff(before: object, after: object) -> list[Operation]:
 
 
 def apply(value: object, patch: Sequence[Operation]) -> object:
-    """Give the value after a patch's operations; the value itself stays as it is.
+    """Return the value after a patch's operations; the value itself stays as it is.
 
     Raises: LookupError, TypeError or ValueError for a patch that does not fit.
     """

@@ -171,7 +171,7 @@ def _taken_up(execution: TaskExecution) -> Resume:
 
 
 async def note_stuck(runtime: Runtime, session: str, state: State, problem: str, *, epoch: int | None = None) -> None:
-    """Put on record that nobody can go on with a task's session, once for each reason."""
+    """Record that nobody can go on with a task's session, once for each reason."""
     if state.task and state.stuck != problem:
         event = redact_event(Resume(why="stuck", problem=problem))
         await runtime.log.append(session, [(runtime.clock(), event)], epoch=epoch)

@@ -109,7 +109,7 @@ async def run_step(
 
 
 def _goes_on(execution: TaskExecution, name: str, record: StepRecord, retries: int) -> bool:
-    """Say whether a step that has failed is tried again: as the machine says, in a log of 0.1 as the code does."""
+    """Return whether a failed step is tried again: as the machine decides, in a log of 0.1 as the code does."""
     tried = execution.state.step(name)
     return bool(record.error) and (record.failures <= retries if tried is None else not tried.over)
 
@@ -157,7 +157,7 @@ def _answered(end: StepEnd, asks: AskedModel | None) -> StepEnd:
 
 
 def check_retries(retries: object, where: str) -> None:
-    """Hold that this says how often something is tried again. Raises: ValueError."""
+    """Check that a number of retries is a whole number, 0 or more. Raises: ValueError."""
     if type(retries) is not int or retries < 0:
         raise ValueError(f"{where}: retries must be a whole number, 0 or more; found {retries!r}")
 
@@ -185,7 +185,7 @@ async def run_wait(execution: TaskExecution, start: WaitStart) -> WaitEnd:
 
 
 def once(execution: TaskExecution, name: str, make: Callable[[], int]) -> int:
-    """Give a number that is made once."""
+    """Return a number that is made once, and recorded."""
     record = execution.journal.steps.get(name)
     if record is None:
         record = StepRecord(result=to_json(make()), attempts=1, end_seq=1)

@@ -33,7 +33,7 @@ class Metadata:
         self._counts: dict[str, int] = {}
 
     def get(self, name: str) -> object:
-        """Give a value as it stands; None when it is not set."""
+        """Return the current value of a name; None when it is not set."""
         return self._execution.journal.metadata.get(name)
 
     def set(self, name: str, value: object, *, root: bool = False) -> None:

@@ -144,7 +144,7 @@ def _goes_on(execution: TaskExecution) -> bool:
 
 
 def _within_budget(execution: TaskExecution, program: Program[ContextView]) -> Program[ContextView]:
-    """Let a turn ask no model when nothing is left of what the task, or one further up, may use."""
+    """Make a turn end before a model call when the budget of the task, or of one further up, is used up."""
     before = program.before_request
 
     async def ask(writer: Writer[ContextView], aborting: asyncio.Event) -> None:

@@ -95,7 +95,7 @@ class Worker:
         self.runtime.stopping.set()
 
     async def run(self) -> None:
-        """Work until stopped."""
+        """Run what is due until stopped."""
         try:
             while not self.runtime.stopping.is_set():
                 if not await self._look():
@@ -118,7 +118,7 @@ class Worker:
             return 0
 
     async def drain(self) -> None:
-        """Work until nothing is due. Who is cancelled meanwhile hands back what is under way.
+        """Run what is due until nothing is. When cancelled meanwhile, what is under way is handed back.
 
         What is left then because nobody here knows its task is put on record as stuck.
         """
@@ -172,7 +172,7 @@ class Worker:
             del self._left[next(iter(self._left))]
 
     async def _note_stuck(self, session: str, problem: str) -> None:
-        """Put on record why a session cannot be run, if it can be written to."""
+        """Record why a session cannot be run, if it can be written to."""
         self.stuck[session] = problem
         try:
             await note_stuck(self.runtime, session, (await load_state(self._log.store, session))[1], problem)

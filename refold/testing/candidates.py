@@ -151,7 +151,7 @@ def _calls(state: State) -> list[tuple[Place, CallState]]:
 
 
 def _holders(state: State) -> list[Place | None]:
-    """Say whose a wait or a child may be: a call's, or nobody's outside a batch."""
+    """List the calls that a wait or a child may belong to; outside a batch, None alone."""
     return [place for place, _ in _calls(state)] or [None]
 
 

@@ -61,12 +61,12 @@ class AgentMachine(RuleBasedStateMachine):
 
     @rule(branch=branches, data=st.data())
     def run(self, branch: SessionUnderTest, data: st.DataObject) -> None:
-        """Say something and run to the end."""
+        """Send a prompt and run to the end."""
         self._runner.run(self.world.run(branch, data.draw(self.answers)))
 
     @rule(branch=branches, data=st.data(), appends=st.integers(1, 12))
     def run_and_be_killed(self, branch: SessionUnderTest, data: st.DataObject, appends: int) -> None:
-        """Say something, and die on the way."""
+        """Send a prompt and run, until the process is killed."""
         self._runner.run(self.world.run(branch, data.draw(self.answers), appends=appends))
 
     @rule(branch=branches, data=st.data(), appends=st.one_of(st.none(), st.integers(1, 6)))
@@ -76,7 +76,7 @@ class AgentMachine(RuleBasedStateMachine):
 
     @rule(branch=branches, what=st.sampled_from(During))
     def say(self, branch: SessionUnderTest, what: During) -> None:
-        """Say something, or abort, while nothing runs."""
+        """Steer, follow up or abort while nothing runs."""
         self._runner.run(self.world.say(branch, what))
 
     @rule(target=branches, branch=branches, at=st.integers(0, 2**16))
@@ -86,12 +86,12 @@ class AgentMachine(RuleBasedStateMachine):
 
     @rule(branch=branches, number=st.integers(0, 2**8), data=st.data())
     def edit(self, branch: SessionUnderTest, number: int, data: st.DataObject) -> None:
-        """Say something else in the place of what was said, in a fork."""
+        """Edit a prompt, in a fork."""
         self._runner.run(self.world.edit(branch, number, data.draw(self.answers)))
 
     @rule(branch=branches)
     def compact(self, branch: SessionUnderTest) -> None:
-        """Let a summary stand for the beginning."""
+        """Compact the session."""
         self._runner.run(self.world.compact(branch))
 
 

@@ -118,7 +118,7 @@ class World:
         return await self._branch((await self.log.create()).id)
 
     async def run(self, branch: SessionUnderTest, turns: Sequence[Turn], *, appends: int | None = None) -> None:
-        """Say something and run to the end, or until the process is killed after so many appends."""
+        """Send a prompt and run to the end, or until the process is killed after so many appends."""
         text = self._say(branch)
         await self._drive(branch, turns, text, appends)
 
@@ -127,7 +127,7 @@ class World:
         await self._drive(branch, turns, None, appends)
 
     async def say(self, branch: SessionUnderTest, what: During) -> None:
-        """Say something, or abort, while nothing runs."""
+        """Steer, follow up or abort while nothing runs."""
         await self._during(branch, what)
         await self.judge(branch)
 
@@ -137,7 +137,7 @@ class World:
         return await self._forked(branch, session, at)
 
     async def edit(self, branch: SessionUnderTest, number: int, turns: Sequence[Turn]) -> None:
-        """Say something else in the place of what a person said, in a fork, and run that."""
+        """Edit a prompt in a fork, and run that."""
         told = [one for one in await branch.session.messages() if isinstance(one.message, UserMessage)]
         if not told:
             return
@@ -148,7 +148,7 @@ class World:
         await self.resume(made, turns)
 
     async def compact(self, branch: SessionUnderTest) -> None:
-        """Let a summary stand for the beginning; the history stays."""
+        """Compact the session; its history must stay."""
         if (await branch.session.state()).phase is not Phase.IDLE:
             return
         self._answers.clear()
@@ -157,7 +157,7 @@ class World:
         await self.judge(branch)
 
     async def judge(self, branch: SessionUnderTest, *, ended: bool = False) -> None:
-        """Hold a session, and those that nobody touched, to what must be true. Raises: AssertionError."""
+        """Check the invariants of a session, and of those that nobody touched. Raises: AssertionError."""
         history = await self._history(branch)
         assert history[: len(branch.seen)] == branch.seen, "what was recorded was changed"
         difference = replay(history).difference
@@ -278,14 +278,14 @@ class World:
 
 
 def _text(event: Event) -> str:
-    """Give what a person says in an event."""
+    """Return what a person says in an event."""
     if isinstance(event, QueuePush) and isinstance(event.message, UserMessage):
         return event.message.content if isinstance(event.message.content, str) else ""
     return ""
 
 
 def _delivered(history: Iterable[Recorded]) -> Iterable[str]:
-    """Give the texts whose delivery began, in order."""
+    """Return the texts whose delivery began, in order."""
     pushed: dict[int, str] = {}
     for one in history:
         pushed[one.seq] = _text(one.event)
@@ -294,7 +294,7 @@ def _delivered(history: Iterable[Recorded]) -> Iterable[str]:
 
 
 def _calls(branch: SessionUnderTest) -> Iterable[tuple[str, str, bool]]:
-    """Give each call that began: its tool, its idempotency key, and whether it has a result of its own."""
+    """List each call that began: its tool, its idempotency key, and whether it has a result of its own."""
     keys: dict[tuple[int, int], tuple[str, str]] = {}
     ended: set[tuple[int, int]] = set()
     for one in branch.seen:
@@ -310,7 +310,7 @@ def _calls(branch: SessionUnderTest) -> Iterable[tuple[str, str, bool]]:
 
 
 def _recorder(branch: SessionUnderTest, seq: int) -> str:
-    """Name the session that recorded a seq."""
+    """Return the session that recorded a seq."""
     while branch.parent is not None and seq <= branch.fork_seq:
         branch = branch.parent
     return branch.session.id

@@ -18,7 +18,7 @@ _ENV_START, _ENV_END = 47, 48  # of /proc/self/stat, counted from the state; pro
 
 
 def key_variables(given: Mapping[str, str]) -> set[str]:
-    """Name the variables of an environment that hold a key of a model provider, whatever they are called."""
+    """List the variables of an environment that hold a key of a model provider, whatever they are called."""
     keys = {name for vendor in VENDORS.values() for name in vendor.env if name in given}
     known = Secrets()
     for name in keys:

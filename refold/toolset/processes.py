@@ -191,7 +191,7 @@ class _Output:
             transport.close()
 
     def text(self) -> str:
-        """Give what is kept, with a remark on what is left out."""
+        """Return what is kept, with a remark on what is left out."""
         left = self._size - len(self._head) - len(self._tail)
         remark = f"\n[{left:,} bytes are left out here]\n".encode() if left else b""
         return (self._head + remark + self._tail).decode("utf-8", "replace")

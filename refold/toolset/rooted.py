@@ -31,7 +31,7 @@ class Root:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
     def find(self, name: str) -> PurePath:
-        """Give the real path of a name, relative to the folder; links within it are followed.
+        """Resolve a name to its real path, relative to the folder; links within it are followed.
 
         Raises: ToolFailure when it leads out of the folder.
         """

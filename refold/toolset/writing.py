@@ -59,7 +59,7 @@ class Writing:
             raise ToolFailure(f"{path}: is no UTF-8 text") from error
 
     def _replace(self, path: str, data: bytes, context: ToolContext) -> bool:
-        """Put a whole new file in a file's place. Returns: whether there was one."""
+        """Replace a file by a new one as a whole. Returns: whether there was one."""
         real = self._root.find(path)
         if not real.parts:
             raise ToolFailure(f"{path}: is a folder")
@@ -82,7 +82,7 @@ class Writing:
         return mode is not None
 
     def _mode_of(self, path: str, real: PurePath, parent: int) -> int | None:
-        """Give the permissions of the file that is there. Raises: ToolFailure when it cannot be replaced."""
+        """Return the permissions of the file that is there. Raises: ToolFailure when it cannot be replaced."""
         try:
             info = os.stat(real.name, dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:

@@ -78,7 +78,7 @@ class _Reader:
         self._decoder = json.JSONDecoder(parse_constant=self._constant, parse_float=self._float)
 
     def read(self, is_record: Callable[[Fields], bool]) -> tuple[list[Fields], str]:
-        """Give the records on the line, and the text that is none (empty: everything was read)."""
+        """Return the records on the line, and the text that is none (empty: everything was read)."""
         found, end = self._objects(0)
         if end == len(self._text):
             return found, ""

@@ -124,7 +124,7 @@ def _imported(branch: PlannedBranch, number: int, written: list[str]) -> Importe
 
 
 def runs(numbers: list[int]) -> list[list[int]]:
-    """Say numbers as runs [first, last] of numbers that follow one another."""
+    """Group numbers into ranges [first, last] of consecutive ones."""
     found: list[list[int]] = [[numbers[0], numbers[0]]] if numbers else []
     for before, number in pairwise(numbers):
         if number == before + 1:

@@ -82,7 +82,7 @@ def write_entry(event: MessageAdopt | Compaction, at_us: int) -> dict[str, objec
 
 
 def unsaid(fields: Fields, written: Fields) -> Mapping[str, object]:
-    """Say what must change in what was written to get the entry as it was read; empty when they are equal."""
+    """Compute what must change in what was written to get the entry as it was read; empty when they are equal."""
     more = rest(fields, written)
     absent = [name for name in written if name not in fields]
     return ({"set": more} if more else {}) | ({"absent": absent} if absent else {})
@@ -96,10 +96,10 @@ def restore(written: Fields, said: Fields) -> dict[str, object]:
 
 
 def origin_of(session: str, entry: str) -> Origin:
-    """Say where an entry came from."""
+    """Return the origin of an entry."""
     return Origin(source=SOURCE, session=session, entry=entry)
 
 
 def with_call(event: MessageAdopt, call: Place | None) -> MessageAdopt:
-    """Name the call that an adopted result answers."""
+    """Add the place of the call that an adopted result answers."""
     return event if call is None else msgspec.structs.replace(event, call=call)

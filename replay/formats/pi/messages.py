@@ -46,7 +46,7 @@ def same(one: object, other: object) -> bool:
 
 
 def rest(fields: Fields, written: Fields) -> dict[str, object]:
-    """Give the fields that what was written lacks or says otherwise."""
+    """Return the fields that what was written lacks or has with other values."""
     return {name: value for name, value in fields.items() if name not in written or not same(value, written[name])}
 
 

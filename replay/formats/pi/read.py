@@ -57,7 +57,7 @@ async def import_pi(log: EventLog, path: str, *, session: str | None = None, tit
 
 
 def _title(plan: ImportPlan, path: str) -> str:
-    """Name a session that its file has no name for: by its first words, or else by the file."""
+    """Make a title for a session whose file has none: its first words, or else the file's name."""
     return title_of_first(event for _, event in plan.branches[0].events) or clean_text(FilePath(path).stem)
 
 
@@ -103,7 +103,7 @@ class _Placed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Planner:
-    """Gives every entry its place in a branch and its events."""
+    """Assigns every entry its place in a branch and its events."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree, self.nodes = tree, tree.nodes

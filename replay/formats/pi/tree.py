@@ -37,7 +37,7 @@ class Path(msgspec.Struct, frozen=True):
 
 
 def is_record(fields: Fields) -> bool:
-    """Say whether an object has the shape of an entry or of a header."""
+    """Return whether an object has the shape of an entry or of a header."""
     return isinstance(fields.get("type"), str) and ("timestamp" in fields or fields["type"] == "session")
 
 
@@ -122,7 +122,7 @@ def _kept(fields: Fields, version: int, places: dict[object, int], readable: Seq
 
 
 def is_above(wanted: int, at: int | None, nodes: Sequence[Node]) -> bool:
-    """Say whether an entry lies on the way from another one to its root."""
+    """Return whether an entry lies on the path from another one to its root."""
     while at is not None and at != wanted:
         at = nodes[at].parent
     return at is not None

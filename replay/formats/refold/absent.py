@@ -29,7 +29,7 @@ def named_behind(one: ExportedSession) -> list[int]:
 
 
 def lack_problems(one: ExportedSession) -> Iterator[tuple[int, str]]:
-    """Say what is missing from a session of a file, or stands there as erased, without a reason: (seq, what)."""
+    """List what is missing from a session of a file, or is marked as erased there, without a reason: (seq, what)."""
     named = named_shapes(one.events)
     behind = named_behind(one)
     if len(behind) != one.row.behind:

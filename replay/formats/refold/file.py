@@ -313,7 +313,7 @@ def _event(path: str, number: int, line: bytes) -> Recorded:
 
 
 def is_export(head: bytes) -> bool:
-    """Say whether a file that begins so is an export; one of a newer version counts too."""
+    """Return whether a file with this beginning is an export; one of a newer version counts too."""
     try:
         first = msgspec.json.decode(head.split(b"\n", 1)[0])
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -116,7 +116,7 @@ def _changed(one: ExportedSession, path: str) -> TranscriptError:
 
 
 def _may_lack(one: ExportedSession, *, is_last: bool) -> bool:
-    """Say whether content may be gone from a session of a file that 0.1 wrote.
+    """Return whether content may be gone from a session of a file that 0.1 wrote.
 
     An `erase` that names an event may lie behind the seq at which a fork begins.
     """
@@ -173,7 +173,7 @@ def _is_erased(event: Event) -> bool:
 
 
 async def _lost(log: EventLog, export: Export, branches: Sequence[ImportedBranch]) -> AsyncIterator[LineNote]:
-    """Say what the file could not bring with it."""
+    """List what the file could not bring with it."""
     lacks = export.header.version == GONE
     for one, branch in zip(export.sessions, reversed(branches), strict=True):
         name = one.row.session
@@ -221,7 +221,7 @@ async def _same(log: EventLog, one: ExportedSession) -> str | None:
 
 
 async def _free(log: EventLog, name: str) -> str | None:
-    """Give the name if no session has it; None lets the log make one."""
+    """Return the name if no session has it, else None, with which the log makes one."""
     try:
         await log.info(name)
     except UnknownSessionError:
@@ -282,7 +282,7 @@ def _restored(one: ExportedSession) -> list[Restored]:
 
 
 def _with_gaps(one: ExportedSession) -> Iterator[tuple[int, Event]]:
-    """Give a session's own events with something that changes nothing where content is gone."""
+    """Yield a session's own events, with events that change nothing where content is gone."""
     gaps = list(reversed(one.dropped))
     for recorded in one.events:
         while gaps and gaps[-1].first < recorded.seq:

@@ -76,7 +76,7 @@ async def _own(log: EventLog, info: SessionInfo, last: int) -> ExportedSession:
 
 
 def _title(title: str, events: tuple[Recorded, ...]) -> str:
-    """Give the title that the events come to, the session's own if none of them gives one."""
+    """Return the title that the events result in, else the session's own."""
     folds = Folds(title=title)
     for seq, event in ((one.seq, one.event) for one in events if isinstance(one.event, Label)):
         folds = step(folds, seq, event)
