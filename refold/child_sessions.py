@@ -1,4 +1,4 @@
-"""Child sessions: their names, and whether one of them has something to do."""
+"""Child sessions: their ids, and whether one of them has something to do."""
 
 from __future__ import annotations
 

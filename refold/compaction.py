@@ -1,4 +1,4 @@
-"""Compaction: letting a summary stand, for the model, in place of a session's beginning."""
+"""Compaction: replacing the beginning of a session's context, for the model only, by a summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Today's agent against a recording: the same loop over a fresh session, answered by what was recorded."""
+"""Re-executing an agent against a recording: the same loop over a fresh session, answered by what was recorded."""
 
 from __future__ import annotations
 

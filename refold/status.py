@@ -1,4 +1,4 @@
-"""How sessions stand, in the words of whoever looks at them: under way, waiting, or how the last run ended and why."""
+"""The status of sessions: under way, waiting for what, or how the last run ended and why."""
 
 from __future__ import annotations
 

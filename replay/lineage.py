@@ -1,4 +1,4 @@
-"""How sessions hang together: which ancestors a history comes from, and up to which seq two of them are one."""
+"""The lineage of sessions: from which ancestors a history comes, and up to which seq two histories are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a re-execution parts from its recording, said so that a person sees what changed."""
+"""The first difference between a re-execution and its recording, and its text for a person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded history as answers: what was asked of models and tools, what came of it, and what came from outside."""
+"""The index of a recorded history: what was asked of models and tools, what came of it, and what came from outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Today's code against a recording: what it asks is looked up there, and the first thing that is not there is named.
+"""Re-executing today's code against a recording: what it asks is looked up there; the first thing not there is named.
 
 The loop is the loop of any run; its model, its tools and what comes from outside are the recording's. Answers are found
 by what is asked (a request's digest, a call's name and arguments), not by ordinal.

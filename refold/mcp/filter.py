@@ -1,4 +1,4 @@
-"""What a server writes, filtered before the client reads it: odd tools are set aside, unreadable answers are errors.
+"""What a server writes, filtered before the client reads it: odd tools are left out, unreadable answers are errors.
 
 What a server asks for or tells without being asked is dealt with here: the client would begin a task for each of them.
 """

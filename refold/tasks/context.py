@@ -25,8 +25,9 @@ from .children import run_child, start_task
 from .errors import WaitEndedError
 from .execution import SCOPE, TaskExecution
 from .inbox import Inbox, run_loop
+from .model_calls import ask_model
 from .steps import call, digest, once, run_step, run_wait
-from .streams import Metadata, ask_model, stream_items
+from .streams import Metadata, stream_items
 from .turns import Turn, TurnAgent, run_turn
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""One process's work on a session whose task is open: its code runs until it ends, or nothing is left but waiting."""
+"""Executing the code of a session's open task, in one process, until it ends or nothing is left but waiting."""
 
 from __future__ import annotations
 

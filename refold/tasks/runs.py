@@ -1,4 +1,4 @@
-"""Runs of tasks as somebody who looks at them sees them."""
+"""Runs of tasks, read from their sessions: how each stands, and which there are."""
 
 from __future__ import annotations
 

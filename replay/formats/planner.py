@@ -1,4 +1,4 @@
-"""What an import will write, worked out before anything is written; and the writing."""
+"""What an import will write, computed before anything is written; and the writing."""
 
 from __future__ import annotations
 

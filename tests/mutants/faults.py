@@ -45,8 +45,8 @@ FAULTS = (
     Fault(
         "a turn uses more than what its task's parent has left",
         "refold/tasks/turns.py",
-        "        if problem := x.budget.problem():\n            writer.outcome",
-        "        if (problem := x.budget.problem()) and not x.root:\n            writer.outcome",
+        "        if problem := execution.budget.problem():\n            writer.outcome",
+        "        if (problem := execution.budget.problem()) and not execution.root:\n            writer.outcome",
         ("tests/refold/tasks/test_budgets.py",),
     ),
     Fault(
