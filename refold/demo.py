@@ -116,12 +116,12 @@ def _found(names: Sequence[str], wanted: str | None, read: ToolResultMessage | N
 
 def _how_many(names: Sequence[str]) -> str:
     more = names[-1].startswith("... and ")
-    told = names[:-1] if more else names
-    folders = sum(name.endswith("/") for name in told)
-    kinds = Counter(PurePath(name).suffix for name in told if not name.endswith("/") and PurePath(name).suffix)
+    shown = names[:-1] if more else names
+    folders = sum(name.endswith("/") for name in shown)
+    kinds = Counter(PurePath(name).suffix for name in shown if not name.endswith("/") and PurePath(name).suffix)
     if more:
-        return f"many files and folders, {told[0]} the first of them"
-    files = len(told) - folders
+        return f"many files and folders, {shown[0]} the first of them"
+    files = len(shown) - folders
     words = [f"{files} file{'s' * (files != 1)}", f"{folders} folder{'s' * (folders != 1)}"]
     mostly = f" (mostly {kinds.most_common(1)[0][0]})" if kinds and kinds.most_common(1)[0][1] > 1 else ""
     return " and ".join(word for word, number in zip(words, (files, folders), strict=True) if number) + mostly

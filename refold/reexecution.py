@@ -69,10 +69,10 @@ async def reexecute(
     """
     log, events, driven = session.core.log, list[Recorded](), None
 
-    async def give(given: Sequence[Event]) -> None:
-        await log.append(session.id, [(program.clock(), event) for event in given])
+    async def append(inputs: Sequence[Event]) -> None:
+        await log.append(session.id, [(program.clock(), event) for event in inputs])
 
-    reexecutor = Reexecutor(RecordingIndex(history), program, give=give, mode=mode, tools=tools)
+    reexecutor = Reexecutor(RecordingIndex(history), program, append=append, mode=mode, tools=tools)
 
     def listen(recorded: Recorded) -> None:
         events.append(recorded)

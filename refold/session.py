@@ -323,9 +323,9 @@ class Session:
 
 
 @checked()
-async def diff(a: Session, b: Session) -> SessionDiff:
+async def diff(left: Session, right: Session) -> SessionDiff:
     """Compare two sessions: branches from the last event they share, unrelated ones by what was said.
 
     Returns: a value, false when nothing differs; `.pretty()` writes it for a terminal, `.json()` as JSON.
     """
-    return await diff_sessions(a.core, b.core)
+    return await diff_sessions(left.core, right.core)

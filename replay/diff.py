@@ -121,7 +121,7 @@ class _Read(msgspec.Struct, frozen=True):
     config: Config
 
 
-async def diff(a: Session, b: Session) -> SessionDiff:
+async def diff(left: Session, right: Session) -> SessionDiff:
     """Compare two sessions of one log or of two.
 
     Branches are compared from the last event that they share, unrelated sessions as a whole. Provider ids, times,
@@ -129,21 +129,21 @@ async def diff(a: Session, b: Session) -> SessionDiff:
 
     Raises: UnknownSessionError.
     """
-    shared = await shared_seq(a.log, a.id, b.id) if a.log is b.log else 0
-    left, right = await _read(a, shared), await _read(b, shared)
-    edited = tuple(_shared_pairs(left.items, right.items, shared))
-    own = tuple(_align(_own(left.items, shared), _own(right.items, shared)))
+    shared = await shared_seq(left.log, left.id, right.id) if left.log is right.log else 0
+    read_left, read_right = await _read(left, shared), await _read(right, shared)
+    edited = tuple(_shared_pairs(read_left.items, read_right.items, shared))
+    own = tuple(_align(_own(read_left.items, shared), _own(read_right.items, shared)))
     until = min((pair.left.seq for pair in edited if pair.left is not None), default=shared + 1)
-    same = sum(item.said.seq < until for item in left.items)
+    same = sum(item.said.seq < until for item in read_left.items)
     if not edited:
         same += sum(1 for _ in takewhile(lambda pair: pair.kind == "same", own))
     return SessionDiff(
-        left=left.side,
-        right=right.side,
+        left=read_left.side,
+        right=read_right.side,
         shared_seq=shared,
         same_messages=same,
         pairs=(*edited, *own),
-        config=tuple(_config_pairs(left.config, right.config)),
+        config=tuple(_config_pairs(read_left.config, read_right.config)),
     )
 
 

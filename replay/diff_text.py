@@ -35,14 +35,14 @@ _SHOWN_SAME = 60
 
 def fingerprint(entry: Entry, edit: Entry | None, calls: Sequence[CallView]) -> bytes:
     """Digest what was said, and what became of it: not who counted the tokens, nor under which ids and seqs."""
-    told = [
+    compared = [
         _neutral(entry.message),
         entry.interrupted,
         edit is not None,
         _neutral(edit.message) if edit is not None else None,
         [(call.name, canonical(call.arguments), call.status, call.refused) for call in calls],
     ]
-    return hashlib.sha256(msgspec.json.encode(told)).digest()
+    return hashlib.sha256(msgspec.json.encode(compared)).digest()
 
 
 def canonical(arguments: str) -> str:

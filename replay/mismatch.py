@@ -78,12 +78,12 @@ def _request_lines(recorded: Request, found: Request) -> Iterator[str]:
     was = {tool.name: tool for tool in recorded.tools}
     now = {tool.name: tool for tool in found.tools}
     for name in [*was, *(name for name in now if name not in was)]:
-        told = [
+        texts = [
             "" if tool is None else f"{tool.description}\n{_json(tool.schema)}"
             for tool in (was.get(name), now.get(name))
         ]
         change = "" if name in was and name in now else " is new" if name in now else " is gone"
-        yield from _part(f"tool {name}{change}", *told)
+        yield from _part(f"tool {name}{change}", *texts)
     if list(was) != list(now) and set(was) == set(now):
         yield from _part("order of the tools", "\n".join(was), "\n".join(now))
     yield from _part("options", _json(recorded.options or {}), _json(found.options or {}))

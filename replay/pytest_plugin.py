@@ -154,9 +154,9 @@ def _read(file: Path) -> Export:
 
 
 def _report(path: str | Path, again: ReexecutionResult) -> str:
-    told = "\n".join(f"  {line}" for line in str(again).splitlines())
+    indented = "\n".join(f"  {line}" for line in str(again).splitlines())
     hint = "If that is meant, `pytest --refold-update` goes live from there and writes the file again."
-    return f"{path}: today's agent parts from the recording\n{told}\n{hint}"
+    return f"{path}: today's agent parts from the recording\n{indented}\n{hint}"
 
 
 async def _written(export: Export, history: Sequence[Recorded]) -> bytes:

@@ -65,7 +65,7 @@ class Reexecutor(Generic[V]):
     """Answers a program from a recording; nothing recorded is sent to a model or given to a tool.
 
     mode: `strict` ends at the first mismatch, `live` goes on from there with the program's own model and tools.
-    tools: `recorded`, or `live`: pure tools really run, and must say what they said. `give` appends inputs to the
+    tools: `recorded`, or `live`: pure tools really run, and must say what they said. `append` appends inputs to the
     session that runs.
     """
 
@@ -74,13 +74,13 @@ class Reexecutor(Generic[V]):
         recording: RecordingIndex,
         program: Program[V],
         *,
-        give: Callable[[Sequence[Event]], Awaitable[None]],
+        append: Callable[[Sequence[Event]], Awaitable[None]],
         mode: Mode = "strict",
         tools: ToolsMode = "recorded",
     ) -> None:
         self.mismatch: Mismatch | None = None
         self.requests = self.calls = 0
-        self._recording, self._given, self._give, self._mode, self._tools = recording, program, give, mode, tools
+        self._recording, self._program, self._append, self._mode, self._tools = recording, program, append, mode, tools
         self._answers = [answer for answer in recording.answers if answer.end is not None]
         self._unanswered = [answer for answer in recording.answers if answer.end is None]
         self._calls = list(recording.calls)
@@ -93,7 +93,7 @@ class Reexecutor(Generic[V]):
 
     def program(self) -> Program[V]:
         """Make the program that is to run: the given one, answered by the recording."""
-        given = self._given
+        given = self._program
         hooks = dataclasses.replace(
             given.hooks,
             get_steering_messages=lambda: self._poll("steering"),
@@ -135,7 +135,7 @@ class Reexecutor(Generic[V]):
             if due or self._ended:
                 return due or None
             problem = f"the recording goes on, at seq {start}, with a run that today's code does not come to"
-            self._part(Mismatch(kind="run", seq=start, head=self._head, problem=problem))
+            self._diverge(Mismatch(kind="run", seq=start, head=self._head, problem=problem))
         if not self._ended:
             self._find_missing(self._recording.last + 1)
         return None
@@ -145,7 +145,7 @@ class Reexecutor(Generic[V]):
         due = [] if self._live else self._due(self._recording.next_intent(self._reached))
         if not any(isinstance(event, WaitEnd) for event in due):
             seq, problem = self._recording.next_intent(self._reached), "today's code waits for what nobody decided then"
-            self._part(Mismatch(kind="run", seq=seq, head=self._head, problem=problem))
+            self._diverge(Mismatch(kind="run", seq=seq, head=self._head, problem=problem))
             self._ended = True
         return None if self._ended else due
 
@@ -171,7 +171,7 @@ class Reexecutor(Generic[V]):
 
     async def _play(self, found: RecordedAnswer) -> AsyncIterator[StreamEvent]:
         for one in found.items:
-            await self._give_before(one.seq)
+            await self._append_before(one.seq)
             event = one.event
             if isinstance(event, MessageStart) and event.streamed:
                 if event.usage is not None:
@@ -182,7 +182,7 @@ class Reexecutor(Generic[V]):
         end = found.end
         if end is None:
             return
-        await self._give_before(end.seq)
+        await self._append_before(end.seq)
         self._reach(end.seq)
         match end.event:
             case Retry(cause=cause):
@@ -210,11 +210,11 @@ class Reexecutor(Generic[V]):
             seq = expected.seq
             problem = f"model call {number} asks something else than the recording at seq {seq}"
             lines = request_lines(self._recording.request(seq), request)
-        self._part(Mismatch(kind="request", seq=seq, head=self._head, problem=problem, lines=lines))
+        self._diverge(Mismatch(kind="request", seq=seq, head=self._head, problem=problem, lines=lines))
         return None
 
     def _find_model(self, config: Config) -> Model | None:
-        find = self._given.find_model
+        find = self._program.find_model
         real = find(config) if find is not None else None
         ref = real.ref if real is not None else config.model
         return _AnsweringModel(self, ref, real) if ref is not None else None
@@ -238,7 +238,7 @@ class Reexecutor(Generic[V]):
         if really:
             return await tool.execute(arguments, context)
         for one in found.updates:
-            await self._give_before(one.seq)
+            await self._append_before(one.seq)
             if isinstance(one.event, ToolExecutionUpdate):
                 context.update(one.event.partial)
         if found.end is None:
@@ -261,7 +261,7 @@ class Reexecutor(Generic[V]):
         problem = f"tool call {self.calls + 1}, {name}, did not run with these arguments in the recording: {expected}"
         lines = call_lines(alike[0] if alike else None, name, arguments)
         seq = alike[0].seq if alike else 0
-        self._part(Mismatch(kind="call", seq=seq, head=self._head, problem=problem, lines=lines))
+        self._diverge(Mismatch(kind="call", seq=seq, head=self._head, problem=problem, lines=lines))
         return None
 
     async def _after(self, shown: ToolOutcomeShown) -> ToolRevision | None:
@@ -271,7 +271,7 @@ class Reexecutor(Generic[V]):
         revision = await self._revise(shown) if really else None
         if found is None or end is None or not isinstance(end.event, ToolExecutionEnd):
             return revision
-        await self._give_before(end.seq)
+        await self._append_before(end.seq)
         self._reach(end.seq)
         if not really:
             return ToolRevision(result=end.event.result, is_error=end.event.is_error)
@@ -283,22 +283,22 @@ class Reexecutor(Generic[V]):
             return ToolRevision(result=end.event.result, is_error=is_error)  # with the traceback of then
         problem = f"tool {found.name} ran and said something else than the recording at seq {end.seq}"
         lines = result_lines(end.event, result, is_error=is_error)
-        self._part(Mismatch(kind="result", seq=end.seq, head=self._head, problem=problem, lines=lines))
+        self._diverge(Mismatch(kind="result", seq=end.seq, head=self._head, problem=problem, lines=lines))
         if self._ended:
             await self._halt()
         return revision
 
     async def _revise(self, shown: ToolOutcomeShown) -> ToolRevision | None:
-        hook = self._given.hooks.after_tool_call
+        hook = self._program.hooks.after_tool_call
         return await ask(lambda: hook(shown)) if hook is not None else None
 
     async def _api_key(self, provider: str) -> str | None:
-        hook = self._given.hooks.get_api_key
+        hook = self._program.hooks.get_api_key
         return await ask(lambda: hook(provider)) if hook is not None and self._live else None
 
     async def _poll(self, queue: Literal["steering", "follow_up"]) -> Sequence[Message]:
         """Return what came from outside between two effects; once live, ask the program's own callback."""
-        hooks = self._given.hooks
+        hooks = self._program.hooks
         hook = hooks.get_steering_messages if queue == "steering" else hooks.get_follow_up_messages
         if self._live:
             return await ask(hook) if hook is not None else ()
@@ -306,14 +306,14 @@ class Reexecutor(Generic[V]):
         pushes = [event.message for event in due if isinstance(event, QueuePush) and event.queue == queue]
         if len(pushes) == len(due):
             return pushes
-        await self._give(due)
+        await self._append(due)
         return ()
 
-    async def _give_before(self, seq: int) -> None:
+    async def _append_before(self, seq: int) -> None:
         async with self._lock:
             due = self._due(seq)
             if due:
-                await self._give(due)
+                await self._append(due)
 
     def _due(self, until: int) -> Sequence[Event]:
         """Take the inputs recorded before a seq that were not given yet, in the words of the session that runs."""
@@ -333,9 +333,9 @@ class Reexecutor(Generic[V]):
         missing = next((answer for answer in self._answers if answer.seq < until), None)
         if missing is not None and not self._live:
             problem = f"the recording has, at seq {missing.seq}, a model call that today's code does not make"
-            self._part(Mismatch(kind="missing", seq=missing.seq, head=self._head, problem=problem))
+            self._diverge(Mismatch(kind="missing", seq=missing.seq, head=self._head, problem=problem))
 
-    def _part(self, mismatch: Mismatch) -> None:
+    def _diverge(self, mismatch: Mismatch) -> None:
         """Keep the first mismatch, and end or go live."""
         self.mismatch = self.mismatch or mismatch
         if self._mode == "strict":
@@ -347,7 +347,7 @@ class Reexecutor(Generic[V]):
         """Ask the run to end, as somebody from outside would."""
         reason: EndReason = "stop" if self.mismatch is None else "error"
         error = self.mismatch.problem if self.mismatch is not None else ""
-        await self._give([AbortRequest(reason=reason, cause="callback", error=error)])
+        await self._append([AbortRequest(reason=reason, cause="callback", error=error)])
 
 
 class _AnsweringModel:

@@ -66,9 +66,9 @@ def printable(text: str) -> str:
 
 def list_digest(tools: Sequence[mcp.Tool]) -> str:
     """Compute the digest of a tool list, independent of its order."""
-    told = [tool.model_dump(mode="json", include=_COUNTS, exclude_none=True) for tool in tools]
-    told.sort(key=lambda one: str(one["name"]))
-    return f"sha256:{hashlib.sha256(msgspec.json.encode(told, order='sorted')).hexdigest()}"
+    fields = [tool.model_dump(mode="json", include=_COUNTS, exclude_none=True) for tool in tools]
+    fields.sort(key=lambda one: str(one["name"]))
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(fields, order='sorted')).hexdigest()}"
 
 
 def outcome_of(result: CallToolResult, redact: Callable[[str], str]) -> ToolOutcome:

@@ -221,9 +221,9 @@ class Worker:
         LOGGER.warning("session %s: set aside for %g s: %s", session, seconds, problem, extra={"session": session})
 
     def _report(self, report: WorkerReport) -> None:
-        told = attempt(lambda: self._tell(report))
-        if told.error is not None:
-            LOGGER.error("the worker's callback raised: %s", words(told.error), extra={"session": report.session})
+        called = attempt(lambda: self._tell(report))
+        if called.error is not None:
+            LOGGER.error("the worker's callback raised: %s", words(called.error), extra={"session": report.session})
 
     def _set_aside(self, session: str, seconds: float) -> None:
         self._aside[session] = asyncio.get_running_loop().time() + seconds

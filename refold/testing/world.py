@@ -138,11 +138,11 @@ class World:
 
     async def edit(self, branch: SessionUnderTest, number: int, turns: Sequence[Turn]) -> None:
         """Edit a prompt in a fork, and run that."""
-        told = [one for one in await branch.session.messages() if isinstance(one.message, UserMessage)]
-        if not told:
+        prompts = [one for one in await branch.session.messages() if isinstance(one.message, UserMessage)]
+        if not prompts:
             return
         text = f"text {next(self._texts)}"
-        session = await branch.session.edit(told[number % len(told)], text)
+        session = await branch.session.edit(prompts[number % len(prompts)], text)
         made = await self._forked(branch, session, (await session.info()).fork_seq)
         made.said.append(text)
         await self.resume(made, turns)

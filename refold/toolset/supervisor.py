@@ -163,8 +163,8 @@ def _until(command: _Command, woken: int, until_s: float, *, ask: bool) -> bool:
         if left <= 0 or command.childless or (ask and command.code is not None):
             return False
         ready, _, _ = select.select([woken, *([0] if ask else [])], [], [], min(left, _LOOK_S))
-        told = os.read(woken, 4096) if woken in ready else b""
-        if ask and (0 in ready or os.getppid() != parent or set(told) - {signal.SIGCHLD}):
+        signals = os.read(woken, 4096) if woken in ready else b""
+        if ask and (0 in ready or os.getppid() != parent or set(signals) - {signal.SIGCHLD}):
             return True
 
 

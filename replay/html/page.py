@@ -205,11 +205,11 @@ def _chapter(chapter: Chapter, *, whole: bool) -> Iterator[str]:
         yield f"<h2>{esc(info.title or info.id)}</h2>{_facts(chapter)}"
         yield f'<p class="mark"><a href="#at-{esc(info.id)}">where it begins</a></p>'
     answers = _answers(chapter)
-    told = [(said.seq, 1, _said(chapter, said, entry, answers)) for said, entry in chapter.said]
-    told += [(recorded.seq, 0, _mark(info, recorded)) for recorded in chapter.marks]
+    pieces = [(said.seq, 1, _said(chapter, said, entry, answers)) for said, entry in chapter.said]
+    pieces += [(recorded.seq, 0, _mark(info, recorded)) for recorded in chapter.marks]
     for fork in chapter.forks:
-        told.append((fork.fork_seq, 2, f'<p class="mark" id="at-{esc(fork.id)}">→ fork {_link(fork)}</p>'))
-    yield from (text for _, _, text in sorted(told, key=lambda one: one[:2]))
+        pieces.append((fork.fork_seq, 2, f'<p class="mark" id="at-{esc(fork.id)}">→ fork {_link(fork)}</p>'))
+    yield from (text for _, _, text in sorted(pieces, key=lambda one: one[:2]))
     yield "</section>"
 
 
@@ -268,10 +268,10 @@ def _mark(info: SessionInfo, recorded: Recorded) -> str:
     """Write a line for an event that is no message and no call; what it holds opens on a click."""
     event = recorded.event
     kind = str(event.__struct_config__.tag).replace("_", " ")
-    told = _words(event)
+    text = _words(event)
     name = f'<a href="#{esc(info.id)}-{recorded.seq}">{recorded.seq}</a> {esc(kind)}'
     bad = isinstance(event, AbortRequest | Retry) or (isinstance(event, AgentEnd) and event.reason != "stop")
-    line = f'{name} <span class="bad">{esc(told)}</span>' if bad else f"{name} {esc(told)}".rstrip()
+    line = f'{name} <span class="bad">{esc(text)}</span>' if bad else f"{name} {esc(text)}".rstrip()
     fields = msgspec.json.format(msgspec.json.encode(event), indent=2).decode()
     body = folded("", line, _config(event) if isinstance(event, ConfigChange) else pre(fields))
     return f'<div class="mark" id="{esc(info.id)}-{recorded.seq}">{body}</div>'

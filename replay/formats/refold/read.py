@@ -142,9 +142,9 @@ async def _name_behind(
             Erase(target_seq=seq, reason=BEFORE, shape_sha256=sha) for seq, sha in zip(behind, shapes, strict=True)
         ]
         at_us = one.events[-1].at_us
-        told = [Restored(at_us=at_us, event=erase) for erase in erases]
-        told[0] = Restored(at_us=at_us, event=erases[0], updates_sha256=updates)
-        await log.restore(branch.session, told)
+        restored = [Restored(at_us=at_us, event=erase) for erase in erases]
+        restored[0] = Restored(at_us=at_us, event=erases[0], updates_sha256=updates)
+        await log.restore(branch.session, restored)
 
 
 def _last_fact(one: ExportedSession) -> int:
@@ -160,8 +160,8 @@ async def _name_erased(log: EventLog, export: Export, branches: Sequence[Importe
         if not gone or digest == one.row.digest:
             continue
         at_us = one.events[-1].at_us
-        told = [(at_us, Erase(target_seq=r.seq, reason=BEFORE, shape_sha256=_sha256(r.event))) for r in gone]
-        await log.append(branch.session, told)
+        erases = [(at_us, Erase(target_seq=r.seq, reason=BEFORE, shape_sha256=_sha256(r.event))) for r in gone]
+        await log.append(branch.session, erases)
 
 
 def _sha256(event: Event) -> str:

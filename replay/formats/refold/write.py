@@ -97,8 +97,8 @@ async def _with_removed(log: EventLog, one: ExportedSession, gone: Removed) -> E
         lines[last] = RemovedLine(seq=last)
     if not row.digest:
         row = replace(row, link=(await log.cursor(row.session, fact)).digest)
-    told = replace(one, row=row, dropped=dropped, gone=tuple(lines[seq] for seq in sorted(lines)))
-    return replace(told, row=replace(row, behind=len(named_behind(told))))
+    exported = replace(one, row=row, dropped=dropped, gone=tuple(lines[seq] for seq in sorted(lines)))
+    return replace(exported, row=replace(row, behind=len(named_behind(exported))))
 
 
 def _dropped(first: int, times: tuple[int, ...]) -> DroppedLine:
