@@ -52,7 +52,7 @@ class Budget:
         self._running[child] = used
 
     def has_ended(self, child: str) -> None:
-        """Leave out a child whose end, with what it used, is on record here."""
+        """Stop counting a child whose end, with its usage, is on record here."""
         self._running.pop(child, None)
 
     async def read(self, log: EventLog, session: str, keys: Iterable[str]) -> None:

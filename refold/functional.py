@@ -218,7 +218,7 @@ class _Given:
 
 
 def _unsigned(message: Message) -> Message:
-    """Take off who answered: a context says it where a run's own result does not."""
+    """Remove the names of who answered: a context has them where a run's own result does not."""
     if isinstance(message, AssistantMessage):
         return msgspec.structs.replace(message, api="", provider="", model="")
     return message

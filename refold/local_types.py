@@ -22,7 +22,7 @@ else:
 
 
 def as_type(kind: AnyType | None) -> type[Any] | None:
-    """Take a type for what it is to pydantic, which reads those that are no classes too."""
+    """Cast a type to the form that pydantic takes, which reads types that are no classes too."""
     return kind  # type: ignore[return-value]  # as above
 
 

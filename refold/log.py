@@ -40,7 +40,7 @@ class Log:
         path: str | Path | None = None,
         clock: Callable[[], int] = utc_now_us,
     ) -> None:
-        """Take a store that is open, or say where `open` finds one; `open_log` is shorter."""
+        """Wrap an open store, or name the file that `open` opens; `open_log` is shorter."""
         self.clock = clock
         self._store, self._path = store, path
         self._opening = asyncio.Lock()

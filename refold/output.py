@@ -99,7 +99,7 @@ def recorded_check(options: Mapping[str, object]) -> tuple[Callable[[AssistantMe
 
 
 def _without_fence(text: str) -> str:
-    """Take JSON out of the code fence that many models put around it."""
+    """Remove the code fence that many models put around JSON."""
     inner = text.strip()
     if inner.startswith("```") and inner.endswith("```") and "\n" in inner:
         return inner[inner.index("\n") : -3]

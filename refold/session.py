@@ -178,7 +178,7 @@ class Session:
 
     @checked()
     async def send(self, message: object, *, key: str | None = None) -> int:
-        """Put a message into the inbox of a task: a text, a message, or any JSON; a repeated key changes nothing.
+        """Send a message to the inbox of a task: a text, a message, or any JSON; a repeated key changes nothing.
 
         Raises: UnreadMessageError when no task is open here, so that nobody would ever read it.
         """
@@ -207,7 +207,7 @@ class Session:
     async def fork(
         self, *, at: int | str | None = None, before: ContextMessage | int | None = None, title: str = ""
     ) -> Session:
-        """Begin a session that shares this one's events up to a seq or bookmark (else the head), or before a message.
+        """Create a session that shares this one's events up to a seq or bookmark (else the head), or before a message.
 
         Raises: UnknownSeqError; UnknownLabelError when no bookmark, or more than one, has that text.
         """
@@ -238,7 +238,7 @@ class Session:
     async def adopt(
         self, messages: Sequence[ContextMessage | int] | range | ContextMessage | int, *, from_: Session
     ) -> tuple[int, ...]:
-        """Take messages of another session into this idle one, calls together with their results.
+        """Copy messages of another session into this idle one, calls together with their results.
 
         A `range` takes the messages whose names lie in it; what both sessions share is left out. In a batch of tool
         calls that nobody runs, results are taken for the calls of the same name and arguments.

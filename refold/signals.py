@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def on_signal(*numbers: signal.Signals, call: Callable[[], None]) -> bool:
-    """Have a function called, in the running loop, when a signal comes.
+    """Register a function that is called, in the running loop, when a signal comes.
 
     Returns: False when that cannot be: the system has no such signals, or this is not the main thread.
     """

@@ -98,7 +98,7 @@ class Shown(Generic[T]):
     """A run in a task of its own, and what it has to show until somebody reads it."""
 
     def __init__(self, where: str, work: Callable[[], Coroutine[object, object, T]], *, advice: str = "") -> None:
-        """Begin at once. Raises: NoEventLoopError."""
+        """Start the task at once. Raises: NoEventLoopError."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

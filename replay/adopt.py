@@ -155,7 +155,7 @@ def _messages(source: str, found: _SourceView, entries: Sequence[Entry], head: i
 
 
 def _recorded(entry: Entry) -> Message:
-    """Take what was said; of a message that was cut off and kept, what a model saw of it."""
+    """Return an entry's message; of one that was cut off and kept, what a model saw of it."""
     message = entry.standing if entry.interrupted and entry.standing is not None else entry.message
     if message is None:
         raise ValueError(f"entry {entry.seq} holds no message")

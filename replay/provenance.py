@@ -21,7 +21,7 @@ class Provenance:
         self._starts: dict[Place, int] = {}
 
     def feed(self, recorded: Recorded) -> None:
-        """Take an event."""
+        """Fold one event."""
         event: Event = recorded.event
         if isinstance(event, ConfigChange):
             named = (name for name in _CONFIG if _is_set(getattr(event, name)))

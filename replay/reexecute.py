@@ -112,7 +112,7 @@ class Reexecutor(Generic[V]):
         )
 
     def listen(self, recorded: Recorded) -> None:
-        """Follow the session that runs, event by event."""
+        """Fold an event of the session that runs."""
         self._head = recorded.seq
         if is_name(recorded.event):
             self._names.append(recorded.seq)
@@ -316,7 +316,7 @@ class Reexecutor(Generic[V]):
                 await self._append(due)
 
     def _due(self, until: int) -> Sequence[Event]:
-        """Take the inputs recorded before a seq that were not given yet, in the words of the session that runs."""
+        """Take the inputs recorded before a seq that are still to come, with the names of the session that runs."""
         inputs, first = self._recording.inputs, self._inputs
         while self._inputs < len(inputs) and inputs[self._inputs].seq < until:
             self._inputs += 1

@@ -111,7 +111,7 @@ class Replay:
         )
 
     def feed(self, recorded: Recorded) -> bool:
-        """Take one event; False once it differs."""
+        """Fold one event. Returns: False once something differs."""
         event = recorded.event
         if recorded.seq > self._seq + 1:
             self._gap = True

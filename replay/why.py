@@ -125,7 +125,7 @@ class _Trace:
         self.last: Recorded | None = None
 
     def feed(self, recorded: Recorded) -> None:
-        """Take an event."""
+        """Fold one event."""
         event, self.last = recorded.event, recorded
         match event:
             case ModelRequest():

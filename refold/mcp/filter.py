@@ -29,7 +29,7 @@ _UNREADABLE = "its answer cannot be read: it is no JSON-RPC message"
 
 @asynccontextmanager
 async def filtered(transport: Transport, odd: list[str], closed: asyncio.Event) -> AsyncIterator[TransportStreams]:
-    """Pass a transport on. `odd`: is told of tools that are none; `closed`: set when nothing more comes."""
+    """Wrap a transport. `odd`: gets a line for each tool that is none; `closed`: set when nothing more comes."""
     async with transport as (read, write):
         into, out = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         filter_ = _Filter(odd)
@@ -62,7 +62,7 @@ def _is_needless(item: SessionMessage | Exception) -> bool:
 
 
 def _answer(item: SessionMessage | Exception) -> SessionMessage | None:
-    """Answer what a server asks for: nothing is offered to it, but that it may see whether this end is there."""
+    """Answer a server's request: a ping is answered, everything else is refused."""
     if isinstance(item, Exception) or not isinstance(asked := item.message, types.JSONRPCRequest):
         return None
     related = ServerMessageMetadata(related_request_id=asked.id)
@@ -73,7 +73,7 @@ def _answer(item: SessionMessage | Exception) -> SessionMessage | None:
 
 
 class _Filter:
-    """Sifts what comes over one connection."""
+    """Filters what comes over one connection."""
 
     def __init__(self, odd: list[str]) -> None:
         self._odd, self._version = odd, ""

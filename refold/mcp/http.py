@@ -32,7 +32,7 @@ async def endpoint(url: str, headers: Mapping[str, str] | None) -> AsyncIterator
 
 
 async def _bound(response: httpx2.Response) -> None:
-    """Bound the body of an answer; the client bounds the events of a stream itself."""
+    """Limit the body of an answer; the client limits the events of a stream itself."""
     response.headers.pop("content-encoding", None)
     streamed = response.headers.get("content-type", "").lower().startswith("text/event-stream")
     if not streamed and isinstance(response.stream, httpx2.AsyncByteStream):

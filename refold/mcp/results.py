@@ -72,7 +72,7 @@ def list_digest(tools: Sequence[mcp.Tool]) -> str:
 
 
 def outcome_of(result: CallToolResult, redact: Callable[[str], str]) -> ToolOutcome:
-    """Turn a server's result into an outcome; the structured part is the details, and the text if there is no other."""
+    """Convert a server's result; the structured part becomes the details, and the text if there is no other."""
     pieces: list[Piece] = []
     is_error = bool(result.is_error)
     for block in result.content:

@@ -117,7 +117,7 @@ async def _read(pipe: FileIO, into: MemoryObjectSendStream[SessionMessage | Exce
 
 
 async def _pass(line: bytearray, into: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
-    """Pass a line on, as a message or as what is wrong with it."""
+    """Forward a line, as a message or as the error that it is."""
     text = bytes(line).strip()
     line.clear()
     if text:

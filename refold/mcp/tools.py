@@ -126,7 +126,7 @@ class _Held:
         return self.closed.is_set() or self.leave.is_set() or self.task is None or self.task.done()
 
     async def end(self) -> None:
-        """Leave it, and wait until the program has ended."""
+        """Close the connection, and wait until the program has ended."""
         if self.task is None:
             return
         self.leave.set()
@@ -168,7 +168,7 @@ class _Connection:
         return self._held.found[1], self._held.odd
 
     async def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         await self._held.end()
 
     async def _client(self) -> mcp.Client:

@@ -58,7 +58,7 @@ async def open_child(
 
 
 async def run_child(execution: TaskExecution, key: str, task: ChildTask[P, R], payload: P) -> R:
-    """Run a task as a child, or give what is recorded of it. Raises: ChildError; TaskPayloadError."""
+    """Run a task as a child, or return its recorded result. Raises: ChildError; TaskPayloadError."""
     child = child_id(execution.session, key)
     record = execution.journal.children.get(key)
     if record is not None:

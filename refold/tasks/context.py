@@ -159,7 +159,7 @@ class TaskContext:
         returns: AnyType | None = None,
         **named: object,
     ) -> object:
-        """Do something once: call a function (sync ones in a thread), and record what it returns.
+        """Call a function once (sync ones in a thread), and record what it returns.
 
         A process that ends meanwhile leaves it undone: it is called again, so it must be safe to repeat, or use
         `idempotency_key`. `returns` is the result's type; without it the result is plain JSON, in every process alike.
@@ -339,7 +339,7 @@ class TaskContext:
         message: type[M] | AnyType | None = None,
         key: str | None = None,
     ) -> C:
-        """Take a step, wait for a message, work it in, and so on until none has come for so long.
+        """Repeat a step and a wait for a message, which is applied to the context, until none has come for so long.
 
         Each step's context is recorded as what changed in it. Another process begins with the last one.
 

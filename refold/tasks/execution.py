@@ -294,7 +294,7 @@ class TaskExecution:
         return True
 
     async def _advance(self) -> bool:
-        """Do what the machine decides while the code waits; False when there is nothing."""
+        """Perform what the machine decides while the code waits. Returns: whether there was anything."""
         if self.runtime.stopping.is_set():
             return False
         idle = self.state.phase is Phase.IDLE
@@ -356,7 +356,7 @@ class TaskExecution:
             self._tick.set_result(None)
 
     async def _watch(self) -> None:
-        """See what others append, and when the process is to stop."""
+        """Load what others append, now and then, and notice when the process is to stop."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_S):

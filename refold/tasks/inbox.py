@@ -45,7 +45,7 @@ class Inbox:
 
 
 async def next_message(execution: TaskExecution, key: str, timeout_us: int | None) -> InboxMessage | None:
-    """Take the next message; None when none came in time."""
+    """Wait for the next message; None when none came in time."""
     deadline_us = None if timeout_us is None else execution.now_us() + timeout_us
     end = await run_wait(execution, WaitStart(key=key, reason=INBOX, deadline_us=deadline_us))
     return InboxMessage(end.push_seq, execution.journal.inbox[end.push_seq]) if end.push_seq else None

@@ -76,7 +76,7 @@ class ChildRecord(msgspec.Struct):
 
 
 class Journal:
-    """Takes a session's facts in order, from the first one on.
+    """Folds a session's facts in order, from the first one on.
 
     `answered`: the keys of what the log answers, in its order. `open_steps`: those that began and have not ended.
     `last_step`: the one that began last; while a run is under way, its turn. `woken`: the last event came from outside.
@@ -112,7 +112,7 @@ class Journal:
         return self._worked_us + now_us - self._since_us
 
     def feed(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         self._count_time(recorded)
         self.woken = isinstance(event, WAKING)

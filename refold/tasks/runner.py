@@ -210,7 +210,7 @@ async def _work(execution: TaskExecution, task: AnyTask) -> None:
 
 
 def task_start(task: AnyTask, attempt: int = 1) -> TaskStart:
-    """Begin an attempt of a task, with what it says of how it is run."""
+    """Build the event that begins an attempt of a task, with how it is to be run."""
     return TaskStart(
         task=task.id,
         attempt=attempt,
@@ -222,7 +222,7 @@ def task_start(task: AnyTask, attempt: int = 1) -> TaskStart:
 
 
 def _failed(execution: TaskExecution, task: AnyTask, problem: str, *, final: bool) -> TaskEnd:
-    """End an attempt that failed; whether there is another, the machine says, or in a log of 0.1 the code."""
+    """Build the end of a failed attempt; the machine decides on the next one, or in a log of 0.1 the code."""
     number, jitter_ppm = execution.state.attempt, execution.runtime.jitter_ppm()
     if execution.state.policy is not None:
         again = not final and number <= execution.state.policy.retries
@@ -234,7 +234,7 @@ def _failed(execution: TaskExecution, task: AnyTask, problem: str, *, final: boo
 
 
 def _over(state: State, now_us: int) -> tuple[WaitEnd, ...]:
-    """End what an attempt that failed left waiting, so that the session is not due for that before its next one."""
+    """Build the ends of the expired waits of a failed attempt, so that the session is not due before the next one."""
     return expired(state, now_us) if state.phase is Phase.IDLE else ()
 
 
@@ -268,7 +268,7 @@ def _outcome(execution: TaskExecution, problem: str = "") -> TaskOutcome:
 
 
 async def _cancel(execution: TaskExecution) -> TaskOutcome:
-    """End a cancelled task as the machine says: what runs in its session, its waits, its children, then itself."""
+    """End a cancelled task as the machine decides: its session's run, its waits, its children, then itself."""
     await _end_run(execution, "its task was cancelled")
     while execution.state.task:
         await end_children(execution.runtime, execution.writer, root=execution.root)
@@ -279,7 +279,7 @@ async def _cancel(execution: TaskExecution) -> TaskOutcome:
 
 
 async def _end_run(execution: TaskExecution, problem: str) -> None:
-    """Bring the run that is open, or asked for, to its end, since nobody goes on with it; its turn has failed with it.
+    """End the run that is open, or asked for, since nobody goes on with it; its turn fails with it.
 
     The machine says the steps: calls get a result, an answer is closed. No model is asked, and no tool runs.
     """
@@ -329,7 +329,7 @@ async def run_when_free(
 
 
 async def _wake_parent(runtime: Runtime, parent: str) -> None:
-    """Wake a parent whose child ended in other hands."""
+    """Wake a parent whose child was ended by another process."""
     with suppress(UnknownSessionError):
         await runtime.log.append(parent, [(runtime.clock(), Resume(why="wait"))])
 

@@ -71,7 +71,7 @@ async def run_step(
     backoff_us: int = 0,
     asks: AskedModel | None = None,
 ) -> T:
-    """Do a step, or give what is recorded of it; `asks` is the model that it asks.
+    """Run a step, or return its recorded result; `asks` is the model that it asks.
 
     Raises: StepError when it has failed one time more than `retries`, and when it may ask no model any more.
     """
@@ -169,7 +169,7 @@ def call(function: Callable[..., object], arguments: Sequence[object], named: Ma
 
 
 async def run_wait(execution: TaskExecution, start: WaitStart) -> WaitEnd:
-    """Wait, or give how the wait ended."""
+    """Wait, or return the recorded end of the wait."""
     key = start.key
     if key in execution.journal.waits:
         execution.visit("wait", key)

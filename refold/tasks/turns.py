@@ -74,7 +74,7 @@ class Turn(RunResult[T]):
 async def run_turn(
     execution: TaskExecution, name: str, agent: TurnAgent[T], prompt: Prompt | InboxMessage, deps: object
 ) -> Turn[T]:
-    """Run an agent in the task's session, or give what is recorded of that; see `TaskContext.turn`."""
+    """Run an agent in the task's session, or return its recorded turn; see `TaskContext.turn`."""
     said = prompt.seq if isinstance(prompt, InboxMessage) else prompt
     input_digest = digest([type(said).__name__, said], name)
     record = await known_step(execution, name, input_digest)
@@ -100,7 +100,7 @@ async def run_turn(
 
 
 def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxMessage) -> list[Event]:
-    """Begin a turn; a message of the inbox that an attempt before has answered is said again."""
+    """Build the events that begin a turn; an inbox message that an earlier attempt has answered is asked again."""
     start = StepStart(key=name, input_sha256=input_sha256)
     if isinstance(prompt, InboxMessage) and state.taken is not None and state.taken.seq == prompt.seq:
         return [start, Resume(why="continue", push_seq=prompt.seq)]

@@ -34,7 +34,7 @@ OperationState = Literal["open", "done", "failed", "again", "completed", "timed_
 
 
 class TaskOperation(msgspec.Struct, kw_only=True):
-    """One thing that a task did or waits for.
+    """An operation of a task: a step, wait, token, child, loop or stream, done or open.
 
     kind: step (a turn and a model too), wait, token, child, loop or stream. seq, at_us: where it began, first.
     state: open, or how it ended; `again`: it failed, and is tried again at `until_us`. attempts: how often it began.

@@ -91,7 +91,7 @@ class Worker:
         self._roots: dict[str, tuple[str, str]] = {}
 
     def stop(self) -> None:
-        """Take no more sessions; finish those under way, or hand them back."""
+        """Claim no more sessions; finish those under way, or hand them back."""
         self.runtime.stopping.set()
 
     async def run(self) -> None:
@@ -133,7 +133,7 @@ class Worker:
             await stop(*self._running.values())
 
     async def look(self) -> int:
-        """Begin to run what is due, as far as there is room. Returns: how many sessions were begun."""
+        """Start sessions that are due, as far as there is room. Returns: how many were started."""
         room = self._concurrency - len(self._running)
         if room <= 0:
             return 0

@@ -29,7 +29,7 @@ def histories(size: int = 60) -> st.SearchStrategy[tuple[Recorded, ...]]:
 
 
 def walk(numbers: Sequence[int]) -> tuple[Recorded, ...]:
-    """Take a legal event for each number."""
+    """Build a legal history with one event for each number."""
     history: list[Recorded] = []
     state = State()
     for number in numbers:
@@ -42,7 +42,7 @@ def walk(numbers: Sequence[int]) -> tuple[Recorded, ...]:
 
 
 def choose(state: State, seq: int, number: int) -> Event:
-    """Pick a legal event: an input, one of the phase's row, or one that moves the phase on, if there is any."""
+    """Choose a legal event: an input, one of the phase's row, or one that moves the phase on, if there is any."""
     number, way = divmod(number, 8)
     row = ROWS[state.phase]
     on = {kind for kind, phase in row.items() if phase is not state.phase}

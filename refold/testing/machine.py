@@ -71,7 +71,7 @@ class AgentMachine(RuleBasedStateMachine):
 
     @rule(branch=branches, data=st.data(), appends=st.one_of(st.none(), st.integers(1, 6)))
     def go_on(self, branch: SessionUnderTest, data: st.DataObject, appends: int | None) -> None:
-        """Go on from wherever the log stops, and perhaps die again."""
+        """Resume from wherever the log stops, and perhaps be killed again."""
         self._runner.run(self.world.resume(branch, data.draw(self.answers), appends=appends))
 
     @rule(branch=branches, what=st.sampled_from(During))

@@ -123,7 +123,7 @@ class World:
         await self._drive(branch, turns, text, appends)
 
     async def resume(self, branch: SessionUnderTest, turns: Sequence[Turn], *, appends: int | None = None) -> None:
-        """Go on from wherever the log stops."""
+        """Resume from wherever the log stops."""
         await self._drive(branch, turns, None, appends)
 
     async def say(self, branch: SessionUnderTest, what: During) -> None:

@@ -152,7 +152,7 @@ async def _gone(process: asyncio.subprocess.Process, mark: str) -> None:
 
 
 async def end_all(process: asyncio.subprocess.Process, mark: str) -> tuple[int, ...]:
-    """End a command without the help of its supervisor: all below that, and all that has the command's mark.
+    """Kill a command without the help of its supervisor: all below that, and all that has the command's mark.
 
     Returns: what is still there.
     """

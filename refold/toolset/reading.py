@@ -42,7 +42,7 @@ class Deadline:
 
 
 class Reading:
-    """Looks into one folder."""
+    """Reads and lists in one folder."""
 
     def __init__(self, root: Root) -> None:
         self._root = root

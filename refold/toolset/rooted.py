@@ -25,7 +25,7 @@ class Root:
     """A folder, and what is below it."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Take a folder that exists. Raises: OSError when it is none."""
+        """Open a folder that exists. Raises: OSError when it is none."""
         self.path = Path(folder).resolve(strict=True)
         if not self.path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
@@ -85,7 +85,7 @@ class Root:
 
 @contextmanager
 def refusing(name: str) -> Iterator[None]:
-    """Turn what the system says of a name into words for a model."""
+    """Convert errors of the system about a name to ToolFailure."""
     try:
         yield
     except OSError as error:

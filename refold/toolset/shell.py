@@ -55,7 +55,7 @@ def shell_tool(root: str | Path = ".") -> Tool:
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the keys of providers, whatever variables hold them; ask programs not to page, colour or prompt."""
+    """Remove the keys of providers, whatever variables hold them; ask programs not to page, colour or prompt."""
     keys = key_variables(given)
     kept = {name: value for name, value in given.items() if name not in keys}
     return {**kept, "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0"}

@@ -11,8 +11,8 @@ from eventsource.errors import UnknownSessionError
 from eventsource.log.protocol import EventLog
 
 
-async def make(creating: Coroutine[object, object, SessionInfo], written: list[str]) -> str:
-    """Create a session and note its id, also when the waiting for it is cancelled."""
+async def create_session(creating: Coroutine[object, object, SessionInfo], written: list[str]) -> str:
+    """Create a session and keep its id, also when this is cancelled meanwhile."""
     task = asyncio.ensure_future(creating)
     cancelled = await settled(task)
     made = task.result().id
@@ -22,7 +22,7 @@ async def make(creating: Coroutine[object, object, SessionInfo], written: list[s
     return made
 
 
-async def take_back(log: EventLog, written: Sequence[str]) -> None:
+async def roll_back(log: EventLog, written: Sequence[str]) -> None:
     """Delete what a broken import has written, the last first."""
     await settled(asyncio.ensure_future(_delete(log, written)))
 

@@ -10,7 +10,7 @@ from eventsource.envelope import SessionInfo
 from eventsource.events import Event, Label
 from eventsource.log.protocol import EventLog
 
-from .atomic import make, take_back
+from .atomic import create_session, roll_back
 from .jsonl import LineNote
 
 
@@ -84,13 +84,13 @@ async def write_plan(
     written: list[str] = []
     try:
         for branch in plan.branches:
-            await make(_open(log, branch, written, session), written)
+            await create_session(_open(log, branch, written, session), written)
             events = branch.events
             if branch.parent is None and extra is not None:
                 events = (*events, (events[-1][0], extra))
             await log.append(written[-1], events)
     except BaseException:
-        await take_back(log, written)
+        await roll_back(log, written)
         raise
     done = tuple(_imported(branch, number, written) for number, branch in enumerate(plan.branches))
     return ImportReport(

@@ -124,7 +124,7 @@ def _call(block: ToolCall, call: CallView | None, answer: Message | None) -> str
 
 
 def _indented(text: str) -> str:
-    """Lay JSON out over lines; other text stays as it is."""
+    """Indent JSON; other text stays as it is."""
     with suppress(ValueError):
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     return text

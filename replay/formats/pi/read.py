@@ -62,7 +62,7 @@ def _title(plan: ImportPlan, path: str) -> str:
 
 
 def plan_pi(data: bytes) -> ImportPlan:
-    """Work out the events of a whole file; at each seq of a branch the context is the one pi would build there."""
+    """Compute the events of a whole file; at each seq of a branch the context is the one pi would build there."""
     lines = read_lines(data, is_record)
     tree = read_tree(lines)
     return _Planner(tree).plan(lines)
@@ -156,7 +156,7 @@ class _Planner:
             yield PlannedEntry(entry=node.name, line=node.line, branch=at.branch, seq=at.seq, last_seq=at.last)
 
     def _open(self, number: int, path: Path, lost: tuple[LineNote, ...]) -> None:
-        """Begin a branch with what is known of its file."""
+        """Open a branch with what is known of its file."""
         parent = None if path.parent is None else self.placed[path.parent]
         lines = runs([self.nodes[index].line for index in path.nodes])
         if number:

@@ -86,7 +86,7 @@ def read_tree(lines: Lines) -> Tree:
 
 
 def branches(nodes: Sequence[Node]) -> list[Path]:
-    """Part a tree into branches: first the one the file ends in, then one for each other entry without children."""
+    """Split a tree into branches: first the one the file ends in, then one for each other entry without children."""
     parents = {node.parent for node in nodes}
     leaves = [number for number in range(len(nodes)) if number not in parents]
     taken: set[int] = set()

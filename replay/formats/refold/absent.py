@@ -44,7 +44,7 @@ def lack_problems(one: ExportedSession) -> Iterator[tuple[int, str]]:
 
 
 def fork_problem(parent: ExportedSession, fork: ExportedSession) -> str:
-    """Judge the digest at which a fork begins, where updates of its parent are gone. Returns: what is wrong, if any."""
+    """Check the digest at which a fork begins, where updates of its parent are gone. Returns: what is wrong, if any."""
     base = bytes.fromhex(fork.row.base)
     if bool(base) == bool(parent.row.digest):
         return f"the digest at which session {fork.row.session} begins is missing, or there twice"

@@ -19,7 +19,7 @@ from eventsource.log.erased import is_tombstone
 from eventsource.log.protocol import EventLog
 from eventsource.values import MARKER
 
-from ..atomic import make, take_back
+from ..atomic import create_session, roll_back
 from ..jsonl import LineNote
 from ..planner import ImportedBranch, ImportReport
 from .absent import fork_problem, lack_problems, named_behind
@@ -59,7 +59,7 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
             await _compare_whole(log, export, branches, path)
             await _name_erased(log, export, branches)
     except BaseException:
-        await take_back(log, written)
+        await roll_back(log, written)
         raise
     events = [recorded for one in export.sessions for recorded in one.events]
     return ImportReport(
@@ -76,7 +76,7 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
 
 
 def _check_lacks(export: Export, path: str) -> None:
-    """Judge what is missing from a file of version 2. Raises: TranscriptError."""
+    """Check what is missing from a file of version 2. Raises: TranscriptError."""
     for one in export.sessions:
         for seq, problem in lack_problems(one):
             raise TranscriptError(path, f"session {one.row.session}, seq {seq}: {problem}")
@@ -201,7 +201,7 @@ async def _write(
             _first(one, path)
             name = session if main and session is not None else await _free(log, one.row.session)
             named = one.row.title or (title if main else "")
-            found = await make(_create(log, one, parent, name, named), written)
+            found = await create_session(_create(log, one, parent, name, named), written)
             await (_fill if export.header.version == WHOLE else _restore)(log, found, one, path)
         messages = sum(isinstance(recorded.event, MessageEnd) for recorded in one.events)
         branches.append(
