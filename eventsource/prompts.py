@@ -11,6 +11,7 @@ import msgspec
 from .admission import repair
 from .codec import to_json
 from .errors import ArgumentError, InvalidTextError
+from .events import QueuePush
 from .messages import (
     AssistantContent,
     AssistantMessage,
@@ -59,6 +60,11 @@ def as_messages(prompt: object, *, where: str, parameter: str = "prompt") -> tup
     if not any(_is_message(item) for item in items):
         return (repair(UserMessage(content=tuple(reader.part(item, f"[{at}]") for at, item in enumerate(items)))),)
     return tuple(repair(reader.message(item, f"[{at}]")) for at, item in enumerate(items))
+
+
+def as_pushes(prompt: object, *, where: str) -> tuple[QueuePush, ...]:
+    """Make of a prompt what a run is begun with. Raises: as `as_messages`."""
+    return tuple(QueuePush(queue="prompt", message=message) for message in as_messages(prompt, where=where))
 
 
 def as_message(prompt: object, *, where: str, parameter: str = "message") -> Message:

@@ -101,12 +101,12 @@ class Lifecycle:
 
     def _show(self, recorded: Recorded) -> LifecycleEvent | None:
         event = recorded.event
-        self._ending = ending(self._ending, event)
         shown = LifecycleEvent(seq=recorded.seq, at_us=recorded.at_us, event=event)
+        if isinstance(event, MessageUpdate):
+            self._partial = replace(self._partial, content=_updated(self._partial.content, event))
+            return replace(shown, message=self._partial)
+        self._ending = ending(self._ending, event)
         match event:
-            case MessageUpdate():
-                self._partial = replace(self._partial, content=_updated(self._partial.content, event))
-                return replace(shown, message=self._partial)
             case QueuePush():
                 self._pushes[recorded.seq] = event.message
                 return None

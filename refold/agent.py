@@ -23,8 +23,8 @@ from eventsource.machine.repeated_calls import RepeatedTools
 from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
-from eventsource.models.secrets import Secrets
-from eventsource.prompts import Prompt as Prompt
+from eventsource.models.secrets import Secrets, known_secrets
+from eventsource.prompts import Prompt as Prompt, as_pushes
 from eventsource.runner.hooks import Hooks
 from eventsource.runner.loop import Program
 from eventsource.tools.tool import Tool, tool, toolbox
@@ -38,9 +38,8 @@ from .context import CONTEXT
 from .drive import DriveResult, drive
 from .local_types import AnyType
 from .log import Log, open_log
-from .models import find_model, find_recorded_model, known_secrets
+from .models import find_model, find_recorded_model
 from .output import Output, recorded_check
-from .prompt import prompt_pushes
 from .run import Run
 from .session import Session
 from .stream import AgentStream
@@ -169,7 +168,7 @@ class Agent(Generic[T]):
                 return await self.run(
                     prompt, session=await log.session(), deps=deps, signal=signal, timeout_ms=timeout_ms, key=key
                 )
-        opening = prompt_pushes(prompt, where="Agent.run")
+        opening = as_pushes(prompt, where="Agent.run")
         if key is not None:
             self.check_deps(deps)
             await session.core.push("prompt", *(push.message for push in opening), key=key)
@@ -185,7 +184,7 @@ class Agent(Generic[T]):
         Where an event loop runs already (a notebook), it runs in a thread, and that loop stands still meanwhile; `await
         agent.run(...)` does not stop it.
         """
-        opening = [push.message for push in prompt_pushes(prompt, where="Agent.run_sync")]
+        opening = [push.message for push in as_pushes(prompt, where="Agent.run_sync")]
         self.config()  # what cannot begin makes no session
         self.check_deps(deps)
 
@@ -228,10 +227,12 @@ class Agent(Generic[T]):
 
         Returns: an async iterator of events; `await stream.run()` gives the Run. Leaving it does not stop the run.
         """
-        opening = () if prompt is None else prompt_pushes(prompt, where="Agent.stream")
+        opening = () if prompt is None else as_pushes(prompt, where="Agent.stream")
         self.check_deps(deps)
 
-        async def start(target: Session, listen: Callable[[Recorded], None]) -> Run[T]:
+        async def start(
+            target: Session, show: Callable[[Recorded], object], listen: Callable[[Recorded], None]
+        ) -> Run[T]:
             return await self._drive(
                 target,
                 opening,
@@ -240,6 +241,7 @@ class Agent(Generic[T]):
                 timeout_ms=timeout_ms,
                 tools=tools,
                 resume=prompt is None,
+                show=show,
                 listen=listen,
             )
 
@@ -345,18 +347,22 @@ class Agent(Generic[T]):
         timeout_ms: int | None,
         tools: RepeatedTools,
         resume: bool = False,
+        show: Callable[[Recorded], object] | None = None,
         listen: Callable[[Recorded], None] | None = None,
     ) -> Run[T]:
-        program = self.program(session, deps, timeout_ms=timeout_ms, tools=tools)
-        compactor = self._compactor(session, program)
+        program = self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
+        if self.compaction.limit_tokens:
+            compactor = self._compactor(session, program)
+            program = dataclasses.replace(program, before_request=compactor.before_request)
         driven: DriveResult = await drive(
             session.core.log,
             session.id,
-            dataclasses.replace(program, before_request=compactor.before_request),
+            program,
             wanted=self.config(),
             opening=opening,
             resume=resume,
             signal=signal,
+            show=show,
             listen=listen,
         )
         return Run(session, driven, self.typed_output)
@@ -373,6 +379,11 @@ class Agent(Generic[T]):
         self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
     ) -> Program[ContextView]:
         """Build what a run of this agent in a session needs. Raises: ArgumentError for deps of another type."""
+        return self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
+
+    def _program(
+        self, session: Session, deps: object, *, timeout_ms: int | None, tools: RepeatedTools
+    ) -> Program[ContextView]:
         self.check_deps(deps)
         return Program(
             model=self._model,
@@ -390,7 +401,6 @@ class Agent(Generic[T]):
             check_answer=self._check_answer,
         )
 
-    @checked("deps")
     def check_deps(self, deps: object) -> None:
         """Check that deps are what the agent's tools are made for. Raises: ArgumentError."""
         wanted, where = self.deps_type, f"Agent {self.name}".strip()

@@ -53,12 +53,14 @@ async def drive(
     opening: Sequence[Event] = (),
     resume: bool = False,
     signal: asyncio.Event | None = None,
+    show: Callable[[Recorded], object] | None = None,
     listen: Callable[[Recorded], None] | None = None,
 ) -> DriveResult:
     """Run a session until nothing is left to do.
 
     `wanted`: the process's configuration, None to keep the log's. `opening`: inputs appended first, in the same append
     as what differs in the configuration. `resume`: an idle session is to be answered if its last message waits for it.
+    `show` is given each fact that is on record before, `listen` each event that comes then.
 
     Raises: LeaseHeldError when somebody else runs it; CancelledError when cancelled, after the run was aborted.
     """
@@ -79,7 +81,7 @@ async def drive(
 
     async with hold(log, session, lost=lose) as held:
         writer.lease = lease = held.lease
-        await writer.load()
+        await writer.load(show)
         woken = await due_children(log, session, writer.state, program.clock())
         ends = [WaitEnd(key=key, outcome="completed") for key in woken]
         writer.outcome(

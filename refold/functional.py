@@ -17,13 +17,13 @@ from eventsource.envelope import Recorded
 from eventsource.errors import ContinueRefusedError, SessionExistsError
 from eventsource.events import AbortRequest, Event, MessageAdopt, ModelRef, Origin, Policies, QueuePush, Resume
 from eventsource.log import MemoryLog, random_id, utc_now_us
-from eventsource.log.load import read_all
 from eventsource.log.protocol import EventLog
 from eventsource.machine.config_diff import difference, with_defaults
 from eventsource.machine.state import Config, Phase, State
 from eventsource.machine.steps import taken_up
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
+from eventsource.models.secrets import known_secrets
 from eventsource.prompts import Prompt, as_messages
 from eventsource.request import Request
 from eventsource.runner.hooks import Hooks
@@ -42,7 +42,7 @@ from projections.lifecycle import Lifecycle, LifecycleEvent
 from .agent import MODEL, check_policies
 from .context import CONTEXT
 from .log import Log
-from .models import find_model, known_secrets
+from .models import find_model
 from .session import Session
 from .stream import Shown, misused
 
@@ -266,9 +266,7 @@ async def _run(
     loop = Loop(writer, program, signal)
     async with hold(log, stream.session, lost=lambda error: loop.abort()) as held:
         writer.lease = held.lease
-        await writer.load()
-        async for recorded in read_all(log, stream.session, updates=False):
-            view.feed(recorded)
+        await writer.load(view.feed)
         inputs = given.inputs(writer.state, CONTEXT.messages(writer.view))
         if writer.state.phase is not Phase.IDLE:
             writer.outcome(Resume(why=taken_up(writer.state), runner=held.lease.owner))

@@ -8,7 +8,6 @@ from eventsource.errors import MissingModelError, RefoldError
 from eventsource.events import ModelRef
 from eventsource.machine.state import Config
 from eventsource.models.protocol import Model, WireBody
-from eventsource.models.secrets import Secrets
 from eventsource.request import Request
 
 if TYPE_CHECKING:
@@ -96,11 +95,3 @@ def chunk_feed(ref: ModelRef, request: Request) -> ChunkFeed | None:
     from eventsource.models.feeding import ChunkFeed
 
     return ChunkFeed(find_codec(ref).reader(request))
-
-
-def known_secrets(model: Model, api_key: str | None) -> Secrets:
-    """Collect what must not reach the log: the model's own keys as it comes to know them, and one that was given."""
-    own = getattr(model, "secrets", None)
-    secrets = own if isinstance(own, Secrets) else Secrets()
-    secrets.add(api_key)
-    return secrets

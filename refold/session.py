@@ -49,14 +49,11 @@ class Session:
     @checked()
     def __init__(self, session: core.Session) -> None:
         self.core = session
+        self.id: str = session.id
+        """The session's id in its log."""
 
     def __repr__(self) -> str:
         return f"Session({self.id!r})"
-
-    @property
-    def id(self) -> str:
-        """The session's id in its log."""
-        return self.core.id
 
     async def info(self) -> SessionInfo:
         """Read the session's row: title, parent, head, status, tokens."""

@@ -10,7 +10,6 @@ from typing import Generic, NoReturn, TypeVar
 from eventsource.envelope import Recorded
 from eventsource.errors import NoEventLoopError
 from eventsource.events import Event, Retry
-from eventsource.log.load import read_all
 from projections.lifecycle import Lifecycle, LifecycleEvent
 
 from .log import open_log
@@ -32,8 +31,9 @@ class AgentStream(Generic[T]):
     def __init__(
         self,
         session: Session | None,
-        start: Callable[[Session, Callable[[Recorded], None]], Awaitable[Run[T]]],
+        start: Callable[[Session, Callable[[Recorded], object], Callable[[Recorded], None]], Awaitable[Run[T]]],
     ) -> None:
+        """Begin at once. `start`: the run, given what is shown the facts on record, and then what comes."""
         self._start = start
         self._shown = Shown("Agent.stream", lambda: self._go(session), advice="`run_sync` runs without one")
 
@@ -82,8 +82,6 @@ class AgentStream(Generic[T]):
 
     async def _drive(self, session: Session) -> Run[T]:
         view = Lifecycle()
-        async for recorded in read_all(session.core.log, session.id, updates=False):
-            view.feed(recorded)
 
         def listen(recorded: Recorded) -> None:
             if isinstance(recorded.event, Retry):
@@ -91,7 +89,7 @@ class AgentStream(Generic[T]):
             for shown in view.feed(recorded):
                 self._shown.put(shown)
 
-        return await self._start(session, listen)
+        return await self._start(session, view.feed, listen)
 
 
 class Shown(Generic[T]):

@@ -41,10 +41,18 @@ PAGE = 2000
 """Events read at a time."""
 
 
-async def load(log: EventLog, session: str, *, context: Foldable[V], upto: int | None = None) -> tuple[int, State, V]:
+async def load(
+    log: EventLog,
+    session: str,
+    *,
+    context: Foldable[V],
+    upto: int | None = None,
+    show: Callable[[Recorded], object] | None = None,
+) -> tuple[int, State, V]:
     """Fold a session up to its head, or up to a seq.
 
     Reads facts only; the updates of a message that is still open there are read too, since only they still matter.
+    `show` is given each fact too.
 
     Returns: the seq reached, the state, the context.
     Raises: UnknownSeqError when the session has no such seq; IllegalEventError for a log that cannot have come about.
@@ -62,6 +70,8 @@ async def load(log: EventLog, session: str, *, context: Foldable[V], upto: int |
                 if isinstance(event, MessageStart) and event.role == "assistant" and state.phase is not Phase.STREAMING:
                     before = (recorded.seq - 1, state)
                 state, view = evolve(state, recorded), step(view, recorded)
+                if show is not None:
+                    show(recorded)
         except IllegalEventError as error:
             raise IllegalEventError(session, *error.args[1:]) from error
     if before is not None and state.phase is Phase.STREAMING:

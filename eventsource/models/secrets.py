@@ -8,6 +8,8 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from .protocol import Model
+
 MARK = "[redacted]"
 _MIN_CHARS = 8  # shorter values are words of a language as well ("ollama", "test")
 _VARIABLE = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
@@ -88,6 +90,14 @@ def redact_known(text: str) -> str:
 def know_environment(variables: Mapping[str, str]) -> None:
     """Learn the secrets of an environment, for `redact_known`."""
     _KNOWN.add_environment(variables)
+
+
+def known_secrets(model: Model, api_key: str | None) -> Secrets:
+    """Collect what must not reach the log: the model's own keys as it comes to know them, and one that was given."""
+    own = getattr(model, "secrets", None)
+    secrets = own if isinstance(own, Secrets) else Secrets()
+    secrets.add(api_key)
+    return secrets
 
 
 def redact_json(text: str, redact: Callable[[str], str]) -> str:

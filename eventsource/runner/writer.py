@@ -97,21 +97,14 @@ class Writer(Generic[V]):
         self._context, self._clock, self._on_commit = context, clock, on_commit
         self._redact = redact
         know_environment(os.environ)
-        self._stored: tuple[State, V] = (State(), context.initial)
-        self._now: tuple[State, V] = self._stored
+        self.state: State = State()
+        """The state, with what is not appended yet."""
+        self.view: V = context.initial
+        """The context, with what is not appended yet."""
+        self._stored: tuple[State, V] = (self.state, self.view)
         self._pending: list[_Pending] = []
         self._refused = _Refusals(patience_s)
         self._lock = asyncio.Lock()
-
-    @property
-    def state(self) -> State:
-        """The state, with what is not appended yet."""
-        return self._now[0]
-
-    @property
-    def view(self) -> V:
-        """The context, with what is not appended yet."""
-        return self._now[1]
 
     def now_us(self) -> int:
         """Read the clock."""
@@ -122,10 +115,10 @@ class Writer(Generic[V]):
         """The seq that the next event will get, if nothing comes between."""
         return self.head + len(self._pending) + 1
 
-    async def load(self) -> None:
-        """Fold the log up to its head."""
-        self.head, state, view = await load(self._log, self.session, context=self._context)
-        self._stored = self._now = (state, view)
+    async def load(self, show: Callable[[Recorded], object] | None = None) -> None:
+        """Fold the log up to its head; `show` is given each fact that is on record."""
+        self.head, self.state, self.view = await load(self._log, self.session, context=self._context, show=show)
+        self._stored = (self.state, self.view)
 
     def decide(self, *events: Event) -> None:
         """Take what the machine or a hook decided; forgotten if outside input comes first."""
@@ -173,7 +166,7 @@ class Writer(Generic[V]):
             if (pending.outcome and not now[0].closing) or legal(now[0], pending.event) is None:
                 now = self._evolve(now, Recorded(self.head + len(kept) + 1, *pending.pair))
                 kept.append(pending)
-        self._now = now
+        self.state, self.view = now
         self._pending[:] = kept
 
     async def open_updates(self) -> tuple[Recorded, ...]:
@@ -225,7 +218,8 @@ class Writer(Generic[V]):
         taken = list[Event]()
         for event in events:
             pair = admit(self._clock(), event, self._redact)
-            self._now = self._evolve(self._now, Recorded(self.head + len(self._pending) + 1, *pair))
+            recorded = Recorded(self.head + len(self._pending) + 1, *pair)
+            self.state, self.view = self._evolve((self.state, self.view), recorded)
             self._pending.append(_Pending(pair, outcome))
             taken.append(pair[1])
         return taken
@@ -241,7 +235,7 @@ class Writer(Generic[V]):
         async with self._lock:
             left = len(self._pending)
             while left > 0 and self._pending:
-                batch, now = tuple(self._pending), self._now
+                batch, now = tuple(self._pending), (self.state, self.view)
                 try:
                     head = await self._append(batch)
                 except ConflictError as error:

@@ -12,7 +12,7 @@ from eventsource.events import AbortRequest, Event, QueuePush, Resume, StepEnd, 
 from eventsource.machine.config_diff import difference
 from eventsource.machine.state import Config, State
 from eventsource.machine.steps import Suspend, expired, next_step
-from eventsource.prompts import Prompt
+from eventsource.prompts import Prompt, as_pushes
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
@@ -20,7 +20,6 @@ from projections.context import ContextView
 from ..child_context import CHILD_CONTEXT, ChildContext
 from ..inbox_message import InboxMessage
 from ..output import Output
-from ..prompt import prompt_pushes
 from ..run_result import RunResult
 from ..session import Session
 from .errors import StepError
@@ -106,7 +105,7 @@ def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxM
         return [start, Resume(why="continue", push_seq=prompt.seq)]
     if isinstance(prompt, InboxMessage):
         return [start, QueuePush(queue="prompt", message=prompt.message), Resume(why="continue")]
-    return [start, *prompt_pushes(prompt, where="TaskContext.turn"), Resume(why="continue")]
+    return [start, *as_pushes(prompt, where="TaskContext.turn"), Resume(why="continue")]
 
 
 async def _run(execution: TaskExecution, name: str, agent: TurnAgent[T], deps: object, opening: list[Event]) -> None:

@@ -8,11 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
+from eventsource import session as core
+from eventsource.envelope import Lease
 from eventsource.errors import NoEventLoopError
-from eventsource.events import AgentEnd, MessageUpdate
+from eventsource.events import AgentEnd, MessageUpdate, QueuePush
+from eventsource.log import MemoryLog
+from eventsource.messages import UserMessage
 from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import call, stall
-from refold import Agent, AgentContext, AgentLoopConfig, agent_loop, open_log, tool
+from refold import Agent, AgentContext, AgentLoopConfig, Session, agent_loop, open_log, tool
 
 
 @tool(effect="pure")
@@ -44,6 +48,22 @@ async def test_the_same_run_is_shown_with_what_its_events_refer_to() -> None:
     partial = [one.message for one in shown if isinstance(one.event, MessageUpdate)]
     assert all(message is not None for message in partial)
     assert shown[-1].outcome is not None
+
+
+class _LateLog(MemoryLog):
+    """A prompt of somebody else comes just before a session is claimed."""
+
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        await self.append(session, [(1, QueuePush(queue="prompt", message=UserMessage(content="And boots?")))])
+        return await super().claim(session, ttl_us=ttl_us)
+
+
+async def test_a_prompt_that_comes_as_a_stream_begins_is_shown_with_its_text() -> None:
+    log = _LateLog(clock=lambda: 1, new_id=lambda: "late")
+    session = Session(core.Session(log, (await log.create()).id, clock=lambda: 1))
+    shown = [one async for one in Agent(scripted("yes")).stream("Coat?", session=session).lifecycle()]
+    ends = [one.message for one in shown if one.type == "message_end"][:2]
+    assert [said.content for said in ends if isinstance(said, UserMessage)] == ["And boots?", "Coat?"]
 
 
 async def test_whoever_reads_a_stream_that_was_read_comes_to_its_end() -> None:
