@@ -169,8 +169,8 @@ class Agent(Generic[T]):
                     prompt, session=await log.session(), deps=deps, signal=signal, timeout_ms=timeout_ms, key=key
                 )
         opening = as_pushes(prompt, where="Agent.run")
+        self.check_deps(deps)
         if key is not None:
-            self.check_deps(deps)
             await session.core.push("prompt", *(push.message for push in opening), key=key)
             opening = ()
         return await self._drive(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools)
@@ -210,6 +210,7 @@ class Agent(Generic[T]):
 
         Raises: as `run`.
         """
+        self.check_deps(deps)
         return await self._drive(session, (), deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools, resume=True)
 
     @checked("prompt")
@@ -379,12 +380,12 @@ class Agent(Generic[T]):
         self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
     ) -> Program[ContextView]:
         """Build what a run of this agent in a session needs. Raises: ArgumentError for deps of another type."""
+        self.check_deps(deps)
         return self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
 
     def _program(
         self, session: Session, deps: object, *, timeout_ms: int | None, tools: RepeatedTools
     ) -> Program[ContextView]:
-        self.check_deps(deps)
         return Program(
             model=self._model,
             context=CONTEXT,
@@ -401,6 +402,7 @@ class Agent(Generic[T]):
             check_answer=self._check_answer,
         )
 
+    @checked("deps")
     def check_deps(self, deps: object) -> None:
         """Check that deps are what the agent's tools are made for. Raises: ArgumentError."""
         wanted, where = self.deps_type, f"Agent {self.name}".strip()
