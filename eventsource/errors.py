@@ -1,4 +1,7 @@
-"""Everything this program raises on purpose: fields for programs, a sentence for people."""
+"""What this program raises on purpose, and the form of it: fields for programs, a sentence for people.
+
+Errors of one part only stand in that part.
+"""
 
 from __future__ import annotations
 

@@ -32,15 +32,16 @@ Appending = Sequence[tuple[int, Event]]
 class Store(MemoryLog):
     """A log in memory in which somebody else may be faster, or whose disk fails at a commit.
 
-    `meddle` is asked before each append of a runner: what it gives is appended first, by somebody else. `fails` says
-    of a runner's append whether it fails `before` or `after` it was stored, `refuses` whether it is a conflict with
-    nobody.
+    `meddle` is asked before each append of a runner: what it gives is appended first, by somebody else; `afterwards` after
+    it, and what it gives comes behind. `fails` says of a runner's append whether it fails `before` or `after` it was
+    stored, `refuses` whether it is a conflict with nobody.
     """
 
     def __init__(self) -> None:
         times, names = count(1), count(1)
         super().__init__(clock=lambda: 1_000 * next(times), new_id=lambda: f"session{next(names)}")
         self.meddle: Callable[[Appending], Sequence[Event]] = lambda events: ()
+        self.afterwards: Callable[[Appending], Sequence[Event]] = lambda events: ()
         self.fails: Callable[[Appending], str] = lambda events: ""
         self.refuses: Callable[[Appending], bool] = lambda events: False
         self.appended: list[tuple[list[Event], bool]] = []
@@ -69,6 +70,8 @@ class Store(MemoryLog):
             session, events, expected=expected, epoch=epoch, key=key, durable=durable, behind=behind
         )
         self.appended.append(([event for _, event in events], durable))
+        if expected is not None and (others := self.afterwards(events)):
+            await super().append(session, [(0, event) for event in others])
         if failing:
             raise OutcomeUnknownError(session, expected or 0, "the disk went away")
         return head

@@ -135,7 +135,7 @@ def _change(turn: NextTurn | None) -> Event | None:
 
 def _key(key: str | None) -> str | None:
     if not isinstance(key, str | None):
-        raise TypeError(f"expected a key or None, found a {type(key).__name__}")
+        raise TypeError(f"expected a key or None, found a value of type {type(key).__name__}")
     return key
 
 

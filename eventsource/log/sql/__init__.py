@@ -1,1 +1,1 @@
-"""What the logs in SQL databases share: rows of sessions, events and updates, and the checks of what is stored."""
+"""The tables of a log in SQLite: rows of sessions, events and updates, and the checks of what is stored."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -40,6 +41,7 @@ from eventsource.messages import Message, TextContent, ToolResultMessage, UserMe
 from eventsource.models.protocol import WireBody
 from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, CallItem, call, deaf, fail, retry, say, stall, stop
+from eventsource.models.secrets import Secrets
 from eventsource.request import Request
 from eventsource.runner.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
 from eventsource.tools.context import ToolContext
@@ -193,6 +195,19 @@ async def test_a_run_that_is_left_begins_no_other() -> None:
     loop.abort()
     assert await asyncio.wait_for(running, 30) == Stop("aborted")
     assert len(await bench.events(AgentStart)) == 1
+    asked = [event.by for event in await bench.events(AbortRequest) if isinstance(event, AbortRequest)]
+    assert asked == ["the cancellation of the task that awaited it"]
+
+
+async def test_of_two_reasons_to_end_a_run_the_first_is_on_record() -> None:
+    bench = Bench(scripted([stall()]))
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
+    running = asyncio.create_task(loop.run())
+    await bench.until(has(ModelRequest))
+    loop.end(AbortRequest(reason="error", cause="callback", error="the first"))
+    loop.abort()
+    assert await asyncio.wait_for(running, 30) == Stop("error")
+    assert [e.error for e in await hold_sound(bench) if isinstance(e, AbortRequest)] == ["the first"]
 
 
 @pytest.mark.slow
@@ -296,6 +311,19 @@ async def test_the_model_is_asked_what_a_hook_made_of_the_messages_with_its_text
     await bench.run("Do I need a coat?")
     assert model.asked[0].request.messages == (UserMessage(content="Only this. \ufffd"),)
     await hold_sound(bench)
+
+
+async def test_the_model_is_asked_without_a_key_that_a_hook_put_among_the_messages() -> None:
+    bench = Bench(scripted("Rain."))
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
+    loop.program.secrets.add("hooks-own-key-0123456789")
+    chosen = UserMessage(content="The key is hooks-own-key-0123456789.")
+    loop.program = replace(loop.program, hooks=Hooks(transform_context=lambda messages: [chosen]))
+    await loop.run()
+    model = bench.model
+    assert isinstance(model, ScriptedModel)
+    assert "0123456789" not in str(model.asked[0].request.messages)
+    await hold_sound(bench)  # what was hashed is what is on record
 
 
 def nothing(*_: object) -> Any:
@@ -483,18 +511,20 @@ async def test_a_turn_is_finished_in_one_of_three_ways_and_any_other_answer_is_a
 
 
 async def test_what_a_callback_answers_is_on_record() -> None:
+    fewer = msgspec.Raw(b'{"max_tokens":100}')
     hooks = Hooks(
         before_tool_call=lambda asked: ToolVerdict(arguments='{"n":1}'),
         after_tool_call=lambda shown: ToolRevision(is_error=True),
-        prepare_next_turn=lambda ended: NextTurn(system_prompt="Be brief."),
+        prepare_next_turn=lambda ended: NextTurn(system_prompt="Be brief.", tools=(read.spec,), options=fewer),
         should_stop_after_turn=lambda ended: ended.message is not None and ended.message.text == "Done.",
     )
-    bench = Bench(scripted([call("read")], "Done.", "never said"), tools=[read], hooks=hooks)
+    bench = Bench(scripted([call("read")], "Done.", "never said"), tools=[read, send], hooks=hooks)
     assert await bench.run("Go.") == Stop("stop")
     events = await hold_sound(bench)
     assert next(e for e in events if isinstance(e, ToolExecutionStart)).arguments == '{"n":1}'
     assert next(e for e in events if isinstance(e, ToolExecutionEnd)).is_error
-    assert [e.system_prompt for e in events if isinstance(e, ConfigChange)] == [None, "Be brief."]
+    changed = [e for e in events if isinstance(e, ConfigChange)][1:]
+    assert changed == [ConfigChange(system_prompt="Be brief.", tools=(read.spec,), options=fewer)]
     assert [(e.reason, e.cause) for e in events if isinstance(e, AbortRequest)] == [("stop", "hook")]
 
 
@@ -514,6 +544,23 @@ async def test_a_model_is_called_with_the_key_of_the_hook_or_else_of_the_process
     assert isinstance(model, ScriptedModel)
     assert [one.options.api_key for one in model.asked] == [key, key]
     assert asked == [model.ref.provider] * 2
+
+
+async def test_a_key_that_is_no_text_ends_the_run_and_says_what_it_is() -> None:
+    bench = Bench(scripted("never said"), hooks=Hooks(get_api_key=lambda provider: 42))  # type: ignore[arg-type, return-value]  # that is the mistake
+    assert await bench.run("Go.") == Stop("error")
+    end = (await hold_sound(bench))[-1]
+    assert isinstance(end, AgentEnd)
+    assert end.error == "a callback answered what it may not: expected a key or None, found a value of type int"
+
+
+async def test_a_program_does_not_show_its_keys() -> None:
+    bench = Bench(None)
+    secrets = Secrets()
+    secrets.add("loop-key-9876543210")
+    program = replace((await bench.loop()).program, api_key="key-0123456789", secrets=secrets)
+    assert "0123456789" not in repr(program)
+    assert "9876543210" not in repr(program)
 
 
 # ---- what a process lacks ----

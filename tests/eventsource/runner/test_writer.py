@@ -23,6 +23,7 @@ from eventsource.events import (
     Place,
     QueueClear,
     QueuePush,
+    ToolExecutionEnd,
     ToolExecutionStart,
     TurnEnd,
     TurnStart,
@@ -32,7 +33,7 @@ from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 from refold.context import CONTEXT
-from tests.candidates import calling
+from tests.candidates import DONE, calling
 from tests.running import Store, every_other, once
 from tests.stories import ASSISTANT, CALLED, INPUT, INPUT_END, OPENED, PUSH, REQUESTED, START
 
@@ -145,6 +146,7 @@ async def test_an_outcome_is_stored_though_somebody_is_faster_at_each_try(opened
     assert [event for event in (await opened.events())[6:] if event != HERE] == said
     assert [recorded.seq for recorded in opened.shown] == list(range(7, len(await opened.events()) + 1))
     assert len(opened.store.appended) <= 1 + 3 * 4, "a try for the first refusal, then one that is not refused"
+    assert writer.state == (await opened.another()).state, "each event is folded with the seq that it was given"
 
 
 async def test_a_decision_that_stays_right_is_stored_though_somebody_is_faster_at_each_try(opened: Opened) -> None:
@@ -243,6 +245,19 @@ async def test_a_commit_that_failed_is_looked_up_and_nothing_is_lost_or_doubled(
     assert [recorded.seq for recorded in opened.shown] == list(range(7, 9 + len(others)))
 
 
+async def test_a_batch_whose_commit_seemed_to_fail_is_found_with_what_others_appended_behind_it(opened: Opened) -> None:
+    writer = await opened.writer(*REQUESTED)
+    left = ["after"]
+    opened.store.fails = lambda events: left.pop() if left else ""
+    opened.store.afterwards = lambda events: [HERE]
+    writer.outcome(ASSISTANT, MessageEnd(message=AssistantMessage()))
+    assert await writer.flush()
+    assert await opened.events() == [*REQUESTED, ASSISTANT, MessageEnd(message=AssistantMessage()), HERE]
+    assert writer.head == 8
+    await writer.catch_up(lambda: True)
+    assert [recorded.seq for recorded in opened.shown] == [7, 8, 9]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_failed_commit_behind_what_others_appended_is_found_or_made_again(opened: Opened, when: str) -> None:
     writer = await opened.writer(*REQUESTED)
@@ -337,6 +352,17 @@ async def test_decisions_can_be_forgotten(opened: Opened) -> None:
     await writer.flush()
     assert len(await opened.events()) == 8
     assert not [e for e in await opened.events() if isinstance(e, ToolExecutionStart)]
+
+
+async def test_what_an_operator_hears_of_a_call_names_its_tool(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = await opened.writer(*CALLED, START)
+    writer.outcome(ToolExecutionEnd(message_seq=8, content_index=1, result=DONE, is_error=True))
+    with caplog.at_level("WARNING"):
+        await writer.flush()
+    [said] = [record for record in caplog.records if record.name == "eventsource.run"]
+    assert said.getMessage() == "session oslo, seq 10: tool read failed: done"
 
 
 async def test_while_an_append_is_refused_others_go_on(opened: Opened) -> None:
