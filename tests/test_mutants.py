@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import gc
 import tomllib
 from collections import Counter
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import pytest
 
+from tests.mutants import live
 from tests.mutants.faults import FAULTS, Fault
 from tests.mutants.operators import mutants
 from tests.mutants.suites import SUITES
@@ -67,3 +71,47 @@ def test_every_accepted_mutant_is_one_and_has_its_reason() -> None:
 )
 def test_an_operator_changes_one_place(source: str, made: set[str]) -> None:
     assert {mutant.name.split(" -> ")[1].split(" #")[0] for mutant in mutants("m.py", source)} == made
+
+
+SOURCE = """
+def wrapped(function):
+    def call(*given):
+        return function(*given) + 1
+    return call
+
+class Store:
+    size: int = 3
+
+    @wrapped
+    def add(self, one, more=1):
+        return sum(n for n in (one, more) if n > 0)
+"""
+
+
+def loaded() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(SOURCE, "store.py", "exec"), names)
+    return names
+
+
+def test_a_mutant_of_a_function_is_put_into_the_one_that_is_loaded() -> None:
+    outcomes = {}
+    for mutant in mutants("store.py", SOURCE):
+        names = loaded()
+        functions = [one for one in gc.get_objects() if isinstance(one, FunctionType) and one.__globals__ is names]
+        found = live.replaced(functions, mutant, "store.py") if mutant.function else None
+        for function, code in found or ():
+            function.__code__ = code
+        if found:
+            outcomes[mutant.name.split("::")[-1]] = names["Store"]().add(-2, 3)
+    assert outcomes["n > 0 -> (n <= 0)"] == -1
+    assert outcomes["n > 0 -> True"] == 2
+    assert outcomes["function(*given) + 1 -> (function(*given) - 1)"] == 2
+    assert outcomes["0 -> 1"] == 4, "a part of a function counts, though another function is around it"
+
+
+def test_a_mutant_of_a_default_or_a_field_is_tested_in_a_copy() -> None:
+    made = {mutant.name.split("::", 1)[1]: mutant.function for mutant in mutants("store.py", SOURCE)}
+    assert made["Store::constant::3 -> 4"] == ""
+    assert made["Store.add::constant::1 -> 2"] == ""
+    assert made["Store.add::constant::0 -> 1"] == "Store.add"

@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
-import signal
 import sys
 import tempfile
 import time
 import tomllib
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import hypothesis
 import msgspec
@@ -22,105 +18,16 @@ import pydantic
 import pytest
 import pytest_asyncio
 
+from tests.mutants import live
+from tests.mutants.copies import ROOT, Job, Slot, outcomes
 from tests.mutants.faults import FAULTS
 from tests.mutants.operators import Mutant, mutants
 from tests.mutants.suites import SUITES
 
-ROOT = Path(__file__).parents[2]
 ACCEPTED = Path(__file__).with_name("accepted.toml")
 GOAL = 0.9
 PRELOADED = (hypothesis, msgspec, pydantic, pytest, pytest_asyncio)
 """Imported once, before the first fork: a mutant's tests start in a process that has them already."""
-
-OPTIONS = ("-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
-"""The first failure is enough; what was imported before the fork is not rewritten, which says nothing here."""
-
-
-class Job(NamedTuple):
-    """A mutant, the tests that should notice it, and how long they may take (seconds)."""
-
-    mutant: Mutant
-    tests: tuple[str, ...]
-    limit_s: float = 300
-
-
-class Slot:
-    """A copy of the project, and the process that tests a mutant in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tree, self.output = folder / "tree", folder / "output"
-        skipped = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
-        shutil.copytree(ROOT, self.tree, ignore=skipped)
-        self.job: Job | None = None
-        self._pid, self._until, self._stamp, self._kept = 0, 0.0, 1_000_000_000, b""
-
-    def begin(self, job: Job) -> None:
-        """Write the mutant and start its tests."""
-        self.job = job
-        self._kept = (self.tree / job.mutant.path).read_bytes()
-        self._write(job.mutant.source.encode())
-        self._until = time.monotonic() + job.limit_s
-        self._pid = os.fork()
-        if self._pid == 0:
-            _test(self.tree, self.output, job.tests)
-
-    def ended(self) -> str:
-        """Say what came of it: killed, late (which is killed too) or survived; empty while the tests run."""
-        assert self.job is not None
-        pid, status = os.waitpid(self._pid, os.WNOHANG)
-        late = not pid and time.monotonic() > self._until
-        if not pid and not late:
-            return ""
-        if late:
-            os.killpg(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-        self._write(self._kept)
-        self.job = None
-        return "late" if late else "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
-
-    def _write(self, source: bytes) -> None:
-        """Write the module; a time of its own keeps Python from using an older mutant's bytecode."""
-        assert self.job is not None
-        path = self.tree / self.job.mutant.path
-        path.write_bytes(source)
-        self._stamp += 1
-        os.utime(path, (self._stamp, self._stamp))
-
-
-def _test(tree: Path, output: Path, tests: Sequence[str]) -> None:
-    """Run tests in a forked process, on the modules of a copy."""
-    code = 70
-    try:
-        os.setsid()
-        to = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(to, 1)
-        os.dup2(to, 2)
-        os.chdir(tree)
-        sys.path[:] = [str(tree), *(entry for entry in sys.path if entry and Path(entry).resolve() != ROOT)]
-        own = ("benchmarks", "eventsource", "projections", "refold", "replay", "tests")
-        for name in [name for name in sys.modules if name.split(".")[0] in own]:
-            del sys.modules[name]
-        sys.dont_write_bytecode = False  # else each mutant compiles the whole project anew, which takes longest
-        os.environ |= {"PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "mutants"}
-        code = pytest.main([*OPTIONS, *tests])
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(int(code))
-
-
-def outcomes(jobs: Sequence[Job], slots: Sequence[Slot]) -> Iterator[tuple[Mutant, str]]:
-    """Test mutants, as many at a time as there are slots."""
-    left = list(reversed(jobs))
-    while left or any(slot.job for slot in slots):
-        for slot in slots:
-            job = slot.job
-            if job is not None and (came := slot.ended()):
-                yield job.mutant, came
-            if slot.job is None and left:
-                slot.begin(left.pop())
-        time.sleep(0.02)
 
 
 def chosen(args: argparse.Namespace, tree: Path) -> list[Job]:
@@ -161,6 +68,28 @@ def measured(jobs: Sequence[Job], slot: Slot) -> list[Job]:
     return [job._replace(limit_s=limits[job.tests]) for job in jobs]
 
 
+def tested(jobs: Sequence[Job], slots: Sequence[Slot], accepted: dict[str, str]) -> Iterator[tuple[Mutant, str]]:
+    """Test mutants, first those that can be put into loaded modules.
+
+    What survives there without being accepted is tested in a copy too, where also those tests run that begin programs.
+    """
+    left: list[Job] = []
+    for tests in dict.fromkeys(job.tests for job in jobs):
+        group = {job.mutant.name: job for job in jobs if job.tests == tests}
+        functions = [job.mutant for job in group.values() if job.mutant.function]
+        left += [job for job in group.values() if not job.mutant.function]
+        if not functions:
+            continue
+        for name, came in live.tested(slots[0].tree, functions, tests, jobs=len(slots), output=slots[0].output):
+            if not name:
+                sys.exit(str(came))
+            if came is None or (came == "survived" and name not in accepted):
+                left.append(group[name])
+            else:
+                yield group[name].mutant, came
+    yield from outcomes(measured(left, slots[0]), slots)
+
+
 def report(results: Sequence[tuple[Mutant, str]], accepted: dict[str, str], file: Path) -> int:
     """Write what survived, and sum up. Returns: the exit code."""
     lived = sorted(mutant.name for mutant, came in results if came == "survived")
@@ -194,8 +123,8 @@ def main() -> int:
     results: list[tuple[Mutant, str]] = []
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         slots = [Slot(Path(folder) / str(number)) for number in range(args.jobs)]
-        jobs = measured(chosen(args, slots[0].tree), slots[0])
-        for mutant, came in outcomes(jobs, slots):
+        jobs = chosen(args, slots[0].tree)
+        for mutant, came in tested(jobs, slots, accepted):
             results.append((mutant, came))
             print(f"{len(results)}/{len(jobs)} {came}: {mutant.name}", flush=True)
     return report(results, accepted, args.report)

@@ -10,12 +10,16 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """A changed module. `name` stays the same while the changed place does: file, function, operator, before, after."""
+    """A changed module. `name` stays the same while the changed place does: file, function, operator, before, after.
+
+    `function`: the qualified name of the function in whose body the place is, the outermost one; empty outside of any.
+    """
 
     name: str
     path: str
     line: int
     source: str
+    function: str = ""
 
 
 class Change(NamedTuple):
@@ -48,7 +52,7 @@ def mutants(path: str, source: str) -> list[Mutant]:
     lines = source.encode().splitlines(keepends=True)
     seen: Counter[str] = Counter()
     made = []
-    for where, node in _places(tree):
+    for where, function, node in _places(tree):
         for change in _changes(node):
             before = _segment(lines, change.node)
             if before == change.text:
@@ -56,7 +60,7 @@ def mutants(path: str, source: str) -> list[Mutant]:
             name = f"{path}::{where}::{change.operator}::{_short(before)} -> {_short(change.text)}"
             seen[name] += 1
             name = name if seen[name] == 1 else f"{name} #{seen[name]}"
-            made.append(Mutant(name, path, change.node.lineno, _put(lines, change)))
+            made.append(Mutant(name, path, change.node.lineno, _put(lines, change), function))
     return made
 
 
@@ -80,32 +84,37 @@ def _put(lines: list[bytes], change: Change) -> str:
     return (head + change.text.encode() + tail).decode()
 
 
-def _places(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+def _places(tree: ast.Module) -> Iterator[tuple[str, str, ast.AST]]:
     """Walk what can change what a program does: no imports, annotations, docstrings, decorators, f-strings."""
-    yield from _within(tree, "")
+    yield from _within(tree, "", "")
 
 
-def _within(node: ast.AST, where: str) -> Iterator[tuple[str, ast.AST]]:
+def _within(node: ast.AST, where: str, function: str) -> Iterator[tuple[str, str, ast.AST]]:
+    """Yield the places in a node, each with the name of what it stands in, and of the outermost function around it."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "bases", "keywords") and not isinstance(node, ast.Call):
             continue
+        around = function or (where if name == "body" and isinstance(node, _FUNCTIONS) else "")
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or isinstance(child, ast.Import | ast.ImportFrom | ast.JoinedStr):
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue  # a docstring
-            if isinstance(child, ast.Assign) and _names_types(child):
+            if isinstance(child, ast.Assign | ast.AnnAssign) and _names_types(child):
                 continue
             inner = f"{where}.{child.name}".strip(".") if isinstance(child, _NAMED) else where
-            yield inner, child
+            yield inner, around, child
             if not isinstance(child, ast.pattern):
-                yield from _within(child, inner)
+                yield from _within(child, inner, around)
 
 
-_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_NAMED = (*_FUNCTIONS, ast.ClassDef)
 
 
-def _names_types(node: ast.Assign) -> bool:
+def _names_types(node: ast.Assign | ast.AnnAssign) -> bool:
+    if isinstance(node, ast.AnnAssign):
+        return isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias"
     call = node.value
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("TypeVar", "NewType")
 
