@@ -15,7 +15,7 @@ help: ## say what there is
 demo: $(if $(wildcard .venv/ready),.venv/ready,.venv/demo-ready) ## watch an agent run, its log being replayed, forked and continued
 	@$(BIN)/refold demo
 
-test: .venv/ready ## run the tests, in under three minutes
+test: .venv/ready ## run the tests, the quick ones first; a quarter of an hour on two cores
 	$(BIN)/pytest -q -n auto --dist worksteal
 
 check: .venv/ready ## check everything: format, lint, types, imports, tests
