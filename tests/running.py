@@ -32,9 +32,9 @@ Appending = Sequence[tuple[int, Event]]
 class Store(MemoryLog):
     """A log in memory in which somebody else may be faster, or whose disk fails at a commit.
 
-    `meddle` is asked before each append of a runner: what it gives is appended first, by somebody else; `afterwards` after
-    it, and what it gives comes behind. `fails` says of a runner's append whether it fails `before` or `after` it was
-    stored, `refuses` whether it is a conflict with nobody.
+    `meddle` is asked before each append of a runner: what it gives is appended first, by somebody else;
+    `afterwards` after it, and what it gives comes behind. `fails` says of a runner's append whether it fails `before`
+    or `after` it was stored, `refuses` whether it is a conflict with nobody.
     """
 
     def __init__(self) -> None:
