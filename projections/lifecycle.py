@@ -24,7 +24,7 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
-from eventsource.machine.outcome import Ending, RunOutcome, ending, outcome
+from eventsource.machine.outcome import ENDING_TYPES, Ending, RunOutcome, ending, outcome
 from eventsource.machine.refusals import refusal_result
 from eventsource.messages import (
     AssistantContent,
@@ -102,11 +102,12 @@ class Lifecycle:
     def _show(self, recorded: Recorded) -> LifecycleEvent | None:
         event = recorded.event
         shown = LifecycleEvent(seq=recorded.seq, at_us=recorded.at_us, event=event)
-        if isinstance(event, MessageUpdate):
-            self._partial = replace(self._partial, content=_updated(self._partial.content, event))
-            return replace(shown, message=self._partial)
-        self._ending = ending(self._ending, event)
+        if isinstance(event, ENDING_TYPES):
+            self._ending = ending(self._ending, event)
         match event:
+            case MessageUpdate():
+                self._partial = replace(self._partial, content=_updated(self._partial.content, event))
+                return replace(shown, message=self._partial)
             case QueuePush():
                 self._pushes[recorded.seq] = event.message
                 return None

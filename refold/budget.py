@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 
 from eventsource.errors import UnknownSessionError
@@ -13,35 +14,31 @@ from eventsource.machine.state import passed_by
 from .child_sessions import child_id
 
 
+@dataclass(eq=False)
 class Budget:
     """A limit of tokens, shared by a session and by its children while they are at work.
 
     Nothing is handed out in advance: each model call asks, before it is made, what all have used until then. What is
     under way at that moment may still be added. What a child used is in its own log until it ends, then in its
     parent's too.
+
+    name: whose budget it is, for people. limit: how many tokens may be used; None: any number. spent: how many the
+    session used, children that have ended included. outer: the budget of its parent, which counts too.
     """
 
-    def __init__(
-        self, name: str, limit: Callable[[], int | None], spent: Callable[[], int], outer: Budget | None = None
-    ) -> None:
-        """Prepare.
-
-        Args:
-            name: whose budget it is, for people.
-            limit: how many tokens may be used; None: any number.
-            spent: how many the session used, children that have ended included.
-            outer: the budget of its parent, which counts too.
-        """
-        self.name, self._limit, self._spent, self.outer = name, limit, spent, outer
-        self._running: dict[str, Callable[[], int]] = {}
+    name: str
+    limit: Callable[[], int | None]
+    spent: Callable[[], int]
+    outer: Budget | None = None
+    _running: dict[str, Callable[[], int]] = field(default_factory=dict, init=False)
 
     def used(self) -> int:
         """Count what was used, that of children at work included."""
-        return self._spent() + sum(used() for used in self._running.values())
+        return self.spent() + sum(used() for used in self._running.values())
 
     def problem(self) -> str:
         """Return the reason why no token is left, here or in a parent's budget; empty when some are."""
-        limit, used = self._limit(), self.used()
+        limit, used = self.limit(), self.used()
         if limit is not None and used >= limit:
             words = f"the token budget of {self.name} is used up: {used:,} of {limit:,} tokens"
             return words + passed_by(used, limit)
@@ -65,7 +62,7 @@ class Budget:
                 self._running[child] = partial(int, await _used(log, child))
 
     def _is_limited(self) -> bool:
-        return self._limit() is not None or (self.outer is not None and self.outer._is_limited())
+        return self.limit() is not None or (self.outer is not None and self.outer._is_limited())
 
 
 async def _used(log: EventLog, session: str) -> int:

@@ -21,10 +21,9 @@ from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
 from .budget import Budget
-from .child_context import CHILD_CONTEXT, ChildContext
 from .child_sessions import due_children
 from .context import CONTEXT
-from .runtime import Runtime
+from .runtime import CHILD_CONTEXT, ChildContext, Runtime
 from .tasks.runner import end_children
 from .waits import Waiting, waiting
 
@@ -106,7 +105,8 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     writer, runtime = loop.writer, Runtime(log=log, clock=program.clock)
     limit, spent = (lambda: writer.state.in_force.policies.token_limit or None), (lambda: _spent(writer.state))
     budget = Budget("the run", limit, spent)
-    await budget.read(log, writer.session, writer.state.children)
+    if writer.state.children:
+        await budget.read(log, writer.session, writer.state.children)
     children = ChildContext(runtime, writer, budget)
     CHILD_CONTEXT.set(children)
     end = await loop.run()

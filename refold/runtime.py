@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from random import randint
 
+from eventsource.errors import RefoldError
 from eventsource.log import utc_now_us
 from eventsource.log.protocol import EventLog
 from eventsource.machine.backoff import JITTER_PPM
 from eventsource.runner.lease import LEASE_US
+from eventsource.runner.writer import Writer
+from projections.context import ContextView
+
+from .budget import Budget
 
 _GRACE_S = 10.0
 
@@ -34,3 +40,21 @@ class Runtime:
     lease_us: int = LEASE_US
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     grace_s: float = _GRACE_S
+
+
+@dataclass(frozen=True)
+class ChildContext:
+    """What a running tool needs to start children of its call; whoever drives a session puts it in place.
+
+    The process, the writer of the parent's session, what it may use, the root session if it is another. `errors`: what
+    kept children from going on, which is no result of theirs; for whoever drives the session.
+    """
+
+    runtime: Runtime
+    writer: Writer[ContextView]
+    budget: Budget
+    root: str = ""
+    errors: list[RefoldError] = field(default_factory=list)
+
+
+CHILD_CONTEXT: ContextVar[ChildContext] = ContextVar("child_context")

@@ -43,8 +43,12 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+ENDING_TYPES: tuple[type[EventBase], ...] = (AgentStart, MessageEnd, AbortRequest, AgentEnd)
+"""The events that `ending` folds; all others change nothing."""
+
+
 def ending(before: Ending, event: EventBase) -> Ending:
-    """Fold one event; those that say nothing of an end change nothing."""
+    """Fold one event."""
     match event:
         case AgentStart():
             return Ending()

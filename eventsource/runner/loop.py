@@ -176,9 +176,10 @@ class Loop(Generic[V]):
         began = False
         async with self._watching(), self._known():
             while True:
-                if self._is_signalled() and not await self.writer.flush():
-                    continue
-                self._note_signal()
+                if self._is_signalled():
+                    if not await self.writer.flush():
+                        continue
+                    self._note_signal()
                 self._note_abort()
                 step = next_step(self.writer.state)
                 began = began or self.writer.state.run is not None

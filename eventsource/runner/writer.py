@@ -229,7 +229,8 @@ class Writer(Generic[V]):
             state = evolve(folded[0], recorded)
         except IllegalEventError as error:
             raise IllegalEventError(self.session, *error.args[1:]) from error
-        return state, self._context.step(folded[1], recorded)
+        is_fact = not isinstance(recorded.event, UPDATE_TYPES)
+        return state, self._context.step(folded[1], recorded) if is_fact else folded[1]
 
     async def _flush(self) -> None:
         async with self._lock:
@@ -293,7 +294,8 @@ class Writer(Generic[V]):
         recorded = [Recorded(self.head + place, *one.pair) for place, one in enumerate(batch, start=1)]
         for pending in batch:
             pending.stored = True
-        log_events(self.session, recorded, self._tool_name)
+        if facts := [one for one in recorded if not isinstance(one.event, UPDATE_TYPES)]:
+            log_events(self.session, facts, self._tool_name)
         del self._pending[: len(batch)]
         self.head += len(batch)
         self._stored = now

@@ -14,9 +14,8 @@ from eventsource.prompts import Prompt
 from eventsource.tools.context import CallHeld, ToolContext
 from eventsource.tools.tool import Tool, tool
 
-from ..child_context import CHILD_CONTEXT
 from ..child_sessions import child_id, child_wait
-from ..runtime import Runtime
+from ..runtime import CHILD_CONTEXT, Runtime
 from .children import open_child
 from .context import TaskContext
 from .runner import run_when_free

@@ -17,10 +17,10 @@ from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
-from ..child_context import CHILD_CONTEXT, ChildContext
 from ..inbox_message import InboxMessage
 from ..output import Output
 from ..run_result import RunResult
+from ..runtime import CHILD_CONTEXT, ChildContext
 from ..session import Session
 from .errors import StepError
 from .execution import WITHIN, TaskExecution

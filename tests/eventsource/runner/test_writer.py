@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -29,7 +30,7 @@ from eventsource.events import (
     TurnStart,
 )
 from eventsource.machine.state import Phase
-from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 from refold.context import CONTEXT
@@ -490,3 +491,23 @@ async def test_an_update_is_checked_and_repaired_once_and_given_back_as_it_is_ke
     assert kept == MessageUpdate(content_index=0, kind="text_start", id="\ufffd")
     await writer.flush()
     assert (await opened.events())[-1] == kept
+
+
+async def test_the_context_is_given_every_fact_once_and_no_update(opened: Opened) -> None:
+    given = list[Event]()
+
+    def step(view: ContextView, recorded: Recorded) -> ContextView:
+        given.append(recorded.event)
+        return CONTEXT.step(view, recorded)
+
+    await opened.writer(*REQUESTED, ASSISTANT, WORD)
+    taking = replace(CONTEXT, step=step)
+    writer = Writer(opened.store, "oslo", context=taking, clock=lambda: 7, on_commit=opened.shown.extend)
+    shown = list[Event]()
+    await writer.load(lambda recorded: shown.append(recorded.event))
+    assert given == shown == [*REQUESTED, ASSISTANT]
+    said = MessageUpdate(kind="text_delta", content_index=0, delta="rain")
+    writer.outcome(said, end := MessageEnd(message=AssistantMessage(content=(TextContent(text="rain"),))))
+    assert given == [*shown, end]
+    assert await writer.flush()
+    assert [one.event for one in opened.shown] == [said, end]
