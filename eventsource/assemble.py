@@ -77,7 +77,7 @@ def same_arguments(one: str, other: str) -> bool:
 
 
 def content_differs(assembled: tuple[AssistantContent, ...], final: tuple[AssistantContent, ...]) -> str:
-    """Say where a finished message differs from its updates, in what both of them hold (empty: nowhere).
+    """Find where a finished message differs from its updates, in what both of them hold (empty: nowhere).
 
     The final message may hold what updates have no room for: raw fields, and a call's id or name that came late.
     """

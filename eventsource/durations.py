@@ -23,7 +23,7 @@ class Seconds(Protocol):
     """A timedelta, or what counts seconds like one."""
 
     def total_seconds(self) -> float:
-        """Give the length in seconds."""
+        """Return the length in seconds."""
         ...
 
 
@@ -32,7 +32,7 @@ Duration: TypeAlias = str | Seconds
 
 
 def duration_us(duration: Duration) -> int:
-    """Give a duration in microseconds.
+    """Convert a duration to microseconds.
 
     Raises: DurationError for anything else, a negative length, and more than a hundred years.
     """

@@ -26,7 +26,7 @@ from .messages import (
     UserMessage,
 )
 from .tools.results import Image
-from .user_code.expected import shown
+from .user_code.argument_types import shown
 
 Prompt: TypeAlias = str | Message | Mapping[str, object] | UserContent | Image | Sequence[object]
 """A text; a message; content (texts and images, also as parts of a chat API); or a list of messages of either form."""
@@ -94,7 +94,7 @@ class _MessageReader:
         self._where, self._parameter = where, parameter
 
     def refuse(self, value: object, place: str, advice: str = "", expected: str = EXPECTED) -> ArgumentError:
-        """Say what is wrong, and at which item."""
+        """Build the error: what is wrong, and at which item."""
         if isinstance(value, Coroutine):
             found, advice = shown(value), "await it first"
             value.close()  # nobody hears of it twice

@@ -41,9 +41,9 @@ from .machine.steps import Step, next_step, turn_messages
 from .machine.wait_values import check_end
 from .models.secrets import know_environment
 from .prompts import Prompt, as_messages
-from .runner.under_way import tell_abort
-from .user_code.checked import checked
-from .user_code.expected import check_key
+from .runner.current_run import notify_abort
+from .user_code.argument_checks import checked
+from .user_code.argument_types import check_key
 
 
 class Session:
@@ -103,14 +103,14 @@ class Session:
     async def abort(self, reason: EndReason = "aborted", *, error: str = "", by: str = "") -> int:
         """Ask the run under way to end; it reaches a runner in any process within 250 ms, in an idle session nobody."""
         head = await self._input(AbortRequest(reason=reason, error=error, by=by))
-        tell_abort(self.log, self.id)  # of a tool of this very run, which looks at once
+        notify_abort(self.log, self.id)  # of a tool of this very run, which looks at once
         return head
 
     @checked()
     async def cancel(self, reason: str = "") -> int:
         """Ask the session's task to end, and its children; without an open task it is like `abort`."""
         head = await self._input(AbortRequest(cause="cancel", error=reason))
-        tell_abort(self.log, self.id)
+        notify_abort(self.log, self.id)
         return head
 
     @checked()
@@ -248,7 +248,7 @@ class Session:
 
 
 def _ended(token: TokenState | None) -> str:
-    """Say how a token ended, if one did."""
+    """Return how a token ended, if one did."""
     return "" if token is None or token.end is None else token.end.outcome
 
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from .messages import Json, Message, UserContent
-from .user_code.keywords import ToldCalls
+from .user_code.mistaken_calls import ToldCalls
 
 EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
 ApprovalKind: TypeAlias = Literal["never", "always", "by_arguments"]

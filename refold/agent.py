@@ -28,8 +28,8 @@ from eventsource.prompts import Prompt as Prompt, as_pushes
 from eventsource.runner.hooks import Hooks
 from eventsource.runner.loop import Program
 from eventsource.tools.tool import Tool, tool, toolbox
-from eventsource.user_code.checked import check_fields, checked, checked_init
-from eventsource.user_code.expected import described, shown
+from eventsource.user_code.argument_checks import check_fields, checked, checked_init
+from eventsource.user_code.argument_types import described, shown
 from projections.context import ContextView
 from replay.repeated_calls import Repeats
 

@@ -17,7 +17,7 @@ from eventsource.runner.hooks import HookError, MaybeAwaitable, ask
 from eventsource.runner.lease import hold
 from eventsource.runner.loop import Program
 from eventsource.runner.writer import Writer
-from eventsource.user_code.checked import checked_init
+from eventsource.user_code.argument_checks import checked_init
 from projections.compaction import as_text, before_cut, choose_cut, context_tokens, first_kept, nearest_cut
 from projections.context import ContextView, messages
 from projections.pairing import ContextMessage

@@ -33,9 +33,9 @@ from eventsource.runner.operator_log import log_raised
 from eventsource.runner.reply import FLUSH_UPDATES
 from eventsource.runner.writer import Writer
 from eventsource.tools.tool import Tool, toolbox
-from eventsource.user_code.checked import check_fields, checked, checked_init
-from eventsource.user_code.contained import attempt
-from eventsource.user_code.raised import words
+from eventsource.user_code.argument_checks import check_fields, checked, checked_init
+from eventsource.user_code.calls import attempt
+from eventsource.user_code.error_words import words
 from projections.context import ContextView
 from projections.lifecycle import Lifecycle, LifecycleEvent
 

@@ -14,7 +14,7 @@ from eventsource.errors import StoreError, UnknownSessionError
 from eventsource.log import start_store, utc_now_us
 from eventsource.log.protocol import EventLog
 from eventsource.runner.recorder import Recorder
-from eventsource.user_code.checked import checked
+from eventsource.user_code.argument_checks import checked
 from projections.context import ContextView
 
 from .context import CONTEXT

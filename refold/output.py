@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from eventsource.errors import OutputError
 from eventsource.machine.outcome import RunOutcome
 from eventsource.messages import AssistantMessage
-from eventsource.user_code.contained import by_signal
-from eventsource.user_code.raised import words
+from eventsource.user_code.calls import by_signal
+from eventsource.user_code.error_words import words
 
 from .local_types import local_names
 

@@ -19,7 +19,7 @@ from eventsource.machine.steps import Step
 from eventsource.messages import ToolResultMessage, UserMessage
 from eventsource.prompts import Prompt, as_message as as_prompt, as_messages
 from eventsource.request import Request
-from eventsource.user_code.checked import checked
+from eventsource.user_code.argument_checks import checked
 from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
 from projections.transcript import with_text

@@ -133,7 +133,7 @@ class RefoldSession:
 def _fail(problem: str) -> NoReturn:
     """Fail the test; signs of a recording that would steer the terminal are shown, not sent."""
     __tracebackhide__ = True
-    from eventsource.signs import plain
+    from eventsource.control_characters import plain
 
     pytest.fail(plain(problem), pytrace=False)
 
@@ -226,7 +226,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
     updated = {v: None for one in reports for name, v in getattr(one, "user_properties", ()) if name == _UPDATED}
     for file in updated:
-        from eventsource.signs import plain
+        from eventsource.control_characters import plain
 
         terminalreporter.write_line(plain(f"refold: {file} was written again"))
 

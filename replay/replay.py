@@ -24,7 +24,7 @@ from eventsource.events import (
     ToolExecutionUpdate,
 )
 from eventsource.log.erased import tombstone
-from eventsource.machine.closing import closing_message
+from eventsource.machine.closing_message import closing_message
 from eventsource.machine.evolve import evolve
 from eventsource.machine.roles import Role, role_of
 from eventsource.machine.state import Phase, State

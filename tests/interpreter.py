@@ -38,7 +38,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.machine.approvals import REASON, verdict
-from eventsource.machine.closing import closing_message, streamed_content
+from eventsource.machine.closing_message import closing_message, streamed_content
 from eventsource.machine.evolve import evolve, fold
 from eventsource.machine.guards import find_call, legal
 from eventsource.machine.refusals import ABORTED, ABORTED_RUNNING

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import msgspec
 
-from ..errors import InvalidTextError
+from ..errors import ArgumentError, InvalidTextError
 from ..events import Event
 
 ZERO = bytes(32)
@@ -41,3 +41,11 @@ def update_lines(updates: Iterable[tuple[int, Event]]) -> bytes:
         return _ENCODER.encode_lines(updates)
     except UnicodeEncodeError as error:
         raise InvalidTextError("update", "a text holds a lone surrogate; repair it before appending") from error
+
+
+def read_base(text: str) -> bytes:
+    """Read the digest that a fork keeps of its parent (`Removed.base`). Raises: ArgumentError."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ArgumentError("fork", "base", "hexadecimal digits", repr(text)) from None

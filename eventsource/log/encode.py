@@ -27,7 +27,7 @@ from ..events import (
     ToolExecutionEnd,
 )
 from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, UserContent
-from ..user_code.expected import shown
+from ..user_code.argument_types import shown
 from .digest import update_lines
 
 LIMIT_BYTES = 64 * 2**20
@@ -187,7 +187,7 @@ def _by_hash(image: ImageContent, images: list[tuple[bytes, bytes]]) -> ImageCon
 
 
 def has_images(event: Event, body: bytes) -> bool:
-    """Say whether a stored fact names images."""
+    """Return whether a stored fact names images."""
     return type(event) in IMAGE_HOLDERS and _IMAGE_MARK in body
 
 

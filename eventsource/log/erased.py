@@ -7,11 +7,12 @@ provider's word for why it stopped; and what a person decided on a call. Everyth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from ..codec import from_json, to_json
+from ..envelope import Recorded
 from ..events import (
     AbortRequest,
     AgentEnd,
@@ -28,6 +29,7 @@ from ..events import (
     MessageAdopt,
     MessageEnd,
     MessageStart,
+    MessageUpdate,
     MetadataSet,
     ModelRequest,
     QueuePush,
@@ -40,6 +42,7 @@ from ..events import (
     TokenCreate,
     ToolExecutionEnd,
     ToolExecutionStart,
+    ToolExecutionUpdate,
     ToolResult,
     WaitEnd,
     WaitStart,
@@ -60,6 +63,7 @@ from ..messages import (
     UserMessage,
 )
 from ..values import MARKER
+from .lineage import closed_messages
 
 _JSON = msgspec.Raw(b'"[erased]"')
 _OBJECT = msgspec.Raw(b'{"content":"[erased]"}')
@@ -98,13 +102,30 @@ def tombstone(event: Event) -> Event:
             return left
 
 
+def erasable_updates(own: Iterable[Recorded], seq: int) -> set[int]:
+    """Find the updates that hold what the event at `seq` holds: of the message or the call it ends."""
+    recorded = list(own)
+    event = next((one.event for one in recorded if one.seq == seq), None)
+    if isinstance(event, MessageEnd):
+        start = next((start for start, end in closed_messages(recorded) if end == seq), seq)
+        return {one.seq for one in recorded if start < one.seq < seq and isinstance(one.event, MessageUpdate)}
+    if isinstance(event, ToolExecutionEnd):
+        place = (event.message_seq, event.content_index)
+        return {
+            one.seq
+            for one in recorded
+            if isinstance(one.event, ToolExecutionUpdate) and (one.event.message_seq, one.event.content_index) == place
+        }
+    return set()
+
+
 def is_erased(value: msgspec.Raw) -> bool:
-    """Say whether a JSON value is what erasing leaves of one."""
+    """Return whether a JSON value is what erasing leaves of one."""
     return bytes(value) == bytes(_JSON)
 
 
 def is_tombstone(event: Event) -> bool:
-    """Say whether an event is as erasing leaves it, this release's or 0.1's; so is one that never held anything."""
+    """Return whether an event is as erasing leaves it, this release's or 0.1's; so is one that never held anything."""
     return event in (tombstone(event), tombstone_of_0_1(event))
 
 

@@ -13,7 +13,7 @@ _PAGE = 1000
 
 
 class Notifier:
-    """Tells those who wait for a session's events that there may be some."""
+    """Wakes those who wait for a session's events when there may be some."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
@@ -39,7 +39,7 @@ class Notifier:
             self.notify(session)
 
     def mark(self, session: str) -> tuple[int, int]:
-        """Give a mark to take before reading; `wait` returns at once if something came after it."""
+        """Return a mark to take before reading; `wait` returns at once if something came after it."""
         return self._notified.get(session, 0), self._all
 
     async def wait(self, session: str, mark: tuple[int, int]) -> None:
@@ -71,7 +71,7 @@ class Readable(Protocol):
         ...
 
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
-        """Give a place's digest."""
+        """Return a place with its digest."""
         ...
 
     async def info(self, session: str) -> SessionInfo:

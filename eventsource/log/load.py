@@ -1,8 +1,8 @@
-"""Reading a session's state from its log."""
+"""Reading a session's state from its log, at its head or where a fork begins."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol, TypeVar
 
 from ..envelope import Recorded
@@ -10,6 +10,7 @@ from ..errors import IllegalEventError, UnknownSeqError
 from ..events import MessageStart
 from ..machine.evolve import evolve
 from ..machine.state import Phase, State
+from ..machine.steps import turn_messages
 from .protocol import EventLog
 
 V = TypeVar("V")
@@ -112,3 +113,16 @@ def evolve_in(session: str, state: State, recorded: Recorded) -> State:
         return evolve(state, recorded)
     except IllegalEventError as error:
         raise IllegalEventError(session, *error.args[1:]) from error
+
+
+async def kept_by_fork(log: EventLog, session: str, at: int, queued: Iterable[tuple[int, str]]) -> tuple[int, ...]:
+    """Return the queued pushes that a fork at a seq keeps: those that the turn begun there is to deliver.
+
+    Folds the session only where something is queued at that seq (`Folds.queued`), so forks elsewhere stay cheap.
+    """
+    if all(queue == "inbox" for _, queue in queued):
+        return ()
+    try:
+        return turn_messages((await load_state(log, session, upto=at))[1])
+    except (IllegalEventError, UnknownSeqError):  # no machine's log, or no such place: the fork itself will say so
+        return ()

@@ -19,14 +19,15 @@ from ..errors import (
     UnknownSessionError,
 )
 from ..events import Erase, Event, Fork
-from ..user_code.checked import checked
+from ..user_code.argument_checks import checked
+from .digest import read_base
 from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare, prepare_restored
-from .erased import tombstone
+from .erased import erasable_updates, tombstone
 from .follow import Notifier, follow
-from .fork import kept_at
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
+from .load import kept_by_fork
 from .memory_session import MemorySession
-from .names import check_id, check_title, choose, choose_whole, erasable_updates, read_base
+from .names import check_id, check_title, choose, choose_whole
 
 _OWNER = "this process"
 
@@ -95,7 +96,7 @@ class MemoryLog:
         return found.head
 
     def _follows(self, found: MemorySession, expected: int, behind: Behind | None) -> bool:
-        """Say whether an append may follow what others appended after the head that it expected."""
+        """Return whether an append may follow what others appended after the head that it expected."""
         if behind is None or not max(expected, found.fork_seq) <= found.head <= expected + MOST_NEWS:
             return False
         news = [(seq, found.at_us(seq), found.event(seq)) for seq in range(expected + 1, found.head + 1)]
@@ -229,7 +230,7 @@ class MemoryLog:
         if not 0 <= at <= head:
             raise UnknownSeqError(parent, at, head)
         folds = self._owner_of(parent, at).folds_at(at) if at else MemorySession.no_folds()
-        kept = await kept_at(self, parent, at, folds.queued) if keeps is None else tuple(keeps)
+        kept = await kept_by_fork(self, parent, at, folds.queued) if keeps is None else tuple(keeps)
         digest = self._digest(parent, at)
         updates = self._owner_of(parent, at).updates_at(at) if at else b""
         if not digest:

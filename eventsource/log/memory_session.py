@@ -11,7 +11,7 @@ import msgspec
 from ..codec import encode
 from ..envelope import Finding, Recorded, Removed, SessionInfo
 from ..events import Event
-from .absent import droppable, named_shapes, shape_problem, within
+from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
 from .encode import UPDATES, Dropped, Fact, Part, Updates, prepare
 from .row import WAKING, Folds, shown_status, step
@@ -53,12 +53,12 @@ class MemorySession:
 
     @staticmethod
     def no_folds() -> Folds:
-        """Give the folds of nothing."""
+        """Return the folds of an empty history."""
         return Folds()
 
     @staticmethod
     def no_digest() -> bytes:
-        """Give the digest of nothing."""
+        """Return the digest of an empty history."""
         return ZERO
 
     @property
@@ -142,11 +142,11 @@ class MemorySession:
             self.facts += 1
 
     def event(self, seq: int) -> Event | None:
-        """Give an own event; None when it was dropped."""
+        """Return an own event; None when it was dropped."""
         return self._own[seq - self.fork_seq - 1].event
 
     def at_us(self, seq: int) -> int:
-        """Give an own event's time."""
+        """Return an own event's time."""
         return self._own[seq - self.fork_seq - 1].at_us
 
     def recorded(self) -> list[Recorded]:
@@ -194,7 +194,7 @@ class MemorySession:
         return last
 
     def removed(self, base: bytes) -> Removed:
-        """Say what was dropped or erased; `base` is what is kept of the digest it began with, if anything."""
+        """List what was dropped or erased; `base` is what is kept of the digest it began with, if anything."""
         erased: list[tuple[int, str]] = []
         dropped: list[tuple[int, tuple[int, ...]]] = []
         updates: list[tuple[int, str]] = []

@@ -1,19 +1,16 @@
-"""Rules every store keeps alike: what an id may be, which session a name means, what goes with an erased seq."""
+"""The ids, titles and names of sessions, by the same rules in every store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from ..envelope import Recorded
-from ..errors import ArgumentError, InvalidTextError, UnknownSessionError
-from ..events import MessageEnd, MessageUpdate, ToolExecutionEnd, ToolExecutionUpdate
-from .lineage import closed_messages
+from ..errors import InvalidTextError, UnknownSessionError
 
 _MAX_ID = 200
 
 
 def check_id(session: str) -> str:
-    """Give back an id that can be stored and typed.
+    """Return an id that can be stored and typed.
 
     Raises: InvalidTextError for an empty or overlong id, white space, control characters and surrogates.
     """
@@ -25,7 +22,7 @@ def check_id(session: str) -> str:
 
 
 def check_title(title: str) -> str:
-    """Give back a title that can be stored. Raises: InvalidTextError for lone surrogates."""
+    """Return a title that can be stored. Raises: InvalidTextError for lone surrogates."""
     try:
         title.encode()
     except UnicodeEncodeError as error:
@@ -55,28 +52,3 @@ def choose_whole(name: str, titled: Sequence[str], *, is_id: bool) -> str:
     if len(found) == 1:
         return found[0]
     raise UnknownSessionError(name, tuple(found))
-
-
-def erasable_updates(own: Iterable[Recorded], seq: int) -> set[int]:
-    """Find the updates that hold what the event at `seq` holds: of the message or the call it ends."""
-    recorded = list(own)
-    event = next((one.event for one in recorded if one.seq == seq), None)
-    if isinstance(event, MessageEnd):
-        start = next((start for start, end in closed_messages(recorded) if end == seq), seq)
-        return {one.seq for one in recorded if start < one.seq < seq and isinstance(one.event, MessageUpdate)}
-    if isinstance(event, ToolExecutionEnd):
-        place = (event.message_seq, event.content_index)
-        return {
-            one.seq
-            for one in recorded
-            if isinstance(one.event, ToolExecutionUpdate) and (one.event.message_seq, one.event.content_index) == place
-        }
-    return set()
-
-
-def read_base(text: str) -> bytes:
-    """Read the digest that a fork keeps of its parent (`Removed.base`). Raises: ArgumentError."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise ArgumentError("fork", "base", "hexadecimal digits", repr(text)) from None

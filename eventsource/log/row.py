@@ -48,7 +48,7 @@ UNDER_WAY = ("running", "due", "interrupted", "queued")
 
 
 def shown_status(status: str, head: int, *, held: bool, is_due: bool, is_run: bool) -> str:
-    """Say how a session stands: only what somebody holds is running; a task that nobody holds is due for a worker.
+    """Return a session's status: only what somebody holds is running; a task that nobody holds is due for a worker.
 
     Args:
         is_run: a run is unfinished; without one, and without a task, messages are queued for the next.
@@ -146,7 +146,7 @@ def as_0_1(folds: Folds) -> Folds:
 
 
 def _is_attempt(wait: tuple[str, int | None, int]) -> bool:
-    """Say whether a wait is for the next attempt, of an earlier release too."""
+    """Return whether a wait is for the next attempt, of an earlier release too."""
     return wait[2] == _ATTEMPT or (wait[0] == _RETRY and wait[2] == -1)
 
 

@@ -64,7 +64,7 @@ def question(
 
 
 def is_question(token: TokenCreate) -> bool:
-    """Say whether a token asks about a call."""
+    """Return whether a token asks about a call."""
     return token.tags == (REASON,) and token.key.startswith(f"{REASON}:")
 
 
@@ -96,10 +96,10 @@ def read_decision(end: WaitEnd) -> Decision:
 
 
 def agreed(end: WaitEnd) -> bool:
-    """Say whether a person agreed that a call is made (again)."""
+    """Return whether a person agreed that a call is made (again)."""
     return read_decision(end).approve
 
 
 def denial(decision: Decision) -> str:
-    """Say to the model that its call was not agreed to."""
+    """Write what the model reads of a call that was not agreed to."""
     return f"This call was denied: {decision.reason}" if decision.reason else "This call was denied"

@@ -8,7 +8,7 @@ _MOST_US = 365 * 86_400_000_000  # after many failures the double of the double 
 
 
 def retry_at_us(failed_at_us: int, first_us: int, *, failures: int, jitter_ppm: int) -> int:
-    """Say when the next attempt is made.
+    """Compute when the next attempt is made.
 
     Args:
         first_us: the wait after the first failure; after each further one it is twice as long, at most a year.

@@ -43,7 +43,7 @@ def render() -> str:
 
 
 def inputs_sentence() -> str:
-    """Say which events come from outside and leave the phase as it is."""
+    """List in a sentence which events come from outside and leave the phase as it is."""
     names = [f"`{kind.value}`" for kind in Kind if kind in INPUTS]
     return f"In every phase, these may come from outside, and the phase stays: {', '.join(names[:-1])} and {names[-1]}."
 

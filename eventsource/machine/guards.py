@@ -33,7 +33,7 @@ from ..events import (
     WaitStart,
 )
 from .approvals import REASON, agreed
-from .calls import why_not_started
+from .call_rules import why_not_started
 from .state import INPUTS, ROWS, CallState, Kind, Phase, State, Wait
 
 OPENS: Mapping[str, str] = {
@@ -49,7 +49,7 @@ _CANCELLED = "the task was cancelled, it begins nothing more"
 
 
 def kind_of(state: State, event: Event) -> Kind:
-    """Say which kind of the table an event is in this state."""
+    """Return which kind of the table an event is in this state."""
     if isinstance(event, MessageStart):
         return _STARTS[event.role]
     if isinstance(event, MessageEnd):
@@ -63,7 +63,7 @@ def legal(state: State, event: Event) -> str | None:
 
 
 def why_illegal(state: State, event: Event, kind: Kind) -> str | None:
-    """Say what `legal` says of an event whose kind is known."""
+    """Return why an event of a known kind is not legal; None when it is."""
     if kind not in INPUTS and kind not in ROWS[state.phase]:
         return f"the phase does not allow {kind.value}"
     guard = _GUARDS.get(kind)
@@ -239,7 +239,7 @@ def _wait_end(state: State, event: WaitEnd) -> str | None:
 
 
 def _timed_out(state: State, wait: Wait, event: WaitEnd) -> str | None:
-    """Hold that nobody's silence decides but at a deadline, and as the question said."""
+    """Check that nobody's silence decides but at a deadline, and as the question said."""
     place, token = wait.call, state.token(wait.key)
     call = find_call(state, place.message_seq, place.content_index) if place is not None else None
     if call is None or call.approval is None or wait.reason != REASON:
@@ -277,7 +277,7 @@ def _retry(state: State, event: Retry) -> str | None:
 
 
 def _begun(state: State, event: Event) -> str | None:
-    """Hold what a task's code begins, or decides for good."""
+    """Check what a task's code begins, or decides for good."""
     return _CANCELLED if state.closing else _in_task(state, event)
 
 
@@ -294,7 +294,7 @@ def _task_end(state: State, event: TaskEnd) -> str | None:
 
 
 def _left_open(state: State) -> str | None:
-    """Say what of a cancelled task must come to its end before itself."""
+    """Return what of a cancelled task must come to its end before itself."""
     if state.wanted:
         return "a run was asked for that has not begun"
     if wait := next((wait.key for wait in state.waits), None):

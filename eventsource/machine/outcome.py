@@ -63,7 +63,7 @@ def ending(before: Ending, event: EventBase) -> Ending:
 
 
 def outcome(ended: Ending) -> RunOutcome:
-    """Say how a run ended; nothing that ended is done."""
+    """Return how a run ended; nothing that ended is done."""
     match ended.reason:
         case "stop" if ended.stop == "refusal":
             return RunOutcome("refused", ended.said)
@@ -82,7 +82,7 @@ def outcome(ended: Ending) -> RunOutcome:
 
 
 def aborted_words(abort: AbortRequest) -> str:
-    """Say who asked a run to end, and why."""
+    """Write who asked a run to end, and why."""
     who = {"person": "a person or the program", "cancel": "a cancellation"}.get(abort.cause, f"a {abort.cause}")
     return f"aborted by {abort.by or who}" + (f": {abort.error}" if abort.error else "")
 
@@ -93,7 +93,7 @@ def _reason(ended: Ending) -> str:
 
 
 def _said(message: AssistantMessage) -> str:
-    """Say what a message that is no whole answer says of that."""
+    """Return why a message is no whole answer, in its own words where it has some."""
     if message.stop_reason != "refusal":
         return message.error
     refused = "".join(

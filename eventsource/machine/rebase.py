@@ -35,7 +35,7 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 def may_follow(state: State, news: Sequence[Recorded], pending: Sequence[Pending]) -> bool:
-    """Say whether pending events, made on a state, are right as they are behind what others appended to it.
+    """Return whether pending events, made on a state, are right as they are behind what others appended to it.
 
     An outcome need only be legal there. A decision must be what the machine says there too, and stand before every
     outcome, since it may name seqs that move with the news.

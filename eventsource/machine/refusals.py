@@ -24,7 +24,7 @@ UNKNOWN_OUTCOME = _text(
 
 
 def refusal_result(start: ToolExecutionStart) -> ToolResult:
-    """Say what a refused call came to; the result stands nowhere else in the log."""
+    """Build the result of a refused call; the result stands nowhere else in the log."""
     match start.refused:
         case "skipped":
             return _text("Skipped due to queued user message.")

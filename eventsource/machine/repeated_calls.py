@@ -31,7 +31,7 @@ Verdict: TypeAlias = Literal["run", "adopt", "refuse", "ask"]
 
 
 def judge(repeat: Repeat, mode: RepeatedTools, answer: WaitEnd | None) -> Verdict:
-    """Say what becomes of a call that was made elsewhere; a person's decision counts more than the mode.
+    """Decide what becomes of a call that was made elsewhere; a person's decision counts more than the mode.
 
     A call whose outcome is not known cannot be adopted: then a person is asked, or it is refused.
     """

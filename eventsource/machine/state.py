@@ -337,7 +337,7 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def passed_by(used: int, limit: int) -> str:
-    """Say by how much a limit of tokens was passed, for the end of a sentence; empty when it was not."""
+    """Write by how much a limit of tokens was passed, for the end of a sentence; empty when it was not."""
     return f", {used - limit:,} over it: calls under way are not stopped" if used > limit else ""
 
 

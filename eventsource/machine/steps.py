@@ -30,7 +30,7 @@ from ..events import (
 )
 from ..messages import UserMessage
 from .backoff import retry_at_us
-from .calls import may_run_again, refusal
+from .call_rules import may_run_again, refusal
 from .evolve import evolve
 from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
 from .state import CHILD, INBOX, RETRY, Batch, CallState, Phase, Push, RunState, State, Wait
@@ -141,7 +141,7 @@ def turn_messages(state: State) -> tuple[int, ...]:
 
 
 def reject_answer(state: State, problem: str) -> QueuePush | AbortRequest:
-    """Say what follows an answer that does not fit the output type: it is asked for again, or the run ends in error."""
+    """Return what follows an answer that does not fit the output type: it is asked again, or the run ends in error."""
     asked = _running(state).rejected
     if asked >= state.config.policies.output_retries:
         times = f", though it was asked for {asked} more time{'' if asked == 1 else 's'}" if asked else ""
@@ -152,7 +152,7 @@ def reject_answer(state: State, problem: str) -> QueuePush | AbortRequest:
 
 
 def can_continue(state: State) -> bool:
-    """Say whether an idle session has something to answer without a new prompt: its last message is not the model's.
+    """Return whether an idle session has something to answer without a new prompt: its last message is not the model's.
 
     A message that failed or was aborted does not count, so a run that ended so can be tried again.
     """
@@ -162,7 +162,7 @@ def can_continue(state: State) -> bool:
 
 
 def taken_up(state: State) -> Literal["wait", "crash"]:
-    """Say why a run that is under way is taken up again: it waited and may go on, or its process broke off."""
+    """Return why a run that is under way is taken up again: it waited and may go on, or its process broke off."""
     if state.waits:
         return "wait"
     calls = [call for call in state.batch.calls if not call.ended] if state.batch is not None else []
@@ -173,7 +173,7 @@ def taken_up(state: State) -> Literal["wait", "crash"]:
 
 
 def first_step(state: State) -> Step:
-    """Say what a session does next, of a `Record` only the events that come first; what follows is asked for again."""
+    """Return what a session does next, of a `Record` only the events that come first; for the rest, ask again."""
     match state.phase:
         case Phase.IDLE:
             return _idle(state)
@@ -253,7 +253,7 @@ def children_to_end(state: State) -> tuple[str, ...]:
 
 
 def next_attempts(state: State) -> tuple[Event, ...]:
-    """Say when what has failed is tried again: the task, or steps of it, by the policy on record.
+    """Decide when what has failed is tried again: the task, or steps of it, by the policy on record.
 
     They are decided before anything else, so what came of a step and when it is tried again stand together. None once
     the task was cancelled.

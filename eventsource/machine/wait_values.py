@@ -7,7 +7,7 @@ from ..errors import TokenValueError
 from ..events import Place, WaitEnd
 from ..messages import Json
 from ..tools.arguments import Refused
-from ..user_code.raised import words
+from ..user_code.error_words import words
 from .approvals import AGAIN, REASON
 from .guards import find_call
 from .state import State
@@ -16,7 +16,7 @@ _DECISION = frozenset(("approve", "reason", "arguments"))
 
 
 def check_end(state: State, end: WaitEnd) -> None:
-    """Hold that what is open takes what it is ended with, so that nothing is spent on a mistake.
+    """Check that what is open takes what it is ended with, so that nothing is spent on a mistake.
 
     Raises: TokenValueError with what does not fit, and where.
     """
@@ -33,7 +33,7 @@ def check_end(state: State, end: WaitEnd) -> None:
 
 
 def _check_decision(state: State, key: str, place: Place, value: object) -> None:
-    """Hold that a value decides on a call, and that its tool, as the log describes it, takes the arguments in it."""
+    """Check that a value decides on a call, and that its tool, as the log describes it, takes the arguments in it."""
     if value in (AGAIN, "fail"):
         return
     if not isinstance(value, dict) or not isinstance(value.get("approve"), bool):
@@ -61,7 +61,7 @@ def _check_decision(state: State, key: str, place: Place, value: object) -> None
 
 
 def _check_value(key: str, schema: Json, value: object) -> None:
-    """Hold that a token takes a value."""
+    """Check that a token takes a value."""
     wanted = read_object(schema)
     if not wanted:
         return

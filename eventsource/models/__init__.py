@@ -1,1 +1,1 @@
-"""Models: their names (`catalog`), one pure codec a wire protocol, what providers refuse (`rules`), the transport."""
+"""Models: names (`catalog`), one codec a wire protocol, what providers refuse (`rules`, `adapt`), the transport."""

@@ -24,13 +24,13 @@ from ..messages import (
     UserMessage,
 )
 from ..request import Request
+from .adapt.history import arguments_object
+from .adapt.output_schemas import closed_form
+from .adapt.request import adapt_request, recorded_names
 from .anthropic_reader import API, AnthropicReader
-from .keep import keep, recorded_names
 from .openai.dialects import vendor_of
 from .openai.shared import besides
 from .options import ModelOptions, NamedTool, merge_body
-from .output_schemas import closed_form
-from .prepare import arguments_object
 from .rules import RULES, Limits, Rule, limits_for
 from .wire import Reader, inner
 
@@ -70,7 +70,7 @@ class AnthropicMessages(msgspec.Struct, frozen=True):
 
     def encode(self, request: Request) -> bytes:
         """Write the body. Raises: ModelOptionsError."""
-        kept = keep(request, API, self._limits(request.model))
+        kept = adapt_request(request, API, self._limits(request.model))
         request, options, model = kept.request, kept.options, request.model.model
         messages = _messages(request.messages)
         limit = options.max_tokens or kept.limits.most_tokens or _MAX_TOKENS
@@ -178,7 +178,7 @@ def _messages(history: tuple[Message, ...]) -> list[AnthropicMessage]:
 
 
 def _may_think(messages: list[AnthropicMessage]) -> bool:
-    """Say whether a model that is given tokens to think with may think: not within a turn that began without."""
+    """Return whether a model that is given tokens to think with may think: not within a turn that began without."""
     first: AnthropicMessage | None = None
     for message in reversed(messages):
         if message["role"] == "assistant":

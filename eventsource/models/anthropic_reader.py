@@ -224,7 +224,7 @@ def _rest(value: Mapping[str, object], named: set[str]) -> Json:
 
 
 def _begun(delta: Mapping[str, object]) -> dict[str, object]:
-    """Say what a block was whose beginning did not come: of a call nothing is known without it."""
+    """Infer the beginning of a block from its delta where none came: of a call nothing is known without it."""
     kind = text_of(delta, "type").removesuffix("_delta")
     return {"type": "thinking" if kind == "signature" else kind} if kind in ("signature", "text", "thinking") else {}
 

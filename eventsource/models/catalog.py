@@ -12,7 +12,7 @@ import msgspec
 from ..codec import to_json
 from ..errors import RefoldError
 from ..events import ModelRef
-from ..user_code.checked import checked
+from ..user_code.argument_checks import checked
 from .options import ModelOptions, ModelOptionsError, NamedTool, ThinkingLevel, read_options
 from .secrets import Secrets, public_url
 from .wire import Codec
@@ -167,7 +167,7 @@ def model(
 
 
 def _find(name: str, base_url: str, api: str) -> tuple[ModelRef, Vendor, str]:
-    """Say which model a name means, whose it is and where."""
+    """Find which model a name means, whose it is and where."""
     provider, colon, model_name = name.partition(":")
     provider = _ALIASES.get(provider, provider)
     vendor = VENDORS.get(provider)

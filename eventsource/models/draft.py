@@ -48,13 +48,13 @@ class Draft:
         return events
 
     def start(self, *, api: str = "", provider: str = "", model: str = "") -> None:
-        """Say that the model began to answer, and what differs from what was asked; only the first time counts."""
+        """Record that the model began to answer, and what differs from what was asked; only the first time counts."""
         if not self._started:
             self._started = True
             self._queue.append(StreamStart(api=api, provider=provider, model=model))
 
     def spend(self, usage: Usage | None) -> None:
-        """Say what was used so far; nothing is said twice."""
+        """Record what was used so far; what has not changed is not repeated."""
         if usage is not None and usage != self._usage:
             self._usage = usage
             self._queue.append(StreamUsage(usage=usage))

@@ -25,12 +25,12 @@ from ..messages import (
     UserMessage,
 )
 from ..request import Request
+from .adapt.history import arguments_object
+from .adapt.request import adapt_request, recorded_names
 from .google_reader import API, MADE_ID, GoogleReader
-from .keep import keep, recorded_names
 from .openai.dialects import vendor_of
 from .openai.shared import besides
 from .options import ModelOptions, NamedTool, ThinkingLevel, merge_body
-from .prepare import arguments_object
 from .rules import RULES, Limits, Rule, limits_for
 from .wire import Reader, inner
 
@@ -83,7 +83,7 @@ class GoogleGenerativeAI(msgspec.Struct, frozen=True):
 
     def encode(self, request: Request) -> bytes:
         """Write the body. Raises: ModelOptionsError."""
-        kept = keep(request, API, self._limits(request.model))
+        kept = adapt_request(request, API, self._limits(request.model))
         request, options, model = kept.request, kept.options, request.model.model
         contents = _contents(request.messages, kept.limits)
         body: dict[str, object] = {"contents": contents}
@@ -142,7 +142,7 @@ def _asked(model: str, options: ModelOptions) -> dict[str, object]:
 
 
 def _thinking(model: str, level: ThinkingLevel) -> dict[str, object]:
-    """Say how long to think; a model that cannot be kept from it thinks as little as it can."""
+    """Return how long to think; a model that cannot be kept from it thinks as little as it can."""
     shown = {"includeThoughts": level != "off"}
     for pattern, budgets in _BUDGETED:
         if pattern.search(model):

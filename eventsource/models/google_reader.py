@@ -81,7 +81,7 @@ class GoogleReader:
         return self._draft.take()
 
     def _reason(self, problem: str, *, aborted: bool) -> tuple[StopReason, str]:
-        """Say how the answer ended; STOP stands for tool calls as well."""
+        """Return how the answer ended; STOP stands for tool calls as well."""
         if self.failure is not None:
             return "error", self.failure.text
         match self._finish:

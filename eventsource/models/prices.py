@@ -59,7 +59,7 @@ def priced(usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") 
 
 
 def context_window(model: ModelRef) -> int | None:
-    """Say how many tokens a model takes; None when the package is absent or does not know."""
+    """Return how many tokens a model takes; None when the package is absent or does not know."""
     try:
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:

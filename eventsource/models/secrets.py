@@ -122,6 +122,6 @@ def redact_json(text: str, redact: Callable[[str], str]) -> str:
 
 
 def public_url(url: str) -> str:
-    """Give a URL without user, password, parameters and fragment."""
+    """Return a URL without user, password, parameters and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ..events import Event, MessageEnd, MessageStart
-from ..machine.closing import closing_message, streamed_content
+from ..machine.closing_message import closing_message, streamed_content
 from ..machine.state import Phase
 from ..machine.steps import CloseMessage, Record, Step, expired, next_step
 from ..messages import Usage

@@ -12,10 +12,10 @@ import msgspec
 
 from ..events import ModelRef, Place, ToolResult, ToolSpec
 from ..messages import AssistantMessage, Json, Message, ToolCall
-from ..user_code.checked import check_fields, checked_init
-from ..user_code.contained import CLEAN_UP_S, UserCall, attempt
-from ..user_code.keywords import ToldCalls
-from ..user_code.raised import words
+from ..user_code.argument_checks import check_fields, checked_init
+from ..user_code.calls import CLEAN_UP_S, UserCall, attempt
+from ..user_code.error_words import words
+from ..user_code.mistaken_calls import ToldCalls
 
 T = TypeVar("T")
 V = TypeVar("V")

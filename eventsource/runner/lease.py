@@ -30,7 +30,7 @@ class HeldLease:
         self.lost: FencedError | None = None
 
     def check(self) -> None:
-        """Hold that the lease is still ours. Raises: FencedError when another owner has claimed the session."""
+        """Check that the lease is still ours. Raises: FencedError when another owner has claimed the session."""
         if self.lost is not None:
             raise self.lost
 
@@ -39,7 +39,7 @@ class HeldLease:
 async def hold(
     log: EventLog, session: str, *, ttl_us: int = LEASE_US, lost: Callable[[FencedError], None] = lambda error: None
 ) -> AsyncIterator[HeldLease]:
-    """Hold a session for as long as the block lasts; the lease goes with it, however often its task is cancelled.
+    """Hold a session's lease for as long as the block lasts; it is released then, however often its task is cancelled.
 
     `lost` is told at once when another owner has claimed the session.
 

@@ -44,14 +44,14 @@ from ..models.protocol import CallOptions, Model
 from ..models.secrets import Secrets
 from ..request import PartHashes, Request, request_sha256
 from ..tools.tool import Tool
-from ..user_code.contained import CLEAN_UP_S, attempt
-from ..user_code.raised import words
+from ..user_code.calls import CLEAN_UP_S, attempt
+from ..user_code.error_words import words
 from .advance import expire, perform
+from .current_run import CURRENT_RUN, CurrentRun
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
 from .operator_log import log_raised
 from .reply import FLUSH_UPDATES, ReplyReader, flushing, read_reply
 from .tool_batch import BatchContext, BatchRunner
-from .under_way import RUN, RunUnderWay
 from .writer import Writer
 
 V = TypeVar("V")
@@ -93,7 +93,7 @@ class Program(Generic[V]):
 
 
 def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
-    """Give a hook's messages the form they have when they are read back, since that is what is hashed."""
+    """Bring a hook's messages into the form they have when they are read back, since that is what is hashed."""
     event = redact_event(canonical(ModelRequest(attempt=1, request_sha256="", selection=selection)))
     return event.selection if isinstance(event, ModelRequest) else selection
 
@@ -208,11 +208,11 @@ class Loop(Generic[V]):
     async def _known(self) -> AsyncIterator[None]:
         """Let what tools and callbacks call know which run calls them."""
         self._event_loop, writer = asyncio.get_running_loop(), self.writer
-        run = RUN.set(RunUnderWay(writer.log, writer.session, self._hear_abort, RUN.get()))
+        run = CURRENT_RUN.set(CurrentRun(writer.log, writer.session, self._hear_abort, CURRENT_RUN.get()))
         try:
             yield
         finally:
-            RUN.reset(run)
+            CURRENT_RUN.reset(run)
 
     def _hear_abort(self) -> None:
         """Take notice of an abort that is on record."""
@@ -258,7 +258,7 @@ class Loop(Generic[V]):
 
     @contextmanager
     def _under_way(self) -> Iterator[None]:
-        """Say that an effect is under way: what others append may be folded, since nothing is being decided."""
+        """Mark an effect as under way: what others append may be folded, since nothing is being decided."""
         self._busy = True
         try:
             yield
@@ -273,7 +273,7 @@ class Loop(Generic[V]):
             self._aborting.clear()
 
     def _is_signalled(self) -> bool:
-        """Say whether the run under way is to end, and the log does not know it yet."""
+        """Return whether the run under way is to end, and the log does not know it yet."""
         state = self.writer.state
         return state.run is not None and state.aborted is None and (self._end is not None or self.signal.is_set())
 
@@ -359,7 +359,7 @@ class Loop(Generic[V]):
         return bool(problem) or answer is not None
 
     def _problem(self, message: AssistantMessage | None) -> str:
-        """Say what does not fit in an answer that the run may end with."""
+        """Return what does not fit in an answer that the run may end with."""
         check, state = self.program.check_answer, self.writer.state
         whole = message is not None and message.stop_reason == "stop" and state.batch is None
         if check is None or message is None or not whole or state.queued("steering"):

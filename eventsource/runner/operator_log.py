@@ -25,7 +25,7 @@ from ..events import (
 from ..machine.refusals import ABORTED_RUNNING
 from ..messages import TextContent
 from ..models.secrets import redact_known
-from ..user_code.raised import trace, words
+from ..user_code.error_words import trace, words
 
 _SHOWN = 500
 

@@ -37,8 +37,8 @@ from ..messages import AssistantMessage, Message, TextContent, ToolCall, UserMes
 from ..models.protocol import StreamEvent
 from ..request import PartHashes, Request, request_sha256
 from ..tools.results import ToolOutcome, failure, to_outcome, to_result
-from ..user_code.expected import shown
-from ..user_code.raised import words
+from ..user_code.argument_types import shown
+from ..user_code.error_words import words
 from .advance import advance
 from .lease import HeldLease, hold
 from .reply import FLUSH_UPDATES, ReplyReader, flushing
@@ -228,7 +228,7 @@ class Recorder(Generic[V]):
             await self._advance(end=True)
 
     def _check(self) -> None:
-        """Hold that the session is still ours. Raises: FencedError."""
+        """Check that the session is still ours. Raises: FencedError."""
         if self._held is not None:
             self._held.check()
 

@@ -18,8 +18,8 @@ from ..errors import IllegalEventError, RefoldError
 from ..events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
 from ..messages import AssistantMessage, Usage
 from ..models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
-from ..user_code.contained import CLEAN_UP_S, attempt, by_signal, contain, enter, guarded_tasks
-from ..user_code.raised import words
+from ..user_code.calls import CLEAN_UP_S, attempt, by_signal, contain, enter, guarded_tasks
+from ..user_code.error_words import words
 from .writer import Writer
 
 V = TypeVar("V")

@@ -23,7 +23,7 @@ from ..events import (
     WaitStart,
 )
 from ..machine.approvals import ApprovalRule, Decision, approval_key, denial, question, read_decision
-from ..machine.calls import is_approved
+from ..machine.call_rules import is_approved
 from ..machine.guards import find_call
 from ..machine.refusals import ABORTED, ABORTED_RUNNING
 from ..machine.repeated_calls import NOT_AGAIN, FindRepeat, RepeatedTools, adopted_pair, ask_about, judge
@@ -33,7 +33,7 @@ from ..tools.arguments import CheckedArguments
 from ..tools.context import CallHeld, Reports, RunningCall, ToolContext, idempotency_key
 from ..tools.results import ToolOutcome, to_result
 from ..tools.tool import Tool
-from ..user_code.contained import CLEAN_UP_S
+from ..user_code.calls import CLEAN_UP_S
 from .hooks import (
     Ask,
     HookAbortedError,
@@ -308,7 +308,7 @@ class BatchRunner(Generic[V]):
         self._inbox.put_nowait((ready, ended))
 
     def _deadline_us(self, tool: Tool) -> int | None:
-        """Say when a call that begins now must be over: by the run's time, or by its own."""
+        """Compute when a call that begins now must be over: by the run's time, or by its own."""
         own_us = self._writer.now_us() + tool.spec.timeout_us if tool.spec.timeout_us else None
         return min((limit for limit in (self._context.deadline_us, own_us) if limit is not None), default=None)
 

@@ -63,7 +63,7 @@ class _Refusals:
             raise error
 
     async def pause(self) -> None:
-        """Give a failing disk some time, more after each failure."""
+        """Wait before a failing disk is tried again, longer after each failure."""
         await asyncio.sleep(min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(self.count, 10)))
 
 

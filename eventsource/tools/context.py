@@ -14,7 +14,7 @@ import msgspec
 from ..errors import ErrorFields, ToolFailure
 from ..events import Place, ToolResult
 from ..messages import TextContent
-from ..user_code.checked import checked
+from ..user_code.argument_checks import checked
 from .results import to_result
 
 if TYPE_CHECKING:

@@ -165,7 +165,7 @@ def _has(schema: object, keyword: str) -> bool:
 
 
 def _lines(error: _Problem) -> Iterator[str]:
-    """Say what is wrong, in the words of the checks of Python functions where they have some."""
+    """List what is wrong, in the words of the checks of Python functions where they have some."""
     path = [str(part) for part in error.absolute_path]
     wanted = error.validator_value
     if error.validator == "required" and isinstance(wanted, list) and isinstance(error.instance, dict):

@@ -29,7 +29,7 @@ def wire_properties(names: Iterable[str]) -> Mapping[str, str]:
 
 
 def recorded_properties(given: Mapping[str, object], wire: Mapping[str, str]) -> dict[str, object]:
-    """Give arguments under the names on record, where the model used the wire's; a name that was given itself stays."""
+    """Return arguments under the names on record, where the model used the wire's; a name given itself stays."""
     names = {plain: name for name, plain in wire.items() if name not in given}
     return {names.get(name, name): value for name, value in given.items()}
 

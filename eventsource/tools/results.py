@@ -14,8 +14,8 @@ from ..codec import clean_text, from_json, to_json, to_plain
 from ..errors import InvalidTextError, ToolFailure
 from ..events import ToolResult
 from ..messages import ImageContent, Json, TextContent, UserContent
-from ..user_code.keywords import ToldCalls
-from ..user_code.raised import trace, words
+from ..user_code.error_words import trace, words
+from ..user_code.mistaken_calls import ToldCalls
 
 # Text of one result that the model gets to see; about 25,000 tokens, a tenth or more of most context windows.
 RESULT_LIMIT_BYTES = 100_000

@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from ..codec import clean_text, to_json
 from ..errors import InvalidTextError, ToolDefinitionError
-from ..user_code.raised import words
+from ..user_code.error_words import words
 from .arguments import Accepted, Check, Refused
 from .context import ToolContext
 from .docstrings import read_docstring
@@ -133,7 +133,7 @@ def _hints(
 
 
 def _described(name: str, hint: object, told: str) -> dict[str, object]:
-    """Give a parameter's type what is said of it, in `Doc` or in the docstring; a field's own description counts."""
+    """Add to a parameter's type what is said of it, in `Doc` or in the docstring; a field's own description counts."""
     parts: tuple[object, ...] = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     docs = [said for part in parts[1:] if isinstance(said := getattr(part, "documentation", None), str)]
     text = docs[-1] if docs else told

@@ -19,9 +19,9 @@ from ..durations import Duration, duration_text, duration_us
 from ..errors import DurationError, InvalidTextError, ToolArgumentsError, ToolDefinitionError, ToolFailure
 from ..events import EffectKind, ToolMode, ToolSpec
 from ..machine.approvals import NO_APPROVAL, Approval, ApprovalRule
-from ..user_code.checked import checked
-from ..user_code.contained import CLEAN_UP_S, UserCall, attempt
-from ..user_code.raised import words
+from ..user_code.argument_checks import checked
+from ..user_code.calls import CLEAN_UP_S, UserCall, attempt
+from ..user_code.error_words import words
 from .arguments import Check, CheckedArguments, prepare, refuse
 from .context import CallHeld, ToolContext
 from .options import ToolOptions

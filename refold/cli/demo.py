@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from eventsource.control_characters import plain
 from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSessionError
 from eventsource.events import MessageStart, MessageUpdate
 from eventsource.log.load import read_all
-from eventsource.signs import plain
 from projections import fork_tree, tree_lines
 
 from ..agent import Agent

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from eventsource.errors import RefoldError
-from eventsource.user_code.raised import words
+from eventsource.user_code.error_words import words
 
 from .arguments.options import SETTINGS, shared_options, write_examples
 from .exit_codes import INTERRUPTED, MEANINGS, NO, OK, USAGE, error_text, exit_code_of

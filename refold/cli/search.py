@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import click
 
+from eventsource.control_characters import plain
 from eventsource.envelope import SessionInfo
 from eventsource.log.load import load
-from eventsource.signs import plain
 from projections import CONTEXT, find_text
 
 from ..log import Log

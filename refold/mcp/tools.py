@@ -24,7 +24,7 @@ from eventsource.tools.json_schema import dangling_reference
 from eventsource.tools.options import ApprovalOptions
 from eventsource.tools.results import ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, json_tool
-from eventsource.user_code.checked import checked
+from eventsource.user_code.argument_checks import checked
 
 from .results import effect_of, list_digest, names_of, outcome_of, printable
 

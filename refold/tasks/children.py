@@ -15,7 +15,7 @@ from eventsource.errors import SessionExistsError, UnknownSessionError
 from eventsource.events import ChildEnd, ChildStart, WaitEnd, WaitStart
 from eventsource.machine.state import CHILD
 from eventsource.messages import Json
-from eventsource.user_code.contained import UserCall
+from eventsource.user_code.calls import UserCall
 
 from ..child_sessions import child_id, child_wait
 from ..runtime import Runtime

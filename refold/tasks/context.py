@@ -15,8 +15,8 @@ from eventsource.events import TokenCreate, WaitStart
 from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
 from eventsource.prompts import Prompt, as_messages
-from eventsource.user_code.checked import checked
-from eventsource.user_code.expected import check_key
+from eventsource.user_code.argument_checks import checked
+from eventsource.user_code.argument_types import check_key
 
 from ..inbox_message import InboxMessage
 from ..local_types import AnyType, as_type

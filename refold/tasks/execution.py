@@ -20,8 +20,8 @@ from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import next_attempts, next_step
 from eventsource.runner.advance import expire, perform
 from eventsource.runner.writer import Writer
-from eventsource.user_code.contained import CallResult, contain, guarded_tasks
-from eventsource.user_code.expected import check_key
+from eventsource.user_code.argument_types import check_key
+from eventsource.user_code.calls import CallResult, contain, guarded_tasks
 from projections.context import ContextView
 
 from ..budget import Budget

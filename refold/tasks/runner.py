@@ -23,8 +23,8 @@ from eventsource.runner.advance import perform
 from eventsource.runner.lease import hold
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
-from eventsource.user_code.contained import attempt
-from eventsource.user_code.raised import words
+from eventsource.user_code.calls import attempt
+from eventsource.user_code.error_words import words
 from projections.context import ContextView
 
 from ..budget import Budget

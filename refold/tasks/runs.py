@@ -12,7 +12,7 @@ from eventsource.codec import from_json
 from eventsource.events import TaskEnd
 from eventsource.log.load import load, read_all
 from eventsource.machine.state import State
-from eventsource.user_code.checked import checked
+from eventsource.user_code.argument_checks import checked
 
 from ..context import CONTEXT
 from ..session import Session

@@ -14,8 +14,8 @@ import msgspec
 from eventsource.codec import from_json, to_json
 from eventsource.events import ModelRef, StepEnd, StepStart, WaitEnd, WaitStart
 from eventsource.messages import Usage
-from eventsource.user_code.contained import UserCall, attempt
-from eventsource.user_code.raised import words
+from eventsource.user_code.calls import UserCall, attempt
+from eventsource.user_code.error_words import words
 
 from ..values import Shape, dump, kept
 from .errors import StepError

@@ -17,8 +17,8 @@ from eventsource.errors import InvalidTextError
 from eventsource.log import random_id
 from eventsource.log.erased import is_erased
 from eventsource.messages import Json
-from eventsource.user_code.checked import checked
-from eventsource.user_code.expected import check_key
+from eventsource.user_code.argument_checks import checked
+from eventsource.user_code.argument_types import check_key
 
 from ..child_sessions import child_id, tree_is_due
 from ..local_types import AnyType, local_names

@@ -15,9 +15,9 @@ from eventsource.errors import FencedError, LeaseHeldError, RefoldError, Unknown
 from eventsource.events import TaskStart
 from eventsource.log.load import load_state
 from eventsource.runner.operator_log import logger
-from eventsource.user_code.checked import checked
-from eventsource.user_code.contained import attempt, by_signal
-from eventsource.user_code.raised import words
+from eventsource.user_code.argument_checks import checked
+from eventsource.user_code.calls import attempt, by_signal
+from eventsource.user_code.error_words import words
 
 from ..log import Log
 from ..runtime import Runtime

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eventsource.tools.tool import Tool, tool
-from eventsource.user_code.checked import checked
+from eventsource.user_code.argument_checks import checked
 
 from .grepping import Grepping
 from .reading import Reading

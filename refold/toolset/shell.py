@@ -13,7 +13,7 @@ from pydantic import Field
 from eventsource.tools.context import ToolContext
 from eventsource.tools.results import ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, tool
-from eventsource.user_code.checked import checked
+from eventsource.user_code.argument_checks import checked
 
 from .hide_keys import hide_keys, key_variables
 from .processes import OUTPUT_BYTES, ProgramResult, run_program

@@ -12,9 +12,9 @@ import pytest
 from eventsource.codec import read_object
 from eventsource.events import ModelRef
 from eventsource.messages import AssistantMessage, ProviderContent, ToolCall, ToolResultMessage
+from eventsource.models.adapt.history import Target, adapt_history
 from eventsource.models.openai.chat import OpenAICompletions
 from eventsource.models.openai.responses import OpenAIResponses
-from eventsource.models.prepare import Target, prepare
 from eventsource.models.rules import Limits
 from eventsource.models.wire import Codec
 from eventsource.request import Request
@@ -65,7 +65,7 @@ def test_a_recorded_request_is_written_again_as_it_was(case: Case) -> None:
     request, codec = request_of(case), codec_of(case)
     ours = written(codec, request)
     if lacks_results(request):  # the recorded server refused it; ours has a result for each call, and no other
-        assert not lacks_results(msgspec.structs.replace(request, messages=prepare(request.messages, ANYTHING)))
+        assert not lacks_results(msgspec.structs.replace(request, messages=adapt_history(request.messages, ANYTHING)))
         return
     mine, theirs = same_names(plain(ours), plain(case.request_body or {}))
     assert mine == theirs

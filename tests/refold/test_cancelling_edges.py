@@ -15,7 +15,7 @@ import pytest
 
 from eventsource.events import Label
 from eventsource.models.scripted.script import pause
-from eventsource.models.transport.waits import AbortedError, StalledError, Waits
+from eventsource.models.transport.timeouts import AbortedError, StalledError, Timeouts
 from refold import Log, open_log
 from refold.http import ScriptServer, serving
 from refold.http.proxy.proxy import Proxy, proxying
@@ -114,7 +114,7 @@ async def test_a_wait_with_a_limit(times: int) -> None:
 
         async def work(limit_ms: int = limit_ms, aborts: bool = aborts, signal: asyncio.Event = signal) -> None:
             signal.clear()
-            async with Waits(signal) as waits:
+            async with Timeouts(signal) as waits:
                 if aborts:
                     asyncio.get_running_loop().call_later(0.002, signal.set)
                 try:

@@ -51,7 +51,7 @@ async def _take(log: EventLog, session: str, after: Cursor | int, count: int) ->
 
 
 def _times(gone: Removed) -> list[tuple[int, int]]:
-    """Give seq and time of each update whose content is gone."""
+    """Return seq and time of each update whose content is gone."""
     return [(first + n, at_us) for first, times in gone.dropped for n, at_us in enumerate(times)]
 
 

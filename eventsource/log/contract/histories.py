@@ -148,5 +148,5 @@ async def read_all(
 
 
 def numbered(events: Sequence[tuple[int, Event]], after: int = 0) -> list[Recorded]:
-    """Say what a session that holds just these events reads like."""
+    """Return what a reader finds in a session that holds just these events."""
     return [Recorded(after + n, at_us, event) for n, (at_us, event) in enumerate(events, 1)]

@@ -79,7 +79,7 @@ def append(
 
 
 def _follows(connection: sqlite3.Connection, session: str, expected: int, tail: Tail, behind: Behind | None) -> bool:
-    """Say whether an append may follow what others appended after the head that it expected."""
+    """Return whether an append may follow what others appended after the head that it expected."""
     if behind is None or not expected <= tail.head <= expected + MOST_NEWS:
         return False
     return behind(Page(connection, session).read(expected, tail.head, MOST_NEWS, updates=True))
@@ -221,7 +221,7 @@ def snapshot(connection: sqlite3.Connection, key: int, folds: Folds) -> None:
 
 
 def folds_row(folds: Folds) -> tuple[str, str, int, int | None, str, int, int, int, str | None]:
-    """Give the columns title to folds of a session's row."""
+    """Return the columns title to folds of a session's row."""
     rest = msgspec.structs.replace(folds, title="", task="", messages=0, input_tokens=0, output_tokens=0)
     told = _ENCODER.encode(rest).decode() if folds.open or folds.tokens or folds.ended else None
     return (

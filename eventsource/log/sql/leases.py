@@ -22,7 +22,7 @@ def _row(connection: sqlite3.Connection, session: str) -> tuple[str, int, int]:
 
 
 def check_free(connection: sqlite3.Connection, path: Path, session: str, now_us: int) -> int:
-    """Give a session's epoch. Raises: LeaseHeldError when a living owner holds it and it has not expired."""
+    """Return a session's epoch. Raises: LeaseHeldError when a living owner holds it and it has not expired."""
     owner, epoch, expires_at_us = _row(connection, session)
     if owner and expires_at_us > now_us and owner_lives(path, owner):
         raise LeaseHeldError(session, owner, expires_at_us)
@@ -62,6 +62,6 @@ def release(connection: sqlite3.Connection, tails: Tails, *, lease: Lease, head:
 
 
 def release_all(connection: sqlite3.Connection, owner: str, now_us: int) -> None:
-    """Give back every lease of an owner; what it ran is due at once."""
+    """Release every lease of an owner; what it ran is due at once."""
     sql = "UPDATE sessions SET owner = NULL, expires_at_us = 0, due_at_us = min(due_at_us, ?) WHERE owner = ?"
     connection.execute(sql, (now_us, owner))

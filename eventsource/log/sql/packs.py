@@ -150,7 +150,7 @@ def _take_deltas(
 
 
 def _is_bare(event: MessageUpdate) -> bool:
-    """Say whether an update has nothing but kind, index and delta."""
+    """Return whether an update has nothing but kind, index and delta."""
     return not (
         event.id
         or event.name
@@ -212,7 +212,7 @@ def from_row(session: str, last: int, kind: int, count: int, body: bytes) -> Pac
 
 
 def dropped_times(session: str, last: int, count: int, body: bytes) -> list[int]:
-    """Give the times of dropped updates. Raises: CorruptLogError."""
+    """Return the times of dropped updates. Raises: CorruptLogError."""
     try:
         reach, at_us, offsets = _DROPPED.decode(_decompress(last, body))
     except (msgspec.DecodeError, zlib.error, ValueError) as error:
@@ -239,7 +239,7 @@ def _to_planes(offsets: Sequence[int]) -> bytes:
 
 
 def _put_offsets(runs: Sequence[list[int | str | list[int]]], planes: bytes) -> None:
-    """Give each run of deltas its offsets, which `_to_planes` wrote. Raises: ValueError."""
+    """Append to each run of deltas its offsets, which `_to_planes` wrote. Raises: ValueError."""
     counts = [len(run[3]) if len(run) == 4 and isinstance(run[3], list) else 0 for run in runs]
     count = sum(counts)
     numbers = array("i" if len(planes) == 4 * count else "q")

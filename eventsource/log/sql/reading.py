@@ -38,7 +38,7 @@ FOLDS = msgspec.json.Decoder(Folds)
 
 
 def lineage(connection: sqlite3.Connection, session: str | int) -> list[tuple[int, int]]:
-    """Give (number, fork seq) from a session (by id or number) to its root. Raises: UnknownSessionError."""
+    """Return (number, fork seq) from a session (by id or number) to its root. Raises: UnknownSessionError."""
     sql = _LINE_OF_ID if isinstance(session, str) else _LINE_OF_NUMBER
     chain = connection.execute(sql, (session,)).fetchall()
     if not chain:
@@ -180,7 +180,7 @@ def last_link(connection: sqlite3.Connection, session: str | int, seq: int) -> b
 
 
 def parts_at(connection: sqlite3.Connection, session: str | int, seq: int) -> tuple[bytes, bytes | None]:
-    """Give what the digest at a seq is made of: the last fact's link, and the SHA-256 of the updates since.
+    """Return what the digest at a seq is made of: the last fact's link, and the SHA-256 of the updates since.
 
     The second is None where the seq is a fact's, and empty where updates were dropped. Raises: CorruptLogError.
     """
@@ -222,7 +222,7 @@ def start_digest(connection: sqlite3.Connection, number: int) -> bytes:
 
 
 def id_of(connection: sqlite3.Connection, number: int) -> str:
-    """Give the id of a session by its number."""
+    """Return the id of a session by its number."""
     row = connection.execute("SELECT id FROM sessions WHERE number = ?", (number,)).fetchone()
     return str(row[0].decode("utf-8", "replace"))
 
@@ -260,7 +260,7 @@ def queued_at(connection: sqlite3.Connection, session: str, seq: int) -> tuple[t
 
 
 def check_seq(connection: sqlite3.Connection, session: str, seq: int) -> int:
-    """Give a session's head. Raises: UnknownSeqError when the seq lies beyond it."""
+    """Return a session's head. Raises: UnknownSeqError when the seq lies beyond it."""
     head = head_of(connection, lineage(connection, session)[0][0])
     if not 0 <= seq <= head:
         raise UnknownSeqError(session, seq, head)

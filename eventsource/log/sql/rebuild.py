@@ -34,7 +34,7 @@ def own_folds(connection: sqlite3.Connection, number: int) -> Iterator[Folded]:
 
 
 def _is_of_0_1(connection: sqlite3.Connection, number: int) -> bool:
-    """Say whether a fork's row forgot when the task's next attempt is made, as forks of 0.1 did."""
+    """Return whether a fork's row forgot when the task's next attempt is made, as forks of 0.1 did."""
     first = next(_own_folds(connection, number), None)
     if first is None or first.folds.wake_at_us is None or len(lineage(connection, number)) == 1:
         return False
@@ -63,7 +63,7 @@ def _own_folds(connection: sqlite3.Connection, number: int, *, forgets: bool = F
 
 
 def is_stored(connection: sqlite3.Connection, number: int, folds: Folds) -> bool:
-    """Say whether a session's row holds these folds, as this release writes them or as 0.1 did."""
+    """Return whether a session's row holds these folds, as this release writes them or as 0.1 did."""
     return stored_folds(connection, number) in (list(folds_row(folds)), list(folds_row(as_0_1(folds))))
 
 

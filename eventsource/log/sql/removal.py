@@ -12,9 +12,8 @@ from ...errors import HasForksError, UnknownSeqError
 from ...events import Erase, Label, MessageEnd, ToolExecutionEnd, ToolExecutionStart
 from ..digest import link_at_update
 from ..encode import LIMIT_BYTES, prepare
-from ..erased import tombstone
+from ..erased import erasable_updates, tombstone
 from ..lineage import MAX_SEQ, Segment, closed_messages, fork_points
-from ..names import erasable_updates
 from .append import INSERT_UPDATES, append
 from .leases import check_free
 from .packs import DROPPED, from_row

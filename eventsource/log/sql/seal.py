@@ -124,7 +124,7 @@ def _put(sealed: list[Pack], run: Delta | Single, *, refers: bool, end: int) -> 
 
 
 def _follows(before: Delta, run: Delta) -> bool:
-    """Say whether two runs of one block are one; texts held in the row are joined."""
+    """Return whether two runs of one block are one; texts held in the row are joined."""
     if isinstance(before.text, str) and isinstance(run.text, str):
         before.text += run.text
         return True

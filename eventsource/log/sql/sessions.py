@@ -188,7 +188,7 @@ def sessions(
 
 
 def _lives(path: Path, owner: str) -> bool:
-    """Say whether an owner's process lives; where its file cannot be opened, its lease is what is known."""
+    """Return whether an owner's process lives; where its file cannot be opened, its lease is what is known."""
     try:
         return owner_lives(path, owner)
     except StoreError:
@@ -257,7 +257,7 @@ def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, in
 
 
 def removed(connection: sqlite3.Connection, session: str) -> Removed:
-    """Say what was dropped or erased of a session's own events. Raises: CorruptLogError."""
+    """List what was dropped or erased of a session's own events. Raises: CorruptLogError."""
     number = lineage(connection, session)[0][0]
     span = (number << 32, number << 32 | MAX_SEQ)
     sql = "SELECT id, b FROM events WHERE id BETWEEN ? AND ? AND length(b) = 64 ORDER BY id"
@@ -281,7 +281,7 @@ def removed(connection: sqlite3.Connection, session: str) -> Removed:
 
 
 def _upto(line: list[tuple[int, int]]) -> list[int]:
-    """Say up to which seq each session of a lineage counts."""
+    """Return up to which seq each session of a lineage counts."""
     found, last = list[int](), MAX_SEQ
     for _, fork_seq in line:
         found.append(last)

@@ -54,11 +54,11 @@ class Tails:
         self._known: dict[str, Tail] = {}
 
     def forget(self) -> None:
-        """Know nothing any more."""
+        """Forget every session's tail."""
         self._known.clear()
 
     def forget_one(self, session: str) -> None:
-        """Know nothing of one session."""
+        """Forget one session's tail."""
         self._known.pop(session, None)
 
     def invalidate(self) -> None:
@@ -73,7 +73,7 @@ class Tails:
         self._known[session] = tail
 
     def get(self, connection: sqlite3.Connection, session: str) -> Tail:
-        """Give a session's tail, read from the database if need be. Raises: UnknownSessionError."""
+        """Return a session's tail, read from the database if need be. Raises: UnknownSessionError."""
         tail = self._known.get(session)
         if tail is not None and (tail.valid or _is_current(connection, session, tail)):
             tail.valid = True

@@ -13,7 +13,7 @@ from ...errors import CorruptLogError, RefoldError
 from ...events import Erase, Event, Fork, MessageUpdate
 from ...messages import ImageContent
 from ...values import MARKER
-from ..absent import Spans, droppable, named_shapes, shape_problem, within
+from ..allowed_gaps import Spans, droppable, named_shapes, shape_problem, within
 from ..digest import ZERO, link, link_at_update, row_crc, update_lines
 from ..encode import has_images, map_images
 from ..lineage import MAX_SEQ
@@ -212,7 +212,7 @@ class _SessionCheck:
         self._find(fork_seq, "what the fork inherits is not covered by its digest: updates are gone", note=True)
 
     def _all_erases_told(self, parent: int, fork_seq: int) -> bool:
-        """Say whether each erase where a seq was recorded says what it left; then forks keep whole digests."""
+        """Return whether each erase where a seq was recorded says what it left; then forks keep whole digests."""
         owner = next((one for one, first in lineage(self._connection, parent) if first < fork_seq), parent)
         page = Page(self._connection, id_of(self._connection, owner))
         own = page.read(page.chain[0][1], MAX_SEQ, MAX_SEQ, updates=False)
@@ -306,7 +306,7 @@ class _SessionCheck:
         self._link_seq = seq + 1
 
     def _excused(self, seq: int) -> bool:
-        """Say whether a fork's first digest is wrong because its parent was changed."""
+        """Return whether a fork's first digest is wrong because its parent was changed."""
         row = self._connection.execute(
             "SELECT parent, fork_seq FROM sessions WHERE number = ?", (self._number,)
         ).fetchone()

@@ -52,7 +52,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def is_read_only(path: Path) -> bool:
-    """Say whether the file is there and neither it nor its folder can be written."""
+    """Return whether the file is there and neither it nor its folder can be written."""
     return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
@@ -165,7 +165,7 @@ def _format(path: Path, connection: sqlite3.Connection) -> int:
 
 
 def schema_of(connection: sqlite3.Connection | None = None) -> set[tuple[object, ...]]:
-    """Give the tables, indexes, views and triggers of a database; without one, those it ought to have."""
+    """Return the tables, indexes, views and triggers of a database; without one, those it ought to have."""
     if connection is not None:
         rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
         return {tuple(value.decode("utf-8", "replace") for value in row) for row in rows}

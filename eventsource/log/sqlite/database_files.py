@@ -114,11 +114,11 @@ class DatabaseFiles:
             raise self._linked(found.st_nlink)
 
     def has_lost_wal(self) -> bool:
-        """Say whether the write-ahead file was removed and nothing stands in its place."""
+        """Return whether the write-ahead file was removed and nothing stands in its place."""
         return not os.path.exists(self._wal_name) and _identity(self._index_name) in (None, self._index)
 
     def is_wal_here(self) -> bool:
-        """Say whether the write-ahead file's name still leads to the opened one."""
+        """Return whether the write-ahead file's name still leads to the opened one."""
         return _identity(self._wal_name) == self._wal
 
     def wal_bytes(self) -> int:
@@ -137,7 +137,7 @@ class DatabaseFiles:
             leak(connection)
 
     def _is_ours_or_gone(self) -> bool:
-        """Say whether no name leads to a file of another."""
+        """Return whether no name leads to a file of another."""
         mine = zip(
             (self._name, self._wal_name, self._index_name), (self._database, self._wal, self._index), strict=True
         )

@@ -116,7 +116,7 @@ class GroupCommit:
         return job.result  # type: ignore[return-value]  # done without an error
 
     def _is_led(self) -> bool:
-        """Say whether somebody commits; whoever did in a loop that has ended does so no more."""
+        """Return whether somebody commits; whoever did in a loop that has ended does so no more."""
         if self._leading and self._loop is not None and self._loop.is_closed():
             self._leading = False
             self._tasks.clear()
@@ -232,7 +232,7 @@ class GroupCommit:
             raise
 
     def _is_rescued(self, connection: sqlite3.Connection) -> bool:
-        """Say whether all that was committed is in the database itself, though its write-ahead file was removed."""
+        """Return whether all that was committed is in the database itself, though its write-ahead file was removed."""
         with suppress(sqlite3.Error, StoreError):
             self._files.check_database()
             if self._files.has_lost_wal():
@@ -334,7 +334,7 @@ class GroupCommit:
         self._pages = 0
 
     def _warn(self) -> None:
-        """Say that a reader keeps the write-ahead file from being emptied, once for each time it has doubled."""
+        """Warn that a reader keeps the write-ahead file from being emptied, once for each time it has doubled."""
         size = self._files.wal_bytes()
         if size >= max(_WAL_WARNED_BYTES, 2 * self._wal_told):
             self._wal_told = size

@@ -53,7 +53,7 @@ class FileLock:
                 raise StoreError(str(self._path), problem, advice) from error
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._fd >= 0:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
@@ -72,7 +72,7 @@ class FileLock:
         os.pwrite(self._fd, text.encode(), 0)
 
     def is_file(self) -> bool:
-        """Say whether the path still names the locked file."""
+        """Return whether the path still names the locked file."""
         try:
             there = os.stat(self._path)
         except OSError:
@@ -161,7 +161,7 @@ def _close_owners() -> None:
 
 
 def owner_lives(database: Path, name: str) -> bool:
-    """Say whether an owner's process still holds its file; one that is left over is removed."""
+    """Return whether an owner's process still holds its file; one that is left over is removed."""
     path = _owner_path(database, name)
     if not path.exists():
         return False

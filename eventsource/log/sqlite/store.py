@@ -16,12 +16,13 @@ from ...background import settled
 from ...envelope import Behind, Cursor, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ...errors import StoreError, UnknownSessionError
 from ...events import Event, Fork
-from ...user_code.checked import checked
+from ...user_code.argument_checks import checked
+from ..digest import read_base
 from ..encode import LIMIT_BYTES, Updates, prepare, prepare_restored
 from ..follow import Notifier, follow
-from ..fork import kept_at
 from ..lineage import MAX_SEQ
-from ..names import check_id, check_title, read_base
+from ..load import kept_by_fork
+from ..names import check_id, check_title
 from ..sql import leases, removal, sessions as rows
 from ..sql.append import append
 from ..sql.reading import Page, check_seq, digest_at, queued_at
@@ -217,7 +218,7 @@ class SqliteLog:
         """Begin a session at a seq of another."""
         if keeps is None:
             queued = await self._read_with(lambda connection: queued_at(connection, parent, at))
-            keeps = await kept_at(self, parent, at, queued)
+            keeps = await kept_by_fork(self, parent, at, queued)
         name = check_id(self._new_id() if session is None else session)
         now_us = self._clock() if created_at_us is None else created_at_us
         row = rows.ForkRow(name, check_title(title), now_us, read_base(base))
@@ -385,7 +386,7 @@ class SqliteLog:
             await self._commits.run(Job(work, session="", durable=False))
 
     def __del__(self) -> None:
-        """Say that a log was never closed; its connections are closed by their threads."""
+        """Warn that a log was never closed; its connections are closed by their threads."""
         if not self._closed and self._files.is_settled and not self._files.is_forked:
             self._owner.close()
             problem = f"a log was not closed: {self._path}; use `await log.close()` or `async with`"

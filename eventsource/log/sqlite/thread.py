@@ -149,7 +149,7 @@ class SqlThread:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def leave(self) -> None:
-        """Know that this process was forked from the one that owns the connection."""
+        """Note that this process was forked from the one that owns the connection."""
         self._is_forked = True
         if self._raw is not None:
             leak(self._raw)

@@ -22,9 +22,9 @@ from ...messages import (
     UserMessage,
 )
 from ...request import Request
-from ..keep import keep, recorded_names
+from ..adapt.output_schemas import with_schema_words
+from ..adapt.request import adapt_request, recorded_names
 from ..options import ModelOptions, NamedTool, merge_body
-from ..output_schemas import with_schema_words
 from ..rules import RULES, Limits, Rule, limits_for
 from ..wire import Reader
 from .chat_reader import CONTENT, CUSTOM, REASONING_FIELDS, REFUSAL, ChunkReader
@@ -61,7 +61,7 @@ class OpenAICompletions:
         dialect, limits = dialect_of(request.model), self._limits(request.model)
         if limits.reasoning == "any" and not dialect.reasoning:  # no field for reasoning that came without one
             limits = msgspec.structs.replace(limits, reasoning="signed")
-        kept = keep(request, API, limits)
+        kept = adapt_request(request, API, limits)
         request, options = kept.request, kept.options
         body: dict[str, object] = {
             "model": request.model.model,

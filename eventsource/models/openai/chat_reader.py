@@ -249,7 +249,7 @@ class ChunkReader:
         return found
 
     def _is_another(self, found: _Call, call_id: str, name: str, text: str) -> bool:
-        """Say whether a delta that would go on with a call begins another one."""
+        """Return whether a delta that would go on with a call begins another one."""
         whole = _complete(found.arguments)
         if not found.name or not whole:
             return False
@@ -281,7 +281,7 @@ class ChunkReader:
         return bytes(to_json(without_text(self._details, said))).decode()
 
     def _stop(self, problem: str, *, aborted: bool) -> tuple[StopReason, str]:
-        """Say why the answer ended, and the error if it ended badly."""
+        """Return why the answer ended, and the error if it ended badly."""
         whole = self._finish is not None or self._ended
         if self.failure is not None:
             return "error", self.failure.text

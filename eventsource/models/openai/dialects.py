@@ -186,7 +186,7 @@ def dialect_of(model: ModelRef) -> Dialect:
 
 
 def effort(level: ThinkingLevel, model: str, efforts: Efforts) -> str:
-    """Say a thinking level in the words a model knows: the level, else the next higher one, else the highest it has.
+    """Translate a thinking level to one that a model knows: itself, else the next higher one, else the highest it has.
 
     Returns: for `off` "none" if the model knows it, else its lowest; empty when the model does not reason anyway.
     """
@@ -200,7 +200,7 @@ def effort(level: ThinkingLevel, model: str, efforts: Efforts) -> str:
 
 
 def thinking_fields(level: ThinkingLevel, model: str, dialect: Dialect) -> dict[str, object]:
-    """Say a thinking level in a vendor's fields."""
+    """Translate a thinking level to a vendor's fields."""
     word = effort(level, model, dialect.efforts)
     if level == "off" and dialect.thinks_not is _NO_EFFORT:
         return _filled(_EFFORT_FIELD, word) if word else {}

@@ -21,10 +21,10 @@ from ...messages import (
     UserMessage,
 )
 from ...request import Request
-from ..keep import keep, recorded_names, wire_names
+from ..adapt.output_schemas import with_schema_words
+from ..adapt.reasoning import signed_fields
+from ..adapt.request import adapt_request, recorded_names, wire_names
 from ..options import ModelOptions, ModelOptionsError, NamedTool, merge_body, read_options
-from ..output_schemas import with_schema_words
-from ..reasoning import signed_fields
 from ..rules import RULES, Limits, Rule, limits_for
 from ..wire import Reader
 from .dialects import Dialect, dialect_of, effort, vendor_of
@@ -65,7 +65,7 @@ class OpenAIResponses:
         limits = self._limits(request.model)
         if not stateless:  # the server knows what it stored
             limits = msgspec.structs.replace(limits, reasoning="signed", ids_need_reasoning=False)
-        kept = keep(request, API, limits)
+        kept = adapt_request(request, API, limits)
         request, options = kept.request, kept.options
         body: dict[str, object] = {
             "model": request.model.model,
@@ -109,7 +109,7 @@ class OpenAIResponses:
 
 
 def _may_reason(model: ModelRef, dialect: Dialect) -> bool:
-    """Say whether to ask for reasoning in the form in which it can go back."""
+    """Return whether to ask for reasoning in the form in which it can go back."""
     return bool(dialect.encrypts) and re.search(dialect.encrypts, model.model) is not None
 
 

@@ -316,7 +316,7 @@ class ItemReader:
         return next((one for one in self._items.values() if call_id and one.call_id == call_id), None)
 
     def _stop(self, problem: str, *, aborted: bool) -> tuple[StopReason, str, str]:
-        """Say why the answer ended, the provider's word for it, and the error if it ended badly."""
+        """Return why the answer ended, the provider's word for it, and the error if it ended badly."""
         reason = text_of(inner(self._response, "incomplete_details"), "reason")
         if self.failure is not None:
             return "error", reason, self.failure.text

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ...codec import from_json, to_json
 from ...events import ToolSpec
 from ...messages import ImageContent, TextContent, Usage, UserContent
-from ..output_schemas import strict_form
+from ..adapt.output_schemas import strict_form
 from ..wire import json_object
 
 CUSTOM_KEY = "x-openai-custom"  # in a tool's schema: declare it as a custom tool, with this format (true: plain text)
@@ -50,7 +50,7 @@ def custom_fields(tool: ToolSpec) -> dict[str, object] | None:
 
 
 def is_custom(name: str, tools: Sequence[ToolSpec]) -> bool:
-    """Say whether a name is a custom tool's."""
+    """Return whether a name is a custom tool's."""
     return any(tool.name == name and custom_fields(tool) is not None for tool in tools)
 
 
@@ -66,7 +66,7 @@ def is_object_schema(schema: object) -> bool:
 
 
 def besides(raw: Mapping[str, object], fields: Mapping[str, object]) -> dict[str, object]:
-    """Give fields that were kept as received, but those that this program writes itself."""
+    """Return fields that were kept as received, but not those that this program writes itself."""
     return {name: value for name, value in raw.items() if name not in fields}
 
 

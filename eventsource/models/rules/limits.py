@@ -145,7 +145,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def binds(rule: Rule, api: str, model: ModelRef, vendor: str) -> bool:
-    """Say whether a rule binds a model that is spoken to in a protocol; `vendor` is the dialect its server speaks."""
+    """Check whether a rule binds a model that is spoken to in a protocol; `vendor` is the dialect its server speaks."""
     return (
         api in rule.apis
         and (not rule.vendors or vendor in rule.vendors)

@@ -13,8 +13,8 @@ from ...errors import ArgumentError
 from ...events import MessageUpdate, ModelRef
 from ...messages import AssistantMessage
 from ...request import Request
-from ...user_code.checked import checked
-from ...user_code.expected import shown
+from ...user_code.argument_checks import checked
+from ...user_code.argument_types import shown
 from ..protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage, WireBody
 from .script import (
     Answer,
@@ -82,7 +82,7 @@ class ScriptedModel:
         return self._ref
 
     def encode(self, request: Request) -> WireBody | None:
-        """Give nothing: a script has no wire."""
+        """Return None: a script has no wire."""
         return None
 
     async def stream(self, request: Request, options: CallOptions) -> AsyncIterator[StreamEvent]:

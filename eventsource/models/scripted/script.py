@@ -15,7 +15,7 @@ from ...errors import ArgumentError
 from ...events import MessageUpdate, UpdateKind
 from ...messages import AssistantMessage, StopReason, Usage
 from ...request import Request
-from ...user_code.expected import shown
+from ...user_code.argument_types import shown
 from ..protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 
 
@@ -106,12 +106,12 @@ Answer: TypeAlias = str | AssistantMessage | Block | Control | Sequence[Item]
 
 
 def say(*deltas: str, signature: str = "", unfinished: bool = False) -> SayItem:
-    """Say a block of text of its own (strings that stand side by side in an answer are one block already)."""
+    """Make a block of text of its own (strings that stand side by side in an answer are one block already)."""
     return SayItem(say=deltas, signature=signature, unfinished=unfinished)
 
 
 def think(*deltas: str, signature: str = "", redacted: bool = False, unfinished: bool = False) -> ThinkItem:
-    """Think a block of text."""
+    """Make a block of thinking."""
     return ThinkItem(think=deltas, signature=signature, redacted=redacted, unfinished=unfinished)
 
 
@@ -151,7 +151,7 @@ def pause(ms: int) -> PauseItem:
 
 
 def stall() -> StallItem:
-    """Say nothing more until the call is aborted or closed."""
+    """Stream nothing more until the call is aborted or closed."""
     return StallItem()
 
 
@@ -301,7 +301,7 @@ class StreamedAnswer:
 
 
 def words(answer: Answer) -> Words | None:
-    """Say what an answer leaves in a context, without thinking and ids; None when it fails, so leaves nothing."""
+    """Return what an answer leaves in a context, without thinking and ids; None when it fails, so leaves nothing."""
     transcript = StreamedAnswer()
     for step in steps(answer, 1):
         match step:
@@ -319,7 +319,7 @@ def words(answer: Answer) -> Words | None:
 
 
 def _words(message: AssistantMessage) -> Words | None:
-    """Say what counts of a message: a protocol may join its texts, and write arguments anew on their way through."""
+    """Return what counts of a message: a protocol may join its texts, and write arguments anew on their way through."""
     if message.stop_reason in ("error", "aborted"):
         return None
     calls = (("call", block.name, plain_arguments(block.arguments)) for block in message.tool_calls)

@@ -22,8 +22,8 @@ from ...events import MessageUpdate, ModelRef
 from ...machine.backoff import JITTER_PPM
 from ...messages import Json, Usage
 from ...request import Request
+from ..adapt.history import without_images
 from ..options import ModelOptions, read_options
-from ..prepare import without_images
 from ..protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamUsage, WireBody
 from ..secrets import Secrets, public_url, redact_json
 from ..wire import Codec, Reader
@@ -31,7 +31,7 @@ from .body import BodyParser
 from .failures import Failure, body_failure
 from .retry import not_before_us, retry_after_us
 from .sse import ServerEvent
-from .waits import AbortedError, StalledError, Waits
+from .timeouts import AbortedError, StalledError, Timeouts
 
 CUT = "the stream ended before the answer was complete"
 ABORTED = "the request was aborted"
@@ -75,7 +75,7 @@ class Price(Protocol):
     """Adds the cost of a call to its usage (see `prices.priced`)."""
 
     def __call__(self, usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") -> Usage:
-        """Give the usage with its cost, or as it was."""
+        """Return the usage with its cost, or as it was."""
         ...
 
 
@@ -154,7 +154,10 @@ class HttpModel:
         handed_on = aborted = False
         failed: CallFailedError | None = None
         try:
-            async with Waits(options.signal) as waits, aclosing(self._events(request, body, options, waits)) as events:
+            async with (
+                Timeouts(options.signal) as waits,
+                aclosing(self._events(request, body, options, waits)) as events,
+            ):
                 async for event in events:
                     for said in [] if reader.done else _read(reader, event):
                         if isinstance(said, StreamUsage):  # what was used counts, also when nothing is said
@@ -202,7 +205,7 @@ class HttpModel:
         return self._last[1:]
 
     async def _events(
-        self, request: Request, body: bytes, options: CallOptions, waits: Waits
+        self, request: Request, body: bytes, options: CallOptions, waits: Timeouts
     ) -> AsyncGenerator[ServerEvent, None]:
         """Make the call and yield what the body holds. Raises: CallFailedError, AbortedError."""
         access = self._access
@@ -229,7 +232,7 @@ class HttpModel:
         proxy = f" by the proxy {_host(self._access.proxy)}" if self._access.proxy is not None else ""
         return f"calling {_host(self._access.base_url)}{proxy}"
 
-    async def _body(self, response: httpx.Response, waits: Waits) -> AsyncGenerator[ServerEvent, None]:
+    async def _body(self, response: httpx.Response, waits: Timeouts) -> AsyncGenerator[ServerEvent, None]:
         parser, pieces = BodyParser(), response.aiter_bytes()
         seen, beginning, limit_ms = False, b"", self._access.first_byte_ms
         while (piece := await waits.wait(lambda: anext(pieces, None), limit_ms=limit_ms)) is not None:
@@ -246,7 +249,7 @@ class HttpModel:
             kind = response.headers.get("content-type", "no content type")
             raise CallFailedError(Failure(message=f"the answer is no stream ({kind}), check the base URL: {said}"))
 
-    async def _refusal(self, response: httpx.Response, waits: Waits) -> CallFailedError:
+    async def _refusal(self, response: httpx.Response, waits: Timeouts) -> CallFailedError:
         """Read an HTTP error: its words from the body, the wait from headers or body."""
         body, pieces = b"", response.aiter_bytes()
         try:
@@ -334,7 +337,7 @@ class HttpModel:
         return client.build_request("POST", url, content=body, headers=headers, timeout=timeout)
 
     async def _client(self) -> httpx.AsyncClient:
-        """Give this event loop's client; an asynchronous generator holds it, because a loop's end closes those."""
+        """Return this event loop's client; an asynchronous generator holds it, because a loop's end closes those."""
         if self._own is not None:
             return self._own
         loop = asyncio.get_running_loop()
@@ -370,7 +373,7 @@ def _host(url: str) -> str:
 
 
 def _connection_failure(error: Exception, where: str) -> Failure:
-    """Say what happened to the connection; what cannot succeed later is not called a connection error."""
+    """Describe what happened to the connection; what cannot succeed later is not called a connection error."""
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     words = f"{words} ({where})"
     final = isinstance(

@@ -51,7 +51,7 @@ def delay_in_text(text: str) -> int | None:
 
 
 def not_before_us(asked_us: int | None, *, attempt: int, now_us: int, jitter_ppm: int) -> int:
-    """Say when the next attempt may begin: after what was asked, capped, or after 0.5 s doubled with each attempt.
+    """Compute when the next attempt may begin: after what was asked, capped, or after 0.5 s doubled with each attempt.
 
     Args:
         attempt: the one that failed, from 1.

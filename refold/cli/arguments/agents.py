@@ -25,9 +25,9 @@ from eventsource.errors import ArgumentError, MissingModelError, MissingToolErro
 from eventsource.machine.state import Config
 from eventsource.models.protocol import Model
 from eventsource.tools.tool import Tool
-from eventsource.user_code.contained import by_signal
-from eventsource.user_code.expected import described, shown
-from eventsource.user_code.raised import words
+from eventsource.user_code.argument_types import described, shown
+from eventsource.user_code.calls import by_signal
+from eventsource.user_code.error_words import words
 
 from ...agent import Agent
 from ...models import find_model, find_recorded_model

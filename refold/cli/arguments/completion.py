@@ -9,8 +9,8 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem
 
+from eventsource.control_characters import one_line
 from eventsource.envelope import SessionInfo
-from eventsource.signs import one_line
 
 from ...log import LAST, open_log
 from .log_file import log_file

@@ -9,7 +9,7 @@ import click
 
 from eventsource.errors import RefoldError
 from eventsource.machine.state import Phase
-from eventsource.user_code.raised import words
+from eventsource.user_code.error_words import words
 from projections.titles import title_of
 
 from ...agent import Agent

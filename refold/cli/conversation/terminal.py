@@ -16,7 +16,7 @@ from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import StyleAndTextTuples, to_formatted_text
 from prompt_toolkit.styles import Style
 
-from eventsource.signs import plain
+from eventsource.control_characters import plain
 
 _STYLES = {"prompt": "bold ansigreen", "steer": "bold ansiyellow", "dim": "ansibrightblack"}
 

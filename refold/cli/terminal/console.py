@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from eventsource.signs import plain
+from eventsource.control_characters import plain
 
 ENDLESS = 1 << 20
 """Columns of an output that no terminal shows: nothing is cut or wrapped."""

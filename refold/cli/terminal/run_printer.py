@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventsource.control_characters import plain
 from eventsource.events import (
     AgentEnd,
     Compaction,
@@ -19,7 +20,6 @@ from eventsource.events import (
     ToolExecutionStart,
 )
 from eventsource.messages import AssistantMessage, Message, UserMessage
-from eventsource.signs import plain
 from projections import LifecycleEvent, text_of
 
 from .events import event_text, result_text

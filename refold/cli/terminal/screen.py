@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 import click
 import msgspec
 
-from eventsource.signs import escaped_json, one_line, plain
+from eventsource.control_characters import escaped_json, one_line, plain
 
 from ..arguments.log_file import LogFile
 

@@ -10,10 +10,10 @@ from typing import Literal
 import msgspec
 
 from eventsource.codec import read_object
+from eventsource.control_characters import escaped_json
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.events import Compaction, Custom, MessageAdopt
 from eventsource.log.protocol import EventLog
-from eventsource.signs import escaped_json
 from projections import CONTEXT, ContextView
 from projections.context import with_model
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from eventsource.codec import encode
 from eventsource.envelope import Recorded
 from eventsource.events import UPDATE_TYPES, Erase, MessageUpdate
-from eventsource.log.absent import droppable, named_shapes, shape_problem, still_open, within
+from eventsource.log.allowed_gaps import droppable, named_shapes, shape_problem, still_open, within
 from eventsource.log.digest import link_at_update
 
 from .file import DroppedLine, ExportedSession

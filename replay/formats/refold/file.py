@@ -33,10 +33,10 @@ import msgspec
 from msgspec.structs import replace
 
 from eventsource.codec import decode, encode
+from eventsource.control_characters import escaped_json, has_control_characters
 from eventsource.envelope import Recorded
 from eventsource.errors import CorruptLogError, TranscriptError
 from eventsource.events import UPDATE_TYPES
-from eventsource.signs import escaped_json, steers
 
 WHOLE, GONE = 1, 2
 """Versions: of a file to which nothing is missing, and of one from which content is gone. No other is written."""
@@ -155,7 +155,7 @@ def _own_lines(session: ExportedSession) -> Iterator[bytes]:
         while gaps and gaps[-1].first < recorded.seq:
             block.append(msgspec.json.encode(gaps.pop()))
         body = encode(recorded.event)
-        if b"\n" in body or steers(body.decode()):
+        if b"\n" in body or has_control_characters(body.decode()):
             body = escaped_json(json.dumps(body.decode(), ensure_ascii=False)).encode()
         block.append(b"[%d,%d,%b]" % (recorded.seq, recorded.at_us, body))
         if isinstance(recorded.event, UPDATE_TYPES):

@@ -27,7 +27,7 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
-from eventsource.log.absent import shape_problem
+from eventsource.log.allowed_gaps import shape_problem
 from eventsource.log.erased import tombstone, tombstone_of_0_1
 from eventsource.machine.approvals import REASON as APPROVAL
 from eventsource.machine.state import CHILD, INBOX, RETRY

@@ -31,9 +31,8 @@ from eventsource.events import (
 from eventsource.log import open_store
 from eventsource.log.contract.histories import deltas, read_all, streamed, tool_run
 from eventsource.log.encode import UPDATES
-from eventsource.log.erased import tombstone
+from eventsource.log.erased import erasable_updates, tombstone
 from eventsource.log.lineage import closed_messages
-from eventsource.log.names import erasable_updates
 from eventsource.log.protocol import EventLog
 from eventsource.messages import UserMessage
 

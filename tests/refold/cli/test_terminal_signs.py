@@ -14,11 +14,11 @@ import click
 import pytest
 from msgspec import Raw
 
+from eventsource.control_characters import escaped_json, one_line, plain
 from eventsource.events import Custom, Label, MetadataSet, TaskStart, TokenCreate, WaitStart
 from eventsource.messages import TextContent, UserMessage
 from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import Answer, call, fail, think
-from eventsource.signs import escaped_json, one_line, plain
 from refold import Agent, open_log, tool
 from refold.cli.group import refold
 from replay.formats.refold.read import import_refold

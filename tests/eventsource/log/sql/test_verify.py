@@ -18,7 +18,7 @@ from eventsource.envelope import Finding, VerifyReport
 from eventsource.errors import CorruptLogError, StoreError
 from eventsource.events import Custom, Event, Label, QueuePush, StreamUpdate
 from eventsource.log import open_store
-from eventsource.log.absent import shape_problem
+from eventsource.log.allowed_gaps import shape_problem
 from eventsource.log.contract.histories import exchange, prompt, streamed, timed, tool_run
 from eventsource.log.digest import ZERO, link
 from eventsource.log.erased import tombstone

@@ -15,10 +15,10 @@ import pytest
 
 from eventsource.events import MessageUpdate, ModelRef
 from eventsource.messages import AssistantMessage, ImageContent, UserMessage
+from eventsource.models.adapt.images import NO_IMAGE
 from eventsource.models.anthropic import AnthropicMessages
 from eventsource.models.anthropic_reader import AnthropicReader
 from eventsource.models.catalog import model
-from eventsource.models.images import NO_IMAGE
 from eventsource.models.options import ModelOptions
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 from eventsource.models.secrets import MARK

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..codec import to_json
-from .rules.limits import Limits
-from .wire import inner
+from ...codec import to_json
+from ..rules.limits import Limits
+from ..wire import inner
 
 # what no provider's constrained output knows, beside what one of them knows
 _OPENAI_NOT = frozenset(
@@ -74,7 +74,7 @@ def with_schema_words(prompt: str, schema: object) -> str:
 
 
 def can_say(schema: object, limits: Limits, *, beside_tools: bool) -> bool:
-    """Say whether a schema for the text can be sent as one; OpenAI's protocols decide on more than this themselves."""
+    """Check that a schema for the text can be sent as one; OpenAI's protocols decide on more than this themselves."""
     if not limits.schema_models or (limits.schema_or_tools and beside_tools):
         return False
     if limits.schema == "anthropic":
@@ -83,7 +83,7 @@ def can_say(schema: object, limits: Limits, *, beside_tools: bool) -> bool:
 
 
 def recurs(schema: object) -> bool:
-    """Say whether a schema's definitions lead back to themselves."""
+    """Return whether a schema's definitions lead back to themselves."""
     definitions = _definitions(schema)
     leads = {name: _refs(value) & definitions.keys() for name, value in definitions.items()}
     top = {k: v for k, v in schema.items() if k not in ("$defs", "definitions")} if isinstance(schema, dict) else {}
@@ -169,7 +169,7 @@ def _list(value: object) -> list[object]:
 
 
 def _has_kind(schema: Mapping[str, object]) -> bool:
-    """Say whether a schema says of what kind its values are: one that does not allows any."""
+    """Return whether a schema says of what kind its values are: one that does not allows any."""
     return any(name in schema for name in ("$ref", "allOf", "anyOf", "const", "enum", "oneOf", "type"))
 
 

@@ -22,8 +22,8 @@ def one_line(text: str) -> str:
     return plain(" ".join(text.split()))
 
 
-def steers(text: str) -> bool:
-    """Say whether JSON text holds signs that `escaped_json` escapes."""
+def has_control_characters(text: str) -> bool:
+    """Return whether JSON text holds signs that `escaped_json` escapes."""
     return not text.isprintable() and _IN_JSON.search(text) is not None
 
 

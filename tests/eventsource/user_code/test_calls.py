@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from eventsource.user_code.contained import UserCall, attempt
+from eventsource.user_code.calls import UserCall, attempt
 
 PROGRAM = """
 import asyncio, os, signal, sys, time
-from eventsource.user_code.contained import UserCall
+from eventsource.user_code.calls import UserCall
 
 def on_term(number, frame):
     sys.exit(7)

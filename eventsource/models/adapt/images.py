@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..messages import ImageContent, Message, TextContent, ToolResultMessage, UserContent, UserMessage
-from .rules.limits import Limits
+from ...messages import ImageContent, Message, TextContent, ToolResultMessage, UserContent, UserMessage
+from ..rules.limits import Limits
 
 NO_IMAGE = "(an image was left out: this model does not take images)"
 _FEW_IMAGES = 20
@@ -85,7 +85,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def longest_side(image: ImageContent) -> int:
-    """Give the longer of an image's sides in pixels; 0 when it cannot be read."""
+    """Return the longer of an image's sides in pixels; 0 when it cannot be read."""
     try:
         return max(size_of(base64.b64decode(image.data)))
     except (binascii.Error, ValueError):
@@ -102,7 +102,7 @@ def is_base64(data: str) -> bool:
 
 
 def fit_image(image: ImageContent, limits: Limits) -> ImageContent | TextContent:
-    """Give the image as it may be sent, under the type that its bytes have, or a remark that says why not."""
+    """Return the image as it may be sent, under the type that its bytes have, or a remark that says why not."""
     if limits.image_types is None:
         return image
     if not limits.image_types:

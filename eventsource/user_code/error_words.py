@@ -20,7 +20,7 @@ _NOT_A_SENTENCE = (LookupError, StopIteration, StopAsyncIteration, ArithmeticErr
 
 
 def words(error: BaseException, *, most: int = WORDS_LIMIT, typed: bool = False) -> str:
-    """Say what was raised: its text, with its type where the text alone says too little. Never empty.
+    """Describe what was raised: its text, with its type where the text alone says too little. Never empty.
 
     Of a group, the first error, with its type and the number of the others. A text that cannot be made is named so.
     `typed`: the type is said whatever the text.

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
-from .expected import UNIONS, Test, refusal, type_test
-from .keywords import mistaken_call
+from .argument_types import UNIONS, Test, refusal, type_test
+from .mistaken_calls import mistaken_call
 
 F = TypeVar("F", bound=Callable[..., object])
 K = TypeVar("K", bound=type)

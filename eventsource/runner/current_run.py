@@ -10,21 +10,21 @@ from ..log.protocol import EventLog
 
 
 @dataclass(frozen=True)
-class RunUnderWay:
+class CurrentRun:
     """A run that calls tools and callbacks: its session, what tells it of an abort, the run that called it."""
 
     log: EventLog
     session: str
     abort: Callable[[], None]
-    outer: RunUnderWay | None
+    outer: CurrentRun | None
 
 
-RUN: ContextVar[RunUnderWay | None] = ContextVar("run", default=None)
+CURRENT_RUN: ContextVar[CurrentRun | None] = ContextVar("run", default=None)
 
 
-def tell_abort(log: EventLog, session: str) -> None:
-    """Tell the run of a session, if this code was called by it, that its abort is on record."""
-    run = RUN.get()
+def notify_abort(log: EventLog, session: str) -> None:
+    """Notify the run of a session, if this code was called by it, that its abort is on record."""
+    run = CURRENT_RUN.get()
     while run is not None:
         if run.log is log and run.session == session:
             run.abort()

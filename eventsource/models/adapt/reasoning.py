@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ..codec import from_json, to_json
-from ..events import ModelRef
-from ..messages import (
+from ...codec import from_json, to_json
+from ...events import ModelRef
+from ...messages import (
     AssistantContent,
     AssistantMessage,
     Message,
@@ -20,7 +20,7 @@ from ..messages import (
     ToolCall,
     ToolResultMessage,
 )
-from .rules.limits import ANTHROPIC, GOOGLE, RESPONSES, Limits
+from ..rules.limits import ANTHROPIC, GOOGLE, RESPONSES, Limits
 
 _FAMILY = re.compile(r"(?:^|[/:])((?:gpt-|o\d|codex|chatgpt)[^/:]*)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
@@ -35,7 +35,7 @@ _OURS: Mapping[str, frozenset[str]] = {
 
 
 def is_foreign(message: AssistantMessage, api: str, model: ModelRef, limits: Limits) -> bool:
-    """Say whether a message is to be translated: another provider's, or reasoning of a model that this one is not."""
+    """Check whether a message must be translated: another provider's, or reasoning of a model that this one is not."""
     if message.api not in ("", api) or message.provider not in ("", model.provider):
         return True
     if limits.same_model and not _same_model(message.model, model.model):
@@ -50,7 +50,7 @@ def _same_model(answered: str, asked: str) -> bool:
 
 
 def kept_reasoning(block: AssistantContent, api: str, limits: Limits) -> AssistantContent | None:
-    """Give a block of the provider's own as it goes back: itself, changed, or nothing."""
+    """Return a block of the provider's own as it goes back: itself, changed, or nothing."""
     match block:
         case ProviderContent(api=source):
             return block if source == api and (not limits.known_blocks or _is_known(block)) else None
@@ -121,7 +121,7 @@ class Items:
         self._text = ""  # the id of the text before: texts of one item follow each other
 
     def kept(self, message: AssistantMessage, blocks: tuple[AssistantContent, ...]) -> tuple[AssistantContent, ...]:
-        """Give the blocks with the ids and reasoning that may go."""
+        """Return the blocks with the ids and reasoning that may go."""
         limits = self._limits
         reasons = [block for block in blocks if isinstance(block, ThinkingContent)]
         ids = [item_id for block in reasons if (item_id := _id_of(block))]
@@ -181,7 +181,7 @@ def signed_fields(signature: str) -> dict[str, object]:
 
 
 def pauses(message: AssistantMessage) -> bool:
-    """Say whether an answer paused for the provider's own tools: it goes back as it is, to be gone on with.
+    """Return whether an answer paused for the provider's own tools: it goes back as it is, to be gone on with.
 
     A history that was read from elsewhere does not say why an answer stopped; one that ends with such a call waits.
     """

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from eventsource.errors import ArgumentError
-from eventsource.user_code.checked import checked, checked_init
-from eventsource.user_code.keywords import ToldCalls
+from eventsource.user_code.argument_checks import checked, checked_init
+from eventsource.user_code.mistaken_calls import ToldCalls
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):

@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 import pytest
 
 from eventsource.errors import ArgumentError, RefoldError
-from eventsource.user_code.checked import check_fields, checked
+from eventsource.user_code.argument_checks import check_fields, checked
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from eventsource.messages import ImageContent, Message, TextContent, ToolResultMessage, UserMessage
-from eventsource.models.images import NO_IMAGE, fewer_images, fit_image, size_of
+from eventsource.models.adapt.images import NO_IMAGE, fewer_images, fit_image, size_of
 from eventsource.models.rules.limits import Limits
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()

@@ -89,7 +89,7 @@ def still_open(own: Sequence[Recorded]) -> tuple[int, list[int]]:
 
 
 def within(spans: Spans, first: int, last: int) -> bool:
-    """Say whether all of some seqs lie in spans, their ends not counted."""
+    """Return whether all of some seqs lie in spans, their ends not counted."""
     at = first
     for start, end in sorted(spans):
         if start < at < end:

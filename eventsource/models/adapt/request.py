@@ -1,4 +1,4 @@
-"""Makes a request keep the rules of the model that it is sent to; what is recorded of it stays as it is."""
+"""A request adapted to the model that it is sent to: it keeps its rules; what is recorded of it stays as it is."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Literal
 
 import msgspec
 
-from ..codec import from_json, read_object, to_json
-from ..events import ToolSpec
-from ..messages import ToolResultMessage
-from ..request import Request
+from ...codec import from_json, read_object, to_json
+from ...events import ToolSpec
+from ...messages import ToolResultMessage
+from ...request import Request
+from ..options import ModelOptions, NamedTool, read_options
+from ..rules.limits import Limits
 from .argument_schemas import argument_schema, whole_schema
-from .options import ModelOptions, NamedTool, read_options
+from .history import Target, adapt_history, legal_name
 from .output_schemas import can_say, with_schema_words
-from .prepare import Target, legal_name, prepare
-from .rules.limits import Limits
 
 
-class Kept(msgspec.Struct, frozen=True):
+class AdaptedRequest(msgspec.Struct, frozen=True):
     """A request that keeps the rules, and its options as they are kept."""
 
     request: Request
@@ -26,8 +26,8 @@ class Kept(msgspec.Struct, frozen=True):
     limits: Limits
 
 
-def keep(request: Request, api: str, limits: Limits) -> Kept:
-    """Make a request keep the rules. Raises: ModelOptionsError."""
+def adapt_request(request: Request, api: str, limits: Limits) -> AdaptedRequest:
+    """Adapt a request to the rules of its model. Raises: ModelOptionsError."""
     names = wire_names(request.tools, limits)
     tools = tuple(_tool(tool, names, limits) for tool in request.tools)
     options = _options(request, read_options(request.options), names, limits)
@@ -42,9 +42,9 @@ def keep(request: Request, api: str, limits: Limits) -> Kept:
     target = Target(api=api, model=request.model, limits=limits, names=names)
     # words to go on from are refused beside reasoning, and beside a schema, which they would not follow
     led = limits.steady_thinking and (_thinks(options) or options.output_schema is not msgspec.UNSET)
-    messages = prepare(request.messages, target, answers=not led)
+    messages = adapt_history(request.messages, target, answers=not led)
     kept = msgspec.structs.replace(request, system_prompt=prompt, tools=tools, messages=messages)
-    return Kept(kept, options, limits)
+    return AdaptedRequest(kept, options, limits)
 
 
 def wire_names(tools: Sequence[ToolSpec], limits: Limits) -> Mapping[str, str]:
@@ -64,7 +64,7 @@ def wire_names(tools: Sequence[ToolSpec], limits: Limits) -> Mapping[str, str]:
 
 
 def recorded_names(tools: Sequence[ToolSpec], limits: Limits) -> Mapping[str, str]:
-    """Give the names on record by the wire's, where they differ: an answer says the wire's."""
+    """Map the wire's names to those on record, where they differ: an answer has the wire's."""
     return {wire: name for name, wire in wire_names(tools, limits).items() if wire != name}
 
 
@@ -97,7 +97,7 @@ def _options(request: Request, options: ModelOptions, names: Mapping[str, str], 
 def _choice(
     request: Request, options: ModelOptions, limits: Limits
 ) -> NamedTool | Literal["auto", "required", "none"] | None:
-    """Give the choice of a tool as it may be asked for, if any."""
+    """Return the choice of a tool as it may be asked for, if any."""
     choice = options.tool_choice
     forced = choice == "required" or isinstance(choice, NamedTool)
     followed = bool(request.messages) and isinstance(request.messages[-1], ToolResultMessage)
@@ -115,7 +115,7 @@ def _own_tools(options: ModelOptions) -> bool:
 
 
 def _numbers(options: ModelOptions, limits: Limits) -> ModelOptions:
-    """Give temperature, stops and the limit of tokens as they may be asked for."""
+    """Set temperature, stops and the limit of tokens as they may be asked for."""
     temperature, stop, tokens = options.temperature, options.stop, options.max_tokens
     if (limits.steady_thinking and _thinks(options)) or not _taken(limits.temperature, options):
         temperature = None

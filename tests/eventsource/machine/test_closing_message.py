@@ -6,7 +6,7 @@ import pytest
 
 from eventsource.envelope import Recorded
 from eventsource.events import AbortRequest, Event, Label, MessageStart, MessageUpdate
-from eventsource.machine.closing import closing_message, streamed_content
+from eventsource.machine.closing_message import closing_message, streamed_content
 from eventsource.messages import AssistantMessage, TextContent, Usage
 
 WHOLE = (TextContent(text="It is"),)

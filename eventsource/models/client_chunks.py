@@ -10,7 +10,7 @@ from .transport.sse import ServerEvent
 from .wire import Reader
 
 
-class ChunkFeed:
+class ClientChunks:
     """Reads chunks one by one: mappings, JSON text, or objects with `model_dump_json` (as pydantic's)."""
 
     def __init__(self, reader: Reader) -> None:

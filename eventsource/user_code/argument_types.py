@@ -17,7 +17,7 @@ _SHOWN = 60
 
 
 def refusal(where: str, parameter: str, hint: object, value: object, advice: str = "") -> ArgumentError:
-    """Say that an argument is nothing of its type; nobody hears of a coroutine twice: it is closed."""
+    """Build the error for an argument that is not of its type; nobody hears of a coroutine twice: it is closed."""
     bad, place, expected = _first_bad(value, hint, parameter)
     advice = advice or next((how for one in _kinds(hint) if (how := getattr(one, "HOW_TO_GET", ""))), "")
     if inspect.iscoroutine(bad):
@@ -131,7 +131,7 @@ def _kinds(hint: object) -> Iterable[object]:
 
 
 def described(hint: object) -> str:
-    """Say a type in words: "a Session or None"."""
+    """Describe a type in words: "a Session or None"."""
     said = list(dict.fromkeys(_described(one) for one in _parts(hint) if one is not type(None)))
     said += ["None"] if type(None) in _parts(hint) else []
     return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}"
@@ -165,7 +165,7 @@ _NAMES = ((str, "text"), (int, "whole number"), (float, "number"))
 
 
 def shown(value: object) -> str:
-    """Say in a few words what a value is; a program's own objects are named by their class, and not asked anything."""
+    """Describe a value in a few words; a program's own objects are named by their class, and not asked anything."""
     if value is None or isinstance(value, bool):
         return str(value)
     if inspect.iscoroutine(value):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..codec import to_json
-from ..tools.property_names import wire_properties
-from .rules.limits import Limits
+from ...codec import to_json
+from ...tools.property_names import wire_properties
+from ..rules.limits import Limits
 
 Node = dict[str, object]
 _CHOICES = ("allOf", "anyOf", "enum", "not", "oneOf")
@@ -42,7 +42,7 @@ def argument_schema(schema: object, limits: Limits) -> tuple[object, str]:
 
 
 def whole_schema(schema: object) -> object:
-    """Say of every list what it holds: anything, where the schema does not say."""
+    """Write the items of every list into a schema: anything, where it does not say."""
     return _each(schema, _whole)
 
 
@@ -62,7 +62,7 @@ def _each(schema: object, fit: Callable[[Node], Node]) -> object:
 
 
 def _modern(node: Node, *, capitals: bool) -> Node:
-    """Say what an older draft said in the words of 2020-12, and leave out what is no JSON Schema."""
+    """Translate older drafts to 2020-12, and leave out what is no JSON Schema."""
     node = {name: value for name, value in node.items() if name != "$schema" and _fits(name, value)}
     if isinstance(node.get("items"), list):
         node["prefixItems"] = node.pop("items")
@@ -105,7 +105,7 @@ def _whole(node: Node) -> Node:
 
 
 def _typed(node: Node) -> Node:
-    """Say the kind of a choice within each of what may be chosen."""
+    """Move the type of a choice into each of its alternatives."""
     choice = next((name for name in ("anyOf", "oneOf") if isinstance(node.get(name), list)), "")
     if not choice or "type" not in node:
         return node

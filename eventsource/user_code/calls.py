@@ -22,7 +22,7 @@ import msgspec
 
 from .. import background
 from ..errors import RefoldError
-from .raised import words
+from .error_words import words
 
 T = TypeVar("T")
 Factory: TypeAlias = Callable[..., asyncio.Future[Any]]
@@ -73,7 +73,7 @@ _INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 def enter() -> None:
-    """Say that the task that runs now is people's code from here on, so that the tasks it begins are guarded."""
+    """Mark the task that runs now as people's code from here on, so that the tasks it begins are guarded."""
     _INSIDE.set(True)
 
 
@@ -226,7 +226,7 @@ def _drop(ended: CallResult) -> None:
 
 
 def by_signal(error: BaseException) -> bool:
-    """Say whether a signal (Ctrl-C, a handler that exits) put this exception where it was caught, and no statement did.
+    """Return whether a signal (Ctrl-C, a handler that exits) put this exception where it was caught, no statement.
 
     Signals reach only the main thread: their handler is among the frames, but for Python's own, which is not written in
     Python; then the last frame was at something else than a `raise`.

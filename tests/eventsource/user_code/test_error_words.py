@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventsource.errors import ToolFailure
-from eventsource.user_code.raised import TRACE_LIMIT, WORDS_LIMIT, trace, words
+from eventsource.user_code.error_words import TRACE_LIMIT, WORDS_LIMIT, trace, words
 
 
 class Mute(Exception):  # noqa: N818  # what people call theirs

@@ -1,4 +1,4 @@
-"""A history of any provider's, made into what one model accepts: where messages are made to keep its rules.
+"""A history of any provider's, adapted to one model: its messages are made to keep that model's rules.
 
 The log and the neutral request stay as they are. Whatever is put in place of something says so, in round brackets.
 """
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from ..events import ModelRef
-from ..messages import (
+from ...events import ModelRef
+from ...messages import (
     AssistantContent,
     AssistantMessage,
     CustomMessage,
@@ -26,10 +26,10 @@ from ..messages import (
     UserContent,
     UserMessage,
 )
+from ..rules.limits import RESPONSES, Limits
+from ..wire import json_object
 from .images import NO_IMAGE, fewer_images, fit_image
 from .reasoning import Items, is_foreign, kept_reasoning, paired_blocks, pauses, without_last_reasoning
-from .rules.limits import RESPONSES, Limits
-from .wire import json_object
 
 NO_RESULT = "No result was recorded for this call."
 NOT_SHOWN = "(what was said before is not shown)"
@@ -51,8 +51,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     names: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-def prepare(messages: Sequence[Message], target: Target, *, answers: bool = True) -> tuple[Message, ...]:
-    """Make a history acceptable.
+def adapt_history(messages: Sequence[Message], target: Target, *, answers: bool = True) -> tuple[Message, ...]:
+    """Adapt a history to the model that is to read it.
 
     Every call has a legal name and id, and right after its message stands exactly one result with that id, in the order
     of the calls; a call without one gets an error result that says so, a result without a call becomes a user's text.
@@ -144,7 +144,7 @@ class _Exchanges:
             yield UserMessage(content=tuple(beside))
 
     def name(self, name: str) -> str:
-        """Give the wire's name of a call."""
+        """Return the wire's name of a call."""
         return self._target.names.get(name) or legal_name(name, self._limits)
 
     def _id(self, call_id: str) -> str:
@@ -198,7 +198,7 @@ def _orphan(message: ToolResultMessage) -> UserMessage:
 
 
 def translated(block: AssistantContent) -> AssistantContent | None:
-    """Say a block of another provider's without what only that provider can read."""
+    """Rewrite a block of another provider's without what only that provider can read."""
     match block:
         case TextContent(text=text):
             return TextContent(text=text) if text else None

@@ -20,8 +20,8 @@ from eventsource.messages import (
     ToolResultMessage,
     UserMessage,
 )
-from eventsource.models.images import NO_IMAGE
-from eventsource.models.prepare import NO_RESULT, Target, prepare, without_images
+from eventsource.models.adapt.history import NO_RESULT, Target, adapt_history, without_images
+from eventsource.models.adapt.images import NO_IMAGE
 from eventsource.models.rules import Limits
 
 LIMITS = Limits(id_refused=r"[^a-zA-Z0-9_-]", id_chars=64, unique_ids=True)
@@ -47,24 +47,24 @@ def texts(messages: tuple[Message, ...]) -> list[str]:
 
 def test_a_complete_history_of_the_same_provider_is_not_changed() -> None:
     history = (UserMessage(content="q"), called("a", "b"), result("a"), result("b"), UserMessage(content="more"))
-    assert prepare(history, ACCEPTS) == history
+    assert adapt_history(history, ACCEPTS) == history
 
 
 def test_results_follow_their_message_in_the_order_of_its_calls() -> None:
     history = (called("a", "b"), UserMessage(content="wait"), result("b", "B"), result("a", "A"))
-    prepared = prepare(history, ACCEPTS)
+    prepared = adapt_history(history, ACCEPTS)
     assert texts(prepared) == ["A", "B"]
     assert prepared[-1] == history[1]
 
 
 def test_a_call_without_a_result_gets_one_that_says_so() -> None:
-    (_, missing) = prepare((called("a"),), ACCEPTS)
+    (_, missing) = adapt_history((called("a"),), ACCEPTS)
     assert isinstance(missing, ToolResultMessage)
     assert (missing.is_error, texts((missing,))) == (True, [NO_RESULT])
 
 
 def test_a_result_without_a_call_becomes_text() -> None:
-    (said,) = prepare((result("lost", "found"),), ACCEPTS)
+    (said,) = adapt_history((result("lost", "found"),), ACCEPTS)
     assert isinstance(said, UserMessage)
     assert said.content[-1] == TextContent(text="found")
 
@@ -72,11 +72,11 @@ def test_a_result_without_a_call_becomes_text() -> None:
 def test_reasoning_goes_back_only_to_where_it_was_signed() -> None:
     block = ThinkingContent(thinking="hm", signature="s")
     own, other = AssistantMessage(content=(block,)), AssistantMessage(content=(block,), api="there")
-    assert prepare((own,), ACCEPTS) == (own,)
-    assert prepare((other,), ACCEPTS)[0].content == (TextContent(text="hm"),)  # type: ignore[union-attr]  # an assistant's
+    assert adapt_history((own,), ACCEPTS) == (own,)
+    assert adapt_history((other,), ACCEPTS)[0].content == (TextContent(text="hm"),)  # type: ignore[union-attr]  # an assistant's
     unsigned = AssistantMessage(content=(ThinkingContent(thinking="hm"),))
     strict = msgspec.structs.replace(LIMITS, reasoning="signed", unsigned="drop", texts="some")
-    assert prepare((unsigned,), msgspec.structs.replace(ACCEPTS, limits=strict)) == ()
+    assert adapt_history((unsigned,), msgspec.structs.replace(ACCEPTS, limits=strict)) == ()
 
 
 def test_what_only_one_provider_reads_is_left_out_for_another() -> None:
@@ -90,7 +90,7 @@ def test_what_only_one_provider_reads_is_left_out_for_another() -> None:
             ToolCall(id="a", name="t", signature="s", raw=raw),
         ),
     )
-    assert prepare((message, result("a")), ACCEPTS)[0] == AssistantMessage(
+    assert adapt_history((message, result("a")), ACCEPTS)[0] == AssistantMessage(
         api="there", content=(TextContent(text="t"), ToolCall(id="a", name="t"))
     )
 
@@ -107,7 +107,7 @@ def test_images_become_a_remark_where_none_are_taken() -> None:
 
 
 def test_custom_messages_are_left_out() -> None:
-    assert prepare((CustomMessage(kind="note", body=msgspec.Raw(b"{}")),), ACCEPTS) == ()
+    assert adapt_history((CustomMessage(kind="note", body=msgspec.Raw(b"{}")),), ACCEPTS) == ()
 
 
 IDS = st.sampled_from(["", "a", "a!", "a?", "call_1", "call", "x" * 70, "x" * 64, "fc|1"])
@@ -121,7 +121,7 @@ PIECES = st.one_of(
 
 @given(st.lists(PIECES, max_size=8))
 def test_every_call_has_one_result_right_after_it_and_ids_are_legal_and_unique(history: list[Message]) -> None:
-    prepared = list(prepare(history, ACCEPTS))
+    prepared = list(adapt_history(history, ACCEPTS))
     seen: list[str] = []
     while prepared:
         message = prepared.pop(0)

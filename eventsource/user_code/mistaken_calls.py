@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..errors import ArgumentError
-from .expected import shown
+from .argument_types import shown
 
 # A parameter, and what it is called elsewhere (pydantic-ai, openai-agents, langgraph, vendors' clients); of several
 # that a word could mean, the first one that the function has.
@@ -67,7 +67,7 @@ def mistaken_call(
     named: Mapping[str, object],
     inner: Callable[[], Mapping[str, tuple[str, ...]]] = dict,
 ) -> ArgumentError | None:
-    """Say what of a call a signature has no place for, or lacks; None when it fits.
+    """Return what of a call a signature has no place for, or lacks; None when it fits.
 
     `inner`: the parameters that are made of fields, as `policies` of those of `Policies`: the class's name and fields.
     """
@@ -99,7 +99,7 @@ def mistaken_call(
 
 
 def _advice(name: str, names: Sequence[str], inner: Mapping[str, tuple[str, ...]]) -> str:
-    """Say which argument was meant by a name; empty when nobody can tell."""
+    """Guess which argument was meant by a name; empty when nobody can tell."""
     if name == "deps" and "deps_type" in names:
         return _DEPS
     if name in _OPTIONS.split() and "options" in names:

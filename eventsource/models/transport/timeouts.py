@@ -20,7 +20,7 @@ class StalledError(Exception):
     """Nothing came in time."""
 
 
-class Waits:
+class Timeouts:
     """Bounds each of a call's waits by a time and by the caller's signal; used as an async context manager."""
 
     def __init__(self, signal: asyncio.Event | None) -> None:
@@ -29,7 +29,7 @@ class Waits:
         self._watcher: asyncio.Task[None] | None = None
         self._end_s = float("inf")
 
-    async def __aenter__(self) -> Waits:
+    async def __aenter__(self) -> Timeouts:
         if self._signal is not None:
             self._watcher = asyncio.create_task(self._watch(self._signal))
         return self

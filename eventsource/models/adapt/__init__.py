@@ -1,0 +1,1 @@
+"""A request adapted to its model: history, images, reasoning and schemas are made to keep the rules of `rules`."""
