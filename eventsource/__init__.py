@@ -104,7 +104,7 @@ from .runner.hooks import Hooks, NextTurn, ToolOutcomeShown, ToolRequest, ToolRe
 from .runner.loop import Loop, Program
 from .runner.recorder import Recorder
 from .runner.writer import Writer
-from .session import Session
+from .session import SessionHandle
 from .values import Inserted, ModelRef, Origin, Part, Place, Policies, SeqRange, ToolResult, ToolSpec
 
 __all__ = [
@@ -186,8 +186,8 @@ __all__ = [
     "RunTools",
     "ScriptFileError",
     "SeqRange",
-    "Session",
     "SessionExistsError",
+    "SessionHandle",
     "SessionInfo",
     "State",
     "Step",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 
 import msgspec
 
@@ -77,7 +78,9 @@ def _set_order(value: object, plain: object) -> object:
                 return plain
             items = [_set_order(one, made) for one, made in zip(source, plain, strict=True)]
             mixed = isinstance(source, Set) and not all(isinstance(item, int | float) for item in items)
-            return sorted(items, key=_text) if mixed else items  # no hash seed changes the order of numbers
+            return (
+                sorted(items, key=partial(json.dumps, ensure_ascii=False, sort_keys=True)) if mixed else items
+            )  # no hash seed changes the order of numbers
         case dict() if isinstance(value, Mapping) and len(value) == len(plain):
             return {key: _set_order(one, plain[key]) for key, one in zip(plain, value.values(), strict=True)}
         case dict():
@@ -89,10 +92,6 @@ def _set_order(value: object, plain: object) -> object:
             }
         case _:
             return plain
-
-
-def _text(item: object) -> str:
-    return json.dumps(item, ensure_ascii=False, sort_keys=True)
 
 
 def from_json(raw: msgspec.Raw | msgspec.UnsetType | bytes | str) -> object:

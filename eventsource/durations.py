@@ -37,7 +37,10 @@ def duration_us(duration: Duration) -> int:
     Raises: DurationError for anything else, a negative length, and more than a hundred years.
     """
     if isinstance(duration, str):
-        length = _read(duration)
+        parts = _PART.findall(duration.strip())
+        if not parts or _PART.sub("", duration.strip()):
+            raise DurationError(duration, 'expected numbers with units, such as "90s", "1h30m" or "1d"')
+        length = round(sum(float(number) * _UNITS_US[unit] for number, unit in parts))
     elif hasattr(duration, "total_seconds"):
         length = round(duration.total_seconds() * 1_000_000)
     else:
@@ -52,10 +55,3 @@ def duration_text(length_us: int) -> str:
     if length_us < _UNITS_US["s"]:
         return f"{length_us / 1_000:g} ms"
     return f"{length_us / 1_000_000:g} s"
-
-
-def _read(text: str) -> int:
-    parts = _PART.findall(text.strip())
-    if not parts or _PART.sub("", text.strip()):
-        raise DurationError(text, 'expected numbers with units, such as "90s", "1h30m" or "1d"')
-    return round(sum(float(number) * _UNITS_US[unit] for number, unit in parts))

@@ -71,9 +71,9 @@ def _head(request: Request) -> tuple[object, ...]:
 
 def _begin(request: Request) -> hashlib._Hash:
     """Hash what comes before the messages."""
-    told = [(tool.name, tool.description, tool.schema) for tool in request.tools]
+    tools = [(tool.name, tool.description, tool.schema) for tool in request.tools]
     options = {} if isinstance(request.options, msgspec.UnsetType) else request.options
     whole = hashlib.sha256()
-    for part in (request.model, request.system_prompt, told, options):
+    for part in (request.model, request.system_prompt, tools, options):
         whole.update(hashlib.sha256(_ENCODER.encode(part)).digest())
     return whole

@@ -36,7 +36,7 @@ from .events import (
 from .log.load import evolve_in, load_state, read_all
 from .log.protocol import EventLog
 from .machine.approvals import REASON
-from .machine.state import State, TokenState
+from .machine.state import State
 from .machine.steps import Step, next_step, turn_messages
 from .machine.wait_values import check_end
 from .models.secrets import know_environment
@@ -46,7 +46,7 @@ from .user_code.argument_checks import checked
 from .user_code.argument_types import check_key
 
 
-class Session:
+class SessionHandle:
     """One conversation with its log. Data only: it may be used from several tasks at once."""
 
     def __init__(self, log: EventLog, session: str, *, clock: Callable[[], int]) -> None:
@@ -55,7 +55,7 @@ class Session:
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"Session({self.id!r})"
+        return f"SessionHandle({self.id!r})"
 
     async def info(self) -> SessionInfo:
         """Read the session's row."""
@@ -151,7 +151,8 @@ class Session:
             except ConflictError:
                 continue  # something else came first; look again
             except IllegalEventError as error:
-                raise WaitOverError(self.id, wait, _ended(token)) from error
+                ended = token.end.outcome if token is not None and token.end is not None else ""
+                raise WaitOverError(self.id, wait, ended) from error
 
     @checked("messages")
     async def send(self, *messages: Prompt, key: str | None = None) -> int:
@@ -161,7 +162,7 @@ class Session:
     @checked()
     async def fork(
         self, *, at: int | None = None, before: int | None = None, title: str = "", session: str | None = None
-    ) -> Session:
+    ) -> SessionHandle:
         """Begin a session that shares this one's events: up to a seq (the head by default), or before a message.
 
         `before` is a message's name, the seq of its `message_end` or `message_adopt`. Messages that the run under way
@@ -176,7 +177,7 @@ class Session:
             keeps = [seq for seq in kept if seq != push]
         place = at if at is not None else (await self.info()).head
         info = await self.log.fork(self.id, place, at_us=self.clock(), session=session, title=title, keeps=keeps)
-        return Session(self.log, info.id, clock=self.clock)
+        return SessionHandle(self.log, info.id, clock=self.clock)
 
     @checked()
     async def state(self, at: int | None = None) -> State:
@@ -245,11 +246,6 @@ class Session:
                 case _:
                     pass
         raise UnknownSeqError(self.id, message_seq, (await self.info()).head, "no message ends at this seq")
-
-
-def _ended(token: TokenState | None) -> str:
-    """Return how a token ended, if one did."""
-    return "" if token is None or token.end is None else token.end.outcome
 
 
 def _admitted(at_us: int, event: Event) -> Admitted:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from .messages import Json, Message, UserContent
-from .user_code.mistaken_calls import ToldCalls
+from .user_code.mistaken_calls import CheckedStructMeta
 
 EffectKind: TypeAlias = Literal["pure", "idempotent", "once"]
 ApprovalKind: TypeAlias = Literal["never", "always", "by_arguments"]
@@ -66,7 +66,7 @@ class ToolSpec(Part, frozen=True, kw_only=True):
     approval: ApprovalKind | None = None
 
 
-class Policies(Part, frozen=True, kw_only=True, metaclass=ToldCalls):
+class Policies(Part, frozen=True, kw_only=True, metaclass=CheckedStructMeta):
     """How a run behaves, as data. Limits of 0 mean none.
 
     tools: a batch's calls at once or one by one (one sequential tool makes its batch sequential).

@@ -14,7 +14,7 @@ from eventsource.events import Event, Resume, WaitEnd
 from eventsource.log.protocol import EventLog
 from eventsource.machine.config_diff import difference
 from eventsource.machine.state import Config, Phase, State
-from eventsource.machine.steps import Stop, Suspend, can_continue, children_to_end, taken_up
+from eventsource.machine.steps import Stop, Suspend, can_continue, children_to_end, resume_reason
 from eventsource.runner.lease import hold
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
@@ -125,7 +125,7 @@ def _spent(state: State) -> int:
 
 def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:
     if state.phase is not Phase.IDLE:
-        return [Resume(why=taken_up(state), runner=lease.owner)]
+        return [Resume(why=resume_reason(state), runner=lease.owner)]
     return [Resume(why="continue", runner=lease.owner)] if idle and can_continue(state) else []
 
 

@@ -20,7 +20,7 @@ from eventsource.log import MemoryLog, random_id, utc_now_us
 from eventsource.log.protocol import EventLog
 from eventsource.machine.config_diff import difference, with_defaults
 from eventsource.machine.state import Config, Phase, State
-from eventsource.machine.steps import taken_up
+from eventsource.machine.steps import resume_reason
 from eventsource.messages import AssistantMessage, Message
 from eventsource.models.protocol import CallOptions, Model, StreamEvent, WireBody
 from eventsource.models.secrets import known_secrets
@@ -269,7 +269,7 @@ async def _run(
         await writer.load(view.feed)
         inputs = given.inputs(writer.state, CONTEXT.messages(writer.view))
         if writer.state.phase is not Phase.IDLE:
-            writer.outcome(Resume(why=taken_up(writer.state), runner=held.lease.owner))
+            writer.outcome(Resume(why=resume_reason(writer.state), runner=held.lease.owner))
         writer.outcome(*inputs)
         await loop.run(until_agent_end=True)
 

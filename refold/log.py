@@ -171,7 +171,7 @@ class Log:
             yield recorder
 
     def _wrap(self, session: str) -> Session:
-        return Session(core.Session(self.store, session, clock=self.clock))
+        return Session(core.SessionHandle(self.store, session, clock=self.clock))
 
 
 @checked()

@@ -11,7 +11,7 @@ from eventsource.models.protocol import Model, WireBody
 from eventsource.request import Request
 
 if TYPE_CHECKING:
-    from eventsource.models.feeding import ChunkFeed
+    from eventsource.models.client_chunks import ClientChunks
 
 
 _FAMILIES = (
@@ -87,11 +87,11 @@ def recorded_ref(name: str) -> ModelRef:
     return ModelRef(api=known.api if known is not None else "caller", provider=vendor, model=rest)
 
 
-def chunk_feed(ref: ModelRef, request: Request) -> ChunkFeed | None:
+def chunk_feed(ref: ModelRef, request: Request) -> ClientChunks | None:
     """Find what reads a model's chunks; None when its protocol is not known."""
     if ref.api in ("caller", "scripted"):
         return None
     from eventsource.models.catalog import find_codec
-    from eventsource.models.feeding import ChunkFeed
+    from eventsource.models.client_chunks import ClientChunks
 
-    return ChunkFeed(find_codec(ref).reader(request))
+    return ClientChunks(find_codec(ref).reader(request))

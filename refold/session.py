@@ -47,7 +47,7 @@ class Session:
     HOW_TO_GET: ClassVar[str] = "`await log.session(name)` gives one"
 
     @checked()
-    def __init__(self, session: core.Session) -> None:
+    def __init__(self, session: core.SessionHandle) -> None:
         self.core = session
         self.id: str = session.id
         """The session's id in its log."""
@@ -166,7 +166,7 @@ class Session:
         Raises: WaitOverError, TokenValueError, InvalidTextError.
         """
         owner, key = (wait.session, wait.key) if isinstance(wait, Waiting) else await self._wait_named(wait)
-        decided = self.core if owner == self.id else core.Session(self.core.log, owner, clock=self.core.clock)
+        decided = self.core if owner == self.id else core.SessionHandle(self.core.log, owner, clock=self.core.clock)
         if approve is None and (reason or arguments is not None):
             raise TokenValueError(key, "a reason and arguments go with approve=True or approve=False")
         if approve is not None:

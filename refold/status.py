@@ -10,7 +10,7 @@ from eventsource.log.load import load_state
 from eventsource.log.protocol import EventLog
 from eventsource.machine.outcome import Ending, ending, outcome
 from eventsource.machine.state import Phase, State
-from eventsource.machine.steps import taken_up
+from eventsource.machine.steps import resume_reason
 
 from .waits import Waiting, load_waiting
 
@@ -76,7 +76,7 @@ async def find_status(log: EventLog, info: SessionInfo) -> SessionStatus:
         return SessionStatus(status=info.status, reason=why)
     if info.status == "interrupted":
         _, state = await load_state(log, info.id)
-        why = "what it waited for has come" if taken_up(state) == "wait" else "its run is unfinished"
+        why = "what it waited for has come" if resume_reason(state) == "wait" else "its run is unfinished"
         return SessionStatus(status=info.status, reason=f"{why}, and nobody runs it now")
     if info.status not in ("idle", "failed", "queued"):
         return _status_of(info, Ending(), ())

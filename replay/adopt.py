@@ -23,7 +23,7 @@ from eventsource.machine.repeated_calls import Repeat, adopted_pair
 from eventsource.machine.state import CallState, Config, Phase, State
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.runner.lease import hold
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from projections.context import CONTEXT, ContextView, Entry, history, with_model
 from projections.pairing import ContextMessage
 
@@ -62,7 +62,9 @@ class _SourceFold:
         return _SourceView(CONTEXT.step(source.view, recorded), model, source.models)
 
 
-async def adopt(target: Session, source: Session, chosen: Sequence[ContextMessage | int] | range) -> tuple[int, ...]:
+async def adopt(
+    target: SessionHandle, source: SessionHandle, chosen: Sequence[ContextMessage | int] | range
+) -> tuple[int, ...]:
     """Append messages of another session, calls together with their results, in the order they have there.
 
     A `range` takes the messages whose names lie in it; a message that both sessions share is there already and is left
@@ -86,7 +88,7 @@ async def adopt(target: Session, source: Session, chosen: Sequence[ContextMessag
 
 
 async def _append(
-    target: Session, head: int, state: State, events: Sequence[Event], *, epoch: int | None
+    target: SessionHandle, head: int, state: State, events: Sequence[Event], *, epoch: int | None
 ) -> tuple[int, ...]:
     now = target.clock()
     for seq, event in enumerate(events, start=head + 1):
@@ -96,7 +98,7 @@ async def _append(
     return tuple(range(head + 1, head + 1 + len(events)))
 
 
-async def _names(source: Session, found: _SourceView, chosen: Sequence[ContextMessage | int] | range) -> set[int]:
+async def _names(source: SessionHandle, found: _SourceView, chosen: Sequence[ContextMessage | int] | range) -> set[int]:
     there = {entry.seq for entry in history(found.view) if entry.message is not None}
     if isinstance(chosen, range):
         return there.intersection(chosen)
@@ -167,7 +169,9 @@ def _named(message: Message, model: ModelRef | None, config: Config) -> Message:
     return message if model == config.model else with_model(message, model)
 
 
-async def _results(target: Session, state: State, source: str, found: _SourceView, names: set[int]) -> Sequence[Event]:
+async def _results(
+    target: SessionHandle, state: State, source: str, found: _SourceView, names: set[int]
+) -> Sequence[Event]:
     """Settle open calls with the results of equal calls, each used once; what fits no call stays a message."""
     entries = {entry.seq: entry for entry in history(found.view) if entry.message is not None}
     owners = _owners(list(entries.values()))
@@ -187,7 +191,7 @@ def _asked(entries: Mapping[int, Entry], owner: tuple[int, int] | None) -> tuple
     return (block.name, canonical(block.arguments)) if isinstance(block, ToolCall) else None
 
 
-async def _open_calls(session: Session, state: State) -> list[tuple[Place, CallState, tuple[str, str]]]:
+async def _open_calls(session: SessionHandle, state: State) -> list[tuple[Place, CallState, tuple[str, str]]]:
     """List the calls of the open batch that have not ended, with what they ask."""
     batch = state.batch
     page = await session.events(after=batch.message_seq - 1, limit=1) if batch is not None else ()

@@ -14,7 +14,7 @@ from eventsource.codec import from_json
 from eventsource.log.load import read_all
 from eventsource.machine.state import Config
 from eventsource.messages import Usage
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from projections.calls import CALLS, CallView, tool_calls
 from projections.context import CONTEXT, Entry, history
 from projections.timeline import TIMELINE, spans
@@ -121,7 +121,7 @@ class _Read(msgspec.Struct, frozen=True):
     config: Config
 
 
-async def diff(left: Session, right: Session) -> SessionDiff:
+async def diff(left: SessionHandle, right: SessionHandle) -> SessionDiff:
     """Compare two sessions of one log or of two.
 
     Branches are compared from the last event that they share, unrelated sessions as a whole. Provider ids, times,
@@ -147,7 +147,7 @@ async def diff(left: Session, right: Session) -> SessionDiff:
     )
 
 
-async def _read(session: Session, shared: int) -> _Read:
+async def _read(session: SessionHandle, shared: int) -> _Read:
     view, usage, times, calls = CONTEXT.initial, USAGE.initial, TIMELINE.initial, CALLS.initial
     info = await session.info()
     async for recorded in read_all(session.log, session.id, upto=info.head, updates=False):

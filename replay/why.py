@@ -27,7 +27,7 @@ from eventsource.log.load import read_all
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
 from eventsource.models.protocol import WireBody
 from eventsource.request import Request, request_sha256
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from projections.context import CONTEXT, ContextView, Entry, parts, request
 from projections.pairing import ContextMessage
 
@@ -149,7 +149,7 @@ class _Trace:
         return _SentRequest(self.view, self.provenance.config, 0, None), self.asked[-1] if self.asked else None
 
 
-async def why(session: Session, seq: int, *, encode: Encode | None = None) -> Why:
+async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None) -> Why:
     """Explain why the model was sent what it was sent.
 
     Within a turn, from its `model_request` on, it is about that request, so at an answer's or a tool call's seq about
@@ -205,7 +205,7 @@ def _body(event: ModelRequest | None, built: Request, encode: Encode | None) -> 
     return _agrees(hashlib.sha256(body.body).hexdigest() == event.body_sha256)
 
 
-async def _was_erased(session: Session, trace: _Trace, asked: _SentRequest) -> bool:
+async def _was_erased(session: SessionHandle, trace: _Trace, asked: _SentRequest) -> bool:
     erased = await erased_seqs(session.log, session.id)
     selection = asked.event.selection if asked.event is not None else None
     return trace.provenance.has_erased(erased, asked.view, asked.seq, selection, config=asked.config)

@@ -21,7 +21,7 @@ from eventsource.models.scripted.model import SCRIPTED
 from eventsource.runner.hooks import Hooks
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from eventsource.tools.tool import Tool, toolbox
 from projections.context import ContextView
 from refold.context import CONTEXT
@@ -94,9 +94,9 @@ class Bench:
     signal: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def session(self) -> Session:
+    def session(self) -> SessionHandle:
         """A hand on the session that knows nothing of any runner."""
-        return Session(self.store, self.id, clock=lambda: 0)
+        return SessionHandle(self.store, self.id, clock=lambda: 0)
 
     @property
     def toolbox(self) -> Mapping[str, Tool]:

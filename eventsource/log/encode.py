@@ -69,17 +69,17 @@ class Dropped(NamedTuple):
     times: Sequence[int]
 
 
-Part: TypeAlias = Fact | Updates | Dropped
+AppendPart: TypeAlias = Fact | Updates | Dropped
 
 
-def size_of(part: Part) -> int:
+def size_of(part: AppendPart) -> int:
     """Count a part's events."""
     if isinstance(part, Fact):
         return 1
     return len(part.events if isinstance(part, Updates) else part.times)
 
 
-def prepare(
+def encode_append(
     session: str, events: Sequence[tuple[int, Event]], *, durable: bool, limit_bytes: int
 ) -> list[Fact | Updates]:
     """Encode and hash what will be appended; everything that can be refused without the log is refused here.
@@ -116,18 +116,18 @@ def _check_pairs(events: Sequence[tuple[int, Event]]) -> None:
             raise ArgumentError("append", f"events[{n}]", "a pair (at_us, event)", shown(pair))
 
 
-def prepare_restored(session: str, events: Sequence[Restored], *, limit_bytes: int) -> list[Part]:
+def encode_restored(session: str, events: Sequence[Restored], *, limit_bytes: int) -> list[AppendPart]:
     """Encode and hash what another log held. Raises: ValueError; EventTooLargeError; InvalidTextError."""
-    parts: list[Part] = []
+    parts: list[AppendPart] = []
     for (dropped, is_update), group in groupby(events, lambda one: (one.event is None, type(one.event) in UPDATES)):
         run = list(group)
-        told = [(one.at_us, one.event) for one in run if one.event is not None]
+        whole = [(one.at_us, one.event) for one in run if one.event is not None]
         if dropped:
             parts.append(Dropped([one.at_us for one in run]))
         elif is_update:
-            parts.append(_updates(session, told, limit_bytes))
+            parts.append(_updates(session, whole, limit_bytes))
         else:
-            parts += [_restored(session, one, event, limit_bytes) for one, (_, event) in zip(run, told, strict=True)]
+            parts += [_restored(session, one, event, limit_bytes) for one, (_, event) in zip(run, whole, strict=True)]
     missing = False
     for part in parts:
         if missing and isinstance(part, Fact) and part.updates_sha256 is None:

@@ -131,10 +131,10 @@ def is_tombstone(event: Event) -> bool:
 
 def _with_marks(event: Event, left: WaitEnd) -> Json:
     """Leave of a decision also that it had a reason, and arguments in place of the model's, though not which."""
-    told, kept = from_json(event.value) if isinstance(event, WaitEnd) else None, from_json(left.value)
-    if not isinstance(told, dict) or not isinstance(kept, dict):
+    decision, kept = from_json(event.value) if isinstance(event, WaitEnd) else None, from_json(left.value)
+    if not isinstance(decision, dict) or not isinstance(kept, dict):
         return left.value
-    return to_json(kept | {name: MARKER for name in ("reason", "arguments") if told.get(name)})
+    return to_json(kept | {name: MARKER for name in ("reason", "arguments") if decision.get(name)})
 
 
 def _without_figures(message: Message) -> Message:
@@ -215,11 +215,11 @@ def _json(value: Json) -> Json:
 
 def _decision(value: Json) -> Json:
     """Keep of a decision on a call what was decided, since what came next depends on it; of anything else nothing."""
-    told = from_json(value)
-    if told in ("rerun", "adopt", "fail"):
+    decision = from_json(value)
+    if decision in ("rerun", "adopt", "fail"):
         return value
-    if isinstance(told, dict) and isinstance(told.get("approve"), bool):
-        return to_json({"approve": told["approve"]})
+    if isinstance(decision, dict) and isinstance(decision.get("approve"), bool):
+        return to_json({"approve": decision["approve"]})
     return _json(value)
 
 

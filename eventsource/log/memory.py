@@ -21,7 +21,7 @@ from ..errors import (
 from ..events import Erase, Event, Fork
 from ..user_code.argument_checks import checked
 from .digest import read_base
-from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, prepare, prepare_restored
+from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, encode_append, encode_restored
 from .erased import erasable_updates, tombstone
 from .follow import Notifier, follow
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
@@ -66,7 +66,7 @@ class MemoryLog:
         behind: Behind | None = None,
     ) -> int:
         """Append all or none."""
-        parts = prepare(session, events, durable=durable, limit_bytes=self._limit_bytes)
+        parts = encode_append(session, events, durable=durable, limit_bytes=self._limit_bytes)
         await self._turn()
         found = self._get(session)
         if key is not None and key in found.keys:
@@ -87,7 +87,7 @@ class MemoryLog:
     @checked()
     async def restore(self, session: str, events: Sequence[Restored]) -> int:
         """Append what another log held."""
-        parts = prepare_restored(session, events, limit_bytes=self._limit_bytes)
+        parts = encode_restored(session, events, limit_bytes=self._limit_bytes)
         await self._turn()
         found = self._get(session)
         found.append(parts)
@@ -239,7 +239,7 @@ class MemoryLog:
             digest, updates = read_base(base)[:32], read_base(base)[32:]
         made = self._make(session, title, created_at_us)
         made.begin(parent, at, digest, updates, folds)
-        made.append(prepare(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))
+        made.append(encode_append(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))
         self._touch(made)
         return made.info(self._clock())
 
@@ -308,7 +308,7 @@ class MemoryLog:
         """Drop the updates of closed messages that no fork begins in."""
         await self._turn()
         own = self._get(session)
-        points = self._fork_points(session)
+        points = fork_points({one.id: (one.parent, one.fork_seq) for one in self._sessions.values()}, session)
         return sum(
             own.drop(erasable_updates(own.recorded(), end))
             for start, end in closed_messages(own.recorded())
@@ -331,7 +331,7 @@ class MemoryLog:
             raise UnknownSeqError(session, seq, head, "the event holds nothing to erase")
         left = sha256(encode(shape)).hexdigest()
         fact = [(at_us, Erase(target_seq=seq, reason=reason, shape_sha256=left))]
-        parts = prepare(own.id, fact, durable=True, limit_bytes=self._limit_bytes)
+        parts = encode_append(own.id, fact, durable=True, limit_bytes=self._limit_bytes)
         own.drop(erasable_updates(own.recorded(), seq))
         own.replace(seq, shape)
         own.append(parts)
@@ -412,6 +412,3 @@ class MemoryLog:
         if seq == 0:
             return MemorySession.no_digest()
         return self._owner_of(session, seq).digest_at(seq)
-
-    def _fork_points(self, session: str) -> set[int]:
-        return fork_points({one.id: (one.parent, one.fork_seq) for one in self._sessions.values()}, session)

@@ -13,7 +13,7 @@ from ..envelope import Finding, Recorded, Removed, SessionInfo
 from ..events import Event
 from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
-from .encode import UPDATES, Dropped, Fact, Part, Updates, prepare
+from .encode import UPDATES, AppendPart, Dropped, Fact, Updates, encode_append
 from .row import WAKING, Folds, shown_status, step
 
 
@@ -99,7 +99,7 @@ class MemorySession:
             expires_at_us=self.expires_at_us,
         )
 
-    def append(self, parts: Sequence[Part], *, outside: bool = True) -> None:
+    def append(self, parts: Sequence[AppendPart], *, outside: bool = True) -> None:
         """Append what was prepared; `outside`: not by the session's runner."""
         worked = (self.folds if self._own else self._first()).working
         self._add(parts)
@@ -120,7 +120,7 @@ class MemorySession:
         if self.folds.working:
             self.due_at_us = self.folds.wake_at_us if head == self.head else now_us
 
-    def _add(self, parts: Sequence[Part]) -> None:
+    def _add(self, parts: Sequence[AppendPart]) -> None:
         for part in parts:
             if isinstance(part, Updates):
                 self._own.extend(_OwnEvent(at_us, event) for at_us, event in part.events)
@@ -143,11 +143,11 @@ class MemorySession:
 
     def event(self, seq: int) -> Event | None:
         """Return an own event; None when it was dropped."""
-        return self._own[seq - self.fork_seq - 1].event
+        return self._at(seq).event
 
     def at_us(self, seq: int) -> int:
         """Return an own event's time."""
-        return self._own[seq - self.fork_seq - 1].at_us
+        return self._at(seq).at_us
 
     def recorded(self) -> list[Recorded]:
         """List own events that still have their content."""
@@ -272,7 +272,7 @@ class MemorySession:
         if named and sha256(body).hexdigest() != named:
             problem = "an `erase` names it, and what stands there is not what it left"
             return [Finding(session=self.id, seq=seq, problem=problem)]
-        part = prepare(self.id, [(own.at_us, own.event)], durable=True, limit_bytes=limit_bytes)[0]
+        part = encode_append(self.id, [(own.at_us, own.event)], durable=True, limit_bytes=limit_bytes)[0]
         if isinstance(part, Fact) and part.body_sha256 == own.body_sha256:
             return []
         return [Finding(session=self.id, seq=seq, problem="the event was changed")]

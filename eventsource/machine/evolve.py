@@ -65,9 +65,9 @@ from .state import (
     FailedAttempt,
     Kind,
     OpenMessage,
+    OpenRun,
     Phase,
     Push,
-    RunState,
     State,
     TaskPolicy,
     TokenState,
@@ -108,8 +108,8 @@ def fold(history: Iterable[Recorded], state: State | None = None) -> State:
     return state
 
 
-def _run(state: State) -> RunState:
-    return state.run if state.run is not None else RunState()
+def _run(state: State) -> OpenRun:
+    return state.run if state.run is not None else OpenRun()
 
 
 def _same(state: State, seq: int, event: Event) -> State:
@@ -117,7 +117,7 @@ def _same(state: State, seq: int, event: Event) -> State:
 
 
 def _agent_start(state: State, seq: int, event: AgentStart) -> State:
-    run = RunState(follows=event.reason == "follow_up")
+    run = OpenRun(follows=event.reason == "follow_up")
     state = replace(state, run=run, wanted=False, ending=ending(state.ending, event))
     if state.closing and state.cancelled is not None:  # it only delivers what it was asked with
         return replace(state, run=replace(run, aborted=state.cancelled), ending=ending(state.ending, state.cancelled))

@@ -10,10 +10,10 @@ import msgspec
 from ..events import AbortRequest, AgentEnd, AgentStart, EndReason, EventBase, MessageEnd
 from ..messages import AssistantMessage, StopReason, TextContent
 
-Ended: TypeAlias = Literal["done", "error", "aborted", "limit", "refused"]
+EndStatus: TypeAlias = Literal["done", "error", "aborted", "limit", "refused"]
 
 _SHOWN = 300
-_STATUS: dict[EndReason, Ended] = {"stop": "done", "error": "error", "aborted": "aborted", "limit": "limit"}
+_STATUS: dict[EndReason, EndStatus] = {"stop": "done", "error": "error", "aborted": "aborted", "limit": "limit"}
 # Error kinds of HTTP answers that refuse a prompt for what it says, as `Failure.text` begins with them.
 _POLICY = re.compile(
     r"\A(\d{3} )?(content_filter|content_policy_violation|invalid_prompt|ResponsibleAIPolicyViolation)\b"
@@ -26,7 +26,7 @@ _FILTERED = re.compile(
 class RunOutcome(msgspec.Struct, frozen=True):
     """How a run ended, and why; the words are empty when there is no more to say."""
 
-    status: Ended
+    status: EndStatus
     reason: str = ""
 
 
@@ -106,5 +106,5 @@ def _said(message: AssistantMessage) -> str:
         return message.error
     if _FILTERED.search(word):
         return f"the provider's filter ended the answer: {message.error or word}"
-    told = message.error or word
-    return "the provider refused the request, or filtered the answer" + (f": {told}" if told else "")
+    cause = message.error or word
+    return "the provider refused the request, or filtered the answer" + (f": {cause}" if cause else "")

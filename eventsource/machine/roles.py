@@ -31,7 +31,7 @@ class Role(Enum):
     CLOSING = "outcome or decision"
 
 
-Rule: TypeAlias = Callable[[State, Any], Role]
+RoleRule: TypeAlias = Callable[[State, Any], Role]
 """Tells the role of an event whose kind alone does not; its docstring says how, for the page of states."""
 
 
@@ -85,7 +85,7 @@ def _task_end(state: State, event: TaskEnd) -> Role:
 _NOWHERE = State()
 _K, _R = Kind, Role
 
-ROLES: Mapping[Kind, Role | Rule] = {
+ROLES: Mapping[Kind, Role | RoleRule] = {
     _K.AGENT_START: _R.DECISION,
     _K.TURN_START: _R.DECISION,
     _K.INPUT_START: _R.DECISION,

@@ -245,7 +245,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         return Place(message_seq=self.message_seq, content_index=call.content_index)
 
 
-class RunState(msgspec.Struct, frozen=True, kw_only=True):
+class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
     """The run under way.
 
     `due`: the last turn's results want another model call. `asked`: one more turn was asked for behind this one.
@@ -358,7 +358,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     config: Config = Config()
     in_force: Config = Config()
     queue: tuple[Push, ...] = ()
-    run: RunState | None = None
+    run: OpenRun | None = None
     stream: OpenMessage | None = None
     batch: Batch | None = None
     delivering: Push | None = None

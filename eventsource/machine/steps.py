@@ -33,7 +33,7 @@ from .backoff import retry_at_us
 from .call_rules import may_run_again, refusal
 from .evolve import evolve
 from .refusals import ABORTED, LOST_CHILD, UNKNOWN_OUTCOME
-from .state import CHILD, INBOX, RETRY, Batch, CallState, Phase, Push, RunState, State, Wait
+from .state import CHILD, INBOX, RETRY, Batch, CallState, OpenRun, Phase, Push, State, Wait
 
 Poll: TypeAlias = Literal["steering", "follow_up", "stop"]
 
@@ -161,7 +161,7 @@ def can_continue(state: State) -> bool:
     return idle and state.last_role in ("user", "tool_result")
 
 
-def taken_up(state: State) -> Literal["wait", "crash"]:
+def resume_reason(state: State) -> Literal["wait", "crash"]:
     """Return why a run that is under way is taken up again: it waited and may go on, or its process broke off."""
     if state.waits:
         return "wait"
@@ -203,8 +203,8 @@ def first_step(state: State) -> Step:
             return Record((AgentEnd(reason=run.failed or "error", error=run.error),))
 
 
-def _running(state: State) -> RunState:
-    return state.run if state.run is not None else RunState()
+def _running(state: State) -> OpenRun:
+    return state.run if state.run is not None else OpenRun()
 
 
 def _idle(state: State) -> Step:
@@ -309,7 +309,7 @@ def deliverable(state: State) -> Push | None:
     return None
 
 
-def _open(state: State, run: RunState) -> Step:
+def _open(state: State, run: OpenRun) -> Step:
     push = deliverable(state)
     if push is not None:
         return Record((MessageStart(role="input", push_seq=push.seq),))
@@ -409,7 +409,7 @@ def _settled(state: State) -> Step:
     return Record((TurnEnd(),), polls)
 
 
-def _between(state: State, run: RunState) -> Step:
+def _between(state: State, run: OpenRun) -> Step:
     policies = state.config.policies
     aborted = run.aborted
     if aborted is not None and (aborted.reason != "aborted" or not run.due):

@@ -15,7 +15,7 @@ from ..messages import AssistantMessage, Json, Message, ToolCall
 from ..user_code.argument_checks import check_fields, checked_init
 from ..user_code.calls import CLEAN_UP_S, UserCall, attempt
 from ..user_code.error_words import words
-from ..user_code.mistaken_calls import ToldCalls
+from ..user_code.mistaken_calls import CheckedStructMeta
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -23,9 +23,9 @@ MaybeAwaitable: TypeAlias = T | Awaitable[T]
 
 
 class HookError(Exception):
-    """A callback raised, or answered what it may not; carries the words. `told`: its traceback has been logged."""
+    """A callback raised, or answered what it may not; carries the words. `logged`: its traceback was logged."""
 
-    told = False
+    logged = False
 
 
 class HookAbortedError(HookError):
@@ -47,7 +47,7 @@ class TurnEnded(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
 
 
-class NextTurn(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
+class NextTurn(msgspec.Struct, frozen=True, kw_only=True, metaclass=CheckedStructMeta):
     """What `prepare_next_turn` changes; absent fields stay. A model is named; the run's `models` finds it."""
 
     model: ModelRef | None = None
@@ -64,7 +64,7 @@ class ToolRequest(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class ToolVerdict(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
+class ToolVerdict(msgspec.Struct, frozen=True, kw_only=True, metaclass=CheckedStructMeta):
     """What `before_tool_call` may answer: block the call, or run it with other arguments (JSON text)."""
 
     block: bool = False
@@ -81,7 +81,7 @@ class ToolOutcomeShown(msgspec.Struct, frozen=True):
     is_error: bool
 
 
-class ToolRevision(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
+class ToolRevision(msgspec.Struct, frozen=True, kw_only=True, metaclass=CheckedStructMeta):
     """What `after_tool_call` may answer; absent fields stay."""
 
     result: ToolResult | None = None

@@ -174,7 +174,7 @@ class Loop(Generic[V]):
             OutcomeUnknownError when the store keeps failing.
         """
         began = False
-        async with self._watching(), self._known():
+        async with beside(self._watch()), self._as_current_run():
             while True:
                 if self._is_signalled():
                     if not await self.writer.flush():
@@ -205,16 +205,16 @@ class Loop(Generic[V]):
                     raise
 
     @asynccontextmanager
-    async def _known(self) -> AsyncIterator[None]:
+    async def _as_current_run(self) -> AsyncIterator[None]:
         """Let what tools and callbacks call know which run calls them."""
         self._event_loop, writer = asyncio.get_running_loop(), self.writer
-        run = CURRENT_RUN.set(CurrentRun(writer.log, writer.session, self._hear_abort, CURRENT_RUN.get()))
+        run = CURRENT_RUN.set(CurrentRun(writer.log, writer.session, self._on_abort, CURRENT_RUN.get()))
         try:
             yield
         finally:
             CURRENT_RUN.reset(run)
 
-    def _hear_abort(self) -> None:
+    def _on_abort(self) -> None:
         """Take notice of an abort that is on record."""
         if asyncio.get_running_loop() is self._event_loop:
             self._aborting.set()
@@ -233,13 +233,8 @@ class Loop(Generic[V]):
                     called = self.writer.state.phase in (Phase.REQUESTED, Phase.STREAMING)
                     await perform(self.writer, step, self._used if called else None)
 
-    @asynccontextmanager
-    async def _watching(self) -> AsyncIterator[None]:
-        """Look for what others append while we are busy, above all for an abort."""
-        async with beside(self._watch()):
-            yield
-
     async def _watch(self) -> None:
+        """Look for what others append while we are busy, above all for an abort."""
         deadline_us = self.program.deadline_us
         while not self.signal.is_set():
             with suppress(TimeoutError):
@@ -299,8 +294,8 @@ class Loop(Generic[V]):
 
     def _log(self, error: HookError) -> None:
         """Log once what a callback raised, with its traceback: the log of events has the words."""
-        if not error.told and error.__cause__ is not None:
-            error.told = True
+        if not error.logged and error.__cause__ is not None:
+            error.logged = True
             log_raised(self.writer.session, self.writer.head, error.__cause__, self.program.secrets.redact)
 
     def _note_hook_error(self, error: HookError, cause: Literal["hook", "callback"] = "hook") -> None:

@@ -32,7 +32,7 @@ from ..log.protocol import EventLog
 from ..machine.config_diff import difference
 from ..machine.guards import find_call
 from ..machine.state import Phase
-from ..machine.steps import CallModel, RunTools, Step, Stop, taken_up
+from ..machine.steps import CallModel, RunTools, Step, Stop, resume_reason
 from ..messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage
 from ..models.protocol import StreamEvent
 from ..request import PartHashes, Request, request_sha256
@@ -59,7 +59,7 @@ POLICIES = Policies(
 NO_ANSWER = "the recorded call ended without an answer"
 
 
-class ChunkReader(Protocol):
+class ChunkDecoder(Protocol):
     """Reads a provider's chunks."""
 
     def chunk(self, chunk: object) -> list[StreamEvent]:
@@ -93,7 +93,7 @@ class Reply(Generic[V]):
     """A model's answer while it is recorded: give it whole, as stream events, or as the provider's chunks."""
 
     def __init__(
-        self, writer: Writer[V], reader: ReplyReader[V], feed: ChunkReader | None, check: Callable[[], None]
+        self, writer: Writer[V], reader: ReplyReader[V], feed: ChunkDecoder | None, check: Callable[[], None]
     ) -> None:
         self._writer, self._reader, self._feed, self._check = writer, reader, feed, check
         self.calls: tuple[PlacedCall, ...] = ()
@@ -168,7 +168,7 @@ class Recorder(Generic[V]):
         session: str,
         *,
         model: ModelRef,
-        feed: Callable[[ModelRef, Request], ChunkReader | None],
+        feed: Callable[[ModelRef, Request], ChunkDecoder | None],
         context: ContextFold[V],
         clock: Callable[[], int],
     ) -> None:
@@ -194,7 +194,7 @@ class Recorder(Generic[V]):
         self._held, writer.lease = held, held.lease
         await writer.load()
         if writer.state.phase is not Phase.IDLE:
-            writer.outcome(Resume(why=taken_up(writer.state), runner=held.lease.owner))
+            writer.outcome(Resume(why=resume_reason(writer.state), runner=held.lease.owner))
         wanted = replace(writer.state.config, model=self._model, tools=(), policies=POLICIES)
         change = difference(writer.state.config, wanted)
         if change is not None:

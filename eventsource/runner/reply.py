@@ -18,7 +18,7 @@ from ..errors import IllegalEventError, RefoldError
 from ..events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
 from ..messages import AssistantMessage, Usage
 from ..models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
-from ..user_code.calls import CLEAN_UP_S, attempt, by_signal, contain, enter, guarded_tasks
+from ..user_code.calls import CLEAN_UP_S, attempt, attempt_async, by_signal, enter, guarded_tasks
 from ..user_code.error_words import words
 from .writer import Writer
 
@@ -203,7 +203,7 @@ async def _read(
                 await _take(reader, item, left)
     finally:
         if isinstance(stream, AsyncGenerator):
-            await contain(stream.aclose)
+            await attempt_async(stream.aclose)
 
 
 async def _take(reader: ReplyReader[V], item: StreamEvent, left: asyncio.Event) -> None:

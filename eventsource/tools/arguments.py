@@ -55,7 +55,7 @@ class Check(Protocol):
         ...
 
 
-def prepare(
+def check_arguments(
     tool: str, check: Check, text: str, *, coerce: bool, renamed: Mapping[str, str] | None = None
 ) -> CheckedArguments:
     """Read and check the arguments a model wrote for a tool; empty text is an empty object.
@@ -70,7 +70,7 @@ def prepare(
         given, repaired = named, True
     checked = check(given, coerce=coerce)
     if isinstance(checked, Refused):
-        refuse(tool, checked.problems, _pretty(given))
+        refuse(tool, checked.problems, json.dumps(given, indent=2, ensure_ascii=False))
     if checked.converted is None and not repaired:
         return CheckedArguments(checked.values, text)
     passed_on = given if checked.converted is None else checked.converted
@@ -79,10 +79,10 @@ def prepare(
 
 def refuse(tool: str, problems: tuple[str, ...], received: str) -> NoReturn:
     """Raise ToolArgumentsError with no more of it all than a model needs."""
-    told = [_short(problem, _PROBLEM_LIMIT) for problem in problems[:_MOST_PROBLEMS]]
+    shown = [_short(problem, _PROBLEM_LIMIT) for problem in problems[:_MOST_PROBLEMS]]
     if len(problems) > _MOST_PROBLEMS:
-        told.append(f"… {len(problems) - _MOST_PROBLEMS} more")
-    raise ToolArgumentsError(tool, tuple(told), _short(received, _RECEIVED_LIMIT))
+        shown.append(f"… {len(problems) - _MOST_PROBLEMS} more")
+    raise ToolArgumentsError(tool, tuple(shown), _short(received, _RECEIVED_LIMIT))
 
 
 def _read(tool: str, text: str) -> tuple[dict[str, object], bool]:
@@ -103,10 +103,6 @@ def _read(tool: str, text: str) -> tuple[dict[str, object], bool]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _pretty(given: dict[str, object]) -> str:
-    return json.dumps(given, indent=2, ensure_ascii=False)
 
 
 def _short(text: str, limit: int) -> str:

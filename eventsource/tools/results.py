@@ -15,7 +15,7 @@ from ..errors import InvalidTextError, ToolFailure
 from ..events import ToolResult
 from ..messages import ImageContent, Json, TextContent, UserContent
 from ..user_code.error_words import trace, words
-from ..user_code.mistaken_calls import ToldCalls
+from ..user_code.mistaken_calls import CheckedStructMeta
 
 # Text of one result that the model gets to see; about 25,000 tokens, a tenth or more of most context windows.
 RESULT_LIMIT_BYTES = 100_000
@@ -33,14 +33,14 @@ _SIGNATURES = {
 }
 
 
-class Image(msgspec.Struct, frozen=True, metaclass=ToldCalls):
+class Image(msgspec.Struct, frozen=True, metaclass=CheckedStructMeta):
     """An image as bytes, for a tool to return alone or among texts."""
 
     data: bytes
     media_type: str
 
 
-class ToolOutcome(msgspec.Struct, frozen=True, metaclass=ToldCalls):
+class ToolOutcome(msgspec.Struct, frozen=True, metaclass=CheckedStructMeta):
     """What a call came to: its result, and whether that is an error. A tool may return one itself."""
 
     result: ToolResult

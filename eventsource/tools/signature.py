@@ -63,10 +63,10 @@ def read_parameters(name: str, function: Callable[..., object]) -> Parameters:
     given = [p for p in every if p.name not in contexts]
     for parameter in given:
         _refuse_unnamed(name, parameter)
-    description, told = read_docstring(inspect.getdoc(function) or "", [p.name for p in every])
+    description, described = read_docstring(inspect.getdoc(function) or "", [p.name for p in every])
     for parameter in given:
         if parameter.kind is not parameter.VAR_KEYWORD:
-            hints |= _described(parameter.name, hints.get(parameter.name, object), told.get(parameter.name, ""))
+            hints |= _described(parameter.name, hints.get(parameter.name, object), described.get(parameter.name, ""))
     adapter = _adapter(name, signature, given, hints, known)
     try:
         schema = to_json(adapter.json_schema(schema_generator=_Schema), where="a default")
@@ -132,11 +132,11 @@ def _hints(
     return found
 
 
-def _described(name: str, hint: object, told: str) -> dict[str, object]:
+def _described(name: str, hint: object, from_docstring: str) -> dict[str, object]:
     """Add to a parameter's type what is said of it, in `Doc` or in the docstring; a field's own description counts."""
     parts: tuple[object, ...] = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     docs = [said for part in parts[1:] if isinstance(said := getattr(part, "documentation", None), str)]
-    text = docs[-1] if docs else told
+    text = docs[-1] if docs else from_docstring
     if not text:
         return {}
     described: object = Annotated[(parts[0], pydantic.Field(description=clean_text(text)), *parts[1:])]

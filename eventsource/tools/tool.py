@@ -22,7 +22,7 @@ from ..machine.approvals import NO_APPROVAL, Approval, ApprovalRule
 from ..user_code.argument_checks import checked
 from ..user_code.calls import CLEAN_UP_S, UserCall, attempt
 from ..user_code.error_words import words
-from .arguments import Check, CheckedArguments, prepare, refuse
+from .arguments import Check, CheckedArguments, check_arguments, refuse
 from .context import CallHeld, ToolContext
 from .options import ToolOptions
 from .property_names import wire_properties
@@ -80,7 +80,9 @@ class Tool:
         """
         properties = read_object(self.spec.schema).get("properties")
         renamed = wire_properties(properties) if isinstance(properties, dict) else {}
-        checked = attempt(lambda: prepare(self.spec.name, self._check, arguments_text, coerce=coerce, renamed=renamed))
+        checked = attempt(
+            lambda: check_arguments(self.spec.name, self._check, arguments_text, coerce=coerce, renamed=renamed)
+        )
         if isinstance(checked.value, CheckedArguments):
             return checked.value
         if isinstance(checked.error, ToolArgumentsError):

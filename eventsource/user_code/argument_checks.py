@@ -52,9 +52,9 @@ def checked(*but: str) -> Callable[[F], F]:
                     raise refusal(function.__qualname__, name, known[0], value)
 
         def raise_mistaken(args: Sequence[object], named: Mapping[str, object]) -> None:
-            told = mistaken_call(function.__qualname__, signature, args, named, lambda: _inner(function, signature))
-            if told is not None:
-                raise told from None
+            mistake = mistaken_call(function.__qualname__, signature, args, named, lambda: _inner(function, signature))
+            if mistake is not None:
+                raise mistake from None
 
         def shown_as(wrapper: Callable[..., object]) -> Callable[..., object]:
             if options is not None:

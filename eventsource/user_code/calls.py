@@ -52,7 +52,7 @@ def attempt(call: Callable[[], object]) -> CallResult:
         return CallResult(error=error)
 
 
-async def contain(call: Callable[[], object]) -> CallResult:
+async def attempt_async(call: Callable[[], object]) -> CallResult:
     """Do as `attempt` does, and await what is awaitable. A cancellation is a value too: use a task of its own."""
     enter()
     try:
@@ -186,7 +186,7 @@ class UserCall:
 
     async def _begun(self) -> CallResult:
         enter()
-        return await (self._in_a_thread() if self._name else contain(self._call))
+        return await (self._in_a_thread() if self._name else attempt_async(self._call))
 
     async def _in_a_thread(self) -> CallResult:
         """Call in a new daemon thread, with the caller's context variables.
@@ -216,7 +216,7 @@ class UserCall:
             if not ended.cancelled():
                 _drop(ended.result())
             raise
-        return found if found.error is not None else await contain(lambda: found.value)
+        return found if found.error is not None else await attempt_async(lambda: found.value)
 
 
 def _drop(ended: CallResult) -> None:

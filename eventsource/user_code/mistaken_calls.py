@@ -119,7 +119,7 @@ def _advice(name: str, names: Sequence[str], inner: Mapping[str, tuple[str, ...]
     return ""
 
 
-class ToldCalls(msgspec.StructMeta):
+class CheckedStructMeta(msgspec.StructMeta):
     """Makes a msgspec struct say what of a call it has no place for; such a class can have no `__init__` of its own."""
 
     if not TYPE_CHECKING:  # which read the fields
@@ -129,7 +129,7 @@ class ToldCalls(msgspec.StructMeta):
             try:
                 return super().__call__(*args, **named)
             except TypeError:
-                told = mistaken_call(self.__qualname__, inspect.signature(self), args, named)
-                if told is None:
+                mistake = mistaken_call(self.__qualname__, inspect.signature(self), args, named)
+                if mistake is None:
                     raise
-            raise told
+            raise mistake

@@ -21,7 +21,7 @@ from eventsource.machine.steps import next_attempts, next_step
 from eventsource.runner.advance import expire, perform
 from eventsource.runner.writer import Writer
 from eventsource.user_code.argument_types import check_key
-from eventsource.user_code.calls import CallResult, contain, guarded_tasks
+from eventsource.user_code.calls import CallResult, attempt_async, guarded_tasks
 from projections.context import ContextView
 
 from ..budget import Budget
@@ -388,4 +388,4 @@ async def _fresh(code: Callable[[], Awaitable[object]]) -> CallResult:
     """Run code whose keys begin with nothing; whatever it raises is its outcome."""
     SCOPE.set("")
     WITHIN.set("")
-    return await contain(code)
+    return await attempt_async(code)

@@ -11,7 +11,7 @@ from eventsource.messages import AssistantMessage, Usage
 from eventsource.models.protocol import CallOptions, Model, StreamEnd, StreamRetry, StreamUsage
 from eventsource.prompts import Prompt, as_messages
 from eventsource.request import Request, request_sha256
-from eventsource.user_code.contained import UserCall
+from eventsource.user_code.calls import UserCall
 
 from ..models import find_model
 from ..values import Shape, dump

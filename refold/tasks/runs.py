@@ -132,6 +132,6 @@ async def runs(
     """
     row = status if status in ("stuck", "waiting") else None
     found = await log.store.sessions(task=task, open=unfinished, status=row, after=after, limit=limit)
-    sessions = (Session(core.Session(log.store, info.id, clock=log.clock)) for info in found if info.task)
+    sessions = (Session(core.SessionHandle(log.store, info.id, clock=log.clock)) for info in found if info.task)
     loaded = [await load_run(session) for session in sessions]
     return tuple(run for run in loaded if (tag is None or tag in run.tags) and status in (None, run.status))

@@ -8,7 +8,7 @@ from typing import TypeVar
 from eventsource.codec import from_json
 from eventsource.events import MetadataSet, StreamUpdate
 from eventsource.log.load import read_all
-from eventsource.user_code.contained import UserCall
+from eventsource.user_code.calls import UserCall
 
 from ..values import Shape, dump
 from .execution import WITHIN, TaskExecution

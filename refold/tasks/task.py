@@ -79,7 +79,7 @@ class Task(Generic[P, R]):
         given = self.checked(payload)
         session = child_id(f"task {self.id}", key) if key is not None else random_id()
         await open_child(Runtime(log=log.store, clock=log.clock), session, self, self.read_payload(given), tags=tags)
-        return await load_run(Session(core.Session(log.store, session, clock=log.clock)))
+        return await load_run(Session(core.SessionHandle(log.store, session, clock=log.clock)))
 
     @checked()
     async def batch_trigger(self, log: Log, payloads: Sequence[P], *, tags: Sequence[str] = ()) -> list[TaskRun]:

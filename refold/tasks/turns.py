@@ -109,7 +109,7 @@ def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxM
 
 
 async def _run(execution: TaskExecution, name: str, agent: TurnAgent[T], deps: object, opening: list[Event]) -> None:
-    session = Session(core.Session(execution.runtime.log, execution.session, clock=execution.runtime.clock))
+    session = Session(core.SessionHandle(execution.runtime.log, execution.session, clock=execution.runtime.clock))
     program = _within_budget(execution, agent.program(session, deps))
     if problem := execution.budget.problem():
         raise StepError(name, problem)

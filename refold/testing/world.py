@@ -259,7 +259,7 @@ class World:
 
     async def _branch(self, session: str) -> SessionUnderTest:
         branch = SessionUnderTest(
-            Session(core.Session(self.log, session, clock=self._clock)), await self.log.cursor(session)
+            Session(core.SessionHandle(self.log, session, clock=self._clock)), await self.log.cursor(session)
         )
         self.branches.append(branch)
         return branch

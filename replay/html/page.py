@@ -34,7 +34,7 @@ from eventsource.log.load import read_all
 from eventsource.log.protocol import EventLog
 from eventsource.machine.outcome import Ending, ending, outcome
 from eventsource.messages import CustomMessage
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from projections.calls import CALLS, CallView, tool_calls
 from projections.context import CONTEXT, Entry, history
 from projections.transcript import TranscriptMessage, read_transcript, text_of
@@ -86,7 +86,7 @@ FindWaits: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
 """Say, in words, what a session waits for."""
 
 
-async def session_page(session: Session, waits: FindWaits | None = None) -> str:
+async def session_page(session: SessionHandle, waits: FindWaits | None = None) -> str:
     """Write a session, and after it everything forked from it, as one HTML page.
 
     Raises: UnknownSessionError.

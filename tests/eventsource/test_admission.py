@@ -32,7 +32,7 @@ from eventsource.events import (
     ToolResult,
     WaitEnd,
 )
-from eventsource.log.encode import LIMIT_BYTES, Fact, prepare
+from eventsource.log.encode import LIMIT_BYTES, Fact, encode_append
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.scripted.script import call
 from eventsource.models.secrets import MARK, Secrets
@@ -202,9 +202,9 @@ def test_arguments_are_searched_as_the_json_they_are_and_a_text_as_it_stands() -
 @given(events())
 def test_what_passed_the_door_is_stored_as_the_bytes_it_has_and_as_any_pair_would_be(event: Event) -> None:
     pair = admit(7, event)
-    plain = prepare("s", [(7, pair.event)], durable=True, limit_bytes=LIMIT_BYTES)
+    plain = encode_append("s", [(7, pair.event)], durable=True, limit_bytes=LIMIT_BYTES)
 
-    assert prepare("s", [pair], durable=True, limit_bytes=LIMIT_BYTES) == plain
+    assert encode_append("s", [pair], durable=True, limit_bytes=LIMIT_BYTES) == plain
     assert admit(7, pair.event) == pair
     if not isinstance(event, UPDATE_TYPES):
         assert decode(pair.body) == pair.event
@@ -213,7 +213,7 @@ def test_what_passed_the_door_is_stored_as_the_bytes_it_has_and_as_any_pair_woul
 
 def test_the_store_takes_the_bytes_of_what_passed_the_door_and_encodes_nothing_again() -> None:
     marked = Admitted(7, Label(text="x"), b'{"type":"label","text":"marked"}')
-    (fact,) = prepare("s", [marked], durable=True, limit_bytes=LIMIT_BYTES)
+    (fact,) = encode_append("s", [marked], durable=True, limit_bytes=LIMIT_BYTES)
 
     assert isinstance(fact, Fact)
     assert fact.body == marked.body

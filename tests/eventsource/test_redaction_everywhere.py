@@ -20,7 +20,7 @@ from eventsource.models.protocol import CallOptions
 from eventsource.models.secrets import MARK, Secrets, know_environment, redact_json, redact_known
 from eventsource.models.transport.http import Access
 from eventsource.runner.loop import Program
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from projections.context import ContextView
 from refold import Agent
 from refold.context import CONTEXT
@@ -167,7 +167,7 @@ async def test_what_is_said_to_a_session_is_searched(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("VENDOR_OF_TEST_API_KEY", KEY)
     async with open_store() as log:
         await log.create("s")
-        session = Session(log, "s", clock=lambda: 1)
+        session = SessionHandle(log, "s", clock=lambda: 1)
         await session.push("prompt", f"use {KEY}", UserMessage(content=(TextContent(text=KEY),)))
         await session.label(KEY)
         await session.append([Custom(kind="app", data=msgspec.Raw(json.dumps([KEY]).encode()))])

@@ -26,24 +26,24 @@ from eventsource.events import (
 from eventsource.machine.state import Phase
 from eventsource.machine.steps import CallModel, Record, Stop, Suspend
 from eventsource.messages import UserMessage
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from tests.candidates import ORIGIN
 from tests.running import Bench, Store, scripted
 from tests.stories import CALLED, OPENED, PUSH, REQUESTED, SETTLED, TEXT
 
 
 @pytest.fixture
-async def session() -> Session:
+async def session() -> SessionHandle:
     store = Store()
     await store.create("oslo")
-    return Session(store, "oslo", clock=lambda: 7)
+    return SessionHandle(store, "oslo", clock=lambda: 7)
 
 
-async def events(session: Session) -> list[Event]:
+async def events(session: SessionHandle) -> list[Event]:
     return [recorded.event for recorded in await session.events()]
 
 
-async def test_what_is_said_is_queued_and_the_machine_knows_what_to_do(session: Session) -> None:
+async def test_what_is_said_is_queued_and_the_machine_knows_what_to_do(session: SessionHandle) -> None:
     assert await session.next_step() == Stop()
     assert await session.push("prompt", "Do I need a coat?") == 1
     assert await session.steer("Quickly.") == 2
@@ -55,25 +55,25 @@ async def test_what_is_said_is_queued_and_the_machine_knows_what_to_do(session: 
     assert isinstance(await session.next_step(), CallModel)
 
 
-async def test_several_messages_are_queued_in_one_append(session: Session) -> None:
+async def test_several_messages_are_queued_in_one_append(session: SessionHandle) -> None:
     assert isinstance(session.log, Store)
     assert await session.push("prompt", "One.", "Two.") == 2
     assert [len(appended) for appended, _ in session.log.appended] == [2]
 
 
-async def test_a_repeated_key_says_nothing_twice(session: Session) -> None:
+async def test_a_repeated_key_says_nothing_twice(session: SessionHandle) -> None:
     assert await session.steer("Quickly.", key="k") == await session.steer("Quickly.", key="k") == 1
     assert await events(session) == [QueuePush(queue="steering", message=UserMessage(content="Quickly."), key="k")]
 
 
-async def test_what_waits_can_be_taken_back(session: Session) -> None:
+async def test_what_waits_can_be_taken_back(session: SessionHandle) -> None:
     await session.push("prompt", "Do I need a coat?")
     await session.clear("prompt")
     assert (await events(session))[-1] == QueueClear(queue="prompt")
     assert await session.next_step() == Stop()
 
 
-async def test_an_illegal_event_stores_nothing_of_its_append(session: Session) -> None:
+async def test_an_illegal_event_stores_nothing_of_its_append(session: SessionHandle) -> None:
     await session.push("prompt", "Do I need a coat?")
     with pytest.raises(IllegalEventError, match="session oslo, seq 3: turn_end cannot follow in phase STARTED"):
         await session.append([AgentStart(), TurnEnd()])
@@ -81,7 +81,7 @@ async def test_an_illegal_event_stores_nothing_of_its_append(session: Session) -
     assert await session.append([AgentStart(), TurnStart()]) == 3
 
 
-async def test_somebody_elses_append_is_a_conflict_and_then_known(session: Session) -> None:
+async def test_somebody_elses_append_is_a_conflict_and_then_known(session: SessionHandle) -> None:
     await session.push("prompt", "Do I need a coat?")
     assert isinstance(session.log, Store)
     left: list[Event] = [QueueClear(queue="prompt")]
@@ -93,20 +93,20 @@ async def test_somebody_elses_append_is_a_conflict_and_then_known(session: Sessi
     assert (await session.state()).queue == ()
 
 
-async def test_two_hands_see_each_others_events(session: Session) -> None:
-    other = Session(session.log, "oslo", clock=lambda: 8)
+async def test_two_hands_see_each_others_events(session: SessionHandle) -> None:
+    other = SessionHandle(session.log, "oslo", clock=lambda: 8)
     await session.append(OPENED)
     assert (await other.state()).phase is Phase.OPEN
     await other.append([REQUESTED[-1]])
     assert (await session.state()).phase is Phase.REQUESTED
 
 
-async def test_many_tasks_may_use_one_hand(session: Session) -> None:
+async def test_many_tasks_may_use_one_hand(session: SessionHandle) -> None:
     await asyncio.gather(*(session.append([Label(text=str(n))]) for n in range(10)))
     assert sorted(e.text for e in await events(session) if isinstance(e, Label)) == [str(n) for n in range(10)]
 
 
-async def test_the_state_at_any_seq_is_the_fold_up_to_there(session: Session) -> None:
+async def test_the_state_at_any_seq_is_the_fold_up_to_there(session: SessionHandle) -> None:
     await session.append(TEXT)
     phases = [(await session.state(at=seq)).phase for seq in range(len(TEXT) + 1)]
     assert phases[:3] == [Phase.IDLE, Phase.IDLE, Phase.STARTED]
@@ -116,14 +116,14 @@ async def test_the_state_at_any_seq_is_the_fold_up_to_there(session: Session) ->
         await session.state(at=99)
 
 
-async def test_an_abort_is_an_input_like_any_other(session: Session) -> None:
+async def test_an_abort_is_an_input_like_any_other(session: SessionHandle) -> None:
     await session.append(OPENED)
     await session.abort("limit", error="too dear")
     aborted = (await session.state()).aborted
     assert aborted == AbortRequest(reason="limit", error="too dear")
 
 
-async def test_titles_and_bookmarks_are_labels(session: Session) -> None:
+async def test_titles_and_bookmarks_are_labels(session: SessionHandle) -> None:
     await session.push("prompt", "Do I need a coat?")
     await session.label("The coat")
     await session.label("here", 1)
@@ -134,7 +134,7 @@ async def test_titles_and_bookmarks_are_labels(session: Session) -> None:
             await session.label("nowhere", seq)
 
 
-async def test_the_first_decision_about_a_wait_counts(session: Session) -> None:
+async def test_the_first_decision_about_a_wait_counts(session: SessionHandle) -> None:
     await session.append([WaitStart(key="approval")])
     assert isinstance(await session.next_step(), Suspend)
     await session.decide("approval", {"yes": True}, decided_by="Ada")
@@ -145,7 +145,7 @@ async def test_the_first_decision_about_a_wait_counts(session: Session) -> None:
         await session.decide("approval", False)
 
 
-async def test_a_fork_shares_its_past_and_goes_its_own_way(session: Session) -> None:
+async def test_a_fork_shares_its_past_and_goes_its_own_way(session: SessionHandle) -> None:
     await session.append(CALLED)
     fork = await session.fork(at=5, title="Another try", session="bergen")
     assert await events(fork) == [*CALLED[:5], Fork()]
@@ -157,7 +157,7 @@ async def test_a_fork_shares_its_past_and_goes_its_own_way(session: Session) -> 
         await session.fork(at=99)
 
 
-async def test_a_fork_before_a_message_is_one_in_which_it_was_not_said(session: Session) -> None:
+async def test_a_fork_before_a_message_is_one_in_which_it_was_not_said(session: SessionHandle) -> None:
     adopted = MessageAdopt(message=UserMessage(content="Before."), origin=ORIGIN)
     await session.append([adopted, PUSH, AgentStart(), TurnStart()])
     step = await session.next_step()
@@ -172,7 +172,7 @@ async def test_a_fork_before_a_message_is_one_in_which_it_was_not_said(session: 
         await session.fork(before=3)
 
 
-async def test_reading_goes_page_by_page(session: Session) -> None:
+async def test_reading_goes_page_by_page(session: SessionHandle) -> None:
     await session.append(TEXT)
     first = await session.events(limit=3)
     assert [recorded.seq for recorded in first] == [1, 2, 3]
@@ -191,7 +191,7 @@ async def test_a_follower_sees_what_a_run_records() -> None:
     assert seen == await bench.history()
 
 
-async def test_a_driven_session_verifies(session: Session) -> None:
+async def test_a_driven_session_verifies(session: SessionHandle) -> None:
     await session.append(TEXT)
     report = await session.verify()
     assert (report.ok, report.facts + report.updates) == (True, len(TEXT))

@@ -67,7 +67,7 @@ async def assert_parted(log: EventLog, parent: str, before: bytes, fork: str, at
     assert await log.cursor(fork, at) == await log.cursor(parent, at)
     assert (await log.verify(fork)).ok
     assert replay(own).difference is None
-    state = await core.Session(log, fork, clock=lambda: 1).state()
+    state = await core.SessionHandle(log, fork, clock=lambda: 1).state()
     assert state.phase is Phase.IDLE
 
 
@@ -95,7 +95,7 @@ async def assert_asks_the_same(log: EventLog, parent: str, fork: str, at: int) -
         if not all(isinstance(event, BETWEEN) for event in said) or any(map(is_answer, said)):
             return
         asked.append(rest[place] if place is not None else None)
-    state = await core.Session(log, parent, clock=lambda: 1).state(at)
+    state = await core.SessionHandle(log, parent, clock=lambda: 1).state(at)
     if set(turn_messages(state)) != {push.seq for push in state.queue}:
         return  # what the turn under way does not deliver is the parent's
     theirs, ours = asked
@@ -141,7 +141,7 @@ async def test_a_real_session_forks_at_any_seq(tmp_path: Path) -> None:
 async def go_on(log: EventLog, session: str) -> None:
     """Say something in an imported session, without its tools, which are code that nobody has."""
     agent: Agent[None] = Agent(scripted("Then this."), policies=Policies())
-    run = await agent.run("And then?", session=Session(core.Session(log, session, clock=lambda: 1)))
+    run = await agent.run("And then?", session=Session(core.SessionHandle(log, session, clock=lambda: 1)))
     said = [message for message in run.messages if isinstance(message, UserMessage)]
     assert said[-1].content == "And then?"
     assert run.text == "Then this."
@@ -152,13 +152,13 @@ async def test_a_fork_of_a_fork_of_a_fork_goes_on_at_every_seq(tmp_path: Path) -
     async with open_store(tmp_path / "log.db") as log:
         parent = (await log.create()).id
         for depth in range(6):
-            session = Session(core.Session(log, parent, clock=lambda: 1))
+            session = Session(core.SessionHandle(log, parent, clock=lambda: 1))
             await agent.run(f"Question {depth}?", session=session)
             head = (await log.info(parent)).head
             every = range(head + 1) if FULL else sorted(random.sample(range(head + 1), min(20, head)))
             for at in every if depth == 5 else [head - 3]:
                 before = await export_session(log, parent)
                 fork = await log.fork(parent, at, at_us=0)
-                await agent.run("Instead?", session=Session(core.Session(log, fork.id, clock=lambda: 1)))
+                await agent.run("Instead?", session=Session(core.SessionHandle(log, fork.id, clock=lambda: 1)))
                 await assert_parted(log, parent, before, fork.id, at)
             parent = fork.id

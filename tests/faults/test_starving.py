@@ -74,7 +74,7 @@ async def assert_whole(log: EventLog, run: Run[None]) -> int:
 async def test_an_answer_is_stored_however_slow_the_appends(pace_ms: int) -> None:
     async with open_store() as store:
         await store.create(SESSION)
-        session = Session(core.Session(SlowStore(store, 0.003), SESSION, clock=lambda: 1))
+        session = Session(core.SessionHandle(SlowStore(store, 0.003), SESSION, clock=lambda: 1))
         run = await talker(pace_ms).run("go", session=session)
         await assert_whole(store, run)
 
@@ -102,7 +102,7 @@ async def test_a_run_ends_beside_tasks_that_append_without_a_pause(tmp_path: Pat
     async with open_store(tmp_path / "log.db") as log:
         await log.create(SESSION)
         async with asyncio.timeout(60), labelling(log, 3):
-            session = Session(core.Session(log, SESSION, clock=lambda: 1))
+            session = Session(core.SessionHandle(log, SESSION, clock=lambda: 1))
             run = await talker(0).run("go", session=session)
         assert await assert_whole(log, run) > 10
 
@@ -124,7 +124,7 @@ async def test_a_run_ends_beside_processes_that_append_without_a_pause(tmp_path:
                 assert other.stdout is not None
                 assert await asyncio.to_thread(other.stdout.readline) == "ready\n"
             async with asyncio.timeout(100):
-                session = Session(core.Session(log, SESSION, clock=lambda: 1))
+                session = Session(core.SessionHandle(log, SESSION, clock=lambda: 1))
                 run = await talker(0).run("go", session=session)
         finally:
             said = [other.communicate("stop\n", timeout=30)[0] for other in others]

@@ -11,7 +11,7 @@ from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import call, stop
-from eventsource.session import Session as Stored
+from eventsource.session import SessionHandle as Stored
 from projections.context import CONTEXT, Entry, history as entries
 from projections.fold import project
 from projections.transcript import text_of

@@ -10,7 +10,7 @@ from eventsource.events import Event
 from eventsource.log import MemoryLog
 from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.models.scripted.script import call, stop
-from eventsource.session import Session
+from eventsource.session import SessionHandle
 from projections.context import CONTEXT, Entry, history as entries
 from projections.fold import project
 from refold import Agent, Session as OpenedSession, diff, open_log, tool
@@ -31,12 +31,12 @@ def agent(*answers: object, system: str = "Be brief.") -> Agent[None]:
 ASKS = [call("weather", {"city": "Oslo"}), stop("tool_use")]
 
 
-async def stored(log: MemoryLog, history: tuple[Recorded, ...]) -> Session:
+async def stored(log: MemoryLog, history: tuple[Recorded, ...]) -> SessionHandle:
     info = await log.create()
     events: list[tuple[int, Event]] = [(recorded.at_us, recorded.event) for recorded in history]
     if events:
         await log.append(info.id, events)
-    return Session(log, info.id, clock=lambda: 0)
+    return SessionHandle(log, info.id, clock=lambda: 0)
 
 
 def memory() -> MemoryLog:

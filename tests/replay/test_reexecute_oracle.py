@@ -65,7 +65,7 @@ async def test_a_scenario_done_again_matches_its_recording(path: Path, variant: 
             tools=tuple(tool.spec for tool in tools.values()),
             policies=VARIANTS[variant],
         )
-        session = Session(core.Session(log, (await log.create()).id, clock=lambda: 1))
+        session = Session(core.SessionHandle(log, (await log.create()).id, clock=lambda: 1))
         again: Reexecution[None] = await reexecute(
             program, history, session, wanted=wanted, output=None, mode="strict", tools="recorded"
         )

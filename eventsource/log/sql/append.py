@@ -12,7 +12,7 @@ from ...envelope import Behind
 from ...errors import ConflictError, FencedError, StoreError
 from ...events import MessageEnd
 from ..digest import ZERO, link, row_crc
-from ..encode import MOST_NEWS, Dropped, Fact, Part, Updates, size_of
+from ..encode import MOST_NEWS, AppendPart, Dropped, Fact, Updates, size_of
 from ..lineage import MAX_SEQ
 from ..row import WAKING, Folds, step
 from .packs import MAX_COUNT, PACKED, Pack, dropped_row, from_row, pack, to_row
@@ -43,7 +43,7 @@ def append(
     connection: sqlite3.Connection,
     tails: Tails,
     session: str,
-    parts: Sequence[Part],
+    parts: Sequence[AppendPart],
     *,
     expected: int | None,
     epoch: int | None,
@@ -95,7 +95,7 @@ class _Append:
         self._facts: list[FactRow] = []
         self._packs: list[Pack] = []
 
-    def write(self, parts: Sequence[Part]) -> None:
+    def write(self, parts: Sequence[AppendPart]) -> None:
         tail = self._tail
         at_us = 0
         for part in parts:
@@ -200,12 +200,12 @@ class _Append:
         if tail.parent is not None and self._facts[0][0] == self._base | tail.fork_seq + 1:
             tail.folds = msgspec.structs.replace(tail.folds, title=tail.given)
         here = tail.head > tail.fork_seq + 1 or tail.parent is None  # a fork that has only begun is kept small
-        told = tail.link if here else None
+        link_kept = tail.link if here else None
         if tail.folds is self._folds and tail.row_head:
-            self._connection.execute(_MOVE, (tail.head, told, at_us, tail.number))
+            self._connection.execute(_MOVE, (tail.head, link_kept, at_us, tail.number))
         else:
             folds = folds_row(tail.folds)
-            self._connection.execute(_MOVE_AND_FOLD, (tail.head, told, at_us, *folds, tail.number))
+            self._connection.execute(_MOVE_AND_FOLD, (tail.head, link_kept, at_us, *folds, tail.number))
         tail.row_head = tail.head
 
 
@@ -216,17 +216,17 @@ def stub(body: bytes) -> bytes:
 
 def snapshot(connection: sqlite3.Connection, key: int, folds: Folds) -> None:
     """Keep the folds at a fact; the title stays out, a fork does not inherit it."""
-    told = _ENCODER.encode(msgspec.structs.replace(folds, title=""))
-    connection.execute("INSERT OR REPLACE INTO snapshots (id, folds) VALUES (?, ?)", (key, told.decode()))
+    encoded = _ENCODER.encode(msgspec.structs.replace(folds, title=""))
+    connection.execute("INSERT OR REPLACE INTO snapshots (id, folds) VALUES (?, ?)", (key, encoded.decode()))
 
 
 def folds_row(folds: Folds) -> tuple[str, str, int, int | None, str, int, int, int, str | None]:
     """Return the columns title to folds of a session's row."""
     rest = msgspec.structs.replace(folds, title="", task="", messages=0, input_tokens=0, output_tokens=0)
-    told = _ENCODER.encode(rest).decode() if folds.open or folds.tokens or folds.ended else None
+    encoded = _ENCODER.encode(rest).decode() if folds.open or folds.tokens or folds.ended else None
     return (
         folds.title, folds.status, int(folds.open), folds.wake_at_us, folds.task, folds.messages,
-        folds.input_tokens, folds.output_tokens, told,
+        folds.input_tokens, folds.output_tokens, encoded,
     )  # fmt: skip
 
 

@@ -260,10 +260,10 @@ def _put_offsets(runs: Sequence[list[int | str | list[int]]], planes: bytes) -> 
 
 def _compress(last: int, body: bytes) -> bytes:
     """Compress a row's body, mark that its CRC-32 follows, and add that."""
-    told = _stream(body)
-    head = told[0] << 8 | _CRC_FOLLOWS << 6
-    told = (head + 31 - head % 31).to_bytes(2, "big") + told[2:]
-    return told + _crc(last.to_bytes(4, "big") + told)
+    packed = _stream(body)
+    head = packed[0] << 8 | _CRC_FOLLOWS << 6
+    packed = (head + 31 - head % 31).to_bytes(2, "big") + packed[2:]
+    return packed + _crc(last.to_bytes(4, "big") + packed)
 
 
 def _stream(body: bytes) -> bytes:
@@ -279,10 +279,10 @@ def _decompress(last: int, body: bytes) -> bytes:
             raise ValueError("bytes that were changed")
         return zlib.decompress(body[:-4])
     stream = zlib.decompressobj()
-    told = stream.decompress(body)
+    whole = stream.decompress(body)
     if not stream.eof or stream.unused_data or body[1] >> 6:
         raise ValueError("bytes that were changed, or more or fewer of them")
-    return told
+    return whole
 
 
 def is_as_compressed(body: bytes) -> bool | None:
@@ -305,10 +305,10 @@ def _crc(body: bytes) -> bytes:
 
 
 def _checked(body: bytes) -> bytes:
-    told = body[:-4]
-    if _crc(told) != body[-4:]:
+    whole = body[:-4]
+    if _crc(whole) != body[-4:]:
         raise ValueError("bytes that were changed")
-    return told
+    return whole
 
 
 def _run(session: str, last: int, run: list[int | str | list[int]]) -> Delta | Single:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from operator import attrgetter
 
 import msgspec
 
@@ -127,7 +128,7 @@ class Page:
             facts = self._facts(part, limit)
             if len(facts) < last - first + 1:
                 facts += self.updates(part)
-                facts.sort(key=_seq)
+                facts.sort(key=attrgetter("seq"))
             found += facts
             first = last + 1
 
@@ -158,10 +159,6 @@ class Page:
                 )
             known = self._content[key] = event.message.content
         return known
-
-
-def _seq(recorded: Recorded) -> int:
-    return recorded.seq
 
 
 def digest_at(connection: sqlite3.Connection, session: str | int, seq: int) -> bytes:

@@ -11,7 +11,7 @@ from ...envelope import Recorded
 from ...errors import HasForksError, UnknownSeqError
 from ...events import Erase, Label, MessageEnd, ToolExecutionEnd, ToolExecutionStart
 from ..digest import link_at_update
-from ..encode import LIMIT_BYTES, prepare
+from ..encode import LIMIT_BYTES, encode_append
 from ..erased import erasable_updates, tombstone
 from ..lineage import MAX_SEQ, Segment, closed_messages, fork_points
 from .append import INSERT_UPDATES, append
@@ -28,7 +28,8 @@ def drop_updates(connection: sqlite3.Connection, session: str) -> int:
     (number, fork_seq), *_ = lineage(connection, session)
     page = Page(connection, session)
     facts = page.read(fork_seq, MAX_SEQ, MAX_SEQ, updates=False)
-    points = fork_points(_parents(connection), number)
+    rows = connection.execute("SELECT number, parent, fork_seq FROM sessions")
+    points = fork_points({one: (parent, at) for one, parent, at in rows}, number)
     count = 0
     for start, end in closed_messages(facts):
         if any(start <= point < end for point in points):
@@ -37,11 +38,6 @@ def drop_updates(connection: sqlite3.Connection, session: str) -> int:
         ends = [one for one in facts if one.seq in (start, end)]
         count += _drop(connection, page, number, erasable_updates([*ends, *updates], end))
     return count
-
-
-def _parents(connection: sqlite3.Connection) -> dict[int, tuple[int | None, int]]:
-    rows = connection.execute("SELECT number, parent, fork_seq FROM sessions")
-    return {number: (parent, fork_seq) for number, parent, fork_seq in rows}
 
 
 def _drop(connection: sqlite3.Connection, page: Page, number: int, gone: set[int]) -> int:
@@ -80,7 +76,7 @@ def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, 
     owner = id_of(connection, number)
     left = encode(shape)
     fact = Erase(target_seq=seq, reason=reason, shape_sha256=sha256(left).hexdigest())
-    told = prepare(owner, [(at_us, fact)], durable=True, limit_bytes=LIMIT_BYTES)
+    parts = encode_append(owner, [(at_us, fact)], durable=True, limit_bytes=LIMIT_BYTES)
     connection.execute("PRAGMA secure_delete=ON")
     try:
         _remove(connection, owner, number, Recorded(seq, 0, event))
@@ -90,7 +86,7 @@ def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, 
     tails.forget_one(owner)
     if isinstance(event, Label):
         refold(connection, [number])
-    return append(connection, tails, owner, told, expected=None, epoch=None, key=None)
+    return append(connection, tails, owner, parts, expected=None, epoch=None, key=None)
 
 
 def _remove(connection: sqlite3.Connection, session: str, number: int, ended: Recorded) -> None:

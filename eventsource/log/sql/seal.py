@@ -91,9 +91,9 @@ def _refer_single(run: Single, content: Sequence[AssistantContent]) -> bool:
     if not isinstance(content[event.content_index], _SAYS.get(event.kind, ())):
         return False
     for code in (FROM_BLOCK, FROM_BLOCK | ARGUMENTS)[: 2 if event.kind == "tool_call_end" else 1]:
-        told = Single(CODES[event.kind] | code, event.content_index, run.offset, None)
-        if from_block(told, content) == event:
-            run.code, run.index, run.event = told.code, told.index, None
+        reference = Single(CODES[event.kind] | code, event.content_index, run.offset, None)
+        if from_block(reference, content) == event:
+            run.code, run.index, run.event = reference.code, reference.index, None
             return True
     return False
 

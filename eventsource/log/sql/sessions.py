@@ -10,7 +10,7 @@ from ...envelope import Removed, SessionInfo
 from ...errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ...events import Fork
 from ..digest import ZERO, row_crc
-from ..encode import LIMIT_BYTES, prepare
+from ..encode import LIMIT_BYTES, encode_append
 from ..lineage import MAX_SEQ
 from ..names import choose, choose_whole
 from ..row import UNDER_WAY, shown_status
@@ -89,7 +89,7 @@ def fork(
     tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
     tail.row_head = 0
     tails.put(session, tail)
-    first = prepare(session, [begins], durable=True, limit_bytes=LIMIT_BYTES)
+    first = encode_append(session, [begins], durable=True, limit_bytes=LIMIT_BYTES)
     append(connection, tails, session, first, expected=at, epoch=None, key=None)
 
 

@@ -67,13 +67,13 @@ def _check_file(connection: sqlite3.Connection) -> list[Finding]:
         (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM sessions").fetchone()
     except sqlite3.DatabaseError as error:
         rows = [(str(error).encode(),)]
-    told = [row[0].decode("utf-8", "replace").partition("\n")[0] for row in rows]
-    told = [f"the database file is damaged: {line}" for line in told if line != "ok"]
+    problems = [row[0].decode("utf-8", "replace").partition("\n")[0] for row in rows]
+    problems = [f"the database file is damaged: {line}" for line in problems if line != "ok"]
     if schema_of(connection) != schema_of():
-        told.append("the tables, views or triggers are not those of a log")
+        problems.append("the tables, views or triggers are not those of a log")
     if last > made:
-        told.append(f"sqlite_sequence says that the last session made is number {made}, there is number {last}")
-    return [Finding(session="", seq=0, problem=line) for line in told]
+        problems.append(f"sqlite_sequence says that the last session made is number {made}, there is number {last}")
+    return [Finding(session="", seq=0, problem=line) for line in problems]
 
 
 def _check_strays(connection: sqlite3.Connection) -> list[Finding]:
@@ -332,13 +332,13 @@ class _SessionCheck:
                 self._find(seq, "an `erase` names it, and what stands there is not what it left")
         return sha256(body).digest()
 
-    def _aside(self, seq: int, name: bytes, told: bytes) -> bytes:
+    def _aside(self, seq: int, name: bytes, in_its_place: bytes) -> bytes:
         row = self._connection.execute("SELECT body FROM bodies WHERE sha256 = ?", (name,)).fetchone()
         self._refs.add((name, self._base | seq))
         body = bytes(row[0]) if row else b""
         if sha256(body).digest() != name:
             self._find(seq, f"its body {name.hex()[:12]} is missing or was changed")
-        elif stub(body) != told:
+        elif stub(body) != in_its_place:
             self._find(seq, "what stands for its body was changed")
         return body
 

@@ -30,7 +30,7 @@ _ADVICE = {
 }
 
 
-def sentence(path: Path, error: sqlite3.Error) -> StoreError:
+def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """Turn what SQLite says into what a person can do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     problem, advice = _ADVICE.get(code, ("the database refused", "this should not happen; please report it"))
@@ -44,7 +44,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise sentence(path, error) from error
+        raise store_error(path, error) from error
     except OSError as error:
         raise StoreError(
             str(path), f"it cannot be used ({error.strerror or error})", "check the path and its modes"

@@ -16,7 +16,7 @@ import msgspec
 
 from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
 from ..sql.tails import Tails
-from .connect import connect_writer, sentence, translated
+from .connect import connect_writer, store_error, translated
 from .database_files import DatabaseFiles
 from .locks import WriterLock
 from .thread import SqlThread
@@ -150,11 +150,19 @@ class GroupCommit:
                 with suppress(StoreError):
                     await self._reopen()
         except Exception as error:  # nobody who waits may be left without an answer
-            self._refuse(taken, error)
+            while self._waiting:
+                taken.append(self._waiting.popleft())
+            for job in taken:
+                if not job.done:
+                    job.error, job.done = error, True
         finally:
             self._leading = False
             if not loop.is_closed():
-                self._tell(taken)
+                for job in taken:
+                    if job.waiter is not None and not job.waiter.done():
+                        job.waiter.set_result(None)
+                    if job.error is None:
+                        self._changed(job.session)
                 self._hand_over()
 
     def _hand_over(self) -> None:
@@ -174,20 +182,6 @@ class GroupCommit:
         if self._handed is task:  # cancelled before it began, as when a loop ends and cancels all there is
             self._handed, self._leading = None, False
             self._hand_over()
-
-    def _refuse(self, taken: list[Job[object]], error: Exception) -> None:
-        while self._waiting:
-            taken.append(self._waiting.popleft())
-        for job in taken:
-            if not job.done:
-                job.error, job.done = error, True
-
-    def _tell(self, taken: list[Job[object]]) -> None:
-        for job in taken:
-            if job.waiter is not None and not job.waiter.done():
-                job.waiter.set_result(None)
-            if job.error is None:
-                self._changed(job.session)
 
     async def _reopen(self) -> None:
         """Throw the connection away after an error and read the file again."""
@@ -259,7 +253,7 @@ class GroupCommit:
             self._roll_back(connection)
             for job in jobs:
                 if not job.done:
-                    job.error, job.done = sentence(self._files.path, error), True
+                    job.error, job.done = store_error(self._files.path, error), True
             return
         self._commit(connection, [job for job in jobs if not job.done])
 

@@ -18,7 +18,7 @@ from ...errors import StoreError, UnknownSessionError
 from ...events import Event, Fork
 from ...user_code.argument_checks import checked
 from ..digest import read_base
-from ..encode import LIMIT_BYTES, Updates, prepare, prepare_restored
+from ..encode import LIMIT_BYTES, Updates, encode_append, encode_restored
 from ..follow import Notifier, follow
 from ..lineage import MAX_SEQ
 from ..load import kept_by_fork
@@ -29,7 +29,7 @@ from ..sql.reading import Page, check_seq, digest_at, queued_at
 from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
-from .connect import connect_reader, is_read_only, sentence, translated
+from .connect import connect_reader, is_read_only, store_error, translated
 from .database_files import DatabaseFiles
 from .group_commit import Counts, GroupCommit, Job
 from .locks import Owner
@@ -115,7 +115,7 @@ class SqliteLog:
         behind: Behind | None = None,
     ) -> int:
         """Append all or none."""
-        parts = prepare(session, events, durable=durable, limit_bytes=self._limit_bytes)
+        parts = encode_append(session, events, durable=durable, limit_bytes=self._limit_bytes)
         size = sum(len(part.lines) if isinstance(part, Updates) else len(part.body) for part in parts)
 
         def work(connection: sqlite3.Connection) -> int:
@@ -128,7 +128,7 @@ class SqliteLog:
     @checked()
     async def restore(self, session: str, events: Sequence[Restored]) -> int:
         """Append what another log held."""
-        parts = prepare_restored(session, events, limit_bytes=self._limit_bytes)
+        parts = encode_restored(session, events, limit_bytes=self._limit_bytes)
 
         def work(connection: sqlite3.Connection) -> int:
             return append(connection, self._tails, session, parts, expected=None, epoch=None, key=None)
@@ -333,10 +333,19 @@ class SqliteLog:
     async def backup(self, path: str) -> None:
         """Write a consistent copy to a new file, beside whatever else goes on."""
         target = Path(path)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("VACUUM INTO ?", (str(target),))
+            copied = os.open(target, os.O_RDONLY)
+            try:
+                os.fsync(copied)
+            finally:
+                os.close(copied)
+
         with translated(target):
             os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
-            await self._beside(lambda connection: _copy(connection, target), transaction=False)
+            await self._beside(work, transaction=False)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(target)
@@ -418,7 +427,7 @@ class SqliteLog:
         try:
             return await reader.call(partial(self._within, work))
         except sqlite3.Error as error:
-            raise sentence(self._path, error) from error
+            raise store_error(self._path, error) from error
 
     def _within(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
         """Read in one transaction, and only what whoever opens the log now would find. Runs in the thread."""
@@ -446,7 +455,7 @@ class SqliteLog:
             try:
                 return await reader.call(partial(self._within, work) if transaction else work)
             except sqlite3.Error as error:
-                raise sentence(self._path, error) from error
+                raise store_error(self._path, error) from error
             finally:
                 await reader.close()
         finally:
@@ -454,26 +463,17 @@ class SqliteLog:
 
     async def _listen(self) -> None:
         """Ring when another connection has written, or reading fails, as long as somebody follows."""
+
+        def data_version(connection: sqlite3.Connection) -> int:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
         seen: int | None = -1
         while self._following:
             try:
-                version: int | None = await self._read_with(_data_version)
+                version: int | None = await self._read_with(data_version)
             except StoreError:
                 version = None
             if version is None or version != seen:
                 seen = version
                 self._notifier.notify_all()
             await asyncio.sleep(_POLL_S)
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])
-
-
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    connection.execute("VACUUM INTO ?", (str(target),))
-    copied = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(copied)
-    finally:
-        os.close(copied)

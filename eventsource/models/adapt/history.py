@@ -293,16 +293,15 @@ def _ended(history: list[Message], limits: Limits, *, answers: bool) -> list[Mes
 
 def without_images(messages: Sequence[Message]) -> tuple[Message, ...]:
     """Put a remark in place of each image, for a model that takes none."""
+    remark = TextContent(text=NO_IMAGE)
     return tuple(
-        msgspec.structs.replace(message, content=tuple(map(_without_image, message.content)))
+        msgspec.structs.replace(
+            message, content=tuple(remark if isinstance(part, ImageContent) else part for part in message.content)
+        )
         if isinstance(message, UserMessage | ToolResultMessage) and not isinstance(message.content, str)
         else message
         for message in messages
     )
-
-
-def _without_image(part: UserContent) -> UserContent:
-    return TextContent(text=NO_IMAGE) if isinstance(part, ImageContent) else part
 
 
 def arguments_object(arguments: str) -> Mapping[str, object]:

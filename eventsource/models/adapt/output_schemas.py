@@ -50,7 +50,7 @@ _ANTHROPIC_NOT = frozenset(
 )
 _ANTHROPIC_FORMATS = _OPENAI_FORMATS | {"uri"}
 # https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs, 2026-07: limits that schemas may not hold
-_TOLD = frozenset(
+_AS_WORDS = frozenset(
     {
         "minimum",
         "maximum",
@@ -128,14 +128,14 @@ def closed_form(schema: object) -> object | None:
 def _closed(schema: object) -> object | None:
     if not isinstance(schema, dict) or _ANTHROPIC_NOT & schema.keys() or not _has_kind(schema):
         return None
-    told = {name: value for name, value in schema.items() if name in _TOLD}
+    as_words = {name: value for name, value in schema.items() if name in _AS_WORDS}
     if isinstance(schema.get("minItems"), int) and schema["minItems"] > 1:
-        told["minItems"] = schema["minItems"]
+        as_words["minItems"] = schema["minItems"]
     if "format" in schema and schema["format"] not in _ANTHROPIC_FORMATS:
-        told["format"] = schema["format"]
+        as_words["format"] = schema["format"]
     closed: dict[str, object] = {}
     for name, value in schema.items():
-        if name in told:
+        if name in as_words:
             continue
         written = _part(name, value)
         if written is None and value is not None:
@@ -148,8 +148,8 @@ def _closed(schema: object) -> object | None:
         if schema.get("additionalProperties", False) is not False or "properties" not in schema:
             return None
         closed["additionalProperties"] = False
-    if told:
-        words = ", ".join(f"{name}: {value}" for name, value in told.items())
+    if as_words:
+        words = ", ".join(f"{name}: {value}" for name, value in as_words.items())
         closed["description"] = f"{schema.get('description', '')} ({words})".strip()
     return closed
 

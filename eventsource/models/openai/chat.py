@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -129,22 +129,22 @@ def _tool(tool: ToolSpec, dialect: Dialect) -> dict[str, object]:
 
 
 def _messages(request: Request, options: ModelOptions, dialect: Dialect, *, plain: bool) -> list[dict[str, object]]:
-    told = _system(request, options, dialect)
+    written = _system(request, options, dialect)
     for message in request.messages:
         match message:
             case UserMessage(content=content):
-                told.append({"role": "user", "content": _content(content, plain=plain)})
+                written.append({"role": "user", "content": _content(content, plain=plain)})
             case AssistantMessage():
-                told.append(_assistant(message, dialect))
+                written.append(_assistant(message, dialect))
             case ToolResultMessage(tool_call_id=call_id, content=content):
                 images = [_part(part) for part in content if isinstance(part, ImageContent)]
                 text: object = [*map(_part, content)] if images else plain_text(content)
-                told.append({"role": "tool", "content": text, "tool_call_id": call_id})
+                written.append({"role": "tool", "content": text, "tool_call_id": call_id})
             case CustomMessage():
                 pass
     if options.cache != "none" and dialect.cached and re.search(dialect.cached, request.model.model):
-        _mark(told, {"type": "ephemeral"} if options.cache == "short" else {"type": "ephemeral", "ttl": "1h"})
-    return told
+        _mark(written, {"type": "ephemeral"} if options.cache == "short" else {"type": "ephemeral", "ttl": "1h"})
+    return written
 
 
 def _system(request: Request, options: ModelOptions, dialect: Dialect) -> list[dict[str, object]]:
@@ -176,38 +176,39 @@ def _assistant(message: AssistantMessage, dialect: Dialect) -> dict[str, object]
     said = [block for block in message.content if isinstance(block, TextContent)]
     text = "".join(block.text for block in said if block.signature != REFUSAL)
     refusal = "".join(block.text for block in said if block.signature == REFUSAL)
-    told: dict[str, object] = {"role": "assistant", "content": text or None}
+    written: dict[str, object] = {"role": "assistant", "content": text or None}
     if refusal:
-        told["refusal"] = refusal
+        written["refusal"] = refusal
     calls = [_call(call) for call in message.tool_calls]
     if calls:
-        told["tool_calls"] = calls
+        written["tool_calls"] = calls
     elif not refusal:
-        told["content"] = text
+        written["content"] = text
     for block in message.content:
         if isinstance(block, ThinkingContent):
-            _add_thinking(told, block, dialect)
-    if calls and dialect.needs_reasoning and not told.get(dialect.reasoning):
-        told[dialect.reasoning] = " "  # from another model: the server wants the field, and takes an empty one for none
-    return told
+            _add_thinking(written, block, dialect)
+    if calls and dialect.needs_reasoning and not written.get(dialect.reasoning):
+        # from another model: the server wants the field, and takes an empty one for none
+        written[dialect.reasoning] = " "
+    return written
 
 
-def _add_thinking(told: dict[str, object], block: ThinkingContent, dialect: Dialect) -> None:
+def _add_thinking(written: dict[str, object], block: ThinkingContent, dialect: Dialect) -> None:
     """Send reasoning back where it came from: its field, the structured details, or a part of the content."""
     details = _details(block)
     if details is not None:
-        kept = told.get("reasoning_details")
-        told["reasoning_details"] = (kept if isinstance(kept, list) else []) + details
+        kept = written.get("reasoning_details")
+        written["reasoning_details"] = (kept if isinstance(kept, list) else []) + details
         return
     field = block.signature if block.signature in (*REASONING_FIELDS, CONTENT) else dialect.reasoning
     if field == CONTENT:
         part = {"type": "thinking", "thinking": [{"type": "text", "text": block.thinking}], "closed": True}
-        content = told["content"]
+        content = written["content"]
         rest = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
-        told["content"] = [part, *rest]
+        written["content"] = [part, *rest]
     elif field:
-        before = told.get(field)
-        told[field] = (before if isinstance(before, str) else "") + block.thinking
+        before = written.get(field)
+        written[field] = (before if isinstance(before, str) else "") + block.thinking
 
 
 def _details(block: ThinkingContent) -> list[object] | None:
@@ -220,24 +221,21 @@ def _details(block: ThinkingContent) -> list[object] | None:
 
 def _call(call: ToolCall) -> dict[str, object]:
     """Write a call, with the fields of the server's own that must come back (Gemini's signatures)."""
-    told: dict[str, object] = {**besides(read_object(call.raw), _CALL), "id": call.id, "type": "function"}
+    written: dict[str, object] = {**besides(read_object(call.raw), _CALL), "id": call.id, "type": "function"}
     if call.signature == CUSTOM:
-        told |= {"type": "custom", "custom": {"name": call.name, "input": custom_input(call.arguments)}}
+        written |= {"type": "custom", "custom": {"name": call.name, "input": custom_input(call.arguments)}}
     else:
-        told["function"] = {"name": call.name, "arguments": sent_arguments(call.arguments)}
-    return told
+        written["function"] = {"name": call.name, "arguments": sent_arguments(call.arguments)}
+    return written
 
 
-def _mark(told: list[dict[str, object]], mark: Mapping[str, object]) -> None:
+def _mark(written: list[dict[str, object]], mark: Mapping[str, object]) -> None:
     """Mark the ends of the prompt and of the last message, up to which the server caches."""
-    for message in _marked(told):
+    prompt = [message for message in written[:1] if message["role"] in ("system", "developer")]
+    last_said = [message for message in written if message["role"] in ("user", "tool")][-1:]
+    for message in [*prompt, *last_said]:
         content = message["content"]
         parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
         last = parts[-1] if parts else None
         if isinstance(last, dict) and last.get("type") == "text" and last.get("text"):
             message["content"] = [*parts[:-1], {**last, "cache_control": mark}]
-
-
-def _marked(told: list[dict[str, object]]) -> Iterator[dict[str, object]]:
-    yield from (message for message in told[:1] if message["role"] in ("system", "developer"))
-    yield from [message for message in told if message["role"] in ("user", "tool")][-1:]

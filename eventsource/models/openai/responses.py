@@ -226,10 +226,10 @@ def _reasoning(block: ThinkingContent) -> dict[str, object]:
 def _call(call: ToolCall) -> dict[str, object]:
     signed = _signed(call.signature)
     if signed.pop("type", "") == "custom_tool_call":
-        told = {"type": "custom_tool_call", "name": call.name, "input": custom_input(call.arguments)}
+        written = {"type": "custom_tool_call", "name": call.name, "input": custom_input(call.arguments)}
     else:
-        told = {"type": "function_call", "name": call.name, "arguments": sent_arguments(call.arguments)}
-    return {**told, **signed, "call_id": call.id}
+        written = {"type": "function_call", "name": call.name, "arguments": sent_arguments(call.arguments)}
+    return {**written, **signed, "call_id": call.id}
 
 
 def _signed(signature: str) -> dict[str, object]:

@@ -107,7 +107,11 @@ class ItemReader:
             if isinstance(usage := self._response.get("usage"), dict):
                 self._draft.spend(read_usage(usage))
             self._draft.start(model=self._other_model())
-            self._tools |= {name for tool in _objects(response.get("tools")) if (name := _custom_name(tool))}
+            self._tools |= {
+                name
+                for tool in _objects(response.get("tools"))
+                if tool.get("type") == "custom" and (name := text_of(tool, "name"))
+            }
             if kind in _TERMINAL.values():
                 if "status" not in response:
                     self._response["status"] = kind.removeprefix("response.")
@@ -339,7 +343,3 @@ _CALL = ("arguments", "call_id", "input", "name", "status", "type")
 
 def _objects(value: object) -> Sequence[Mapping[str, object]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _custom_name(tool: Mapping[str, object]) -> str:
-    return text_of(tool, "name") if tool.get("type") == "custom" else ""

@@ -14,7 +14,6 @@ from ...errors import ScriptFileError
 from .model import ScriptedModel
 from .script import (
     Answer,
-    Block,
     CallItem,
     Control,
     CutItem,
@@ -23,12 +22,13 @@ from .script import (
     PauseItem,
     RetryItem,
     SayItem,
+    ScriptBlock,
     StallItem,
     StopItem,
     ThinkItem,
 )
 
-_ITEMS: Mapping[str, type[Block | Control]] = {
+_ITEMS: Mapping[str, type[ScriptBlock | Control]] = {
     "say": SayItem,
     "think": ThinkItem,
     "call": CallItem,
@@ -84,7 +84,7 @@ def _answer(path: str, number: int, given: object) -> Answer:
     return [one if isinstance(one, str) else _item(path, number, n, one) for n, one in enumerate(given, 1)]
 
 
-def _item(path: str, answer: int, number: int, given: object) -> Block | Control:
+def _item(path: str, answer: int, number: int, given: object) -> ScriptBlock | Control:
     if not isinstance(given, dict):
         raise ScriptFileError(path, f"expected a text or an object, found {_named(given)}", answer, number)
     kinds = [kind for kind in _ITEMS if kind in given]

@@ -98,11 +98,11 @@ class DeafItem(ScriptItem, frozen=True):
     deaf: Literal[True] = True
 
 
-Block: TypeAlias = SayItem | ThinkItem | CallItem
+ScriptBlock: TypeAlias = SayItem | ThinkItem | CallItem
 Control: TypeAlias = StopItem | FailItem | RetryItem | PauseItem | StallItem | CutItem | DeafItem
 Action: TypeAlias = Control | StreamEvent | AssistantMessage | Callable[[], object]
-Item: TypeAlias = str | Block | Action
-Answer: TypeAlias = str | AssistantMessage | Block | Control | Sequence[Item]
+Item: TypeAlias = str | ScriptBlock | Action
+Answer: TypeAlias = str | AssistantMessage | ScriptBlock | Control | Sequence[Item]
 
 
 def say(*deltas: str, signature: str = "", unfinished: bool = False) -> SayItem:
@@ -257,7 +257,7 @@ def _plain(item: Action) -> ScriptStep:
             return item
 
 
-def _block(item: Block, index: int, call_id: str) -> Iterator[MessageUpdate]:
+def _block(item: ScriptBlock, index: int, call_id: str) -> Iterator[MessageUpdate]:
     """Open, fill and, unless it is unfinished, close one block."""
     arguments: str | None = None
     match item:

@@ -31,7 +31,7 @@ from eventsource.events import (
 from eventsource.machine.evolve import evolve, fold
 from eventsource.machine.guards import kind_of, legal
 from eventsource.machine.outcome import Ending
-from eventsource.machine.state import INPUTS, ROWS, Kind, Phase, RunState, State
+from eventsource.machine.state import INPUTS, ROWS, Kind, OpenRun, Phase, State
 from eventsource.values import ToolMode
 from tests.candidates import DONE, TOOLS, calling, candidates
 from tests.stories import (
@@ -227,7 +227,7 @@ def test_an_answer_that_says_nothing_of_its_tokens_used_none() -> None:
     assert _run_in(SETTLED).tokens == 0
 
 
-def _run_in(history: list[Event]) -> RunState:
+def _run_in(history: list[Event]) -> OpenRun:
     run = state_of(history).run
     assert run is not None
     return run

@@ -11,10 +11,10 @@ import pytest
 
 from eventsource.errors import ArgumentError
 from eventsource.user_code.argument_checks import checked, checked_init
-from eventsource.user_code.mistaken_calls import ToldCalls
+from eventsource.user_code.mistaken_calls import CheckedStructMeta
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=ToldCalls):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=CheckedStructMeta):
     turn_limit: int = 0
 
 

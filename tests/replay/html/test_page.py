@@ -12,7 +12,7 @@ from eventsource.log.protocol import EventLog
 from eventsource.messages import ImageContent, TextContent, UserMessage
 from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, call, fail, stop, think
-from eventsource.session import Session as Stored
+from eventsource.session import SessionHandle as Stored
 from projections.context import CONTEXT, history as entries
 from projections.fold import project
 from projections.transcript import text_of

@@ -24,7 +24,7 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.machine.evolve import fold
-from eventsource.machine.steps import taken_up
+from eventsource.machine.steps import resume_reason
 from eventsource.messages import AssistantMessage, ToolCall, UserMessage
 
 CALLS = AssistantMessage(content=(ToolCall(id="a", name="one"), ToolCall(id="b", name="two")), stop_reason="tool_use")
@@ -62,4 +62,4 @@ def test_only_what_no_effect_was_under_way_in_is_taken_up_from_a_wait(
     after: Sequence[Event], why: Literal["wait", "crash"]
 ) -> None:
     events = (*BEGUN, *after)
-    assert taken_up(fold([Recorded(seq, seq, event) for seq, event in enumerate(events, 1)])) == why
+    assert resume_reason(fold([Recorded(seq, seq, event) for seq, event in enumerate(events, 1)])) == why
