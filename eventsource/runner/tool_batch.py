@@ -19,7 +19,6 @@ from ..events import (
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
-    ToolResult,
     WaitStart,
 )
 from ..machine.approvals import ApprovalRule, Decision, approval_key, denial, question, read_decision
@@ -274,8 +273,13 @@ class BatchRunner(Generic[V]):
 
     async def _report(self, item: _Ready, reports: Reports) -> None:
         """Record what was reported; of much, no more is taken before it is recorded."""
-        taken = reports.take()
-        self._writer.outcome(*(_update(item.run, partial) for partial in taken))
+        taken, place = reports.take(), item.run.place
+        self._writer.outcome(
+            *(
+                ToolExecutionUpdate(message_seq=place.message_seq, content_index=place.content_index, partial=partial)
+                for partial in taken
+            )
+        )
         if len(taken) > FLUSH_UPDATES:
             await self._writer.flush()
 
@@ -362,8 +366,3 @@ def _start(
         refused=refused,
         reason=reason,
     )
-
-
-def _update(run: CallRun, partial: ToolResult) -> ToolExecutionUpdate:
-    place = run.place
-    return ToolExecutionUpdate(message_seq=place.message_seq, content_index=place.content_index, partial=partial)

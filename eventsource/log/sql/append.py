@@ -164,20 +164,19 @@ class _Append:
                 self._insert(self._packs)
                 self._packs = []
             return
-        rows = self._flushed() + self._packs if self._tail.flushed else self._packs
-        self._packs = []
-        if rows:
-            self._insert(seal(rows, event.message.content, seq))
-
-    def _flushed(self) -> list[Pack]:
-        """Take the packed rows of the open message out of the database."""
-        first = self._base | (self._tail.message_seq if self._tail.message_seq is not None else self._last_end())
-        sql = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? AND kind = ? ORDER BY id"
-        rows = self._connection.execute(sql, (first, self._base | MAX_SEQ, PACKED)).fetchall()
-        if rows:
-            sql = "DELETE FROM updates WHERE id > ? AND id <= ? AND kind = ?"
-            self._connection.execute(sql, (first, self._base | MAX_SEQ, PACKED))
-        return [from_row(self._session, key & MAX_SEQ, kind, count, body) for key, kind, count, body in rows]
+        packs, self._packs = self._packs, []
+        if self._tail.flushed:
+            first = self._base | (self._tail.message_seq if self._tail.message_seq is not None else self._last_end())
+            span = (first, self._base | MAX_SEQ, PACKED)
+            sql = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? AND kind = ? ORDER BY id"
+            rows = self._connection.execute(sql, span).fetchall()
+            if rows:
+                self._connection.execute("DELETE FROM updates WHERE id > ? AND id <= ? AND kind = ?", span)
+            packs = [
+                from_row(self._session, key & MAX_SEQ, kind, count, body) for key, kind, count, body in rows
+            ] + packs
+        if packs:
+            self._insert(seal(packs, event.message.content, seq))
 
     def _last_end(self) -> int:
         """Seq of the message_end before this append, or of the fork, or 0."""
