@@ -60,7 +60,7 @@ class _LateLog(MemoryLog):
 
 async def test_a_prompt_that_comes_as_a_stream_begins_is_shown_with_its_text() -> None:
     log = _LateLog(clock=lambda: 1, new_id=lambda: "late")
-    session = Session(core.Session(log, (await log.create()).id, clock=lambda: 1))
+    session = Session(core.SessionHandle(log, (await log.create()).id, clock=lambda: 1))
     shown = [one async for one in Agent(scripted("yes")).stream("Coat?", session=session).lifecycle()]
     ends = [one.message for one in shown if one.type == "message_end"][:2]
     assert [said.content for said in ends if isinstance(said, UserMessage)] == ["And boots?", "Coat?"]
