@@ -195,4 +195,4 @@ async def test_a_driven_session_verifies(session: SessionHandle) -> None:
     await session.append(TEXT)
     report = await session.verify()
     assert (report.ok, report.facts + report.updates) == (True, len(TEXT))
-    assert repr(session) == "Session('oslo')"
+    assert repr(session) == "SessionHandle('oslo')"
