@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -182,6 +183,14 @@ def _moved(call: CallView, event: ToolExecutionStart | ToolExecutionEnd, at_us: 
     return replace(
         call, status="running", attempts=event.attempt, arguments=arguments, asked=asked, started_at_us=at_us
     )
+
+
+def calls_by_message(calls: Iterable[CallView]) -> dict[int, list[CallView]]:
+    """Group calls by the answer that asked for them."""
+    found: dict[int, list[CallView]] = {}
+    for call in calls:
+        found.setdefault(call.place.message_seq, []).append(call)
+    return found
 
 
 def _answered(call: CallView, result: ToolResultMessage) -> CallView:

@@ -184,9 +184,12 @@ def convert(message: Message) -> Message | None:
     """Return what a model gets for an agent message: itself, a custom message's rendering, or nothing."""
     if isinstance(message, CustomMessage):
         return render(message)
-    if isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted"):
-        return None
-    return message
+    return None if is_failed(message) else message
+
+
+def is_failed(message: Message) -> bool:
+    """Return whether a message is an answer that failed or was aborted, which no model gets."""
+    return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
 
 
 def _in_force(view: ContextView) -> Iterator[Entry]:

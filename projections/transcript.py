@@ -18,7 +18,7 @@ from eventsource.messages import (
     UserMessage,
 )
 
-from .context import ContextView, Entry, history, messages
+from .context import ContextView, Entry, history, is_failed, messages
 
 
 class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def read_transcript(view: ContextView) -> tuple[TranscriptMessage, ...]:
     for entry in history(view):
         if entry.message is not None:
             standing = seen.get(entry.seq)
-            sees = standing is not None and not _failed(standing)
+            sees = standing is not None and not is_failed(standing)
             said.append(_said(entry, entry.message, seen=sees))
     return tuple(said)
 
@@ -79,10 +79,6 @@ def with_text(message: Message, text: str) -> Message:
             return msgspec.structs.replace(message, content=(block,), details=msgspec.UNSET)
         case CustomMessage():
             return msgspec.structs.replace(message, body=to_json({**read_object(message.body), "content": text}))
-
-
-def _failed(message: Message) -> bool:
-    return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
 
 
 def _said(entry: Entry, message: Message, *, seen: bool) -> TranscriptMessage:

@@ -6,19 +6,15 @@ from collections.abc import Sequence
 
 from eventsource.context_fold import ContextFold
 from eventsource.events import Inserted, SeqRange
-from eventsource.messages import AssistantMessage, Message
-from projections.context import CONTEXT as PROJECTION, ContextView, convert, parts, request, shown, step
+from eventsource.messages import Message
+from projections.context import CONTEXT as PROJECTION, ContextView, convert, is_failed, parts, request, shown, step
 from projections.pairing import ContextMessage, paired
 from projections.selection import select
 
 
 def _messages(view: ContextView) -> tuple[Message, ...]:
     """Return the context as agent messages, without failed ones."""
-    return tuple(part.message for part in shown(view) if not _failed(part.message))
-
-
-def _failed(message: Message) -> bool:
-    return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
+    return tuple(part.message for part in shown(view) if not is_failed(part.message))
 
 
 def _settle(chosen: Sequence[Message]) -> tuple[Message, ...]:

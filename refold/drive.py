@@ -83,9 +83,9 @@ async def drive(
         await writer.load(show)
         woken = await due_children(log, session, writer.state, program.clock())
         ends = [WaitEnd(key=key, outcome="completed") for key in woken]
-        writer.outcome(
-            *_resuming(writer.state, lease, idle=resume), *_configuring(writer.state, wanted), *opening, *ends
-        )
+        change = difference(writer.state.config, wanted) if wanted is not None else None
+        changes = [] if change is None else [change]
+        writer.outcome(*_resuming(writer.state, lease, idle=resume), *changes, *opening, *ends)
         await writer.flush()
         loop = Loop(writer, program, signal)
         driven.append(loop)
@@ -103,8 +103,11 @@ async def drive(
 async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextView]) -> Stop | Suspend:
     """Run the loop, its tools being able to start children; an abort ends those whose call was given up."""
     writer, runtime = loop.writer, Runtime(log=log, clock=program.clock)
-    limit, spent = (lambda: writer.state.in_force.policies.token_limit or None), (lambda: _spent(writer.state))
-    budget = Budget("the run", limit, spent)
+    budget = Budget(
+        "the run",
+        limit=lambda: writer.state.in_force.policies.token_limit or None,
+        spent=lambda: writer.state.run.tokens if writer.state.run is not None else 0,
+    )
     if writer.state.children:
         await budget.read(log, writer.session, writer.state.children)
     children = ChildContext(runtime, writer, budget)
@@ -119,20 +122,10 @@ async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextV
     return end
 
 
-def _spent(state: State) -> int:
-    return state.run.tokens if state.run is not None else 0
-
-
 def _resuming(state: State, lease: Lease, *, idle: bool) -> Sequence[Event]:
     if state.phase is not Phase.IDLE:
         return [Resume(why=resume_reason(state), runner=lease.owner)]
     return [Resume(why="continue", runner=lease.owner)] if idle and can_continue(state) else []
-
-
-def _configuring(state: State, wanted: Config | None) -> Sequence[Event]:
-    """Write what differs between the log's configuration and the process's."""
-    change = difference(state.config, wanted) if wanted is not None else None
-    return [] if change is None else [change]
 
 
 async def _abort(loop: Loop[ContextView], task: asyncio.Task[Stop | Suspend]) -> None:

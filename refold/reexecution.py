@@ -14,7 +14,7 @@ from replay.mismatch import Mismatch
 from replay.recorded_answers import RecordingIndex
 from replay.reexecute import Mode, Reexecutor, ToolsMode
 
-from .drive import DriveResult, drive
+from .drive import drive
 from .run import Run
 
 if TYPE_CHECKING:
@@ -86,13 +86,9 @@ async def reexecute(
     if driven is None:
         raise TranscriptError("the recording", "holds no run, so there is nothing to do again")
     return Reexecution(
-        run=Run(session, _whole(driven, events), output),
+        run=Run(session, change(driven, recorded=tuple(events)), output),
         requests=reexecutor.requests,
         calls=reexecutor.calls,
         mismatch=reexecutor.mismatch,
         history=tuple(events),
     )
-
-
-def _whole(driven: DriveResult, events: Sequence[Recorded]) -> DriveResult:
-    return change(driven, recorded=tuple(events))

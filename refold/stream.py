@@ -37,9 +37,10 @@ class AgentStream(Generic[T]):
         self._start = start
         self._shown = Shown("Agent.stream", lambda: self._go(session), advice="`run_sync` runs without one")
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield each event once."""
-        return self._events()
+        async for shown in self._shown.read():
+            yield shown.event
 
     def __iter__(self) -> NoReturn:
         misused("Agent.stream", "run = await stream.run()")
@@ -69,10 +70,6 @@ class AgentStream(Generic[T]):
     async def run(self) -> Run[T]:
         """Wait for the end. Raises: what kept the run from ending, if anything did."""
         return await self._shown.wait()
-
-    async def _events(self) -> AsyncIterator[Event]:
-        async for shown in self._shown.read():
-            yield shown.event
 
     async def _go(self, session: Session | None) -> Run[T]:
         if session is not None:

@@ -15,7 +15,7 @@ from eventsource.log.load import read_all
 from eventsource.machine.state import Config
 from eventsource.messages import Usage
 from eventsource.session import SessionHandle
-from projections.calls import CALLS, CallView, tool_calls
+from projections.calls import CALLS, CallView, calls_by_message, tool_calls
 from projections.context import CONTEXT, Entry, history
 from projections.timeline import TIMELINE, spans
 from projections.transcript import TranscriptMessage, read_transcript
@@ -155,7 +155,7 @@ async def _read(session: SessionHandle, shared: int) -> _Read:
         usage, times = USAGE.step(usage, recorded), TIMELINE.step(times, recorded)
         if recorded.seq == shared:
             usage = UsageView(model=usage.model)
-    made = _by_message(tool_calls(calls))
+    made = calls_by_message(tool_calls(calls))
     edits = {entry.edits: entry for entry in view.entries if entry.edits}
     said = zip(read_transcript(view), [e for e in history(view) if e.message is not None], strict=True)
     items = tuple(_item(one, entry, edits.get(entry.seq), made.get(entry.seq, ())) for one, entry in said)
@@ -180,13 +180,6 @@ async def _read(session: SessionHandle, shared: int) -> _Read:
 def _item(said: TranscriptMessage, entry: Entry, edit: Entry | None, made: Sequence[CallView]) -> _Item:
     key = fingerprint(entry, edit, made)
     return _Item(key, f"{said.role} {said.tool}", said, tuple(made), readable(said, entry, edit, made))
-
-
-def _by_message(calls: Sequence[CallView]) -> dict[int, list[CallView]]:
-    found: dict[int, list[CallView]] = {}
-    for call in calls:
-        found.setdefault(call.place.message_seq, []).append(call)
-    return found
 
 
 def _own(items: Sequence[_Item], shared: int) -> list[_Item]:

@@ -1,7 +1,8 @@
-"""The lineage of sessions: from which ancestors a history comes, and up to which seq two histories are the same."""
+"""The lineage of sessions: a history's ancestors and forks, and up to which seq two histories are the same."""
 
 from __future__ import annotations
 
+from eventsource.envelope import SessionInfo
 from eventsource.events import Erase
 from eventsource.log.load import read_all
 from eventsource.log.protocol import EventLog
@@ -20,6 +21,14 @@ async def lineage(log: EventLog, session: str) -> tuple[tuple[str, int], ...]:
         info = await log.info(info.parent)
         chain.append((info.id, last))
     return tuple(chain)
+
+
+async def forks_of(log: EventLog, session: str) -> list[SessionInfo]:
+    """List the rows of the sessions that begin as forks of one."""
+    forks: list[SessionInfo] = []
+    while page := await log.sessions(parent=session, after=forks[-1].id if forks else None):
+        forks += page
+    return forks
 
 
 async def erased_seqs(log: EventLog, session: str) -> frozenset[int]:

@@ -321,10 +321,8 @@ class Reexecutor(Generic[V]):
         while self._inputs < len(inputs) and inputs[self._inputs].seq < until:
             self._inputs += 1
         due = [self._recording.renamed(one.event, self._names, self._head) for one in inputs[first : self._inputs]]
-        return [event for event in due if event is not None and self._is_open(event)]
-
-    def _is_open(self, event: Event) -> bool:
-        return not isinstance(event, WaitEnd) or event.key in self._waits
+        events = [event for event in due if event is not None]
+        return [event for event in events if not isinstance(event, WaitEnd) or event.key in self._waits]
 
     def _reach(self, seq: int) -> None:
         self._reached = max(self._reached, seq)

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from eventsource.errors import RefoldError
-from replay.formats import ImportReport, LineNote, import_file
+from replay.formats import ImportReport, import_file
 
 from ..log import Log
 from .command import command
@@ -44,16 +44,11 @@ async def import_(screen: Screen, log: Log, files: tuple[str, ...], title: str) 
             done.append({"path": file, "error": error_text(error)})
             screen.note(("not imported: ", "red"), error_text(error))
             continue
-        done.append({"id": report.session, **_fields(report)})
+        done.append({"id": report.session, **msgspec.to_builtins(report)})
         _print_report(screen, report)
     if screen.as_json:
         screen.json(done)
     return code
-
-
-def _fields(report: ImportReport) -> dict[str, object]:
-    fields: dict[str, object] = msgspec.to_builtins(report)
-    return fields
 
 
 def _print_report(screen: Screen, report: ImportReport) -> None:
@@ -64,10 +59,7 @@ def _print_report(screen: Screen, report: ImportReport) -> None:
     screen.note((f"{report.path}: {report.format} version {report.version}, {', '.join(held)}", "dim"))
     for what, notes in (("recovered", report.recovered), ("lost", report.lost)):
         for note in notes:
-            screen.note(*_note_parts(what, note))
+            text = f": {shorten(note.text)}" if note.text else ""
+            place = (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red")
+            screen.note(place, f"{note.problem}{text}")
     print_next(screen, screen.command("show", report.session))
-
-
-def _note_parts(what: str, note: LineNote) -> tuple[tuple[str, str], str]:
-    text = f": {shorten(note.text)}" if note.text else ""
-    return (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red"), f"{note.problem}{text}"

@@ -8,7 +8,6 @@ import sys
 
 import click
 
-from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSeqError
 from eventsource.events import MessageUpdate
 from eventsource.log.load import read_all
@@ -99,13 +98,10 @@ async def _step(screen: Screen, session: Session, at: int | None) -> ReplayRepor
         screen.note(("Enter: the next event; q and Enter: leave.", "dim"))
     async for recorded in read_all(session.core.log, session.id, upto=at):
         print_event(screen, recorded, width)
-        if not run.feed(recorded) or (_waits_after(recorded) and not _read_enter()):
+        waits = not isinstance(recorded.event, MessageUpdate)
+        if not run.feed(recorded) or (waits and not _read_enter()):
             break
     return run.report()
-
-
-def _waits_after(recorded: Recorded) -> bool:
-    return not isinstance(recorded.event, MessageUpdate)
 
 
 def _read_enter() -> bool:

@@ -11,7 +11,7 @@ from eventsource.errors import UnknownSessionError
 from eventsource.log.load import load, read_all
 from eventsource.machine.state import Config
 from projections import CALLS, CONTEXT, read_transcript, tool_calls
-from projections.calls import CallChild, CallView
+from projections.calls import CallChild, CallView, calls_by_message
 
 from ..log import Log
 from ..session import Session
@@ -147,10 +147,7 @@ def _print_head(
 async def _calls_of(session: Session, upto: int) -> dict[int, list[CallView]]:
     """Read what became of the calls of each message."""
     _, _, trail = await load(session.core.log, session.id, context=CALLS, upto=upto)
-    found: dict[int, list[CallView]] = {}
-    for call in tool_calls(trail):
-        found.setdefault(call.place.message_seq, []).append(call)
-    return found
+    return calls_by_message(tool_calls(trail))
 
 
 async def _print_calls(screen: Screen, session: Session, calls: Sequence[CallView], width: int, *, full: bool) -> None:

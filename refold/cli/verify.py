@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from eventsource.envelope import Finding
-
 from ..log import Log
 from .command import command
 from .exit_codes import NO
@@ -39,13 +37,9 @@ async def verify(screen: Screen, log: Log, session: str | None) -> int | None:
         )
         return None if report.ok else NO
     for finding in report.findings:
-        screen.line(*_line(finding))
+        kind = ("note    ", "dim") if finding.note else ("defect  ", "bold red")
+        screen.line(kind, f"session {finding.session}, seq {finding.seq}: {finding.problem}")
     defects = sum(not finding.note for finding in report.findings)
     read = ", ".join(map(count, (report.sessions, report.facts, report.updates), ("session", "fact", "update")))
     screen.line(f"{read}: ", (count(defects, "defect"), "bold red") if defects else ("no defect", "green"))
     return None if report.ok else NO
-
-
-def _line(finding: Finding) -> tuple[tuple[str, str], str]:
-    kind = ("note    ", "dim") if finding.note else ("defect  ", "bold red")
-    return kind, f"session {finding.session}, seq {finding.seq}: {finding.problem}"

@@ -40,6 +40,7 @@ from projections.context import CONTEXT, Entry, history
 from projections.transcript import TranscriptMessage, read_transcript, text_of
 from projections.usage import USAGE, UsageView, cost_text
 
+from ..lineage import forks_of
 from .blocks import blocks, esc, folded, paragraph, pre, when
 from .style import STYLE
 
@@ -133,7 +134,7 @@ async def _read(log: EventLog, session: str, *, whole: bool) -> Chapter:
         if recorded.seq > after and not isinstance(recorded.event, _TOLD) and not ended_well:
             marks.append(recorded)
     said = zip(read_transcript(view), [e for e in history(view) if e.message is not None], strict=True)
-    forks = [fork async for fork in _forks(log, session)]
+    forks = await forks_of(log, session)
     return Chapter(
         info=info,
         said=tuple(both for both in said if both[0].seq > after),
@@ -151,14 +152,6 @@ def _by_message(calls: Sequence[CallView]) -> dict[int, dict[int, CallView]]:
     for call in calls:
         found.setdefault(call.place.message_seq, {})[call.place.content_index] = call
     return found
-
-
-async def _forks(log: EventLog, session: str) -> AsyncIterator[SessionInfo]:
-    after: str | None = None
-    while found := await log.sessions(parent=session, after=after, limit=_PAGE):
-        for fork in found:
-            yield fork
-        after = found[-1].id
 
 
 def _facts(chapter: Chapter) -> str:
@@ -229,7 +222,7 @@ def _said(chapter: Chapter, said: TranscriptMessage, entry: Entry, answers: Mapp
     """Write a message; of a result that is shown with its call, only the place to link to."""
     message, call = entry.message, entry.call
     if message is None or (call is not None and answers.get(call.message_seq, {}).get(call.content_index) is entry):
-        return _anchor(chapter.info, said.seq)
+        return f'<a id="{esc(chapter.info.id)}-{said.seq}"></a>'
     results = {index: answer.message for index, answer in answers.get(said.seq, {}).items()}
     found = {index: result for index, result in results.items() if result is not None}
     role = said.role if said.role in ("user", "assistant", "tool_result") else "other"
@@ -245,10 +238,6 @@ def _said(chapter: Chapter, said: TranscriptMessage, entry: Entry, answers: Mapp
         f'<h3><a href="#{esc(chapter.info.id)}-{said.seq}">{said.seq}</a><b>{esc(said.role.replace("_", " "))}</b>'
         f"{when(said.at_us)}{head}</h3>{body}</article>"
     )
-
-
-def _anchor(info: SessionInfo, seq: int) -> str:
-    return f'<a id="{esc(info.id)}-{seq}"></a>'
 
 
 def _origin(entry: Entry) -> str:

@@ -56,7 +56,8 @@ def read_message(fields: Fields) -> tuple[Message, int]:
     sent_at_us = time * 1000 if type(time) is int and 0 < time < 1 << 52 else 0
     match fields.get("role"):
         case "user":
-            message: Message = UserMessage(content=_read_user(fields.get("content")))
+            content = fields.get("content")
+            message: Message = UserMessage(content=content if isinstance(content, str) else _read_shown(content))
         case "assistant":
             message = _read_assistant(fields)
         case "toolResult":
@@ -105,10 +106,6 @@ def _fields(value: object) -> Fields:
 
 def _list(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else ()
-
-
-def _read_user(content: object) -> str | tuple[TextContent | ImageContent, ...]:
-    return content if isinstance(content, str) else _read_shown(content)
 
 
 def _read_shown(content: object) -> tuple[TextContent | ImageContent, ...]:

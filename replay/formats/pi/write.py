@@ -17,6 +17,7 @@ from eventsource.log.protocol import EventLog
 from projections import CONTEXT, ContextView
 from projections.context import with_model
 
+from ...lineage import forks_of
 from .entries import BRANCH, ENTRY, HEADER, REST, restore, write_entry, write_time
 from .messages import SOURCE, write_message
 
@@ -52,7 +53,7 @@ async def export_pi(log: EventLog, session: str, *, version: Literal[3] | None =
         info = await log.info(info.parent)
     branches = [ExportBranch(session=info.id, events=await _own(log, info))]
     for number, branch in enumerate(branches):  # grows while it is read
-        for fork in await _forks(log, branch.session):
+        for fork in await forks_of(log, branch.session):
             own = await _own(log, fork)
             branches.append(ExportBranch(session=fork.id, events=own, parent=number, fork_seq=fork.fork_seq))
     entries = write_pi(branches, version=version)
@@ -182,10 +183,3 @@ async def _own(log: EventLog, info: SessionInfo) -> tuple[Recorded, ...]:
         own += page
         after = page[-1].seq
     return tuple(own)
-
-
-async def _forks(log: EventLog, session: str) -> list[SessionInfo]:
-    forks: list[SessionInfo] = []
-    while page := await log.sessions(parent=session, after=forks[-1].id if forks else None):
-        forks += page
-    return forks
