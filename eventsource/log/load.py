@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
 from ..envelope import Recorded
@@ -115,13 +115,11 @@ def evolve_in(session: str, state: State, recorded: Recorded) -> State:
         raise IllegalEventError(session, *error.args[1:]) from error
 
 
-async def kept_by_fork(log: EventLog, session: str, at: int, queued: Iterable[tuple[int, str]]) -> tuple[int, ...]:
+async def kept_by_fork(log: EventLog, session: str, at: int) -> tuple[int, ...]:
     """Return the queued pushes that a fork at a seq keeps: those that the turn begun there is to deliver.
 
-    Folds the session only where something is queued at that seq (`Folds.queued`), so forks elsewhere stay cheap.
+    Folds the session, so a store asks only where messages are queued at that seq (`Folds.has_messages`).
     """
-    if all(queue == "inbox" for _, queue in queued):
-        return ()
     try:
         return turn_messages((await load_state(log, session, upto=at))[1])
     except (IllegalEventError, UnknownSeqError):  # no machine's log, or no such place: the fork itself will say so

@@ -230,7 +230,8 @@ class MemoryLog:
         if not 0 <= at <= head:
             raise UnknownSeqError(parent, at, head)
         folds = self._owner_of(parent, at).folds_at(at) if at else MemorySession.no_folds()
-        kept = await kept_by_fork(self, parent, at, folds.queued) if keeps is None else tuple(keeps)
+        if keeps is None:
+            keeps = await kept_by_fork(self, parent, at) if folds.has_messages else ()
         digest = self._digest(parent, at)
         updates = self._owner_of(parent, at).updates_at(at) if at else b""
         if not digest:
@@ -239,7 +240,9 @@ class MemoryLog:
             digest, updates = read_base(base)[:32], read_base(base)[32:]
         made = self._make(session, title, created_at_us)
         made.begin(parent, at, digest, updates, folds)
-        made.append(encode_append(made.id, [(at_us, Fork(keeps=kept))], durable=True, limit_bytes=self._limit_bytes))
+        made.append(
+            encode_append(made.id, [(at_us, Fork(keeps=tuple(keeps)))], durable=True, limit_bytes=self._limit_bytes)
+        )
         self._touch(made)
         return made.info(self._clock())
 

@@ -92,8 +92,12 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def open(self) -> bool:
         """True while a run or task is unfinished, or a message or an open wait is due."""
-        queued = any(queue != "inbox" for _, queue in self.queued)
-        return bool(self.unfinished or queued or self.waits)
+        return bool(self.unfinished or self.waits or self.has_messages)
+
+    @property
+    def has_messages(self) -> bool:
+        """True while a message for a model is queued."""
+        return any(queue != "inbox" for _, queue in self.queued)
 
     @property
     def unfinished(self) -> bool:

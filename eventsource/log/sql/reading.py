@@ -248,14 +248,6 @@ def folds_at(
     return folds, since
 
 
-def queued_at(connection: sqlite3.Connection, session: str, seq: int) -> tuple[tuple[int, str], ...]:
-    """List the pushes that are queued after a seq: (seq, queue); none where there is no such place."""
-    chain = lineage(connection, session)
-    if not 0 < seq <= head_of(connection, chain[0][0]):
-        return ()
-    return folds_at(connection, session, chain, seq)[0].queued
-
-
 def check_seq(connection: sqlite3.Connection, session: str, seq: int) -> int:
     """Return a session's head. Raises: UnknownSeqError when the seq lies beyond it."""
     head = head_of(connection, lineage(connection, session)[0][0])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ...admission import admit
 from ...envelope import Removed, SessionInfo
 from ...errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ...events import Fork
@@ -65,9 +67,20 @@ class ForkRow(NamedTuple):
 
 
 def fork(
-    connection: sqlite3.Connection, tails: Tails, parent: str, at: int, *, row: ForkRow, begins: tuple[int, Fork]
-) -> None:
-    """Insert a fork's row and its first event. Raises: UnknownSeqError, SessionExistsError."""
+    connection: sqlite3.Connection,
+    tails: Tails,
+    parent: str,
+    at: int,
+    *,
+    at_us: int,
+    row: ForkRow,
+    keeps: Sequence[int] | None,
+) -> bool:
+    """Insert a fork's row and its first event.
+
+    Returns: False, and nothing is written, when messages are queued at that seq and `keeps` does not say which stay.
+    Raises: UnknownSeqError, SessionExistsError.
+    """
     session, title, now_us, base = row
     chain = lineage(connection, parent)
     head = head_of(connection, chain[0][0])
@@ -80,17 +93,21 @@ def fork(
         raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
     digest = digest or base[:32]
     folds, since = folds_at(connection, parent, chain, at)
+    if keeps is None and folds.has_messages:
+        return False
     counts = (folds.task, folds.messages, folds.input_tokens, folds.output_tokens)
     fixed = (session, chain[0][0], at, title, now_us)
-    own = _insert(connection, fixed, (at, digest, title, begins[0], *counts))
+    own = _insert(connection, fixed, (at, digest, title, at_us, *counts))
     if base:
         connection.execute("UPDATE sessions SET base = ? WHERE number = ?", (base, own))
     tail = Tail(own, chain[0][0], at, title)
     tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
     tail.row_head = 0
     tails.put(session, tail)
+    begins = admit(at_us, Fork(keeps=tuple(keeps or ())))
     first = encode_append(session, [begins], durable=True, limit_bytes=LIMIT_BYTES)
     append(connection, tails, session, first, expected=at, epoch=None, key=None)
+    return True
 
 
 def info(connection: sqlite3.Connection, path: Path, session: str, now_us: int) -> SessionInfo:

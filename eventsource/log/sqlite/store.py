@@ -15,7 +15,7 @@ from typing import TypeVar
 from ...background import settled
 from ...envelope import Behind, Cursor, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ...errors import StoreError, UnknownSessionError
-from ...events import Event, Fork
+from ...events import Event
 from ...user_code.argument_checks import checked
 from ..digest import read_base
 from ..encode import LIMIT_BYTES, Updates, encode_append, encode_restored
@@ -25,7 +25,7 @@ from ..load import kept_by_fork
 from ..names import check_id, check_title
 from ..sql import leases, removal, sessions as rows
 from ..sql.append import append
-from ..sql.reading import Page, check_seq, digest_at, queued_at
+from ..sql.reading import Page, check_seq, digest_at
 from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
@@ -216,18 +216,17 @@ class SqliteLog:
         base: str = "",
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
-        if keeps is None:
-            queued = await self._read_with(lambda connection: queued_at(connection, parent, at))
-            keeps = await kept_by_fork(self, parent, at, queued)
         name = check_id(self._new_id() if session is None else session)
         now_us = self._clock() if created_at_us is None else created_at_us
         row = rows.ForkRow(name, check_title(title), now_us, read_base(base))
 
-        def work(connection: sqlite3.Connection) -> SessionInfo:
-            rows.fork(connection, self._tails, parent, at, row=row, begins=(at_us, Fork(keeps=tuple(keeps))))
-            return rows.info(connection, self._path, name, self._clock())
+        def work(connection: sqlite3.Connection) -> SessionInfo | None:
+            begun = rows.fork(connection, self._tails, parent, at, at_us=at_us, row=row, keeps=keeps)
+            return rows.info(connection, self._path, name, self._clock()) if begun else None
 
-        return await self._write(Job(work, session=name, durable=True))
+        while (info := await self._write(Job(work, session=name, durable=True))) is None:
+            keeps = await kept_by_fork(self, parent, at)  # outside the transaction, since it may read the whole session
+        return info
 
     @checked()
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
