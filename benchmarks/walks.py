@@ -81,7 +81,9 @@ async def walks(folder: Path) -> list[Walk]:
         agent = Agent(model=ScriptedModel([["warm"], steps]))
         async with open_log(folder / "walks.db") as log:
             session = await log.session("walks")
-            await agent.run("Nothing is loaded for the first time from here on.", session=session)
+            async for _ in agent.stream("Nothing is done for the first time from here on.", session=session):
+                pass
+            await session.fork()
             began = len(calls)
             async for _ in agent.stream("Hello", session=session):
                 pass
