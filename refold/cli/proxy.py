@@ -42,18 +42,18 @@ async def proxy(
     Bytes pass as they are, keys too, which are never stored. A request goes on with the session whose messages it
     begins with; where it says something else, it is a fork. If the log fails, the agent does not notice; you do.
     """
-    from ..http import Recording, Replaying, Upstreams, proxying, serving
+    from ..http import ProxyRecorder, Replaying, Upstreams, proxying, serving
 
     if live and replayed is None:
         raise click.UsageError("--live goes with --replay")
     replaying = await Replaying.of(await log.find(replayed)) if replayed is not None else None
-    recording = Recording(log, lose=lambda what: screen.note((what, "red")))
+    recorder = ProxyRecorder(log, lose=lambda what: screen.note((what, "red")))
     warn_if_public(host)
     async with (
-        proxying(recording, Upstreams(upstreams), replaying=replaying, live=live) as answering,
+        proxying(recorder, Upstreams(upstreams), replaying=replaying, live=live) as answering,
         serving(answering, host=host, port=port, allow_hosts=allow_hosts) as running,
     ):
         print_address("Listening at", running.url)
         await running.until_interrupted()
-    screen.note((f"{count(recording.recorded, 'exchange')} on record, {recording.lost} lost", "dim"))
-    return NO if recording.lost else OK
+    screen.note((f"{count(recorder.recorded, 'exchange')} on record, {recorder.lost} lost", "dim"))
+    return NO if recorder.lost else OK

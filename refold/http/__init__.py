@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .proxy.proxy import proxying
-from .proxy.recording import Recording
+from .proxy.recorder import ProxyRecorder
 from .proxy.upstreams import Upstreams
 from .script_server.behaviours import Behaviour
 from .script_server.recorded import Replaying
@@ -13,7 +13,7 @@ from .server import Exchange, ServerUnavailableError, Serving, serving
 __all__ = [
     "Behaviour",
     "Exchange",
-    "Recording",
+    "ProxyRecorder",
     "Replaying",
     "Script",
     "ScriptServer",

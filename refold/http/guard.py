@@ -42,7 +42,7 @@ class Names(msgspec.Struct, frozen=True):
     allowed: tuple[str, ...] = ()
 
     def knows(self, authority: str) -> bool:
-        """Say whether a name, with or without a port, is one of them."""
+        """Return whether a name, with or without a port, is one of them."""
         name, _, port = authority.lower().rpartition(":")
         if not name or authority.endswith("]"):
             name, port = authority.lower(), ""

@@ -52,9 +52,9 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, call, stall
 from eventsource.models.secrets import Secrets
 from refold import Agent, Log, Session
-from refold.http.proxy.recording import Call, Recording
-from refold.http.wires.paths import WIRES
+from refold.http.proxy.recorder import Call, ProxyRecorder
 from refold.http.wires.protocol import as_json
+from refold.http.wires.routes import WIRES
 from refold.tasks import Task, TaskRun
 from refold.tasks.worker import Worker
 from replay.formats import import_file
@@ -280,7 +280,7 @@ def chunk(delta: Mapping[str, object], reason: str | None) -> Mapping[str, objec
 async def proxied(writing: Writing) -> None:
     """What passes a proxy: a conversation with tools, the same asked again, a branch, a refusal, a broken stream."""
     lost: list[str] = []
-    recording = Recording(writing.log, lose=lost.append)
+    recorder = ProxyRecorder(writing.log, lose=lost.append)
     user, again = {"role": "user", "content": "A coat, by proxy?"}, {"role": "user", "content": "And now?"}
     called = {
         "role": "assistant",
@@ -292,18 +292,18 @@ async def proxied(writing: Writing) -> None:
     result = {"role": "tool", "tool_call_id": "c1", "content": "rain"}
     answered = {"role": "assistant", "content": "Take one."}
     talk = [{"role": "system", "content": "Be brief."}, user]
-    await pass_by(recording, talk, called)
-    await pass_by(recording, [*talk, called, result], answered)
-    await pass_by(recording, [*talk, called, result], answered)
-    await pass_by(recording, [*talk, called, result, answered, again], {"content": "Now it"}, cut=True)
-    await pass_by(recording, [*talk, called, result, answered, again], {"content": "Now it snows."})
-    await pass_by(recording, [*talk, called, {**result, "content": "sun"}], {"content": "None."})
-    await pass_by(recording, [{"role": "user", "content": "Too busy?"}], {}, status=429)
+    await pass_by(recorder, talk, called)
+    await pass_by(recorder, [*talk, called, result], answered)
+    await pass_by(recorder, [*talk, called, result], answered)
+    await pass_by(recorder, [*talk, called, result, answered, again], {"content": "Now it"}, cut=True)
+    await pass_by(recorder, [*talk, called, result, answered, again], {"content": "Now it snows."})
+    await pass_by(recorder, [*talk, called, {**result, "content": "sun"}], {"content": "None."})
+    await pass_by(recorder, [{"role": "user", "content": "Too busy?"}], {}, status=429)
     assert not lost, lost
 
 
 async def pass_by(
-    recording: Recording, talk: Sequence[object], said: Mapping[str, object], *, status: int = 200, cut: bool = False
+    recorder: ProxyRecorder, talk: Sequence[object], said: Mapping[str, object], *, status: int = 200, cut: bool = False
 ) -> None:
     """Let one exchange pass by."""
     wire = WIRES["openai-completions"]
@@ -312,8 +312,8 @@ async def pass_by(
         asked = wire.read("/v1/chat/completions", {"model": "m", "messages": talk, "temperature": 0}, "openai")
         return Call(asked=asked, ref=asked.request.model, body_sha256="0" * 64, secrets=Secrets())
 
-    tape = recording.tape(read, "POST /v1/chat/completions")
-    tape.begin(status, "")
+    buffer = recorder.begin(read, "POST /v1/chat/completions")
+    buffer.begin(status, "")
     if status == 200:
         text = str(said["content"])
         deltas: list[dict[str, object]] = [{"content": text[:3]}, {"content": text[3:]}]
@@ -324,12 +324,12 @@ async def pass_by(
         reason = None if cut else "tool_calls" if "tool_calls" in said else "stop"
         for n, delta in enumerate(deltas):
             last = n == len(deltas) - 1
-            tape.piece(f"data: {as_json(chunk(delta, reason if last else None))}\n\n".encode())
+            buffer.piece(f"data: {as_json(chunk(delta, reason if last else None))}\n\n".encode())
             await asyncio.sleep(0)
     else:
-        tape.piece(b'{"error":{"message":"slow down"}}')
-    tape.end("the connection broke" if cut else "")
-    await recording.close()
+        buffer.piece(b'{"error":{"message":"slow down"}}')
+    buffer.end("the connection broke" if cut else "")
+    await recorder.close()
 
 
 def pi_session() -> str:

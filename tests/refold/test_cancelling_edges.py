@@ -19,7 +19,7 @@ from eventsource.models.transport.timeouts import AbortedError, StalledError, Ti
 from refold import Log, open_log
 from refold.http import ScriptServer, serving
 from refold.http.proxy.proxy import Proxy, proxying
-from refold.http.proxy.recording import Recording
+from refold.http.proxy.recorder import ProxyRecorder
 from refold.http.proxy.upstreams import Upstreams
 from refold.http.server import Exchange
 from tests.refold.test_cancelling import cancelled_after
@@ -152,8 +152,8 @@ async def test_a_proxy_its_recording_and_its_client(tmp_path: Path, stored: str,
     ):
 
         async def work() -> None:
-            recording = Recording(log, lose=lost.append)
-            async with proxying(recording, Upstreams([upstream.url])) as proxy, serving(proxy, grace_s=1) as running:
+            recorder = ProxyRecorder(log, lose=lost.append)
+            async with proxying(recorder, Upstreams([upstream.url])) as proxy, serving(proxy, grace_s=1) as running:
                 await body_of(running.url)
 
         async def check(where: str) -> None:
@@ -207,7 +207,7 @@ async def test_who_passes_an_exchange_on_and_is_cancelled_again_has_left_its_ups
     scope: Any = {"method": "GET", "http_version": "1.1", "headers": [], **path}
     exchange = Exchange(scope, receive, send)
     async with open_log() as log, httpx.AsyncClient(transport=upstream) as client:
-        proxy = Proxy(Recording(log, lose=print), Upstreams(["http://upstream.test"]), client)
+        proxy = Proxy(ProxyRecorder(log, lose=print), Upstreams(["http://upstream.test"]), client)
         passing = asyncio.create_task(proxy(exchange))
         await upstream.asked.wait()
         for _ in range(3):
@@ -221,12 +221,12 @@ async def test_who_passes_an_exchange_on_and_is_cancelled_again_has_left_its_ups
 async def test_a_recording_whose_closing_is_cancelled_is_whole_all_the_same() -> None:
     served = ScriptServer([["It ", pause(20_000), "rains."]])
     async with open_log() as log, serving(served, grace_s=1) as upstream:
-        recording = Recording(log, lose=print)
-        async with proxying(recording, Upstreams([upstream.url])) as proxy, serving(proxy, grace_s=1) as running:
+        recorder = ProxyRecorder(log, lose=print)
+        async with proxying(recorder, Upstreams([upstream.url])) as proxy, serving(proxy, grace_s=1) as running:
             asking = asyncio.create_task(body_of(running.url))
             while not (await log.list() and (await log.list())[0].messages):
                 await asyncio.sleep(0.01)
-            closing = asyncio.create_task(recording.close())
+            closing = asyncio.create_task(recorder.close())
             for _ in range(3):
                 await asyncio.sleep(0)
                 closing.cancel()

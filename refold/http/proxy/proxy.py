@@ -17,10 +17,10 @@ from ..guard import RefusedError, unpacked
 from ..script_server.recorded import Replaying, replay_answer
 from ..server import Answering, CutError, Exchange
 from ..wires.answers import refuse
-from ..wires.paths import family, find_wire
 from ..wires.protocol import Wire, read_body
-from .answer import Tape
-from .recording import Call, Recording
+from ..wires.routes import family, find_wire
+from .answer_buffer import AnswerBuffer
+from .recorder import Call, ProxyRecorder
 from .upstreams import Upstreams, model_ref
 
 CONNECT_S = 30.0
@@ -50,14 +50,14 @@ class Proxy:
 
     def __init__(
         self,
-        recording: Recording,
+        recorder: ProxyRecorder,
         upstreams: Upstreams,
         client: httpx.AsyncClient,
         *,
         replaying: Replaying | None = None,
         live: bool = False,
     ) -> None:
-        self._recording, self._upstreams, self._client = recording, upstreams, client
+        self._recorder, self._upstreams, self._client = recorder, upstreams, client
         self._replaying, self._live = replaying, live
         self._readable = {word.strip() for word in client.headers.get("accept-encoding", "").split(",")} | {"identity"}
 
@@ -69,14 +69,14 @@ class Proxy:
         if self._replaying is not None and await self._replayed(exchange, wire, plain, self._replaying):
             return
         url = self._upstreams.url(family(exchange), exchange.target)
-        tape = self._tape(exchange, wire, plain, url) if wire is not None else None
-        forwarding = self._forward(exchange, wire, body, url, tape)
+        buffer = self._begin_recording(exchange, wire, plain, url) if wire is not None else None
+        forwarding = self._forward(exchange, wire, body, url, buffer)
         try:
             async with running(forwarding) as (work,), running(exchange.gone.wait()) as gone:
                 await asyncio.wait([work, *gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if tape is not None:
-                tape.end(aborted=True)  # unless it has ended
+            if buffer is not None:
+                buffer.end(aborted=True)  # unless it has ended
         if not work.cancelled():
             work.result()
 
@@ -96,7 +96,7 @@ class Proxy:
             await refuse(exchange, wire, _NOT_RECORDED, problem)
         return not self._live
 
-    def _tape(self, exchange: Exchange, wire: Wire, body: bytes | None, url: str) -> Tape:
+    def _begin_recording(self, exchange: Exchange, wire: Wire, body: bytes | None, url: str) -> AnswerBuffer:
         whose = family(exchange)
 
         def read() -> Call:
@@ -111,37 +111,39 @@ class Proxy:
             asked = replace(asked, request=replace(asked.request, model=ref))
             return Call(asked=asked, ref=ref, body_sha256=hashlib.sha256(body).hexdigest(), secrets=secrets)
 
-        return self._recording.tape(read, f"{exchange.method} {exchange.path}")
+        return self._recorder.begin(read, f"{exchange.method} {exchange.path}")
 
-    async def _forward(self, exchange: Exchange, wire: Wire | None, body: bytes, url: str, tape: Tape | None) -> None:
+    async def _forward(
+        self, exchange: Exchange, wire: Wire | None, body: bytes, url: str, buffer: AnswerBuffer | None
+    ) -> None:
         begun = False
         try:
             request = httpx.Request(exchange.method, url, headers=self._sent(exchange), content=body or None)
             response = await self._client.send(request, stream=True)
             try:
-                if tape is not None:
-                    tape.begin(response.status_code, response.headers.get("content-encoding", ""))
+                if buffer is not None:
+                    buffer.begin(response.status_code, response.headers.get("content-encoding", ""))
                 begun = True
                 await exchange.begin(response.status_code, _without(response.headers.raw, _HOP))
                 async for piece in response.aiter_raw():
-                    if tape is not None:
-                        tape.piece(piece)
+                    if buffer is not None:
+                        buffer.piece(piece)
                     await exchange.send(piece)
             finally:
                 await response.aclose()
-            if tape is not None:
-                tape.end()
+            if buffer is not None:
+                buffer.end()
             await exchange.end()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             problem = _secrets(exchange, url).redact(f"{type(error).__name__}: {error}".rstrip(": "))
-            if tape is not None:
-                tape.end(problem)
+            if buffer is not None:
+                buffer.end(problem)
             if begun:
                 raise CutError from error
             await refuse(exchange, wire, _UNREACHABLE, f"refold proxy cannot reach {public_url(url)}: {problem}")
 
     def _sent(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        """Give the request's headers as they go on; of encodings only those that can be read for the log."""
+        """Return the request's headers as they go on; of encodings only those that can be read for the log."""
         headers = _without(exchange.headers, _OWN)
         return [(name, self._encodings(value) if name == b"accept-encoding" else value) for name, value in headers]
 
@@ -161,7 +163,7 @@ def _without(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) ->
 
 
 def _plain(exchange: Exchange, body: bytes) -> bytes | None:
-    """Give a request's body as it is read; None when only the upstream can. Raises: RefusedError."""
+    """Decompress a request's body; None when only the upstream can. Raises: RefusedError."""
     try:
         return unpacked(body, exchange.header("content-encoding"))
     except RefusedError as refused:
@@ -181,13 +183,13 @@ def _secrets(exchange: Exchange, url: str) -> Secrets:
 
 @asynccontextmanager
 async def proxying(
-    recording: Recording, upstreams: Upstreams, *, replaying: Replaying | None = None, live: bool = False
+    recorder: ProxyRecorder, upstreams: Upstreams, *, replaying: Replaying | None = None, live: bool = False
 ) -> AsyncIterator[Answering]:
     """Make a proxy with connections of its own; at the end, what has passed by is on record."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
     timeout = httpx.Timeout(None, connect=CONNECT_S)
     async with httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
         try:
-            yield Proxy(recording, upstreams, client, replaying=replaying, live=live)
+            yield Proxy(recorder, upstreams, client, replaying=replaying, live=live)
         finally:
-            await recording.close()
+            await recorder.close()

@@ -49,7 +49,7 @@ class Upstreams:
             self._urls.update(dict.fromkeys([whose] if whose else DEFAULTS, url.rstrip("/")))
 
     def url(self, whose: str, target: str) -> str:
-        """Say where a request goes; a version that ends the base URL and begins the path stands once.
+        """Return where a request goes; a version that ends the base URL and begins the path stands once.
 
         Whatever the target is, it is the host of the base URL. Raises: RefusedError for a target that is no path.
         """
@@ -71,7 +71,7 @@ def _usable(url: str) -> bool:
 
 
 def _shown(given: str) -> str:
-    """Give what was said without what may be a password in it."""
+    """Return what was given without what may be a password in it."""
     head, at, tail = given.partition("?")[0].partition("#")[0].rpartition("@")
     before = head.partition("//")[0] + "//" if "//" in head else ""
     return repr(f"{before}{tail}" if at else tail)

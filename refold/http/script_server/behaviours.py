@@ -71,7 +71,7 @@ class Body:
         await self.exchange.end()
 
     async def stall(self) -> None:
-        """Say nothing more until the client leaves. Raises: CutError, always."""
+        """Send nothing more until the client leaves. Raises: CutError, always."""
         await self.exchange.gone.wait()
         raise CutError
 

@@ -13,16 +13,16 @@ from eventsource.models.protocol import StreamEnd, StreamStart
 
 from ...context import CONTEXT
 from ...session import Session
-from ..proxy.matching import chain, common, own_messages, told_messages
+from ..proxy.prefix_match import expected_messages, in_call_order, prefix_digests, shared_prefix
 from ..server import Exchange
-from ..wires.answers import Telling, spelled_out
+from ..wires.answers import AnswerSender, as_updates
 from ..wires.protocol import Asked, Wire
 from .behaviours import PLAIN, Body
 
 Deltas = dict[int, list[str]]
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class RecordedAnswer(msgspec.Struct, frozen=True):
     """An answer as it was recorded: its message, and the deltas of each block."""
 
     message: AssistantMessage
@@ -32,8 +32,8 @@ class Recorded(msgspec.Struct, frozen=True):
 class Replaying:
     """A recorded session that answers again."""
 
-    def __init__(self, session: str, links: Sequence[bytes], answers: dict[bytes, Recorded]) -> None:
-        self.session, self._links, self._answers = session, links, answers
+    def __init__(self, session: str, digests: Sequence[bytes], answers: dict[bytes, RecordedAnswer]) -> None:
+        self.session, self._digests, self._answers = session, digests, answers
 
     @classmethod
     async def of(cls, session: Session) -> Replaying:
@@ -52,41 +52,41 @@ class Replaying:
                     deltas[recorded.seq] = streamed
                 case _:
                     pass
-        own = own_messages(view)
-        links = chain([part.message for part in own])
+        own = expected_messages(view)
+        digests = prefix_digests([part.message for part in own])
         answers = {
-            before: Recorded(part.message, deltas.get(part.seq, {}))
-            for before, part in zip([b"", *links], own, strict=False)
+            before: RecordedAnswer(part.message, deltas.get(part.seq, {}))
+            for before, part in zip([b"", *digests], own, strict=False)
             if isinstance(part.message, AssistantMessage)
         }
-        return cls(session.id, links, answers)
+        return cls(session.id, digests, answers)
 
-    def find(self, asked: Asked) -> Recorded | None:
+    def find(self, asked: Asked) -> RecordedAnswer | None:
         """Find the answer that the recording has for a request."""
-        links = chain(told_messages(asked.request.messages))
-        return self._answers.get(links[-1]) if links else None
+        digests = prefix_digests(in_call_order(asked.request.messages))
+        return self._answers.get(digests[-1]) if digests else None
 
     def difference(self, asked: Asked) -> str:
-        """Say why the recording has no answer."""
-        links = chain(told_messages(asked.request.messages))
-        shared = common(links, self._links)
-        if shared == len(links):
+        """Explain why the recording has no answer."""
+        digests = prefix_digests(in_call_order(asked.request.messages))
+        shared = shared_prefix(digests, self._digests)
+        if shared == len(digests):
             return f"the recording {self.session} has nothing after message {shared}"
         return f"message {shared + 1} of the request is not the one in the recording {self.session}"
 
 
-async def replay_answer(exchange: Exchange, wire: Wire, asked: Asked, found: Recorded) -> None:
+async def replay_answer(exchange: Exchange, wire: Wire, asked: Asked, found: RecordedAnswer) -> None:
     """Send a recorded answer, delta by delta, in the protocol that is asked for."""
     message, deltas = _spoken(found, wire.api)
-    telling = Telling(wire, asked, message, Body(exchange, PLAIN))
+    sender = AnswerSender(wire, asked, message, Body(exchange, PLAIN))
     if found.deltas:
-        await telling.take(StreamStart())
-        for update in spelled_out(message, deltas):
-            await telling.take(update)
-    await telling.take(StreamEnd(message=message))
+        await sender.take(StreamStart())
+        for update in as_updates(message, deltas):
+            await sender.take(update)
+    await sender.take(StreamEnd(message=message))
 
 
-def _spoken(found: Recorded, api: str) -> tuple[AssistantMessage, Deltas]:
+def _spoken(found: RecordedAnswer, api: str) -> tuple[AssistantMessage, Deltas]:
     """Leave out what only another protocol can say."""
     message = found.message
     named = msgspec.structs.replace(message, response_id=message.response_id or "replayed")

@@ -18,9 +18,9 @@ from eventsource.models.scripted.script import Answer, CutItem, PauseItem, Stall
 
 from ..guard import unpacked
 from ..server import CutError, Exchange
-from ..wires.answers import Telling, answer_json, expected, refuse
-from ..wires.paths import family, find_wire
+from ..wires.answers import AnswerSender, answer_json, expected, refuse
 from ..wires.protocol import Asked, Wire, read_body
+from ..wires.routes import family, find_wire
 from .behaviours import PLAIN, Behaviour, Body
 
 MODEL = "scripted"
@@ -98,21 +98,21 @@ class ScriptServer:
     async def _say(self, wire: Wire, asked: Asked, body: Body) -> None:
         number, answer = self._model.choose(asked.request)
         said = list(steps(answer, number))
-        telling = Telling(wire, asked, expected(said, f"{wire.api.replace('-', '_')}_{self._requests}"), body)
+        sender = AnswerSender(wire, asked, expected(said, f"{wire.api.replace('-', '_')}_{self._requests}"), body)
         for step in said:
             match step:
                 case PauseItem():
                     await body.exchange.wait(step.pause_ms / 1000)
                 case StallItem():
-                    await telling.stall()
+                    await sender.stall()
                 case CutItem():
                     raise CutError
                 case MessageUpdate():
                     if self._pace_s and step.delta:
                         await body.exchange.wait(self._pace_s)
-                    await telling.take(step)
+                    await sender.take(step)
                 case StreamStart() | StreamRetry() | StreamEnd() | AssistantMessage():
-                    await telling.take(step)
+                    await sender.take(step)
                 case _:
                     pass  # deaf, and calls into a test: a file holds none that matter here
 

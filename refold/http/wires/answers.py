@@ -1,4 +1,4 @@
-"""Telling an answer over HTTP: streamed as it comes, or at its end as one object."""
+"""Sending an answer over HTTP: streamed as it comes, or at its end as one object."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .protocol import Answerer, Asked, Wire
 _BROKEN, _NO_MORE, _TRY_AGAIN = 500, 400, 429
 
 
-class Telling:
-    """Tells one answer in the form that was asked for: streamed as it comes, or at its end as one object."""
+class AnswerSender:
+    """Sends one answer in the form that was asked for: streamed as it comes, or at its end as one object."""
 
     def __init__(self, wire: Wire, asked: Asked, answer: AssistantMessage, body: Body) -> None:
         self._wire, self._asked, self._expected, self._body = wire, asked, answer, body
@@ -30,7 +30,7 @@ class Telling:
         self._begun = self._said = False
 
     async def take(self, step: StreamStart | MessageUpdate | StreamRetry | StreamEnd | AssistantMessage) -> None:
-        """Tell what comes next."""
+        """Send what comes next."""
         match step:
             case StreamStart():
                 await self._tell(self._answerer.start())
@@ -46,7 +46,7 @@ class Telling:
                 await self._end(step)
 
     async def stall(self) -> None:
-        """Say nothing more until the client leaves."""
+        """Send nothing more until the client leaves."""
         await self._begin()
         await self._body.stall()
 
@@ -62,7 +62,7 @@ class Telling:
         else:
             if not self._begun:  # it came whole
                 await self._tell(self._answerer.start())
-                for update in spelled_out(message):
+                for update in as_updates(message):
                     await self._tell(self._answerer.update(update))
             await self._tell(self._answerer.end(message))
             await self._body.send(self._wire.closing(self._asked.form))
@@ -104,9 +104,7 @@ def expected(said: Sequence[ScriptStep], response_id: str) -> AssistantMessage:
     return replace(last, content=content, response_id=last.response_id or response_id)
 
 
-def spelled_out(
-    message: AssistantMessage, deltas: Mapping[int, Sequence[str]] | None = None
-) -> Iterator[MessageUpdate]:
+def as_updates(message: AssistantMessage, deltas: Mapping[int, Sequence[str]] | None = None) -> Iterator[MessageUpdate]:
     """Spell a message out as it may have streamed, with these deltas of its blocks (else each in one)."""
     for index, block in enumerate(message.content):
         given = (deltas or {}).get(index)

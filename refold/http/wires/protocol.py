@@ -106,7 +106,7 @@ class Spelled:
         return delta
 
     def rest(self) -> str:
-        """Give what was not said yet."""
+        """Return what was not sent yet."""
         rest, self._said = self.whole[self._said :], len(self.whole)
         return rest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage, Message, TextContent, UserMessage
 from projections.pairing import ContextMessage
-from refold.http.proxy.known_sessions import KnownSessions, Match
-from refold.http.proxy.matching import chain
+from refold.http.proxy.known_sessions import KnownSessions, SessionMatch
+from refold.http.proxy.prefix_match import prefix_digests
 
 ASKED = UserMessage(content="Do I need a coat?")
 TOLD = AssistantMessage(content=(TextContent(text="Yes."),))
@@ -21,26 +21,26 @@ def known(*sessions: tuple[str, tuple[Message, ...]], system_prompt: str = "") -
     return found
 
 
-REQUEST = chain([ASKED, TOLD, NEXT])
+REQUEST = prefix_digests([ASKED, TOLD, NEXT])
 
 
 def test_the_session_that_shares_most_is_gone_on_from() -> None:
     sessions = known(("short", (ASKED,)), ("long", (ASKED, TOLD)))
-    assert sessions.find(REQUEST, "", set()) == Match("long", 2, whole=True)
+    assert sessions.find(REQUEST, "", set()) == SessionMatch("long", 2, whole=True)
 
 
 def test_a_busy_session_is_not_gone_on_from_but_forked() -> None:
     sessions = known(("busy", (ASKED, TOLD)))
-    assert sessions.find(REQUEST, "", {"busy"}) == Match("busy", 2, whole=False)
+    assert sessions.find(REQUEST, "", {"busy"}) == SessionMatch("busy", 2, whole=False)
 
 
 def test_of_two_that_share_as_much_the_one_that_is_free_is_chosen() -> None:
     sessions = known(("busy", (ASKED, TOLD)), ("free", (ASKED, TOLD)))
-    assert sessions.find(REQUEST, "", {"busy"}) == Match("free", 2, whole=True)
-    assert sessions.find(REQUEST, "", {"free"}) == Match("busy", 2, whole=True)
+    assert sessions.find(REQUEST, "", {"busy"}) == SessionMatch("free", 2, whole=True)
+    assert sessions.find(REQUEST, "", {"free"}) == SessionMatch("busy", 2, whole=True)
 
 
 def test_where_only_prompts_are_shared_the_system_prompt_must_be_the_same() -> None:
     sessions = known(("oslo", (ASKED,)), system_prompt="Be brief.")
-    assert sessions.find(REQUEST, "Be brief.", set()) == Match("oslo", 1, whole=True)
+    assert sessions.find(REQUEST, "Be brief.", set()) == SessionMatch("oslo", 1, whole=True)
     assert sessions.find(REQUEST, "Be long.", set()) is None

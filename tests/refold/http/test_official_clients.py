@@ -13,7 +13,7 @@ from eventsource.events import ModelRequest
 from eventsource.messages import Usage
 from eventsource.models.scripted.script import Answer, call, cut, fail, stop, think
 from refold import open_log
-from refold.http import Behaviour, Recording, Script, ScriptServer, Upstreams, proxying, serving
+from refold.http import Behaviour, ProxyRecorder, Script, ScriptServer, Upstreams, proxying, serving
 
 anthropic = pytest.importorskip("anthropic", reason="needs the official clients (dependency group test)")
 openai = pytest.importorskip("openai", reason="needs the official clients (dependency group test)")
@@ -49,8 +49,8 @@ async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
             return
         lost: list[str] = []
         async with open_log() as log:
-            recording = Recording(log, lose=lost.append)
-            async with proxying(recording, Upstreams([server.url])) as answering, serving(answering) as proxy:
+            recorder = ProxyRecorder(log, lose=lost.append)
+            async with proxying(recorder, Upstreams([server.url])) as answering, serving(answering) as proxy:
                 yield proxy.url
             assert lost == []
             for session in await log.sessions():

@@ -25,10 +25,10 @@ from eventsource.messages import AssistantMessage, Message, ToolResultMessage, U
 from eventsource.models.catalog import model
 from eventsource.models.scripted.script import Answer, call, fail, pause, stall, stop, think
 from refold import Agent, Run, Session, open_log
-from refold.http import Behaviour, Recording, Replaying, Script, ScriptServer, Upstreams, proxying, serving
+from refold.http import Behaviour, ProxyRecorder, Replaying, Script, ScriptServer, Upstreams, proxying, serving
 from refold.http.proxy.upstreams import model_ref
 from refold.http.server import Exchange, ServerUnavailableError
-from refold.http.wires.paths import find_wire
+from refold.http.wires.routes import find_wire
 from refold.log import Log
 
 pytestmark = pytest.mark.slow
@@ -64,8 +64,8 @@ def script(answers: Sequence[Answer] = ANSWERS, *behaviours: Behaviour) -> Scrip
 class Setup:
     """A client of the proxy, the log behind it, and what was lost."""
 
-    def __init__(self, url: str, log: Log, recording: Recording, lost: list[str]) -> None:
-        self.url, self.log, self.recording, self.lost = url, log, recording, lost
+    def __init__(self, url: str, log: Log, recorder: ProxyRecorder, lost: list[str]) -> None:
+        self.url, self.log, self.recording, self.lost = url, log, recorder, lost
         self.client = httpx.AsyncClient(base_url=url, timeout=60, headers={"authorization": f"Bearer {KEY}"})
 
     async def say(self, *messages: object, **more: object) -> dict[str, Any]:
@@ -93,12 +93,12 @@ async def proxied(
 ) -> AsyncIterator[Setup]:
     lost: list[str] = []
     async with open_log() as own, serving(upstream or script()) as behind:  # type: ignore[arg-type]  # as the test says
-        recording = Recording(log or own, lose=lost.append)
+        recorder = ProxyRecorder(log or own, lose=lost.append)
         async with (
-            proxying(recording, Upstreams([behind.url]), replaying=replaying, live=live) as answering,
+            proxying(recorder, Upstreams([behind.url]), replaying=replaying, live=live) as answering,
             serving(answering) as running,
         ):
-            setup = Setup(running.url, log or own, recording, lost)
+            setup = Setup(running.url, log or own, recorder, lost)
             async with setup.client:
                 yield setup
 
@@ -421,20 +421,20 @@ async def test_a_client_that_leaves_ends_the_upstreams_answer_and_the_run() -> N
 
 async def test_an_upstream_that_cannot_be_reached_is_said_in_the_protocols_words() -> None:
     async with open_log() as log:
-        recording = Recording(log, lose=lambda what: None)
-        async with proxying(recording, Upstreams(["http://127.0.0.1:9"])) as answering, serving(answering) as running:
+        recorder = ProxyRecorder(log, lose=lambda what: None)
+        async with proxying(recorder, Upstreams(["http://127.0.0.1:9"])) as answering, serving(answering) as running:
             async with httpx.AsyncClient() as client:
                 answer = await client.post(f"{running.url}/v1/messages", json=BODIES["/v1/messages"])
             assert answer.status_code == 502
             assert answer.json()["error"]["message"].startswith(
                 "refold proxy cannot reach http://127.0.0.1:9/v1/messages"
             )
-            await recording.close()
+            await recorder.close()
         (session,) = await log.sessions()
         await sound(session)
 
 
-@pytest.mark.parametrize("limit", ["recording.ANSWER_BYTES", "answer.HELD_BYTES"])
+@pytest.mark.parametrize("limit", ["recorder.ANSWER_BYTES", "answer_buffer.HELD_BYTES"])
 async def test_an_answer_that_is_too_large_to_record_passes_and_its_session_says_so(
     limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,10 +15,10 @@ from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import Answer, call
 from eventsource.models.secrets import Secrets
 from refold import Agent, Log, Session, open_log, tool
-from refold.http.proxy.matching import chain, common, told_messages
-from refold.http.proxy.recording import Call, Recording
-from refold.http.wires.paths import WIRES
+from refold.http.proxy.prefix_match import in_call_order, prefix_digests, shared_prefix
+from refold.http.proxy.recorder import Call, ProxyRecorder
 from refold.http.wires.protocol import JsonObject, as_json
+from refold.http.wires.routes import WIRES
 from refold.tasks import TaskContext, task
 
 WIRE = WIRES["openai-completions"]
@@ -65,26 +65,26 @@ def moved(talk: list[JsonObject], move: tuple[str, Any], turn: int) -> list[Json
             return talk
 
 
-async def exchange(recording: Recording, talk: list[JsonObject], answer: JsonObject, how: str) -> None:
+async def exchange(recorder: ProxyRecorder, talk: list[JsonObject], answer: JsonObject, how: str) -> None:
     """Let one exchange pass by."""
 
     def read() -> Call:
         asked = WIRE.read("/v1/chat/completions", {"model": "m", "messages": talk}, "openai")
         return Call(asked=asked, ref=asked.request.model, body_sha256="0" * 64, secrets=Secrets())
 
-    tape = recording.tape(read, "POST")
-    tape.begin(429 if how == "refused" else 200, "")
+    buffer = recorder.begin(read, "POST")
+    buffer.begin(429 if how == "refused" else 200, "")
     choice = {"index": 0, "delta": answer, "finish_reason": None if how in ("cut", "left") else "stop"}
     chunk = {"id": "x", "model": "m", "choices": [choice]}
-    tape.piece(f"data: {as_json(chunk)}\n\n".encode())
+    buffer.piece(f"data: {as_json(chunk)}\n\n".encode())
     await asyncio.sleep(0)
-    tape.end("the connection broke" if how == "cut" else "", aborted=how == "left")
-    await recording.close()
+    buffer.end("the connection broke" if how == "cut" else "", aborted=how == "left")
+    await recorder.close()
 
 
 def heard(talk: list[JsonObject]) -> list[bytes]:
     messages = WIRE.read("/", {"messages": talk}, "openai").request.messages
-    return chain(told_messages(messages))
+    return prefix_digests(in_call_order(messages))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -96,12 +96,12 @@ async def test_every_request_is_on_record_as_it_was_sent(
     sent: list[list[bytes]] = []
     talk: list[JsonObject] = [{"role": "user", "content": "begin"}]
     async with open_log() as log:
-        recording = Recording(log, lose=lost.append)
+        recorder = ProxyRecorder(log, lose=lost.append)
         for turn, (move, (text, calls, how)) in enumerate(turns):
             talk = moved(talk, move, turn)
             answer = spoken(text, calls, turn)
             sent.append(heard(talk))
-            await exchange(recording, talk, answer, how)
+            await exchange(recorder, talk, answer, how)
             talk = [*talk, answer] if how == "good" else talk
         assert lost == []
         recorded: list[list[bytes]] = []
@@ -110,7 +110,7 @@ async def test_every_request_is_on_record_as_it_was_sent(
             assert (await session.replay()).difference is None
             first = (await session.info()).fork_seq
             asked = [one.seq for one in await session.events(after=first) if isinstance(one.event, ModelRequest)]
-            recorded += [chain(told_messages((await session.request(at=seq)).messages)) for seq in asked]
+            recorded += [prefix_digests(in_call_order((await session.request(at=seq)).messages)) for seq in asked]
         assert sorted(recorded) == sorted(sent)
 
 
@@ -183,7 +183,7 @@ async def test_talk_that_begins_like_an_agents_session_is_on_record_and_leaves_i
         before = await session.info()
         for cut in range(1, len(talk) + 1):
             sent.append(heard([*talk[:cut], *extra]))
-            await exchange(Recording(log, lose=lost.append), [*talk[:cut], *extra], spoken("ok", 0, cut), "good")
+            await exchange(ProxyRecorder(log, lose=lost.append), [*talk[:cut], *extra], spoken("ok", 0, cut), "good")
         assert lost == []
         recorded: list[list[bytes]] = []
         for other in await log.sessions():
@@ -192,7 +192,7 @@ async def test_talk_that_begins_like_an_agents_session_is_on_record_and_leaves_i
             info = await other.info()
             first = before.head if other.id == session.id else info.fork_seq
             asked = [one.seq for one in await other.events(after=first) if isinstance(one.event, ModelRequest)]
-            recorded += [chain(told_messages((await other.request(at=seq)).messages)) for seq in asked]
+            recorded += [prefix_digests(in_call_order((await other.request(at=seq)).messages)) for seq in asked]
             assert (info.due_at_us is None) or other.id == session.id
             assert other.id == session.id or not (await other.state()).task
         assert sorted(recorded) == sorted(sent)
@@ -202,14 +202,14 @@ async def test_talk_that_begins_like_an_agents_session_is_on_record_and_leaves_i
 def test_results_are_put_in_the_order_of_their_calls() -> None:
     calls = AssistantMessage(content=(ToolCall(id="1", name="t"), ToolCall(id="2", name="t")))
     one, two = (ToolResultMessage(tool_call_id=n, tool_name="") for n in "12")
-    assert told_messages([calls, two, one]) == [calls, one, two]
-    assert told_messages([calls, one, UserMessage(content="x"), two]) == [calls, one, UserMessage(content="x"), two]
+    assert in_call_order([calls, two, one]) == [calls, one, two]
+    assert in_call_order([calls, one, UserMessage(content="x"), two]) == [calls, one, UserMessage(content="x"), two]
 
 
 def test_what_clients_change_on_the_way_does_not_matter_and_what_is_said_does() -> None:
     def link(*blocks: TextContent | ToolCall) -> list[bytes]:
         messages: list[Message] = [AssistantMessage(content=blocks)]
-        return chain(messages)
+        return prefix_digests(messages)
 
     said = TextContent(text="Well.")
     assert link(said) == link(TextContent(text="Well. ", signature="id"))
@@ -217,12 +217,12 @@ def test_what_clients_change_on_the_way_does_not_matter_and_what_is_said_does() 
         ToolCall(id="2", name="t", arguments='{"a":1}')
     )
     assert link(said) != link(TextContent(text="Well!"))
-    assert chain([UserMessage(content="a")]) == chain([UserMessage(content=(TextContent(text="a"),))])
+    assert prefix_digests([UserMessage(content="a")]) == prefix_digests([UserMessage(content=(TextContent(text="a"),))])
     noted = TextContent(text="a", raw=to_json({"part": 1}))
-    assert chain([UserMessage(content="a")]) != chain([UserMessage(content=(noted,))])
+    assert prefix_digests([UserMessage(content="a")]) != prefix_digests([UserMessage(content=(noted,))])
 
 
 def test_two_conversations_share_their_beginning() -> None:
-    assert common([b"a", b"b"], [b"a", b"b", b"c"]) == 2
-    assert common([b"a", b"x", b"c"], [b"a", b"b", b"c"]) == 1
-    assert common([], [b"a"]) == 0
+    assert shared_prefix([b"a", b"b"], [b"a", b"b", b"c"]) == 2
+    assert shared_prefix([b"a", b"x", b"c"], [b"a", b"b", b"c"]) == 1
+    assert shared_prefix([], [b"a"]) == 0

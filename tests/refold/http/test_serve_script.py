@@ -36,9 +36,9 @@ from refold import Agent, Run, open_log, tool
 from refold.cli.arguments.address import warn_if_public
 from refold.http import Behaviour, Script, ScriptServer, load_served_script, serving
 from refold.http.server import ServerUnavailableError
-from refold.http.wires.answers import spelled_out
-from refold.http.wires.paths import WIRES
+from refold.http.wires.answers import as_updates
 from refold.http.wires.protocol import Asked, Form
+from refold.http.wires.routes import WIRES
 
 APIS = sorted(WIRES)
 KEY = "sk-test-0123456789"
@@ -78,7 +78,7 @@ def read_back(api: str, form: Form, message: AssistantMessage, deltas: Sequence[
         pieces = [bytes(to_json(wire.whole(question, message)))]
     else:
         answerer = wire.answerer(question, message)
-        updates = list(spelled_out(message, dict.fromkeys(range(len(message.content)), deltas) if deltas else None))
+        updates = list(as_updates(message, dict.fromkeys(range(len(message.content)), deltas) if deltas else None))
         said = [answerer.start(), *map(answerer.update, updates), answerer.end(message)]
         told = [objects for objects in said if objects]
         pieces = [wire.frame(objects, form, first=n == 0) for n, objects in enumerate(told)] + [wire.closing(form)]

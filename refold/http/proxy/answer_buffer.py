@@ -1,4 +1,4 @@
-"""An answer that passes by, on its way to the log."""
+"""An answer between the proxy, which passes it on, and the recorder, which reads it more slowly."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class OverrunError(Exception):
     """Raised when an answer comes faster than it can be recorded."""
 
 
-class Tape:
-    """What an exchange said so far. Taking it down never waits and never fails; only the first end counts.
+class AnswerBuffer:
+    """What of an answer is not recorded yet. Adding to it never waits and never fails; only the first end counts.
 
     `complete`: its reader needs nothing more. `closed`: it is on record, or lost.
     """
@@ -56,12 +56,12 @@ class Tape:
         self._changed.set()
 
     def close(self) -> None:
-        """Say that nothing of it is read any more."""
+        """Note that nothing of it is read any more."""
         self.closed = True
         self._changed.set()
 
     async def response(self) -> httpx.Response:
-        """Wait for the beginning; give it as something whose body can be read as it comes. Status 0: there is none."""
+        """Wait for the beginning; its body can be read as it comes. Status 0: there is none."""
         status, encoding = await self._begun
         headers = {"content-encoding": encoding} if encoding else {}
         return httpx.Response(status, headers=headers, stream=_Pieces(self))
@@ -93,9 +93,9 @@ class Tape:
 
 
 class _Pieces(httpx.AsyncByteStream):
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
+    def __init__(self, buffer: AnswerBuffer) -> None:
+        self._buffer = buffer
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._tape.pieces():
+        async for piece in self._buffer.pieces():
             yield piece

@@ -1,4 +1,4 @@
-"""Putting exchanges that pass by on record: a request becomes inputs and results, a stream becomes an answer."""
+"""Recording the exchanges that pass by: a request becomes inputs and results, a stream becomes an answer."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from projections.context import ContextView
 from ...context import CONTEXT
 from ...log import Log
 from ..wires.protocol import Asked
-from .answer import Tape
+from .answer_buffer import AnswerBuffer
 from .client_messages import record_messages
-from .known_sessions import KnownSessions, Match
-from .matching import chain, common, kept, own_messages, sent_messages, told_messages
+from .known_sessions import KnownSessions, SessionMatch
+from .prefix_match import as_on_record, expected_messages, forkable, in_call_order, prefix_digests, shared_prefix
 
 CODEC = "client/1"
-"""Says of a body's digest that the client wrote the body."""
+"""The codec of a body that the client wrote."""
 CUT = "the stream ended before the answer was complete"
 TASK_STAYS = "a client goes on from here; the task goes on in the session this one was forked from"
 UNPLACED = "exchanges that are not on record"
@@ -60,7 +60,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Secrets
 
 
-class Recording:
+class ProxyRecorder:
     """Records exchanges in a log, each in the session it goes on from. `lose` is told what could not be recorded."""
 
     def __init__(self, log: Log, *, lose: Callable[[str], None]) -> None:
@@ -69,25 +69,27 @@ class Recording:
         self._begun = self._learned = False
         self._busy: set[str] = set()
         self._lock = asyncio.Lock()
-        self._tasks: dict[asyncio.Task[None], Tape] = {}
+        self._tasks: dict[asyncio.Task[None], AnswerBuffer] = {}
         self._unplaced: str | None = None
         self.recorded = self.lost = 0
 
-    def tape(self, read: Callable[[], Call], what: str) -> Tape:
+    def begin(self, read: Callable[[], Call], what: str) -> AnswerBuffer:
         """Begin to record an exchange: `read` says what was asked, `what` names it if it is lost."""
-        tape, before = Tape(), tuple(self._tasks.values())
-        task = asyncio.create_task(self._record(tape, read, what, before))
-        self._tasks[task] = tape
+        buffer, before = AnswerBuffer(), tuple(self._tasks.values())
+        task = asyncio.create_task(self._record(buffer, read, what, before))
+        self._tasks[task] = buffer
         task.add_done_callback(self._tasks.pop)
-        return tape
+        return buffer
 
     async def close(self) -> None:
         """Wait until all exchanges are on record, however often that is cancelled; one that goes on is cut off."""
-        for tape in self._tasks.values():
-            tape.end(aborted=True)  # unless it has ended
+        for buffer in self._tasks.values():
+            buffer.end(aborted=True)  # unless it has ended
         await outlast(*self._tasks)
 
-    async def _record(self, tape: Tape, read: Callable[[], Call], what: str, before: Sequence[Tape]) -> None:
+    async def _record(
+        self, buffer: AnswerBuffer, read: Callable[[], Call], what: str, before: Sequence[AnswerBuffer]
+    ) -> None:
         call, session = None, None
         try:
             call = read()
@@ -97,7 +99,7 @@ class Recording:
                 session = writer.session
                 reply = ReplyReader(writer, call.ref, FLUSH_UPDATES)
                 async with flushing(writer):
-                    await _answer(tape, find_codec(call.ref).reader(call.asked.request), reply)
+                    await _answer(buffer, find_codec(call.ref).reader(call.asked.request), reply)
                 await advance(writer)
                 await writer.flush()
             self.recorded += 1
@@ -109,10 +111,10 @@ class Recording:
             self._lose(f"{what} is not on record: {words}")
             await self._say_lost(session, call, f"{what} is not on record", f"not on record: {words}")
         finally:
-            tape.close()
+            buffer.close()
 
     async def _say_lost(self, session: str | None, call: Call | None, what: str, words: str) -> None:
-        """Say in the log, if that can be, that an exchange is not on record: in its session, else in one for such."""
+        """Record, if that can be, that an exchange is not on record: in its session, else in one for such."""
         with suppress(Exception):  # the log itself may be what failed; whoever runs the proxy was told
             async with self._lock, AsyncExitStack() as holding:
                 if session is None:
@@ -145,35 +147,35 @@ class Recording:
                     writer, asked = await self._open(call, holding)
                     self._busy.add(writer.session)
                     await _ask(writer, asked, call)
-                    self._know(writer)
+                    self._index(writer)
                 yield writer
             finally:
                 if writer is not None:
-                    self._know(writer)
+                    self._index(writer)
                     self._busy.discard(writer.session)
 
-    def _know(self, writer: Writer[ContextView]) -> None:
-        self._known.put(writer.session, writer.head, own_messages(writer.view), writer.state.config)
+    def _index(self, writer: Writer[ContextView]) -> None:
+        self._known.put(writer.session, writer.head, expected_messages(writer.view), writer.state.config)
 
     async def _open(self, call: Call, holding: AsyncExitStack) -> tuple[Writer[ContextView], Request]:
         """Find the session; a copy of it where the request says something else than it does, a new one for new talk."""
         request = await self._whole(call.asked)
-        links = chain(request.messages)
-        match = await self._find(links, request)
+        digests = prefix_digests(request.messages)
+        match = await self._find(digests, request)
         if match is not None and match.whole:
             writer = await self._claim(match.session, call, holding)
-            if writer is not None and _fits(writer, links) and not writer.state.task:
+            if writer is not None and _fits(writer, digests) and not writer.state.task:
                 return writer, request
             await holding.aclose()
-        session = await self._fork(match.session, links) if match is not None else None
+        session = await self._fork(match.session, digests) if match is not None else None
         writer = await self._claim(session or (await self._log.store.create()).id, call, holding)
         if writer is None:
             raise RefoldError("somebody else took the new session")
         return writer, request
 
     async def _whole(self, asked: Asked) -> Request:
-        """Give the whole conversation, also where the client relies on what its provider keeps."""
-        request = msgspec.structs.replace(asked.request, messages=tuple(told_messages(asked.request.messages)))
+        """Return the whole conversation, also where the client relies on what its provider keeps."""
+        request = msgspec.structs.replace(asked.request, messages=tuple(in_call_order(asked.request.messages)))
         if not asked.previous:
             return request
         if self._known.answered(asked.previous) is None:
@@ -183,22 +185,22 @@ class Recording:
             return request
         session, place = found
         _, _, view = await load(self._log.store, session, context=CONTEXT)
-        before = [part.message for part in own_messages(view)[:place]]
+        before = [part.message for part in expected_messages(view)[:place]]
         return msgspec.structs.replace(request, messages=(*before, *request.messages))
 
-    async def _find(self, links: Sequence[bytes], request: Request) -> Match | None:
+    async def _find(self, digests: Sequence[bytes], request: Request) -> SessionMatch | None:
         if not self._begun:  # what an earlier process left unfinished is asked again
             self._begun = True
             for info in await self._log.store.sessions(open=True):
-                await self._look_at(info)
-        match = self._known.find(links, request.system_prompt, self._busy)
+                await self._read_session(info)
+        match = self._known.find(digests, request.system_prompt, self._busy)
         left = request.messages[match.shared if match is not None else 0 :]
         if any(isinstance(message, AssistantMessage) for message in left) and await self._learn():
-            match = self._known.find(links, request.system_prompt, self._busy)
+            match = self._known.find(digests, request.system_prompt, self._busy)
         return match
 
     async def _learn(self) -> bool:
-        """Look at the sessions that are not known as they stand now, latest first. Returns: were there any?"""
+        """Read the sessions that the index does not hold as they stand now, latest first. Returns: were there any?"""
         after, found = None, False
         while page := await self._log.store.sessions(after=after):
             for info in page:
@@ -206,18 +208,18 @@ class Recording:
                     if self._learned:
                         return found
                 elif info.id not in self._busy:
-                    await self._look_at(info)
+                    await self._read_session(info)
                     found = True
             after = page[-1].id
         self._learned = True
         return found
 
-    async def _look_at(self, info: SessionInfo) -> None:
+    async def _read_session(self, info: SessionInfo) -> None:
         try:
             head, state, view = await load(self._log.store, info.id, context=CONTEXT)
         except RefoldError:  # a session nobody can read is none to go on from
             return
-        self._known.put(info.id, head, own_messages(view), state.config)
+        self._known.put(info.id, head, expected_messages(view), state.config)
 
     async def _claim(self, session: str, call: Call | None, holding: AsyncExitStack) -> Writer[ContextView] | None:
         store = self._log.store
@@ -236,12 +238,12 @@ class Recording:
         await writer.load()
         return writer
 
-    async def _fork(self, session: str, links: Sequence[bytes]) -> str | None:
+    async def _fork(self, session: str, digests: Sequence[bytes]) -> str | None:
         """Fork a session where the request parts from it; None when they share nothing after all."""
         store = self._log.store
         _, _, view = await load(store, session, context=CONTEXT)
-        own = own_messages(view)
-        place = kept(own, common(links, chain([part.message for part in own])))
+        own = expected_messages(view)
+        place = forkable(own, shared_prefix(digests, prefix_digests([part.message for part in own])))
         if place == 0:
             return None
         at = own[place - 1].seq
@@ -251,9 +253,9 @@ class Recording:
         return (await store.fork(info.id, at, at_us=self._log.clock())).id
 
 
-def _fits(writer: Writer[ContextView], links: Sequence[bytes]) -> bool:
-    own = chain([part.message for part in own_messages(writer.view)])
-    return common(links, own) == len(own)
+def _fits(writer: Writer[ContextView], digests: Sequence[bytes]) -> bool:
+    own = prefix_digests([part.message for part in expected_messages(writer.view)])
+    return shared_prefix(digests, own) == len(own)
 
 
 async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> None:
@@ -273,8 +275,8 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
     change = difference(writer.state.config, config)
     if change is not None:
         writer.outcome(change)
-    own = chain([part.message for part in own_messages(writer.view)])
-    await record_messages(writer, request.messages[common(chain(request.messages), own) :])
+    own = prefix_digests([part.message for part in expected_messages(writer.view)])
+    await record_messages(writer, request.messages[shared_prefix(prefix_digests(request.messages), own) :])
     recorded = False
     while not recorded:  # what others append first makes it a new decision
         await advance(writer)
@@ -282,7 +284,7 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
             writer.outcome(Resume(why="continue"))
             await advance(writer)
         run = writer.state.run
-        sent = CONTEXT.select(writer.view, sent_messages(writer.view, request.messages))
+        sent = CONTEXT.select(writer.view, as_on_record(writer.view, request.messages))
         recorded = await writer.intend(
             ModelRequest(
                 attempt=run.attempt + 1 if run is not None else 1,
@@ -294,9 +296,9 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
         )
 
 
-async def _answer(tape: Tape, reader: Reader, reply: ReplyReader[ContextView]) -> None:
+async def _answer(buffer: AnswerBuffer, reader: Reader, reply: ReplyReader[ContextView]) -> None:
     """Read the answer into the log; what it ends in, well or badly, is the message that the log gets."""
-    response = await tape.response()
+    response = await buffer.response()
     status, problem, parser = response.status_code, "", BodyParser()
     try:
         if status >= 400:
@@ -309,12 +311,12 @@ async def _answer(tape: Tape, reader: Reader, reply: ReplyReader[ContextView]) -
                 raise RefoldError(f"the answer has more than {ANSWER_BYTES:,} bytes")
             for event in parser.feed(piece):
                 await _take(event, reader, reply)
-            tape.complete = reader.done
+            buffer.complete = reader.done
     except httpx.DecodingError as error:
         problem = f"the answer (status {status}) cannot be decoded: {error}"
     for event in parser.close():
         await _take(event, reader, reply)
-    for said in reader.finish(tape.problem or problem or CUT, aborted=tape.aborted):
+    for said in reader.finish(buffer.problem or problem or CUT, aborted=buffer.aborted):
         await reply.take(said)
 
 

@@ -1,4 +1,4 @@
-"""Finding a conversation again: what a client sends back is compared with what is on record. Pure."""
+"""How far a request agrees with a session from the beginning: digests of messages, each with all before it. Pure."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MADE = {result.content for result in (ABORTED, ABORTED_RUNNING, LOST_CHILD, UNK
 """Results that the machine made, and no client knows."""
 
 
-def own_messages(view: ContextView) -> list[ContextMessage]:
+def expected_messages(view: ContextView) -> list[ContextMessage]:
     """List what a client of this session would send back: its context, but for what only the log knows of."""
-    return [part for part in parts(view) if part.seq and _is_told(part.message)]
+    return [part for part in parts(view) if part.seq and _reaches_client(part.message)]
 
 
-def told_messages(messages: Sequence[Message]) -> list[Message]:
+def in_call_order(messages: Sequence[Message]) -> list[Message]:
     """Put the results of a request in the order of their calls, and leave out answers that say nothing."""
     told: list[Message] = []
     order: dict[str, int] = {}
@@ -45,7 +45,7 @@ def told_messages(messages: Sequence[Message]) -> list[Message]:
             while end and _after(told[end - 1], message, order):
                 end -= 1
             told.insert(end, message)
-        elif _is_told(message):
+        elif _reaches_client(message):
             told.append(message)
     return told
 
@@ -56,7 +56,7 @@ def _after(before: Message, message: ToolResultMessage, order: dict[str, int]) -
     return known is not None and other is not None and other > known
 
 
-def _is_told(message: Message) -> bool:
+def _reaches_client(message: Message) -> bool:
     match message:
         case AssistantMessage():
             return bool(message.text.strip() or message.tool_calls)
@@ -68,18 +68,18 @@ def _is_told(message: Message) -> bool:
             return True
 
 
-def chain(messages: Sequence[Message]) -> list[bytes]:
+def prefix_digests(messages: Sequence[Message]) -> list[bytes]:
     """Digest each message together with all before it: equal digests are equal conversations up to there."""
-    links: list[bytes] = []
-    link = b""
+    digests: list[bytes] = []
+    digest = b""
     for message in messages:
-        link = hashlib.sha256(link + key(message)).digest()
-        links.append(link)
-    return links
+        digest = hashlib.sha256(digest + message_digest(message)).digest()
+        digests.append(digest)
+    return digests
 
 
-def key(message: Message) -> bytes:
-    """Say what counts of a message: not its ids and signatures, which clients drop, nor how arguments are spaced."""
+def message_digest(message: Message) -> bytes:
+    """Hash what counts of a message: not its ids and signatures, which clients drop, nor how arguments are spaced."""
     match message:
         case AssistantMessage():
             said: object = [(call.name, plain_arguments(call.arguments)) for call in message.tool_calls]
@@ -109,26 +109,26 @@ def _raw(value: UserMessage | UserContent) -> str:
     return "" if isinstance(value.raw, msgspec.UnsetType) else bytes(value.raw).decode()
 
 
-def common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
-    """Count the messages that two conversations share from their beginning, by their chains."""
+def shared_prefix(one: Sequence[bytes], other: Sequence[bytes]) -> int:
+    """Count the messages that two conversations share from their beginning, by their prefix digests."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def kept(own: Sequence[ContextMessage], shared: int) -> int:
-    """Say how many of its messages a fork may keep: a batch of results is kept whole, or not at all."""
+def forkable(own: Sequence[ContextMessage], shared: int) -> int:
+    """Count the messages that a fork may keep of those shared: a batch of results is kept whole, or not at all."""
     if shared < len(own) and isinstance(own[shared].message, ToolResultMessage):
         while shared and isinstance(own[shared - 1].message, ToolResultMessage):
             shared -= 1
     return shared
 
 
-def sent_messages(view: ContextView, messages: Sequence[Message]) -> list[Message]:
-    """Say a request's messages in the context's own objects where they say the same, in order."""
-    there = [(key(part.message), part.message) for part in parts(view)]
+def as_on_record(view: ContextView, messages: Sequence[Message]) -> list[Message]:
+    """Put the context's own objects in the place of a request's messages that say the same, in order."""
+    there = [(message_digest(part.message), part.message) for part in parts(view)]
     sent: list[Message] = []
     begin = 0
     for message in messages:
-        wanted = key(message)
+        wanted = message_digest(message)
         found = next((place for place in range(begin, len(there)) if there[place][0] == wanted), None)
         sent.append(message if found is None else there[found][1])
         begin = begin if found is None else found + 1

@@ -28,7 +28,7 @@ def find_wire(path: str) -> Wire | None:
 
 
 def family(exchange: Exchange) -> str:
-    """Say whose protocol is spoken, also where no model is asked: `anthropic`, `google` or `openai`."""
+    """Return whose protocol is spoken, also where no model is asked: `anthropic`, `google` or `openai`."""
     path = exchange.path
     if exchange.header("anthropic-version") or "/messages" in path:
         return "anthropic"
