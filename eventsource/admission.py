@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, final
 
 import msgspec
 from msgspec.structs import replace
 
-from .codec import clean_text, decode
-from .errors import CorruptLogError, InvalidTextError
+from .codec import clean_text
+from .errors import InvalidTextError
 from .events import (
     UPDATE_TYPES,
     AbortRequest,
@@ -59,18 +59,20 @@ _IDENTIFIERS = frozenset(
 _LITERAL = re.compile(r"\bLiteral\b")
 
 
+@final
 class Admitted(tuple[int, Event]):
     """A pair (at_us, event) that has passed the door: repaired, canonical, without known secrets, sure to be read back.
 
-    `body`: its canonical bytes; empty for an update, which is written with others in one pass.
+    `body`: its canonical bytes. `redacted`: it told a secret, for which a mark stands now.
     """
 
     body: bytes
+    redacted: bool
 
-    def __new__(cls, at_us: int, event: Event, body: bytes) -> Admitted:
+    def __new__(cls, at_us: int, event: Event, body: bytes, *, redacted: bool = False) -> Admitted:
         """Keep the bytes beside the pair."""
         made = super().__new__(cls, (at_us, event))
-        made.body = body
+        made.body, made.redacted = body, redacted
         return made
 
     @property
@@ -92,27 +94,37 @@ def admit(at_us: int, event: Event, redact: Redact | None = None) -> Admitted:
 
     Raises: InvalidTextError when it holds JSON that is none.
     """
-    given = canonical(event)
-    event = redact_event(given, redact)
+    try:
+        body = _ENCODER.encode(event)
+    except UnicodeEncodeError:
+        event = repair(event)
+        body = _ENCODER.encode(event)
     kind = type(event)
-    if kind in _UPDATES:
-        if kind is not MessageUpdate or event.block is not msgspec.UNSET:  # type: ignore[union-attr]  # an update
-            check_readable(event, _ENCODER.encode(event))
-        return Admitted(at_us, event, b"")
-    body = _ENCODER.encode(event)
-    if kind not in _NO_JSON and not (kind in _HOLDERS and event is given):  # those were read back just now
+    if kind is MessageUpdate and event.block is msgspec.UNSET:  # type: ignore[union-attr]  # it is one
+        return Admitted(at_us, event, body)
+    # the encoder tells a default by identity: it writes a text that equals one and was made at run time
+    given = _read_back(event, body) if kind in _HOLDERS else event
+    event = redact_event(given, redact)
+    redacted = event is not given and event != given
+    if redacted or kind in _HOLDERS:
+        body = _ENCODER.encode(event)
+    if redacted or kind not in _HOLDERS:  # those were read back just now
         check_readable(event, body)
-    return Admitted(at_us, event, body)
+    return Admitted(at_us, event, body, redacted=redacted)
 
 
 def check_readable(event: Event, body: bytes) -> None:
     """Refuse what could be written but never read again: JSON kept as received that is none."""
-    if type(event) in _NO_JSON:
-        return
+    if type(event) not in _NO_JSON:
+        _read_back(event, body)
+
+
+def _read_back(event: Event, body: bytes) -> Event:
     try:
-        decode(body if body.isascii() else body.decode())
-    except CorruptLogError as error:
-        raise InvalidTextError(type(event).__name__, f"cannot be read back from JSON: {error.found[:200]}") from error
+        return _DECODER.decode(body if body.isascii() else body.decode())
+    except msgspec.DecodeError as error:
+        found = f"{error}: {body.decode()[:200]}"[:200]
+        raise InvalidTextError(type(event).__name__, f"cannot be read back from JSON: {found}") from error
     except UnicodeDecodeError as error:
         raise InvalidTextError(type(event).__name__, "holds JSON that is not UTF-8") from error
 
@@ -127,27 +139,16 @@ def repair(value: T) -> T:
     return value
 
 
-def canonical(event: Event) -> Event:
-    """Give an event the form it has when it is read back: texts repaired, nothing that a fresh decoding would not have.
-
-    The encoder tells a default by identity, so a text that equals a default and was made at run time would be written.
-    """
-    try:
-        body = _ENCODER.encode(event)
-    except UnicodeEncodeError:
-        event = repair(event)
-        body = _ENCODER.encode(event)
-    return _DECODER.decode(body) if type(event) in _HOLDERS else event
-
-
 def _repair(value: object) -> object:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, tuple):
-        return tuple(map(_repair, value))
+        items = tuple(map(_repair, value))
+        return value if all(one is two for one, two in zip(items, value, strict=True)) else items
     if isinstance(value, msgspec.Struct):
-        fields = {name: _repair(getattr(value, name)) for name in value.__struct_fields__}
-        return msgspec.structs.replace(value, **fields)
+        fields = {name: (getattr(value, name), _repair(getattr(value, name))) for name in value.__struct_fields__}
+        changed = {name: after for name, (before, after) in fields.items() if after is not before}
+        return replace(value, **changed) if changed else value
     return value
 
 
@@ -178,9 +179,9 @@ def _redacted(value: object, redact: Redact, *, is_json: bool = False) -> object
     if isinstance(value, str):
         return redact_json(value, redact) if is_json else redact(value)
     if isinstance(value, msgspec.Raw):
-        text = bytes(value).decode()
+        text = bytes(value).decode("utf-8", "surrogateescape")  # what is no UTF-8 is refused when it is read back
         redacted = redact_json(text, redact)
-        return value if redacted == text else msgspec.Raw(redacted.encode())
+        return value if redacted == text else msgspec.Raw(redacted.encode("utf-8", "surrogateescape"))
     if isinstance(value, tuple):
         items = tuple(_redacted(item, redact) for item in value)
         return value if all(one is two for one, two in zip(items, value, strict=True)) else items

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
 import msgspec
 
-from .admission import Admitted, admit
 from .codec import to_json
 from .envelope import (
     Cursor,
@@ -33,13 +31,13 @@ from .events import (
     QueuePush,
     WaitEnd,
 )
+from .log.admitted import admitted, append_admitted
 from .log.load import evolve_in, load_state, read_all
 from .log.protocol import EventLog
 from .machine.approvals import REASON
 from .machine.state import State
 from .machine.steps import Step, next_step, turn_messages
 from .machine.wait_values import check_end
-from .models.secrets import know_environment
 from .prompts import Prompt, as_messages
 from .runner.current_run import notify_abort
 from .user_code.argument_checks import checked
@@ -201,13 +199,13 @@ class SessionHandle:
         async with self._lock:
             head, state = await self._catch_up()
             now = self.clock()
-            pairs = [_admitted(now, event) for event in events]
+            pairs = admitted((now, event) for event in events)
             for seq, (_, event) in enumerate(pairs, start=head + 1):
                 if isinstance(event, WaitEnd):
                     check_end(state, event)
                 state = evolve_in(self.id, state, Recorded(seq, now, event))
             soft = all(isinstance(event, UPDATE_TYPES) for event in events)
-            reached = await self.log.append(self.id, pairs, expected=head, durable=not soft)
+            reached = await append_admitted(self.log, self.id, pairs, expected=head, durable=not soft)
             self._seen = (reached, state)
             return reached
 
@@ -216,7 +214,7 @@ class SessionHandle:
         return await self.log.verify(self.id)
 
     async def _input(self, *events: Event, key: str | None = None) -> int:
-        return await self.log.append(self.id, [_admitted(self.clock(), event) for event in events], key=key)
+        return await append_admitted(self.log, self.id, admitted((self.clock(), event) for event in events), key=key)
 
     async def _catch_up(self) -> tuple[int, State]:
         if self._seen is None:
@@ -246,9 +244,3 @@ class SessionHandle:
                 case _:
                     pass
         raise UnknownSeqError(self.id, message_seq, (await self.info()).head, "no message ends at this seq")
-
-
-def _admitted(at_us: int, event: Event) -> Admitted:
-    """Let an event from outside in, without what is known to be secret."""
-    know_environment(os.environ)
-    return admit(at_us, event)

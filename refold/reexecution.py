@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from eventsource.envelope import Recorded
 from eventsource.errors import TranscriptError
 from eventsource.events import Event
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.machine.steps import Suspend
 from replay.mismatch import Mismatch
 from replay.recorded_answers import RecordingIndex
@@ -70,7 +71,8 @@ async def reexecute(
     log, events, driven = session.core.log, list[Recorded](), None
 
     async def append(inputs: Sequence[Event]) -> None:
-        await log.append(session.id, [(program.clock(), event) for event in inputs])
+        pairs = [(program.clock(), event) for event in inputs]
+        await append_admitted(log, session.id, admitted(pairs, redact=program.secrets.redact))
 
     reexecutor = Reexecutor(RecordingIndex(history), program, append=append, mode=mode, tools=tools)
 

@@ -18,6 +18,7 @@ from eventsource.events import (
     Place,
     ToolResult,
 )
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.log.load import evolve_in, load, load_state
 from eventsource.machine.repeated_calls import Repeat, adopted_pair
 from eventsource.machine.state import CallState, Config, Phase, State
@@ -91,10 +92,11 @@ async def _append(
     target: SessionHandle, head: int, state: State, events: Sequence[Event], *, epoch: int | None
 ) -> tuple[int, ...]:
     now = target.clock()
-    for seq, event in enumerate(events, start=head + 1):
-        state = evolve_in(target.id, state, Recorded(seq, now, event))
-    if events:
-        await target.log.append(target.id, [(now, event) for event in events], expected=head, epoch=epoch)
+    pairs = admitted((now, event) for event in events)
+    for seq, pair in enumerate(pairs, start=head + 1):
+        state = evolve_in(target.id, state, Recorded(seq, *pair))
+    if pairs:
+        await append_admitted(target.log, target.id, pairs, expected=head, epoch=epoch)
     return tuple(range(head + 1, head + 1 + len(events)))
 
 

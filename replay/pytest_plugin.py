@@ -161,6 +161,7 @@ def _report(path: str | Path, again: ReexecutionResult) -> str:
 
 async def _written(export: Export, history: Sequence[Recorded]) -> bytes:
     """Write a history as a file in the place of an older one, under its id and title."""
+    from eventsource.envelope import Restored
     from eventsource.log import open_store
 
     from .formats.refold.write import export_session
@@ -168,7 +169,7 @@ async def _written(export: Export, history: Sequence[Recorded]) -> bytes:
     row = export.sessions[-1].row
     async with open_store() as log:
         await log.create(row.session, title=row.title)
-        await log.append(row.session, [(one.at_us, one.event) for one in history])
+        await log.restore(row.session, [Restored(at_us=one.at_us, event=one.event) for one in history])
         return await export_session(log, row.session)
 
 

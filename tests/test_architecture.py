@@ -178,6 +178,47 @@ def test_what_a_step_decides_is_recorded_in_one_file() -> None:
     assert found == ["eventsource/runner/advance.py"], "use its `advance` or `perform`"
 
 
+# Who appends to a log without `append_admitted`: the runner, of what it admitted itself; and what copies another log.
+APPENDING = {"eventsource/log/admitted.py", "eventsource/runner/writer.py"}
+COPYING = {"replay/formats/refold/read.py", "replay/pytest_plugin.py"}
+# Stores, their contract, and a log whose process is killed: they are what is appended to.
+STORES = ("eventsource/log/memory", "eventsource/log/sql", "eventsource/log/contract/", "refold/testing/world.py")
+
+
+def appends_to_a_log(tree: ast.AST, method: str = "append") -> list[int]:
+    """Find where a log's `append` is called or handed on, whatever the log is called: a list's takes one argument."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    lists = {id(one.func) for one in calls if method == "append" and len(one.args) == 1 and not one.keywords}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == method]
+    named = [one.lineno for one in calls if ast.unparse(one.func) == "getattr" and f"'{method}'" in ast.unparse(one)]
+    return [node.lineno for node in found if id(node) not in lists] + named
+
+
+def test_nothing_is_appended_to_a_log_but_what_was_admitted() -> None:
+    writing = [path for path in CODE if path.startswith(tuple(f"{package}/" for package in PACKAGES))]
+    around = [path for path in writing if not path.startswith(STORES)]
+    found = {path for path in around if appends_to_a_log(parse(path))}
+    assert sorted(found - APPENDING) == [], "use `append_admitted` of eventsource/log/admitted.py"
+    assert {path for path in APPENDING if appends_to_a_log(parse(path))} == APPENDING
+    copying = {path for path in around if appends_to_a_log(parse(path), "restore")}
+    assert copying == COPYING, "`restore` is for copies of what a log held"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "await host.log.append(session, [(1, event)])",
+        "await self._store.append(session, events=pairs)",
+        "await log.append(session, **options)",
+        "append = partial(log.append, session)",
+        "getattr(log, 'append')(session, pairs)",
+    ],
+)
+def test_a_new_way_around_admission_is_found(way: str) -> None:
+    assert appends_to_a_log(ast.parse(f"async def f():\n    {way}"))
+    assert not appends_to_a_log(ast.parse("found.append(event)\nfound.append((1, event))"))
+
+
 def test_every_file_with_a_rule_of_its_own_exists() -> None:
     assert sorted((PURE_WITHIN_SHELLS | TYPE_ONLY.keys() | TIME_AS_TEXT.keys()) - set(CODE)) == []
 

@@ -9,6 +9,7 @@ from zlib import crc32
 
 import msgspec
 
+from ..admission import Admitted
 from ..errors import ArgumentError, InvalidTextError
 from ..events import Event
 
@@ -30,6 +31,11 @@ def link(previous: bytes, updates: bytes, at_us: int, body: bytes) -> bytes:
 def link_at_update(previous: bytes, updates: bytes) -> bytes:
     """Digest of a place among updates: SHA-256(last link | U so far)."""
     return sha256(previous + updates).digest()
+
+
+def admitted_lines(updates: Iterable[Admitted]) -> bytes:
+    """Write updates that have been admitted as `update_lines` does, of the bytes that they have."""
+    return b"".join([b"[%d,%b]\n" % (one[0], one.body) for one in updates])
 
 
 def update_lines(updates: Iterable[tuple[int, Event]]) -> bytes:

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from ..admission import Admitted, check_readable
+from ..admission import Admitted, check_readable, redact_event
 from ..codec import encode
 from ..envelope import Restored
 from ..errors import ArgumentError, EventTooLargeError, InvalidTextError
@@ -28,7 +28,7 @@ from ..events import (
 )
 from ..messages import AssistantMessage, CustomMessage, ImageContent, Message, UserContent
 from ..user_code.argument_types import shown
-from .digest import update_lines
+from .digest import admitted_lines, update_lines
 
 LIMIT_BYTES = 64 * 2**20
 MOST_NEWS = 10_000
@@ -87,7 +87,8 @@ def encode_append(
     Raises: ArgumentError; ValueError when `durable` is false and a fact is given, other than an assistant's start;
         EventTooLargeError; InvalidTextError.
     """
-    _check_pairs(events)
+    if not _are_admitted(events):  # somebody's own append: secrets stay out all the same
+        events = [pair if type(pair) is Admitted else (pair[0], redact_event(pair[1])) for pair in events]
     parts: list[Fact | Updates] = []
     begin = 0
     for n in [n for n, pair in enumerate(events) if type(pair[1]) not in UPDATES]:
@@ -106,7 +107,9 @@ def encode_append(
     return parts
 
 
-def _check_pairs(events: Sequence[tuple[int, Event]]) -> None:
+def _are_admitted(events: Sequence[tuple[int, Event]]) -> bool:
+    """Check that these are pairs. Returns: whether all have been admitted."""
+    found = True
     if not isinstance(events, list | tuple):
         raise ArgumentError("append", "events", "a list of pairs (at_us, event)", shown(events))
     for n, pair in enumerate(events):
@@ -114,6 +117,8 @@ def _check_pairs(events: Sequence[tuple[int, Event]]) -> None:
             continue
         if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or not isinstance(pair[1], EventBase):
             raise ArgumentError("append", f"events[{n}]", "a pair (at_us, event)", shown(pair))
+        found = False
+    return found
 
 
 def encode_restored(session: str, events: Sequence[Restored], *, limit_bytes: int) -> list[AppendPart]:
@@ -166,7 +171,8 @@ def _fact(session: str, pair: tuple[int, Event], limit_bytes: int) -> Fact:
 
 
 def _updates(session: str, run: Sequence[tuple[int, Event]], limit_bytes: int) -> Updates:
-    lines = update_lines(run)
+    admitted = [pair for pair in run if type(pair) is Admitted]
+    lines = admitted_lines(admitted) if len(admitted) == len(run) else update_lines(run)
     for _, event in run if len(lines) > limit_bytes else ():
         if (size := len(encode(event))) > limit_bytes:
             raise EventTooLargeError(session, type(event).__name__, size, limit_bytes)

@@ -11,14 +11,13 @@ from typing import Generic, Literal, TypeVar, get_args
 
 from msgspec.structs import replace
 
-from ..admission import canonical, redact_event, repair
+from ..admission import Admitted, admit, repair
 from ..background import beside
 from ..context_fold import ContextFold
 from ..errors import MissingModelError, MissingToolError, RefoldError
 from ..events import (
     AbortRequest,
     ConfigChange,
-    Event,
     Inserted,
     ModelRequest,
     QueuePush,
@@ -92,12 +91,6 @@ class Program(Generic[V]):
     check_answer: Callable[[AssistantMessage], str] | None = None
 
 
-def _as_stored(selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
-    """Bring a hook's messages into the form they have when they are read back, since that is what is hashed."""
-    event = redact_event(canonical(ModelRequest(attempt=1, request_sha256="", selection=selection)))
-    return event.selection if isinstance(event, ModelRequest) else selection
-
-
 def _read(make: Callable[[], A], what: str) -> A:
     """Let people's code make something. Raises: RefoldError as it is; HookError with the words of anything else."""
     ended = attempt(make)
@@ -106,10 +99,6 @@ def _read(make: Callable[[], A], what: str) -> A:
     if ended.error is not None:
         raise HookError(f"{what} failed: {words(ended.error)}") from ended.error
     return ended.value  # type: ignore[return-value]  # what `make` returned
-
-
-def _pushes(queue: Literal["steering", "follow_up"], messages: Sequence[Message] | None) -> list[Event]:
-    return [canonical(QueuePush(queue=queue, message=message)) for message in messages or ()]
 
 
 def _messages(chosen: Sequence[Message]) -> tuple[Message, ...]:
@@ -123,14 +112,6 @@ def _finishing(answer: Literal["end", "continue"] | None) -> Literal["end", "con
     if answer not in ("end", "continue", None):
         raise HookError(f"finish_turn answered {answer!r}; it may answer 'end', 'continue' or None")
     return answer
-
-
-def _change(turn: NextTurn | None) -> Event | None:
-    if turn is None:
-        return None
-    return canonical(
-        ConfigChange(model=turn.model, system_prompt=turn.system_prompt, tools=turn.tools, options=turn.options)
-    )
 
 
 def _key(key: str | None) -> str | None:
@@ -332,7 +313,11 @@ class Loop(Generic[V]):
         if poll == "stop":
             return await self._ask_stop()
         hook = hooks.get_steering_messages if poll == "steering" else hooks.get_follow_up_messages
-        pushes = [] if hook is None else await self._asked(hook, lambda messages: _pushes(poll, messages))
+
+        def admitted(messages: Sequence[Message] | None) -> list[Admitted]:
+            return [self.writer.admit(QueuePush(queue=poll, message=message)) for message in messages or ()]
+
+        pushes = [] if hook is None else await self._asked(hook, admitted)
         self.writer.outcome(*pushes)
         return bool(pushes)
 
@@ -374,13 +359,22 @@ class Loop(Generic[V]):
             if not await self.writer.flush():
                 return False
             shown = self._turn_ended()
+
+            def admitted(turn: NextTurn | None) -> Admitted | None:
+                if turn is None:
+                    return None
+                change = ConfigChange(
+                    model=turn.model, system_prompt=turn.system_prompt, tools=turn.tools, options=turn.options
+                )
+                return self.writer.admit(change)
+
             try:
-                change = await self._asked(lambda: prepare(shown), _change)
+                prepared = await self._asked(lambda: prepare(shown), admitted)
             except HookError as error:
                 self._note_hook_error(error)
                 return False
-            if change is not None:
-                self.writer.decide(change)
+            if prepared is not None:
+                self.writer.decide(prepared)
         return True
 
     async def _call_model(self, step: CallModel) -> None:
@@ -423,6 +417,11 @@ class Loop(Generic[V]):
                 )
         self._used = reader.usage if reader.message is None else None
 
+    def _admit(self, selection: tuple[SeqRange | Inserted, ...] | None) -> tuple[SeqRange | Inserted, ...] | None:
+        """Return a hook's messages as they are when they are read back, since that is what is hashed."""
+        event = admit(0, ModelRequest(attempt=1, request_sha256="", selection=selection), self.writer.redact).event
+        return event.selection if isinstance(event, ModelRequest) else selection
+
     async def _request(self, model: Model) -> tuple[Request, ModelRequest]:
         """Build the request, and the event that says which one it is."""
         context, hooks, view = self.program.context, self.program.hooks, self.writer.view
@@ -430,7 +429,7 @@ class Loop(Generic[V]):
         selection = None
         if hooks.transform_context is not None or hooks.convert_to_llm is not None:
             chosen = await self._hooked(context.messages(view))
-            selection = _read(lambda: _as_stored(context.select(view, context.settle(chosen))), "what a hook selected")
+            selection = _read(lambda: self._admit(context.select(view, context.settle(chosen))), "what a hook selected")
             request = context.request(view, selection)
         asked = request
         body = _read(lambda: model.encode(asked), "the model's encoding of a request")

@@ -83,7 +83,7 @@ class ReplyReader(Generic[V]):
             text = (held.delta if held is not None else "") + update.delta
             if "\ud800" <= text[-1:] <= "\udbff":
                 self._halves[update.content_index], text = replace(update, delta=text[-1]), text[:-1]
-            update = replace(update, delta=clean_text(text))
+            update = replace(update, delta=text)
         problem = self._record(update)
         if problem is not None:
             self.fail(f"The stream is not well formed: {problem}")
@@ -103,16 +103,20 @@ class ReplyReader(Generic[V]):
     def finish(self, message: AssistantMessage) -> None:
         """End the message; one that contradicts its own stream ends as an error with what was streamed."""
         api, provider, model = self._differing(message.api, message.provider, message.model)
-        message = repair(replace(message, api=api, provider=provider, model=model))
+        message = replace(message, api=api, provider=provider, model=model)
         self._give_up_halves()
         streamed = self._assembler.content()
         problem = content_differs(streamed, message.content[: len(streamed)])
+        if problem:  # unless its texts are yet to be repaired, as those of the updates were
+            message = repair(message)
+            problem = content_differs(streamed, message.content[: len(streamed)])
         if problem:
             message = replace(message, content=streamed, stop_reason="error", error=f"the provider's {problem}")
         if not self._begun:
             self._begin(StreamStart(api=message.api, provider=message.provider, model=message.model), streamed=False)
-        self._writer.outcome(MessageEnd(message=message))
-        self.ended, self.message = True, message
+        (end,) = self._writer.outcome(MessageEnd(message=message))
+        kept = end.message if isinstance(end, MessageEnd) else None
+        self.ended, self.message = True, kept if isinstance(kept, AssistantMessage) else message
 
     def _give_up_halves(self) -> None:
         """Record what waited for its other half in vain, as the text that stands for what is no character."""

@@ -95,7 +95,7 @@ class Writer(Generic[V]):
         """How often others came between, and what was decided may be void."""
         self.log = self._log = log
         self._context, self._clock, self._on_commit = context, clock, on_commit
-        self._redact = redact
+        self.redact = redact
         know_environment(os.environ)
         self.state: State = State()
         """The state, with what is not appended yet."""
@@ -120,11 +120,15 @@ class Writer(Generic[V]):
         self.head, self.state, self.view = await load(self._log, self.session, context=self._context, show=show)
         self._stored = (self.state, self.view)
 
-    def decide(self, *events: Event) -> None:
+    def admit(self, event: Event) -> Admitted:
+        """Admit an event now, to be decided or to come as an outcome later."""
+        return admit(self._clock(), event, self.redact)
+
+    def decide(self, *events: Event | Admitted) -> None:
         """Take what the machine or a hook decided; forgotten if outside input comes first."""
         self._take(events, outcome=False)
 
-    def outcome(self, *events: Event) -> list[Event]:
+    def outcome(self, *events: Event | Admitted) -> list[Event]:
         """Take what came of an effect; it will be appended, whatever comes between.
 
         Returns: the events as they are kept.
@@ -213,11 +217,11 @@ class Writer(Generic[V]):
         news = await self._log.read(self.session, after=self.head, limit=_NEWS, updates=False)
         return any(isinstance(recorded.event, AbortRequest) for recorded in news)
 
-    def _take(self, events: Sequence[Event], *, outcome: bool) -> list[Event]:
+    def _take(self, events: Sequence[Event | Admitted], *, outcome: bool) -> list[Event]:
         """The one door: an event is admitted and folded, which checks that it is legal, and waits for its append."""
         taken = list[Event]()
         for event in events:
-            pair = admit(self._clock(), event, self._redact)
+            pair = event if type(event) is Admitted else admit(self._clock(), event, self.redact)
             recorded = Recorded(self.head + len(self._pending) + 1, *pair)
             self.state, self.view = self._evolve((self.state, self.view), recorded)
             self._pending.append(_Pending(pair, outcome))

@@ -9,6 +9,7 @@ from eventsource.background import beside
 from eventsource.codec import from_json
 from eventsource.errors import RefoldError, ToolFailure
 from eventsource.events import AbortRequest, ChildEnd, ChildStart
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.machine.state import CHILD
 from eventsource.prompts import Prompt
 from eventsource.tools.context import CallHeld, ToolContext
@@ -59,7 +60,8 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
 async def _pass_on(runtime: Runtime, child: str, signal: asyncio.Event) -> None:
     """Cancel the child when its call is aborted."""
     await signal.wait()
-    await runtime.log.append(child, [(runtime.clock(), AbortRequest(cause="cancel", error="its call was aborted"))])
+    request = AbortRequest(cause="cancel", error="its call was aborted")
+    await append_admitted(runtime.log, child, admitted([(runtime.clock(), request)]))
 
 
 def agent_tool(agent: TurnAgent[T], name: str, description: str, deps: object) -> Tool:

@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from eventsource.admission import redact_event
 from eventsource.codec import to_json
 from eventsource.errors import SessionExistsError, UnknownSessionError
 from eventsource.events import ChildEnd, ChildStart, WaitEnd, WaitStart
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.machine.state import CHILD
 from eventsource.messages import Json
 from eventsource.user_code.calls import UserCall
@@ -54,7 +54,7 @@ async def open_child(
     except UnknownSessionError:
         with suppress(SessionExistsError):
             await runtime.log.create(session, title=task.id)
-    await runtime.log.append(session, [(runtime.clock(), redact_event(start))], key="task")
+    await append_admitted(runtime.log, session, admitted([(runtime.clock(), start)]), key="task")
 
 
 async def run_child(execution: TaskExecution, key: str, task: ChildTask[P, R], payload: P) -> R:

@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
-from eventsource.admission import Redact, redact_event
+from eventsource.admission import Redact
 from eventsource.background import stop
 from eventsource.envelope import Recorded
 from eventsource.errors import RefoldError
 from eventsource.events import Event
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.log.load import read_all
 from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import next_attempts, next_step
@@ -314,9 +315,8 @@ class TaskExecution:
             await self.writer.flush()
             if self._for_root:
                 events, self._for_root = self._for_root, []
-                await self.runtime.log.append(
-                    self.root, [(self.now_us(), redact_event(event, self._redact)) for event in events]
-                )
+                pairs = [(self.now_us(), event) for event in events]
+                await append_admitted(self.runtime.log, self.root, admitted(pairs, redact=self._redact))
         except RefoldError as error:
             self.lose(error)
 

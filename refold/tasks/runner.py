@@ -10,11 +10,11 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from eventsource.admission import redact_event
 from eventsource.codec import to_json
 from eventsource.durations import duration_text
 from eventsource.errors import LeaseHeldError, UnknownSessionError
 from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart, WaitEnd
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.machine.backoff import retry_at_us
 from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import children_to_end, expired, next_step
@@ -173,8 +173,8 @@ def _taken_up(execution: TaskExecution) -> Resume:
 async def note_stuck(runtime: Runtime, session: str, state: State, problem: str, *, epoch: int | None = None) -> None:
     """Record that nobody can go on with a task's session, once for each reason."""
     if state.task and state.stuck != problem:
-        event = redact_event(Resume(why="stuck", problem=problem))
-        await runtime.log.append(session, [(runtime.clock(), event)], epoch=epoch)
+        event = Resume(why="stuck", problem=problem)
+        await append_admitted(runtime.log, session, admitted([(runtime.clock(), event)]), epoch=epoch)
 
 
 def _is_cancelled(execution: TaskExecution) -> bool:
@@ -309,7 +309,7 @@ async def cancel_child(runtime: Runtime, child: str, *, root: str) -> TaskOutcom
     """Cancel a child and see it end."""
     request = AbortRequest(cause="cancel", error="its parent was cancelled")
     try:
-        await runtime.log.append(child, [(runtime.clock(), request)], key="cancelled by parent")
+        await append_admitted(runtime.log, child, admitted([(runtime.clock(), request)]), key="cancelled by parent")
     except UnknownSessionError:  # it was to be started when its parent's process ended
         return TaskOutcome(status="cancelled", error="it was cancelled before it began")
     with suppress(NoTaskError):  # its session was made, and no more
@@ -331,7 +331,7 @@ async def run_when_free(
 async def _wake_parent(runtime: Runtime, parent: str) -> None:
     """Wake a parent whose child was ended by another process."""
     with suppress(UnknownSessionError):
-        await runtime.log.append(parent, [(runtime.clock(), Resume(why="wait"))])
+        await append_admitted(runtime.log, parent, admitted([(runtime.clock(), Resume(why="wait"))]))
 
 
 def first_task(tasks: Sequence[AnyTask]) -> FindTask:

@@ -8,10 +8,14 @@ import msgspec
 
 from eventsource.envelope import SessionInfo
 from eventsource.events import Event, Label
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.log.protocol import EventLog
+from eventsource.models.secrets import MARK
 
 from .atomic import create_session, roll_back
 from .jsonl import LineNote
+
+_SECRETS = f"of its events told a secret that this process knows (a key, a variable's value): {MARK} stands there"
 
 
 class PlannedBranch(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,13 +86,16 @@ async def write_plan(
     named = plan.title or title
     extra = Label(text=named) if named and not plan.title else None
     written: list[str] = []
+    redacted = 0
     try:
         for branch in plan.branches:
             await create_session(_open(log, branch, written, session), written)
             events = branch.events
             if branch.parent is None and extra is not None:
                 events = (*events, (events[-1][0], extra))
-            await log.append(written[-1], events)
+            pairs = admitted(events)
+            redacted += sum(pair.redacted for pair in pairs)
+            await append_admitted(log, written[-1], pairs)
     except BaseException:
         await roll_back(log, written)
         raise
@@ -103,7 +110,7 @@ async def write_plan(
         entries=len(plan.entries),
         messages=sum(branch.messages for branch in done),
         recovered=plan.recovered,
-        lost=plan.lost,
+        lost=(*plan.lost, *([LineNote(0, f"{redacted} {_SECRETS}")] if redacted else [])),
     )
 
 

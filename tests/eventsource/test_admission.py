@@ -7,15 +7,14 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies as st
 from msgspec import inspect
 from msgspec.structs import replace
 
-from eventsource.admission import Admitted, admit, redact_event
+from eventsource.admission import Admitted, admit, redact_event, repair
 from eventsource.codec import decode, encode, to_json
 from eventsource.errors import InvalidTextError
 from eventsource.events import (
-    UPDATE_TYPES,
     AbortRequest,
     Event,
     Label,
@@ -32,7 +31,7 @@ from eventsource.events import (
     ToolResult,
     WaitEnd,
 )
-from eventsource.log.encode import LIMIT_BYTES, Fact, encode_append
+from eventsource.log.encode import LIMIT_BYTES, Fact, Updates, encode_append
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.scripted.script import call
 from eventsource.models.secrets import MARK, Secrets
@@ -206,9 +205,8 @@ def test_what_passed_the_door_is_stored_as_the_bytes_it_has_and_as_any_pair_woul
 
     assert encode_append("s", [pair], durable=True, limit_bytes=LIMIT_BYTES) == plain
     assert admit(7, pair.event) == pair
-    if not isinstance(event, UPDATE_TYPES):
-        assert decode(pair.body) == pair.event
-        assert pair.body == encode(pair.event)
+    assert decode(pair.body) == pair.event
+    assert pair.body == encode(pair.event)
 
 
 def test_the_store_takes_the_bytes_of_what_passed_the_door_and_encodes_nothing_again() -> None:
@@ -217,6 +215,11 @@ def test_the_store_takes_the_bytes_of_what_passed_the_door_and_encodes_nothing_a
 
     assert isinstance(fact, Fact)
     assert fact.body == marked.body
+
+    update = Admitted(7, MessageUpdate(kind="text_delta", content_index=0, delta="x"), b'{"marked":1}')
+    (updates,) = encode_append("s", [update], durable=False, limit_bytes=LIMIT_BYTES)
+    assert isinstance(updates, Updates)
+    assert updates.lines == b'[7,{"marked":1}]\n'
 
 
 def test_json_that_is_none_does_not_pass_the_door() -> None:
@@ -227,3 +230,20 @@ def test_json_that_is_none_does_not_pass_the_door() -> None:
     for event in broken:
         with pytest.raises(InvalidTextError, match="cannot be read back"):
             admit(1, event)
+
+
+@given(st.text(st.characters()), st.text(st.sampled_from("a\ud83d\ude00\udc00")))
+def test_a_text_is_repaired_at_the_door_and_comes_back_as_it_was_kept(text: str, broken: str) -> None:
+    for event in (
+        MessageUpdate(kind="text_delta", content_index=0, delta=text + broken),
+        QueuePush(queue="prompt", message=UserMessage(content=text + broken)),
+        StepEnd(key="s", error=broken + text),
+    ):
+        pair = admit(7, event)
+        assert decode(pair.body) == pair.event == repair(event)
+        assert not pair.redacted
+
+
+def test_json_that_is_no_utf_8_does_not_pass_the_door() -> None:
+    with pytest.raises(InvalidTextError, match="not UTF-8"):
+        admit(1, WaitEnd(key="w", outcome="completed", value=msgspec.Raw(b'"\xff"')))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 from operator import itemgetter
@@ -11,12 +12,15 @@ from pathlib import Path
 
 import msgspec
 
+from eventsource.admission import redact_event
 from eventsource.codec import encode
 from eventsource.envelope import Restored, SessionInfo
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
 from eventsource.events import UPDATE_TYPES, Erase, Event, Fork, MessageEnd, StreamUpdate
+from eventsource.log.admitted import admitted, append_admitted
 from eventsource.log.erased import is_tombstone
 from eventsource.log.protocol import EventLog
+from eventsource.models.secrets import know_environment, redact_known
 from eventsource.values import MARKER
 
 from ..atomic import create_session, roll_back
@@ -49,6 +53,7 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
     lacks = export.header.version == GONE
     if lacks:
         _check_lacks(export, path)
+    _check_secrets(export, path)
     written: list[str] = []
     try:
         branches = await _write(log, export, written, path=path, session=session, title=title)
@@ -73,6 +78,22 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
         messages=sum(branch.messages for branch in branches),
         lost=tuple([note async for note in _lost(log, export, branches)]),
     )
+
+
+def _check_secrets(export: Export, path: str) -> None:
+    """Refuse what tells a secret: what is imported keeps its bytes and its digest, so nothing in it can be replaced.
+
+    Raises: TranscriptError.
+    """
+    know_environment(os.environ)
+    told = "a secret that this process knows (a key, a variable's value)"
+    for one in export.sessions:
+        name = one.row.session
+        if redact_known(one.row.title) != one.row.title:
+            raise TranscriptError(path, f"session {name}: its title tells {told}; title it anew, then export it again")
+        for seq in (one.seq for one in one.events if redact_event(one.event) != one.event):
+            advice = f"where it was recorded, `refold erase {name} {seq}` removes it; then export it again"
+            raise TranscriptError(path, f"session {name}, seq {seq}: it tells {told}; {advice}")
 
 
 def _check_lacks(export: Export, path: str) -> None:
@@ -161,7 +182,7 @@ async def _name_erased(log: EventLog, export: Export, branches: Sequence[Importe
             continue
         at_us = one.events[-1].at_us
         erases = [(at_us, Erase(target_seq=r.seq, reason=BEFORE, shape_sha256=_sha256(r.event))) for r in gone]
-        await log.append(branch.session, erases)
+        await append_admitted(log, branch.session, admitted(erases))
 
 
 def _sha256(event: Event) -> str:
@@ -249,9 +270,9 @@ async def _create(log: EventLog, one: ExportedSession, parent: str | None, name:
 
 async def _fill(log: EventLog, session: str, one: ExportedSession, path: str) -> None:
     """Append a session's own events; a fork's first is there already."""
-    events = list(_with_gaps(one))[_first(one, path) :]
+    events = [Restored(at_us=at_us, event=event) for at_us, event in _with_gaps(one)][_first(one, path) :]
     for first in range(0, len(events), _BATCH):
-        await log.append(session, events[first : first + _BATCH])
+        await log.restore(session, events[first : first + _BATCH])
 
 
 async def _restore(log: EventLog, session: str, one: ExportedSession, path: str) -> None:
