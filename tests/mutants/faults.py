@@ -52,15 +52,15 @@ FAULTS = (
     Fault(
         "the proxy goes on in a busy session",
         "refold/http/proxy/known_sessions.py",
-        "len(chosen.links) == shared and chosen.session not in busy",
-        "len(chosen.links) == shared",
+        "len(chosen.digests) == shared and chosen.session not in busy",
+        "len(chosen.digests) == shared",
         ("tests/refold/http/test_known_sessions.py",),
     ),
     Fault(
         "the proxy chooses a busy session where another is free",
         "refold/http/proxy/known_sessions.py",
-        "if len(one.links) == shared and one.session not in busy)",
-        "if len(one.links) == shared)",
+        "if len(one.digests) == shared and one.session not in busy)",
+        "if len(one.digests) == shared)",
         ("tests/refold/http/test_known_sessions.py",),
     ),
     Fault(
