@@ -2,8 +2,8 @@
 
 from .calls import CALLS, tool_calls
 from .context import CONTEXT, ContextView, convert, history, messages, parts, request
-from .fold import Projection, project
 from .lifecycle import Lifecycle, LifecycleEvent
+from .projection import Projection, project
 from .search import find_text
 from .selection import select
 from .timeline import TIMELINE, spans

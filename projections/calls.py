@@ -27,7 +27,7 @@ from eventsource.machine.approvals import AGAIN, REASON, read_decision
 from eventsource.machine.refusals import refusal_result
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
 
-from .fold import AppendOnlyList, Projection
+from .projection import AppendOnlyList, Projection
 
 CallStatus: TypeAlias = Literal["open", "running", "done", "failed", "refused", "dropped"]
 

@@ -16,7 +16,7 @@ from eventsource.messages import (
 )
 
 from .context import ContextView, history, messages, parts
-from .custom import COMPACTION_SUMMARY
+from .custom_messages import COMPACTION_SUMMARY
 from .pairing import ContextMessage
 from .transcript import text_of
 

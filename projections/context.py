@@ -49,9 +49,9 @@ from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage, CustomMessage, Message, TextContent, ToolCall, ToolResultMessage
 from eventsource.request import Request
 
-from .custom import COMPACTION_SUMMARY, render
-from .fold import AppendOnlyList, Projection
+from .custom_messages import COMPACTION_SUMMARY, render
 from .pairing import ContextMessage, Pairing, hidden_result, paired
+from .projection import AppendOnlyList, Projection
 from .selection import apply_selection
 
 M = TypeVar("M", bound=Message)

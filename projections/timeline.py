@@ -23,7 +23,7 @@ from eventsource.events import (
     WaitStart,
 )
 
-from .fold import AppendOnlyList, Projection
+from .projection import AppendOnlyList, Projection
 
 SpanKind: TypeAlias = Literal["run", "turn", "model", "tool", "wait"]
 

@@ -9,7 +9,7 @@ import msgspec
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.events import Label
 
-from .fold import Projection
+from .projection import Projection
 
 Labels = tuple[tuple[int, str], ...]
 """Bookmarks: (seq, text), in the order of their seqs."""

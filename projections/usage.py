@@ -10,7 +10,7 @@ from eventsource.envelope import Recorded
 from eventsource.events import ConfigChange, Fork, MessageAdopt, MessageEnd, ModelRef, Retry, StepEnd
 from eventsource.messages import AssistantMessage, Usage
 
-from .fold import Projection
+from .projection import Projection
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):

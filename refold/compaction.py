@@ -46,7 +46,7 @@ class Summary:
     first_kept_seq: int = 0
 
 
-Rule = Callable[[Sequence[ContextMessage]], MaybeAwaitable[Summary | None]]
+CompactionRule = Callable[[Sequence[ContextMessage]], MaybeAwaitable[Summary | None]]
 
 
 @checked_init
@@ -64,7 +64,7 @@ class CompactionPolicy:
     keep_tokens: int = KEEP_TOKENS
     model: str | Model | None = None
     instructions: str = INSTRUCTIONS
-    rule: Rule | None = None
+    rule: CompactionRule | None = None
 
 
 class Compactor:
@@ -110,7 +110,7 @@ class Compactor:
             await writer.flush()
         return done
 
-    async def _by_rule(self, writer: Writer[ContextView], rule: Rule) -> Compaction | None:
+    async def _by_rule(self, writer: Writer[ContextView], rule: CompactionRule) -> Compaction | None:
         view = writer.view
         said = messages(view)
         summary = await ask(lambda: rule(said))

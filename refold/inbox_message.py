@@ -11,7 +11,7 @@ from eventsource.messages import (
     UserMessage,
 )
 
-from .values import dump
+from .typed_json import dump
 
 VALUE = "value"
 """The kind of a message that is a JSON value and no text."""

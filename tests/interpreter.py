@@ -59,7 +59,7 @@ from eventsource.machine.steps import (
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
 from eventsource.request import request_sha256
 from projections.context import CONTEXT, request
-from projections.fold import project
+from projections.projection import project
 from tests.candidates import CALLING, DONE, FAILED, FINAL, MESSAGES, candidates
 
 DISTURBANCES = (

@@ -86,7 +86,7 @@ async def mcp_tools(
     Raises: McpServerError, also when `approval` names a tool that is not there; ToolDefinitionError.
     """
     secrets = _secrets(server, env, headers)
-    connection = _Connection(server, secrets, env, cwd, headers, connect_s)
+    connection = _ServerConnection(server, secrets, env, cwd, headers, connect_s)
     try:
         listed, odd = await connection.listed()
         digest = list_digest(listed)
@@ -110,7 +110,7 @@ async def mcp_tools(
         await connection.close()
 
 
-class _Held:
+class _OpenConnection:
     """One connection while it lasts, held by a task of its own: what breaks in it cancels nobody else."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class _Held:
                 _log.debug("an MCP connection ended by an error", exc_info=error)  # else it is the server's own affair
 
 
-class _Connection:
+class _ServerConnection:
     """The connection to one server; a new one where it was lost."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _Connection:
         self.url = server if isinstance(server, str) and re.match(r"https?://", server) else ""
         self.words = [] if self.url else _words_of(server)
         self.name = public_url(self.url) if self.url else Path(self.words[0]).name if self.words else "(no command)"
-        self._held = _Held()
+        self._held = _OpenConnection()
         self._lock = asyncio.Lock()
         self._again, self._rests_until_s = 0, 0.0
 
@@ -196,7 +196,7 @@ class _Connection:
             raise
 
     async def _connect(self) -> None:
-        held = self._held = _Held()
+        held = self._held = _OpenConnection()
         held.task = asyncio.create_task(self._hold(held))
         try:
             async with running(held.ready.wait()) as ready:
@@ -207,7 +207,7 @@ class _Connection:
             await held.end()
             raise
 
-    def _explain(self, held: _Held, task: asyncio.Task[None]) -> NoReturn:
+    def _explain(self, held: _OpenConnection, task: asyncio.Task[None]) -> NoReturn:
         """Raise McpServerError with the reason why there is no connection."""
         lines = self._secrets.redact(held.said.decode("utf-8", "replace")).split("\n")
         said = next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
@@ -221,7 +221,7 @@ class _Connection:
             raise McpServerError(self.name, held.faults[0]) from error
         raise McpServerError(self.name, self._secrets.redact(_words(error)) + last) from error
 
-    async def _hold(self, held: _Held) -> None:
+    async def _hold(self, held: _OpenConnection) -> None:
         """Connect, list the tools, and stay until it is left, or lost."""
         try:
             from mcp import Client
@@ -293,7 +293,7 @@ class _Connection:
         said = self._secrets.redact(message or "") or f"{done:g}{'' if total is None else f' of {total:g}'}"
         return tool_result(said, details={"progress": done, **({} if total is None else {"total": total})})
 
-    def _transport(self, held: _Held) -> Transport:
+    def _transport(self, held: _OpenConnection) -> Transport:
         """Make what brings messages there and back. Raises: McpServerError."""
         if self.url:
             from .http import endpoint

@@ -19,7 +19,7 @@ from eventsource.user_code.calls import UserCall
 
 from ..child_sessions import child_id, child_wait
 from ..runtime import Runtime
-from ..values import Shape
+from ..typed_json import Shape
 from .errors import ChildError
 from .execution import TaskExecution
 from .runner import AnyTask, TaskOutcome, run_when_free, task_start

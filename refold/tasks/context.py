@@ -20,7 +20,7 @@ from eventsource.user_code.argument_types import check_key
 
 from ..inbox_message import InboxMessage
 from ..local_types import AnyType, as_type
-from ..values import Shape, dump
+from ..typed_json import Shape, dump
 from .children import run_child, start_task
 from .errors import WaitEndedError
 from .execution import SCOPE, TaskExecution

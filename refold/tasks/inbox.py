@@ -12,7 +12,7 @@ from eventsource.events import LoopContext, WaitStart
 from eventsource.machine.state import INBOX
 
 from ..inbox_message import InboxMessage
-from ..values import Shape, dump
+from ..typed_json import Shape, dump
 from .execution import SCOPE, TaskExecution
 from .json_patch import diff
 from .steps import run_wait

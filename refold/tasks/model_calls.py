@@ -14,7 +14,7 @@ from eventsource.request import Request, request_sha256
 from eventsource.user_code.calls import UserCall
 
 from ..models import find_model
-from ..values import Shape, dump
+from ..typed_json import Shape, dump
 from .execution import TaskExecution
 from .steps import AskedModel, digest, run_step
 

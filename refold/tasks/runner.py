@@ -31,7 +31,7 @@ from ..budget import Budget
 from ..child_sessions import child_id, waits_for_run
 from ..context import CONTEXT
 from ..runtime import Runtime
-from ..values import Shape, kept
+from ..typed_json import Shape, kept
 from .errors import NoTaskError, PathError
 from .execution import Finished, TaskExecution
 

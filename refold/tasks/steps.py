@@ -17,7 +17,7 @@ from eventsource.messages import Usage
 from eventsource.user_code.calls import UserCall, attempt
 from eventsource.user_code.error_words import words
 
-from ..values import Shape, dump, kept
+from ..typed_json import Shape, dump, kept
 from .errors import StepError
 from .execution import WITHIN, TaskExecution
 from .journal import StepRecord

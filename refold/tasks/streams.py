@@ -10,7 +10,7 @@ from eventsource.events import MetadataSet, StreamUpdate
 from eventsource.log.load import read_all
 from eventsource.user_code.calls import UserCall
 
-from ..values import Shape, dump
+from ..typed_json import Shape, dump
 from .execution import WITHIN, TaskExecution
 from .steps import InputDigest, run_step
 

@@ -25,7 +25,7 @@ from ..local_types import AnyType, local_names
 from ..log import Log
 from ..runtime import Runtime
 from ..session import Session
-from ..values import Shape, ShapeError
+from ..typed_json import Shape, ShapeError
 from .children import open_child
 from .context import TaskContext
 from .errors import (

@@ -83,13 +83,13 @@ class TaskView(msgspec.Struct, kw_only=True):
 
 def view_task(history: Iterable[Recorded]) -> TaskView:
     """Fold a session's events, updates included, from its first one on."""
-    reader = _Reader()
+    reader = _TaskFold()
     for recorded in history:
         reader.feed(recorded)
     return reader.view
 
 
-class _Reader:
+class _TaskFold:
     def __init__(self) -> None:
         self.view = TaskView(metadata={}, did=[])
         self._known: dict[tuple[str, str], TaskOperation] = {}

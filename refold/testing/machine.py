@@ -14,13 +14,13 @@ from eventsource.models.scripted.script import CallItem, call, fail, retry
 from eventsource.tools.tool import toolbox
 
 from ..agent import Agent
-from .world import Check, During, SessionUnderTest, Turn, World
+from .world import Check, During, ScriptedTurn, SessionUnderTest, World
 
 T = TypeVar("T")
 _TEXTS = ("Yes.", "It rains. ", "Take a coat.")
 
 
-def turns(calls: Sequence[CallItem]) -> st.SearchStrategy[list[Turn]]:
+def turns(calls: Sequence[CallItem]) -> st.SearchStrategy[list[ScriptedTurn]]:
     """Make what a model answers, call after call: texts, tool calls, failures, and what happens meanwhile."""
     texts = st.lists(st.sampled_from(_TEXTS), min_size=1, max_size=2)
     asked = st.lists(st.sampled_from(calls), min_size=1, max_size=3) if calls else st.just(list[CallItem]())
@@ -29,7 +29,7 @@ def turns(calls: Sequence[CallItem]) -> st.SearchStrategy[list[Turn]]:
     return st.lists(st.one_of(_joined(texts, meanwhile, asked), broken, st.just([retry("busy")])), max_size=4)
 
 
-def _joined(*parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Turn]:
+def _joined(*parts: st.SearchStrategy[Any]) -> st.SearchStrategy[ScriptedTurn]:
     return st.tuples(*parts).map(lambda made: [item for part in made for item in part])
 
 
@@ -37,7 +37,7 @@ class AgentMachine(RuleBasedStateMachine):
     """Sessions of one agent, and what is done with them; made by `agent_machine`."""
 
     branches = Bundle("branches")
-    answers: ClassVar[st.SearchStrategy[list[Turn]]]
+    answers: ClassVar[st.SearchStrategy[list[ScriptedTurn]]]
     begin_world: ClassVar[Callable[[], World]]
 
     def __init__(self) -> None:

@@ -43,7 +43,7 @@ class During(Enum):
     ABORT = "abort"
 
 
-Turn: TypeAlias = Sequence[str | CallItem | FailItem | RetryItem | During]
+ScriptedTurn: TypeAlias = Sequence[str | CallItem | FailItem | RetryItem | During]
 """One answer of the model, with what happens meanwhile."""
 
 
@@ -117,12 +117,14 @@ class World:
         """Create a session."""
         return await self._branch((await self.log.create()).id)
 
-    async def run(self, branch: SessionUnderTest, turns: Sequence[Turn], *, appends: int | None = None) -> None:
+    async def run(self, branch: SessionUnderTest, turns: Sequence[ScriptedTurn], *, appends: int | None = None) -> None:
         """Send a prompt and run to the end, or until the process is killed after so many appends."""
         text = self._say(branch)
         await self._drive(branch, turns, text, appends)
 
-    async def resume(self, branch: SessionUnderTest, turns: Sequence[Turn], *, appends: int | None = None) -> None:
+    async def resume(
+        self, branch: SessionUnderTest, turns: Sequence[ScriptedTurn], *, appends: int | None = None
+    ) -> None:
         """Resume from wherever the log stops."""
         await self._drive(branch, turns, None, appends)
 
@@ -136,7 +138,7 @@ class World:
         session = await branch.session.fork(at=at)
         return await self._forked(branch, session, at)
 
-    async def edit(self, branch: SessionUnderTest, number: int, turns: Sequence[Turn]) -> None:
+    async def edit(self, branch: SessionUnderTest, number: int, turns: Sequence[ScriptedTurn]) -> None:
         """Edit a prompt in a fork, and run that."""
         prompts = [one for one in await branch.session.messages() if isinstance(one.message, UserMessage)]
         if not prompts:
@@ -196,7 +198,7 @@ class World:
         assert not open_calls, "a model would be asked while a call lacks its result"
 
     async def _drive(
-        self, branch: SessionUnderTest, turns: Sequence[Turn], text: str | None, appends: int | None
+        self, branch: SessionUnderTest, turns: Sequence[ScriptedTurn], text: str | None, appends: int | None
     ) -> None:
         self._answers = deque(self._script(branch, turn) for turn in turns)
         self.log.appends_left = appends
@@ -221,7 +223,7 @@ class World:
         if self._check is not None:
             self._check(run)
 
-    def _script(self, branch: SessionUnderTest, turn: Turn) -> Answer:
+    def _script(self, branch: SessionUnderTest, turn: ScriptedTurn) -> Answer:
         return [self._happening(branch, item) if isinstance(item, During) else item for item in turn]
 
     def _happening(self, branch: SessionUnderTest, what: During) -> Callable[[], object]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from eventsource.tools.tool import Tool, tool
 from eventsource.user_code.argument_checks import checked
 
-from .grepping import Grepping
-from .reading import Reading
-from .rooted import Root
-from .writing import Writing
+from .confined_folder import ConfinedFolder
+from .grep_tool import GrepTool
+from .read_tools import ReadTools
+from .write_tools import WriteTools
 
 FILE_TOOLS = ("read", "ls", "grep", "write", "edit")
 
@@ -28,12 +28,12 @@ def file_tools(root: str | Path = ".", names: Sequence[str] = FILE_TOOLS) -> lis
     """
     if unknown := sorted(set(names) - set(FILE_TOOLS)):
         raise ValueError(f"names: no file tool is called {unknown[0]!r}; there are {', '.join(FILE_TOOLS)}")
-    folder = Root(root)
-    reading, writing = Reading(folder), Writing(folder)
+    folder = ConfinedFolder(root)
+    reading, writing = ReadTools(folder), WriteTools(folder)
     made = {
         "read": tool(reading.read, effect="idempotent"),
         "ls": tool(reading.ls, effect="idempotent"),
-        "grep": tool(Grepping(folder).grep, effect="idempotent"),
+        "grep": tool(GrepTool(folder).grep, effect="idempotent"),
         "write": tool(writing.write, effect="once", mode="sequential"),
         "edit": tool(writing.edit, effect="once", mode="sequential"),
     }

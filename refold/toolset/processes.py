@@ -101,7 +101,7 @@ async def _attend(
     report: Callable[[str], None] | None,
 ) -> ProgramResult:
     """Wait for its end, or end it."""
-    output = _Output(report)
+    output = _CapturedOutput(report)
     tasks = [asyncio.create_task(work) for work in (output.read(pipe), process.wait(), stop.wait(), output.full.wait())]
     reading, exited, stopped, full = tasks
     try:
@@ -169,7 +169,7 @@ async def end_all(process: asyncio.subprocess.Process, mark: str) -> tuple[int, 
     return tuple(left)
 
 
-class _Output:
+class _CapturedOutput:
     """What a program prints: its beginning and its end are kept."""
 
     def __init__(self, report: Callable[[str], None] | None) -> None:

@@ -15,9 +15,9 @@ from eventsource.tools.results import ToolOutcome, tool_result
 from eventsource.tools.tool import Tool, tool
 from eventsource.user_code.argument_checks import checked
 
+from .confined_folder import ConfinedFolder
 from .hide_keys import hide_keys, key_variables
 from .processes import OUTPUT_BYTES, ProgramResult, run_program
-from .rooted import Root
 
 LONGEST_S = 600
 
@@ -31,7 +31,7 @@ def shell_tool(root: str | Path = ".") -> Tool:
 
     Raises: OSError when there is no such folder, or no shell.
     """
-    folder = Root(root).path
+    folder = ConfinedFolder(root).path
     shell = shutil.which("bash") or shutil.which("sh")
     if shell is None:
         raise FileNotFoundError(2, "there is neither bash nor sh", "bash")

@@ -53,7 +53,7 @@ def read_lines(data: bytes, is_record: Callable[[Fields], bool]) -> Lines:
     for number, raw in numbered:
         if not raw.strip():
             continue
-        reader = _Reader(raw)
+        reader = _LineReader(raw)
         found, rest = reader.read(is_record)
         records += [Line(number, fields, len(found) == 1 and not rest) for fields in found]
         if rest:
@@ -66,7 +66,7 @@ def read_lines(data: bytes, is_record: Callable[[Fields], bool]) -> Lines:
     return Lines(records=tuple(records), recovered=tuple(recovered), lost=tuple(lost))
 
 
-class _Reader:
+class _LineReader:
     """Reads the objects on one line and remembers whether it had to repair one."""
 
     def __init__(self, raw: bytes) -> None:

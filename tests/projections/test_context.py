@@ -42,8 +42,8 @@ from eventsource.messages import (
     UserMessage,
 )
 from projections import CONTEXT, ContextView, history, messages, parts, project, request, select
-from projections.fold import AppendOnlyList
 from projections.pairing import HIDDEN_RESULT, NO_RESULT
+from projections.projection import AppendOnlyList
 from projections.selection import apply_selection
 
 ORIGIN = Origin(source="test")

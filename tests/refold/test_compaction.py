@@ -26,8 +26,8 @@ from eventsource.models.scripted.script import call, fail, stop
 from eventsource.runner.hooks import Hooks
 from projections.compaction import choose_cut, context_tokens, cuts, first_kept, nearest_cut
 from projections.context import CONTEXT, ContextView, parts
-from projections.fold import project
 from projections.pairing import HIDDEN_RESULT, ContextMessage
+from projections.projection import project
 from projections.transcript import text_of
 from refold import Agent, CompactionPolicy, Session, Summary, tool
 from refold.log import Log

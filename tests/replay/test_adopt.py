@@ -13,7 +13,7 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import call, stop
 from eventsource.session import SessionHandle as Stored
 from projections.context import CONTEXT, Entry, history as entries
-from projections.fold import project
+from projections.projection import project
 from projections.transcript import text_of
 from refold import Agent, Session, tool
 from refold.log import Log

@@ -12,7 +12,7 @@ from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.models.scripted.script import call, stop
 from eventsource.session import SessionHandle
 from projections.context import CONTEXT, Entry, history as entries
-from projections.fold import project
+from projections.projection import project
 from refold import Agent, Session as OpenedSession, diff, open_log, tool
 from replay.diff import SessionDiff, diff as compare
 from tests.strategies import histories

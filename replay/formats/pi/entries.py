@@ -11,7 +11,8 @@ from eventsource.codec import from_json, read_object, to_json
 from eventsource.events import Compaction, MessageAdopt, Origin, Place
 from eventsource.messages import CustomMessage
 
-from .messages import SOURCE, Fields, read_message, rest, write_message
+from ..jsonl import Fields
+from .messages import SOURCE, read_message, rest, write_message
 
 HEADER, BRANCH, ENTRY, REST, LOST = "pi.session", "pi.branch", "pi.entry", "pi.rest", "pi.lost"
 """Kinds of `custom` events beside the messages: the header and the lines of the main branch; the lines of another;

@@ -29,7 +29,8 @@ from eventsource.messages import (
     UserMessage,
 )
 
-Fields = Mapping[str, object]
+from ..jsonl import Fields
+
 SOURCE = "pi"
 _TOKENS = ("input", "output", "cacheRead", "cacheWrite")
 _READ_STOP: Mapping[str, StopReason] = MappingProxyType(

@@ -16,7 +16,7 @@ from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResult
 from eventsource.models.options import ThinkingLevel
 from projections.titles import title_of_first
 
-from ..jsonl import LineNote, Lines, read_lines
+from ..jsonl import Fields, LineNote, Lines, read_lines
 from ..planner import ImportPlan, ImportReport, PlannedBranch, PlannedEntry, runs, write_plan
 from .entries import (
     BRANCH,
@@ -31,7 +31,6 @@ from .entries import (
     with_call,
     write_entry,
 )
-from .messages import Fields
 from .tree import Node, Path, Tree, branches, is_above, is_record, read_tree
 
 FORMAT = "pi"

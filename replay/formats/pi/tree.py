@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..jsonl import LineNote, Lines
-from .messages import Fields
+from ..jsonl import Fields, LineNote, Lines
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

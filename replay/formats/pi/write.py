@@ -21,7 +21,7 @@ from ...lineage import forks_of
 from .entries import BRANCH, ENTRY, HEADER, REST, restore, write_entry, write_time
 from .messages import SOURCE, write_message
 
-Fields = dict[str, object]
+_EntryFields = dict[str, object]
 
 
 class ExportBranch(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class _Written(msgspec.Struct, frozen=True):
     line: int
     seq: int
     id: object
-    fields: Fields
+    fields: _EntryFields
     event: MessageAdopt | Compaction | None
 
 
@@ -60,7 +60,7 @@ async def export_pi(log: EventLog, session: str, *, version: Literal[3] | None =
     return b"".join(escaped_json(json.dumps(entry, ensure_ascii=False)).encode() + b"\n" for entry in entries)
 
 
-def write_pi(branches: Sequence[ExportBranch], *, version: Literal[3] | None = None) -> list[Fields]:
+def write_pi(branches: Sequence[ExportBranch], *, version: Literal[3] | None = None) -> list[_EntryFields]:
     """Build the lines of a file: the header, then every entry.
 
     The version is that of the file which was imported, if that version can say what was added since; else 3.
@@ -120,7 +120,7 @@ class _Walk:
         if isinstance(event, Compaction):
             return _Written(0, seq, f"{seq:08x}", write_entry(event, recorded.at_us), event)
         time = write_time(recorded.at_us)
-        fields: Fields = {
+        fields: _EntryFields = {
             "type": "message",
             "timestamp": time,
             "message": write_message(with_model(entry.message, self._view.config.model), entry.at_us),
@@ -152,7 +152,7 @@ class _Walk:
         given = self.header.get("version", 1) if self.header else 3
         return given if type(given) is int else 1
 
-    def entry(self, one: _Written, given: int, wanted: int) -> Fields:
+    def entry(self, one: _Written, given: int, wanted: int) -> _EntryFields:
         """Write an entry in a version of the format."""
         fields = one.fields
         if wanted < 2:

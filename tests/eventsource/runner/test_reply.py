@@ -16,7 +16,7 @@ from eventsource.models.protocol import StreamEnd, StreamEvent, StreamRetry, Str
 from eventsource.models.scripted.model import SCRIPTED
 from eventsource.models.scripted.script import cut, stall
 from eventsource.runner.reply import NO_END
-from projections.fold import project
+from projections.projection import project
 from projections.usage import USAGE
 from replay.replay import replay
 from tests.running import Bench, has, scripted

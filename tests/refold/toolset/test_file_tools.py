@@ -15,7 +15,7 @@ from eventsource.codec import from_json
 from eventsource.errors import ToolArgumentsError
 from eventsource.messages import ImageContent
 from refold.toolset import FILE_TOOLS, file_tools, shell_tool
-from refold.toolset.rooted import Root
+from refold.toolset.confined_folder import ConfinedFolder
 from tests.refold.calling import Caller, text_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
@@ -143,7 +143,7 @@ async def test_a_search_does_not_follow_links(outside: Path, caller: Caller) -> 
 
 
 def test_a_link_made_after_the_look_is_not_followed(folder: Path) -> None:
-    root = Root(folder)
+    root = ConfinedFolder(folder)
     real = root.find("src/rain.py")
     (folder / "src").rename(folder / "moved")
     (folder / "src").symlink_to(folder.parent)

@@ -10,15 +10,15 @@ from pathlib import PurePath
 from eventsource.errors import ToolFailure
 from eventsource.tools.context import ToolContext
 
-from .rooted import Root, refusing
+from .confined_folder import ConfinedFolder, refusing
 
 _EDITED_BYTES = 10_000_000
 
 
-class Writing:
+class WriteTools:
     """Changes files of one folder."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: ConfinedFolder) -> None:
         self._root = root
 
     def write(self, path: str, content: str, context: ToolContext) -> str:

@@ -12,17 +12,17 @@ from pathlib import Path, PurePath
 from eventsource.errors import ToolFailure
 from eventsource.tools.context import ToolContext
 
+from .confined_folder import ConfinedFolder, refusing
 from .processes import run_program
-from .rooted import Root, refusing
 
 _TIME_S = 20.0
 _PROGRAM = Path(__file__).with_name("grep_program.py")
 
 
-class Grepping:
+class GrepTool:
     """Searches one folder."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: ConfinedFolder) -> None:
         self._root = root
 
     async def grep(

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from eventsource.errors import InvalidTextError
 from refold import Agent
 from refold.tasks import TaskContext, task
-from refold.values import Shape, ShapeError, dump
+from refold.typed_json import Shape, ShapeError, dump
 
 
 class Model(BaseModel):

@@ -17,7 +17,7 @@ from eventsource.errors import ToolFailure
 from eventsource.tools.context import ToolContext
 from eventsource.tools.results import Image
 
-from .rooted import Root, refusing
+from .confined_folder import ConfinedFolder, refusing
 
 _SHOWN_BYTES = 50_000  # of one file at a time: about 12,000 tokens
 _LINE_BYTES = 10_000
@@ -41,10 +41,10 @@ class Deadline:
             raise ToolFailure(f"{self._name}: this took longer than {_TIME_S:.0f} s and was given up")
 
 
-class Reading:
+class ReadTools:
     """Reads and lists in one folder."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: ConfinedFolder) -> None:
         self._root = root
 
     def read(
