@@ -77,7 +77,7 @@ def _refusing(name: str) -> Iterator[None]:
         raise ToolFailure(f"{name}: {error}") from error
 
 
-def _look_around(request: Request) -> Answer:
+def _demo_answer(request: Request) -> Answer:
     """Answer as the demo's model: list the folder, read what tells most, say what was found."""
     question, since = _last_question(request.messages)
     results = [message for message in since if isinstance(message, ToolResultMessage)]
@@ -136,7 +136,7 @@ def _most_telling(names: Sequence[str], question: str) -> str | None:
     return next(iter([*asked, *readme, *texts]), None)
 
 
-def _plainly(request: Request) -> Answer:
+def _echo_answer(request: Request) -> Answer:
     """Answer as the model `scripted`: say what was asked, and that nobody was called."""
     last = request.messages[-1] if request.messages else None
     match last:
@@ -178,18 +178,18 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\S+\s*", text)
 
 
-def looking_around(*, pace_ms: int = 15) -> ScriptedModel:
+def demo_model(*, pace_ms: int = 15) -> ScriptedModel:
     """Make the demo's model; it pauses before each word, so that one can watch."""
-    return ScriptedModel(_look_around, ref=ModelRef(api="scripted", provider="scripted", model="demo"), pace_ms=pace_ms)
+    return ScriptedModel(_demo_answer, ref=ModelRef(api="scripted", provider="scripted", model="demo"), pace_ms=pace_ms)
 
 
-def stand_in() -> ScriptedModel:
+def echo_model() -> ScriptedModel:
     """Make the model `scripted`: it says what it was asked, and calls nobody."""
-    return ScriptedModel(_plainly)
+    return ScriptedModel(_echo_answer)
 
 
 agent: Agent[object] = Agent(
-    looking_around(),
+    demo_model(),
     system="You look around in folders and say what you find.",
     tools=[list_files, read_file],
 )

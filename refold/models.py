@@ -54,7 +54,7 @@ def _meant(name: str) -> str:
     return next((f"{owner}:{name}" for begin, owner in _FAMILIES if name.startswith(begin)), "")
 
 
-def is_a_vendors(ref: ModelRef | None) -> bool:
+def is_vendor_model(ref: ModelRef | None) -> bool:
     """Return whether a recorded model can be called again: it is neither a script's nor a foreign loop's."""
     return ref is not None and ref.api not in ("", "scripted", "caller")
 
@@ -62,7 +62,7 @@ def is_a_vendors(ref: ModelRef | None) -> bool:
 def find_recorded_model(config: Config) -> Model | None:
     """Find the model that a log names; None when it was a script's or a foreign loop's."""
     ref = config.model
-    if ref is None or not is_a_vendors(ref):
+    if ref is None or not is_vendor_model(ref):
         return None
     from eventsource.models.catalog import model
 

@@ -75,7 +75,7 @@ class Shape(Generic[T]):
         return raw, self.load(raw)
 
 
-def kept(shape: Shape[T], value: object, where: str) -> tuple[msgspec.Raw, T]:
+def write_result(shape: Shape[T], value: object, where: str) -> tuple[msgspec.Raw, T]:
     """Write a step's or a task's result and read it back.
 
     Raises: ShapeError; InvalidTextError when it has no JSON form, or is too large.

@@ -33,7 +33,7 @@ from projections.pairing import ContextMessage
 
 from .lineage import erased_seqs
 from .provenance import Provenance
-from .why_text import pretty, shown, stands
+from .why_text import pretty, shown, standing_text
 
 PartKind: TypeAlias = Literal["model", "system_prompt", "tools", "options", "message"]
 Source: TypeAlias = Literal[
@@ -180,7 +180,7 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None)
         at_us=at.at_us,
         event=str(at.event.__struct_config__.tag),
         phase=state.phase.value,
-        standing=stands(state),
+        standing=standing_text(state),
         request=built,
         request_seq=asked.seq,
         request_sha256=digest,

@@ -44,7 +44,7 @@ def shown(message: Message) -> str:
     return text
 
 
-def stands(state: State) -> str:
+def standing_text(state: State) -> str:
     """Describe where a run stands."""
     said = _phase(state)
     if state.aborted is not None:

@@ -26,7 +26,7 @@ from .errors import WaitEndedError
 from .execution import SCOPE, TaskExecution
 from .inbox import Inbox, run_loop
 from .model_calls import ask_model
-from .steps import call, digest, once, run_step, run_wait
+from .steps import call, digest, recorded_number, run_step, run_wait
 from .streams import Metadata, stream_items
 from .turns import Turn, TurnAgent, run_turn
 
@@ -269,7 +269,7 @@ class TaskContext:
 
     def now(self) -> datetime:
         """Read the clock: the same answer in every process."""
-        at_us = once(self._execution, self._execution.key("now", None), self._execution.now_us)
+        at_us = recorded_number(self._execution, self._execution.key("now", None), self._execution.now_us)
         return datetime.fromtimestamp(at_us / 1_000_000, UTC)
 
     @property
@@ -278,7 +278,7 @@ class TaskContext:
         scope = SCOPE.get()
         if scope not in self._randoms:
             self._randoms[scope] = Random(
-                once(self._execution, self._execution.key("random", None), self._execution.runtime.seed)
+                recorded_number(self._execution, self._execution.key("random", None), self._execution.runtime.seed)
             )
         return self._randoms[scope]
 

@@ -31,7 +31,7 @@ from ..budget import Budget
 from ..child_sessions import child_id, waits_for_run
 from ..context import CONTEXT
 from ..runtime import Runtime
-from ..typed_json import Shape, kept
+from ..typed_json import Shape, write_result
 from .errors import NoTaskError, PathError
 from .execution import Finished, TaskExecution
 
@@ -134,7 +134,7 @@ async def _run(execution: TaskExecution, find: FindTask) -> TaskOutcome:
     await execution.decide_attempts()
     next_at_us = execution.state.retry_at_us
     if next_at_us is not None and now_us < next_at_us:
-        execution.writer.outcome(*_over(execution.state, now_us))
+        execution.writer.outcome(*_expired_waits(execution.state, now_us))
         await execution.writer.flush()
         return _outcome(execution)
     if waits_for_run(execution.state, now_us):
@@ -233,7 +233,7 @@ def _failed(execution: TaskExecution, task: AnyTask, problem: str, *, final: boo
     return TaskEnd(error=problem, retry_at_us=at_us)
 
 
-def _over(state: State, now_us: int) -> tuple[WaitEnd, ...]:
+def _expired_waits(state: State, now_us: int) -> tuple[WaitEnd, ...]:
     """Build the ends of the expired waits of a failed attempt, so that the session is not due before the next one."""
     return expired(state, now_us) if state.phase is Phase.IDLE else ()
 
@@ -246,7 +246,7 @@ def _end(execution: TaskExecution, task: AnyTask, finished: Finished) -> TaskEnd
             execution.session, missing, "the code ended without coming to this: it took another path than recorded"
         )
     where = f"the result of task {task.id}"
-    ended = attempt(lambda: kept(Shape[object](None), finished.value, where)[0])
+    ended = attempt(lambda: write_result(Shape[object](None), finished.value, where)[0])
     if isinstance(ended.value, msgspec.Raw):
         return TaskEnd(result=ended.value)
     return words(ended.error) if ended.error is not None else "it has no result"

@@ -17,7 +17,7 @@ from eventsource.messages import Usage
 from eventsource.user_code.calls import UserCall, attempt
 from eventsource.user_code.error_words import words
 
-from ..typed_json import Shape, dump, kept
+from ..typed_json import Shape, dump, write_result
 from .errors import StepError
 from .execution import WITHIN, TaskExecution
 from .journal import StepRecord
@@ -77,7 +77,7 @@ async def run_step(
     """
     check_retries(retries, f"step {name}")
     record = await known_step(execution, name, input_digest)
-    if record is not None and record.done and not _goes_on(execution, name, record, retries):
+    if record is not None and record.done and not _is_retried(execution, name, record, retries):
         if record.error:
             raise StepError(name, record.error)
         return shape.load(record.result)
@@ -87,7 +87,12 @@ async def run_step(
         while True:
             await _until_due(execution, name)
             record = execution.journal.steps.get(name)
-            if record is not None and record.error and record.done and not _goes_on(execution, name, record, retries):
+            if (
+                record is not None
+                and record.error
+                and record.done
+                and not _is_retried(execution, name, record, retries)
+            ):
                 raise StepError(name, record.error)  # somebody cancelled the wait for its next attempt
             number = record.attempts + 1 if record is not None else 1
             if asks is not None and (problem := execution.budget.problem()):
@@ -108,7 +113,7 @@ async def run_step(
                     raise
 
 
-def _goes_on(execution: TaskExecution, name: str, record: StepRecord, retries: int) -> bool:
+def _is_retried(execution: TaskExecution, name: str, record: StepRecord, retries: int) -> bool:
     """Return whether a failed step is tried again: as the machine decides, in a log of 0.1 as the code does."""
     tried = execution.state.step(name)
     return bool(record.error) and (record.failures <= retries if tried is None else not tried.over)
@@ -136,7 +141,7 @@ async def _attempt(
             WITHIN.reset(within)
         made = list[tuple[msgspec.Raw, T]]()
         if ended.error is None:
-            ended = attempt(lambda: made.append(kept(shape, ended.value, f"the result of {start.key}")))
+            ended = attempt(lambda: made.append(write_result(shape, ended.value, f"the result of {start.key}")))
         if ended.error is not None:
             problem, jitter_ppm = words(ended.error), execution.runtime.jitter_ppm() if start.retries else 0
             await execution.fail(_answered(StepEnd(key=start.key, error=problem, jitter_ppm=jitter_ppm), asks))
@@ -184,7 +189,7 @@ async def run_wait(execution: TaskExecution, start: WaitStart) -> WaitEnd:
         return await execution.wait_for(lambda: execution.journal.ends.get(key))
 
 
-def once(execution: TaskExecution, name: str, make: Callable[[], int]) -> int:
+def recorded_number(execution: TaskExecution, name: str, make: Callable[[], int]) -> int:
     """Return a number that is made once, and recorded."""
     record = execution.journal.steps.get(name)
     if record is None:

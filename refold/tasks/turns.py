@@ -126,7 +126,7 @@ async def _run(execution: TaskExecution, name: str, agent: TurnAgent[T], deps: o
             if children.errors:
                 await execution.give_up(children.errors[0])
             if isinstance(end, Suspend):
-                await execution.wait_for(lambda: True if _goes_on(execution) else None)
+                await execution.wait_for(lambda: True if _can_go_on(execution) else None)
                 await execution.append(*(WaitEnd(key=key, outcome="completed") for key in execution.due_calls()))
         await end_children(execution.runtime, execution.writer, root=execution.root)
     except RefoldError as error:
@@ -137,7 +137,7 @@ async def _run(execution: TaskExecution, name: str, agent: TurnAgent[T], deps: o
     await execution.append(StepEnd(key=name))
 
 
-def _goes_on(execution: TaskExecution) -> bool:
+def _can_go_on(execution: TaskExecution) -> bool:
     waits = isinstance(next_step(execution.state), Suspend)
     return not waits or bool(expired(execution.state, execution.now_us())) or bool(execution.due_calls())
 

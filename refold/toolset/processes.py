@@ -20,7 +20,7 @@ import msgspec
 from eventsource import background
 from eventsource.errors import ToolFailure
 
-from .supervisor import below, kill, marked
+from .supervisor import descendants, kill, marked_processes
 
 HEAD_BYTES, TAIL_BYTES = 20_000, 30_000
 OUTPUT_BYTES = 20_000_000
@@ -158,7 +158,8 @@ async def end_all(process: asyncio.subprocess.Process, mark: str) -> tuple[int, 
     """
     left: list[int] = []
     for _ in range(_SWEEPS):
-        left = sorted({*(below([process.pid]) if process.returncode is None else ()), *marked(mark)} - {process.pid})
+        below = descendants([process.pid]) if process.returncode is None else ()
+        left = sorted({*below, *marked_processes(mark)} - {process.pid})
         if not left:
             break
         kill(left)

@@ -37,7 +37,7 @@ def control(operation: int, value: int) -> bool:
         return False
 
 
-def below(tops: Sequence[int]) -> list[int]:
+def descendants(tops: Sequence[int]) -> list[int]:
     """List the processes that descend from some, the living ones; the latter are not among them."""
     parents = dict(_parents())
     found: list[int] = []
@@ -51,7 +51,7 @@ def below(tops: Sequence[int]) -> list[int]:
     return found
 
 
-def marked(mark: str) -> list[int]:
+def marked_processes(mark: str) -> list[int]:
     """List the processes that have a mark in their environment."""
     return [number for number in _numbers() if mark.encode() in _read(f"/proc/{number}/environ").split(b"\0")]
 
@@ -117,7 +117,7 @@ class _Command:
     def ask(self) -> None:
         """Ask all of it to end."""
         self._signal_group(signal.SIGTERM)
-        for number in below([os.getpid()]):
+        for number in descendants([os.getpid()]):
             send(number, signal.SIGTERM)
             send(number, signal.SIGCONT)
 
@@ -126,7 +126,7 @@ class _Command:
         self._signal_group(signal.SIGKILL)
         self.reap()
         if not self.childless:
-            kill(below([os.getpid()]))
+            kill(descendants([os.getpid()]))
 
     def _signal_group(self, what: signal.Signals) -> None:
         try:
@@ -185,7 +185,7 @@ def main() -> None:
     while not command.childless and time.monotonic() < end_s:
         command.kill()
         _until(command, woken, time.monotonic() + 0.02, ask=False)
-    left = [] if command.childless else below([os.getpid()])
+    left = [] if command.childless else descendants([os.getpid()])
     try:
         os.write(
             0, json.dumps({"code": -signal.SIGKILL if command.code is None else command.code, "left": left}).encode()

@@ -98,9 +98,9 @@ def named_model(name: str) -> Model:
     Raises: UsageError for a name that is none; UnknownModelError; ScriptFileError.
     """
     if name == "scripted":
-        from ...demo import stand_in
+        from ...demo import echo_model
 
-        return stand_in()
+        return echo_model()
     if ":" not in name:
         raise click.UsageError(f"-m {name}: expected vendor:model, such as anthropic:claude-sonnet-4-5, or scripted")
     return find_model(name)

@@ -9,7 +9,7 @@ import click
 from eventsource.log.load import load_state
 from eventsource.machine.state import Config
 
-from ...models import is_a_vendors
+from ...models import is_vendor_model
 from ...session import Session
 from ...session_tree import root_starter
 from ...waits import Waiting
@@ -39,7 +39,7 @@ def required_options(config: Config) -> list[str]:
         if not names <= {*FILES, "bash"}:
             return [*AGENT]
         options = ["--tools"] * bool(names & {*FILES}) + ["--bash"] * ("bash" in names)
-    if not is_a_vendors(config.model):
+    if not is_vendor_model(config.model):
         options += ["-m", str(given.get("model_name") or "MODEL")]
     return options
 

@@ -12,7 +12,7 @@ from eventsource.events import Compaction, MessageAdopt, Origin, Place
 from eventsource.messages import CustomMessage
 
 from ..jsonl import Fields
-from .messages import SOURCE, read_message, rest, write_message
+from .messages import SOURCE, missing_fields, read_message, write_message
 
 HEADER, BRANCH, ENTRY, REST, LOST = "pi.session", "pi.branch", "pi.entry", "pi.rest", "pi.lost"
 """Kinds of `custom` events beside the messages: the header and the lines of the main branch; the lines of another;
@@ -82,15 +82,15 @@ def write_entry(event: MessageAdopt | Compaction, at_us: int) -> dict[str, objec
     return {"type": "message", **time, "message": write_message(message, event.sent_at_us)}
 
 
-def unsaid(fields: Fields, written: Fields) -> Mapping[str, object]:
+def differing_fields(fields: Fields, written: Fields) -> Mapping[str, object]:
     """Compute what must change in what was written to get the entry as it was read; empty when they are equal."""
-    more = rest(fields, written)
+    more = missing_fields(fields, written)
     absent = [name for name in written if name not in fields]
     return ({"set": more} if more else {}) | ({"absent": absent} if absent else {})
 
 
 def restore(written: Fields, said: Fields) -> dict[str, object]:
-    """Undo the difference that `unsaid` found."""
+    """Undo the difference that `differing_fields` found."""
     more, absent = said.get("set"), said.get("absent")
     fields = {**written, **(more if isinstance(more, dict) else {})}
     return {name: value for name, value in fields.items() if not (isinstance(absent, list) and name in absent)}

@@ -46,7 +46,7 @@ def same(one: object, other: object) -> bool:
     return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def rest(fields: Fields, written: Fields) -> dict[str, object]:
+def missing_fields(fields: Fields, written: Fields) -> dict[str, object]:
     """Return the fields that what was written lacks or has with other values."""
     return {name: value for name, value in fields.items() if name not in written or not same(value, written[name])}
 
@@ -67,8 +67,8 @@ def read_message(fields: Fields) -> tuple[Message, int]:
             left_out = {"role", "timestamp"} if sent_at_us else {"role"}
             body = {name: value for name, value in fields.items() if name not in left_out}
             return CustomMessage(kind=str(role), body=to_json(body)), sent_at_us
-    unsaid = rest(fields, write_message(message, sent_at_us))
-    return (msgspec.structs.replace(message, raw=to_json(unsaid)) if unsaid else message), sent_at_us
+    extra = missing_fields(fields, write_message(message, sent_at_us))
+    return (msgspec.structs.replace(message, raw=to_json(extra)) if extra else message), sent_at_us
 
 
 def write_message(message: Message, sent_at_us: int) -> dict[str, object]:
@@ -133,8 +133,8 @@ def _read_block(block: object) -> AssistantContent | ImageContent | None:
             read = ToolCall(id=call_id, name=name, arguments=text, signature=signature)
         case _:
             return None
-    unsaid = rest(fields, _fields(_write_block(read)))
-    return msgspec.structs.replace(read, raw=to_json(unsaid)) if unsaid else read
+    extra = missing_fields(fields, _fields(_write_block(read)))
+    return msgspec.structs.replace(read, raw=to_json(extra)) if extra else read
 
 
 def _read_assistant(fields: Fields) -> AssistantMessage:
@@ -172,7 +172,7 @@ def _read_usage(fields: Fields) -> Usage:
         cost_microusd=round(total * 1_000_000) if isinstance(total, int | float) else None,
         raw=to_json({}),
     )
-    return msgspec.structs.replace(usage, raw=to_json(rest(fields, _write_usage(usage))))
+    return msgspec.structs.replace(usage, raw=to_json(missing_fields(fields, _write_usage(usage))))
 
 
 def _read_result(fields: Fields) -> ToolResultMessage:

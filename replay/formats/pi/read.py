@@ -24,10 +24,10 @@ from .entries import (
     HEADER,
     LOST,
     REST,
+    differing_fields,
     origin_of,
     read_entry,
     read_time,
-    unsaid,
     with_call,
     write_entry,
 )
@@ -192,7 +192,7 @@ class _Planner:
                 settings = self._answered(event, settings, branch, at_us)
                 event = with_call(event, self._call(event, node.parent))
                 self.messages[index] = event.message
-            difference = unsaid(node.fields, self.written(event, at_us, node))
+            difference = differing_fields(node.fields, self.written(event, at_us, node))
             if difference or isinstance(event, Compaction):
                 branch.add(at_us, Custom(kind=REST, data=to_json({"id": node.name, **difference})))
             branch.add(at_us, event)

@@ -10,7 +10,7 @@ import pytest
 
 from eventsource.errors import ToolFailure
 from refold import open_log
-from refold.demo import QUESTION, agent, list_files, looking_around, read_file, stand_in
+from refold.demo import QUESTION, agent, demo_model, echo_model, list_files, read_file
 from tests.refold.shell import Shell
 
 
@@ -67,7 +67,7 @@ def test_of_a_long_text_the_beginning_is_read_also_when_it_ends_within_a_letter(
 
 async def asked(question: str = QUESTION) -> str:
     async with open_log() as log:
-        quick = agent.replace(model=looking_around(pace_ms=0))
+        quick = agent.replace(model=demo_model(pace_ms=0))
         return (await quick.run(question, session=await log.session())).text
 
 
@@ -94,7 +94,7 @@ async def test_a_folder_that_is_gone_is_an_answer_too(here: Path) -> None:
 
 async def test_the_stand_in_says_what_it_was_asked(here: Path) -> None:
     async with open_log() as log:
-        run = await agent.replace(model=stand_in(), tools=()).run("Anybody?", session=await log.session())
+        run = await agent.replace(model=echo_model(), tools=()).run("Anybody?", session=await log.session())
     assert run.text.startswith("(scripted) No model was called. You said: “Anybody?”")
 
 

@@ -89,9 +89,9 @@ def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(shell: Shell
         (("run", "hi", "--agent", "nope.at.all:x"), 2, "no module 'nope.at.all'"),
         (("run", "hi", "--agent", "refold.demo:nothing"), 2, "expected an Agent; nothing is not there"),
         (
-            ("run", "hi", "--agent", "refold.demo:stand_in"),
+            ("run", "hi", "--agent", "refold.demo:echo_model"),
             2,
-            "expected an Agent, or (agent, deps); stand_in is a ScriptedModel",
+            "expected an Agent, or (agent, deps); echo_model is a ScriptedModel",
         ),
         (("search", ""), 2, "say what to look for"),
         (("search", "needle"), 1, "nowhere"),

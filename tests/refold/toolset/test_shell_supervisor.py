@@ -15,7 +15,7 @@ import pytest
 
 from refold.toolset import shell_tool
 from refold.toolset.processes import MARK
-from refold.toolset.supervisor import marked
+from refold.toolset.supervisor import marked_processes
 from tests.refold.calling import Caller, text_of
 
 pytestmark = [
@@ -162,4 +162,4 @@ async def test_a_command_has_a_mark_of_its_own(caller: Caller) -> None:
     one, other = [await caller.good("bash", command=f"echo ${MARK}") for _ in range(2)]
     assert len(one) == len(other) == 33
     assert one != other
-    assert marked(f"{MARK}={one.strip()}") == []
+    assert marked_processes(f"{MARK}={one.strip()}") == []
