@@ -35,13 +35,13 @@ from replay.repeated_calls import Repeats
 
 from .compaction import CompactionPolicy, Compactor, compact
 from .context import CONTEXT
-from .drive import DriveResult, drive
 from .local_types import AnyType
 from .log import Log, open_log
 from .models import find_model, find_recorded_model
 from .output import Output, recorded_check
 from .run import Run
 from .session import Session
+from .session_runner import SessionRun, run_session
 from .stream import AgentStream
 from .tasks.agents import agent_tool
 
@@ -173,7 +173,7 @@ class Agent(Generic[T]):
         if key is not None:
             await session.core.push("prompt", *(push.message for push in opening), key=key)
             opening = ()
-        return await self._drive(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools)
+        return await self._run_in(session, opening, deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools)
 
     @checked("prompt")
     def run_sync(
@@ -211,7 +211,9 @@ class Agent(Generic[T]):
         Raises: as `run`.
         """
         self.check_deps(deps)
-        return await self._drive(session, (), deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools, resume=True)
+        return await self._run_in(
+            session, (), deps=deps, signal=signal, timeout_ms=timeout_ms, tools=tools, resume=True
+        )
 
     @checked("prompt")
     def stream(
@@ -234,7 +236,7 @@ class Agent(Generic[T]):
         async def start(
             target: Session, show: Callable[[Recorded], object], listen: Callable[[Recorded], None]
         ) -> Run[T]:
-            return await self._drive(
+            return await self._run_in(
                 target,
                 opening,
                 deps=deps,
@@ -338,7 +340,7 @@ class Agent(Generic[T]):
             policies=with_defaults(self.policies),
         )
 
-    async def _drive(
+    async def _run_in(
         self,
         session: Session,
         opening: Sequence[Event],
@@ -355,7 +357,7 @@ class Agent(Generic[T]):
         if self.compaction.limit_tokens:
             compactor = self._compactor(session, program)
             program = dataclasses.replace(program, before_request=compactor.before_request)
-        driven: DriveResult = await drive(
+        session_run: SessionRun = await run_session(
             session.core.log,
             session.id,
             program,
@@ -366,7 +368,7 @@ class Agent(Generic[T]):
             show=show,
             listen=listen,
         )
-        return Run(session, driven, self.typed_output)
+        return Run(session, session_run, self.typed_output)
 
     def _compactor(self, session: Session, program: Program[ContextView]) -> Compactor:
         named = self.compaction.model

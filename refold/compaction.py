@@ -23,7 +23,7 @@ from projections.context import ContextView, messages
 from projections.pairing import ContextMessage
 
 from .context import CONTEXT
-from .drive import drive
+from .session_runner import run_session
 
 KEEP_TOKENS = 20_000
 INSTRUCTIONS = (
@@ -154,7 +154,7 @@ class Compactor:
         """Have a model write the summary in a session of its own. Returns: the text, or the problem."""
         model = self._program.model
         asked = UserMessage(content=f"<conversation>\n{text}\n</conversation>\n\nWrite the summary.")
-        driven = await drive(
+        session_run = await run_session(
             self._log,
             child,
             self._program,
@@ -162,9 +162,9 @@ class Compactor:
             opening=[QueuePush(queue="prompt", message=asked)],
             signal=aborting,
         )
-        last = CONTEXT.messages(driven.view)[-1:]
+        last = CONTEXT.messages(session_run.view)[-1:]
         answer = last[0].text.strip() if last and isinstance(last[0], AssistantMessage) else ""
-        for end in (recorded.event for recorded in driven.recorded):
+        for end in (recorded.event for recorded in session_run.recorded):
             if isinstance(end, AgentEnd) and end.reason != "stop":
                 return "", end.error or f"the summary ended with {end.reason}"
         return answer, "" if answer else "the summary is empty"

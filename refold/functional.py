@@ -44,7 +44,7 @@ from .context import CONTEXT
 from .log import Log
 from .models import find_model
 from .session import Session
-from .stream import Shown, misused
+from .stream import BackgroundRun, misused
 
 StreamFunction = Callable[
     [ModelRef, Request, CallOptions], AsyncIterator[StreamEvent] | Awaitable[AsyncIterator[StreamEvent]]
@@ -100,7 +100,7 @@ class AgentEventStream:
     def __init__(self, start: Callable[[AgentEventStream], Coroutine[object, object, None]]) -> None:
         self._messages: tuple[Message, ...] = ()
         self.session = ""
-        self._shown = Shown("agent_loop", lambda: start(self))
+        self._shown = BackgroundRun("agent_loop", lambda: start(self))
 
     def __aiter__(self) -> AsyncIterator[LifecycleEvent]:
         """Yield each event once."""
@@ -139,8 +139,8 @@ def agent_loop(
 
     Source: the founding document's `agentLoop`; docs/conformance.md lists where this one differs and why.
     """
-    given = () if prompts in ((), []) else as_messages(prompts, where="agent_loop", parameter="prompts")
-    pushes = [QueuePush(queue="prompt", message=message) for message in given]
+    messages = () if prompts in ((), []) else as_messages(prompts, where="agent_loop", parameter="prompts")
+    pushes = [QueuePush(queue="prompt", message=message) for message in messages]
     opening: list[Event] = [*pushes] if pushes else [Resume(why="continue")]
     return _start(opening, context, config, signal, stream_fn)
 
@@ -190,19 +190,19 @@ def _start(
         secrets=known_secrets(model, config.api_key),
         flush_updates=1 if config.on_event is not None else FLUSH_UPDATES,
     )
-    given = _Given(_messages(context), wanted, tuple(opening))
-    return AgentEventStream(lambda stream: _run(stream, given, program, config, signal))
+    loop_inputs = _LoopInputs(_messages(context), wanted, tuple(opening))
+    return AgentEventStream(lambda stream: _run(stream, loop_inputs, program, config, signal))
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What a run begins with, copied: the context, the configuration, and what is said."""
+class _LoopInputs:
+    """What a run begins with, copied: the messages of its context, its configuration, and its prompts."""
 
     messages: tuple[Message, ...]
     wanted: Config
     opening: tuple[Event, ...]
 
-    def inputs(self, state: State, known: Sequence[Message]) -> list[Event]:
+    def events_for(self, state: State, known: Sequence[Message]) -> list[Event]:
         """List what a session lacks that is new, or has some of the messages. Raises: ContinueRefusedError."""
         shared = min(len(known), len(self.messages))
         if [_unsigned(one) for one in known[:shared]] != [_unsigned(one) for one in self.messages[:shared]]:
@@ -245,7 +245,7 @@ async def _session_of(config: AgentLoopConfig) -> tuple[EventLog, str]:
 
 async def _run(
     stream: AgentEventStream,
-    given: _Given,
+    loop_inputs: _LoopInputs,
     program: Program[ContextView],
     config: AgentLoopConfig,
     signal: asyncio.Event | None,
@@ -256,10 +256,10 @@ async def _run(
     def show(recorded: Sequence[Recorded]) -> None:
         for shown in (shown for item in recorded for shown in view.feed(item)):
             stream.push(shown)
-            told = attempt(partial(listen, shown))
-            if told.error is not None:
-                log_raised(stream.session, recorded[-1].seq, told.error, redact)
-                loop.end(AbortRequest(reason="error", cause="callback", error=words(told.error)))
+            called = attempt(partial(listen, shown))
+            if called.error is not None:
+                log_raised(stream.session, recorded[-1].seq, called.error, redact)
+                loop.end(AbortRequest(reason="error", cause="callback", error=words(called.error)))
 
     redact = program.secrets.redact
     writer = Writer(log, stream.session, context=CONTEXT, clock=config.clock, on_commit=show, redact=redact)
@@ -267,7 +267,7 @@ async def _run(
     async with hold(log, stream.session, lost=lambda error: loop.abort()) as held:
         writer.lease = held.lease
         await writer.load(view.feed)
-        inputs = given.inputs(writer.state, CONTEXT.messages(writer.view))
+        inputs = loop_inputs.events_for(writer.state, CONTEXT.messages(writer.view))
         if writer.state.phase is not Phase.IDLE:
             writer.outcome(Resume(why=resume_reason(writer.state), runner=held.lease.owner))
         writer.outcome(*inputs)

@@ -15,8 +15,8 @@ from replay.mismatch import Mismatch
 from replay.recorded_answers import RecordingIndex
 from replay.reexecute import Mode, Reexecutor, ToolsMode
 
-from .drive import drive
 from .run import Run
+from .session_runner import run_session
 
 if TYPE_CHECKING:
     from eventsource.machine.state import Config
@@ -68,7 +68,7 @@ async def reexecute(
 
     Raises: TranscriptError when the history holds no run.
     """
-    log, events, driven = session.core.log, list[Recorded](), None
+    log, events, session_run = session.core.log, list[Recorded](), None
 
     async def append(inputs: Sequence[Event]) -> None:
         pairs = [(program.clock(), event) for event in inputs]
@@ -83,12 +83,12 @@ async def reexecute(
     answered = reexecutor.program()
     opening = reexecutor.opening()
     while opening is not None:
-        driven = await drive(log, session.id, answered, wanted=wanted, opening=opening, listen=listen)
-        opening = reexecutor.waiting() if isinstance(driven.end, Suspend) else reexecutor.opening()
-    if driven is None:
+        session_run = await run_session(log, session.id, answered, wanted=wanted, opening=opening, listen=listen)
+        opening = reexecutor.waiting() if isinstance(session_run.end, Suspend) else reexecutor.opening()
+    if session_run is None:
         raise TranscriptError("the recording", "holds no run, so there is nothing to do again")
     return Reexecution(
-        run=Run(session, change(driven, recorded=tuple(events)), output),
+        run=Run(session, change(session_run, recorded=tuple(events)), output),
         requests=reexecutor.requests,
         calls=reexecutor.calls,
         mismatch=reexecutor.mismatch,

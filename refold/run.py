@@ -10,10 +10,10 @@ from eventsource.machine.steps import Suspend
 from eventsource.messages import AssistantMessage, Message, Usage
 
 from .context import CONTEXT
-from .drive import DriveResult
 from .output import Output
 from .run_result import RunResult, RunStatus
 from .session import Session
+from .session_runner import SessionRun
 from .waits import Waiting
 
 T = TypeVar("T")
@@ -26,12 +26,12 @@ class Run(RunResult[T]):
     what). head: the log's last seq.
     """
 
-    def __init__(self, session: Session, driven: DriveResult, output: Output[T] | None) -> None:
-        events = [recorded.event for recorded in driven.recorded]
+    def __init__(self, session: Session, session_run: SessionRun, output: Output[T] | None) -> None:
+        events = [recorded.event for recorded in session_run.recorded]
         answers = (end.message for end in events if isinstance(end, MessageEnd) and end.message is not None)
         retried = (event.usage for event in events if isinstance(event, Retry) and event.usage is not None)
-        super().__init__(answers, driven.state.ending, sum(retried, Usage()), output)
-        self.session, self._driven = session, driven
+        super().__init__(answers, session_run.state.ending, sum(retried, Usage()), output)
+        self.session, self._session_run = session, session_run
 
     def __repr__(self) -> str:
         return f"Run(session={self.session.id!r}, status={self.status!r}, head={self.head})"
@@ -39,22 +39,22 @@ class Run(RunResult[T]):
     @property
     def status(self) -> RunStatus:
         """How the run stands."""
-        return "waiting" if isinstance(self._driven.end, Suspend) else super().status
+        return "waiting" if isinstance(self._session_run.end, Suspend) else super().status
 
     @property
     def waits(self) -> tuple[Waiting, ...]:
         """What the run, or an agent that it called, waits for: `session.decide(wait, approve=True)`, then resume."""
-        return self._driven.waiting
+        return self._session_run.waiting
 
     @property
     def head(self) -> int:
         """The seq of the session's last event."""
-        return self._driven.head
+        return self._session_run.head
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """The whole context after the run."""
-        return CONTEXT.messages(self._driven.view)
+        return CONTEXT.messages(self._session_run.view)
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""A run shown while it goes on."""
+"""A run as a stream of its events, while it goes on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AgentStream(Generic[T]):
     ) -> None:
         """Begin at once. `start`: the run, given what is shown the facts on record, and then what comes."""
         self._start = start
-        self._shown = Shown("Agent.stream", lambda: self._go(session), advice="`run_sync` runs without one")
+        self._shown = BackgroundRun("Agent.stream", lambda: self._go(session), advice="`run_sync` runs without one")
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield each event once."""
@@ -73,11 +73,11 @@ class AgentStream(Generic[T]):
 
     async def _go(self, session: Session | None) -> Run[T]:
         if session is not None:
-            return await self._drive(session)
+            return await self._run_in(session)
         async with open_log() as log:
-            return await self._drive(await log.session())
+            return await self._run_in(await log.session())
 
-    async def _drive(self, session: Session) -> Run[T]:
+    async def _run_in(self, session: Session) -> Run[T]:
         view = Lifecycle()
 
         def listen(recorded: Recorded) -> None:
@@ -89,7 +89,7 @@ class AgentStream(Generic[T]):
         return await self._start(session, view.feed, listen)
 
 
-class Shown(Generic[T]):
+class BackgroundRun(Generic[T]):
     """A run in a task of its own, and what it has to show until somebody reads it."""
 
     def __init__(self, where: str, work: Callable[[], Coroutine[object, object, T]], *, advice: str = "") -> None:

@@ -89,7 +89,7 @@ class AnyTask(Protocol):
 FindTask = Callable[[str], AnyTask | None]
 
 
-async def run_session(
+async def run_task_session(
     runtime: Runtime,
     session: str,
     find: FindTask,
@@ -323,7 +323,7 @@ async def run_when_free(
     """Run a child's session as soon as nobody else holds it."""
     while True:
         try:
-            return await run_session(runtime, session, find, root=root, budget=budget)
+            return await run_task_session(runtime, session, find, root=root, budget=budget)
         except LeaseHeldError:
             await asyncio.sleep(_HELD_S)
 

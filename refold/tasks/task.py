@@ -33,7 +33,7 @@ from .errors import (
     TaskPayloadError,
 )
 from .execution import TaskExecution
-from .runner import run_session
+from .runner import run_task_session
 from .runs import TaskRun, load_run
 from .steps import check_retries
 
@@ -102,7 +102,7 @@ class Task(Generic[P, R]):
         Raises: LeaseHeldError when somebody else works on it; PathError when this is not the code it began with.
         """
         runtime = Runtime(log=session.core.log, clock=session.core.clock)
-        await run_session(runtime, session.id, lambda name: self if name == self.id else None)
+        await run_task_session(runtime, session.id, lambda name: self if name == self.id else None)
         return await load_run(session)
 
     @checked()

@@ -21,7 +21,7 @@ from eventsource.user_code.error_words import words
 
 from ..log import Log
 from ..runtime import Runtime
-from .runner import AnyTask, note_stuck, run_session
+from .runner import AnyTask, note_stuck, run_task_session
 
 LOGGER = logger(__name__)
 _ASIDE_S = 5.0
@@ -188,7 +188,7 @@ class Worker:
         """Run a session; whatever keeps it from being run keeps nobody else from working."""
         began_us = self.runtime.clock()
         try:
-            outcome = await run_session(self.runtime, session, self._tasks.get)
+            outcome = await run_task_session(self.runtime, session, self._tasks.get)
         except LeaseHeldError:
             self._set_aside(session, self._look_s)
         except FencedError as error:

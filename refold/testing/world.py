@@ -120,13 +120,13 @@ class World:
     async def run(self, branch: SessionUnderTest, turns: Sequence[ScriptedTurn], *, appends: int | None = None) -> None:
         """Send a prompt and run to the end, or until the process is killed after so many appends."""
         text = self._say(branch)
-        await self._drive(branch, turns, text, appends)
+        await self._run_turns(branch, turns, text, appends)
 
     async def resume(
         self, branch: SessionUnderTest, turns: Sequence[ScriptedTurn], *, appends: int | None = None
     ) -> None:
         """Resume from wherever the log stops."""
-        await self._drive(branch, turns, None, appends)
+        await self._run_turns(branch, turns, None, appends)
 
     async def say(self, branch: SessionUnderTest, what: During) -> None:
         """Steer, follow up or abort while nothing runs."""
@@ -197,7 +197,7 @@ class World:
                 open_calls.remove(message.tool_call_id)
         assert not open_calls, "a model would be asked while a call lacks its result"
 
-    async def _drive(
+    async def _run_turns(
         self, branch: SessionUnderTest, turns: Sequence[ScriptedTurn], text: str | None, appends: int | None
     ) -> None:
         self._answers = deque(self._script(branch, turn) for turn in turns)

@@ -1,4 +1,4 @@
-"""Running a session under a lease: load it, bring the configuration in, drive the loop, hand the session back."""
+"""Running a session under a lease: load it, bring the configuration in, run the loop, hand the session back."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SHIELD_S = 10.0
 
 
 @dataclass(frozen=True)
-class DriveResult:
-    """How a session stands after a drive: why it stopped, for what it waits, its state and context, and what came."""
+class SessionRun:
+    """How a session stands after it was run: why it stopped, what it waits for, its state, context and new events."""
 
     end: Stop | Suspend
     state: State
@@ -43,7 +43,7 @@ class DriveResult:
     waiting: tuple[Waiting, ...] = ()
 
 
-async def drive(
+async def run_session(
     log: EventLog,
     session: str,
     program: Program[ContextView],
@@ -54,7 +54,7 @@ async def drive(
     signal: asyncio.Event | None = None,
     show: Callable[[Recorded], object] | None = None,
     listen: Callable[[Recorded], None] | None = None,
-) -> DriveResult:
+) -> SessionRun:
     """Run a session until nothing is left to do.
 
     `wanted`: the process's configuration, None to keep the log's. `opening`: inputs appended first, in the same append
@@ -72,10 +72,10 @@ async def drive(
                 listen(item)
 
     writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note, redact=program.secrets.redact)
-    driven: list[Loop[ContextView]] = []
+    loops: list[Loop[ContextView]] = []
 
     def lose(error: FencedError) -> None:
-        for loop in driven:
+        for loop in loops:
             loop.abort()  # what is under way ends at once, and the next append says why
 
     async with hold(log, session, lost=lose) as held:
@@ -88,7 +88,7 @@ async def drive(
         writer.outcome(*_resuming(writer.state, lease, idle=resume), *changes, *opening, *ends)
         await writer.flush()
         loop = Loop(writer, program, signal)
-        driven.append(loop)
+        loops.append(loop)
         held.check()
         task = asyncio.create_task(_run(loop, log, program))
         try:
@@ -97,7 +97,7 @@ async def drive(
             await _abort(loop, task)
             raise
     waits = await waiting(log, session, writer.state, writer.view) if isinstance(end, Suspend) else ()
-    return DriveResult(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
+    return SessionRun(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
 
 
 async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextView]) -> Stop | Suspend:
