@@ -34,7 +34,7 @@ from projections.context import ContextView
 from replay.repeated_calls import Repeats
 
 from .compaction import CompactionPolicy, Compactor, compact
-from .context import CONTEXT
+from .context_fold import CONTEXT
 from .local_types import AnyType
 from .log import Log, open_log
 from .models import find_model, find_recorded_model
@@ -128,8 +128,8 @@ class Agent(Generic[T]):
         if self.deps_type is not None:
             _check_deps_type(self.deps_type)
         Secrets().add(self.api_key)
-        if not all(isinstance(given, Tool) for given in self.tools):
-            made = tuple(given if isinstance(given, Tool) else tool(given) for given in self.tools)
+        if not all(isinstance(one, Tool) for one in self.tools):
+            made = tuple(one if isinstance(one, Tool) else tool(one) for one in self.tools)
             object.__setattr__(self, "tools", made)
         _ = self.typed_output  # what is no type for an answer is said at once
 

@@ -22,7 +22,7 @@ from projections.compaction import as_text, before_cut, choose_cut, context_toke
 from projections.context import ContextView, messages
 from projections.pairing import ContextMessage
 
-from .context import CONTEXT
+from .context_fold import CONTEXT
 from .session_runner import run_session
 
 KEEP_TOKENS = 20_000

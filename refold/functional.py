@@ -40,7 +40,7 @@ from projections.context import ContextView
 from projections.lifecycle import Lifecycle, LifecycleEvent
 
 from .agent import MODEL, check_policies
-from .context import CONTEXT
+from .context_fold import CONTEXT
 from .log import Log
 from .models import find_model
 from .session import Session

@@ -17,7 +17,7 @@ from eventsource.runner.recorder import Recorder
 from eventsource.user_code.argument_checks import checked
 from projections.context import ContextView
 
-from .context import CONTEXT
+from .context_fold import CONTEXT
 from .models import chunk_feed, recorded_ref
 from .session import Session
 

@@ -9,7 +9,7 @@ from eventsource.events import MessageEnd, Retry
 from eventsource.machine.steps import Suspend
 from eventsource.messages import AssistantMessage, Message, Usage
 
-from .context import CONTEXT
+from .context_fold import CONTEXT
 from .output import Output
 from .run_result import RunResult, RunStatus
 from .session import Session

@@ -31,7 +31,7 @@ from replay.lineage import erased_seqs
 from replay.replay import Replay, ReplayReport
 from replay.why import Why, why
 
-from .context import CONTEXT
+from .context_fold import CONTEXT
 from .inbox_message import as_message
 from .models import encode_recorded
 from .session_tree import follow_tree, read_labels, session_tree

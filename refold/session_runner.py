@@ -22,7 +22,7 @@ from projections.context import ContextView
 
 from .budget import Budget
 from .child_sessions import due_children
-from .context import CONTEXT
+from .context_fold import CONTEXT
 from .runtime import CHILD_CONTEXT, ChildContext, Runtime
 from .tasks.runner import end_children
 from .waits import Waiting, waiting

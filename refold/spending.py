@@ -63,7 +63,7 @@ async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spendin
     """Compute what one session spent; its inherited events are read too."""
     info = await log.info(session)
     inherited = await _inherited(log, info)
-    known = _KnownSessions(log)
+    known = _SessionCache(log)
     own = await _own(log, info, inherited.model, since_us, known)
     left, seen, used = list(own.children), list[str](), Spent()
     while left:
@@ -89,7 +89,7 @@ async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[Spe
     """Yield what every session of a log spent: each session's own facts are read once, forks after their parents."""
     rows = [row async for row in session_rows(log)]
     models: dict[str, tuple[tuple[int, ModelRef], ...]] = {}
-    known = _KnownSessions(log, {row.id for row in rows})
+    known = _SessionCache(log, {row.id for row in rows})
     begun_in = {row.parent for row in rows}
     for row in _parents_first(rows):
         if row.updated_at_us < since_us and row.id not in begun_in:
@@ -106,7 +106,7 @@ async def inherited_tokens(log: EventLog, info: SessionInfo) -> tuple[int, int]:
     """Return how many of the input and output tokens in a session's row its parent used; reads a fork's own facts."""
     if info.parent is None or not (info.input_tokens or info.output_tokens):
         return 0, 0
-    own = await _own(log, info, None, 0, _KnownSessions(log))
+    own = await _own(log, info, None, 0, _SessionCache(log))
     used = (added(entry.spent for entry in own.entries) + own.adopted).usage
     return info.input_tokens - used.input_tokens, info.output_tokens - used.output_tokens
 
@@ -122,7 +122,7 @@ def summed(entries: Sequence[SpendingEntry], by: str) -> Mapping[str, Spent]:
     return dict(sorted(sums.items(), key=lambda pair: -pair[1].usage.total_tokens))
 
 
-class _KnownSessions:
+class _SessionCache:
     """Which sessions a log has, asked once for each."""
 
     def __init__(self, log: EventLog, known: Collection[str] = ()) -> None:
@@ -148,7 +148,7 @@ async def _inherited(log: EventLog, info: SessionInfo) -> UsageView:
 
 
 async def _own(
-    log: EventLog, info: SessionInfo, model: ModelRef | None, since_us: int, known: _KnownSessions
+    log: EventLog, info: SessionInfo, model: ModelRef | None, since_us: int, known: _SessionCache
 ) -> _OwnSpending:
     sums: dict[tuple[str, str], Spent] = {}
     adopted, children, models = Spent(), list[str](), list[tuple[int, ModelRef]]()

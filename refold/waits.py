@@ -17,7 +17,7 @@ from eventsource.messages import AssistantMessage, ToolCall
 from projections.context import ContextView, history
 
 from .child_sessions import child_id
-from .context import CONTEXT
+from .context_fold import CONTEXT
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

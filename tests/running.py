@@ -24,7 +24,7 @@ from eventsource.runner.writer import Writer
 from eventsource.session import SessionHandle
 from eventsource.tools.tool import Tool, toolbox
 from projections.context import ContextView
-from refold.context import CONTEXT
+from refold.context_fold import CONTEXT
 
 Appending = Sequence[tuple[int, Event]]
 

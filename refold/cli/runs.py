@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from ..log import Log
-from ..tasks.runs import STATES, RunState, TaskRun, load_run, runs
+from ..tasks.runs import STATUSES, TaskRun, TaskRunStatus, load_run, runs
 from .command import command
 from .terminal.screen import Screen
 from .terminal.task import run_fields
@@ -22,7 +22,7 @@ from .terminal.task import run_fields
 @click.argument("session", required=False)
 @click.option("--task", metavar="ID", help="Of this task only.")
 @click.option("--tag", metavar="TAG", help="Those with this tag only.")
-@click.option("--status", type=click.Choice(STATES), help="Those that stand so only.")
+@click.option("--status", type=click.Choice(STATUSES), help="Those that stand so only.")
 @click.option("--limit", default=50, type=click.IntRange(1), help="How many to look at; 50 by default.")
 async def runs_(
     screen: Screen,
@@ -30,7 +30,7 @@ async def runs_(
     session: str | None,
     task: str | None,
     tag: str | None,
-    status: RunState | None,
+    status: TaskRunStatus | None,
     limit: int,
 ) -> None:
     """List runs of tasks: how each stands, and what came of it. Or look into one."""

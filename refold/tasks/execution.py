@@ -27,7 +27,7 @@ from projections.context import ContextView
 
 from ..budget import Budget
 from ..child_sessions import child_wait, due_children
-from ..context import CONTEXT
+from ..context_fold import CONTEXT
 from ..runtime import Runtime
 from .errors import PathError
 from .journal import Journal, OperationKey
@@ -107,7 +107,7 @@ class TaskExecution:
         if self.root:
             self._for_root.append(event)
 
-    def key(self, kind: str, given: str | None) -> str:
+    def key(self, kind: str, name: str | None) -> str:
         """Return the key of an operation: its caller's, or its kind and number, within the scope of the code that runs.
 
         Raises: PathError within a step's function: what it does is not recorded, so it must not wait or record;
@@ -115,10 +115,10 @@ class TaskExecution:
         """
         if step := WITHIN.get():
             raise PathError(self.session, step, f"what runs within it must not ask for a {kind}")
-        check_key(given, kind)
+        check_key(name, kind)
         scope = SCOPE.get()
-        if given is not None:
-            return f"{scope}{given}"
+        if name is not None:
+            return f"{scope}{name}"
         self._counters[scope, kind] = number = self._counters.get((scope, kind), 0) + 1
         return f"{scope}{kind}#{number}"
 

@@ -29,7 +29,7 @@ from projections.context import ContextView
 
 from ..budget import Budget
 from ..child_sessions import child_id, waits_for_run
-from ..context import CONTEXT
+from ..context_fold import CONTEXT
 from ..runtime import Runtime
 from ..typed_json import Shape, write_result
 from .errors import NoTaskError, PathError

@@ -14,7 +14,7 @@ from eventsource.log.load import load, read_all
 from eventsource.machine.state import State
 from eventsource.user_code.argument_checks import checked
 
-from ..context import CONTEXT
+from ..context_fold import CONTEXT
 from ..session import Session
 from ..waits import Waiting, waiting
 from .errors import NoTaskError
@@ -23,8 +23,8 @@ from .journal import Journal
 if TYPE_CHECKING:
     from ..log import Log
 
-RunState = Literal["due", "running", "waiting", "stuck", "cancelled", "done", "error"]
-STATES: tuple[RunState, ...] = get_args(RunState)
+TaskRunStatus = Literal["due", "running", "waiting", "stuck", "cancelled", "done", "error"]
+STATUSES: tuple[TaskRunStatus, ...] = get_args(TaskRunStatus)
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
 
     session: Session
     task: str
-    status: RunState
+    status: TaskRunStatus
     attempt: int
     payload: object = None
     result: object = None
@@ -104,7 +104,7 @@ async def load_run(session: Session) -> TaskRun:
     )
 
 
-def _status(state: State, end: TaskEnd | None, *, is_held: bool, waits: bool) -> RunState:
+def _status(state: State, end: TaskEnd | None, *, is_held: bool, waits: bool) -> TaskRunStatus:
     if not state.task:
         cancelled = end is not None and end.cancelled
         return "cancelled" if cancelled else "error" if end is not None and end.error else "done"
@@ -119,7 +119,7 @@ def _status(state: State, end: TaskEnd | None, *, is_held: bool, waits: bool) ->
 async def runs(
     log: Log,
     *,
-    status: RunState | None = None,
+    status: TaskRunStatus | None = None,
     task: str | None = None,
     tag: str | None = None,
     unfinished: bool | None = None,

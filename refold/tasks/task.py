@@ -76,9 +76,9 @@ class Task(Generic[P, R]):
         Raises: TaskPayloadError, before a session exists.
         """
         check_key(key, "Task.trigger")
-        given = self.checked(payload)
+        raw = self.checked(payload)
         session = child_id(f"task {self.id}", key) if key is not None else random_id()
-        await open_child(Runtime(log=log.store, clock=log.clock), session, self, self.read_payload(given), tags=tags)
+        await open_child(Runtime(log=log.store, clock=log.clock), session, self, self.read_payload(raw), tags=tags)
         return await load_run(Session(core.SessionHandle(log.store, session, clock=log.clock)))
 
     @checked()

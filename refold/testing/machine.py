@@ -14,7 +14,7 @@ from eventsource.models.scripted.script import CallItem, call, fail, retry
 from eventsource.tools.tool import toolbox
 
 from ..agent import Agent
-from .world import Check, During, ScriptedTurn, SessionUnderTest, World
+from .world import During, RunCheck, ScriptedTurn, SessionUnderTest, World
 
 T = TypeVar("T")
 _TEXTS = ("Yes.", "It rains. ", "Take a coat.")
@@ -96,7 +96,7 @@ class AgentMachine(RuleBasedStateMachine):
 
 
 def agent_machine(
-    agent: Agent[T], *, calls: Sequence[CallItem] = (), deps: object = None, check: Check | None = None
+    agent: Agent[T], *, calls: Sequence[CallItem] = (), deps: object = None, check: RunCheck | None = None
 ) -> type[RuleBasedStateMachine]:
     """Make a state machine that runs, steers, aborts, kills, continues, forks, edits and compacts sessions of an agent.
 

@@ -30,7 +30,7 @@ from ..run import Run
 from ..session import Session
 
 T = TypeVar("T")
-Check: TypeAlias = Callable[[Run[Any]], None]
+RunCheck: TypeAlias = Callable[[Run[Any]], None]
 _LEASE_US = 60_000_000
 """After so long nobody holds the session of a process that is gone."""
 
@@ -97,7 +97,7 @@ class SessionUnderTest:
 class World:
     """The sessions of one agent whose model says what it is told to; its tools and hooks are real, and counted."""
 
-    def __init__(self, agent: Agent[T], *, deps: object = None, check: Check | None = None) -> None:
+    def __init__(self, agent: Agent[T], *, deps: object = None, check: RunCheck | None = None) -> None:
         self._now_us = 0
         names, self._texts = count(1), count(1)
         self.log = MortalLog(clock=self._clock, new_id=lambda: f"session{next(names)}")

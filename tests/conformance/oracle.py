@@ -42,7 +42,7 @@ from eventsource.tools.context import ToolContext
 from eventsource.tools.results import TRACEBACK, ToolOutcome
 from eventsource.tools.tool import Tool, json_tool, toolbox
 from projections.lifecycle import LifecycleEvent
-from refold.context import CONTEXT
+from refold.context_fold import CONTEXT
 from refold.functional import AgentContext, AgentLoopConfig, agent_loop, agent_loop_continue
 
 VARIANTS: dict[str, Policies] = {

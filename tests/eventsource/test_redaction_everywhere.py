@@ -23,7 +23,7 @@ from eventsource.runner.loop import Program
 from eventsource.session import SessionHandle
 from projections.context import ContextView
 from refold import Agent
-from refold.context import CONTEXT
+from refold.context_fold import CONTEXT
 from refold.functional import AgentLoopConfig
 from tests.strategies import events
 

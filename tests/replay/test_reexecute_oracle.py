@@ -19,7 +19,7 @@ from eventsource.request import Request
 from eventsource.runner.hooks import Hooks
 from eventsource.runner.loop import Program
 from eventsource.tools.tool import toolbox
-from refold.context import CONTEXT
+from refold.context_fold import CONTEXT
 from refold.reexecution import Reexecution, reexecute
 from refold.session import Session
 from replay.replay import replay

@@ -31,7 +31,7 @@ from eventsource.runner.reply import ReplyReader, flushing
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
-from ...context import CONTEXT
+from ...context_fold import CONTEXT
 from ...log import Log
 from ..wires.protocol import Asked
 from .answer_buffer import AnswerBuffer

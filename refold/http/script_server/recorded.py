@@ -11,7 +11,7 @@ from eventsource.log.load import load, read_all
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
 from eventsource.models.protocol import StreamEnd, StreamStart
 
-from ...context import CONTEXT
+from ...context_fold import CONTEXT
 from ...session import Session
 from ..proxy.prefix_match import expected_messages, in_call_order, prefix_digests, shared_prefix
 from ..server import Exchange

@@ -23,7 +23,7 @@ from eventsource.messages import UserMessage
 from eventsource.runner.advance import advance, expire
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
-from refold.context import CONTEXT
+from refold.context_fold import CONTEXT
 
 PROMPT = QueuePush(queue="prompt", message=UserMessage(content="A coat?"))
 

@@ -33,7 +33,7 @@ from eventsource.machine.state import Phase
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
-from refold.context import CONTEXT
+from refold.context_fold import CONTEXT
 from tests.candidates import DONE, calling
 from tests.running import Store, every_other, once
 from tests.stories import ASSISTANT, CALLED, INPUT, INPUT_END, OPENED, PUSH, REQUESTED, START

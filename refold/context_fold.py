@@ -1,4 +1,4 @@
-"""The context projection as the loop wants it."""
+"""The fold of a context for the loop: the projection of the context, as `eventsource.context_fold` wants it."""
 
 from __future__ import annotations
 
