@@ -68,11 +68,8 @@ def measured(jobs: Sequence[Job], slot: Slot) -> list[Job]:
     return [job._replace(limit_s=limits[job.tests]) for job in jobs]
 
 
-def tested(jobs: Sequence[Job], slots: Sequence[Slot], accepted: dict[str, str]) -> Iterator[tuple[Mutant, str]]:
-    """Test mutants, first those that can be put into loaded modules.
-
-    What survives there without being accepted is tested in a copy too, where also those tests run that begin programs.
-    """
+def tested(jobs: Sequence[Job], slots: Sequence[Slot]) -> Iterator[tuple[Mutant, str]]:
+    """Test mutants, first those that can be put into loaded modules."""
     left: list[Job] = []
     for tests in dict.fromkeys(job.tests for job in jobs):
         group = {job.mutant.name: job for job in jobs if job.tests == tests}
@@ -83,7 +80,7 @@ def tested(jobs: Sequence[Job], slots: Sequence[Slot], accepted: dict[str, str])
         for name, came in live.tested(slots[0].tree, functions, tests, jobs=len(slots), output=slots[0].output):
             if not name:
                 sys.exit(str(came))
-            if came is None or (came == "survived" and name not in accepted):
+            if came is None:
                 left.append(group[name])
             else:
                 yield group[name].mutant, came
@@ -124,7 +121,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         slots = [Slot(Path(folder) / str(number)) for number in range(args.jobs)]
         jobs = chosen(args, slots[0].tree)
-        for mutant, came in tested(jobs, slots, accepted):
+        for mutant, came in tested(jobs, slots):
             results.append((mutant, came))
             print(f"{len(results)}/{len(jobs)} {came}: {mutant.name}", flush=True)
     return report(results, accepted, args.report)
