@@ -59,6 +59,10 @@ SUITES = (
         (
             "tests/eventsource/runner/test_loop.py",
             "tests/eventsource/runner/test_tool_batch.py",
+            "tests/eventsource/runner/test_hooks.py",
+            "tests/eventsource/runner/test_operator_log.py",
+            "tests/refold/test_output.py",
+            "tests/refold/test_spending.py",
             "tests/refold/test_agent.py",
         ),
     ),

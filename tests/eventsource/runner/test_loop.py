@@ -40,10 +40,11 @@ from eventsource.machine.steps import Stop
 from eventsource.messages import Message, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.protocol import WireBody
 from eventsource.models.scripted import ScriptedModel
-from eventsource.models.scripted.script import Answer, CallItem, call, deaf, fail, retry, say, stall, stop
+from eventsource.models.scripted.script import Answer, CallItem, call, deaf, fail, pause, retry, say, stall, stop
 from eventsource.models.secrets import Secrets
 from eventsource.request import Request
 from eventsource.runner.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
+from eventsource.runner.under_way import RUN
 from eventsource.tools.context import ToolContext
 from eventsource.tools.tool import tool
 from replay.replay import replay
@@ -561,6 +562,56 @@ async def test_a_program_does_not_show_its_keys() -> None:
     program = replace((await bench.loop()).program, api_key="key-0123456789", secrets=secrets)
     assert "0123456789" not in repr(program)
     assert "9876543210" not in repr(program)
+
+
+async def test_a_key_that_a_hook_gives_is_kept_out_of_the_log() -> None:
+    hooks = Hooks(get_api_key=lambda provider: "key-of-a-hook-0123456789")
+    bench = Bench(scripted([fail("refused key-of-a-hook-0123456789")]), hooks=hooks)
+    await bench.run("Go.")
+    assert "0123456789" not in str(await bench.events())
+
+
+@pytest.mark.parametrize("late_us", [0, 5])
+async def test_a_run_whose_time_is_over_ends_and_says_so(late_us: int) -> None:
+    bench = Bench(scripted(["It is", stall()], "never said"))
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY), QueuePush(queue="follow_up", message=SAY))
+    loop.program = replace(loop.program, deadline_us=50, clock=lambda: 50 + late_us)
+    assert await asyncio.wait_for(loop.run(), 30) == Stop("limit")
+    [asked] = await bench.events(AbortRequest)
+    assert isinstance(asked, AbortRequest)
+    assert (asked.reason, asked.cause, asked.error) == ("limit", "budget", "the run's time was over")
+    assert len(await bench.events(AgentStart)) == 1
+    await hold_sound(bench)
+
+
+async def test_a_run_whose_time_is_not_over_goes_on() -> None:
+    bench = Bench(scripted([pause(250), "Rain."]))
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
+    loop.program = replace(loop.program, deadline_us=50, clock=lambda: 49)
+    assert await loop.run() == Stop("stop")
+
+
+async def test_a_run_leaves_no_trace_in_the_context_of_who_ran_it() -> None:
+    bench = Bench(scripted("Rain."))
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
+    await loop.run()
+    assert RUN.get() is None
+
+
+async def test_an_abort_from_a_thread_of_a_tool_is_heard_by_its_run() -> None:
+    bench = Bench(None)
+    seen: list[bool] = []
+
+    @tool
+    def leave(ctx: ToolContext[None]) -> str:
+        """Leave."""
+        asyncio.run(bench.session.abort())
+        seen.append(ctx.cancelled)
+        return "left"
+
+    bench.model, bench.tools, bench.grace_s = scripted([call("leave")], "never said"), [leave], 5
+    assert await bench.run("Go.") == Stop("aborted")
+    await hold_sound(bench)
 
 
 # ---- what a process lacks ----
