@@ -155,6 +155,14 @@ REFUSED: dict[str, Refused] = {
     "a call with effects that has begun": Refused(
         called(SEND, asked(), YES, start(1, "send")), start(1, "send", attempt=2), "it is not safe to run it again"
     ),
+    "a call that was denied when it had begun": Refused(
+        called(SEND, asked(), YES, start(1, "send"), asked(key="r"), decided(False, key="r")),
+        start(1, "send", attempt=2),
+        "the call was denied",
+    ),
+    "a call that is not run, said to need no approval": Refused(
+        called(READ), replace(start(1, "read", no_approval_needed=True), refused="invalid"), "only a running call"
+    ),
     "a silence that decides without a deadline": Refused(
         called(SEND, asked()), WaitEnd(key="q", outcome="timed_out"), "the question has no deadline"
     ),
@@ -208,6 +216,12 @@ ALLOWED: dict[str, tuple[list[Event], ToolExecutionStart]] = {
         start(1, "send", attempt=2),
     ),
     "refused, of a denied call": (called(SEND, asked(), NO), replace(start(1, "send"), refused="invalid")),
+    "safe to run again, without a rule": (called(PUT, start(1, "put")), start(1, "put", attempt=2)),
+    "approved with arguments of which a key was taken out": (
+        called(SEND, asked(arguments='{"to":"[redacted]"}'), YES),
+        start(1, "send", arguments='{"to":"a key"}'),
+    ),
+    "of a parallel batch, though a message is queued": (called(PUTS, *FIRST_DONE, STEER), start(2, "put")),
     "adopted, and nobody was asked": (called(SEND), replace(start(1, "send"), refused="adopted")),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,9 @@ from eventsource.events import (
     Place,
     QueueClear,
     QueuePush,
+    StepEnd,
+    StepStart,
+    TaskStart,
     ToolExecutionEnd,
     ToolExecutionStart,
     TurnEnd,
@@ -36,7 +40,7 @@ from projections.context import ContextView
 from refold.context_fold import CONTEXT
 from tests.candidates import DONE, calling
 from tests.running import Store, every_other, once
-from tests.stories import ASSISTANT, CALLED, INPUT, INPUT_END, OPENED, PUSH, REQUESTED, START
+from tests.stories import ASSISTANT, CALLED, END, INPUT, INPUT_END, OPENED, PUSH, REQUESTED, RESULT, START
 
 HERE = Label(text="here", target_seq=1)
 BEGIN: tuple[Event, ...] = (AgentStart(), TurnStart(), INPUT, INPUT_END)
@@ -104,6 +108,62 @@ async def test_decisions_are_forgotten_when_somebody_came_first(opened: Opened) 
     assert (writer.state.phase, writer.state.queue, writer.head) == (Phase.IDLE, (), 2)
     assert await opened.events() == [PUSH, QueueClear(queue="prompt")]
     assert [recorded.seq for recorded in opened.shown] == [2]
+
+
+async def test_decisions_are_forgotten_also_if_they_would_still_be_right(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    await opened.store.append("oslo", [(0, HERE)])
+    writer.decide(*BEGIN)
+    assert not await writer.flush()
+    assert (writer.state.phase, writer.next_seq) == (Phase.IDLE, 3)
+    assert await opened.events() == [PUSH, HERE]
+
+
+async def test_a_decision_stays_with_the_outcome_that_came_of_it(opened: Opened) -> None:
+    writer = await opened.writer(*CALLED)
+    writer.decide(START)
+    writer.outcome(END)
+    writer.decide(RESULT)
+    await opened.store.append("oslo", [(0, HERE)])
+    assert not await writer.flush()
+    assert await opened.events() == [*CALLED, HERE, START, END]
+
+
+async def test_an_outcome_that_is_legal_no_more_is_told_and_not_dropped_in_silence(opened: Opened) -> None:
+    writer = await opened.writer(*REQUESTED)
+    writer.outcome(ASSISTANT)
+    await opened.store.append("oslo", [(0, ASSISTANT), (0, MessageEnd(message=AssistantMessage()))])
+    with pytest.raises(IllegalEventError, match="session oslo"):
+        await writer.flush()
+
+
+async def test_what_a_cancelled_task_had_begun_and_ended_at_once_is_dropped(opened: Opened) -> None:
+    writer = await opened.writer(TaskStart(task="trip"))
+    writer.outcome(StepStart(key="now"), StepEnd(key="now"))
+    await opened.store.append("oslo", [(0, AbortRequest(cause="cancel"))])
+    assert not await writer.flush()
+    assert [type(event) for event in await opened.events()] == [TaskStart, AbortRequest]
+
+
+async def test_a_flush_waits_for_the_one_that_is_under_way(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    released, append = asyncio.Event(), opened.store.append
+
+    async def slow(*args: Any, **named: Any) -> int:
+        await released.wait()
+        return await append(*args, **named)
+
+    opened.store.append = slow  # type: ignore[method-assign]  # a store that takes its time
+    writer.decide(*BEGIN)
+    first = asyncio.create_task(writer.flush())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(writer.flush())
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    released.set()
+    assert await first
+    assert await second
+    assert await opened.events() == [PUSH, *BEGIN]
 
 
 async def test_outcomes_are_appended_again_behind_what_came_first(opened: Opened) -> None:
@@ -312,6 +372,13 @@ async def test_only_updates_and_the_start_before_them_may_vanish(opened: Opened)
         writer.outcome(*events)
         await writer.flush()
     assert [durable for _, durable in opened.store.appended[1:]] == [True, False, False, True]
+
+
+async def test_the_start_of_an_input_may_not_vanish(opened: Opened) -> None:
+    writer = await opened.writer(*OPENED[:3])
+    writer.decide(INPUT)
+    await writer.flush()
+    assert [durable for _, durable in opened.store.appended[1:]] == [True]
 
 
 WORD_END = MessageUpdate(kind="text_end", content_index=0)
