@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -138,7 +138,7 @@ async def test_an_outcome_that_is_legal_no_more_is_told_and_not_dropped_in_silen
 
 
 async def test_what_a_cancelled_task_had_begun_and_ended_at_once_is_dropped(opened: Opened) -> None:
-    writer = await opened.writer(TaskStart(task="trip"))
+    writer = await opened.writer(TaskStart(task="trip", rules=1))
     writer.outcome(StepStart(key="now"), StepEnd(key="now"))
     await opened.store.append("oslo", [(0, AbortRequest(cause="cancel"))])
     assert not await writer.flush()
