@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from eventsource.envelope import Recorded
-from eventsource.events import EVENT_TYPES, Event, QueuePush, Resume, ToolExecutionEnd, WaitEnd
+from eventsource.events import (
+    EVENT_TYPES,
+    AbortRequest,
+    Event,
+    QueuePush,
+    Resume,
+    TaskEnd,
+    TaskStart,
+    ToolExecutionEnd,
+    WaitEnd,
+    WaitStart,
+)
 from eventsource.machine.diagram import roles_table
 from eventsource.machine.guards import kind_of
+from eventsource.machine.refusals import ABORTED, ABORTED_RUNNING
 from eventsource.machine.roles import ROLES, Role, is_input, role_of
 from eventsource.machine.state import INPUTS, Kind, State
 from refold.testing.event_strategies import EVENTS
 from replay.recorded_answers import RecordingIndex
 from replay.replay import replay
 from tests.interpreter import played
-from tests.stories import CALLED, END, PUSH, START, state_of
+from tests.stories import ASSISTANT, CALLED, END, OPENED, PUSH, REQUESTED, SETTLE, START, WAIT, state_of
 from tests.strategies import choices
 
 
@@ -54,6 +68,34 @@ def test_who_decided_tells_a_decision_from_an_input_and_an_outcome() -> None:
         assert role_of(state, end) is role
     assert not is_input(WaitEnd(key="w", outcome="cancelled", decided_by="machine"))
     assert is_input(WaitEnd(key="w", outcome="cancelled"))
+
+
+RUNNING, ENDED_RUN = state_of([*CALLED, START]), state_of([*CALLED, START, AbortRequest()])
+BEGUN = TaskStart(task="trip", rules=1)
+WORKING, CANCELLED = state_of([BEGUN]), state_of([BEGUN, AbortRequest(cause="cancel")])
+GIVEN_UP = replace(SETTLE, result=ABORTED_RUNNING)
+WHO: dict[str, tuple[State, Event, Role]] = {
+    "an answer that nobody was asked for": (state_of(OPENED), replace(ASSISTANT, streamed=False), Role.DECISION),
+    "an answer of a model": (state_of(REQUESTED), ASSISTANT, Role.OUTCOME),
+    "a call that begins": (state_of(CALLED), START, Role.DECISION),
+    "a call whose result is adopted": (state_of(CALLED), replace(START, refused="adopted"), Role.OUTCOME),
+    "a call that was given up after an abort": (ENDED_RUN, GIVEN_UP, Role.OUTCOME),
+    "a call that did not begin after an abort": (ENDED_RUN, replace(SETTLE, result=ABORTED), Role.OUTCOME),
+    "a call that the machine settles after an abort": (ENDED_RUN, SETTLE, Role.DECISION),
+    "the same words without an abort": (RUNNING, GIVEN_UP, Role.DECISION),
+    "a question about a call in doubt": (RUNNING, replace(WAIT, reason="in_doubt"), Role.DECISION),
+    "a wait that code asks for": (RUNNING, WAIT, Role.OUTCOME),
+    "a wait for a step's next attempt": (WORKING, WaitStart(key="s", step="s"), Role.DECISION),
+    "a task that ends": (WORKING, TaskEnd(), Role.OUTCOME),
+    "a task that says it was cancelled, and was not": (WORKING, TaskEnd(cancelled=True), Role.OUTCOME),
+    "a cancelled task that ends by itself": (CANCELLED, TaskEnd(), Role.OUTCOME),
+    "a cancelled task that ends": (CANCELLED, TaskEnd(cancelled=True), Role.DECISION),
+}
+
+
+@pytest.mark.parametrize(("state", "event", "role"), WHO.values(), ids=WHO)
+def test_whether_an_event_is_decided_depends_on_where_it_stands(state: State, event: Event, role: Role) -> None:
+    assert role_of(state, event) is role
 
 
 @given(choices(100))
