@@ -43,8 +43,8 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, CallItem, call, deaf, fail, pause, retry, say, stall, stop
 from eventsource.models.secrets import Secrets
 from eventsource.request import Request
+from eventsource.runner.current_run import RUN
 from eventsource.runner.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
-from eventsource.runner.under_way import RUN
 from eventsource.tools.context import ToolContext
 from eventsource.tools.tool import tool
 from replay.replay import replay
