@@ -43,7 +43,7 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, CallItem, call, deaf, fail, pause, retry, say, stall, stop
 from eventsource.models.secrets import Secrets
 from eventsource.request import Request
-from eventsource.runner.current_run import RUN
+from eventsource.runner.current_run import CURRENT_RUN
 from eventsource.runner.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
 from eventsource.tools.context import ToolContext
 from eventsource.tools.tool import tool
@@ -595,7 +595,7 @@ async def test_a_run_leaves_no_trace_in_the_context_of_who_ran_it() -> None:
     bench = Bench(scripted("Rain."))
     loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
     await loop.run()
-    assert RUN.get() is None
+    assert CURRENT_RUN.get() is None
 
 
 async def test_an_abort_from_a_thread_of_a_tool_is_heard_by_its_run() -> None:
