@@ -18,7 +18,7 @@ The cost of a request depends on the messages in the context, not on the tokens 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -133,7 +133,10 @@ def parts(view: ContextView) -> tuple[ContextMessage, ...]:
 
 def request(view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
     """Build the request that would be sent next; with a `model_request`'s selection, the one that was."""
-    return _request(view.config, parts(view), selection)
+    found = parts(view)
+    return _request(
+        view.config, [part.message for part in found] if selection is None else apply_selection(found, selection)
+    )
 
 
 def sent_entries(view: ContextView) -> tuple[Entry, ...]:
@@ -151,32 +154,31 @@ class Requests:
 
     def build(self, view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
         """Build what `request` builds."""
-        return _request(view.config, self._parts(view), selection)
+        self._take(view)
+        if selection is None:
+            return _request(view.config, self._pairing.messages())
+        return _request(view.config, apply_selection(self._pairing.parts(), selection))
 
-    def _parts(self, view: ContextView) -> tuple[ContextMessage, ...]:
-        entries = view.entries
-        if self._taken and (self._taken > len(entries) or entries[self._taken - 1] is not self._last):
-            self._pairing, self._taken = Pairing(), 0  # a view of another history
-        fresh = entries.between(self._taken)
-        if view.summary >= 0 or any(entry.edits for entry in fresh):
-            return parts(view)
+    def _take(self, view: ContextView) -> None:
+        """Pair what came since the last view; all that is in force, if what came changes what was there before."""
+        entries, taken = view.entries, self._taken
+        goes_on = 0 < taken <= len(entries) and entries[taken - 1] is self._last
+        fresh: Iterable[Entry] = entries.between(taken)
+        if not goes_on or any(entry.edits or entry.summary for entry in fresh):
+            self._pairing, fresh = Pairing(), _in_force(view)
         for entry in fresh:
             if entry.sent is not None:
                 self._pairing.add(ContextMessage(entry.seq, entry.sent, entry.call))
-            self._last = entry
-        self._taken = len(entries)
-        return self._pairing.parts()
+        self._taken, self._last = len(entries), entries[len(entries) - 1] if len(entries) else None
 
 
-def _request(
-    config: Config, sent: Sequence[ContextMessage], selection: Sequence[SeqRange | Inserted] | None
-) -> Request:
+def _request(config: Config, sent: Sequence[Message]) -> Request:
     return Request(
         model=config.model or UNKNOWN_MODEL,
         system_prompt=config.system_prompt,
         tools=config.tools,
         options=config.options,
-        messages=tuple([part.message for part in sent]) if selection is None else apply_selection(sent, selection),
+        messages=tuple(sent),
     )
 
 

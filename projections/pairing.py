@@ -40,6 +40,7 @@ class Pairing:
     def __init__(self) -> None:
         self._calls = _Calls()
         self._kept: list[ContextMessage] = []
+        self._messages: list[Message] = []  # those of what is kept
         self._last: dict[int, int] = {}  # place of an assistant message -> place of its last result, or its own
 
     def add(self, one: ContextMessage) -> None:
@@ -54,6 +55,11 @@ class Pairing:
             owner = found
         self._last[owner] = len(self._kept)
         self._kept.append(one)
+        self._messages.append(one.message)
+
+    def messages(self) -> tuple[Message, ...]:
+        """Return the messages of `parts`."""
+        return tuple([part.message for part in self.parts()] if self._calls.unanswered() else self._messages)
 
     def parts(self) -> tuple[ContextMessage, ...]:
         """Return the messages so far, each call with a result."""

@@ -85,10 +85,11 @@ class Compactor:
     async def before_request(self, writer: Writer[ContextView], aborting: asyncio.Event) -> None:
         """Compact the context that a model is about to get if it is too large; a failure leaves it as it is.
 
+        What was decided before is on record then; when others came first it is void, and nothing is compacted.
         After a failure, this runner does not try again. Raises: HookError when the rule raises.
         """
         limit = self._policy.limit_tokens
-        if not limit or self._failed or context_tokens(writer.view) <= limit:
+        if not limit or self._failed or context_tokens(writer.view) <= limit or not await writer.flush():
             return
         try:
             await self.compact(writer, aborting)

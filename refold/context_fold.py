@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eventsource.context_fold import ContextFold
 from eventsource.events import Inserted, SeqRange
 from eventsource.messages import Message
-from projections.context import CONTEXT as PROJECTION, ContextView, convert, is_failed, parts, request, shown, step
+from projections.context import CONTEXT as PROJECTION, ContextView, Requests, convert, is_failed, parts, shown, step
 from projections.pairing import ContextMessage, paired
 from projections.selection import select
 
@@ -27,5 +27,5 @@ def _select(view: ContextView, chosen: Sequence[Message]) -> tuple[SeqRange | In
 
 
 CONTEXT: ContextFold[ContextView] = ContextFold(
-    initial=PROJECTION.initial, step=step, messages=_messages, request=request, settle=_settle, select=_select
+    initial=PROJECTION.initial, step=step, messages=_messages, requests=Requests, settle=_settle, select=_select
 )

@@ -86,7 +86,6 @@ async def run_session(
         change = difference(writer.state.config, wanted) if wanted is not None else None
         changes = [] if change is None else [change]
         writer.outcome(*_resuming(writer.state, lease, idle=resume), *changes, *opening, *ends)
-        await writer.flush()
         loop = Loop(writer, program, signal)
         loops.append(loop)
         held.check()

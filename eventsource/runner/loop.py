@@ -126,7 +126,7 @@ class Loop(Generic[V]):
     def __init__(self, writer: Writer[V], program: Program[V], signal: asyncio.Event | None = None) -> None:
         self.writer, self.program = writer, program
         self.signal = signal if signal is not None else asyncio.Event()
-        self._hashes = PartHashes()
+        self._requests, self._hashes = program.context.requests(), PartHashes()
         self._aborting = asyncio.Event()
         self._end: AbortRequest | None = None
         self._leaving = False
@@ -380,7 +380,7 @@ class Loop(Generic[V]):
     async def _call_model(self, step: CallModel) -> None:
         writer, hooks = self.writer, self.program.hooks
         before = self.program.before_request
-        asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key or before
+        asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key
         if (asks and not await writer.flush()) or await self._waits_until(step.not_before_us):
             return
         disturbed = writer.disturbed
@@ -425,12 +425,12 @@ class Loop(Generic[V]):
     async def _request(self, model: Model) -> tuple[Request, ModelRequest]:
         """Build the request, and the event that says which one it is."""
         context, hooks, view = self.program.context, self.program.hooks, self.writer.view
-        request = context.request(view, None)
+        request = self._requests.build(view)
         selection = None
         if hooks.transform_context is not None or hooks.convert_to_llm is not None:
             chosen = await self._hooked(context.messages(view))
             selection = _read(lambda: self._admit(context.select(view, context.settle(chosen))), "what a hook selected")
-            request = context.request(view, selection)
+            request = self._requests.build(view, selection)
         asked = request
         body = _read(lambda: model.encode(asked), "the model's encoding of a request")
         sent = ModelRequest(

@@ -173,9 +173,9 @@ class Recorder(Generic[V]):
         clock: Callable[[], int],
     ) -> None:
         self.session = session
-        self._log, self._model, self._feed, self._context = log, model, feed, context
+        self._log, self._model, self._feed = log, model, feed
         self._writer = Writer(log, session, context=context, clock=clock, on_commit=lambda recorded: None)
-        self._hashes = PartHashes()
+        self._requests, self._hashes = context.requests(), PartHashes()
         self._holding = AsyncExitStack()
         self._held: HeldLease | None = None
 
@@ -304,7 +304,7 @@ class Recorder(Generic[V]):
             step = await self._advance()
             if not isinstance(step, CallModel):
                 raise RecorderError(_not_now(step))
-            neutral = self._context.request(writer.view, None)
+            neutral = self._requests.build(writer.view)
             sent = ModelRequest(
                 attempt=step.attempt,
                 request_sha256=request_sha256(neutral, self._hashes),

@@ -42,9 +42,11 @@ from eventsource.messages import (
     UserMessage,
 )
 from projections import CONTEXT, ContextView, history, messages, parts, project, request, select
-from projections.pairing import HIDDEN_RESULT, NO_RESULT
+from projections.context import Requests
+from projections.pairing import HIDDEN_RESULT, NO_RESULT, Pairing
 from projections.projection import AppendOnlyList
 from projections.selection import apply_selection
+from refold.testing import histories
 
 ORIGIN = Origin(source="test")
 
@@ -371,3 +373,39 @@ def test_a_range_does_not_take_in_a_summary_whose_name_lies_in_it() -> None:
 def test_a_request_with_a_selection_is_the_one_that_was_sent() -> None:
     seen = view(adopt(user("a")), adopt(user("b")))
     assert request(seen, (SeqRange(first=2, last=2),)).messages == (user("b"),)
+
+
+@given(history=histories(80), jumps=st.lists(st.integers(0, 80), max_size=20))
+def test_requests_that_are_built_one_after_another_are_those_that_are_built_alone(
+    history: tuple[Recorded, ...], jumps: list[int]
+) -> None:
+    views = [CONTEXT.initial]
+    for recorded in history:
+        views.append(CONTEXT.step(views[-1], recorded))
+    requests = Requests()
+    for seen in (*views, *(views[place % len(views)] for place in jumps)):
+        assert requests.build(seen) == request(seen)
+        selection = (Inserted(message=user("a hook's")), SeqRange(first=1, last=len(history) + 1))
+        assert requests.build(seen, selection) == request(seen, selection)
+
+
+def test_a_request_costs_what_came_since_the_one_before_also_behind_a_compaction_and_an_edit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    added: list[int] = []
+
+    def add(pairing: Pairing, one: object, add: object = Pairing.add) -> None:
+        added.append(1)
+        add(pairing, one)  # type: ignore[operator]  # the method itself
+
+    monkeypatch.setattr(Pairing, "add", add)
+    requests, seen = Requests(), CONTEXT.initial
+    for number in range(1, 301):
+        event: Event = adopt(user(str(number)))
+        if number == 100:
+            event = Compaction(summary="before", first_kept_seq=90, tokens_before=1)
+        if number == 200:
+            event = ContextEdit(message_seq=150, replacement=user("another"))
+        seen = CONTEXT.step(seen, Recorded(number, number, event))
+        requests.build(seen)
+    assert len(added) < 600

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from eventsource.errors import ContinueRefusedError, LeaseHeldError, MissingToolError, OutputError
 from eventsource.events import AbortRequest, AgentEnd, MessageEnd, Resume, ToolExecutionEnd
+from eventsource.log.sqlite.store import SqliteLog
 from eventsource.machine.state import Phase
 from eventsource.messages import AssistantMessage, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.scripted import ScriptedModel, scripted
@@ -58,6 +59,17 @@ async def test_a_run_answers_and_leaves_a_log_that_replays(log: Log) -> None:
     ]  # fmt: skip
     assert (await session.replay()).difference is None
     assert (await session.verify()).ok
+
+
+async def test_an_exchange_with_a_tool_takes_four_durable_commits(tmp_path: Path) -> None:
+    agent = Agent(scripted([call("weather", {"city": "Oslo"})], "Rain."), tools=[weather])
+    async with open_log(tmp_path / "log.db") as log:
+        session, store = await log.session("oslo"), log.store
+        assert isinstance(store, SqliteLog)
+        before = store.counts.full
+        run = await agent.run("Do I need a coat?", session=session)
+        assert store.counts.full - before == 4
+        assert run.status == "done"
 
 
 async def test_without_a_session_a_run_lives_in_memory() -> None:

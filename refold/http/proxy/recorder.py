@@ -288,7 +288,7 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
         recorded = await writer.intend(
             ModelRequest(
                 attempt=run.attempt + 1 if run is not None else 1,
-                request_sha256=request_sha256(CONTEXT.request(writer.view, sent)),
+                request_sha256=request_sha256(CONTEXT.requests().build(writer.view, sent)),
                 body_sha256=call.body_sha256,
                 body_codec=CODEC,
                 selection=sent,
