@@ -27,9 +27,9 @@ class Requests(Protocol[U]):
 class ContextFold(Generic[V]):
     """The fold of events into what a model is sent.
 
-    `step`: takes one fact; updates are not given to it. `messages`: the context as agent messages. `requests`: begins to
-    build requests. `settle`: what is sent of a hook's messages: none but a model's kinds, every call with its result.
-    `select`: what those are in terms of the log; None when they are the default request's.
+    `step`: takes one fact; updates are not given to it. `messages`: the context as agent messages. `requests`: begins
+    to build requests. `settle`: what is sent of a hook's messages: none but a model's kinds, every call with its
+    result. `select`: what those are in terms of the log; None when they are the default request's.
     """
 
     initial: V
