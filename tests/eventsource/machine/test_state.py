@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 
 from eventsource.envelope import Recorded
-from eventsource.events import Policies, QueueName, QueuePush, ToolSpec
+from eventsource.events import Policies, QueueName, QueuePush, TaskStart, ToolSpec
 from eventsource.machine.evolve import evolve, fold
 from eventsource.machine.guards import kind_of
-from eventsource.machine.state import INPUTS, ROWS, Batch, CallState, Config, Kind, Phase, State
+from eventsource.machine.state import CHILD, INBOX, INPUTS, RETRY, ROWS, Batch, CallState, Config, Kind, Phase, State
 from eventsource.messages import UserMessage
 from tests.candidates import TOOLS
 from tests.strategies import histories, walk
@@ -92,3 +93,27 @@ def test_a_call_is_named_by_its_message_and_its_place_there() -> None:
 
 def test_nothing_was_asked_to_end_where_nothing_runs() -> None:
     assert State().aborted is None
+
+
+def test_the_reasons_of_waits_are_the_words_that_logs_hold() -> None:
+    assert (INBOX, CHILD, RETRY) == ("inbox", "child", "retry")
+
+
+@pytest.mark.parametrize(
+    ("rules", "used", "words"),
+    [
+        (1, 9, ""),
+        (1, 10, "the token budget of task t is used up: 10 of 10 tokens"),
+        (
+            1,
+            1_250,
+            "the token budget of task t is used up: 1,250 of 10 tokens, 1,240 over it: calls under way are not stopped",
+        ),
+        (0, 1_250, "the token budget of task t is used up: 1,250 of 10 tokens"),
+    ],
+)
+def test_a_used_up_budget_says_by_how_much_it_was_passed_in_a_task_that_began_with_that_rule(
+    rules: int, used: int, words: str
+) -> None:
+    begun = fold([Recorded(1, 0, TaskStart(task="t", retries=0, token_limit=10, rules=rules))])
+    assert msgspec.structs.replace(begun, spent_tokens=used).used_up == words
