@@ -314,9 +314,13 @@ class Agent(Generic[T]):
     def _toolbox(self) -> dict[str, Tool]:
         return toolbox(self.tools)
 
-    @cached_property
+    @property
     def typed_output(self) -> Output[T] | None:
         """How the last answer is read, if the agent declares a type."""
+        return self._typed_output
+
+    @cached_property
+    def _typed_output(self) -> Output[T] | None:
         return Output(self.output) if self.output is not None else None
 
     @cached_property
