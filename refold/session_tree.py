@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from eventsource.background import stop
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.errors import UnknownSessionError
-from eventsource.events import ChildStart, TaskStart
-from eventsource.log.load import load, read_all
+from eventsource.events import ChildStart, Label, TaskStart
+from eventsource.log.load import read_all
 from eventsource.log.protocol import EventLog
+from projections.projection import project
 from projections.tree import LABELS, Branch, Labels, fork_tree
 
 PAGE = 500
@@ -56,37 +58,51 @@ async def root_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
     return info
 
 
-async def related_sessions(store: EventLog, session: str) -> tuple[list[SessionInfo], dict[str, str]]:
-    """Read the rows of a session's first ancestor, and of all that was forked from it or started by it.
+class RelatedSessions(NamedTuple):
+    """Sessions, parents first; of each child the session that started it; each one's bookmarks, inherited ones too."""
 
-    Returns: the rows, parents first; of each child the session that started it.
-    """
+    rows: list[SessionInfo]
+    starters: dict[str, str]
+    labels: dict[str, Labels]
+
+
+async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
+    """Read a session's first ancestor, and all that was forked from it or started by it; each one's own facts once."""
     info = await root_starter(store, await store.info(session))
     while info.parent is not None:
         info = await root_starter(store, await store.info(info.parent))
-    rows, starters = [info], dict[str, str]()
+    rows, starters, labelled = [info], dict[str, str](), dict[str, list[Recorded]]()
     for row in rows:  # grows while it is read
+        inherited = labelled.get(row.parent or "")
+        if inherited is None and row.parent is not None:  # a child that is a fork of another tree's session
+            inherited = [
+                one async for one in read_all(store, row.parent, updates=False) if isinstance(one.event, Label)
+            ]
+        own = labelled[row.id] = [recorded for recorded in inherited or () if recorded.seq <= row.fork_seq]
         async for recorded in read_all(store, row.id, after=row.fork_seq, updates=False):
-            if isinstance(recorded.event, ChildStart) and recorded.event.child not in starters:
+            if isinstance(recorded.event, Label):
+                own.append(recorded)
+            elif isinstance(recorded.event, ChildStart) and recorded.event.child not in starters:
                 try:
                     rows.append(await store.info(recorded.event.child))
                 except UnknownSessionError:  # it was to be started when its parent's process ended
                     continue
                 starters[recorded.event.child] = row.id
         rows += [fork async for fork in session_rows(store, parent=row.id)]
-    return rows, starters
+    return RelatedSessions(rows, starters, {name: project(LABELS, found) for name, found in labelled.items()})
 
 
 async def read_labels(store: EventLog, session: str) -> Labels:
     """Read a session's bookmarks, inherited ones included."""
-    _, _, labels = await load(store, session, context=LABELS)
+    labels = LABELS.initial
+    async for recorded in read_all(store, session, updates=False):
+        labels = LABELS.step(labels, recorded)
     return labels
 
 
 async def session_tree(store: EventLog, session: str) -> Branch:
     """Arrange a session's family as a tree, from its first ancestor on."""
-    rows, starters = await related_sessions(store, session)
-    labels = {row.id: await read_labels(store, row.id) for row in rows}
+    rows, starters, labels = await related_sessions(store, session)
     return fork_tree(rows, labels, starters)[0]
 
 

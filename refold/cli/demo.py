@@ -59,7 +59,7 @@ async def demo(screen: Screen, log: Log) -> int | None:
     fork = await session.fork(at=middle, title="demo, in one line")
     _print_title(screen, f"Forked at {middle}", f"inside the last answer, after “…{said}”")
     again = await _run(screen, agent.replace(system=BRIEFLY), fork, None)
-    rows, _ = await related_sessions(log.store, session.id)
+    rows = (await related_sessions(log.store, session.id)).rows
     _print_title(screen, "The tree", "a fork copies nothing")
     if screen.as_json:
         screen.json(_summary(screen, ran, again, middle, differs=report.difference is not None))

@@ -8,7 +8,7 @@ from projections import fork_tree, tree_lines
 from projections.tree import Labels
 
 from ..log import Log
-from ..session_tree import read_labels, related_sessions, session_rows, starter_of
+from ..session_tree import related_sessions, session_rows, starter_of
 from .command import command
 from .terminal.screen import Screen
 from .terminal.session_rows import stored_row
@@ -31,8 +31,7 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
         starters = {info.id: await starter_of(log.store, info) for info in rows}
         labels: dict[str, Labels] = {}
     else:
-        rows, starters = await related_sessions(log.store, (await log.find(session)).id)
-        labels = {info.id: await read_labels(log.store, info.id) for info in rows}
+        rows, starters, labels = await related_sessions(log.store, (await log.find(session)).id)
     if screen.as_json:
         bare = [{**stored_row(info), "started_by": starters.get(info.id, "")} for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from eventsource.envelope import Recorded
 from eventsource.errors import UnknownLabelError
 from eventsource.models.scripted import scripted
 from refold import Agent, Log, open_log
+from refold.session_tree import read_labels, related_sessions
 
 
 @pytest.fixture
@@ -29,6 +32,33 @@ async def test_a_bookmark_is_a_place_to_fork_from(log: Log) -> None:
     await session.label("good", 8)
     with pytest.raises(UnknownLabelError, match="7, 8"):
         await session.fork(at="good")
+
+
+async def test_a_tree_reads_what_each_session_recorded_itself_and_nothing_twice(log: Log) -> None:
+    session = await log.session("oslo")
+    await Agent(scripted("A coat.")).run("Coat?", session=session)
+    await session.label("first", 5)
+    forks = [await session.fork(title=f"fork {number}") for number in range(20)]
+    await session.label("later", 6)
+    await session.label("", 5)
+    await forks[0].label("mine", 6)
+    await forks[0].label("moved", 5)
+    inner = await forks[0].fork()
+    reading, read = list[int](), log.store.read
+
+    async def counted(*args: Any, **named: Any) -> tuple[Recorded, ...]:
+        page = await read(*args, **named)
+        reading.append(len(page))
+        return page
+
+    log.store.read = counted  # type: ignore[method-assign]  # to count what is read
+    found = await related_sessions(log.store, session.id)
+    assert sum(reading) < 100
+    labels = {name: await read_labels(log.store, name) for name in found.labels}
+    assert found.labels == labels
+    assert found.labels[session.id] == ((6, "later"),)
+    assert found.labels[inner.id] == ((5, "moved"), (6, "mine"))
+    assert found.labels[forks[1].id] == ((5, "first"),)
 
 
 async def test_a_family_is_seen_from_each_of_its_members(log: Log) -> None:

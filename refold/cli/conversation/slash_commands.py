@@ -78,7 +78,7 @@ async def _open(chat: Conversation, argument: str) -> None:
 
 async def _tree(chat: Conversation, argument: str) -> None:
     session = _session(chat)
-    rows, starters = await related_sessions(chat.log.store, session.id)
+    rows, starters, _ = await related_sessions(chat.log.store, session.id)
     for line in tree_lines(fork_tree(rows, starters=starters)):
         here = session.id in line.split()
         chat.screen.line((line, "bold" if here else ""), ("  ← here", "bold green") if here else "")
