@@ -160,7 +160,7 @@ async def test_another_session_that_changed_is_noticed() -> None:
 async def test_a_run_that_did_not_end_is_noticed() -> None:
     world = World(AGENT)
     branch = await world.begin()
-    await world.run(branch, [], appends=3)
+    await world.run(branch, [], appends=1)
     with pytest.raises(AssertionError, match="the run did not come to its end"):
         await world.judge(branch, ended=True)
     await world.resume(branch, [])
