@@ -22,7 +22,9 @@ from eventsource.events import (
     MessageStart,
     MessageUpdate,
     ModelRequest,
+    Place,
     QueueClear,
+    Resume,
     Retry,
     StepEnd,
     StepStart,
@@ -40,7 +42,7 @@ from eventsource.machine.evolve import evolve
 from eventsource.machine.guards import find_call, legal
 from eventsource.machine.state import Phase, State
 from eventsource.messages import AssistantMessage, ToolCall, UserMessage
-from tests.candidates import ORIGIN
+from tests.candidates import ORIGIN, calling
 from tests.stories import (
     ASSISTANT,
     CALLED,
@@ -290,3 +292,35 @@ def test_a_wait_for_a_token_that_was_completed_is_over_at_once() -> None:
     state = state_of(CALLED, TokenCreate(key="w"), done, WAIT)
     assert state.batch is not None
     assert (state.waits, state.batch.calls[0].waiting, state.batch.calls[0].answer) == ((), "", done)
+
+
+def test_an_update_that_names_no_open_block_is_refused_whoever_asks() -> None:
+    wrong = MessageUpdate(kind="text_delta", content_index=5, delta="x")
+    assert "block" in (legal(state_of(TEXT), wrong) or "")
+
+
+def test_a_wait_within_a_batch_belongs_to_a_call_that_is_open() -> None:
+    unknown = WaitStart(key="w", call=Place(message_seq=8, content_index=7))
+    assert legal(state_of(CALLED), unknown) == "its call is not open"
+    assert legal(state_of([*CALLED, START, END]), WAIT) == "its call is not open"
+    assert legal(state_of(CALLED), WAIT) is None
+
+
+def test_in_a_run_of_a_cancelled_task_a_call_may_wait_and_the_task_itself_may_not() -> None:
+    history: list[Event] = [
+        TaskStart(task="trip", rules=1),
+        PUSH,
+        Resume(why="continue"),
+        AgentStart(),
+        TurnStart(),
+        MessageStart(role="input", push_seq=2),
+        MessageEnd(),
+        REQUESTED[-1],
+        ASSISTANT,
+        MessageEnd(message=calling("read", "send")),
+        AbortRequest(cause="cancel"),
+    ]
+    state = state_of(history)
+    assert state.closing
+    assert legal(state, WaitStart(key="w", call=Place(message_seq=10, content_index=1))) is None
+    assert legal(state, WaitStart(key="w")) is not None
