@@ -52,6 +52,7 @@ from eventsource.machine.steps import (
 from eventsource.messages import AssistantMessage, TextContent, Usage, UserMessage
 from tests.candidates import calling
 from tests.interpreter import resumed
+from tests.stories import FIRST, REQUESTED, START, STREAMING as STREAMED, state_of
 
 TASK = TaskStart(task="report")
 SENT = QueuePush(queue="inbox", message=UserMessage(content="hello"))
@@ -503,3 +504,41 @@ def test_what_a_step_used_of_a_model_is_spent() -> None:
     model = ModelRef(api="a", provider="p", model="m")
     ended = StepEnd(key="ask", model=model, usage=Usage(input_tokens=5, output_tokens=2))
     assert after(TASK, StepStart(key="ask", asks=True), ended).spent_tokens == 7
+
+
+def test_a_failed_attempt_of_a_task_and_of_a_step_remembers_when() -> None:
+    begun = [Recorded(1, 5, TaskStart(task="report", retries=1, backoff_us=10))]
+    failed = fold([*begun, Recorded(2, 77, TaskEnd(error="broken"))]).failed
+    assert failed is not None
+    assert failed.at_us == 77
+    step = [Recorded(2, 6, StepStart(key="s", retries=1, backoff_us=10)), Recorded(3, 88, StepEnd(key="s", error="x"))]
+    tried = fold([*begun, *step]).step("s")
+    assert tried is not None
+    assert tried.failed is not None
+    assert tried.failed.at_us == 88
+
+
+def test_a_child_that_ended_is_no_child_any_more_and_a_fork_and_an_end_leave_none() -> None:
+    called = [*STREAMED, MessageEnd(message=calling("read")), START, ChildStart(key="c", child="s2", call=FIRST)]
+    state = state_of(called)
+    assert (state.children, state.called) == (("c",), ("c",))
+    for event in (ChildEnd(key="c"), Fork()):
+        after = state_of([*called, event])
+        assert (after.children, after.called) == ((), ())
+
+
+def test_a_task_that_ended_leaves_no_rules_to_what_comes_next() -> None:
+    assert state_of([TaskStart(task="report", rules=1), TaskEnd()]).rules == 0
+
+
+def test_another_try_of_a_model_that_says_no_usage_spends_nothing() -> None:
+    state = state_of([*REQUESTED, Retry(cause="busy")])
+    assert state.run is not None
+    assert (state.run.turns, state.run.tokens, state.spent_tokens) == (1, 0, 0)
+
+
+def test_a_run_of_a_cancelled_task_of_0_1_begins_as_it_did() -> None:
+    cancelled: list[Event] = [TASK, SENT, AbortRequest(cause="cancel"), Resume(why="continue"), AgentStart()]
+    state = state_of(cancelled)
+    assert state.run is not None
+    assert state.run.aborted is None
