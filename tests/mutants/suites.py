@@ -35,6 +35,7 @@ SUITES = (
             "tests/eventsource/machine/test_evolve.py",
             "tests/eventsource/machine/test_call_rules.py",
             "tests/eventsource/machine/test_roles.py",
+            "tests/eventsource/machine/test_resume_reason.py",
             _FORKS,
         ),
     ),
