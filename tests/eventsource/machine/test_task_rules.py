@@ -47,6 +47,7 @@ from eventsource.machine.steps import (
     can_continue,
     children_to_end,
     expired,
+    first_step,
     next_step,
 )
 from eventsource.messages import AssistantMessage, TextContent, Usage, UserMessage
@@ -215,6 +216,15 @@ def test_a_run_that_was_asked_for_before_the_cancellation_says_its_messages_and_
     run_end = next(event for event in events if isinstance(event, AgentEnd))
     assert (run_end.reason, events[-1]) == ("aborted", TaskEnd(cancelled=True, error="enough"))
     assert fold(ended).ending.abort == CANCEL
+
+
+def test_a_cancelled_task_says_why_the_run_begins_that_was_asked_for_and_then_cancels_its_waits() -> None:
+    prompt = QueuePush(queue="prompt", message=UserMessage(content="hi"))
+    asked: list[Event] = [RULED, Resume(why="continue"), CANCEL]
+    assert first_step(state_of(asked)) == Record((AgentStart(reason="continue"),))
+    assert first_step(state_of([RULED, prompt, *asked[1:]])) == Record((AgentStart(reason="prompt"),))
+    waiting: list[Event] = [RULED, WaitStart(key="w"), CANCEL]
+    assert first_step(state_of(waiting)) == Record((WaitEnd(key="w", outcome="cancelled", decided_by="machine"),))
 
 
 def test_children_of_calls_that_ended_are_ended_and_others_go_on() -> None:
