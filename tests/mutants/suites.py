@@ -63,6 +63,7 @@ SUITES = (
             "tests/eventsource/runner/test_hooks.py",
             "tests/eventsource/runner/test_operator_log.py",
             "tests/refold/test_output.py",
+            "tests/refold/test_waits.py",
             "tests/refold/test_spending.py",
             "tests/refold/test_agent.py",
         ),

@@ -37,7 +37,7 @@ from eventsource.events import (
 from eventsource.machine.evolve import fold
 from eventsource.machine.state import Phase
 from eventsource.machine.steps import Stop
-from eventsource.messages import Message, TextContent, ToolResultMessage, UserMessage
+from eventsource.messages import AssistantMessage, Message, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.protocol import WireBody
 from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, CallItem, call, deaf, fail, pause, retry, say, stall, stop
@@ -45,8 +45,10 @@ from eventsource.models.secrets import Secrets
 from eventsource.request import Request
 from eventsource.runner.current_run import CURRENT_RUN
 from eventsource.runner.hooks import Hooks, NextTurn, ToolRevision, ToolVerdict, TurnEnded
+from eventsource.runner.writer import Writer
 from eventsource.tools.context import ToolContext
 from eventsource.tools.tool import tool
+from projections.context import ContextView
 from replay.replay import replay
 from tests.candidates import MESSAGES
 from tests.interpreter import calls_without_result
@@ -562,6 +564,89 @@ async def test_a_program_does_not_show_its_keys() -> None:
     program = replace((await bench.loop()).program, api_key="key-0123456789", secrets=secrets)
     assert "0123456789" not in repr(program)
     assert "9876543210" not in repr(program)
+
+
+async def checked(bench: Bench, problem: Callable[[str], str]) -> list[str]:
+    """Run a session whose answers are checked. Returns: the texts that were."""
+    seen: list[str] = []
+
+    def check(message: AssistantMessage) -> str:
+        seen.append(message.text)
+        return problem(message.text)
+
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
+    loop.program = replace(loop.program, check_answer=check)
+    await loop.run()
+    return seen
+
+
+async def test_only_an_answer_that_a_run_may_end_with_is_checked() -> None:
+    bench = Bench(None, tools=[read])
+
+    async def more() -> None:
+        await bench.session.steer("More.")
+
+    bench.model = scripted([call("read")], ["Early.", more], "Late.")
+    assert await checked(bench, lambda text: "") == ["Late."]
+    await hold_sound(bench)
+    cut_off = Bench(scripted(["Cut", stop("length")]))
+    assert await checked(cut_off, lambda text: "it does not fit") == []
+
+
+async def test_an_answer_behind_which_a_hook_asks_for_one_more_turn_is_not_checked() -> None:
+    bench = Bench(scripted("One.", "Two."), hooks=Hooks(finish_turn=continue_after("One.")))
+    assert await checked(bench, lambda text: "") == ["Two."]
+    await hold_sound(bench)
+
+
+def continue_after(text: str) -> Callable[[TurnEnded], Literal["continue"] | None]:
+    return lambda ended: "continue" if ended.message is not None and ended.message.text == text else None
+
+
+async def test_a_hook_that_ends_a_run_behind_an_answer_that_does_not_fit_ends_it_in_error() -> None:
+    bench = Bench(scripted("One.", "Two."), hooks=Hooks(should_stop_after_turn=lambda ended: True))
+    bench.policies = Policies(output_retries=1)
+    await checked(bench, lambda text: "it is no number")
+    [asked] = [e for e in await hold_sound(bench) if isinstance(e, AbortRequest)]
+    assert (asked.reason, asked.cause) == ("error", "output")
+    assert asked.error.endswith("asked the run to end: it is no number")
+
+
+async def test_of_two_hooks_that_may_end_a_run_the_second_is_not_asked_when_the_first_does() -> None:
+    asked: list[TurnEnded] = []
+    hooks = Hooks(should_stop_after_turn=lambda ended: True, finish_turn=asked.append)
+    assert await Bench(scripted("One."), hooks=hooks).run("Go.") == Stop("stop")
+    assert asked == []
+
+
+async def test_what_a_hook_raises_is_logged_once_and_an_answer_that_is_none_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for hooks, times in (
+        (Hooks(transform_context=raising), 1),
+        (Hooks(prepare_next_turn=raising), 1),
+        (Hooks(get_steering_messages=raising), 1),
+        (Hooks(finish_turn=lambda _: "later"), 0),  # type: ignore[arg-type, return-value]  # that is the mistake
+    ):
+        caplog.clear()
+        with caplog.at_level("WARNING"):
+            await Bench(scripted([call("read")], "Done."), tools=[read], hooks=hooks).run("Go.")
+        assert sum("a callback raised" in record.getMessage() for record in caplog.records) == times
+
+
+async def test_what_a_program_does_before_a_request_is_in_front_of_it() -> None:
+    bench = Bench(scripted([call("read")], "Done."), tools=[read])
+
+    async def note(writer: Writer[ContextView], aborting: asyncio.Event) -> None:
+        writer.outcome(Label(text="before", target_seq=1))
+
+    loop = await bench.loop(QueuePush(queue="prompt", message=SAY))
+    loop.program = replace(loop.program, before_request=note)
+    await loop.run()
+    events = await hold_sound(bench)
+    asked = [place for place, event in enumerate(events) if isinstance(event, ModelRequest)]
+    assert len(asked) == 2
+    assert all(isinstance(events[place - 1], Label) for place in asked)
 
 
 async def test_a_key_that_a_hook_gives_is_kept_out_of_the_log() -> None:
