@@ -31,7 +31,7 @@ bench: $(BENCH)/ready ## print the benchmarks' table
 faults: .venv/ready ## kill, cut, corrupt and contend, the full number of times
 	REFOLD_FAULTS=full $(BIN)/pytest -q -m faults
 
-mutants: .venv/ready ## put small faults into copies of the core, and see whether the tests notice; half an hour
+mutants: .venv/ready ## put small faults into copies of the core, and see whether the tests notice; three quarters of an hour
 	$(BIN)/python -m tests.mutants
 
 lock: ## work out requirements/ again from pyproject.toml; needs uv
