@@ -15,7 +15,7 @@ V = TypeVar("V")
 U = TypeVar("U", contravariant=True)
 
 
-class Requests(Protocol[U]):
+class RequestBuilder(Protocol[U]):
     """Builds the requests of views that follow one another, each at the cost of what came since the one before."""
 
     def build(self, view: U, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
@@ -35,6 +35,6 @@ class ContextFold(Generic[V]):
     initial: V
     step: Callable[[V, Recorded], V]
     messages: Callable[[V], tuple[Message, ...]]
-    requests: Callable[[], Requests[V]]
+    requests: Callable[[], RequestBuilder[V]]
     settle: Callable[[Sequence[Message]], tuple[Message, ...]]
     select: Callable[[V, Sequence[Message]], tuple[SeqRange | Inserted, ...] | None]

@@ -16,6 +16,6 @@ def on_signal(*numbers: signal.Signals, call: Callable[[], None]) -> bool:
     try:
         for number in numbers:
             loop.add_signal_handler(number, call)
-    except (NotImplementedError, RuntimeError, ValueError):
+    except (RuntimeError, ValueError):
         return False
     return True

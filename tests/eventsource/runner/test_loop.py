@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -683,7 +684,10 @@ async def test_a_run_leaves_no_trace_in_the_context_of_who_ran_it() -> None:
     assert CURRENT_RUN.get() is None
 
 
-async def test_an_abort_from_a_thread_of_a_tool_is_heard_by_its_run() -> None:
+async def test_an_abort_from_a_thread_of_a_tool_is_heard_by_its_run_before_anybody_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("eventsource.runner.loop.ABORT_POLL_S", 600.0)
     bench = Bench(None)
     seen: list[bool] = []
 
@@ -691,11 +695,15 @@ async def test_an_abort_from_a_thread_of_a_tool_is_heard_by_its_run() -> None:
     def leave(ctx: ToolContext[None]) -> str:
         """Leave."""
         asyncio.run(bench.session.abort())
+        until = time.monotonic() + 10
+        while not ctx.cancelled and time.monotonic() < until:
+            time.sleep(0.001)
         seen.append(ctx.cancelled)
         return "left"
 
     bench.model, bench.tools, bench.grace_s = scripted([call("leave")], "never said"), [leave], 5
     assert await bench.run("Go.") == Stop("aborted")
+    assert seen == [True]
     await hold_sound(bench)
 
 
