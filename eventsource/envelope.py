@@ -45,8 +45,16 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     `digest` is the chain's link at the last fact. `status`: empty, idle, running (somebody holds it), interrupted
     (a run is unfinished and nobody holds it), queued (no run is, but messages are queued for the next), due (a task is
     unfinished, and a worker should look at it), waiting (an open wait), failed (the last run ended in error). `open` is
-    true while a run is unfinished, or something is queued or waits. Tokens are those of this lineage.
+    true while a run is unfinished, or something is queued or waits. Tokens, cost, turns and errors (failed runs, steps,
+    tries of a task, tools) are those of this lineage; `inherited_*` of them were the parent's. `cost_microusd` is
+    absent when no price is known. `labels`: how many labels the session set on seqs itself.
     `task`: the last task's id. `due_at_us`: when a worker should look at it, if its task is open; this one is no fold.
+
+    `started_by`: the session whose child it is. `source`: what it was imported from, each at most once in a log.
+    `first_words`: of a person. `model`: the one in force, `models`: those that have answered, as provider/model.
+    `last`: how the last run or task ended: done, asked (done because somebody asked it to end), error, aborted, limit,
+    refused, cancelled. `agent`, `folder`, `branch`: the metadata of these names. `queue`: of the last task.
+    `removals`: how often content of this lineage was dropped or erased.
     """
 
     id: str
@@ -65,6 +73,29 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     messages: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_microusd: int | None = None
+    inherited_input_tokens: int = 0
+    inherited_output_tokens: int = 0
+    inherited_cost_microusd: int | None = None
+    turns: int = 0
+    errors: int = 0
+    labels: int = 0
+    started_by: str = ""
+    source: str = ""
+    first_words: str = ""
+    model: str = ""
+    models: tuple[str, ...] = ()
+    last: str = ""
+    agent: str = ""
+    folder: str = ""
+    branch: str = ""
+    queue: str = ""
+    archived_at_us: int | None = None
+    removals: int = 0
     owner: str = ""
     epoch: int = 0
     expires_at_us: int = 0

@@ -396,7 +396,7 @@ class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
 
     `retries`: how often it is tried again when it fails (absent: the log does not say), `backoff_us` how long after the
     first failure. `token_limit`: how many tokens it may use, its children's included. `rules`: with 1 or more, a
-    cancelled task begins nothing more, and ends behind its runs, waits and children.
+    cancelled task begins nothing more, and ends behind its runs, waits and children. `queue`: of the workers it is for.
     """
 
     type: ClassVar[Literal["task_start"]] = "task_start"
@@ -409,6 +409,7 @@ class TaskStart(EventBase, frozen=True, kw_only=True, tag="task_start"):
     backoff_us: int = 0
     token_limit: int | None = None
     rules: int = 0
+    queue: str = ""
 
 
 class TaskEnd(EventBase, frozen=True, kw_only=True, tag="task_end"):

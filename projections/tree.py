@@ -39,18 +39,16 @@ LABELS = Projection(name="labels", version=1, initial=Labels(), step=_step)
 def fork_tree(
     rows: Sequence[SessionInfo],
     labels: Mapping[str, Labels] | None = None,
-    starters: Mapping[str, str] | None = None,
 ) -> tuple[Branch, ...]:
-    """Arrange sessions as trees, in the order given; one whose parent is not among them stands at the top.
+    """Arrange sessions as trees, in the order given; one whose parent or starter is not among them stands at the top.
 
-    `labels`: the bookmarks of each session, inherited ones too; each is shown once, where it was set. `starters`: of
-    each child, the session that started it.
+    `labels`: the bookmarks of each session, inherited ones too; each is shown once, where it was set.
     """
     known = {row.id for row in rows}
-    above = {row.id: row.parent if row.parent is not None else (starters or {}).get(row.id) for row in rows}
+    above = {row.id: row.parent if row.parent is not None else row.started_by for row in rows}
     forks: dict[str, list[SessionInfo]] = {}
     for row in rows:
-        if (parent := above[row.id]) is not None and parent in known:
+        if (parent := above[row.id]) in known:
             forks.setdefault(parent, []).append(row)
     branches: dict[str, Branch] = {}
     waiting = [row for row in rows if above[row.id] not in known]

@@ -134,7 +134,7 @@ class Compactor:
             return None
         for stale in [key for key in writer.state.children if key.startswith(_KEY)]:
             writer.outcome(ChildEnd(key=stale, is_error=True, result=to_json("the process ended while it ran")))
-        child = (await self._log.create(title=f"summary for {writer.session}")).id
+        child = (await self._log.create(title=f"summary for {writer.session}", started_by=writer.session)).id
         while not await writer.intend(ChildStart(key=f"{_KEY}{child}", child=child)):
             if writer.state.closing:
                 return None

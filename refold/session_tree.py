@@ -9,13 +9,13 @@ from typing import NamedTuple
 from eventsource.background import stop
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.errors import UnknownSessionError
-from eventsource.events import ChildStart, Label, TaskStart
+from eventsource.events import ChildStart, Label
 from eventsource.log.load import read_all
 from eventsource.log.protocol import EventLog
 from projections.projection import project
 from projections.tree import LABELS, Branch, Labels, fork_tree
 
-PAGE = 500
+PAGE = 2_000
 """Rows read at a time."""
 _LOOK_S = 0.05
 
@@ -25,14 +25,12 @@ async def session_rows(
     *,
     unfinished: bool | None = None,
     status: str | None = None,
-    parent: str | None = None,
+    tree: str | None = None,
     title: str | None = None,
 ) -> AsyncIterator[SessionInfo]:
     """Read the rows of all sessions, page by page, latest updated first."""
     after: str | None = None
-    while page := await store.sessions(
-        open=unfinished, status=status, parent=parent, title=title, after=after, limit=PAGE
-    ):
+    while page := await store.sessions(open=unfinished, status=status, tree=tree, title=title, after=after, limit=PAGE):
         for info in page:
             yield info
         after = page[-1].id
@@ -40,56 +38,48 @@ async def session_rows(
             return
 
 
-async def starter_of(store: EventLog, info: SessionInfo) -> str:
-    """Return the session that started this one as its child; empty when none did. Reads the first event of a task."""
-    if not info.task or info.parent is not None:
-        return ""
-    first = await store.read(info.id, limit=1, updates=False)
-    return first[0].event.parent if first and isinstance(first[0].event, TaskStart) else ""
+def above(info: SessionInfo) -> str:
+    """Return the session that stands above one in its tree: its parent, or else the one that started it."""
+    return info.parent if info.parent is not None else info.started_by
 
 
 async def root_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
     """Find the session that started this one, or the one that started that, up to the one that nobody started."""
-    while parent := await starter_of(store, info):
+    while info.parent is None and info.started_by:
         try:
-            info = await store.info(parent)
+            info = await store.info(info.started_by)
         except UnknownSessionError:  # it was deleted
             return info
     return info
 
 
 class RelatedSessions(NamedTuple):
-    """Sessions, parents first; of each child the session that started it; each one's bookmarks, inherited ones too."""
+    """Sessions, parents first; each one's bookmarks, inherited ones too."""
 
     rows: list[SessionInfo]
-    starters: dict[str, str]
     labels: dict[str, Labels]
 
 
 async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
-    """Read a session's first ancestor, and all that was forked from it or started by it; each one's own facts once."""
-    info = await root_starter(store, await store.info(session))
-    while info.parent is not None:
-        info = await root_starter(store, await store.info(info.parent))
-    rows, starters, labelled = [info], dict[str, str](), dict[str, list[Recorded]]()
+    """Read a session's first ancestor, and all that was forked from it or started by it, and each one's own labels."""
+    found = {info.id: info async for info in session_rows(store, tree=session)}
+    top = (await store.info(session)) if session not in found else found[session]
+    while above(top) in found:
+        top = found[above(top)]
+    below: dict[str, list[SessionInfo]] = {}
+    for info in sorted(found.values(), key=lambda info: (info.created_at_us, info.id)):
+        below.setdefault(above(info), []).append(info)
+    rows, labelled = [top], dict[str, list[Recorded]]()
     for row in rows:  # grows while it is read
-        inherited = labelled.get(row.parent or "")
-        if inherited is None and row.parent is not None:  # a child that is a fork of another tree's session
-            inherited = [
-                one async for one in read_all(store, row.parent, updates=False) if isinstance(one.event, Label)
+        own = labelled[row.id] = [one for one in labelled.get(row.parent or "", ()) if one.seq <= row.fork_seq]
+        if row.labels:
+            own += [
+                one
+                async for one in read_all(store, row.id, after=row.fork_seq, updates=False)
+                if isinstance(one.event, Label)
             ]
-        own = labelled[row.id] = [recorded for recorded in inherited or () if recorded.seq <= row.fork_seq]
-        async for recorded in read_all(store, row.id, after=row.fork_seq, updates=False):
-            if isinstance(recorded.event, Label):
-                own.append(recorded)
-            elif isinstance(recorded.event, ChildStart) and recorded.event.child not in starters:
-                try:
-                    rows.append(await store.info(recorded.event.child))
-                except UnknownSessionError:  # it was to be started when its parent's process ended
-                    continue
-                starters[recorded.event.child] = row.id
-        rows += [fork async for fork in session_rows(store, parent=row.id)]
-    return RelatedSessions(rows, starters, {name: project(LABELS, found) for name, found in labelled.items()})
+        rows += below.get(row.id, ())
+    return RelatedSessions(rows, {name: project(LABELS, found) for name, found in labelled.items()})
 
 
 async def read_labels(store: EventLog, session: str) -> Labels:
@@ -102,8 +92,8 @@ async def read_labels(store: EventLog, session: str) -> Labels:
 
 async def session_tree(store: EventLog, session: str) -> Branch:
     """Arrange a session's family as a tree, from its first ancestor on."""
-    rows, starters, labels = await related_sessions(store, session)
-    return fork_tree(rows, labels, starters)[0]
+    rows, labels = await related_sessions(store, session)
+    return fork_tree(rows, labels)[0]
 
 
 async def follow_tree(log: EventLog, session: str, after: int = 0) -> AsyncIterator[tuple[str, Recorded]]:

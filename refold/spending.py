@@ -102,15 +102,6 @@ async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[Spe
             yield entry
 
 
-async def inherited_tokens(log: EventLog, info: SessionInfo) -> tuple[int, int]:
-    """Return how many of the input and output tokens in a session's row its parent used; reads a fork's own facts."""
-    if info.parent is None or not (info.input_tokens or info.output_tokens):
-        return 0, 0
-    own = await _own(log, info, None, 0, _SessionCache(log))
-    used = (added(entry.spent for entry in own.entries) + own.adopted).usage
-    return info.input_tokens - used.input_tokens, info.output_tokens - used.output_tokens
-
-
 def summed(entries: Sequence[SpendingEntry], by: str) -> Mapping[str, Spent]:
     """Add entries up by `day`, `model` or `session`; days in order, the others with the most tokens first."""
     sums: dict[str, Spent] = {}

@@ -78,6 +78,8 @@ async def find_status(log: EventLog, info: SessionInfo) -> SessionStatus:
         _, state = await load_state(log, info.id)
         why = "what it waited for has come" if resume_reason(state) == "wait" else "its run is unfinished"
         return SessionStatus(status=info.status, reason=f"{why}, and nobody runs it now")
+    if info.status == "idle" and info.last in ("", "done"):
+        return SessionStatus(status="idle")
     if info.status not in ("idle", "failed", "queued"):
         return _status_of(info, Ending(), ())
     looks = [look for look in _LOOKS if look < info.head]

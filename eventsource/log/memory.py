@@ -28,6 +28,7 @@ from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .load import kept_by_fork
 from .memory_session import MemorySession
 from .names import check_id, check_title, choose, choose_whole
+from .row import words_of
 
 _OWNER = "this process"
 
@@ -46,11 +47,24 @@ class MemoryLog:
 
     @checked()
     async def create(
-        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+        self,
+        session: str | None = None,
+        *,
+        title: str = "",
+        created_at_us: int | None = None,
+        started_by: str = "",
+        source: str = "",
     ) -> SessionInfo:
         """Create an empty session."""
         await self._turn()
+        check_title(source)
+        known = next((one.id for one in self._sessions.values() if source and one.source == source), "")
+        if known and session not in self._sessions:
+            raise SessionExistsError(known)
         made = self._make(session, title, created_at_us)
+        made.source, made.started_by = source, started_by
+        if started_by in self._sessions:
+            made.root = self._sessions[started_by].root
         return made.info(self._clock())
 
     @checked("events")
@@ -156,6 +170,8 @@ class MemoryLog:
         open: bool | None = None,  # noqa: A002 - the protocol's word
         status: str | None = None,
         parent: str | None = None,
+        tree: str | None = None,
+        source: str | None = None,
         title: str | None = None,
         task: str | None = None,
         after: str | None = None,
@@ -166,6 +182,9 @@ class MemoryLog:
         ordered = sorted(self._sessions.values(), key=lambda one: (one.updated_at_us, one.number), reverse=True)
         if after is not None:
             ordered = ordered[ordered.index(self._get(after)) + 1 :]
+        if tree is not None:
+            root = self._sessions[tree].root if tree in self._sessions else None
+            ordered = [one for one in ordered if one.root == root]
         infos = (one.info(self._clock()) for one in ordered)
         wanted = [
             info
@@ -173,6 +192,7 @@ class MemoryLog:
             if (open is None or info.open == open)
             and (status is None or info.status == status)
             and (parent is None or info.parent == parent)
+            and (source is None or info.source == source)
             and (title is None or title.casefold() in info.title.casefold())
             and (task is None or info.task == task)
         ]
@@ -240,6 +260,8 @@ class MemoryLog:
             digest, updates = read_base(base)[:32], read_base(base)[32:]
         made = self._make(session, title, created_at_us)
         made.begin(parent, at, digest, updates, folds)
+        made.root = self._sessions[parent].root
+        made.first_words = self._sessions[parent].first_words if folds.first_seq else ""
         made.append(
             encode_append(made.id, [(at_us, Fork(keeps=tuple(keeps)))], durable=True, limit_bytes=self._limit_bytes)
         )
@@ -312,11 +334,24 @@ class MemoryLog:
         await self._turn()
         own = self._get(session)
         points = fork_points({one.id: (one.parent, one.fork_seq) for one in self._sessions.values()}, session)
-        return sum(
+        count = sum(
             own.drop(erasable_updates(own.recorded(), end))
             for start, end in closed_messages(own.recorded())
             if not any(start <= point < end for point in points)
         )
+        if count:
+            self._note_removal(own, own.fork_seq + 1)
+        return count
+
+    def _note_removal(self, own: MemorySession, seq: int) -> None:
+        """Count a removal in each session that sees a session's own seq; first words that were there are gone."""
+        for one in self._sessions.values():
+            segments = self._segments(one.id, after=seq - 1, upto=seq)
+            if segments and segments[0].session == own.id:
+                one.removals += 1
+                event = own.event(seq)
+                if one.folds.first_seq == seq and event is not None:
+                    one.first_words = words_of(event)
 
     @checked()
     async def erase(self, session: str, seq: int, *, at_us: int, reason: str = "") -> int:
@@ -341,6 +376,7 @@ class MemoryLog:
         self._touch(own)
         for one in self._sessions.values():
             one.refold()
+        self._note_removal(own, seq)
         self._notifier.notify(own.id)
         return own.head
 

@@ -14,7 +14,10 @@ from ..events import Event
 from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
 from .encode import UPDATES, AppendPart, Dropped, Fact, Updates, encode_append
-from .row import WAKING, Folds, shown_status, step
+from .row import WAKING, Folds, shown_status, step, words_of
+
+KEPT = tuple(name for name in Folds.__struct_fields__ if name in SessionInfo.__struct_fields__ and name != "open")
+"""Members of the folds that a session's row shows as they are."""
 
 
 class _OwnEvent(NamedTuple):
@@ -35,6 +38,9 @@ class MemorySession:
     def __init__(self, name: str, title: str, created_at_us: int) -> None:
         self.id = name
         self.number = 0
+        self.root: str = name
+        self.started_by = self.source = self.first_words = ""
+        self.removals = 0
         self.parent: str | None = None
         self.fork_seq = 0
         self.folds = Folds(title=title)
@@ -77,9 +83,10 @@ class MemorySession:
         """Build the session's row."""
         held = bool(self.owner) and self.expires_at_us > now_us
         status, is_run = self.folds.status if self.head else "empty", self.folds.unfinished
+        kept = {name: getattr(self.folds, name) for name in KEPT}
         return SessionInfo(
+            **kept,
             id=self.id,
-            title=self.folds.title,
             parent=self.parent,
             fork_seq=self.fork_seq,
             head=self.head,
@@ -89,11 +96,11 @@ class MemorySession:
             status=shown_status(status, self.head, held=held, is_due=self.due_at_us is not None, is_run=is_run),
             open=self.folds.open,
             wake_at_us=self.folds.wake_at_us,
-            task=self.folds.task,
             due_at_us=self.due_at_us,
-            messages=self.folds.messages,
-            input_tokens=self.folds.input_tokens,
-            output_tokens=self.folds.output_tokens,
+            started_by=self.started_by,
+            source=self.source,
+            first_words=self.first_words,
+            removals=self.removals,
             owner=self.owner,
             epoch=self.epoch,
             expires_at_us=self.expires_at_us,
@@ -137,6 +144,8 @@ class MemorySession:
             self._own.append(
                 _OwnEvent(part.at_us, part.event, part.body_sha256, updates, self._link, self.folds, part.erased)
             )
+            if self.folds.first_seq == self.head:
+                self.first_words = "" if part.erased else words_of(part.event)
             self._lines, self._pending = sha256(), False
             self.updated_at_us = part.at_us
             self.facts += 1

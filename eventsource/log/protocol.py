@@ -17,13 +17,20 @@ class EventLog(Protocol):
     """
 
     async def create(
-        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+        self,
+        session: str | None = None,
+        *,
+        title: str = "",
+        created_at_us: int | None = None,
+        started_by: str = "",
+        source: str = "",
     ) -> SessionInfo:
         """Create an empty session; without an id, one is made (random, lower case letters and digits).
 
-        `created_at_us`: when it was, of one that is imported.
+        `created_at_us`: when it was, of one that is imported; `source`: what it was imported from, by which it is found
+        again. `started_by`: the session whose child it is, to whose tree it then belongs.
 
-        Raises: SessionExistsError.
+        Raises: SessionExistsError, with the session that has this id or this source.
         """
         ...
 
@@ -93,6 +100,8 @@ class EventLog(Protocol):
         open: bool | None = None,  # noqa: A002 - the word users know
         status: str | None = None,
         parent: str | None = None,
+        tree: str | None = None,
+        source: str | None = None,
         title: str | None = None,
         task: str | None = None,
         after: str | None = None,
@@ -100,7 +109,8 @@ class EventLog(Protocol):
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first; `after` is the id of the last one of the page before.
 
-        `title` matches a part of the title, in any case; `task` is the id of the last task.
+        `tree`: a session; all that belong to its tree, of forks and of children that sessions started. `title` matches
+        a part of the title, in any case; `task` is the id of the last task.
         """
         ...
 

@@ -81,6 +81,11 @@ def outcome(ended: Ending) -> RunOutcome:
             return RunOutcome(_STATUS[reason], _reason(ended))
 
 
+def end_status(stop: StopReason, reason: EndReason) -> EndStatus:
+    """Return how a run ended, without words: a provider that refused a prompt for what it says is an error here."""
+    return outcome(Ending(stop=stop, reason=reason)).status
+
+
 def aborted_words(abort: AbortRequest) -> str:
     """Write who asked a run to end, and why."""
     who = {"person": "a person or the program", "cancel": "a cancellation"}.get(abort.cause, f"a {abort.cause}")

@@ -7,13 +7,12 @@ import click
 from eventsource.envelope import SessionInfo
 
 from ..log import Log
-from ..session_tree import session_rows, starter_of
-from ..spending import inherited_tokens
+from ..session_tree import session_rows
 from ..status import STATUSES, SessionStatus, find_status, row_statuses
 from .command import command
 from .terminal.formatting import date_time, short_time
 from .terminal.screen import Screen
-from .terminal.session_rows import row_fields
+from .terminal.session_rows import stored_row
 
 _SHOWN = 100
 
@@ -47,7 +46,7 @@ async def ls(
     """List sessions, latest updated first; the first one can be named `last`.
 
     Tokens are a session's own, read and written (cached ones are not among them); a fork's `inherited` ones were its
-    parent's. For each fork that is listed, its own events are read.
+    parent's.
     """
     wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
     rows: list[tuple[SessionInfo, SessionStatus]] = []
@@ -64,18 +63,12 @@ async def ls(
         if more:
             break
         rows.append((info, stands))
-    inherited = {info.id: await inherited_tokens(log.store, info) for info, _ in rows}
-    starters = {info.id: await starter_of(log.store, info) for info, _ in rows}
     if screen.as_json:
-        fields = [
-            ({**row_fields(one, inherited[one.id]), "started_by": starters[one.id]}, stands) for one, stands in rows
-        ]
-        screen.json([{**row, "status": stands.status, "reason": stands.reason} for row, stands in fields])
+        shown = (({**stored_row(info), "status": stands.status, "reason": stands.reason}) for info, stands in rows)
+        screen.json(list(shown))
     elif rows:
         when = short_time if screen.out.is_terminal else date_time
-        lines = [
-            _row(info, stands, inherited[info.id], when(info.updated_at_us), starters[info.id]) for info, stands in rows
-        ]
+        lines = [_row(info, stands, when(info.updated_at_us)) for info, stands in rows]
         screen.table(("id", "updated", "status", "msgs", *_TOKENS, "title"), lines, right=("msgs", *_TOKENS))
     if more:
         screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
@@ -83,12 +76,11 @@ async def ls(
         screen.note(f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`.")
 
 
-def _row(
-    info: SessionInfo, stands: SessionStatus, inherited: tuple[int, int], updated: str, starter: str
-) -> tuple[str, ...]:
-    tokens, before = info.input_tokens + info.output_tokens - sum(inherited), sum(inherited)
+def _row(info: SessionInfo, stands: SessionStatus, updated: str) -> tuple[str, ...]:
+    before = info.inherited_input_tokens + info.inherited_output_tokens
+    tokens = info.input_tokens + info.output_tokens - before
     figures = (f"{info.messages:,}", f"{tokens:,}" if tokens else "", f"{before:,}" if before else "")
     fork = f"  (fork of {info.parent} at {info.fork_seq})" if info.parent is not None else ""
-    fork = f"  (child of {starter})" if starter else fork
+    fork = f"  (child of {info.started_by})" if info.started_by and info.parent is None else fork
     reason = f"  ({stands.reason})" if stands.reason else ""
     return (info.id, updated, stands.status, *figures, f"{info.title}{fork}{reason}".strip())

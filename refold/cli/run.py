@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from eventsource.first_words import title_of
 from eventsource.machine.state import Config
-from projections.titles import title_of
 
 from ..log import Log
 from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent

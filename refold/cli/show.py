@@ -15,7 +15,6 @@ from projections.calls import CallChild, CallView, calls_by_message
 
 from ..log import Log
 from ..session import Session
-from ..spending import inherited_tokens
 from ..status import SessionStatus, find_status, status_at
 from .arguments.files import check_target, write_file
 from .command import command
@@ -25,7 +24,7 @@ from .terminal.messages import print_message, print_text, wrapped
 from .terminal.next_steps import continue_command, print_next, print_outcome
 from .terminal.paging import Window, print_rest
 from .terminal.screen import Screen, write
-from .terminal.session_rows import row_fields
+from .terminal.session_rows import stored_row
 from .terminal.task import load_view, print_task, task_fields
 
 
@@ -97,10 +96,10 @@ async def show(
     earlier, said, later = window.select([one for one in read_transcript(view) if one.seq > after])
     info = await found.info()
     stands = await find_status(found.core.log, info) if reached == info.head else status_at(state)
-    inherited = await inherited_tokens(log.store, info)
+    inherited = (info.inherited_input_tokens, info.inherited_output_tokens)
     task = await load_view(found, reached) if info.task else None
     if screen.as_json:
-        row = row_fields(info, inherited) | {"status": stands.status, "reason": stands.reason}
+        row = stored_row(info) | {"status": stands.status, "reason": stands.reason}
         row |= {"run": task_fields(task)} if task is not None else {}
         screen.json({**row, "at": reached, "phase": state.phase.value, "transcript": said})
         return
@@ -198,7 +197,7 @@ async def _print_events(
     if screen.as_json:
         events = [{"seq": one.seq, "at_us": one.at_us, "event": one.event} for one in page]
         info = await session.info()
-        screen.json({**row_fields(info, await inherited_tokens(session.core.log, info)), "events": events})
+        screen.json({**stored_row(info), "events": events})
         return
     width = len(str(head))
     print_rest(screen, session.id, "earlier event", earlier)

@@ -8,7 +8,7 @@ from projections import fork_tree, tree_lines
 from projections.tree import Labels
 
 from ..log import Log
-from ..session_tree import related_sessions, session_rows, starter_of
+from ..session_tree import related_sessions, session_rows
 from .command import command
 from .terminal.screen import Screen
 from .terminal.session_rows import stored_row
@@ -28,14 +28,13 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
     """
     if session is None:
         rows = [info async for info in session_rows(log.store)]
-        starters = {info.id: await starter_of(log.store, info) for info in rows}
         labels: dict[str, Labels] = {}
     else:
-        rows, starters, labels = await related_sessions(log.store, (await log.find(session)).id)
+        rows, labels = await related_sessions(log.store, (await log.find(session)).id)
     if screen.as_json:
-        bare = [{**stored_row(info), "started_by": starters.get(info.id, "")} for info in rows]
+        bare = [stored_row(info) for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
         screen.json(known if session is not None else bare)
         return
-    for line in tree_lines(fork_tree(rows, labels, starters)):
+    for line in tree_lines(fork_tree(rows, labels)):
         screen.cut_line(line)

@@ -53,7 +53,7 @@ async def open_child(
             return
     except UnknownSessionError:
         with suppress(SessionExistsError):
-            await runtime.log.create(session, title=task.id)
+            await runtime.log.create(session, title=task.id, started_by=parent)
     await append_admitted(runtime.log, session, admitted([(runtime.clock(), start)]), key="task")
 
 

@@ -14,7 +14,8 @@ from ...events import MessageEnd
 from ..digest import ZERO, link, row_crc
 from ..encode import MOST_NEWS, AppendPart, Dropped, Fact, Updates, size_of
 from ..lineage import MAX_SEQ
-from ..row import WAKING, Folds, step
+from ..row import WAKING, Folds, step, words_of
+from .folded_row import FOLDS_SET, folds_row
 from .packs import MAX_COUNT, PACKED, Pack, dropped_row, from_row, pack, to_row
 from .reading import Page
 from .seal import seal
@@ -24,18 +25,12 @@ INLINE_BYTES = 32 * 1024
 SNAPSHOT_FACTS = 64
 _INSERT_FACT = "INSERT INTO events (id, at_us, body, u, link, b) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_UPDATES = "INSERT INTO updates (id, kind, count, body) VALUES (?, ?, ?, ?)"
-_FOLDS = (
-    "title = ?, status = ?, open = ?, wake_at_us = ?, task = ?, messages = ?, input_tokens = ?, output_tokens = ?,"
-    " folds = ?"
-    " WHERE number = ?"
-)
 _MOVE = "UPDATE sessions SET head = ?, link = ?, updated_at_us = ? WHERE number = ?"
-_MOVE_AND_FOLD = f"UPDATE sessions SET head = ?, link = ?, updated_at_us = ?, {_FOLDS}"
+_MOVE_AND_FOLD = f"UPDATE sessions SET head = ?, link = ?, updated_at_us = ?, {FOLDS_SET}"
 _DUE = """
 UPDATE sessions SET due_at_us = CASE WHEN owner IS NULL OR expires_at_us <= ? THEN ? ELSE expires_at_us END
 WHERE number = ?"""
 _ENCODER = msgspec.json.Encoder()
-
 FactRow = tuple[int, int, str, bytes | None, bytes | None, bytes | None]
 
 
@@ -94,6 +89,7 @@ class _Append:
         self._folds = tail.folds
         self._facts: list[FactRow] = []
         self._packs: list[Pack] = []
+        self._words = ""
 
     def write(self, parts: Sequence[AppendPart]) -> None:
         tail = self._tail
@@ -135,6 +131,8 @@ class _Append:
         tail.link = link(tail.link, u or ZERO, at_us, name)
         tail.folds = step(tail.folds, seq, event)
         tail.since += 1
+        if tail.folds.first_seq == seq and not erased:
+            self._words = words_of(event)
         b = None
         if erased:
             b = name + sha256(stored).digest()
@@ -206,6 +204,8 @@ class _Append:
             folds = folds_row(tail.folds)
             self._connection.execute(_MOVE_AND_FOLD, (tail.head, link_kept, at_us, *folds, tail.number))
         tail.row_head = tail.head
+        if self._words:
+            self._connection.execute("UPDATE sessions SET first_words = ? WHERE number = ?", (self._words, tail.number))
 
 
 def stub(body: bytes) -> bytes:
@@ -217,18 +217,3 @@ def snapshot(connection: sqlite3.Connection, key: int, folds: Folds) -> None:
     """Keep the folds at a fact; the title stays out, a fork does not inherit it."""
     encoded = _ENCODER.encode(msgspec.structs.replace(folds, title=""))
     connection.execute("INSERT OR REPLACE INTO snapshots (id, folds) VALUES (?, ?)", (key, encoded.decode()))
-
-
-def folds_row(folds: Folds) -> tuple[str, str, int, int | None, str, int, int, int, str | None]:
-    """Return the columns title to folds of a session's row."""
-    rest = msgspec.structs.replace(folds, title="", task="", messages=0, input_tokens=0, output_tokens=0)
-    encoded = _ENCODER.encode(rest).decode() if folds.open or folds.tokens or folds.ended else None
-    return (
-        folds.title, folds.status, int(folds.open), folds.wake_at_us, folds.task, folds.messages,
-        folds.input_tokens, folds.output_tokens, encoded,
-    )  # fmt: skip
-
-
-def write_folds(connection: sqlite3.Connection, number: int, folds: Folds) -> None:
-    """Write the folds into a session's row."""
-    connection.execute(f"UPDATE sessions SET {_FOLDS}", (*folds_row(folds), number))

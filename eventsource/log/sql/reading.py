@@ -19,6 +19,7 @@ from ..digest import ZERO, link, link_at_update, update_lines
 from ..encode import IMAGE_HOLDERS, has_images, map_images
 from ..lineage import MAX_SEQ, Segment, segments
 from ..row import Folds, step
+from .folded_row import FOLDS
 from .packs import DROPPED, from_row, unpack
 
 _LINE = """
@@ -35,7 +36,6 @@ _UPDATES = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? O
 _LAST_UPDATE = "SELECT id FROM updates WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
 _decode: Callable[[bytes | str], Event] = msgspec.json.Decoder(Event).decode
 LINK = "coalesce(s.link, (SELECT e.link FROM events e WHERE e.id = (s.number << 32 | s.fork_seq + 1)))"
-FOLDS = msgspec.json.Decoder(Folds)
 
 
 def lineage(connection: sqlite3.Connection, session: str | int) -> list[tuple[int, int]]:

@@ -10,13 +10,16 @@ from typing import NamedTuple
 import msgspec
 
 from ..lineage import MAX_SEQ
-from ..row import Folds, as_0_1, step
-from .append import SNAPSHOT_FACTS, folds_row, snapshot, write_folds
+from ..row import Folds, as_0_1, as_format_1, step, words_of
+from .append import SNAPSHOT_FACTS, snapshot
+from .folded_row import FOLD_COLUMNS, folds_row, stored_folds, write_folds
 from .reading import folds_at, id_of, lineage, load_fact
 
-_STORED = """
-SELECT title, status, open, wake_at_us, task, messages, input_tokens, output_tokens, folds FROM sessions
-WHERE number = ?"""
+_FIRST_SEQ = FOLD_COLUMNS.index("first_seq")
+_OF_FORMAT_1 = tuple(
+    FOLD_COLUMNS.index(name)
+    for name in ("title", "status", "open", "wake_at_us", "task", "messages", "input_tokens", "output_tokens", "folds")
+)
 
 
 class Folded(NamedTuple):
@@ -52,7 +55,9 @@ def _own_folds(connection: sqlite3.Connection, number: int, *, forgets: bool = F
     if len(chain) > 1:
         folds, since = folds_at(connection, session, chain[1:], fork_seq)
     base = number << 32
-    rows = connection.execute("SELECT id, at_us, body, b FROM events WHERE id BETWEEN ? AND ?", (base, base | MAX_SEQ))
+    rows = connection.execute(
+        "SELECT id, at_us, body, b FROM events WHERE id BETWEEN ? AND ? ORDER BY id", (base, base | MAX_SEQ)
+    )
     for key, at_us, body, b in rows:
         seq = key & MAX_SEQ
         folds = step(folds, seq, load_fact(connection, session, seq, body, b))
@@ -64,13 +69,27 @@ def _own_folds(connection: sqlite3.Connection, number: int, *, forgets: bool = F
 
 def is_stored(connection: sqlite3.Connection, number: int, folds: Folds) -> bool:
     """Return whether a session's row holds these folds, as this release writes them or as 0.1 did."""
-    return stored_folds(connection, number) in (list(folds_row(folds)), list(folds_row(as_0_1(folds))))
+    stored = stored_folds(connection, number)
+    if is_unfolded(stored):
+        rows = [folds_row(as_format_1(one)) for one in (folds, as_0_1(folds))]
+        return any(all(stored[at] == row[at] for at in _OF_FORMAT_1) for row in rows)
+    return stored in (list(folds_row(folds)), list(folds_row(as_0_1(folds))))
 
 
-def stored_folds(connection: sqlite3.Connection, number: int) -> list[object]:
-    """Read the columns title to folds of a session's row."""
-    row = connection.execute(_STORED, (number,)).fetchone()
-    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in row]
+def is_unfolded(stored: Sequence[object]) -> bool:
+    """Return whether a row came from format 1, and what that did not keep has still to be computed."""
+    return stored[_FIRST_SEQ] == -1
+
+
+def first_words_at(connection: sqlite3.Connection, number: int, seq: int) -> str:
+    """Return the first words of a person, of the event that holds them; empty when there is none or it was erased."""
+    if seq <= 0:
+        return ""
+    own = next(one for one, fork_seq in lineage(connection, number) if fork_seq < seq)
+    row = connection.execute("SELECT body, b FROM events WHERE id = ?", (own << 32 | seq,)).fetchone()
+    if row is None or (row[1] is not None and len(row[1]) == 64):
+        return ""
+    return words_of(load_fact(connection, id_of(connection, own), seq, *row))
 
 
 def refold(connection: sqlite3.Connection, numbers: Sequence[int]) -> int:
@@ -84,9 +103,27 @@ def refold(connection: sqlite3.Connection, numbers: Sequence[int]) -> int:
             if folded.since - taken >= SNAPSHOT_FACTS:
                 taken = folded.since
                 snapshot(connection, first | folded.seq, folded.folds)
-        if folded is not None and not is_stored(connection, number, folded.folds):
-            wrong += 1
-            write_folds(connection, number, folded.folds)
+        wrong += _set_row(connection, number, None if folded is None else folded.folds)
+    return wrong
+
+
+def _set_row(connection: sqlite3.Connection, number: int, folds: Folds | None) -> bool:
+    """Write what a session's events come to into its row. Returns: whether something else stood there."""
+    stored = stored_folds(connection, number)
+    unfolded = is_unfolded(stored)
+    if folds is None:  # nothing was appended
+        if unfolded:
+            sql = "UPDATE sessions SET title_folded = ?, first_seq = 0 WHERE number = ?"
+            connection.execute(sql, (str(stored[0]).casefold(), number))
+        return False
+    wrong = not is_stored(connection, number, folds)
+    words = first_words_at(connection, number, folds.first_seq)
+    (kept,) = connection.execute("SELECT first_words FROM sessions WHERE number = ?", (number,)).fetchone()
+    if wrong or unfolded:
+        write_folds(connection, number, folds)
+    if kept.decode("utf-8", "replace") != words:
+        connection.execute("UPDATE sessions SET first_words = ? WHERE number = ?", (words, number))
+        wrong = wrong or not unfolded
     return wrong
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from ...codec import encode
 from ...envelope import Recorded
 from ...errors import HasForksError, UnknownSeqError
-from ...events import Erase, Label, MessageEnd, ToolExecutionEnd, ToolExecutionStart
+from ...events import Erase, Label, MessageEnd, MetadataSet, ToolExecutionEnd, ToolExecutionStart
 from ..digest import link_at_update
 from ..encode import LIMIT_BYTES, encode_append
 from ..erased import erasable_updates, tombstone
@@ -22,8 +23,17 @@ from .rebuild import refold
 from .seal import redact
 from .tails import Tails
 
+_SEEING = """
+WITH RECURSIVE seeing (number, last) AS (
+    SELECT ?, 4294967295
+    UNION ALL
+    SELECT s.number, min(seeing.last, s.fork_seq) FROM sessions s JOIN seeing ON s.parent = seeing.number
+    WHERE min(seeing.last, s.fork_seq) >= ?
+)
+SELECT number FROM seeing ORDER BY number"""
 
-def drop_updates(connection: sqlite3.Connection, session: str) -> int:
+
+def drop_updates(connection: sqlite3.Connection, tails: Tails, session: str) -> int:
     """Drop the updates of closed messages that no fork begins in. Returns: how many."""
     (number, fork_seq), *_ = lineage(connection, session)
     page = Page(connection, session)
@@ -37,7 +47,20 @@ def drop_updates(connection: sqlite3.Connection, session: str) -> int:
         updates = page.updates(Segment(number, start + 1, end - 1))
         ends = [one for one in facts if one.seq in (start, end)]
         count += _drop(connection, page, number, erasable_updates([*ends, *updates], end))
+    if count:
+        _note_removal(connection, tails, _seeing(connection, number, fork_seq + 1))
     return count
+
+
+def _seeing(connection: sqlite3.Connection, number: int, seq: int) -> list[int]:
+    """List the session and the forks whose history holds its seq, parents first."""
+    return [one for (one,) in connection.execute(_SEEING, (number, seq))]
+
+
+def _note_removal(connection: sqlite3.Connection, tails: Tails, numbers: Sequence[int]) -> None:
+    """Count a removal in each session that sees it, so that whoever keeps something of these reads it again."""
+    connection.executemany("UPDATE sessions SET removals = removals + 1 WHERE number = ?", [(one,) for one in numbers])
+    tails.forget()
 
 
 def _drop(connection: sqlite3.Connection, page: Page, number: int, gone: set[int]) -> int:
@@ -83,9 +106,14 @@ def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, 
         _put_shape(connection, key, row[0], row[1], left)
     finally:
         connection.execute("PRAGMA secure_delete=OFF")
-    tails.forget_one(owner)
+    seeing = _seeing(connection, number, seq)
     if isinstance(event, Label):
         refold(connection, [number])
+    elif isinstance(event, MetadataSet):
+        refold(connection, seeing)
+    sql = "UPDATE sessions SET first_words = '' WHERE number = ? AND first_seq = ?"
+    connection.executemany(sql, [(one, seq) for one in seeing])
+    _note_removal(connection, tails, seeing)
     return append(connection, tails, owner, parts, expected=None, epoch=None, key=None)
 
 
@@ -98,10 +126,9 @@ def _remove(connection: sqlite3.Connection, session: str, number: int, ended: Re
     gone = erasable_updates([*own, *updates], ended.seq)
     if not gone:
         return
-    sql = "SELECT number, parent FROM sessions WHERE parent IS NOT NULL AND base IS NULL AND fork_seq BETWEEN ? AND ?"
-    for child, parent in connection.execute(sql, (min(gone), ended.seq - 1)).fetchall():
-        if number in {one for one, _ in lineage(connection, int(parent))}:
-            (at,) = connection.execute("SELECT fork_seq FROM sessions WHERE number = ?", (child,)).fetchone()
+    for child in _seeing(connection, number, min(gone))[1:]:
+        sql = "SELECT parent, fork_seq FROM sessions WHERE number = ? AND base IS NULL AND fork_seq < ?"
+        for parent, at in connection.execute(sql, (child, ended.seq)).fetchall():
             found, lines = parts_at(connection, int(parent), int(at))
             if lines:
                 base = link_at_update(found, lines) + lines

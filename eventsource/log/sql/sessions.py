@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from ...admission import admit
 from ...envelope import Removed, SessionInfo
@@ -23,47 +26,100 @@ from .reading import LINK, digest_at, folds_at, head_of, lineage
 from .tails import Tail, Tails
 
 _MAX_NUMBER = 2**31 - 1
+_MODELS = msgspec.json.Decoder(tuple[str, ...])
 _IS_RUN = """(CASE WHEN json_valid(s.folds)
     THEN coalesce(json_extract(s.folds, '$.run'), json_extract(s.folds, '$.working'), 0) ELSE 1 END)"""
 """Whether a row's run or task is unfinished, where its status is running; else messages are queued."""
+_TEXTS = (
+    "id", "title", "task", "queue", "model", "last", "agent", "folder", "branch", "first_words", "started_by",
+)  # fmt: skip
+_MAYBE_TEXTS = ("source", "owner")
+_NUMBERS = (
+    "fork_seq", "created_at_us", "updated_at_us", "messages", "input_tokens", "output_tokens", "cache_read_tokens",
+    "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "inherited_input_tokens",
+    "inherited_output_tokens", "turns", "errors", "labels", "epoch", "expires_at_us", "removals",
+)  # fmt: skip
+_MAYBE_NUMBERS = ("wake_at_us", "due_at_us", "cost_microusd", "inherited_cost_microusd", "archived_at_us")
+_NAMES = (*_TEXTS, *_MAYBE_TEXTS, *_NUMBERS, *_MAYBE_NUMBERS)
 _INFO = f"""
-SELECT s.id, s.title, p.id, s.fork_seq, s.head, {LINK}, s.created_at_us, s.updated_at_us, s.status, s.open,
-    s.wake_at_us, s.task, s.due_at_us, {_IS_RUN}, s.messages, s.input_tokens, s.output_tokens, s.owner, s.epoch,
-    s.expires_at_us, (
+SELECT {", ".join(f"s.{name}" for name in _NAMES)}, s.models, p.id, s.head, {LINK}, s.status, s.open, {_IS_RUN}, (
         SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
         ORDER BY u.id DESC LIMIT 1)
 FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
 """
 _INSERT = """
-INSERT INTO sessions (number, id, parent, fork_seq, given, created_at_us, crc, head, link, title, updated_at_us,
-    task, messages, input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT INTO sessions (number, id, parent, fork_seq, root, started_by, source, given, created_at_us, crc, head, link,
+    title, title_folded, updated_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
-def create(connection: sqlite3.Connection, tails: Tails, session: str, title: str, now_us: int) -> None:
-    """Insert the row of an empty session. Raises: SessionExistsError."""
-    number = _insert(connection, (session, None, 0, title, now_us), (0, ZERO, title, now_us, "", 0, 0, 0))
-    tails.put(session, Tail(number, None, 0, title))
+_OF_SOURCE = "SELECT id FROM sessions WHERE source = ?"
+_OF_TITLE = "SELECT id FROM sessions WHERE title = ? AND title != '' LIMIT 20"
+_BEGINS = "SELECT id FROM sessions WHERE id >= ? AND id < ? ORDER BY id LIMIT 20"
+_QUEUES = """
+WITH RECURSIVE line (queue) AS (
+    SELECT min(queue) FROM sessions WHERE due_at_us IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(s.queue) FROM sessions s WHERE s.due_at_us IS NOT NULL AND s.queue > line.queue) FROM line
+    WHERE line.queue IS NOT NULL
+)
+SELECT queue FROM line WHERE queue IS NOT NULL"""
+_DUE = "SELECT due_at_us, id FROM sessions WHERE queue = ? AND due_at_us <= ? ORDER BY due_at_us LIMIT ?"
+_TAKE_WORDS = """
+UPDATE sessions SET first_words = (SELECT p.first_words FROM sessions p WHERE p.number = sessions.parent)
+WHERE number = ?"""
 
 
-def _insert(connection: sqlite3.Connection, fixed: tuple[object, ...], values: tuple[object, ...]) -> int:
-    """Insert a row: (id, parent, fork seq, given title, created), then what changes. Returns: its number."""
-    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
-    number = (int(last[0]) if last else 0) + 1
-    if number > _MAX_NUMBER:
-        raise StoreError(str(fixed[0]), f"a log holds at most {_MAX_NUMBER} sessions", "begin another log")
-    if connection.execute("SELECT 1 FROM sessions WHERE id = ?", (fixed[0],)).fetchone():
-        raise SessionExistsError(str(fixed[0]))
-    connection.execute(_INSERT, (number, *fixed, row_crc(number, *fixed), *values))
-    return number
+class NewRow(NamedTuple):
+    """What a session's row is given once and for all, but for its place in a tree.
 
-
-class ForkRow(NamedTuple):
-    """What a fork's row is given; `base`: the digest it begins with, for an import whose parent lacks updates."""
+    `base`: the digest a fork begins with, for an import whose parent lacks updates.
+    """
 
     session: str
     title: str
     created_at_us: int
+    started_by: str = ""
+    source: str = ""
     base: bytes = b""
+
+
+def fixed_crc(number: int, fixed: Sequence[object]) -> int:
+    """Return the CRC-32 of what never changes in a row.
+
+    Args:
+        fixed: id, parent, fork seq, given title, time of making, started_by, source; the last two if one is there.
+    """
+    *place, started_by, source = fixed
+    return row_crc(number, *place, *((started_by, source or "") if started_by or source else ()))
+
+
+def create(connection: sqlite3.Connection, tails: Tails, row: NewRow) -> None:
+    """Insert the row of an empty session. Raises: SessionExistsError."""
+    number = _insert(connection, row, None, 0, ZERO, row.created_at_us)
+    tails.put(row.session, Tail(number, None, 0, row.title))
+
+
+def _insert(
+    connection: sqlite3.Connection, row: NewRow, parent: int | None, fork_seq: int, link: bytes, updated_at_us: int
+) -> int:
+    """Insert a row. Returns: its number."""
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
+    number = (int(last[0]) if last else 0) + 1
+    if number > _MAX_NUMBER:
+        raise StoreError(row.session, f"a log holds at most {_MAX_NUMBER} sessions", "begin another log")
+    source = row.source or None
+    for sql, value in (("SELECT id FROM sessions WHERE id = ?", row.session), (_OF_SOURCE, source)):
+        there = connection.execute(sql, (value,)).fetchone()
+        if there:
+            raise SessionExistsError(_text(there[0]))
+    above = ("number", parent) if parent is not None else ("id", row.started_by)
+    root = connection.execute(f"SELECT root FROM sessions WHERE {above[0]} = ?", above[1:]).fetchone()
+    fixed = (row.session, parent, fork_seq, row.title, row.created_at_us, row.started_by, source)
+    place = (number if root is None else root[0], row.started_by, source)
+    given = (row.title, row.created_at_us, fixed_crc(number, fixed))
+    begun = (fork_seq, link, row.title, row.title.casefold(), updated_at_us)
+    connection.execute(_INSERT, (number, row.session, parent, fork_seq, *place, *given, *begun))
+    return number
 
 
 def fork(
@@ -73,7 +129,7 @@ def fork(
     at: int,
     *,
     at_us: int,
-    row: ForkRow,
+    row: NewRow,
     keeps: Sequence[int] | None,
 ) -> bool:
     """Insert a fork's row and its first event.
@@ -81,7 +137,7 @@ def fork(
     Returns: False, and nothing is written, when messages are queued at that seq and `keeps` does not say which stay.
     Raises: UnknownSeqError, SessionExistsError.
     """
-    session, title, now_us, base = row
+    session, base = row.session, row.base
     chain = lineage(connection, parent)
     head = head_of(connection, chain[0][0])
     if not 0 <= at <= head:
@@ -95,12 +151,12 @@ def fork(
     folds, since = folds_at(connection, parent, chain, at)
     if keeps is None and folds.has_messages:
         return False
-    counts = (folds.task, folds.messages, folds.input_tokens, folds.output_tokens)
-    fixed = (session, chain[0][0], at, title, now_us)
-    own = _insert(connection, fixed, (at, digest, title, at_us, *counts))
+    own = _insert(connection, row, chain[0][0], at, digest, at_us)
+    if folds.first_seq:
+        connection.execute(_TAKE_WORDS, (own,))
     if base:
         connection.execute("UPDATE sessions SET base = ? WHERE number = ?", (base, own))
-    tail = Tail(own, chain[0][0], at, title)
+    tail = Tail(own, chain[0][0], at, row.title)
     tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
     tail.row_head = 0
     tails.put(session, tail)
@@ -119,38 +175,46 @@ def info(connection: sqlite3.Connection, path: Path, session: str, now_us: int) 
 
 
 def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
-    match row:
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=False))
+    match row[len(_NAMES) :]:
         case (
-            bytes(name), bytes(title), bytes() | None as parent, int(fork_seq), int(head), bytes(link), int(created),
-            int(updated), bytes(status), int(opened), int() | None as wake, bytes(task), int() | None as due,
-            int(is_run), int(messages), int(input_tokens), int(output_tokens),
-            bytes() | None as owner, int(epoch), int(expires), int() | None as last,
-        ):  # fmt: skip
+            bytes(models), bytes() | None as parent, int(head), bytes(link), bytes(status), int(opened), int(is_run),
+            int() | None as last,
+        ) if _are_typed(values):  # fmt: skip
+            texts = {name: _text(values[name] or b"") for name in (*_TEXTS, *_MAYBE_TEXTS)}
             head = max(head, (last or 0) & MAX_SEQ)
-            held = expires > now_us and owner is not None and _lives(path, _text(owner))
+            held = values["expires_at_us"] > now_us and bool(texts["owner"]) and _lives(path, texts["owner"])
+            is_due = values["due_at_us"] is not None
             return SessionInfo(
-                id=_text(name),
-                title=_text(title),
+                **{**values, **texts},
+                models=_models(models),
                 parent=None if parent is None else _text(parent),
-                fork_seq=fork_seq,
                 head=head,
                 digest=link.hex(),
-                created_at_us=created,
-                updated_at_us=updated,
-                status=shown_status(_text(status), head, held=held, is_due=due is not None, is_run=bool(is_run)),
+                status=shown_status(_text(status), head, held=held, is_due=is_due, is_run=bool(is_run)),
                 open=bool(opened),
-                wake_at_us=wake,
-                task=_text(task),
-                due_at_us=due,
-                messages=messages,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                owner=_text(owner or b""),
-                epoch=epoch,
-                expires_at_us=expires,
             )
         case _:
             raise sqlite3.DatabaseError("a session's row is damaged")
+
+
+def _are_typed(values: dict[str, Any]) -> bool:
+    """Return whether each column holds what it should: a damaged database may hold anything."""
+    return (
+        all(isinstance(values[name], bytes) for name in _TEXTS)
+        and all(isinstance(values[name], bytes | None) for name in _MAYBE_TEXTS)
+        and all(isinstance(values[name], int) for name in _NUMBERS)
+        and all(isinstance(values[name], int | None) for name in _MAYBE_NUMBERS)
+    )
+
+
+def _models(text: bytes) -> tuple[str, ...]:
+    if text == b"[]":
+        return ()
+    try:
+        return _MODELS.decode(text)
+    except msgspec.DecodeError as error:
+        raise sqlite3.DatabaseError("a session's row is damaged") from error
 
 
 def _text(text: bytes) -> str:
@@ -165,6 +229,8 @@ def sessions(
     is_open: bool | None,
     status: str | None,
     parent: str | None,
+    tree: str | None,
+    source: str | None,
     title: str | None,
     task: str | None,
     after: str | None,
@@ -186,9 +252,11 @@ def sessions(
     for condition, value in (
         ("s.open = ?", None if is_open is None else int(is_open)),
         ("s.status = ?", status),
-        ("p.id = ?", parent),
+        ("s.parent = (SELECT number FROM sessions WHERE id = ?)", parent),
+        ("s.root = (SELECT root FROM sessions WHERE id = ?)", tree),
+        ("s.source = ?", source),
         ("s.task = ?", task),
-        ("instr(casefold(s.title), ?) > 0", None if title is None else title.casefold()),
+        ("instr(s.title_folded, ?) > 0", None if title is None else title.casefold()),
     ):
         if value is not None:
             where.append(condition)
@@ -222,14 +290,17 @@ def _held(connection: sqlite3.Connection, path: Path, now_us: int) -> str:
 
 def due(connection: sqlite3.Connection, path: Path, now_us: int, limit: int) -> tuple[str, ...]:
     """Name sessions that are due, those of dead owners included, the longest due first."""
-    sql = "SELECT id FROM sessions WHERE due_at_us <= ? ORDER BY due_at_us LIMIT ?"
-    found = [_text(row[0]) for row in connection.execute(sql, (now_us, limit))]
+    found = list[tuple[int, str]]()
+    for (queue,) in connection.execute(_QUEUES).fetchall():
+        rows = connection.execute(_DUE, (queue.decode("utf-8", "replace"), now_us, limit))
+        found += [(due_at_us, _text(name)) for due_at_us, name in rows]
+    names = [name for _, name in sorted(found)[:limit]]
     owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
     for owner in (_text(row[0]) for row in owners):
-        if len(found) < limit and not owner_lives(path, owner):
+        if len(names) < limit and not owner_lives(path, owner):
             sql = "SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? LIMIT ?"
-            found += [_text(row[0]) for row in connection.execute(sql, (owner, now_us, limit - len(found)))]
-    return tuple(found)
+            names += [_text(row[0]) for row in connection.execute(sql, (owner, now_us, limit - len(names)))]
+    return tuple(names)
 
 
 def resolve(connection: sqlite3.Connection, name: str, *, prefix: bool) -> str:
@@ -237,11 +308,10 @@ def resolve(connection: sqlite3.Connection, name: str, *, prefix: bool) -> str:
     is_id = connection.execute("SELECT 1 FROM sessions WHERE id = ?", (name,)).fetchone() is not None
     if is_id and prefix:
         return name
-    titled = [_text(row[0]) for row in connection.execute("SELECT id FROM sessions WHERE title = ? LIMIT 20", (name,))]
+    titled = [_text(row[0]) for row in connection.execute(_OF_TITLE, (name,))]
     if not prefix:
         return choose_whole(name, titled, is_id=is_id)
-    sql = "SELECT id FROM sessions WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 20"
-    prefixed = connection.execute(sql, (len(name), name)).fetchall()
+    prefixed = connection.execute(_BEGINS, (name, f"{name}{chr(sys.maxunicode)}")).fetchall()
     return choose(name, titled, [_text(row[0]) for row in prefixed])
 
 
@@ -252,7 +322,7 @@ def named(connection: sqlite3.Connection, tails: Tails, name: str, session: str,
     except UnknownSessionError as error:
         if error.candidates:
             raise
-    create(connection, tails, session, name, now_us)
+    create(connection, tails, NewRow(session, name, now_us))
     return session
 
 

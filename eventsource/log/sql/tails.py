@@ -6,20 +6,19 @@ import sqlite3
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ...errors import UnknownSessionError
 from ..digest import ZERO, update_lines
 from ..lineage import MAX_SEQ, Segment
 from ..row import Folds
-from .reading import FOLDS, LINK, Page, head_of
+from .folded_row import folds_of, stored_folds
+from .reading import LINK, Page, head_of
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 _MAX_KNOWN = 1_000
-_ROW = f"SELECT number, parent, fork_seq, head, {LINK}, epoch, given, title, folds FROM sessions s WHERE id = ?"
-_CHECK = f"SELECT number, head, {LINK}, epoch FROM sessions s WHERE id = ?"
+_ROW = f"SELECT number, parent, fork_seq, head, {LINK}, epoch, removals, given FROM sessions s WHERE id = ?"
+_CHECK = f"SELECT number, head, {LINK}, epoch, removals FROM sessions s WHERE id = ?"
 
 
 class Tail:
@@ -31,7 +30,7 @@ class Tail:
 
     __slots__ = (
         "epoch", "flushed", "folds", "fork_seq", "given", "head", "lines", "link", "message_seq", "number", "parent",
-        "row_head", "since", "valid",
+        "removals", "row_head", "since", "valid",
     )  # fmt: skip
 
     def __init__(self, number: int, parent: int | None, fork_seq: int, given: str) -> None:
@@ -43,7 +42,7 @@ class Tail:
         self.lines: _Hash | None = None
         self.message_seq: int | None = fork_seq
         self.flushed = False
-        self.since = 0
+        self.since = self.removals = 0
         self.valid = True
 
 
@@ -85,7 +84,7 @@ class Tails:
 
 def _is_current(connection: sqlite3.Connection, session: str, tail: Tail) -> bool:
     row = connection.execute(_CHECK, (session,)).fetchone()
-    if row != (tail.number, tail.row_head, tail.link, tail.epoch):
+    if row != (tail.number, tail.row_head, tail.link, tail.epoch, tail.removals):
         return False
     return head_of(connection, tail.number) == tail.head
 
@@ -94,10 +93,10 @@ def _load(connection: sqlite3.Connection, session: str) -> Tail:
     row = connection.execute(_ROW, (session,)).fetchone()
     if row is None:
         raise UnknownSessionError(session)
-    number, parent, fork_seq, head, link, epoch, given, title, folds = row
+    number, parent, fork_seq, head, link, epoch, removals, given = row
     tail = Tail(number, parent, fork_seq, given.decode())
     tail.row_head, tail.link, tail.epoch, tail.head = head, link, epoch, head_of(connection, number)
-    tail.folds = read_folds(connection, number, title.decode(), folds)
+    tail.removals, tail.folds = removals, folds_of(stored_folds(connection, number))
     base = number << 32
     sql = "SELECT id FROM events WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
     last = connection.execute(sql, (base | fork_seq, base | MAX_SEQ)).fetchone()
@@ -108,21 +107,6 @@ def _load(connection: sqlite3.Connection, session: str) -> Tail:
     tail.message_seq, tail.flushed = None, True
     tail.since = _facts_since_snapshot(connection, number, fork_seq)
     return tail
-
-
-def read_folds(connection: sqlite3.Connection, number: int, title: str, rest: bytes | None) -> Folds:
-    """Put a session's folds together from its row."""
-    sql = "SELECT task, messages, input_tokens, output_tokens, status = 'failed' FROM sessions WHERE number = ?"
-    task, messages, input_tokens, output_tokens, failed = connection.execute(sql, (number,)).fetchone()
-    folds = FOLDS.decode(rest) if rest else Folds(failed=bool(failed))
-    return msgspec.structs.replace(
-        folds,
-        title=title,
-        task=task.decode("utf-8", "replace"),
-        messages=messages,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-    )
 
 
 def _facts_since_snapshot(connection: sqlite3.Connection, number: int, fork_seq: int) -> int:

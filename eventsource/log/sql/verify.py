@@ -17,12 +17,14 @@ from ..allowed_gaps import Spans, droppable, named_shapes, shape_problem, within
 from ..digest import ZERO, link, link_at_update, row_crc, update_lines
 from ..encode import has_images, map_images
 from ..lineage import MAX_SEQ
-from ..row import Folds, as_0_1
-from ..sqlite.connect import schema_of
-from .append import folds_row, stub
+from ..row import Folds, as_0_1, as_format_1
+from ..sqlite.database_format import FORMAT, schema_of
+from .append import stub
+from .folded_row import FOLD_COLUMNS, FOLDS, folds_row, stored_folds
 from .packs import DROPPED, PACKED, dropped_times, from_row, is_as_compressed, unpack
-from .reading import FOLDS, Page, digest_at, id_of, last_link, lineage, load_fact, start_digest
-from .rebuild import all_numbers, is_stored, own_folds, stored_folds
+from .reading import Page, digest_at, id_of, last_link, lineage, load_fact, start_digest
+from .rebuild import all_numbers, first_words_at, is_stored, is_unfolded, own_folds
+from .sessions import fixed_crc
 
 _MAX_FINDINGS = 1_000
 
@@ -69,7 +71,8 @@ def _check_file(connection: sqlite3.Connection) -> list[Finding]:
         rows = [(str(error).encode(),)]
     problems = [row[0].decode("utf-8", "replace").partition("\n")[0] for row in rows]
     problems = [f"the database file is damaged: {line}" for line in problems if line != "ok"]
-    if schema_of(connection) != schema_of():
+    (number,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema_of(connection) != schema_of(1 if number == 1 else FORMAT):
         problems.append("the tables, views or triggers are not those of a log")
     if last > made:
         problems.append(f"sqlite_sequence says that the last session made is number {made}, there is number {last}")
@@ -380,14 +383,23 @@ class _SessionCheck:
         last = self._connection.execute(sql, (self._base, self._base | MAX_SEQ)).fetchone()
         if last is not None and (head < last[0] & MAX_SEQ or updated != last[1] or last[2] is None):
             self._find(last[0] & MAX_SEQ, "the row's head or time, or the last link, was changed")
-        sql = "SELECT id, parent, fork_seq, given, created_at_us, crc FROM sessions WHERE number = ?"
-        *fixed, crc = self._connection.execute(sql, (self._number,)).fetchone()
-        if row_crc(self._number, *map(_told, fixed)) != crc:
-            self._find(0, "the row's id, parent, fork seq, title or time was changed")
+        sql = """SELECT id, parent, fork_seq, given, created_at_us, started_by, source, crc, root
+            FROM sessions WHERE number = ?"""
+        *fixed, crc, root = map(_told, self._connection.execute(sql, (self._number,)).fetchone())
+        if fixed_crc(self._number, fixed) != crc:
+            self._find(0, "the row's id, parent, fork seq, title, time or source, or who started it, was changed")
+        self._check_root(root, fixed[1], fixed[5])
         sql = "SELECT key, head, crc FROM keys WHERE number = ?"
         for key, head, crc in self._connection.execute(sql, (self._number,)):
             if head > there or row_crc(self._number, _told(key), head) != crc:
                 self._find(head, f"the answer to the key {_told(key)!r} was changed")
+
+    def _check_root(self, root: object, parent: object, started_by: object) -> None:
+        above = ("number", parent) if parent is not None else ("id", started_by)
+        sql = f"SELECT root FROM sessions WHERE {above[0]} = ?"
+        found = self._connection.execute(sql, above[1:]).fetchone()
+        if root != (found[0] if found else self._number) and not (found is None and started_by):  # which was deleted
+            self._find(0, "the row says that the session belongs to another tree")
 
     def _check_refs(self) -> None:
         sql = "SELECT sha256, id FROM refs WHERE id BETWEEN ? AND ?"
@@ -403,10 +415,12 @@ class _SessionCheck:
             snapshots[key & MAX_SEQ] = FOLDS.decode(folds)
             if msgspec.json.encode(snapshots[key & MAX_SEQ]) != folds:
                 self._find(key & MAX_SEQ, "the bytes of a snapshot of the folds were changed")
-        last = None
+        stored, last = stored_folds(self._connection, self._number), None
+        of_format_1 = is_unfolded(stored)
         for last in own_folds(self._connection, self._number):
             snapshot = snapshots.pop(last.seq, None)
-            untitled = msgspec.structs.replace(last.folds, title="")
+            folds = as_format_1(last.folds) if of_format_1 else last.folds
+            untitled = msgspec.structs.replace(folds, title="")
             if snapshot is not None and snapshot not in (untitled, as_0_1(untitled)):
                 self._find(last.seq, "a snapshot of the folds is not what its events come to")
         for seq in snapshots:
@@ -415,6 +429,17 @@ class _SessionCheck:
             self._find(last.seq, "title, status, counts or wake-up in the row are not what its events come to")
         if last is None:
             self._check_empty()
+        elif not of_format_1:
+            self._check_words(last.folds.first_seq)
+
+    def _check_words(self, seq: int) -> None:
+        """Compare the first words in the row with the message, unless something is known to be wrong there."""
+        if {number for number, _ in lineage(self._connection, self._number)} & self._suspects:
+            return
+        sql = "SELECT first_words FROM sessions WHERE number = ?"
+        (words,) = self._connection.execute(sql, (self._number,)).fetchone()
+        if _told(words) != first_words_at(self._connection, self._number, seq):
+            self._find(seq, "the row's first words are not those of the message that it names")
 
     def _check_empty(self) -> None:
         """Check the row of a session that holds no fact."""
@@ -422,8 +447,11 @@ class _SessionCheck:
         given, created, updated = self._connection.execute(sql, (self._number,)).fetchone()
         folds = Folds(title=given.decode("utf-8", "replace"))
         expected = list(folds_row(folds))
-        expected[1] = "empty"
+        expected[FOLD_COLUMNS.index("status")] = "empty"
         stored = stored_folds(self._connection, self._number)
+        if is_unfolded(stored):
+            expected = [*expected[:1], stored[1], *expected[2:]]
+            expected[FOLD_COLUMNS.index("first_seq")] = -1
         if updated != created or stored != expected:
             self._find(0, "the row of a session that holds nothing says that it holds something")
 

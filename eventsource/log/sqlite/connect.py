@@ -4,51 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import StoreError
 from .database_files import DatabaseFiles, identity_text
+from .database_format import FORMAT, make_tables, read_format
 from .locks import WriterLock
+from .upgrade import is_upgraded, read_as_format_2, upgrade
 
-FORMAT = 1
-_APPLICATION = 0x52464C44  # "RFLD"
 _BUSY_MS = 5_000
 WAL_KEPT_BYTES = 16 * 2**20  # of a write-ahead file that has grown, so much stays when it begins anew
-_ADVICE = {
-    sqlite3.SQLITE_NOTADB: ("it is no log: not an SQLite database", "name a log, or a file that is not there yet"),
-    sqlite3.SQLITE_FULL: ("the disk is full", "free some space and try again"),
-    sqlite3.SQLITE_BUSY: ("another program keeps the database locked", "let it finish or stop it, then try again"),
-    sqlite3.SQLITE_LOCKED: ("another program keeps the database locked", "let it finish or stop it, then try again"),
-    sqlite3.SQLITE_READONLY: ("it cannot be written", "check the modes of the file and of its folder"),
-    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "check that its folder is there and may be written"),
-    sqlite3.SQLITE_PERM: ("it may not be opened", "check the modes of the file and of its folder"),
-    sqlite3.SQLITE_IOERR: ("the disk failed to read or write", "check the disk and try again"),
-    sqlite3.SQLITE_CORRUPT: ("the database file is damaged", "restore a backup; `refold verify` says what is hit"),
-    sqlite3.SQLITE_TOOBIG: ("a value is larger than SQLite takes", "append it in smaller pieces"),
-}
-
-
-def store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    """Turn what SQLite says into what a person can do."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    problem, advice = _ADVICE.get(code, ("the database refused", "this should not happen; please report it"))
-    words = str(error).partition("\n")[0][:200]
-    return StoreError(str(path), f"{problem} ({words})", advice)
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Raise StoreError in place of SQLite's and the system's errors."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise store_error(path, error) from error
-    except OSError as error:
-        raise StoreError(
-            str(path), f"it cannot be used ({error.strerror or error})", "check the path and its modes"
-        ) from error
 
 
 def is_read_only(path: Path) -> bool:
@@ -76,14 +41,17 @@ def connect_writer(files: DatabaseFiles, lock: WriterLock) -> sqlite3.Connection
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
     try:
         connection.text_factory = bytes
-        if not _format(path, connection):
+        if not read_format(path, connection):
             with lock:
-                if not _format(path, connection):
-                    _make(connection)
+                if not read_format(path, connection):
+                    make_tables(connection)
+        if read_format(path, connection) < FORMAT or not is_upgraded(connection):
+            with lock:
+                upgrade(files, connection)
         if connection.execute("PRAGMA journal_mode").fetchone() != (b"wal",):  # so it is in a backup
             with lock:
                 connection.execute("PRAGMA journal_mode=WAL")
-                _format(path, connection)
+                read_format(path, connection)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
         connection.execute("PRAGMA synchronous=FULL")
@@ -130,61 +98,16 @@ def connect_reader(files: DatabaseFiles, *, immutable: bool) -> sqlite3.Connecti
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_MS / 1000)
     try:
         connection.text_factory = bytes
-        connection.create_function("casefold", 1, _casefold, deterministic=True)
-        if immutable and not _format(path, connection):
+        if immutable and not read_format(path, connection):
             raise StoreError(str(path), "it is empty", "name a log, or open it where it can be written")
         if immutable:
             files.settle(before)
         else:
             connection.execute("PRAGMA application_id").fetchone()
             files.check()
+        if read_format(path, connection) == 1:
+            read_as_format_2(connection)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _casefold(text: object) -> str:
-    return str(text.decode("utf-8", "replace") if isinstance(text, bytes) else text).casefold()
-
-
-def _format(path: Path, connection: sqlite3.Connection) -> int:
-    """Read the format of a database, 0 when it is empty. Raises: StoreError when it is no log or a newer one."""
-    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if application == _APPLICATION and version > FORMAT:
-        problem = f"it is a log of format {version}, this program reads up to format {FORMAT}"
-        raise StoreError(str(path), problem, "use a newer release of refold")
-    if application == _APPLICATION:
-        return version
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreError(
-            str(path), "it is an SQLite database of another program", "name a log, or a file that is not there yet"
-        )
-    return 0
-
-
-def schema_of(connection: sqlite3.Connection | None = None) -> set[tuple[object, ...]]:
-    """Return the tables, indexes, views and triggers of a database; without one, those it ought to have."""
-    if connection is not None:
-        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-        return {tuple(value.decode("utf-8", "replace") for value in row) for row in rows}
-    ideal = sqlite3.connect(":memory:")
-    try:
-        ideal.text_factory = bytes
-        ideal.executescript(_schema())
-        return schema_of(ideal)
-    finally:
-        ideal.close()
-
-
-def _schema() -> str:
-    return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-
-
-def _make(connection: sqlite3.Connection) -> None:
-    schema = _schema()
-    connection.execute("PRAGMA page_size=8192")
-    connection.execute("PRAGMA journal_mode=WAL")
-    ends = f"PRAGMA application_id={_APPLICATION};\nPRAGMA user_version={FORMAT};"
-    connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\n{ends}\nCOMMIT;")

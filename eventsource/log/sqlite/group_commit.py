@@ -16,9 +16,10 @@ import msgspec
 
 from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
 from ..sql.tails import Tails
-from .connect import connect_writer, store_error, translated
+from .connect import connect_writer
 from .database_files import DatabaseFiles
 from .locks import WriterLock
+from .sqlite_errors import store_error, translated
 from .thread import SqlThread
 
 T = TypeVar("T")

@@ -29,10 +29,11 @@ from ..sql.reading import Page, check_seq, digest_at
 from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
-from .connect import connect_reader, is_read_only, store_error, translated
+from .connect import connect_reader, is_read_only
 from .database_files import DatabaseFiles
 from .group_commit import Counts, GroupCommit, Job
 from .locks import Owner
+from .sqlite_errors import store_error, translated
 from .thread import SqlThread
 
 T = TypeVar("T")
@@ -93,12 +94,19 @@ class SqliteLog:
 
     @checked()
     async def create(
-        self, session: str | None = None, *, title: str = "", created_at_us: int | None = None
+        self,
+        session: str | None = None,
+        *,
+        title: str = "",
+        created_at_us: int | None = None,
+        started_by: str = "",
+        source: str = "",
     ) -> SessionInfo:
         """Create an empty session."""
         name = check_id(self._new_id() if session is None else session)
         now_us = self._clock() if created_at_us is None else created_at_us
-        made = partial(rows.create, tails=self._tails, session=name, title=check_title(title), now_us=now_us)
+        row = rows.NewRow(name, check_title(title), now_us, started_by, check_title(source))
+        made = partial(rows.create, tails=self._tails, row=row)
         await self._write(Job(made, session=name, durable=True))
         return await self.info(name)
 
@@ -167,6 +175,8 @@ class SqliteLog:
         open: bool | None = None,  # noqa: A002 - the protocol's word
         status: str | None = None,
         parent: str | None = None,
+        tree: str | None = None,
+        source: str | None = None,
         title: str | None = None,
         task: str | None = None,
         after: str | None = None,
@@ -174,7 +184,16 @@ class SqliteLog:
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first."""
         listed = partial(
-            rows.sessions, is_open=open, status=status, parent=parent, title=title, task=task, after=after, limit=limit
+            rows.sessions,
+            is_open=open,
+            status=status,
+            parent=parent,
+            tree=tree,
+            source=source,
+            title=title,
+            task=task,
+            after=after,
+            limit=limit,
         )
         now_us = self._clock()
         return await self._read_with(lambda connection: listed(connection, self._path, now_us))
@@ -218,7 +237,7 @@ class SqliteLog:
         """Begin a session at a seq of another."""
         name = check_id(self._new_id() if session is None else session)
         now_us = self._clock() if created_at_us is None else created_at_us
-        row = rows.ForkRow(name, check_title(title), now_us, read_base(base))
+        row = rows.NewRow(name, check_title(title), now_us, base=read_base(base))
 
         def work(connection: sqlite3.Connection) -> SessionInfo | None:
             begun = rows.fork(connection, self._tails, parent, at, at_us=at_us, row=row, keeps=keeps)
@@ -292,7 +311,7 @@ class SqliteLog:
         """Drop the updates of closed messages that no fork begins in."""
 
         def work(connection: sqlite3.Connection) -> int:
-            return removal.drop_updates(connection, session)
+            return removal.drop_updates(connection, self._tails, session)
 
         return await self._write(Job(work, session=session, durable=True))
 

@@ -8,9 +8,9 @@ import signal
 import click
 
 from eventsource.errors import RefoldError
+from eventsource.first_words import title_of
 from eventsource.machine.state import Phase
 from eventsource.user_code.error_words import words
-from projections.titles import title_of
 
 from ...agent import Agent
 from ...log import Log

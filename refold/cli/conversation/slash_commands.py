@@ -78,8 +78,8 @@ async def _open(chat: Conversation, argument: str) -> None:
 
 async def _tree(chat: Conversation, argument: str) -> None:
     session = _session(chat)
-    rows, starters, _ = await related_sessions(chat.log.store, session.id)
-    for line in tree_lines(fork_tree(rows, starters=starters)):
+    rows, _ = await related_sessions(chat.log.store, session.id)
+    for line in tree_lines(fork_tree(rows)):
         here = session.id in line.split()
         chat.screen.line((line, "bold" if here else ""), ("  ← here", "bold green") if here else "")
 

@@ -11,10 +11,10 @@ import msgspec
 from eventsource.codec import clean_text, to_json
 from eventsource.errors import TranscriptError
 from eventsource.events import Compaction, ConfigChange, Custom, Event, Label, MessageAdopt, ModelRef, Place
+from eventsource.first_words import title_of_first
 from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
 from eventsource.models.options import ThinkingLevel
-from projections.titles import title_of_first
 
 from ..jsonl import Fields, LineNote, Lines, read_lines
 from ..planner import ImportPlan, ImportReport, PlannedBranch, PlannedEntry, runs, write_plan

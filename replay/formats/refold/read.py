@@ -16,7 +16,7 @@ from eventsource.admission import redact_event
 from eventsource.codec import encode
 from eventsource.envelope import Restored, SessionInfo
 from eventsource.errors import TranscriptError, UnknownSeqError, UnknownSessionError
-from eventsource.events import UPDATE_TYPES, Erase, Event, Fork, MessageEnd, StreamUpdate
+from eventsource.events import UPDATE_TYPES, Erase, Event, Fork, MessageEnd, StreamUpdate, TaskStart
 from eventsource.log.admitted import admitted, append_admitted
 from eventsource.log.erased import is_tombstone
 from eventsource.log.protocol import EventLog
@@ -253,7 +253,8 @@ async def _free(log: EventLog, name: str) -> str | None:
 async def _create(log: EventLog, one: ExportedSession, parent: str | None, name: str | None, title: str) -> SessionInfo:
     created = one.row.created_at_us or None
     if parent is None:
-        return await log.create(name, title=title, created_at_us=created)
+        starts = (one.event.parent for one in one.events[:1] if isinstance(one.event, TaskStart))
+        return await log.create(name, title=title, created_at_us=created, started_by=next(starts, ""))
     first, row = one.events[0], one.row
     keeps = first.event.keeps if isinstance(first.event, Fork) else ()
     return await log.fork(

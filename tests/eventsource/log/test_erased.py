@@ -87,7 +87,14 @@ STAYS = frozenset(
         *("ModelRef.base_url", "ModelRef.model", "ModelRef.provider", "ModelRequest.body_codec"),
         *("ModelRequest.body_sha256", "ModelRequest.request_sha256", "Origin.entry", "Origin.session", "Origin.source"),
         *("ProviderContent.api", "QueuePush.key", "Resume.runner", "StepEnd.key", "StepStart.input_sha256"),
-        *("StepStart.key", "TaskStart.parent", "TaskStart.tags", "TaskStart.task", "TokenCreate.key"),
+        *(
+            "StepStart.key",
+            "TaskStart.parent",
+            "TaskStart.queue",
+            "TaskStart.tags",
+            "TaskStart.task",
+            "TokenCreate.key",
+        ),
         *(
             "TokenCreate.tags",
             "ToolCall.id",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from projections.titles import title_of
+from eventsource.first_words import title_of
 from tests.refold.shell import Shell
 
 REMINDER = '<system-reminder kind="x">\nBe brief. <b>Always</b>.\n</system-reminder>'

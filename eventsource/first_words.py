@@ -1,15 +1,16 @@
-"""The title that a prompt gives its session: the first words of a person in it, whatever programs put around them."""
+"""The first words of a person in a prompt, whatever programs put around them: a session is shown and titled by them.
+
+Rows of the log hold what is made of them here, so another rule needs another format of the log.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from eventsource.events import EventBase, MessageAdopt, QueuePush
-from eventsource.messages import UserMessage
-from eventsource.values import MARKER
-
-from .transcript import text_of
+from .events import EventBase, MessageAdopt, QueuePush
+from .messages import TextContent, UserMessage
+from .values import MARKER
 
 _LONGEST = 20_000
 _SHOWN = 60
@@ -30,10 +31,28 @@ def title_of_first(events: Iterable[EventBase]) -> str:
     """Make a title of the first message of a person; empty when no such message has words."""
     for event in events:
         if isinstance(event, MessageAdopt | QueuePush) and isinstance(event.message, UserMessage):
-            title = title_of(text_of(event.message))
-            if title and title != MARKER:
+            title = first_words(event.message)
+            if title:
                 return title
     return ""
+
+
+def first_words(message: UserMessage) -> str:
+    """Return the first words of a message; empty when it has none, or was erased."""
+    words = title_of(_text_of(message))
+    return "" if words == MARKER else words
+
+
+def has_words(message: UserMessage) -> bool:
+    """Return whether a message says anything, or did before it was erased."""
+    return bool(_text_of(message).strip())
+
+
+def _text_of(message: UserMessage) -> str:
+    content = message.content
+    if isinstance(content, str):
+        return content
+    return "\n".join(block.text for block in content if isinstance(block, TextContent))
 
 
 def _line(text: str) -> str:

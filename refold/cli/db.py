@@ -1,0 +1,48 @@
+"""The command `db`: what is done to a log as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from eventsource.log.sqlite.database_format import FORMAT, format_of
+
+from .arguments.log_file import log_file
+from .arguments.options import SETTINGS, SharedOptions, shared_options
+from .command import RefoldCommand, opened
+from .terminal.screen import Screen
+
+
+@click.group("db", **SETTINGS)
+def db() -> None:
+    """Look after a log as a whole."""
+
+
+@click.command("upgrade", cls=RefoldCommand, **SETTINGS)
+def upgrade() -> None:
+    """Bring a log that an earlier release wrote to this one's format; whoever opens it to write does the same.
+
+    No event changes, and no digest. It is refused while another program has the log open.
+    """
+    choices = click.get_current_context().ensure_object(SharedOptions)
+    file = log_file(choices.db)
+    screen = Screen(file, as_json=choices.json)
+    before = format_of(file.path)
+
+    async def work() -> None:
+        async with opened(file, creates=False):
+            pass
+
+    asyncio.run(work())
+    if screen.as_json:
+        screen.json({"path": str(file.path), "before": before, "format": FORMAT})
+    elif before == FORMAT:
+        screen.note((f"{file.path} has format {FORMAT} already.", "dim"))
+    else:
+        screen.note((f"{file.path} had format {before} and has format {FORMAT} now.", "dim"))
+
+
+upgrade.params += shared_options()
+upgrade.examples = (("refold db upgrade --db old.db", "when nothing else uses it"),)
+db.add_command(upgrade)
