@@ -63,7 +63,7 @@ async def open_floor(path: Path, *, updates: bool = True) -> AsyncIterator[Floor
 class Floor:
     """Appends with one call into the connection's thread for each."""
 
-    def __init__(self, thread: SqlThread, *, updates: bool) -> None:
+    def __init__(self, thread: SqlThread[sqlite3.Connection], *, updates: bool) -> None:
         self._thread, self._updates = thread, updates
         self._seq = 0
         self._full = True

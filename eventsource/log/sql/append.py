@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -15,6 +14,7 @@ from ..digest import ZERO, link, row_crc
 from ..encode import MOST_NEWS, AppendPart, Dropped, Fact, Updates, size_of
 from ..lineage import MAX_SEQ
 from ..row import WAKING, Folds, step, words_of
+from .connection import Sql
 from .folded_row import FOLDS_SET, folds_row
 from .packs import MAX_COUNT, PACKED, Pack, dropped_row, from_row, pack, to_row
 from .reading import Page
@@ -35,7 +35,7 @@ FactRow = tuple[int, int, str, bytes | None, bytes | None, bytes | None]
 
 
 def append(
-    connection: sqlite3.Connection,
+    connection: Sql,
     tails: Tails,
     session: str,
     parts: Sequence[AppendPart],
@@ -73,7 +73,7 @@ def append(
     return tail.head
 
 
-def _follows(connection: sqlite3.Connection, session: str, expected: int, tail: Tail, behind: Behind | None) -> bool:
+def _follows(connection: Sql, session: str, expected: int, tail: Tail, behind: Behind | None) -> bool:
     """Return whether an append may follow what others appended after the head that it expected."""
     if behind is None or not expected <= tail.head <= expected + MOST_NEWS:
         return False
@@ -83,7 +83,7 @@ def _follows(connection: sqlite3.Connection, session: str, expected: int, tail: 
 class _Append:
     """One append on its way into the database."""
 
-    def __init__(self, connection: sqlite3.Connection, session: str, tail: Tail) -> None:
+    def __init__(self, connection: Sql, session: str, tail: Tail) -> None:
         self._connection, self._session, self._tail = connection, session, tail
         self._base = tail.number << 32
         self._folds = tail.folds
@@ -152,8 +152,10 @@ class _Append:
             tail.message_seq, tail.flushed = seq, False
 
     def _aside(self, seq: int, name: bytes, body: bytes) -> None:
-        self._connection.execute("INSERT OR IGNORE INTO bodies (sha256, body) VALUES (?, ?)", (name, body))
-        self._connection.execute("INSERT OR IGNORE INTO refs (sha256, id) VALUES (?, ?)", (name, self._base | seq))
+        self._connection.execute("INSERT INTO bodies (sha256, body) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, body))
+        self._connection.execute(
+            "INSERT INTO refs (sha256, id) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, self._base | seq)
+        )
 
     def _seal(self, event: MessageEnd, seq: int) -> None:
         """Seal the message's updates: those of this append, and the rows that earlier flushes left."""
@@ -213,7 +215,8 @@ def stub(body: bytes) -> bytes:
     return body[: body.index(b'"', len(b'{"type":"')) + 1] + b"}"
 
 
-def snapshot(connection: sqlite3.Connection, key: int, folds: Folds) -> None:
+def snapshot(connection: Sql, key: int, folds: Folds) -> None:
     """Keep the folds at a fact; the title stays out, a fork does not inherit it."""
     encoded = _ENCODER.encode(msgspec.structs.replace(folds, title=""))
-    connection.execute("INSERT OR REPLACE INTO snapshots (id, folds) VALUES (?, ?)", (key, encoded.decode()))
+    sql = "INSERT INTO snapshots (id, folds) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET folds = excluded.folds"
+    connection.execute(sql, (key, encoded.decode()))

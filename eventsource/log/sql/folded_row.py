@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from operator import attrgetter
 
 import msgspec
 
 from ..row import Folds
+from .connection import Sql
 
 SAME_COLUMNS = (
     "task", "queue", "messages", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
@@ -16,7 +16,7 @@ SAME_COLUMNS = (
     "inherited_cost_microusd", "turns", "errors", "labels", "first_seq", "model", "last", "agent", "folder", "branch",
 )  # fmt: skip
 """Columns of a session's row that hold a member of `Folds` of the same name, as it is."""
-FOLD_COLUMNS = ("title", "title_folded", "status", "open", "wake_at_us", *SAME_COLUMNS, "models", "folds")
+FOLD_COLUMNS = ("title", "title_folded", "status", "open", "unfinished", "wake_at_us", *SAME_COLUMNS, "models", "folds")
 FOLDS_SET = f"{', '.join(f'{name} = ?' for name in FOLD_COLUMNS)} WHERE number = ?"
 _STORED = f"SELECT {', '.join(FOLD_COLUMNS)} FROM sessions WHERE number = ?"
 _ENCODER = msgspec.json.Encoder()
@@ -33,25 +33,25 @@ def folds_row(folds: Folds) -> tuple[object, ...]:
     if folds.open or folds.tokens or folds.ended:
         rest = _ENCODER.encode(Folds(**{name: getattr(folds, name) for name in _REST})).decode()
     models = _ENCODER.encode(folds.models).decode()
-    title, deadline = folds.title, folds.wake_at_us
-    return (title, title.casefold(), folds.status, int(folds.open), deadline, *_same(folds), models, rest)
+    title, opened, unfinished = folds.title, int(folds.open), int(folds.unfinished)
+    return (title, title.casefold(), folds.status, opened, unfinished, folds.wake_at_us, *_same(folds), models, rest)
 
 
 def folds_of(row: Sequence[object]) -> Folds:
     """Put a session's folds together from its row's `FOLD_COLUMNS`, read as text."""
-    title, _, status, _, _, *same, models, rest = row
+    title, _, status, _, _, _, *same, models, rest = row
     folds = FOLDS.decode(str(rest)) if rest else Folds(failed=status == "failed")
     members = dict(zip(SAME_COLUMNS, same, strict=True))
     names = _MODELS.decode(str(models))
     return msgspec.structs.replace(folds, title=title, models=names, **members)
 
 
-def stored_folds(connection: sqlite3.Connection, number: int) -> list[object]:
+def stored_folds(connection: Sql, number: int) -> list[object]:
     """Read the columns of a session's row that its folds make."""
     return [bytes_text(value) for value in connection.execute(_STORED, (number,)).fetchone()]
 
 
-def write_folds(connection: sqlite3.Connection, number: int, folds: Folds) -> None:
+def write_folds(connection: Sql, number: int, folds: Folds) -> None:
     """Write the folds into a session's row."""
     connection.execute(f"UPDATE sessions SET {FOLDS_SET}", (*folds_row(folds), number))
 

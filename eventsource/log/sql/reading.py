@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from operator import attrgetter
@@ -19,8 +18,9 @@ from ..digest import ZERO, link, link_at_update, update_lines
 from ..encode import IMAGE_HOLDERS, has_images, map_images
 from ..lineage import MAX_SEQ, Segment, segments
 from ..row import Folds, step
+from .connection import Sql
 from .folded_row import FOLDS
-from .packs import DROPPED, from_row, unpack
+from .packs import DROPPED, MAX_COUNT, from_row, unpack
 
 _LINE = """
 WITH RECURSIVE line (number, parent, fork_seq, depth) AS (
@@ -38,7 +38,7 @@ _decode: Callable[[bytes | str], Event] = msgspec.json.Decoder(Event).decode
 LINK = "coalesce(s.link, (SELECT e.link FROM events e WHERE e.id = (s.number << 32 | s.fork_seq + 1)))"
 
 
-def lineage(connection: sqlite3.Connection, session: str | int) -> list[tuple[int, int]]:
+def lineage(connection: Sql, session: str | int) -> list[tuple[int, int]]:
     """Return (number, fork seq) from a session (by id or number) to its root. Raises: UnknownSessionError."""
     sql = _LINE_OF_ID if isinstance(session, str) else _LINE_OF_NUMBER
     chain = connection.execute(sql, (session,)).fetchall()
@@ -47,14 +47,14 @@ def lineage(connection: sqlite3.Connection, session: str | int) -> list[tuple[in
     return chain
 
 
-def head_of(connection: sqlite3.Connection, number: int) -> int:
+def head_of(connection: Sql, number: int) -> int:
     """Seq of a session's last event."""
     (head,) = connection.execute("SELECT head FROM sessions WHERE number = ?", (number,)).fetchone()
     last = connection.execute(_LAST_UPDATE, (number << 32 | head, number << 32 | MAX_SEQ)).fetchone()
     return int(last[0]) & MAX_SEQ if last else int(head)
 
 
-def load_fact(connection: sqlite3.Connection, session: str, seq: int, body: bytes, b: bytes | None) -> Event:
+def load_fact(connection: Sql, session: str, seq: int, body: bytes, b: bytes | None) -> Event:
     """Decode a stored fact; what lies in `bodies` is put back. Raises: CorruptLogError."""
     if b is not None and len(b) == 32:
         body = _body(connection, session, seq, b)
@@ -67,7 +67,7 @@ def load_fact(connection: sqlite3.Connection, session: str, seq: int, body: byte
     return event
 
 
-def _image(connection: sqlite3.Connection, session: str, seq: int, image: ImageContent) -> ImageContent:
+def _image(connection: Sql, session: str, seq: int, image: ImageContent) -> ImageContent:
     if image.data == MARKER:
         return image
     try:
@@ -77,7 +77,7 @@ def _image(connection: sqlite3.Connection, session: str, seq: int, image: ImageC
     return msgspec.structs.replace(image, data=_body(connection, session, seq, name).decode("utf-8", "replace"))
 
 
-def _body(connection: sqlite3.Connection, session: str, seq: int, name: bytes) -> bytes:
+def _body(connection: Sql, session: str, seq: int, name: bytes) -> bytes:
     row = connection.execute("SELECT body FROM bodies WHERE sha256 = ?", (name,)).fetchone()
     if row is None:
         raise CorruptLogError(session, seq, f"body {name.hex()[:12]}", "no such row in bodies")
@@ -87,7 +87,7 @@ def _body(connection: sqlite3.Connection, session: str, seq: int, name: bytes) -
 class Page:
     """Reads events of one session through its lineage, within one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, session: str) -> None:
+    def __init__(self, connection: Sql, session: str) -> None:
         self._connection, self.session = connection, session
         self.chain = lineage(connection, session)
         self._content: dict[int, Sequence[AssistantContent]] = {}
@@ -136,7 +136,9 @@ class Page:
         """Read the updates of a segment, whatever row they lie in."""
         found: list[Recorded] = []
         base = segment.session << 32
-        for key, kind, count, body in self._connection.execute(_UPDATES, (base | segment.first - 1, base | MAX_SEQ)):
+        for key, kind, count, body in self._connection.execute(
+            _UPDATES, (base | segment.first - 1, base | min(segment.last + MAX_COUNT, MAX_SEQ))
+        ):
             last = key & MAX_SEQ
             if last - count >= segment.last:
                 break
@@ -161,7 +163,7 @@ class Page:
         return known
 
 
-def digest_at(connection: sqlite3.Connection, session: str | int, seq: int) -> bytes:
+def digest_at(connection: Sql, session: str | int, seq: int) -> bytes:
     """Digest of everything up to a seq; empty when updates it needs were dropped. Raises: CorruptLogError."""
     if not seq:
         return ZERO
@@ -171,12 +173,12 @@ def digest_at(connection: sqlite3.Connection, session: str | int, seq: int) -> b
     return link_at_update(found, updates) if updates else b""
 
 
-def last_link(connection: sqlite3.Connection, session: str | int, seq: int) -> bytes:
+def last_link(connection: Sql, session: str | int, seq: int) -> bytes:
     """Link of the last fact up to a seq, inherited ones included."""
     return parts_at(connection, session, seq)[0] if seq else ZERO
 
 
-def parts_at(connection: sqlite3.Connection, session: str | int, seq: int) -> tuple[bytes, bytes | None]:
+def parts_at(connection: Sql, session: str | int, seq: int) -> tuple[bytes, bytes | None]:
     """Return what the digest at a seq is made of: the last fact's link, and the SHA-256 of the updates since.
 
     The second is None where the seq is a fact's, and empty where updates were dropped. Raises: CorruptLogError.
@@ -208,7 +210,7 @@ def parts_at(connection: sqlite3.Connection, session: str | int, seq: int) -> tu
     return bytes(found), sha256(update_lines((one.at_us, one.event) for one in updates)).digest()
 
 
-def start_digest(connection: sqlite3.Connection, number: int) -> bytes:
+def start_digest(connection: Sql, number: int) -> bytes:
     """Digest that a session's first own fact builds on."""
     parent, fork_seq, base = connection.execute(
         "SELECT parent, fork_seq, base FROM sessions WHERE number = ?", (number,)
@@ -218,15 +220,13 @@ def start_digest(connection: sqlite3.Connection, number: int) -> bytes:
     return ZERO if parent is None else digest_at(connection, int(parent), int(fork_seq))
 
 
-def id_of(connection: sqlite3.Connection, number: int) -> str:
+def id_of(connection: Sql, number: int) -> str:
     """Return the id of a session by its number."""
     row = connection.execute("SELECT id FROM sessions WHERE number = ?", (number,)).fetchone()
     return str(row[0].decode("utf-8", "replace"))
 
 
-def folds_at(
-    connection: sqlite3.Connection, session: str, chain: Iterable[tuple[int, int]], seq: int
-) -> tuple[Folds, int]:
+def folds_at(connection: Sql, session: str, chain: Iterable[tuple[int, int]], seq: int) -> tuple[Folds, int]:
     """Folds after a seq, and how many facts lie after the snapshot they were computed from."""
     folds, start = Folds(), 0
     parts = segments(list(chain), upto=seq)
@@ -241,14 +241,14 @@ def folds_at(
     since = 0
     for number, first, last in parts[start:]:
         base = number << 32
-        for key, _, body, b in connection.execute(_FACTS, (base | first - 1, base | last, -1)):
+        for key, _, body, b in connection.execute(_FACTS, (base | first - 1, base | last, MAX_SEQ)):
             event = load_fact(connection, session, key & MAX_SEQ, body, b)
             folds = step(folds, key & MAX_SEQ, event)
             since += 1
     return folds, since
 
 
-def check_seq(connection: sqlite3.Connection, session: str, seq: int) -> int:
+def check_seq(connection: Sql, session: str, seq: int) -> int:
     """Return a session's head. Raises: UnknownSeqError when the seq lies beyond it."""
     head = head_of(connection, lineage(connection, session)[0][0])
     if not 0 <= seq <= head:

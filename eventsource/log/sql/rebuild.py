@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import msgspec
 from ..lineage import MAX_SEQ
 from ..row import Folds, as_0_1, as_format_1, step, words_of
 from .append import SNAPSHOT_FACTS, snapshot
+from .connection import Sql
 from .folded_row import FOLD_COLUMNS, folds_row, stored_folds, write_folds
 from .reading import folds_at, id_of, lineage, load_fact
 
@@ -31,12 +31,12 @@ class Folded(NamedTuple):
     since: int
 
 
-def own_folds(connection: sqlite3.Connection, number: int) -> Iterator[Folded]:
+def own_folds(connection: Sql, number: int) -> Iterator[Folded]:
     """Fold a session's own facts, from what it inherits; a row of 0.1 by the rule of 0.1. Raises: CorruptLogError."""
     return _own_folds(connection, number, forgets=_is_of_0_1(connection, number))
 
 
-def _is_of_0_1(connection: sqlite3.Connection, number: int) -> bool:
+def _is_of_0_1(connection: Sql, number: int) -> bool:
     """Return whether a fork's row forgot when the task's next attempt is made, as forks of 0.1 did."""
     first = next(_own_folds(connection, number), None)
     if first is None or first.folds.wake_at_us is None or len(lineage(connection, number)) == 1:
@@ -45,7 +45,7 @@ def _is_of_0_1(connection: sqlite3.Connection, number: int) -> bool:
     return not is_stored(connection, number, ends[0]) and is_stored(connection, number, ends[1])
 
 
-def _own_folds(connection: sqlite3.Connection, number: int, *, forgets: bool = False) -> Iterator[Folded]:
+def _own_folds(connection: Sql, number: int, *, forgets: bool = False) -> Iterator[Folded]:
     session = id_of(connection, number)
     chain = lineage(connection, number)
     fork_seq = chain[0][1]
@@ -67,7 +67,7 @@ def _own_folds(connection: sqlite3.Connection, number: int, *, forgets: bool = F
         yield Folded(seq, at_us, folds, since)
 
 
-def is_stored(connection: sqlite3.Connection, number: int, folds: Folds) -> bool:
+def is_stored(connection: Sql, number: int, folds: Folds) -> bool:
     """Return whether a session's row holds these folds, as this release writes them or as 0.1 did."""
     stored = stored_folds(connection, number)
     if is_unfolded(stored):
@@ -81,7 +81,7 @@ def is_unfolded(stored: Sequence[object]) -> bool:
     return stored[_FIRST_SEQ] == -1
 
 
-def first_words_at(connection: sqlite3.Connection, number: int, seq: int) -> str:
+def first_words_at(connection: Sql, number: int, seq: int) -> str:
     """Return the first words of a person, of the event that holds them; empty when there is none or it was erased."""
     if seq <= 0:
         return ""
@@ -92,7 +92,7 @@ def first_words_at(connection: sqlite3.Connection, number: int, seq: int) -> str
     return words_of(load_fact(connection, id_of(connection, own), seq, *row))
 
 
-def refold(connection: sqlite3.Connection, numbers: Sequence[int]) -> int:
+def refold(connection: Sql, numbers: Sequence[int]) -> int:
     """Set the folds and snapshots of sessions right, parents first. Returns: how many rows were wrong."""
     wrong = 0
     for number in numbers:
@@ -107,7 +107,7 @@ def refold(connection: sqlite3.Connection, numbers: Sequence[int]) -> int:
     return wrong
 
 
-def _set_row(connection: sqlite3.Connection, number: int, folds: Folds | None) -> bool:
+def _set_row(connection: Sql, number: int, folds: Folds | None) -> bool:
     """Write what a session's events come to into its row. Returns: whether something else stood there."""
     stored = stored_folds(connection, number)
     unfolded = is_unfolded(stored)
@@ -127,6 +127,6 @@ def _set_row(connection: sqlite3.Connection, number: int, folds: Folds | None) -
     return wrong
 
 
-def all_numbers(connection: sqlite3.Connection) -> list[int]:
+def all_numbers(connection: Sql) -> list[int]:
     """List every session's number, parents first."""
     return [row[0] for row in connection.execute("SELECT number FROM sessions ORDER BY number")]

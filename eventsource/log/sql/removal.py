@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from hashlib import sha256
-from pathlib import Path
 
 from ...codec import encode
 from ...envelope import Recorded
@@ -16,6 +14,7 @@ from ..encode import LIMIT_BYTES, encode_append
 from ..erased import erasable_updates, tombstone
 from ..lineage import MAX_SEQ, Segment, closed_messages, fork_points
 from .append import INSERT_UPDATES, append
+from .connection import Sql
 from .leases import check_free
 from .packs import DROPPED, from_row
 from .reading import Page, head_of, id_of, lineage, load_fact, parts_at
@@ -27,13 +26,13 @@ _SEEING = """
 WITH RECURSIVE seeing (number, last) AS (
     SELECT ?, 4294967295
     UNION ALL
-    SELECT s.number, min(seeing.last, s.fork_seq) FROM sessions s JOIN seeing ON s.parent = seeing.number
-    WHERE min(seeing.last, s.fork_seq) >= ?
+    SELECT s.number, CASE WHEN s.fork_seq < seeing.last THEN s.fork_seq ELSE seeing.last END
+    FROM sessions s JOIN seeing ON s.parent = seeing.number WHERE s.fork_seq >= ? AND seeing.last >= ?
 )
 SELECT number FROM seeing ORDER BY number"""
 
 
-def drop_updates(connection: sqlite3.Connection, tails: Tails, session: str) -> int:
+def drop_updates(connection: Sql, tails: Tails, session: str) -> int:
     """Drop the updates of closed messages that no fork begins in. Returns: how many."""
     (number, fork_seq), *_ = lineage(connection, session)
     page = Page(connection, session)
@@ -52,18 +51,18 @@ def drop_updates(connection: sqlite3.Connection, tails: Tails, session: str) -> 
     return count
 
 
-def _seeing(connection: sqlite3.Connection, number: int, seq: int) -> list[int]:
+def _seeing(connection: Sql, number: int, seq: int) -> list[int]:
     """List the session and the forks whose history holds its seq, parents first."""
-    return [one for (one,) in connection.execute(_SEEING, (number, seq))]
+    return [one for (one,) in connection.execute(_SEEING, (number, seq, seq))]
 
 
-def _note_removal(connection: sqlite3.Connection, tails: Tails, numbers: Sequence[int]) -> None:
+def _note_removal(connection: Sql, tails: Tails, numbers: Sequence[int]) -> None:
     """Count a removal in each session that sees it, so that whoever keeps something of these reads it again."""
     connection.executemany("UPDATE sessions SET removals = removals + 1 WHERE number = ?", [(one,) for one in numbers])
     tails.forget()
 
 
-def _drop(connection: sqlite3.Connection, page: Page, number: int, gone: set[int]) -> int:
+def _drop(connection: Sql, page: Page, number: int, gone: set[int]) -> int:
     if not gone:
         return 0
     base = number << 32
@@ -81,7 +80,7 @@ def _drop(connection: sqlite3.Connection, page: Page, number: int, gone: set[int
     return len(gone)
 
 
-def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, *, at_us: int, reason: str) -> int:
+def erase(connection: Sql, tails: Tails, session: str, seq: int, *, at_us: int, reason: str) -> int:
     """Remove the content of an event where it was recorded. Returns: the new head there. Raises: UnknownSeqError."""
     chain = lineage(connection, session)
     head = head_of(connection, chain[0][0])
@@ -100,12 +99,9 @@ def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, 
     left = encode(shape)
     fact = Erase(target_seq=seq, reason=reason, shape_sha256=sha256(left).hexdigest())
     parts = encode_append(owner, [(at_us, fact)], durable=True, limit_bytes=LIMIT_BYTES)
-    connection.execute("PRAGMA secure_delete=ON")
-    try:
+    with connection.erasing():
         _remove(connection, owner, number, Recorded(seq, 0, event))
         _put_shape(connection, key, row[0], row[1], left)
-    finally:
-        connection.execute("PRAGMA secure_delete=OFF")
     seeing = _seeing(connection, number, seq)
     if isinstance(event, Label):
         refold(connection, [number])
@@ -117,7 +113,7 @@ def erase(connection: sqlite3.Connection, tails: Tails, session: str, seq: int, 
     return append(connection, tails, owner, parts, expected=None, epoch=None, key=None)
 
 
-def _remove(connection: sqlite3.Connection, session: str, number: int, ended: Recorded) -> None:
+def _remove(connection: Sql, session: str, number: int, ended: Recorded) -> None:
     """Drop the updates that hold what an event holds; forks that begin among them remember their digest."""
     page = Page(connection, session)
     own = [one for one in page.read(0, ended.seq, MAX_SEQ, updates=False) if one.seq > page.chain[0][1]]
@@ -152,7 +148,7 @@ def _start_of(own: list[Recorded], ended: Recorded) -> int | None:
     return None
 
 
-def _put_shape(connection: sqlite3.Connection, key: int, body: bytes, b: bytes | None, left: bytes) -> None:
+def _put_shape(connection: Sql, key: int, body: bytes, b: bytes | None, left: bytes) -> None:
     """Put an erased event's shape in its place, and remove the bodies that nothing refers to any more."""
     kept = (b[:32] if b else sha256(body).digest()) + sha256(left).digest()
     connection.execute("UPDATE sessions SET mark = 'erase' WHERE number = ?", (key >> 32,))
@@ -161,30 +157,27 @@ def _put_shape(connection: sqlite3.Connection, key: int, body: bytes, b: bytes |
     _forget_bodies(connection, key, key)
 
 
-def _forget_bodies(connection: sqlite3.Connection, first: int, last: int) -> None:
+def _forget_bodies(connection: Sql, first: int, last: int) -> None:
     names = connection.execute("SELECT DISTINCT sha256 FROM refs WHERE id BETWEEN ? AND ?", (first, last)).fetchall()
     connection.execute("DELETE FROM refs WHERE id BETWEEN ? AND ?", (first, last))
     sql = "DELETE FROM bodies WHERE sha256 = ? AND NOT EXISTS (SELECT 1 FROM refs WHERE refs.sha256 = bodies.sha256)"
     connection.executemany(sql, names)
 
 
-def delete(connection: sqlite3.Connection, tails: Tails, path: Path, session: str, *, now_us: int) -> None:
+def delete(connection: Sql, tails: Tails, session: str) -> None:
     """Delete a session and everything of it. Raises: HasForksError, LeaseHeldError, UnknownSessionError."""
     number = lineage(connection, session)[0][0]
     sql = "SELECT id FROM sessions WHERE parent = ? ORDER BY number"
     forks = tuple(row[0].decode("utf-8", "replace") for row in connection.execute(sql, (number,)))
     if forks:
         raise HasForksError(session, forks)
-    check_free(connection, path, session, now_us)
+    check_free(connection, session)
     first, last = number << 32, number << 32 | MAX_SEQ
     connection.execute("UPDATE sessions SET mark = 'delete' WHERE number = ?", (number,))
-    connection.execute("PRAGMA secure_delete=ON")
-    try:
-        for table in ("events", "updates", "snapshots"):
+    with connection.erasing():
+        for table in ("events", "updates", "snapshots", "frames"):
             connection.execute(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", (first, last))
         _forget_bodies(connection, first, last)
         connection.execute("DELETE FROM keys WHERE number = ?", (number,))
         connection.execute("DELETE FROM sessions WHERE number = ?", (number,))
-    finally:
-        connection.execute("PRAGMA secure_delete=OFF")
     tails.forget_one(session)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,17 +17,14 @@ from ..encode import LIMIT_BYTES, encode_append
 from ..lineage import MAX_SEQ
 from ..names import choose, choose_whole
 from ..row import UNDER_WAY, shown_status
-from ..sqlite.locks import owner_lives
 from .append import SNAPSHOT_FACTS, append
+from .connection import Sql
 from .packs import dropped_times
 from .reading import LINK, digest_at, folds_at, head_of, lineage
 from .tails import Tail, Tails
 
 _MAX_NUMBER = 2**31 - 1
 _MODELS = msgspec.json.Decoder(tuple[str, ...])
-_IS_RUN = """(CASE WHEN json_valid(s.folds)
-    THEN coalesce(json_extract(s.folds, '$.run'), json_extract(s.folds, '$.working'), 0) ELSE 1 END)"""
-"""Whether a row's run or task is unfinished, where its status is running; else messages are queued."""
 _TEXTS = (
     "id", "title", "task", "queue", "model", "last", "agent", "folder", "branch", "first_words", "started_by",
 )  # fmt: skip
@@ -42,7 +37,7 @@ _NUMBERS = (
 _MAYBE_NUMBERS = ("wake_at_us", "due_at_us", "cost_microusd", "inherited_cost_microusd", "archived_at_us")
 _NAMES = (*_TEXTS, *_MAYBE_TEXTS, *_NUMBERS, *_MAYBE_NUMBERS)
 _INFO = f"""
-SELECT {", ".join(f"s.{name}" for name in _NAMES)}, s.models, p.id, s.head, {LINK}, s.status, s.open, {_IS_RUN}, (
+SELECT {", ".join(f"s.{name}" for name in _NAMES)}, s.models, p.id, s.head, {LINK}, s.status, s.open, s.unfinished, (
         SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
         ORDER BY u.id DESC LIMIT 1)
 FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
@@ -72,12 +67,13 @@ WHERE number = ?"""
 class NewRow(NamedTuple):
     """What a session's row is given once and for all, but for its place in a tree.
 
-    `base`: the digest a fork begins with, for an import whose parent lacks updates.
+    `created_at_us`: by the store's clock, where it is not given. `base`: the digest a fork begins with, for an import
+    whose parent lacks updates.
     """
 
     session: str
     title: str
-    created_at_us: int
+    created_at_us: int | None = None
     started_by: str = ""
     source: str = ""
     base: bytes = b""
@@ -93,18 +89,18 @@ def fixed_crc(number: int, fixed: Sequence[object]) -> int:
     return row_crc(number, *place, *((started_by, source or "") if started_by or source else ()))
 
 
-def create(connection: sqlite3.Connection, tails: Tails, row: NewRow) -> None:
+def create(connection: Sql, tails: Tails, row: NewRow) -> None:
     """Insert the row of an empty session. Raises: SessionExistsError."""
-    number = _insert(connection, row, None, 0, ZERO, row.created_at_us)
+    number = _insert(connection, row, None, 0, ZERO, None)
     tails.put(row.session, Tail(number, None, 0, row.title))
 
 
 def _insert(
-    connection: sqlite3.Connection, row: NewRow, parent: int | None, fork_seq: int, link: bytes, updated_at_us: int
+    connection: Sql, row: NewRow, parent: int | None, fork_seq: int, link: bytes, updated_at_us: int | None
 ) -> int:
     """Insert a row. Returns: its number."""
-    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
-    number = (int(last[0]) if last else 0) + 1
+    created_at_us = connection.now_us() if row.created_at_us is None else row.created_at_us
+    number = connection.next_number()
     if number > _MAX_NUMBER:
         raise StoreError(row.session, f"a log holds at most {_MAX_NUMBER} sessions", "begin another log")
     source = row.source or None
@@ -114,16 +110,16 @@ def _insert(
             raise SessionExistsError(_text(there[0]))
     above = ("number", parent) if parent is not None else ("id", row.started_by)
     root = connection.execute(f"SELECT root FROM sessions WHERE {above[0]} = ?", above[1:]).fetchone()
-    fixed = (row.session, parent, fork_seq, row.title, row.created_at_us, row.started_by, source)
+    fixed = (row.session, parent, fork_seq, row.title, created_at_us, row.started_by, source)
     place = (number if root is None else root[0], row.started_by, source)
-    given = (row.title, row.created_at_us, fixed_crc(number, fixed))
-    begun = (fork_seq, link, row.title, row.title.casefold(), updated_at_us)
+    given = (row.title, created_at_us, fixed_crc(number, fixed))
+    begun = (fork_seq, link, row.title, row.title.casefold(), created_at_us if updated_at_us is None else updated_at_us)
     connection.execute(_INSERT, (number, row.session, parent, fork_seq, *place, *given, *begun))
     return number
 
 
 def fork(
-    connection: sqlite3.Connection,
+    connection: Sql,
     tails: Tails,
     parent: str,
     at: int,
@@ -166,15 +162,15 @@ def fork(
     return True
 
 
-def info(connection: sqlite3.Connection, path: Path, session: str, now_us: int) -> SessionInfo:
+def info(connection: Sql, session: str) -> SessionInfo:
     """Read a session's row. Raises: UnknownSessionError."""
     row = connection.execute(f"{_INFO} WHERE s.id = ?", (session,)).fetchone()
     if row is None:
         raise UnknownSessionError(session)
-    return _info(row, path, now_us)
+    return _info(connection, row, connection.now_us())
 
 
-def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
+def _info(connection: Sql, row: tuple[object, ...], now_us: int) -> SessionInfo:
     values: dict[str, Any] = dict(zip(_NAMES, row, strict=False))
     match row[len(_NAMES) :]:
         case (
@@ -183,11 +179,11 @@ def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
         ) if _are_typed(values):  # fmt: skip
             texts = {name: _text(values[name] or b"") for name in (*_TEXTS, *_MAYBE_TEXTS)}
             head = max(head, (last or 0) & MAX_SEQ)
-            held = values["expires_at_us"] > now_us and bool(texts["owner"]) and _lives(path, texts["owner"])
+            held = values["expires_at_us"] > now_us and bool(texts["owner"]) and _lives(connection, texts["owner"])
             is_due = values["due_at_us"] is not None
             return SessionInfo(
                 **{**values, **texts},
-                models=_models(models),
+                models=_models(connection, models),
                 parent=None if parent is None else _text(parent),
                 head=head,
                 digest=link.hex(),
@@ -195,7 +191,7 @@ def _info(row: tuple[object, ...], path: Path, now_us: int) -> SessionInfo:
                 open=bool(opened),
             )
         case _:
-            raise sqlite3.DatabaseError("a session's row is damaged")
+            raise connection.fault("a session's row is damaged")
 
 
 def _are_typed(values: dict[str, Any]) -> bool:
@@ -208,13 +204,13 @@ def _are_typed(values: dict[str, Any]) -> bool:
     )
 
 
-def _models(text: bytes) -> tuple[str, ...]:
+def _models(connection: Sql, text: bytes) -> tuple[str, ...]:
     if text == b"[]":
         return ()
     try:
         return _MODELS.decode(text)
     except msgspec.DecodeError as error:
-        raise sqlite3.DatabaseError("a session's row is damaged") from error
+        raise connection.fault("a session's row is damaged") from error
 
 
 def _text(text: bytes) -> str:
@@ -222,9 +218,7 @@ def _text(text: bytes) -> str:
 
 
 def sessions(
-    connection: sqlite3.Connection,
-    path: Path,
-    now_us: int,
+    connection: Sql,
     *,
     is_open: bool | None,
     status: str | None,
@@ -237,17 +231,18 @@ def sessions(
     limit: int,
 ) -> tuple[SessionInfo, ...]:
     """List sessions, latest updated first. Raises: UnknownSessionError when `after` is none."""
-    where, values = ["1"], list[object]()
+    where, values = ["true"], list[object]()
     if status in UNDER_WAY:
-        held = _held(connection, path, now_us)
+        held, living = _held(connection)
         where.append(
             {
                 "running": held,
                 "due": f"NOT {held} AND s.due_at_us IS NOT NULL",
-                "interrupted": f"NOT {held} AND s.due_at_us IS NULL AND {_IS_RUN}",
-                "queued": f"NOT {held} AND s.due_at_us IS NULL AND NOT {_IS_RUN}",
+                "interrupted": f"NOT {held} AND s.due_at_us IS NULL AND s.unfinished = 1",
+                "queued": f"NOT {held} AND s.due_at_us IS NULL AND s.unfinished = 0",
             }[status]
         )
+        values += living
         status = "running"
     for condition, value in (
         ("s.open = ?", None if is_open is None else int(is_open)),
@@ -256,7 +251,7 @@ def sessions(
         ("s.root = (SELECT root FROM sessions WHERE id = ?)", tree),
         ("s.source = ?", source),
         ("s.task = ?", task),
-        ("instr(s.title_folded, ?) > 0", None if title is None else title.casefold()),
+        ("s.title_folded LIKE ? ESCAPE '!'", None if title is None else f"%{_literally(title.casefold())}%"),
     ):
         if value is not None:
             where.append(condition)
@@ -267,43 +262,51 @@ def sessions(
             raise UnknownSessionError(after)
         where.append("(s.updated_at_us, s.number) < (?, ?)")
         values += row
+    now_us = connection.now_us()
     order = "ORDER BY s.updated_at_us DESC, s.number DESC LIMIT ?"
     rows = connection.execute(f"{_INFO} WHERE {' AND '.join(where)} {order}", (*values, limit))
-    return tuple(_info(row, path, now_us) for row in rows)
+    return tuple(_info(connection, row, now_us) for row in rows)
 
 
-def _lives(path: Path, owner: str) -> bool:
-    """Return whether an owner's process lives; where its file cannot be opened, its lease is what is known."""
+def _literally(text: str) -> str:
+    """Write a text as a pattern that matches nothing else."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
+def _lives(connection: Sql, owner: str) -> bool:
+    """Return whether an owner's process lives; where nobody can say, its lease is what is known."""
     try:
-        return owner_lives(path, owner)
+        return connection.lives(owner)
     except StoreError:
         return True
 
 
-def _held(connection: sqlite3.Connection, path: Path, now_us: int) -> str:
-    """Write the condition that a living owner holds a session."""
+def _held(connection: Sql) -> tuple[str, list[object]]:
+    """Write the condition that a living owner holds a session, and its values."""
+    now_us = connection.now_us()
     sql = "SELECT DISTINCT owner FROM sessions WHERE expires_at_us > ? AND owner IS NOT NULL"
-    owners = [row[0] for row in connection.execute(sql, (now_us,)).fetchall()]
-    living = ", ".join(f"x'{owner.hex()}'" for owner in owners if _lives(path, _text(owner)))
-    return f"(s.expires_at_us > {now_us} AND coalesce(CAST(s.owner AS BLOB) IN ({living}), 0))"
+    owners = [_text(row[0]) for row in connection.execute(sql, (now_us,)).fetchall()]
+    living = [owner for owner in owners if _lives(connection, owner)]
+    among = f"s.owner IN ({', '.join('?' * len(living))})" if living else "false"
+    return f"(s.expires_at_us > ? AND coalesce({among}, false))", [now_us, *living]
 
 
-def due(connection: sqlite3.Connection, path: Path, now_us: int, limit: int) -> tuple[str, ...]:
+def due(connection: Sql, limit: int) -> tuple[str, ...]:
     """Name sessions that are due, those of dead owners included, the longest due first."""
-    found = list[tuple[int, str]]()
+    found, now_us = list[tuple[int, str]](), connection.now_us()
     for (queue,) in connection.execute(_QUEUES).fetchall():
         rows = connection.execute(_DUE, (queue.decode("utf-8", "replace"), now_us, limit))
         found += [(due_at_us, _text(name)) for due_at_us, name in rows]
     names = [name for _, name in sorted(found)[:limit]]
     owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
     for owner in (_text(row[0]) for row in owners):
-        if len(names) < limit and not owner_lives(path, owner):
+        if len(names) < limit and not connection.lives(owner):
             sql = "SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? LIMIT ?"
             names += [_text(row[0]) for row in connection.execute(sql, (owner, now_us, limit - len(names)))]
     return tuple(names)
 
 
-def resolve(connection: sqlite3.Connection, name: str, *, prefix: bool) -> str:
+def resolve(connection: Sql, name: str, *, prefix: bool) -> str:
     """Find a session by id, title or (`prefix`) the beginning of an id. Raises: UnknownSessionError."""
     is_id = connection.execute("SELECT 1 FROM sessions WHERE id = ?", (name,)).fetchone() is not None
     if is_id and prefix:
@@ -315,18 +318,18 @@ def resolve(connection: sqlite3.Connection, name: str, *, prefix: bool) -> str:
     return choose(name, titled, [_text(row[0]) for row in prefixed])
 
 
-def named(connection: sqlite3.Connection, tails: Tails, name: str, session: str, now_us: int) -> str:
+def named(connection: Sql, tails: Tails, name: str, session: str) -> str:
     """Find a session by its whole name, or insert one of that title. Raises: UnknownSessionError when several fit."""
     try:
         return resolve(connection, name, prefix=False)
     except UnknownSessionError as error:
         if error.candidates:
             raise
-    create(connection, tails, NewRow(session, name, now_us))
+    create(connection, tails, NewRow(session, name))
     return session
 
 
-def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, int], ...]:
+def dropped(connection: Sql, session: str) -> tuple[tuple[int, int], ...]:
     """Name the ranges of updates without content."""
     ranges: list[tuple[int, int]] = []
     line = lineage(connection, session)
@@ -343,7 +346,7 @@ def dropped(connection: sqlite3.Connection, session: str) -> tuple[tuple[int, in
     return tuple(ranges)
 
 
-def removed(connection: sqlite3.Connection, session: str) -> Removed:
+def removed(connection: Sql, session: str) -> Removed:
     """List what was dropped or erased of a session's own events. Raises: CorruptLogError."""
     number = lineage(connection, session)[0][0]
     span = (number << 32, number << 32 | MAX_SEQ)

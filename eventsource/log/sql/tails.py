@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from ...errors import UnknownSessionError
 from ..digest import ZERO, update_lines
 from ..lineage import MAX_SEQ, Segment
 from ..row import Folds
+from .connection import Sql
 from .folded_row import folds_of, stored_folds
 from .reading import LINK, Page, head_of
 
@@ -71,7 +71,7 @@ class Tails:
             self._known.clear()
         self._known[session] = tail
 
-    def get(self, connection: sqlite3.Connection, session: str) -> Tail:
+    def get(self, connection: Sql, session: str) -> Tail:
         """Return a session's tail, read from the database if need be. Raises: UnknownSessionError."""
         tail = self._known.get(session)
         if tail is not None and (tail.valid or _is_current(connection, session, tail)):
@@ -82,14 +82,14 @@ class Tails:
         return tail
 
 
-def _is_current(connection: sqlite3.Connection, session: str, tail: Tail) -> bool:
+def _is_current(connection: Sql, session: str, tail: Tail) -> bool:
     row = connection.execute(_CHECK, (session,)).fetchone()
     if row != (tail.number, tail.row_head, tail.link, tail.epoch, tail.removals):
         return False
     return head_of(connection, tail.number) == tail.head
 
 
-def _load(connection: sqlite3.Connection, session: str) -> Tail:
+def _load(connection: Sql, session: str) -> Tail:
     row = connection.execute(_ROW, (session,)).fetchone()
     if row is None:
         raise UnknownSessionError(session)
@@ -109,7 +109,7 @@ def _load(connection: sqlite3.Connection, session: str) -> Tail:
     return tail
 
 
-def _facts_since_snapshot(connection: sqlite3.Connection, number: int, fork_seq: int) -> int:
+def _facts_since_snapshot(connection: Sql, number: int, fork_seq: int) -> int:
     """Count own facts after the last own snapshot; a fork without one takes a snapshot soon enough."""
     base = number << 32
     sql = "SELECT max(id) FROM snapshots WHERE id > ? AND id <= ?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from hashlib import sha256
 
 import msgspec
@@ -18,8 +17,8 @@ from ..digest import ZERO, link, link_at_update, row_crc, update_lines
 from ..encode import has_images, map_images
 from ..lineage import MAX_SEQ
 from ..row import Folds, as_0_1, as_format_1
-from ..sqlite.database_format import FORMAT, schema_of
 from .append import stub
+from .connection import Sql
 from .folded_row import FOLD_COLUMNS, FOLDS, folds_row, stored_folds
 from .packs import DROPPED, PACKED, dropped_times, from_row, is_as_compressed, unpack
 from .reading import Page, digest_at, id_of, last_link, lineage, load_fact, start_digest
@@ -29,9 +28,9 @@ from .sessions import fixed_crc
 _MAX_FINDINGS = 1_000
 
 
-def verify(connection: sqlite3.Connection, session: str | None) -> VerifyReport:
+def verify(connection: Sql, session: str | None) -> VerifyReport:
     """Check a session with what it inherits, or everything. Raises: UnknownSessionError."""
-    findings = _check_file(connection)
+    findings = [Finding(session="", seq=0, problem=line) for line in connection.file_problems()]
     facts = updates = 0
     if session is None:
         numbers = all_numbers(connection)
@@ -50,36 +49,16 @@ def verify(connection: sqlite3.Connection, session: str | None) -> VerifyReport:
     return VerifyReport(sessions=len(numbers), facts=facts, updates=updates, findings=tuple(findings))
 
 
-def _in_new_window(connection: sqlite3.Connection, number: int) -> bool:
+def _in_new_window(connection: Sql, number: int) -> bool:
     """Read a session as it is now, if it is still there: no snapshot lasts longer than a session takes to check.
 
     A long one would keep the write-ahead file from beginning anew as long as others append.
     """
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-        connection.execute("BEGIN")
+    connection.look_anew()
     return connection.execute("SELECT 1 FROM sessions WHERE number = ?", (number,)).fetchone() is not None
 
 
-def _check_file(connection: sqlite3.Connection) -> list[Finding]:
-    made = last = 0
-    try:
-        rows = connection.execute("PRAGMA integrity_check(20)").fetchall()
-        (made,) = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
-        (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM sessions").fetchone()
-    except sqlite3.DatabaseError as error:
-        rows = [(str(error).encode(),)]
-    problems = [row[0].decode("utf-8", "replace").partition("\n")[0] for row in rows]
-    problems = [f"the database file is damaged: {line}" for line in problems if line != "ok"]
-    (number,) = connection.execute("PRAGMA user_version").fetchone()
-    if schema_of(connection) != schema_of(1 if number == 1 else FORMAT):
-        problems.append("the tables, views or triggers are not those of a log")
-    if last > made:
-        problems.append(f"sqlite_sequence says that the last session made is number {made}, there is number {last}")
-    return [Finding(session="", seq=0, problem=line) for line in problems]
-
-
-def _check_strays(connection: sqlite3.Connection) -> list[Finding]:
+def _check_strays(connection: Sql) -> list[Finding]:
     """Find rows of no session, and bodies of no event."""
     findings: list[Finding] = []
     for table in ("events", "updates", "snapshots", "refs"):
@@ -102,7 +81,7 @@ def _check_strays(connection: sqlite3.Connection) -> list[Finding]:
 class _SessionCheck:
     """The check of one session's own rows."""
 
-    def __init__(self, connection: sqlite3.Connection, number: int, suspects: set[int]) -> None:
+    def __init__(self, connection: Sql, number: int, suspects: set[int]) -> None:
         """Prepare.
 
         Args:
@@ -132,7 +111,7 @@ class _SessionCheck:
                 part()
             except CorruptLogError as error:
                 self._find(error.seq, f"expected {error.expected}, found {error.found}")
-            except (RefoldError, sqlite3.DatabaseError, ValueError, TypeError, LookupError, RecursionError) as error:
+            except (RefoldError, self._connection.fault, ValueError, TypeError, LookupError, RecursionError) as error:
                 self._find(self._next, f"it cannot be checked: {str(error).partition(chr(10))[0]}")
 
     def _find(self, seq: int, problem: str, *, note: bool = False) -> None:
@@ -174,12 +153,11 @@ class _SessionCheck:
     def _learn_what_is_gone(self, page: Page) -> None:
         """Read what the session's own facts let be missing, if anything is."""
         sql = (
-            "SELECT EXISTS (SELECT 1 FROM updates WHERE id BETWEEN :first AND :last AND kind = 2)"
-            " OR EXISTS (SELECT 1 FROM events WHERE id BETWEEN :first AND :last AND"
+            "SELECT EXISTS (SELECT 1 FROM updates WHERE id BETWEEN ? AND ? AND kind = 2)"
+            " OR EXISTS (SELECT 1 FROM events WHERE id BETWEEN ? AND ? AND"
             ' (length(b) = 64 OR body LIKE \'{"type":"erase"%\'))'
         )
-        bounds = {"first": self._base, "last": self._base | MAX_SEQ}
-        if not self._connection.execute(sql, bounds).fetchone()[0]:
+        if not self._connection.execute(sql, (self._base, self._base | MAX_SEQ) * 2).fetchone()[0]:
             return
         after = page.chain[0][1]
         try:

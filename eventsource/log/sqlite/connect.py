@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import StoreError
+from .connection import SqliteConnection
 from .database_files import DatabaseFiles, identity_text
 from .database_format import FORMAT, make_tables, read_format
 from .locks import WriterLock
@@ -21,7 +23,7 @@ def is_read_only(path: Path) -> bool:
     return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-def connect_writer(files: DatabaseFiles, lock: WriterLock) -> sqlite3.Connection:
+def connect_writer(files: DatabaseFiles, lock: WriterLock, clock: Callable[[], int]) -> SqliteConnection:
     """Open the one connection that writes, in the thread that will use it; makes the database if there is none.
 
     The file itself is never opened but by SQLite: closing it would give back SQLite's own locks on it.
@@ -38,9 +40,9 @@ def connect_writer(files: DatabaseFiles, lock: WriterLock) -> sqlite3.Connection
         except FileExistsError:
             pass  # another process was quicker
     _check_note(files, lock, before)
-    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000, factory=SqliteConnection)
     try:
-        connection.text_factory = bytes
+        connection.belong(path, clock)
         if not read_format(path, connection):
             with lock:
                 if not read_format(path, connection):
@@ -83,7 +85,7 @@ def _check_note(files: DatabaseFiles, lock: WriterLock, database: tuple[int, int
         )
 
 
-def connect_reader(files: DatabaseFiles, *, immutable: bool) -> sqlite3.Connection:
+def connect_reader(files: DatabaseFiles, clock: Callable[[], int], *, immutable: bool) -> SqliteConnection:
     """Open a connection that only reads.
 
     Args:
@@ -95,9 +97,10 @@ def connect_reader(files: DatabaseFiles, *, immutable: bool) -> sqlite3.Connecti
         raise files.removed_error() if files.is_settled else files.error("it is not there", "check the path")
     still = immutable and not files.wal_bytes()
     uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if still else ''}"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_MS / 1000)
+    timeout_s = _BUSY_MS / 1000
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_s, factory=SqliteConnection)
     try:
-        connection.text_factory = bytes
+        connection.belong(path, clock)
         if immutable and not read_format(path, connection):
             raise StoreError(str(path), "it is empty", "name a log, or open it where it can be written")
         if immutable:

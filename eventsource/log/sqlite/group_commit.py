@@ -17,6 +17,7 @@ import msgspec
 from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
 from ..sql.tails import Tails
 from .connect import connect_writer
+from .connection import SqliteConnection
 from .database_files import DatabaseFiles
 from .locks import WriterLock
 from .sqlite_errors import store_error, translated
@@ -49,7 +50,7 @@ class Job(Generic[T]):
 
     def __init__(
         self,
-        work: Callable[[sqlite3.Connection], T],
+        work: Callable[[SqliteConnection], T],
         *,
         session: str,
         durable: bool,
@@ -67,7 +68,15 @@ class Job(Generic[T]):
 class GroupCommit:
     """The writer's connection, its queue of changes, and the checkpoints."""
 
-    def __init__(self, files: DatabaseFiles, tails: Tails, changed: Callable[[str], None], *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        files: DatabaseFiles,
+        tails: Tails,
+        changed: Callable[[str], None],
+        *,
+        clock: Callable[[], int],
+        timeout_s: float,
+    ) -> None:
         """Prepare; nothing is opened before `start`.
 
         Args:
@@ -75,8 +84,9 @@ class GroupCommit:
             changed: called (in the loop) with each session that has something new.
         """
         self._files, self._tails, self._changed = files, tails, changed
+        self._clock = clock
         self._writer_lock = WriterLock(files, timeout_s)
-        self._thread: SqlThread | None = None
+        self._thread: SqlThread[SqliteConnection] | None = None
         self._waiting: deque[Job[object]] = deque()
         self._leading = False
         self._broken = False
@@ -93,7 +103,7 @@ class GroupCommit:
 
     async def start(self) -> None:
         """Open the connection."""
-        thread = SqlThread(partial(connect_writer, self._files, self._writer_lock), end=self._files.end)
+        thread = SqlThread(partial(connect_writer, self._files, self._writer_lock, self._clock), end=self._files.end)
         await thread.start()
         self._thread, self._broken, self._version, self._level = thread, False, -1, "FULL"
 
@@ -195,7 +205,7 @@ class GroupCommit:
             if self._thread is not None:
                 await self._thread.call(self._empty)
 
-    def _batch(self, connection: sqlite3.Connection, taken: list[Job[object]]) -> None:
+    def _batch(self, connection: SqliteConnection, taken: list[Job[object]]) -> None:
         """Commit what waits; runs in the thread, and tells each job what came of it."""
         pages = 0
         while self._waiting and pages < _CHECKPOINT_PAGES:  # a checkpoint may come between two batches, never within
@@ -218,7 +228,7 @@ class GroupCommit:
                 if not job.done:
                     job.error, job.done = error, True
 
-    def _check(self, connection: sqlite3.Connection) -> None:
+    def _check(self, connection: SqliteConnection) -> None:
         """Check that what is written will be found. Raises: StoreError, once all that was acknowledged is safe."""
         try:
             self._files.check()
@@ -226,7 +236,7 @@ class GroupCommit:
             self._is_rescued(connection)
             raise
 
-    def _is_rescued(self, connection: sqlite3.Connection) -> bool:
+    def _is_rescued(self, connection: SqliteConnection) -> bool:
         """Return whether all that was committed is in the database itself, though its write-ahead file was removed."""
         with suppress(sqlite3.Error, StoreError):
             self._files.check_database()
@@ -235,7 +245,7 @@ class GroupCommit:
                 return not busy and pages == copied
         return False
 
-    def _transaction(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> None:
+    def _transaction(self, connection: SqliteConnection, jobs: list[Job[object]]) -> None:
         """Make all changes, or those before one that broke: then nothing is stored and the others are tried again."""
         try:
             self._begin(connection, full=any(job.durable for job in jobs))
@@ -258,7 +268,7 @@ class GroupCommit:
             return
         self._commit(connection, [job for job in jobs if not job.done])
 
-    def _begin(self, connection: sqlite3.Connection, *, full: bool) -> None:
+    def _begin(self, connection: SqliteConnection, *, full: bool) -> None:
         level = "FULL" if full else "NORMAL"
         if level != self._level:
             connection.execute(f"PRAGMA synchronous={level}")
@@ -269,7 +279,7 @@ class GroupCommit:
             self._version = version
             self._tails.invalidate()
 
-    def _commit(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> None:
+    def _commit(self, connection: SqliteConnection, jobs: list[Job[object]]) -> None:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -296,13 +306,13 @@ class GroupCommit:
             self._pages += job.pages
         self._pages += 1
 
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
+    def _roll_back(self, connection: SqliteConnection) -> None:
         self._tails.forget()
         with suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+    def _checkpoint(self, connection: SqliteConnection) -> None:
         """Copy the write-ahead file into the database; a reader in the way puts off the rest, an error is not final.
 
         SQLite begins the file anew when everything is copied and nobody reads from it any more. Where readers overlap
@@ -365,7 +375,7 @@ class GroupCommit:
         if cancelled is not None:
             raise cancelled
 
-    def _empty(self, connection: sqlite3.Connection) -> None:
+    def _empty(self, connection: SqliteConnection) -> None:
         """Empty the write-ahead file: at the end, and after a failed sync, which may have lost what it held before."""
         self._truncate = True
         with suppress(StoreError), self._writer_lock:

@@ -29,6 +29,7 @@ CREATE TABLE sessions (
     title_folded TEXT NOT NULL DEFAULT '',
     status TEXT NOT NULL DEFAULT 'empty',
     open INTEGER NOT NULL DEFAULT 0,
+    unfinished INTEGER NOT NULL DEFAULT 0,
     wake_at_us INTEGER,
     task TEXT NOT NULL DEFAULT '',
     queue TEXT NOT NULL DEFAULT '',

@@ -30,6 +30,7 @@ from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
 from .connect import connect_reader, is_read_only
+from .connection import SqliteConnection
 from .database_files import DatabaseFiles
 from .group_commit import Counts, GroupCommit, Job
 from .locks import Owner
@@ -64,9 +65,9 @@ class SqliteLog:
         self._path = self._files.path
         self._notifier = Notifier()
         self._tails = Tails()
-        self._commits = GroupCommit(self._files, self._tails, self._notifier.notify, timeout_s=timeout_s)
+        self._commits = GroupCommit(self._files, self._tails, self._notifier.notify, clock=clock, timeout_s=timeout_s)
         self._owner = Owner(self._path)
-        self._reader: SqlThread | None = None
+        self._reader: SqlThread[SqliteConnection] | None = None
         self._beside_now = 0
         self._starting = asyncio.Lock()
         self._poll: asyncio.Task[None] | None = None
@@ -104,8 +105,7 @@ class SqliteLog:
     ) -> SessionInfo:
         """Create an empty session."""
         name = check_id(self._new_id() if session is None else session)
-        now_us = self._clock() if created_at_us is None else created_at_us
-        row = rows.NewRow(name, check_title(title), now_us, started_by, check_title(source))
+        row = rows.NewRow(name, check_title(title), created_at_us, started_by, check_title(source))
         made = partial(rows.create, tails=self._tails, row=row)
         await self._write(Job(made, session=name, durable=True))
         return await self.info(name)
@@ -126,7 +126,7 @@ class SqliteLog:
         parts = encode_append(session, events, durable=durable, limit_bytes=self._limit_bytes)
         size = sum(len(part.lines) if isinstance(part, Updates) else len(part.body) for part in parts)
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: SqliteConnection) -> int:
             return append(
                 connection, self._tails, session, parts, expected=expected, epoch=epoch, key=key, behind=behind
             )
@@ -138,7 +138,7 @@ class SqliteLog:
         """Append what another log held."""
         parts = encode_restored(session, events, limit_bytes=self._limit_bytes)
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: SqliteConnection) -> int:
             return append(connection, self._tails, session, parts, expected=None, epoch=None, key=None)
 
         return await self._write(Job(work, session=session, durable=True))
@@ -166,7 +166,7 @@ class SqliteLog:
     @checked()
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
-        return await self._read_with(lambda connection: rows.info(connection, self._path, session, self._clock()))
+        return await self._read_with(lambda connection: rows.info(connection, session))
 
     @checked()
     async def sessions(
@@ -195,14 +195,12 @@ class SqliteLog:
             after=after,
             limit=limit,
         )
-        now_us = self._clock()
-        return await self._read_with(lambda connection: listed(connection, self._path, now_us))
+        return await self._read_with(listed)
 
     @checked()
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
-        now_us = self._clock()
-        return await self._read_with(lambda connection: rows.due(connection, self._path, now_us, limit))
+        return await self._read_with(lambda connection: rows.due(connection, limit))
 
     @checked()
     async def resolve(self, name: str, *, prefix: bool = True) -> str:
@@ -217,8 +215,8 @@ class SqliteLog:
         except UnknownSessionError as error:
             if error.candidates:
                 raise
-        session, title, now_us = check_id(self._new_id()), check_title(name), self._clock()
-        made = partial(rows.named, tails=self._tails, name=title, session=session, now_us=now_us)
+        session, title = check_id(self._new_id()), check_title(name)
+        made = partial(rows.named, tails=self._tails, name=title, session=session)
         return await self._write(Job(made, session=session, durable=True))
 
     @checked()
@@ -236,12 +234,11 @@ class SqliteLog:
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
         name = check_id(self._new_id() if session is None else session)
-        now_us = self._clock() if created_at_us is None else created_at_us
-        row = rows.NewRow(name, check_title(title), now_us, base=read_base(base))
+        row = rows.NewRow(name, check_title(title), created_at_us, base=read_base(base))
 
-        def work(connection: sqlite3.Connection) -> SessionInfo | None:
+        def work(connection: SqliteConnection) -> SessionInfo | None:
             begun = rows.fork(connection, self._tails, parent, at, at_us=at_us, row=row, keeps=keeps)
-            return rows.info(connection, self._path, name, self._clock()) if begun else None
+            return rows.info(connection, name) if begun else None
 
         while (info := await self._write(Job(work, session=name, durable=True))) is None:
             keeps = await kept_by_fork(self, parent, at)  # outside the transaction, since it may read the whole session
@@ -251,7 +248,7 @@ class SqliteLog:
     async def cursor(self, session: str, seq: int | None = None) -> Cursor:
         """Return a place with its digest."""
 
-        def work(connection: sqlite3.Connection) -> Cursor:
+        def work(connection: SqliteConnection) -> Cursor:
             head = check_seq(connection, session, seq or 0)
             at = head if seq is None else seq
             return Cursor(at, digest_at(connection, session, at).hex())
@@ -277,14 +274,8 @@ class SqliteLog:
         if not self._read_only:
             with translated(self._path):
                 self._owner.hold()
-        owner, now_us = self._owner.name, self._clock()
-
-        def work(connection: sqlite3.Connection) -> Lease:
-            return leases.claim(
-                connection, self._tails, self._path, session=session, owner=owner, now_us=now_us, ttl_us=ttl_us
-            )
-
-        return await self._write(Job(work, session=session, durable=False))
+        claimed = partial(leases.claim, tails=self._tails, session=session, owner=self._owner.name, ttl_us=ttl_us)
+        return await self._write(Job(claimed, session=session, durable=False))
 
     @checked()
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
@@ -292,13 +283,13 @@ class SqliteLog:
         self._check_usable()
         with translated(self._path):
             self._owner.hold()
-        renewed = partial(leases.renew, tails=self._tails, lease=lease, now_us=self._clock(), ttl_us=ttl_us)
+        renewed = partial(leases.renew, tails=self._tails, lease=lease, ttl_us=ttl_us)
         return await self._write(Job(renewed, session=lease.session, durable=False))
 
     @checked()
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
         """Release a lease."""
-        work = partial(leases.release, tails=self._tails, lease=lease, head=head, now_us=self._clock())
+        work = partial(leases.release, tails=self._tails, lease=lease, head=head)
         await self._write(Job(work, session=lease.session, durable=False))
 
     @checked()
@@ -310,7 +301,7 @@ class SqliteLog:
     async def drop_updates(self, session: str) -> int:
         """Drop the updates of closed messages that no fork begins in."""
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: SqliteConnection) -> int:
             return removal.drop_updates(connection, self._tails, session)
 
         return await self._write(Job(work, session=session, durable=True))
@@ -320,7 +311,7 @@ class SqliteLog:
         """Remove the content of an event for ever, from the write-ahead file too."""
         self._commits.truncate_soon()
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: SqliteConnection) -> int:
             return removal.erase(connection, self._tails, session, seq, at_us=at_us, reason=reason)
 
         head = await self._write(Job(work, session=session, durable=True))
@@ -331,17 +322,16 @@ class SqliteLog:
     async def delete(self, session: str) -> None:
         """Delete a session for ever, from the write-ahead file too."""
         self._commits.truncate_soon()
-        now_us = self._clock()
 
-        def work(connection: sqlite3.Connection) -> None:
-            removal.delete(connection, self._tails, self._path, session, now_us=now_us)
+        def work(connection: SqliteConnection) -> None:
+            removal.delete(connection, self._tails, session)
 
         await self._write(Job(work, session=session, durable=True))
 
     async def rebuild(self) -> int:
         """Compute the folds again."""
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: SqliteConnection) -> int:
             self._tails.forget()
             return refold(connection, all_numbers(connection))
 
@@ -352,7 +342,7 @@ class SqliteLog:
         """Write a consistent copy to a new file, beside whatever else goes on."""
         target = Path(path)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: SqliteConnection) -> None:
             connection.execute("VACUUM INTO ?", (str(target),))
             copied = os.open(target, os.O_RDONLY)
             try:
@@ -409,7 +399,7 @@ class SqliteLog:
 
     async def _release_all(self) -> None:
         if self._owner.is_held:
-            work = partial(leases.release_all, owner=self._owner.name, now_us=self._clock())
+            work = partial(leases.release_all, owner=self._owner.name)
             await self._commits.run(Job(work, session="", durable=False))
 
     def __del__(self) -> None:
@@ -432,7 +422,7 @@ class SqliteLog:
             raise self._files.error("it lies where nothing can be written", "copy it, or change the modes")
         return await self._commits.run(job)
 
-    async def _read_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read_with(self, work: Callable[[SqliteConnection], T]) -> T:
         """Read within one transaction that has ended when the answer is given."""
         self._check_usable()
         reader = self._reader
@@ -447,7 +437,7 @@ class SqliteLog:
         except sqlite3.Error as error:
             raise store_error(self._path, error) from error
 
-    def _within(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    def _within(self, work: Callable[[SqliteConnection], T], connection: SqliteConnection) -> T:
         """Read in one transaction, and only what whoever opens the log now would find. Runs in the thread."""
         if self._files.is_settled:
             self._files.check_database()
@@ -458,13 +448,13 @@ class SqliteLog:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
-    async def _connect(self) -> SqlThread:
-        reader = SqlThread(partial(connect_reader, self._files, immutable=self._read_only))
+    async def _connect(self) -> SqlThread[SqliteConnection]:
+        reader = SqlThread(partial(connect_reader, self._files, self._clock, immutable=self._read_only))
         with translated(self._path):
             await reader.start()
         return reader
 
-    async def _beside(self, work: Callable[[sqlite3.Connection], T], *, transaction: bool = True) -> T:
+    async def _beside(self, work: Callable[[SqliteConnection], T], *, transaction: bool = True) -> T:
         """Do long reading with a connection of its own."""
         self._check_usable()
         self._beside_now += 1
@@ -482,7 +472,7 @@ class SqliteLog:
     async def _listen(self) -> None:
         """Ring when another connection has written, or reading fails, as long as somebody follows."""
 
-        def data_version(connection: sqlite3.Connection) -> int:
+        def data_version(connection: SqliteConnection) -> int:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
         seen: int | None = -1

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import aiosqlite
 
@@ -20,6 +20,7 @@ from ...background import settled
 from ...errors import StoreError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=sqlite3.Connection)
 _EXIT_S = 5.0
 _Work: TypeAlias = tuple["asyncio.Future[Any] | None", Callable[[], object]]
 _Queue: TypeAlias = "SimpleQueue[_Work | None]"
@@ -42,7 +43,7 @@ class _ThreadConnection(aiosqlite.Connection):
         """Take the connection that was made in the thread, or give it up."""
         self._connection = raw
 
-    async def run(self, work: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
+    async def run(self, work: Callable[[C], T], raw: C) -> T:
         """Run a function in the thread."""
         result: T = await self._execute(work, raw)  # type: ignore[no-untyped-call]  # a private method
         return result
@@ -51,7 +52,7 @@ class _ThreadConnection(aiosqlite.Connection):
         """Leave it to `SqlThread`."""
 
 
-class SqlThread:
+class SqlThread(Generic[C]):
     """A connection and the one thread that uses it.
 
     The thread is a daemon: a program that never closes its log ends all the same, after what is being written. A
@@ -60,15 +61,15 @@ class SqlThread:
 
     def __init__(
         self,
-        connect: Callable[[], sqlite3.Connection],
+        connect: Callable[[], C],
         *,
-        end: Callable[[sqlite3.Connection], None] = sqlite3.Connection.close,
+        end: Callable[[C], None] = sqlite3.Connection.close,
     ) -> None:
         """Prepare; `connect` and `end` are called in the thread."""
         self._connect, self._end = connect, end
         self._connection = _ThreadConnection()
         self._thread: threading.Thread | None = None
-        self._raw: sqlite3.Connection | None = None
+        self._raw: C | None = None
         self._is_forked = False
 
     async def start(self) -> None:
@@ -90,7 +91,7 @@ class SqlThread:
         self._raw = self._connect()
         self._connection.use(self._raw)
 
-    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def call(self, work: Callable[[C], T]) -> T:
         """Run a function with the connection in the thread.
 
         A cancelled call still runs; the cancellation is raised when it has ended, so nothing goes on behind the caller.
@@ -196,7 +197,7 @@ def _tell(future: asyncio.Future[object], result: object, error: BaseException |
         future.set_exception(error)
 
 
-_LIVE: weakref.WeakSet[SqlThread] = weakref.WeakSet()
+_LIVE: weakref.WeakSet[SqlThread[Any]] = weakref.WeakSet()
 _watching = False
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from ...errors import CorruptLogError
 from ..sql.rebuild import refold
 from ..sql.sessions import fixed_crc
+from .connection import SqliteConnection
 from .database_files import DatabaseFiles
 from .database_format import FORMAT, read_format, schema_of
 
@@ -42,7 +43,8 @@ CREATE TEMP VIEW sessions AS SELECT {", ".join(_KEPT)}, crc, mark, (
             SELECT p.number, p.parent FROM main.sessions p JOIN up ON p.number = up.parent
         )
         SELECT number FROM up WHERE parent IS NULL
-    ) AS root, '' AS started_by, NULL AS source, casefold(title) AS title_folded, '' AS queue, 0 AS cache_read_tokens,
+    ) AS root, '' AS started_by, NULL AS source, casefold(title) AS title_folded, '' AS queue,
+    coalesce(json_extract(folds, '$.run'), json_extract(folds, '$.working'), 0) AS unfinished, 0 AS cache_read_tokens,
     0 AS cache_write_tokens, 0 AS cache_write_1h_tokens, 0 AS reasoning_tokens, NULL AS cost_microusd,
     0 AS inherited_input_tokens, 0 AS inherited_output_tokens, NULL AS inherited_cost_microusd, 0 AS turns, 0 AS errors,
     0 AS labels, -1 AS first_seq, '' AS model, '[]' AS models, '?' AS last, '' AS agent, '' AS folder, '' AS branch,
@@ -51,12 +53,12 @@ FROM main.sessions s"""
 """The rows of a database of format 1 that cannot be written, for whoever reads rows of format 2."""
 
 
-def is_upgraded(connection: sqlite3.Connection) -> bool:
+def is_upgraded(connection: SqliteConnection) -> bool:
     """Return whether every row of a database of this format was brought to it whole."""
     return connection.execute(_UNFOLDED, (1,)).fetchone() is None
 
 
-def read_as_format_2(connection: sqlite3.Connection) -> None:
+def read_as_format_2(connection: SqliteConnection) -> None:
     """Let a connection that only reads a database of format 1 see its rows as those of format 2."""
     connection.create_function("casefold", 1, _casefold, deterministic=True)
     connection.execute(FORMAT_1_AS_2)
@@ -66,7 +68,7 @@ def _casefold(text: str | bytes) -> str:
     return (text.decode("utf-8", "replace") if isinstance(text, bytes) else text).casefold()
 
 
-def upgrade(files: DatabaseFiles, connection: sqlite3.Connection) -> None:
+def upgrade(files: DatabaseFiles, connection: SqliteConnection) -> None:
     """Bring a database to this format, or go on with it. The caller has the writers' turn. Raises: StoreError."""
     _take_alone(files, connection)
     try:
@@ -80,7 +82,7 @@ def upgrade(files: DatabaseFiles, connection: sqlite3.Connection) -> None:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # only now others may come in
 
 
-def _take_alone(files: DatabaseFiles, connection: sqlite3.Connection) -> None:
+def _take_alone(files: DatabaseFiles, connection: SqliteConnection) -> None:
     """Leave the write-ahead mode, which no database does that anybody else has open, and let nobody in."""
     (busy,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout={_ALONE_MS}")
@@ -98,7 +100,7 @@ def _take_alone(files: DatabaseFiles, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout={busy}")
 
 
-def _in_transaction(connection: sqlite3.Connection, work: Callable[[], None]) -> None:
+def _in_transaction(connection: SqliteConnection, work: Callable[[], None]) -> None:
     connection.execute("BEGIN EXCLUSIVE")
     try:
         work()
@@ -108,7 +110,7 @@ def _in_transaction(connection: sqlite3.Connection, work: Callable[[], None]) ->
             connection.execute("ROLLBACK")
 
 
-def _change_tables(connection: sqlite3.Connection) -> None:
+def _change_tables(connection: SqliteConnection) -> None:
     wanted = schema_of(FORMAT)
     for kind, name, table, sql in schema_of(connection):
         if kind != "table" and (table == "sessions" or (kind, name, table, sql) not in wanted):
@@ -131,14 +133,14 @@ def _change_tables(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version={FORMAT}")
 
 
-def _make_missing(connection: sqlite3.Connection, wanted: set[tuple[str, ...]], kinds: tuple[str, ...]) -> None:
+def _make_missing(connection: SqliteConnection, wanted: set[tuple[str, ...]], kinds: tuple[str, ...]) -> None:
     there = {(kind, name) for kind, name, _, _ in schema_of(connection)}
     for kind, name, _, sql in sorted(wanted):
         if kind in kinds and (kind, name) not in there:
             connection.execute(sql)
 
 
-def _places(connection: sqlite3.Connection) -> list[tuple[int, str, int, int]]:
+def _places(connection: SqliteConnection) -> list[tuple[int, str, int, int]]:
     """List (root, started_by, crc, number) of sessions that were forked, or started by another."""
     starters = {_text(child): _text(starter) for child, starter in connection.execute(_CHILDREN) if child}
     for child, starter in connection.execute(_TASKS):
@@ -163,7 +165,7 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def _fold(files: DatabaseFiles, connection: sqlite3.Connection, numbers: list[int]) -> None:
+def _fold(files: DatabaseFiles, connection: SqliteConnection, numbers: list[int]) -> None:
     for number in numbers:
         try:
             refold(connection, [number])

@@ -25,6 +25,7 @@ from eventsource.log.erased import tombstone
 from eventsource.log.lineage import MAX_SEQ
 from eventsource.log.sql.packs import dropped_row
 from eventsource.log.sql.verify import verify
+from eventsource.log.sqlite.connection import SqliteConnection
 from eventsource.log.sqlite.upgrade import read_as_format_2
 from eventsource.messages import ImageContent, TextContent, UserMessage
 
@@ -397,7 +398,7 @@ def damages(value: object) -> Iterator[object]:
 async def test_a_changed_byte_of_a_row_of_updates_is_found(release: str, path: Path) -> None:
     golden = Path(__file__).parents[3] / "golden" / release / "log.db"
     source = f"file:{golden if release else path}?mode=ro{'&immutable=1' if release else ''}"
-    log = sqlite3.connect(":memory:", isolation_level=None)
+    log = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
     with closing(sqlite3.connect(source, uri=True)) as file:
         file.backup(log)
     log.text_factory = bytes

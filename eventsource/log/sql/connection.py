@@ -1,0 +1,65 @@
+"""What the statements in this folder need of a database: a connection, within a transaction that somebody else ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+
+class Rows(Protocol):
+    """The answer to a statement."""
+
+    def fetchone(self) -> Any:  # noqa: ANN401 - of the columns that were asked for
+        """Return the next row as a tuple, None after the last."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the rows that are left."""
+        ...
+
+
+class Sql(Protocol):
+    """A connection. Statements are in the words that SQLite and PostgreSQL share, with `?` for values.
+
+    Texts come back as bytes: a damaged database may hold anything. `fault` is what a statement raises that cannot be
+    done, and whoever finds a row that no log can hold.
+    """
+
+    fault: type[Exception]
+
+    def execute(self, sql: str, values: Sequence[object] = ..., /) -> Rows:
+        """Run a statement."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[object]], /) -> object:
+        """Run a statement for each of some rows."""
+        ...
+
+    def now_us(self) -> int:
+        """Read the store's clock, which is the same for all who use the log: UTC in microseconds."""
+        ...
+
+    def lives(self, owner: str) -> bool:
+        """Return whether the opened log of that name is still open; its process may have ended without a word."""
+        ...
+
+    def next_number(self) -> int:
+        """Return a number that no session ever had."""
+        ...
+
+    def erasing(self) -> AbstractContextManager[None]:
+        """Let what is deleted or written over meanwhile be overwritten, where the database can."""
+        ...
+
+    def look_anew(self) -> None:
+        """Let reading go on with what is there now."""
+        ...
+
+    def file_problems(self) -> list[str]:
+        """Check what is not rows: the file or server, tables, triggers, views. Returns: what is wrong, in words."""
+        ...
