@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from hashlib import sha256
 
 from ..codec import encode
@@ -207,6 +207,36 @@ class MemoryLog:
         return tuple(name for due_at_us, name in sorted(found)[:limit] if due_at_us <= now)
 
     @checked()
+    async def take_due(
+        self,
+        *,
+        limit: int = 1,
+        ttl_us: int = 30_000_000,
+        tasks: Collection[str] | None = None,
+        queues: Collection[str] | None = None,
+    ) -> tuple[Lease, ...]:
+        """Claim sessions that are due."""
+        names = await self.due(limit=len(self._sessions))
+        now, taken = self._clock(), list[Lease]()
+        for due in (self._sessions[name] for name in names):
+            runner = self._runner(due)
+            if len(taken) == limit:
+                break
+            if queues is not None and due.folds.queue not in queues:
+                continue
+            if (tasks is None or runner.folds.task in tasks) and not (runner.owner and runner.expires_at_us > now):
+                taken.append(self._claim(runner, ttl_us))
+        return tuple(taken)
+
+    def _runner(self, session: MemorySession) -> MemorySession:
+        """Find the session whose runner runs this one: a child's parent does, while it waits for it."""
+        while session.parent is None and (above := self._sessions.get(session.started_by)) is not None:
+            if not above.folds.working:
+                break
+            session = above
+        return session
+
+    @checked()
     async def resolve(self, name: str, *, prefix: bool = True) -> str:
         """Find a session by id, title or unique prefix."""
         await self._turn()
@@ -287,12 +317,15 @@ class MemoryLog:
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
         await self._turn()
-        found, now = self._get(session), self._clock()
-        if found.owner and found.expires_at_us > now:
+        found = self._get(session)
+        if found.owner and found.expires_at_us > self._clock():
             raise LeaseHeldError(session, found.owner, found.expires_at_us)
+        return self._claim(found, ttl_us)
+
+    def _claim(self, found: MemorySession, ttl_us: int) -> Lease:
         found.epoch += 1
-        found.lease(_OWNER, now + ttl_us)
-        return Lease(session, _OWNER, found.epoch, found.expires_at_us)
+        found.lease(_OWNER, self._clock() + ttl_us)
+        return Lease(found.id, _OWNER, found.epoch, found.expires_at_us)
 
     @checked()
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:

@@ -115,6 +115,8 @@ class MemorySession:
         if self.folds.working and (wakes or not worked):
             at_us = max(fact.at_us for fact in facts)
             self.due_at_us = self.expires_at_us if self.owner and self.expires_at_us > at_us else at_us
+        elif worked and not self.folds.working:
+            self.due_at_us = None
 
     def lease(self, owner: str, expires_at_us: int) -> None:
         """Note who runs the session, and until when."""

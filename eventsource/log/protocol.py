@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 from ..envelope import Behind, Cursor, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
@@ -119,6 +119,23 @@ class EventLog(Protocol):
 
         One is due when something from outside came for its task, when its first wait's deadline has passed, and when
         it is leased but the lease has expired or its owner's process is gone. A lease held by a living owner hides it.
+        """
+        ...
+
+    async def take_due(
+        self,
+        *,
+        limit: int = 1,
+        ttl_us: int = 30_000_000,
+        tasks: Collection[str] | None = None,
+        queues: Collection[str] | None = None,
+    ) -> tuple[Lease, ...]:
+        """Claim at most so many of the sessions that `due` names, the longest due first.
+
+        Of any number who ask at the same time, in any process, one gets each. A due child whose parent's task is open
+        is run by that parent: the first session above it that nobody waits for is claimed.
+
+        `tasks`: only sessions whose last task is one of these. `queues`: only due ones whose task is for one of these.
         """
         ...
 

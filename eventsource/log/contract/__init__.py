@@ -1,5 +1,6 @@
 """What every store of events must do, as tests to subclass."""
 
 from .append_read import LogContract
+from .stress import StressContract
 
-__all__ = ["LogContract"]
+__all__ = ["LogContract", "StressContract"]

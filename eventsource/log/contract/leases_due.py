@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
@@ -29,8 +30,9 @@ class DueContract(ABC):
             assert await log.due() == ()
             await log.append(session, [(2, TaskStart(task="report"))])
             assert await log.due() == (session,)
-            await log.append(session, [(3, TaskEnd())])
             lease = await log.claim(session)
+            await log.append(session, [(3, TaskEnd())], epoch=lease.epoch)
+            assert (await log.info(session)).due_at_us is None  # also while its runner has yet to release it
             await log.release(lease, head=3)
             assert await log.due() == ()
             assert (await log.info(session)).task == "report"
@@ -126,6 +128,56 @@ class DueContract(ABC):
             assert await log.due() == ()
             await log.append(fork, [(3, _SEND)])
             assert await log.due() == (fork,)
+
+    async def test_each_due_session_is_taken_by_one(self) -> None:
+        """The longest due first; what is taken is due no more, and can be appended to under its lease."""
+        async with self.open() as log:
+            names = [(await log.create()).id for _ in range(9)]
+            for n, session in enumerate(names):
+                await log.append(session, [(10 - n, TaskStart(task="t"))])
+            first = await log.take_due(limit=2)
+            assert [lease.session for lease in first] == [names[8], names[7]]
+            rest = await asyncio.gather(*(log.take_due(limit=2) for _ in range(5)))
+            taken = [lease.session for leases in rest for lease in leases]
+            assert sorted(taken) == sorted(names[:7])
+            assert await log.due() == ()
+            assert await log.take_due() == ()
+            for lease in first:
+                await log.append(lease.session, [(20, TaskEnd())], epoch=lease.epoch)
+                await log.release(lease, head=2)
+            assert await log.take_due(limit=9) == ()
+
+    async def test_only_known_tasks_and_queues_are_taken(self) -> None:
+        """However many others are due before them."""
+        async with self.open() as log:
+            others = [(await log.create()).id for _ in range(12)]
+            for session in others:
+                await log.append(session, [(1, TaskStart(task="other"))])
+            wanted, elsewhere = (await log.create()).id, (await log.create()).id
+            await log.append(wanted, [(5, TaskStart(task="t"))])
+            await log.append(elsewhere, [(6, TaskStart(task="t", queue="gpu"))])
+            assert [one.session for one in await log.take_due(tasks=("t",), queues=("",))] == [wanted]
+            assert await log.take_due(limit=20, tasks=("t",), queues=("",)) == ()
+            assert await log.take_due(limit=20, tasks=(), queues=None) == ()
+            assert [one.session for one in await log.take_due(queues=("gpu",))] == [elsewhere]
+            assert set(await log.due(limit=20)) == set(others)
+
+    async def test_a_due_child_is_run_by_the_parent_that_waits_for_it(self) -> None:
+        """When the parent's task has ended nobody waits any more, and it runs by itself."""
+        async with self.open() as log:
+            parent = (await log.create()).id
+            child = (await log.create(started_by=parent)).id
+            await log.append(parent, [(1, TaskStart(task="whole"))])
+            await log.release(await log.claim(parent), head=1)
+            await log.append(child, [(2, TaskStart(task="part", parent=parent))])
+            assert await log.due() == (child,)
+            assert await log.take_due(tasks=("part",)) == ()
+            (lease,) = await log.take_due(tasks=("whole",))
+            assert lease.session == parent
+            assert await log.take_due() == ()
+            await log.append(parent, [(3, TaskEnd())], epoch=lease.epoch)
+            await log.release(lease, head=2)
+            assert [one.session for one in await log.take_due()] == [child]
 
     async def test_due_sessions_come_in_order_and_at_most_so_many(self) -> None:
         """The longest due first."""

@@ -67,6 +67,8 @@ def append(
     if tail.folds.working and (wakes or not before.working):
         at_us = max(part.at_us for part in parts if isinstance(part, Fact))
         connection.execute(_DUE, (at_us, at_us, tail.number))
+    elif before.working and not tail.folds.working:
+        connection.execute("UPDATE sessions SET due_at_us = NULL WHERE number = ?", (tail.number,))
     if key is not None:
         row = (tail.number, key, tail.head)
         connection.execute("INSERT INTO keys (number, key, head, crc) VALUES (?, ?, ?, ?)", (*row, row_crc(*row)))

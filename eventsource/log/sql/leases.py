@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ...envelope import Lease
 from ...errors import FencedError, LeaseHeldError, UnknownSessionError
 from .connection import Sql
+from .folded_row import folds_of, stored_folds
+from .sessions import due
 from .tails import Tails
 
 _ROW = "SELECT owner, epoch, expires_at_us FROM sessions WHERE id = ?"
+_ABOVE = "SELECT task, parent, started_by FROM sessions WHERE id = ?"
 _SET = "UPDATE sessions SET owner = ?, epoch = ?, expires_at_us = ?, due_at_us = ? WHERE id = ?"
 
 
@@ -33,6 +38,56 @@ def claim(connection: Sql, tails: Tails, *, session: str, owner: str, ttl_us: in
     tail.epoch = epoch
     connection.execute(_SET, (owner, epoch, now_us + ttl_us, now_us + ttl_us if tail.folds.working else None, session))
     return Lease(session, owner, epoch, now_us + ttl_us)
+
+
+def take_due(
+    connection: Sql,
+    tails: Tails,
+    *,
+    owner: str,
+    limit: int,
+    ttl_us: int,
+    tasks: Collection[str] | None,
+    queues: Collection[str] | None,
+) -> tuple[Lease, ...]:
+    """Claim what is due, in the transaction that finds it."""
+    taken, passed, size = list[Lease](), set[str](), 2 * limit
+    while len(taken) < limit:
+        names = due(connection, size, queues)
+        for name in (name for name in names if name not in passed):
+            if len(taken) == limit:
+                break
+            passed.add(name)
+            runner, task = _runner(connection, name)
+            if tasks is not None and task not in tasks:
+                continue
+            try:
+                taken.append(claim(connection, tails, session=runner, owner=owner, ttl_us=ttl_us))
+            except LeaseHeldError:
+                continue
+        if len(names) < size:
+            break
+        size *= 4
+    return tuple(taken)
+
+
+def _runner(connection: Sql, session: str) -> tuple[str, str]:
+    """Find the session whose runner runs this one, and its task: a child's parent does, while it waits for it."""
+    (task, parent, started_by) = connection.execute(_ABOVE, (session,)).fetchone()
+    while parent is None and started_by:
+        above = connection.execute(_ABOVE, (started_by.decode("utf-8", "replace"),)).fetchone()
+        if above is None or not _is_working(connection, started_by):
+            break
+        session = started_by.decode("utf-8", "replace")
+        task, parent, started_by = above
+    return session, task.decode("utf-8", "replace")
+
+
+def _is_working(connection: Sql, session: bytes) -> bool:
+    """Return whether a session's task is open."""
+    sql = "SELECT number FROM sessions WHERE id = ?"
+    (number,) = connection.execute(sql, (session.decode("utf-8", "replace"),)).fetchone()
+    return folds_of(stored_folds(connection, number)).working
 
 
 def renew(connection: Sql, tails: Tails, *, lease: Lease, ttl_us: int) -> Lease:

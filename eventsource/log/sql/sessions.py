@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -291,18 +291,22 @@ def _held(connection: Sql) -> tuple[str, list[object]]:
     return f"(s.expires_at_us > ? AND coalesce({among}, false))", [now_us, *living]
 
 
-def due(connection: Sql, limit: int) -> tuple[str, ...]:
+def due(connection: Sql, limit: int, queues: Collection[str] | None = None) -> tuple[str, ...]:
     """Name sessions that are due, those of dead owners included, the longest due first."""
     found, now_us = list[tuple[int, str]](), connection.now_us()
-    for (queue,) in connection.execute(_QUEUES).fetchall():
-        rows = connection.execute(_DUE, (queue.decode("utf-8", "replace"), now_us, limit))
+    if queues is None:
+        queues = [_text(queue) for (queue,) in connection.execute(_QUEUES).fetchall()]
+    for queue in queues:
+        rows = connection.execute(_DUE, (queue, now_us, limit))
         found += [(due_at_us, _text(name)) for due_at_us, name in rows]
     names = [name for _, name in sorted(found)[:limit]]
+    among = f"queue IN ({', '.join('?' * len(queues))})"
     owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
     for owner in (_text(row[0]) for row in owners):
         if len(names) < limit and not connection.lives(owner):
-            sql = "SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? LIMIT ?"
-            names += [_text(row[0]) for row in connection.execute(sql, (owner, now_us, limit - len(names)))]
+            sql = f"SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? AND {among} LIMIT ?"
+            values = (owner, now_us, *queues, limit - len(names))
+            names += [_text(row[0]) for row in connection.execute(sql, values)]
     return tuple(names)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import warnings
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -201,6 +201,24 @@ class SqliteLog:
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
         return await self._read_with(lambda connection: rows.due(connection, limit))
+
+    @checked()
+    async def take_due(
+        self,
+        *,
+        limit: int = 1,
+        ttl_us: int = 30_000_000,
+        tasks: Collection[str] | None = None,
+        queues: Collection[str] | None = None,
+    ) -> tuple[Lease, ...]:
+        """Claim sessions that are due."""
+        if self._read_only or not await self._read_with(lambda connection: rows.due(connection, 1, queues)):
+            return ()
+        with translated(self._path):
+            self._owner.hold()
+        taken = partial(leases.take_due, tails=self._tails, owner=self._owner.name)
+        work = partial(taken, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues)
+        return await self._write(Job(work, session="", durable=False))
 
     @checked()
     async def resolve(self, name: str, *, prefix: bool = True) -> str:

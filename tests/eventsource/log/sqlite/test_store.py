@@ -10,7 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    nullcontext,
+)
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +29,7 @@ from eventsource.events import Custom, Event, Label, MessageUpdate, QueuePush
 from eventsource.log import open_store
 from eventsource.log.contract.append_read import LogContract
 from eventsource.log.contract.histories import exchange, numbered, prompt, read_all, streamed, timed
+from eventsource.log.contract.stress import StressContract
 from eventsource.log.lineage import MAX_SEQ
 from eventsource.log.protocol import EventLog
 from eventsource.log.sql.append import INSERT_UPDATES
@@ -32,6 +40,18 @@ from eventsource.messages import UserMessage
 
 ROOT = Path(__file__).parents[4]
 LABEL: list[tuple[int, Event]] = [(1, Label(text="x"))]
+
+
+@pytest.mark.slow
+class TestProcesses(StressContract):
+    """Several processes with the same file."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self._path = tmp_path / "log.db"
+
+    def place(self) -> AbstractContextManager[str]:
+        return nullcontext(str(self._path))
 
 
 class TestSqliteLog(LogContract):
