@@ -7,12 +7,15 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 
 from eventsource.errors import ToolFailure
 from eventsource.tools.context import ToolContext
 
 from .confined_folder import ConfinedFolder, refusing
+from .ignore_files import outer_rules
 from .processes import run_program
 
 _TIME_S = 20.0
@@ -32,17 +35,26 @@ class GrepTool:
         path: str = ".",
         files: str = "*",
         ignore_case: bool = False,  # noqa: FBT001, FBT002  # models name their arguments
+        ignored: bool = False,  # noqa: FBT001, FBT002  # as above
     ) -> str:
         """Find lines that match a regular expression (Python's) in the working folder, or in a file or folder of it.
 
-        `files` selects by name, such as *.py. Hidden folders, links and files that are no text are left out.
+        `files` selects by name, such as *.py. Hidden folders, links and files that are no text are left out, and so is
+        what .gitignore files name, unless `ignored` is true.
         """
         try:
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as error:
             raise ToolFailure(f"the pattern is no regular expression: {error}") from error
-        with refusing(path), self._opened(path) as (descriptor, name), self._root.folder(PurePath()) as root:
+        with (
+            refusing(path),
+            self._opened(path) as (descriptor, name),
+            self._root.folder(PurePath()) as root,
+            outer_rules(self._root.path) as rules,
+        ):
             asked = {
+                "library": _library(),
+                "rules": None if ignored else rules,
                 "descriptor": descriptor,
                 "root": root,
                 "name": name,
@@ -55,7 +67,7 @@ class GrepTool:
                 folder=self._root.path,
                 timeout_s=_TIME_S,
                 stop=context.signal,
-                keep_open=[descriptor, root],
+                keep_open=[descriptor, root, *(opened for opened, _ in rules)],
             )
         if ended.why != "exit":
             raise ToolFailure(f"{ended.output}[not done after {_TIME_S:.0f} s; ask for less, or more simply]")
@@ -73,3 +85,12 @@ class GrepTool:
         else:
             with self._root.folder(real) as descriptor:
                 yield descriptor, "" if real == PurePath() else real.as_posix()
+
+
+@cache
+def _library() -> str:
+    """Find the folder that pathspec lies in: the program imports nothing else from there."""
+    found = find_spec("pathspec")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("pathspec is not installed", name="pathspec")
+    return str(Path(found.origin).parent.parent)

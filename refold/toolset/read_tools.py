@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import PurePath
 from typing import Annotated, BinaryIO
 
 from pydantic import Field
@@ -18,6 +19,8 @@ from eventsource.tools.context import ToolContext
 from eventsource.tools.results import Image
 
 from .confined_folder import ConfinedFolder, refusing
+from .grep_program import IgnoreRules
+from .ignore_files import outer_rules
 
 _SHOWN_BYTES = 50_000  # of one file at a time: about 12,000 tokens
 _LINE_BYTES = 10_000
@@ -68,18 +71,39 @@ class ReadTools:
             file.seek(0)
             return _text(path, file, first_line, lines, Deadline(path, context))
 
-    def ls(self, context: ToolContext, path: str = ".") -> str:
-        """List a folder of the working folder, or itself; folders end with a slash, links with an @."""
+    def ls(self, context: ToolContext, path: str = ".", ignored: bool = False) -> str:  # noqa: FBT001, FBT002  # models name their arguments
+        """List a folder of the working folder, or itself; folders end with a slash, links with an @.
+
+        The folder .git is left out, and what .gitignore files name, unless `ignored` is true.
+        """
         deadline = Deadline(path, context)
+        names, left_out = [], 0
         with refusing(path), self._root.folder(self._root.find(path)) as folder, os.scandir(folder) as entries:
-            names = []
-            for entry in islice(entries, _LOOKED_AT):
+            rules = IgnoreRules() if ignored else self._rules(path)
+            looked_at = list(islice(entries, _LOOKED_AT))
+            for entry in looked_at:
                 deadline.check()
-                names.append(entry.name + ("@" if entry.is_symlink() else "/" if entry.is_dir() else ""))
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if entry.name == ".git":
+                    continue
+                if rules.ignore(entry.name, is_folder=is_folder):
+                    left_out += 1
+                    continue
+                names.append(entry.name + ("@" if entry.is_symlink() else "/" if is_folder else ""))
+        if left_out and not names:
+            return f"[nothing but what .gitignore names: {left_out:,}; ignored=true lists it]"
         left = len(names) - _LISTED
         shown = [_one_line(name) for name in heapq.nsmallest(_LISTED, names)]
-        more = f"[{left:,} {'or more ' if len(names) == _LOOKED_AT else ''}names are left out]"
+        more = f"[{left:,} {'or more ' if len(looked_at) == _LOOKED_AT else ''}names are left out]"
         return "\n".join([*shown, *([more] if left > 0 else [])]) or "[the folder is empty]"
+
+    def _rules(self, path: str) -> IgnoreRules:
+        """Read what is ignored in a folder."""
+        rules = IgnoreRules()
+        with outer_rules(self._root.path) as outer, self._root.folder(PurePath()) as root:
+            for descriptor, inside in outer:
+                rules = rules.with_outer(descriptor, inside)
+            return rules.at(root, self._root.find(path).parts)
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[BinaryIO]:
