@@ -76,11 +76,6 @@ class Admitted(tuple[int, Event]):
         return made
 
     @property
-    def at_us(self) -> int:
-        """When it happened."""
-        return self[0]
-
-    @property
     def event(self) -> Event:
         """What happened."""
         return self[1]
@@ -105,7 +100,7 @@ def admit(at_us: int, event: Event, redact: Redact | None = None) -> Admitted:
     # the encoder tells a default by identity: it writes a text that equals one and was made at run time
     given = _read_back(event, body) if kind in _HOLDERS else event
     event = redact_event(given, redact)
-    redacted = event is not given and event != given
+    redacted = event != given
     if redacted or kind in _HOLDERS:
         body = _ENCODER.encode(event)
     if redacted or kind not in _HOLDERS:  # those were read back just now
@@ -123,7 +118,7 @@ def _read_back(event: Event, body: bytes) -> Event:
     try:
         return _DECODER.decode(body if body.isascii() else body.decode())
     except msgspec.DecodeError as error:
-        found = f"{error}: {body.decode()[:200]}"[:200]
+        found = f"{error}: {body.decode()}"[:200]
         raise InvalidTextError(type(event).__name__, f"cannot be read back from JSON: {found}") from error
     except UnicodeDecodeError as error:
         raise InvalidTextError(type(event).__name__, "holds JSON that is not UTF-8") from error
@@ -143,12 +138,9 @@ def _repair(value: object) -> object:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, tuple):
-        items = tuple(map(_repair, value))
-        return value if all(one is two for one, two in zip(items, value, strict=True)) else items
+        return tuple(map(_repair, value))
     if isinstance(value, msgspec.Struct):
-        fields = {name: (getattr(value, name), _repair(getattr(value, name))) for name in value.__struct_fields__}
-        changed = {name: after for name, (before, after) in fields.items() if after is not before}
-        return replace(value, **changed) if changed else value
+        return replace(value, **{name: _repair(getattr(value, name)) for name in value.__struct_fields__})
     return value
 
 

@@ -6,6 +6,7 @@ import ast
 import gc
 import tomllib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -108,6 +109,17 @@ def test_a_mutant_of_a_function_is_put_into_the_one_that_is_loaded() -> None:
     assert outcomes["n > 0 -> True"] == 2
     assert outcomes["function(*given) + 1 -> (function(*given) - 1)"] == 2
     assert outcomes["0 -> 1"] == 4, "a part of a function counts, though another function is around it"
+
+
+def test_a_function_that_keeps_its_values_is_found_in_its_file() -> None:
+    """They are cleared before each test: else only the first one that needs a value is seen to call the function."""
+
+    @cache
+    def kept(one: int) -> int:
+        return one
+
+    assert kept in live.caches({__file__})
+    assert kept not in live.caches({"elsewhere.py"})
 
 
 def test_a_mutant_of_a_default_or_a_field_is_tested_in_a_copy() -> None:

@@ -13,7 +13,6 @@ from ..messages import AssistantMessage, StopReason, TextContent
 EndStatus: TypeAlias = Literal["done", "error", "aborted", "limit", "refused"]
 
 _SHOWN = 300
-_STATUS: dict[EndReason, EndStatus] = {"stop": "done", "error": "error", "aborted": "aborted", "limit": "limit"}
 # Error kinds of HTTP answers that refuse a prompt for what it says, as `Failure.text` begins with them.
 _POLICY = re.compile(
     r"\A(\d{3} )?(content_filter|content_policy_violation|invalid_prompt|ResponsibleAIPolicyViolation)\b"
@@ -77,8 +76,8 @@ def outcome(ended: Ending) -> RunOutcome:
             return RunOutcome("aborted", aborted_words(ended.abort) if ended.abort is not None else _reason(ended))
         case "error" if _POLICY.match(_reason(ended)):
             return RunOutcome("refused", _reason(ended))
-        case reason:
-            return RunOutcome(_STATUS[reason], _reason(ended))
+        case "error" | "limit" as reason:
+            return RunOutcome(reason, _reason(ended))
 
 
 def end_status(stop: StopReason, reason: EndReason) -> EndStatus:

@@ -168,7 +168,7 @@ def resume_reason(state: State) -> Literal["wait", "crash"]:
     calls = [call for call in state.batch.calls if not call.ended] if state.batch is not None else []
     if any(call.started and call.answer is None for call in calls):
         return "crash"
-    decided = any(call.answer is not None or call.approved or call.denied is not None for call in calls)
+    decided = any(call.answer is not None or call.denied is not None for call in calls)
     return "wait" if decided else "crash"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from eventsource.codec import decode, encode, to_json
 from eventsource.errors import InvalidTextError
 from eventsource.events import (
     AbortRequest,
+    ConfigChange,
     Event,
     Label,
     MessageEnd,
@@ -25,6 +26,7 @@ from eventsource.events import (
     Retry,
     StepEnd,
     TaskEnd,
+    TokenCreate,
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
@@ -194,8 +196,11 @@ def test_arguments_are_searched_as_the_json_they_are_and_a_text_as_it_stands() -
     redacted = redact_event(start, known().redact)
     assert isinstance(redacted, ToolExecutionStart)
     assert redacted.arguments == f'{{"p": "{MARK}"}}'
-    text = QueuePush(queue="prompt", message=UserMessage(content=escaped))
-    assert redact_event(text, known().redact) == text
+    for text in (
+        QueuePush(queue="prompt", message=UserMessage(content=escaped)),
+        TokenCreate(key="t", tags=(escaped,)),
+    ):
+        assert redact_event(text, known().redact) == text
 
 
 @given(events())
@@ -222,6 +227,52 @@ def test_the_store_takes_the_bytes_of_what_passed_the_door_and_encodes_nothing_a
     assert updates.lines == b'[7,{"marked":1}]\n'
 
 
+@pytest.mark.parametrize("event", CASES.values(), ids=CASES)
+def test_what_passed_the_door_holds_no_secret_and_says_that_one_was_replaced(event: Event) -> None:
+    pair = admit(7, event, without(SECRET))
+    assert SECRET.encode() not in pair.body
+    assert pair.body == encode(pair.event)
+    assert pair.redacted
+
+
+def test_an_answer_that_told_no_secret_does_not_count_as_redacted() -> None:
+    said = AssistantMessage(content=(TextContent(text="fine"),))
+    assert not admit(7, MessageEnd(message=said), without(SECRET)).redacted
+
+
+def again(text: str) -> Any:
+    """Make a text that equals another and is not the same one."""
+    return text.encode().decode()
+
+
+def test_a_text_that_equals_a_default_is_left_out_whoever_made_it() -> None:
+    stopped = AssistantMessage(stop_reason=again("stop"))
+    for made, default in (
+        (AbortRequest(reason=again("aborted")), AbortRequest()),
+        (MessageEnd(message=stopped), MessageEnd(message=AssistantMessage())),
+    ):
+        assert encode(made) != encode(default), "the encoder alone tells them apart"
+        assert admit(7, made).body == encode(default)
+
+
+def test_what_a_replaced_secret_leaves_no_json_does_not_pass_the_door() -> None:
+    """Python reads no number of so many digits, so what is secret beside it is replaced as in any text."""
+    odd = msgspec.Raw(b'{"long":%s,"n":71000000000039}' % (b"1" * 5_000))
+    assert admit(7, ConfigChange(options=odd)).event == ConfigChange(options=odd)
+    with pytest.raises(InvalidTextError, match="cannot be read back"):
+        admit(7, ConfigChange(options=odd), without("71000000000039"))
+
+
+def test_what_cannot_be_read_back_is_shown_up_to_a_length() -> None:
+    for told, shown in (("x" * 300, 200), ("x" * 20, None)):
+        broken = WaitEnd(key="w", outcome="completed", value=msgspec.Raw(f"{{{told}".encode()))
+        with pytest.raises(InvalidTextError) as found:
+            admit(1, broken)
+        said = found.value.args[1].removeprefix("cannot be read back from JSON: ")
+        assert said.startswith("JSON is malformed")
+        assert len(said) == shown if shown else said.endswith(f'"value":{{{told}}}')
+
+
 def test_json_that_is_none_does_not_pass_the_door() -> None:
     broken: list[Event] = [
         WaitEnd(key="w", outcome="completed", value=msgspec.Raw(b"{")),
@@ -238,6 +289,7 @@ def test_a_text_is_repaired_at_the_door_and_comes_back_as_it_was_kept(text: str,
         MessageUpdate(kind="text_delta", content_index=0, delta=text + broken),
         QueuePush(queue="prompt", message=UserMessage(content=text + broken)),
         StepEnd(key="s", error=broken + text),
+        ToolExecutionEnd(message_seq=8, content_index=1, result=ToolResult(content=(TextContent(text=broken),))),
     ):
         pair = admit(7, event)
         assert decode(pair.body) == pair.event == repair(event)
@@ -245,5 +297,6 @@ def test_a_text_is_repaired_at_the_door_and_comes_back_as_it_was_kept(text: str,
 
 
 def test_json_that_is_no_utf_8_does_not_pass_the_door() -> None:
-    with pytest.raises(InvalidTextError, match="not UTF-8"):
-        admit(1, WaitEnd(key="w", outcome="completed", value=msgspec.Raw(b'"\xff"')))
+    for text in (b'"\xff"', f'"{SECRET}'.encode() + b'\xff"'):
+        with pytest.raises(InvalidTextError, match="not UTF-8"):
+            admit(1, WaitEnd(key="w", outcome="completed", value=msgspec.Raw(text)), without(SECRET))

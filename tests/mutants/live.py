@@ -17,12 +17,13 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -30,6 +31,7 @@ from tests.mutants.copies import within
 from tests.mutants.operators import Mutant
 
 OPTIONS = ("-q", "--tb=line", "-p", "no:cacheprovider", "-s", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_CACHED = type(cache(lambda: None))
 _SPARE_S, _TIMES = 4, 4
 """How long a test may take with a fault: so many times what it took without, and some seconds."""
 
@@ -149,11 +151,13 @@ def _trace(session: pytest.Session, paths: set[str]) -> list[Traced]:
         if event == "call" and code.co_filename in paths:
             called.add((code.co_filename, code.co_qualname.partition(".<locals>")[0]))
 
-    traced = []
+    traced, kept = [], caches(paths)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = temporary = tempfile.mkdtemp(prefix="mutant")
     for item, after in pairwise([*session.items, None]):
         assert item is not None
         called.clear()
+        for one in kept:
+            one.cache_clear()
         failed, began = session.testsfailed, time.monotonic()
         threading.setprofile(note)
         sys.setprofile(note)
@@ -163,6 +167,12 @@ def _trace(session: pytest.Session, paths: set[str]) -> list[Traced]:
         traced.append(Traced(frozenset(called), session.testsfailed == failed, time.monotonic() - began))
     shutil.rmtree(temporary, ignore_errors=True)
     return traced
+
+
+def caches(paths: Collection[str]) -> list[Any]:
+    """Find the functions of some files that keep their values: of the tests that need one, the first calls them."""
+    kept = [one for one in gc.get_objects() if type(one) is _CACHED and isinstance(one.__wrapped__, FunctionType)]
+    return [one for one in kept if one.__wrapped__.__code__.co_filename in paths]
 
 
 def _functions(paths: Iterable[str]) -> dict[str, list[FunctionType]]:
@@ -222,6 +232,8 @@ def _test(
         os.environ["PYTEST_DEBUG_TEMPROOT"] = temporary
         for function, other in codes:
             function.__code__ = other
+        for one in caches({other.co_filename for _, other in codes}):
+            one.cache_clear()
         for (seconds, item), (_, after) in pairwise([*tests, (0.0, None)]):
             assert item is not None
             signal.alarm(int(_SPARE_S + _TIMES * seconds) + 1)

@@ -27,6 +27,7 @@ SUITES = (
         ),
         (
             "tests/eventsource/machine/test_diagram.py",
+            "tests/eventsource/machine/test_backoff.py",
             "tests/eventsource/machine/test_state.py",
             "tests/eventsource/machine/test_task_rules.py",
             "tests/eventsource/test_answer_rules.py",
@@ -59,6 +60,7 @@ SUITES = (
         ("eventsource/runner/loop.py",),
         (
             "tests/eventsource/runner/test_loop.py",
+            "tests/eventsource/runner/test_loop_edges.py",
             "tests/eventsource/runner/test_tool_batch.py",
             "tests/eventsource/runner/test_hooks.py",
             "tests/eventsource/runner/test_operator_log.py",
@@ -66,6 +68,8 @@ SUITES = (
             "tests/refold/test_waits.py",
             "tests/refold/test_spending.py",
             "tests/refold/test_agent.py",
+            "tests/refold/test_approvals.py",
+            "tests/replay/test_repeated_calls.py",
         ),
     ),
     Suite(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from eventsource.events import Label, QueuePush
 from eventsource.log import MemoryLog
 from eventsource.messages import UserMessage
-from replay.lineage import erased_seqs, lineage, shared_seq
+from replay.lineage import erased_seqs, forks_of, lineage, shared_seq
 
 
 def said(text: str) -> QueuePush:
@@ -29,6 +29,16 @@ async def test_a_lineage_names_each_ancestor_and_the_last_seq_taken_from_it() ->
     assert await lineage(log, grandchild) == ((grandchild, 8), (child, 6), (root, 4))
     early = (await log.fork(grandchild, 2, at_us=0)).id
     assert await lineage(log, early) == ((early, 3), (grandchild, 2), (child, 2), (root, 2))
+
+
+async def test_all_forks_of_a_session_are_listed_and_no_others() -> None:
+    log, root, child, grandchild = await family()
+    assert [fork.id for fork in await forks_of(log, child)] == [grandchild]
+    assert await forks_of(log, grandchild) == []
+    made = {(await log.fork(root, 3, at_us=0)).id for _ in range(150)}  # more than the store gives at a time
+    found = [fork.id for fork in await forks_of(log, root)]
+    assert set(found) == {child, *made}
+    assert len(found) == 151
 
 
 async def test_two_histories_share_what_both_took_of_the_same_session() -> None:

@@ -75,6 +75,8 @@ def test_arguments_of_a_decision_are_an_object_of_json_values_or_an_error_names_
         verdict(approve=True, arguments=[1])  # type: ignore[arg-type]  # it is not one
     with pytest.raises(InvalidTextError, match="argument 'n'"):
         verdict(approve=True, arguments={"n": object()})
+    with pytest.raises(InvalidTextError, match=r"^decision: "):
+        verdict(approve=True, reason=object())  # type: ignore[arg-type]  # it is no text
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 
-from eventsource.events import AbortRequest, AgentEnd, AgentStart, Event, Label, MessageEnd
-from eventsource.machine.outcome import Ending, RunOutcome, aborted_words, ending, outcome
-from eventsource.messages import AssistantMessage, StopReason, TextContent
+from eventsource.events import AbortRequest, AgentEnd, AgentStart, EndReason, Event, Label, MessageEnd
+from eventsource.machine.outcome import Ending, RunOutcome, aborted_words, end_status, ending, outcome
+from eventsource.messages import AssistantMessage, StopReason, TextContent, ThinkingContent
 
 FAILED = MessageEnd(message=AssistantMessage(stop_reason="error", error="503: overloaded"))
 
@@ -39,9 +39,11 @@ def test_an_end_is_a_fold_of_its_own_run_only() -> None:
     asked = (AgentStart(), AbortRequest(by="Ada"), AbortRequest(by="Bob"), AgentEnd(reason="aborted"))
     assert outcome(after(*asked, AbortRequest(by="Eve"))).reason == "aborted by Ada"
     assert after(AgentStart(), AgentEnd(), AbortRequest(by="Eve")).abort is None
+    assert outcome(after(AgentStart(), FAILED, AgentEnd(reason="limit", error="time"))).reason == "time"
 
 
 def test_nothing_but_a_runs_answers_aborts_and_end_says_how_it_ended() -> None:
+    assert after(AgentStart()).stop == "stop"
     last = after(AgentStart(), FAILED)
     assert (last.stop, last.said, last.reason) == ("error", "503: overloaded", None)
     cut = MessageEnd(message=AssistantMessage(stop_reason="stop"), interrupted="dropped")
@@ -112,6 +114,8 @@ def test_a_refusal_says_what_the_model_the_filter_or_the_provider_said() -> None
     assert refused(raw="PROHIBITED_CONTENT", error=blocked) == blocked
     unsure = "the provider refused the request, or filtered the answer"
     assert refused("I cannot help.", signature="") == unsure
+    thought = AssistantMessage(content=(ThinkingContent(thinking="No.", signature="refusal"),), stop_reason="refusal")
+    assert answered(thought).reason == unsure, "what a model thinks is nothing it says"
     assert refused(raw="end_turn") == f"{unsure}: end_turn"
     assert refused(raw="end_turn", error="no") == f"{unsure}: no"
     filters = [
@@ -134,3 +138,19 @@ def test_a_refusal_says_what_the_model_the_filter_or_the_provider_said() -> None
 def test_the_error_of_any_other_answer_stands_as_it_is(stop: StopReason) -> None:
     message = AssistantMessage(stop_reason=stop, error="no", raw_stop_reason="SAFETY")
     assert after(AgentStart(), MessageEnd(message=message)).said == "no"
+
+
+@pytest.mark.parametrize(
+    ("stop", "reason", "status"),
+    [
+        ("stop", "stop", "done"),
+        ("refusal", "stop", "refused"),
+        ("length", "stop", "limit"),
+        ("error", "error", "error"),
+        ("stop", "limit", "limit"),
+        ("stop", "aborted", "aborted"),
+    ],
+)
+def test_how_a_run_ended_is_known_without_its_words(stop: StopReason, reason: EndReason, status: str) -> None:
+    assert end_status(stop, reason) == status
+    assert Ending(stop=stop, reason=reason) == Ending(stop=stop, said="", abort=None, reason=reason, error="")

@@ -12,13 +12,16 @@ from eventsource.envelope import Recorded
 from eventsource.events import (
     AgentStart,
     Event,
+    Fork,
     MessageEnd,
     MessageStart,
     ModelRequest,
     Place,
     QueuePush,
     TokenCreate,
+    ToolExecutionEnd,
     ToolExecutionStart,
+    ToolResult,
     TurnStart,
     WaitEnd,
     WaitStart,
@@ -43,7 +46,11 @@ ASKED: Sequence[Event] = (
     WaitStart(key="approval:8:0:x", reason="approval", call=Place(message_seq=8, content_index=0)),
 )
 YES = WaitEnd(key="approval:8:0:x", outcome="completed", value=msgspec.Raw(b'{"approve":true}'))
+NO = WaitEnd(key="approval:8:0:x", outcome="completed", value=msgspec.Raw(b'{"approve":false}'))
 OTHER = ToolExecutionStart(message_seq=8, content_index=1, name="two")
+OTHER_END = ToolExecutionEnd(message_seq=8, content_index=1, result=ToolResult())
+HELD = WaitStart(key="child:a", reason="child", call=Place(message_seq=8, content_index=0))
+HELD_END = WaitEnd(key="child:a", outcome="completed", value=msgspec.Raw(b"1"))
 FIRST = ToolExecutionStart(message_seq=8, content_index=0, name="one")
 
 
@@ -55,8 +62,26 @@ FIRST = ToolExecutionStart(message_seq=8, content_index=0, name="one")
         ((*ASKED, YES), "wait"),
         ((*ASKED, OTHER, YES), "crash"),
         ((*ASKED, YES, FIRST), "crash"),
+        ((*ASKED, OTHER, OTHER_END, YES), "wait"),
+        ((FIRST, HELD, HELD_END), "wait"),
+        ((*ASKED, OTHER, YES, OTHER_END), "wait"),
+        ((OTHER, OTHER_END), "crash"),
+        ((*ASKED, NO, Fork()), "wait"),
+        ((*ASKED, YES, Fork()), "crash"),
     ],
-    ids=["no wait", "it waits", "it was decided", "another call ran", "the call itself ran"],
+    ids=[
+        "no wait",
+        "it waits",
+        "it was decided",
+        "another call ran",
+        "the call itself ran",
+        "another call had ended",
+        "the call was answered",
+        "another call ended",
+        "nothing was decided",
+        "a denial holds in a fork",
+        "an approval holds in no fork",
+    ],
 )
 def test_only_what_no_effect_was_under_way_in_is_taken_up_from_a_wait(
     after: Sequence[Event], why: Literal["wait", "crash"]

@@ -8,7 +8,16 @@ from urllib.parse import quote
 
 import pytest
 
-from eventsource.models.secrets import MARK, Secrets, know_environment, public_url, redact_json, redact_known
+from eventsource.models.scripted import ScriptedModel
+from eventsource.models.secrets import (
+    MARK,
+    Secrets,
+    know_environment,
+    known_secrets,
+    public_url,
+    redact_json,
+    redact_known,
+)
 
 SECRET = 'se"cret/+value'
 
@@ -138,6 +147,27 @@ def test_an_overlapping_value_that_is_longer_is_replaced_whole_whichever_came_fi
         for value in values:
             secrets.add(value)
         assert secrets.redact("zz-93kd82mv-more") == MARK
+
+
+class Keyed(ScriptedModel):
+    """A model that has keys of its own, and may learn more."""
+
+    def __init__(self, secrets: object) -> None:
+        super().__init__(["fine"])
+        self.secrets = secrets
+
+
+def test_what_a_model_learns_to_be_secret_and_the_key_it_was_given_stay_out() -> None:
+    own = Secrets()
+    known = known_secrets(Keyed(own), "the-key-it-was-given-0123")
+    own.add("what-it-learned-later-4567")
+    assert known.redact("the-key-it-was-given-0123 what-it-learned-later-4567") == f"{MARK} {MARK}"
+
+
+@pytest.mark.parametrize("model", [ScriptedModel(["fine"]), Keyed("no secrets"), Keyed(None)])
+def test_of_a_model_without_secrets_the_given_key_stays_out(model: ScriptedModel) -> None:
+    assert known_secrets(model, "the-only-key-012345").redact("the-only-key-012345") == MARK
+    assert known_secrets(model, None).redact("the-only-key-012345") == "the-only-key-012345"
 
 
 def test_a_scheme_before_a_secret_stays_and_a_header_without_one_is_replaced() -> None:

@@ -166,6 +166,36 @@ async def test_a_flush_waits_for_the_one_that_is_under_way(opened: Opened) -> No
     assert await opened.events() == [PUSH, *BEGIN]
 
 
+async def test_a_flush_of_nothing_waits_for_a_look_for_news_and_says_that_there_were_some(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    looking, released, read = asyncio.Event(), asyncio.Event(), opened.store.read
+
+    async def slow(*args: Any, **named: Any) -> Sequence[Recorded]:
+        looking.set()
+        await released.wait()
+        return await read(*args, **named)
+
+    opened.store.read = slow  # type: ignore[assignment, method-assign]  # a store that takes its time
+    await opened.store.append("oslo", [(0, HERE)])
+    look = asyncio.create_task(writer.catch_up(lambda: True))
+    await looking.wait()
+    flushing = asyncio.create_task(writer.flush())
+    await asyncio.sleep(0.01)
+    assert not flushing.done()
+    released.set()
+    await look
+    assert not await flushing, "the machine must be asked again"
+
+
+async def test_a_decision_that_is_legal_no_more_is_forgotten_and_the_outcome_behind_it_stays(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    writer.decide(*BEGIN)
+    writer.outcome(HERE)
+    await opened.store.append("oslo", [(0, QueueClear(queue="prompt"))])
+    assert not await writer.flush()
+    assert await opened.events() == [PUSH, QueueClear(queue="prompt"), HERE]
+
+
 async def test_outcomes_are_appended_again_behind_what_came_first(opened: Opened) -> None:
     writer = await opened.writer(*REQUESTED)
     writer.outcome(ASSISTANT, MessageEnd(message=calling("read")))
