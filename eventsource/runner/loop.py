@@ -9,12 +9,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar, get_args
 
-from msgspec.structs import replace
-
 from ..admission import Admitted, admit, repair
 from ..background import beside
 from ..context_fold import ContextFold
-from ..errors import MissingModelError, MissingToolError, RefoldError
+from ..errors import InvalidTextError, MissingModelError, MissingToolError, RefoldError
 from ..events import (
     AbortRequest,
     ConfigChange,
@@ -92,9 +90,12 @@ class Program(Generic[V]):
 
 
 def _read(make: Callable[[], A], what: str) -> A:
-    """Let people's code make something. Raises: RefoldError as it is; HookError with the words of anything else."""
+    """Let people's code make something, or read what it made.
+
+    Raises: RefoldError as it is, but for what it gave and no log can hold; HookError with the words of anything else.
+    """
     ended = attempt(make)
-    if isinstance(ended.error, RefoldError):
+    if isinstance(ended.error, RefoldError) and not isinstance(ended.error, InvalidTextError):
         raise ended.error
     if ended.error is not None:
         raise HookError(f"{what} failed: {words(ended.error)}") from ended.error
@@ -158,8 +159,7 @@ class Loop(Generic[V]):
         async with beside(self._watch()), self._as_current_run():
             while True:
                 if self._is_signalled():
-                    if not await self.writer.flush():
-                        continue
+                    await self.writer.flush()
                     self._note_signal()
                 self._note_abort()
                 step = next_step(self.writer.state)
@@ -169,15 +169,12 @@ class Loop(Generic[V]):
                     if self.writer.state.run is None:
                         return Stop(self.writer.state.ended)
                     continue
-                disturbed = self.writer.disturbed
-                if step.polls and (await self._poll(step.polls) or self.writer.disturbed != disturbed):
+                if await self._poll(step.polls):
                     continue
                 if isinstance(step, Suspend) and expire(self.writer, self.program.clock()):
                     continue
-                if isinstance(step, Stop | Suspend):
-                    if await self.writer.flush():
-                        return step
-                    continue
+                if isinstance(step, Stop | Suspend) and await self.writer.flush():
+                    return step
                 try:
                     await self._perform(step)
                 except (MissingModelError, MissingToolError):
@@ -242,11 +239,14 @@ class Loop(Generic[V]):
             self._busy = False
 
     def _note_abort(self) -> None:
-        """Pass on to whatever is under way that the run is to end; a new run begins without that."""
+        """Pass on to whatever is under way that the run is to end.
+
+        A new run begins with an event of its own: what still runs of the old one, though it was given up, may look.
+        """
         if self.writer.state.aborted is not None:
             self._aborting.set()
-        elif self.writer.state.run is None and self._end is None and not self.signal.is_set():
-            self._aborting.clear()
+        elif self.writer.state.run is None:
+            self._aborting = asyncio.Event()
 
     def _is_signalled(self) -> bool:
         """Return whether the run under way is to end, and the log does not know it yet."""
@@ -311,7 +311,8 @@ class Loop(Generic[V]):
     async def _ask(self, poll: Poll) -> bool:
         hooks = self.program.hooks
         if poll == "stop":
-            return await self._ask_stop()
+            await self._ask_stop()
+            return False  # the turn ends now in any case: nothing need be asked again
         hook = hooks.get_steering_messages if poll == "steering" else hooks.get_follow_up_messages
 
         def admitted(messages: Sequence[Message] | None) -> list[Admitted]:
@@ -321,7 +322,7 @@ class Loop(Generic[V]):
         self.writer.outcome(*pushes)
         return bool(pushes)
 
-    async def _ask_stop(self) -> bool:
+    async def _ask_stop(self) -> None:
         """Ask whether the run ends behind this turn, or goes on for one more."""
         shown = self._turn_ended()
         stop, finish = self.program.hooks.should_stop_after_turn, self.program.hooks.finish_turn
@@ -336,15 +337,13 @@ class Loop(Generic[V]):
             self.writer.outcome(AbortRequest(reason="error", cause="output", error=error) if ends else rejected)
         elif answer is not None:
             self.writer.outcome(AbortRequest(reason="stop", cause="hook") if answer == "end" else Resume(why="turn"))
-        return bool(problem) or answer is not None
 
     def _problem(self, message: AssistantMessage | None) -> str:
         """Return what does not fit in an answer that the run may end with."""
         check, state = self.program.check_answer, self.writer.state
-        whole = message is not None and message.stop_reason == "stop" and state.batch is None
-        if check is None or message is None or not whole or state.queued("steering"):
+        if check is None or message is None or message.stop_reason != "stop":
             return ""
-        return check(message)
+        return "" if state.batch is not None or state.queued("steering") else check(message)
 
     def _turn_ended(self) -> TurnEnded:
         messages = self.program.context.messages(self.writer.view)
@@ -383,7 +382,6 @@ class Loop(Generic[V]):
         asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key
         if (asks and not await writer.flush()) or await self._waits_until(step.not_before_us):
             return
-        disturbed = writer.disturbed
         try:
             model = self._model()
             if before is not None:
@@ -391,21 +389,20 @@ class Loop(Generic[V]):
                     await before(writer, self._aborting)
                 if not isinstance(next_step(writer.state), CallModel):
                     return
-                disturbed = writer.disturbed
-            request, sent = await self._request(model)
+            request, sent = await self._request(model, step.attempt)
             key = hooks.get_api_key
             api_key = None if key is None else await self._asked(lambda: key(model.ref.provider), _key)
             self.program.secrets.add(api_key)
         except HookError as error:
             self._note_hook_error(error)
             return
-        if writer.disturbed != disturbed or not await writer.intend(replace(sent, attempt=step.attempt)):
+        self._used = None
+        if not await writer.intend(sent):
             return  # others came between: the machine is asked again
         if self.signal.is_set():
             return
         options = CallOptions(api_key=api_key or self.program.api_key, signal=self._aborting, attempt=step.attempt)
         reader = ReplyReader(writer, model.ref, self.program.flush_updates)
-        self._used = None
         with self._under_way():
             async with flushing(writer):
                 await read_reply(
@@ -422,7 +419,7 @@ class Loop(Generic[V]):
         event = admit(0, ModelRequest(attempt=1, request_sha256="", selection=selection), self.writer.redact).event
         return event.selection if isinstance(event, ModelRequest) else selection
 
-    async def _request(self, model: Model) -> tuple[Request, ModelRequest]:
+    async def _request(self, model: Model, attempt: int) -> tuple[Request, ModelRequest]:
         """Build the request, and the event that says which one it is."""
         context, hooks, view = self.program.context, self.program.hooks, self.writer.view
         request = self._requests.build(view)
@@ -434,7 +431,7 @@ class Loop(Generic[V]):
         asked = request
         body = _read(lambda: model.encode(asked), "the model's encoding of a request")
         sent = ModelRequest(
-            attempt=1,
+            attempt=attempt,
             request_sha256=request_sha256(request, self._hashes),
             body_sha256=hashlib.sha256(body.body).hexdigest() if body is not None else "",
             body_codec=body.codec if body is not None else "",
@@ -493,9 +490,9 @@ class Loop(Generic[V]):
 
     async def _waits_until(self, not_before_us: int) -> bool:
         """Wait for a time, once; true when it waited, so that the machine must be asked again."""
-        delay_s = (not_before_us - self.program.clock()) / 1_000_000
-        if not_before_us <= self._waited_us or delay_s <= 0:
+        if not_before_us <= self._waited_us:
             return False
+        delay_s = (not_before_us - self.program.clock()) / 1_000_000
         if await self.writer.flush():
             self._waited_us = not_before_us
             with self._under_way(), suppress(TimeoutError):
