@@ -23,6 +23,7 @@ from eventsource.events import (
     ModelRequest,
     Place,
     Policies,
+    QueueClear,
     QueuePush,
     Retry,
     TokenCreate,
@@ -112,6 +113,14 @@ async def test_a_signal_ends_a_run_once_and_nothing_where_none_is_under_way() ->
     assert await bench.run() == Stop("aborted")
     assert len(await bench.events(AbortRequest)) == 1
     await sound(bench)
+
+
+async def test_a_signal_for_a_run_that_did_not_come_to_be_is_not_on_record() -> None:
+    bench = Bench(scripted("never said"))
+    bench.signal.set()
+    bench.store.meddle = once(AgentStart, QueueClear(queue="prompt"))
+    assert await bench.run("Go.") == Stop(None)
+    assert await bench.events(AgentStart, AbortRequest) == []
 
 
 async def test_what_ended_a_run_stops_the_stream_it_came_in_and_not_the_next_run() -> None:
