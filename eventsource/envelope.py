@@ -101,6 +101,21 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_us: int = 0
 
 
+class FoundText(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in which a text stands, and the text around it on one line.
+
+    `seq`: of the message; `text_seq`: of the event that holds its text, another one for what was queued and for a
+    tool's result. `role`: user, assistant, tool_result, custom, or summary of a compaction.
+    """
+
+    session: str
+    seq: int
+    role: str
+    at_us: int
+    excerpt: str
+    text_seq: int
+
+
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed on purpose from the events that a session recorded itself, and the digests that stand for it.
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 
 from .events import EventBase, MessageAdopt, QueuePush
-from .messages import TextContent, UserMessage
+from .message_text import text_of
+from .messages import UserMessage
 from .values import MARKER
 
 _LONGEST = 20_000
@@ -39,20 +40,13 @@ def title_of_first(events: Iterable[EventBase]) -> str:
 
 def first_words(message: UserMessage) -> str:
     """Return the first words of a message; empty when it has none, or was erased."""
-    words = title_of(_text_of(message))
+    words = title_of(text_of(message))
     return "" if words == MARKER else words
 
 
 def has_words(message: UserMessage) -> bool:
     """Return whether a message says anything, or did before it was erased."""
-    return bool(_text_of(message).strip())
-
-
-def _text_of(message: UserMessage) -> str:
-    content = message.content
-    if isinstance(content, str):
-        return content
-    return "\n".join(block.text for block in content if isinstance(block, TextContent))
+    return bool(text_of(message).strip())
 
 
 def _line(text: str) -> str:

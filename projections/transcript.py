@@ -6,6 +6,7 @@ import msgspec
 
 from eventsource.codec import read_object, to_json
 from eventsource.events import Place
+from eventsource.message_text import text_of as text_of
 from eventsource.messages import (
     AssistantMessage,
     CustomMessage,
@@ -53,17 +54,6 @@ def read_transcript(view: ContextView) -> tuple[TranscriptMessage, ...]:
             sees = standing is not None and not is_failed(standing)
             said.append(_said(entry, entry.message, seen=sees))
     return tuple(said)
-
-
-def text_of(message: Message) -> str:
-    """Return the text that a person reads in a message; thinking and calls are not part of it."""
-    if isinstance(message, CustomMessage):
-        fields = read_object(message.body)
-        texts = [fields.get(name) for name in ("summary", "command", "output", "content")]
-        return "\n".join(text for text in texts if isinstance(text, str) and text)
-    if isinstance(message, UserMessage) and isinstance(message.content, str):
-        return message.content
-    return "\n".join(block.text for block in message.content if isinstance(block, TextContent))
 
 
 def with_text(message: Message, text: str) -> Message:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from hashlib import sha256
 
 from ..codec import encode
-from ..envelope import Behind, Cursor, Finding, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
+from ..envelope import Behind, Cursor, Finding, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ..errors import (
     ConflictError,
     FencedError,
@@ -19,6 +19,7 @@ from ..errors import (
     UnknownSessionError,
 )
 from ..events import Erase, Event, Fork
+from ..found_text import find_in, pattern_of
 from ..user_code.argument_checks import checked
 from .digest import read_base
 from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, encode_append, encode_restored
@@ -197,6 +198,29 @@ class MemoryLog:
             and (task is None or info.task == task)
         ]
         return tuple(wanted[:limit])
+
+    @checked()
+    async def search(
+        self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
+    ) -> tuple[FoundText, ...]:
+        """Find a text in what was said."""
+        await self._turn()
+        wanted, found = pattern_of(text), list[FoundText]()
+        for name, first, last in self._where(session):
+            facts = [one for one in self._get(name).recorded() if type(one.event) not in UPDATES]
+            for place in range(len(facts) - 1, -1, -1):
+                if first <= facts[place].seq <= last:
+                    hit = find_in(name, facts[place], wanted, iter(facts[place + 1 :]))
+                    found += [hit] if hit is not None else []
+        if after is not None:
+            found = found[found.index(after) + 1 :]
+        return tuple(found[:limit])
+
+    def _where(self, session: str | None) -> list[Segment[str]]:
+        """List where to look for a text, the latest first."""
+        if session is not None:
+            return self._segments(session)[::-1]
+        return [Segment(name, 1, MAX_SEQ) for name in reversed(self._sessions)]
 
     @checked()
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:

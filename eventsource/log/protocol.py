@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
-from ..envelope import Behind, Cursor, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
+from ..envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ..events import Event
 
 
@@ -111,6 +111,17 @@ class EventLog(Protocol):
 
         `tree`: a session; all that belong to its tree, of forks and of children that sessions started. `title` matches
         a part of the title, in any case; `task` is the id of the last task.
+        """
+        ...
+
+    async def search(
+        self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
+    ) -> tuple[FoundText, ...]:
+        """Find a text, in any case, in messages, thinking, calls, results and summaries, once for each of these.
+
+        Those of the session that was made last come first, and of one session what was said last; `after` is the last
+        one of the page before. What a fork shares with its parent is found in the parent, and in the fork only when
+        `session` names it.
         """
         ...
 
@@ -239,7 +250,10 @@ class EventLog(Protocol):
         ...
 
     async def rebuild(self) -> int:
-        """Compute the folds in every session's row again. Returns: how many rows were wrong."""
+        """Compute the folds in every session's row again, and what the search uses.
+
+        Returns: how many rows were wrong.
+        """
         ...
 
     async def backup(self, path: str) -> None:

@@ -6,9 +6,12 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Concatenate, ParamSpec
 
 import click
+
+from eventsource.log.sqlite.database_format import FORMAT, format_of
 
 from ..log import Log, open_log
 from .arguments.completion import NAMES, SessionName
@@ -49,7 +52,10 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
             screen = Screen(file, as_json=choices.json)
 
             async def work() -> int | None:
+                before = format_of(file.path) if file.path.exists() else FORMAT
                 async with opened(file, creates=creates) as log:
+                    if before < FORMAT and format_of(file.path) == FORMAT:
+                        screen.note((upgraded_words(file.path, before), "dim"))
                     return await body(screen, log, *args, **kwargs)
 
             return asyncio.run(work())
@@ -63,6 +69,11 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
         return made
 
     return wrap
+
+
+def upgraded_words(path: Path, before: int) -> str:
+    """Say that a log was brought to this release's format."""
+    return f"{path} had format {before} and has format {FORMAT} now."
 
 
 @asynccontextmanager

@@ -8,15 +8,20 @@ import click
 
 from eventsource.log.sqlite.database_format import FORMAT, format_of
 
+from ..log import Log
 from .arguments.log_file import log_file
 from .arguments.options import SETTINGS, SharedOptions, shared_options
-from .command import RefoldCommand, opened
+from .command import RefoldCommand, command, opened, upgraded_words
+from .terminal.formatting import count
 from .terminal.screen import Screen
 
 
-@click.group("db", **SETTINGS)
-def db() -> None:
+@click.group("db", invoke_without_command=True, **SETTINGS)
+@click.pass_context
+def db(context: click.Context) -> None:
     """Look after a log as a whole."""
+    if context.invoked_subcommand is None:
+        raise click.UsageError("say what to do: upgrade or rebuild", context)
 
 
 @click.command("upgrade", cls=RefoldCommand, **SETTINGS)
@@ -40,9 +45,21 @@ def upgrade() -> None:
     elif before == FORMAT:
         screen.note((f"{file.path} has format {FORMAT} already.", "dim"))
     else:
-        screen.note((f"{file.path} had format {before} and has format {FORMAT} now.", "dim"))
+        screen.note((upgraded_words(file.path, before), "dim"))
+
+
+@command("rebuild", ("refold db rebuild", "after `refold verify` has found rows that are wrong"))
+async def rebuild(screen: Screen, log: Log) -> None:
+    """Compute again what follows from the events: the rows that `ls` shows, and the index that `search` asks."""
+    with screen.busy("reading every session"):
+        wrong = await log.store.rebuild()
+    if screen.as_json:
+        screen.json({"wrong": wrong})
+    else:
+        screen.note((f"{count(wrong, 'row')} of sessions said something else.", "dim"))
 
 
 upgrade.params += shared_options()
 upgrade.examples = (("refold db upgrade --db old.db", "when nothing else uses it"),)
 db.add_command(upgrade)
+db.add_command(rebuild)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import click
 
 from eventsource.control_characters import plain
-from eventsource.envelope import SessionInfo
-from eventsource.log.load import load
-from projections import CONTEXT, find_text
+from eventsource.envelope import FoundText
 
 from ..log import Log
-from ..session_tree import session_rows
 from .command import command
 from .exit_codes import NO
 from .terminal.screen import Screen
+
+_SHOWN, _PAGE = 100, 500
 
 
 @command(
@@ -25,37 +22,40 @@ from .terminal.screen import Screen
 )
 @click.argument("text")
 @click.option("--session", metavar="ID", help="Only in this session.")
-async def search(screen: Screen, log: Log, text: str, session: str | None) -> int | None:
-    """Find a text, in any case, in messages, thinking, calls and results. The exit code is 1 when it is nowhere.
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="At most so many; 0: all. [default: 100, all in JSON]",
+)
+async def search(screen: Screen, log: Log, text: str, session: str | None, limit: int | None) -> int | None:
+    """Find a text, in any case, in messages, thinking, calls, results and summaries; exit code 1 when it is nowhere.
 
-    What a fork shares with its parent is found in the parent only.
+    The session that was made last comes first, and of one session what was said last. What a fork shares with its
+    parent is found in the parent only. The first search in a log of an earlier release makes an index, which takes a
+    while.
     """
     if not text:
         raise click.UsageError("say what to look for")
-    named = None if session is None else await (await log.find(session)).info()
-    hits: list[dict[str, object]] = []
+    named = None if session is None else (await log.find(session)).id
+    wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
+    hits: list[FoundText] = []
     with screen.busy("searching"):
-        async for info in _only(named) if named is not None else session_rows(log.store):
-            _, _, view = await load(log.store, info.id, context=CONTEXT)
-            shared = 0 if named is not None else info.fork_seq
-            for found in find_text(view, text):
-                if found.seq > shared:
-                    hits.append({"id": info.id, "seq": found.seq, "role": found.role, "excerpt": found.excerpt})
-                    if not screen.as_json:
-                        screen.cut_line(
-                            (f"{info.id:<15}", "dim"), f"  {found.seq:>6}  {found.role:<11}  ", found.excerpt
-                        )
+        while not wanted or len(hits) <= wanted:
+            page = await log.store.search(text, session=named, after=hits[-1] if hits else None, limit=_PAGE)
+            hits += page
+            if len(page) < _PAGE:
+                break
+    more = wanted and len(hits) > wanted
+    hits = hits[:wanted] if more else hits
     if screen.as_json:
-        screen.json(hits)
-    elif not hits:
-        screen.note(f"{plain(text)!r} is nowhere in {info_name(named)}")
+        screen.json([{"id": one.session, "seq": one.seq, "role": one.role, "excerpt": one.excerpt} for one in hits])
+    for found in hits if not screen.as_json else ():
+        place = f"  {found.seq:>6}  {found.role:<11}  "
+        screen.cut_line((f"{found.session:<15}", "dim"), place, found.excerpt)
+    if more:
+        screen.note((f"There is more than these {wanted}; -n 0 lists all.", "dim"))
+    elif not hits and not screen.as_json:
+        screen.note(f"{plain(text)!r} is nowhere in {'the log' if named is None else f'session {named}'}")
     return None if hits else NO
-
-
-def info_name(info: SessionInfo | None) -> str:
-    """Name what was looked at."""
-    return f"session {info.id}" if info is not None else "the log"
-
-
-async def _only(info: SessionInfo) -> AsyncIterator[SessionInfo]:
-    yield info

@@ -56,6 +56,14 @@ class Sql(Protocol):
         """Let what is deleted or written over meanwhile be overwritten, where the database can."""
         ...
 
+    def change_text(self, key: int, before: str, after: str) -> None:
+        """Let the search find another text in a fact, and nothing any more of the one before."""
+        ...
+
+    def remove_texts(self, number: int) -> None:
+        """Let the search find nothing any more of what a session says, whose facts are still there."""
+        ...
+
     def look_anew(self) -> None:
         """Let reading go on with what is there now."""
         ...

@@ -9,6 +9,7 @@ from ...codec import encode
 from ...envelope import Recorded
 from ...errors import HasForksError, UnknownSeqError
 from ...events import Erase, Label, MessageEnd, MetadataSet, ToolExecutionEnd, ToolExecutionStart
+from ...message_text import said_in
 from ..digest import link_at_update
 from ..encode import LIMIT_BYTES, encode_append
 from ..erased import erasable_updates, tombstone
@@ -102,6 +103,7 @@ def erase(connection: Sql, tails: Tails, session: str, seq: int, *, at_us: int, 
     with connection.erasing():
         _remove(connection, owner, number, Recorded(seq, 0, event))
         _put_shape(connection, key, row[0], row[1], left)
+        connection.change_text(key, said_in(event)[1], said_in(shape)[1])
     seeing = _seeing(connection, number, seq)
     if isinstance(event, Label):
         refold(connection, [number])
@@ -175,6 +177,7 @@ def delete(connection: Sql, tails: Tails, session: str) -> None:
     first, last = number << 32, number << 32 | MAX_SEQ
     connection.execute("UPDATE sessions SET mark = 'delete' WHERE number = ?", (number,))
     with connection.erasing():
+        connection.remove_texts(number)
         for table in ("events", "updates", "snapshots", "frames"):
             connection.execute(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", (first, last))
         _forget_bodies(connection, first, last)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .database_format import FORMAT, schema_of
 from .locks import owner_lives
+from .search_index import change_text, remove_session
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -45,6 +46,14 @@ class SqliteConnection(sqlite3.Connection):
             yield
         finally:
             self.execute("PRAGMA secure_delete=OFF")
+
+    def change_text(self, key: int, before: str, after: str) -> None:
+        """Put a text in another's place in the index."""
+        change_text(self, key, before, after)
+
+    def remove_texts(self, number: int) -> None:
+        """Take a session out of the index."""
+        remove_session(self, number)
 
     def look_anew(self) -> None:
         """End the transaction that reads, and begin another."""

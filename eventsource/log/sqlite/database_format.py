@@ -15,7 +15,12 @@ _PARTS = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT N
 
 
 def format_of(path: Path) -> int:
-    """Read the format of a database that nobody need have opened; 0 when it is empty. Raises: StoreError."""
+    """Read the format of a database that nobody need have opened; 0 when it is empty. Raises: StoreError.
+
+    Where a change of the format was interrupted it is the one before, until the database is opened to be written.
+    """
+    if path.with_name(f"{path.name}-journal").exists():  # only a writer may read it now
+        return FORMAT - 1
     with translated(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         return read_format(path, connection)
 

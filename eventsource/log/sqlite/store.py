@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...background import settled
-from ...envelope import Behind, Cursor, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
-from ...errors import StoreError, UnknownSessionError
+from ...envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
+from ...errors import RefoldError, StoreError, UnknownSessionError
 from ...events import Event
 from ...user_code.argument_checks import checked
 from ..digest import read_base
@@ -29,6 +29,7 @@ from ..sql.reading import Page, check_seq, digest_at
 from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
+from . import search_index
 from .connect import connect_reader, is_read_only
 from .connection import SqliteConnection
 from .database_files import DatabaseFiles
@@ -39,6 +40,7 @@ from .thread import SqlThread
 
 T = TypeVar("T")
 _POLL_S = 0.02
+_INDEX_AFTER_S, _INDEX_PAUSE_S = 1.0, 0.02
 
 
 class SqliteLog:
@@ -71,6 +73,8 @@ class SqliteLog:
         self._beside_now = 0
         self._starting = asyncio.Lock()
         self._poll: asyncio.Task[None] | None = None
+        self._indexing: asyncio.Task[None] | None = None
+        self._unindexed: set[str] = set()
         self._following = 0
         self._read_only = False
         self._closed = False
@@ -131,7 +135,10 @@ class SqliteLog:
                 connection, self._tails, session, parts, expected=expected, epoch=epoch, key=key, behind=behind
             )
 
-        return await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
+        head = await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
+        if durable:
+            self._index_soon(session)
+        return head
 
     @checked()
     async def restore(self, session: str, events: Sequence[Restored]) -> int:
@@ -141,7 +148,9 @@ class SqliteLog:
         def work(connection: SqliteConnection) -> int:
             return append(connection, self._tails, session, parts, expected=None, epoch=None, key=None)
 
-        return await self._write(Job(work, session=session, durable=True))
+        head = await self._write(Job(work, session=session, durable=True))
+        self._index_soon(session)
+        return head
 
     @checked()
     async def read(
@@ -196,6 +205,37 @@ class SqliteLog:
             limit=limit,
         )
         return await self._read_with(listed)
+
+    @checked()
+    async def search(
+        self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
+    ) -> tuple[FoundText, ...]:
+        """Find a text in what was said; first the index takes in what it lacks."""
+        if not self._read_only and await self._read_with(search_index.is_behind):
+            await self._catch_up()
+        found = partial(search_index.find, text=text, session=session, after=after, limit=limit)
+        return await self._read_with(found)
+
+    async def _catch_up(self) -> None:
+        """Take into the index what it lacks of all sessions."""
+        while await self._write(Job(search_index.catch_up, session="", durable=False)):
+            pass
+
+    def _index_soon(self, session: str) -> None:
+        """Let what was appended be found before long; one task does that for all sessions, and only after appends."""
+        self._unindexed.add(session)
+        if self._indexing is None or self._indexing.done():
+            self._indexing = asyncio.get_running_loop().create_task(self._index())
+
+    async def _index(self) -> None:
+        """Take what was appended into the index, a little at a time."""
+        with suppress(RefoldError):  # whoever searches tries again
+            while self._unindexed:
+                await asyncio.sleep(_INDEX_AFTER_S)
+                names, self._unindexed = tuple(self._unindexed), set()
+                work = partial(search_index.catch_up, sessions=names)
+                while await self._commits.run(Job(work, session="", durable=False)):
+                    await asyncio.sleep(_INDEX_PAUSE_S)
 
     @checked()
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
@@ -347,13 +387,16 @@ class SqliteLog:
         await self._write(Job(work, session=session, durable=True))
 
     async def rebuild(self) -> int:
-        """Compute the folds again."""
+        """Compute the folds, and the index that the search uses, again."""
 
         def work(connection: SqliteConnection) -> int:
             self._tails.forget()
+            search_index.drop_index(connection)
             return refold(connection, all_numbers(connection))
 
-        return await self._write(Job(work, session="", durable=True))
+        wrong = await self._write(Job(work, session="", durable=True))
+        await self._catch_up()
+        return wrong
 
     @checked()
     async def backup(self, path: str) -> None:
@@ -385,7 +428,7 @@ class SqliteLog:
         if self._files.is_forked:
             return
         self._notifier.notify_all()
-        steps = (self._stop_polling, self._stop_reading, self._release_all, self._commits.close)
+        steps = (self._stop_indexing, self._stop_polling, self._stop_reading, self._release_all, self._commits.close)
         problem: BaseException | None = None
         for step in steps:
             try:
@@ -396,6 +439,12 @@ class SqliteLog:
         self._owner.close()
         if problem is not None:
             raise problem
+
+    async def _stop_indexing(self) -> None:
+        if self._indexing is not None and not self._indexing.get_loop().is_closed():
+            self._indexing.cancel()
+            if (cancelled := await settled(self._indexing)) is not None:
+                raise cancelled
 
     async def _stop_polling(self) -> None:
         if self._poll is not None and not self._poll.get_loop().is_closed():

@@ -1,0 +1,119 @@
+"""The contract's fourth part: finding what was said."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+
+from ...events import Compaction, Event, MessageAdopt, MessageEnd, MessageStart, Origin, QueuePush
+from ...messages import UserMessage
+from ..protocol import EventLog
+from .histories import exchange, read_all, timed
+
+
+class SearchContract(ABC):
+    """Promises about `search`."""
+
+    @abstractmethod
+    def open(self) -> AbstractAsyncContextManager[EventLog]:
+        """Open an empty store."""
+
+    async def test_whatever_is_said_is_found_in_any_case(self) -> None:
+        """Prompts, answers, thinking, calls and results, each by the seq of its message."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, timed(exchange("It is 12 degrees — ÆØ ☂.")))
+            ends = [one.seq for one in await read_all(log, session) if isinstance(one.event, MessageEnd)]
+            expected = {
+                "NEED A coat": (ends[0], "user"),
+                "let ME look": (ends[1], "assistant"),
+                "hm, wea": (ends[1], "assistant"),
+                'read {"city"': (ends[1], "assistant"),
+                "two kb two": (ends[2], "tool_result"),
+                "æø ☂": (ends[3], "assistant"),
+            }
+            for text, (seq, role) in expected.items():
+                found = await log.search(text)
+                assert [(one.session, one.seq, one.role) for one in found] == [(session, seq, role)], text
+                assert text.split()[0].casefold() in found[0].excerpt.casefold()
+            assert await log.search("nowhere at all") == ()
+            assert await log.search("twelve") == ()
+
+    async def test_one_and_two_letters_are_found_and_signs_mean_nothing_else(self) -> None:
+        """Quotes, percent signs, stars and words of query languages are letters."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            for text in ("q", "qy", 'say "hello" AND goodbye', "100 % of a_b", "x* OR NOT y", "line\none", "🧥🧥🧥"):
+                await log.append(session, [(1, QueuePush(queue="inbox", message=UserMessage(content=text)))])
+            for text, seqs in {
+                "q": [2, 1], "qy": [2], '"hello" and': [3], "0 % o": [4], "a_b": [4], "acb": [], "x* or not": [5],
+                "line\none": [6], "🧥🧥": [7], "🧥🧥🧥🧥": [],
+            }.items():  # fmt: skip
+                assert [one.seq for one in await log.search(text)] == seqs, text
+
+    async def test_what_a_fork_shares_is_found_in_its_parent(self) -> None:
+        """In the fork only when it is asked for; what came later in the parent is not the fork's."""
+        async with self.open() as log:
+            parent = (await log.create()).id
+            say = [(1, QueuePush(queue="inbox", message=UserMessage(content=f"coat {n}"))) for n in range(3)]
+            await log.append(parent, say)
+            fork = (await log.fork(parent, 2, at_us=2)).id
+            await log.append(fork, say[:1])
+            assert [(one.session, one.seq) for one in await log.search("coat")] == [
+                (fork, 4), (parent, 3), (parent, 2), (parent, 1),
+            ]  # fmt: skip
+            assert [one.text_seq for one in await log.search("coat", session=fork)] == [4, 2, 1]
+            assert [one.seq for one in await log.search("coat", session=parent)] == [3, 2, 1]
+
+    async def test_what_is_found_comes_in_pages(self) -> None:
+        """Each page goes on behind the last one found."""
+        async with self.open() as log:
+            for session in ("one", "two"):
+                await log.create(session)
+                for n in range(7):
+                    await log.append(session, [(1, QueuePush(queue="inbox", message=UserMessage(content=f"coat {n}")))])
+            whole = await log.search("coat")
+            assert [(one.session, one.seq) for one in whole] == [
+                (s, n) for s in ("two", "one") for n in range(7, 0, -1)
+            ]
+            for limit in (1, 3, 7, 14, 20):
+                found = await log.search("coat", limit=limit)
+                while page := await log.search("coat", after=found[-1], limit=limit):
+                    found += page
+                assert found == whole
+
+    async def test_what_was_erased_or_deleted_is_found_no_more(self) -> None:
+        """Nor what stood in a call or its result; what came meanwhile is found at once."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            await log.append(session, timed(exchange("An answer.")))
+            assert len(await log.search("two kb")) == len(await log.search("need a coat")) == 1
+            texts = {one.text_seq for text in ("two kb", "need a coat", "let me") for one in await log.search(text)}
+            for seq in texts:
+                await log.erase(session, seq, at_us=5)
+            for text in ("two kb", "need a coat", "let me", "oslo", "hm, w"):
+                assert await log.search(text) == (), text
+            assert len(await log.search("an answer")) == 1
+            await log.delete(session)
+            assert await log.search("an answer") == ()
+            again = (await log.create(session)).id
+            await log.append(again, [(1, QueuePush(queue="inbox", message=UserMessage(content="another answer")))])
+            assert [one.session for one in await log.search("an")] == [again]
+
+    async def test_a_queued_text_has_the_seq_of_its_message_once_it_is_delivered(self) -> None:
+        """Until then that of its push; summaries and adopted messages are found too."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            events: list[Event] = [
+                QueuePush(queue="steering", message=UserMessage(content="bring a scarf")),
+                MessageAdopt(message=UserMessage(content="an old scarf"), origin=Origin(source="elsewhere")),
+                Compaction(summary="they spoke of scarfs"),
+            ]
+            await log.append(session, [(1, event) for event in events])
+            assert [(one.seq, one.role) for one in await log.search("scarf")] == [
+                (3, "summary"),
+                (2, "user"),
+                (1, "user"),
+            ]
+            await log.append(session, [(2, MessageStart(role="input", push_seq=1)), (2, MessageEnd())])
+            assert [(one.seq, one.text_seq) for one in await log.search("bring a scarf")] == [(5, 1)]

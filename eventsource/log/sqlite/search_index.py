@@ -1,0 +1,210 @@
+"""The index of what was said: which facts hold which three letters in a row. It follows the appends, and is no fact.
+
+A row is that of the fact whose text it has. Only which rows hold which three letters is stored (`detail=none`), about
+half the size of the text; what is found is compared with the text itself. `sessions.searched` says how far it goes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+
+from ...envelope import FoundText, Recorded
+from ...errors import CorruptLogError
+from ...found_text import find_in, pattern_of
+from ...message_text import TOLD_BY, said_in
+from ..lineage import MAX_SEQ, segments
+from ..sql.connection import Sql
+from ..sql.reading import id_of, lineage, load_fact
+
+_MAKE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram')"
+_INSERT = "INSERT INTO search (rowid, text) VALUES (?, ?)"
+_REMOVE = "INSERT INTO search (search, rowid, text) VALUES ('delete', ?, ?)"
+_FACTS = "SELECT id, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+_SESSIONS_AT_ONCE = 1_000
+_BEHIND = f"SELECT number, searched, head FROM sessions WHERE searched < head ORDER BY number LIMIT {_SESSIONS_AT_ONCE}"
+_ONE_BEHIND = "SELECT number, searched, head FROM sessions WHERE id = ? AND searched < head"
+_AT_ONCE, _BYTES_AT_ONCE = 500, 500_000
+_MOST_TRIGRAMS = 40
+_SECURE = sqlite3.sqlite_version_info >= (3, 42)
+"""Whether this SQLite can take a row out of the index for good without putting all of it together anew."""
+
+
+def has_index(connection: Sql) -> bool:
+    """Return whether there is an index."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'search'").fetchone() is not None
+
+
+def make_index(connection: Sql) -> bool:
+    """Make the index if there is none. Returns: False where this SQLite has no full-text search."""
+    if not has_index(connection):
+        try:
+            connection.execute(_MAKE)
+        except sqlite3.OperationalError as error:
+            if "no such module" in str(error) or "no such tokenizer" in str(error):
+                return False
+            raise
+        if _SECURE:
+            connection.execute("INSERT INTO search (search, rank) VALUES ('secure-delete', 1)")
+    return True
+
+
+def is_behind(connection: Sql) -> bool:
+    """Return whether something was appended that the index does not have."""
+    return connection.execute("SELECT 1 FROM sessions WHERE searched < head LIMIT 1").fetchone() is not None
+
+
+def catch_up(connection: Sql, sessions: Collection[str] | None = None) -> bool:
+    """Take some of what is missing into the index: of some sessions, or of all.
+
+    Returns: whether there is more to do.
+    """
+    if not make_index(connection):
+        return False
+    if sessions is None:
+        behind = connection.execute(_BEHIND).fetchall()
+    else:
+        behind = [row for name in sessions for row in connection.execute(_ONE_BEHIND, (name,))]
+    left, left_bytes = _AT_ONCE, _BYTES_AT_ONCE
+    for number, searched, head in behind:
+        base, reached = number << 32, searched
+        while reached < head and left > 0 and left_bytes > 0:
+            rows = connection.execute(_FACTS, (base | reached, base | head, min(left, 100))).fetchall()
+            for key, body, b in rows:
+                left, left_bytes = left - 1, left_bytes - _add(connection, key, body, b)
+            reached = rows[-1][0] & MAX_SEQ if rows else head
+        _set_reached(connection, number, reached)
+        if reached < head or left <= 0:
+            return True
+    return sessions is None and len(behind) == _SESSIONS_AT_ONCE
+
+
+def _set_reached(connection: Sql, number: int, seq: int) -> None:
+    connection.execute("UPDATE sessions SET searched = ? WHERE number = ?", (seq, number))
+
+
+def _add(connection: Sql, key: int, body: bytes, b: bytes | None) -> int:
+    """Take a fact into the index. Returns: the size of its text."""
+    said = _said(connection, key, body, b)
+    if said:
+        connection.execute(_INSERT, (key, said))
+    return len(said)
+
+
+def _said(connection: Sql, key: int, body: bytes, b: bytes | None) -> str:
+    if not body.startswith(TOLD_BY):
+        return ""
+    try:
+        return said_in(load_fact(connection, "", key & MAX_SEQ, body, b))[1]
+    except CorruptLogError:  # `verify` says so
+        return ""
+
+
+def change_text(connection: Sql, key: int, before: str, after: str) -> None:
+    """Put another text in the place of one, as an erase does, so that nothing of it is left in the index."""
+    (searched,) = connection.execute("SELECT searched FROM sessions WHERE number = ?", (key >> 32,)).fetchone()
+    if key & MAX_SEQ > searched or before == after or not has_index(connection):
+        return
+    if before:
+        connection.execute(_REMOVE, (key, before))
+    if after:
+        connection.execute(_INSERT, (key, after))
+    _forget_removed(connection)
+
+
+def remove_session(connection: Sql, number: int) -> None:
+    """Take a session's own facts out of the index."""
+    (searched,) = connection.execute("SELECT searched FROM sessions WHERE number = ?", (number,)).fetchone()
+    if not searched or not has_index(connection):
+        return
+    base = number << 32
+    for key, body, b in connection.execute(_FACTS, (base, base | searched, MAX_SEQ)).fetchall():
+        said = _said(connection, key, body, b)
+        if said:
+            connection.execute(_REMOVE, (key, said))
+    _forget_removed(connection)
+
+
+def _forget_removed(connection: Sql) -> None:
+    if not _SECURE:  # what was removed stays in older parts of the index until they are put together
+        connection.execute("INSERT INTO search (search) VALUES ('optimize')")
+
+
+def drop_index(connection: Sql) -> None:
+    """Forget the index; whoever catches up makes it anew."""
+    if has_index(connection):
+        connection.execute("DROP TABLE search")
+    connection.execute("UPDATE sessions SET searched = 0 WHERE searched > 0")
+
+
+def find(
+    connection: Sql, text: str, *, session: str | None, after: FoundText | None, limit: int
+) -> tuple[FoundText, ...]:
+    """Find a text: the session made last first, and in it what was said last."""
+    wanted, found = pattern_of(text), list[FoundText]()
+    asked = "" if is_behind(connection) else _query(text)  # who could write has caught up before
+    for low, high in _ranges(connection, session, after):
+        for key in _candidates(connection, asked, low, high):
+            row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
+            if row is None or not row[1].startswith(TOLD_BY):
+                continue
+            name = id_of(connection, key >> 32)
+            try:
+                one = Recorded(key & MAX_SEQ, row[0], load_fact(connection, name, key & MAX_SEQ, row[1], row[2]))
+            except CorruptLogError:
+                continue
+            hit = find_in(name, one, wanted, _behind(connection, key))
+            if hit is not None:
+                found.append(hit)
+                if len(found) == limit:
+                    return tuple(found)
+    return tuple(found)
+
+
+def _ranges(connection: Sql, session: str | None, after: FoundText | None) -> Iterator[tuple[int, int]]:
+    """Yield the first and last keys of where to look, the latest first."""
+    end = None
+    if after is not None:
+        end = lineage(connection, after.session)[0][0] << 32 | after.text_seq
+    if session is None:
+        yield 0, 2**63 - 1 if end is None else end - 1
+        return
+    parts = segments(lineage(connection, session))
+    for part in reversed(parts):
+        low, high = part.session << 32 | part.first, part.session << 32 | part.last
+        if end is not None and end >> 32 == part.session:
+            high, end = min(high, end - 1), None
+        if end is None:
+            yield low, high
+
+
+def _candidates(connection: Sql, asked: str, low: int, high: int) -> Iterator[int]:
+    """Yield the keys of facts that may hold a text: those that the index names, or all."""
+    if not asked or not has_index(connection):
+        for (key,) in connection.execute(
+            "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC", (low, high)
+        ):
+            yield key
+        return
+    sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
+    for (key,) in connection.execute(sql, (asked, low, high)):
+        yield key
+
+
+def _query(text: str) -> str:
+    """Ask for all three letters in a row of a text; empty when it is too short for any."""
+    parts = [text[at : at + 3] for at in range(len(text) - 2)]
+    step = -(-len(parts) // _MOST_TRIGRAMS) or 1
+    quoted = (part.replace('"', '""') for part in dict.fromkeys(parts[::step]))
+    return " AND ".join(f'"{part}"' for part in quoted)
+
+
+def _behind(connection: Sql, key: int) -> Iterator[Recorded]:
+    """Yield the facts behind one, of the same session."""
+    sql = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id"
+    for later, at_us, body, b in connection.execute(sql, (key, key | MAX_SEQ)):
+        try:
+            event = load_fact(connection, "", later & MAX_SEQ, body, b)
+        except CorruptLogError:
+            continue
+        yield Recorded(later & MAX_SEQ, at_us, event)

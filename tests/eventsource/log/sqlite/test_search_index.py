@@ -1,0 +1,178 @@
+"""The index that `search` uses follows what is appended, and holds nothing that was erased."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from eventsource.errors import HasForksError
+from eventsource.events import Custom, MessageAdopt, Origin, QueuePush
+from eventsource.log import open_store
+from eventsource.log.contract.histories import exchange, timed
+from eventsource.log.protocol import EventLog
+from eventsource.log.sqlite import search_index, store
+from eventsource.messages import UserMessage
+
+KILL = """
+import asyncio, os, sys
+from eventsource.log import open_store
+from eventsource.log.sqlite import search_index
+search_index._AT_ONCE = 5
+whole, left = search_index._set_reached, int(sys.argv[2])
+def counted(*arguments):
+    global left
+    whole(*arguments)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), 9)
+search_index._set_reached = counted
+async def main():
+    async with open_store(sys.argv[1]) as log:
+        await log.search("coat")
+asyncio.run(main())
+"""
+
+
+def said(text: str) -> list[tuple[int, QueuePush]]:
+    return [(1, QueuePush(queue="inbox", message=UserMessage(content=text)))]
+
+
+def killed(path: Path, after: int) -> int:
+    """Search in a process that is killed when it has taken so many sessions into the index. Returns: how it ended."""
+    return subprocess.run([sys.executable, "-c", KILL, path, str(after)], check=False).returncode
+
+
+def ask(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def letters(path: Path) -> set[object]:
+    """List each three letters that the index has, of texts that were removed and are not put together yet, too."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab('main', 'search', 'row')")
+        return {word for (word,) in connection.execute("SELECT term FROM words")}
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> Sequence[tuple[str, int, str]]:
+    text = st.text('aAbB ß"%é🧥', max_size=12)
+    what = st.sampled_from(("say", "say", "say", "adopt", "fork", "erase", "delete", "search"))
+    return draw(st.lists(st.tuples(what, st.integers(0, 5), text), max_size=25))
+
+
+async def done(log: EventLog, work: Sequence[tuple[str, int, str]]) -> list[object]:
+    """Do the same in any store. Returns: what every search found."""
+    names, found, made = ["s0"], list[object](), 0
+    await log.create("s0")
+    for what, place, text in work:
+        name = names[place % len(names)]
+        head = (await log.info(name)).head
+        if what == "say":
+            await log.append(name, said(text))
+        elif what == "adopt":
+            await log.append(name, [(1, MessageAdopt(message=UserMessage(content=text), origin=Origin(source="x")))])
+        elif what == "fork" and head:
+            made += 1
+            names.append(f"s{made}")
+            await log.fork(name, head, at_us=1, session=names[-1], keeps=())
+        elif what == "erase" and head > 1:
+            facts = [one.seq for one in await log.read(name) if isinstance(one.event, QueuePush | MessageAdopt)]
+            for seq in facts[place : place + 1]:
+                try:
+                    await log.erase(name, seq, at_us=2)
+                except LookupError:  # it holds nothing
+                    continue
+        elif what == "delete" and len(names) > 1:
+            try:
+                await log.delete(names[-1])
+                names.pop()
+            except HasForksError:
+                continue
+        elif what == "search" and text:
+            found.append(await log.search(text))
+            found.append(await log.search(text, session=name, limit=3))
+    return found
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(steps())
+def test_with_the_index_the_same_is_found_as_without(work: Sequence[tuple[str, int, str]]) -> None:
+    async def both() -> tuple[list[object], list[object]]:
+        with tempfile.TemporaryDirectory() as folder:
+            async with open_store(Path(folder) / "log.db") as indexed, open_store() as plain:
+                return await done(indexed, work), await done(plain, work)
+
+    indexed, plain = asyncio.run(both())
+    assert indexed == plain
+
+
+async def test_what_is_appended_is_in_the_index_before_anybody_searches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_INDEX_AFTER_S", 0.01)
+    path = tmp_path / "log.db"
+    async with open_store(path) as log:
+        for name in ("one", "two"):
+            await log.create(name)
+            await log.append(name, said("a coat"))
+            await log.append(name, [(1, Custom(kind="x"))])
+        while ask(path, "SELECT count(*) FROM sessions WHERE searched = head") != [(2,)]:
+            await asyncio.sleep(0.01)
+        assert letters(path) == {"a c", " co", "coa", "oat"}
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) < len(names) or len(names) == 1  # it has ended by itself
+
+
+async def test_nothing_of_an_erased_or_deleted_text_is_left_in_the_index(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    async with open_store(path) as log:
+        for name, text in (("one", "xylophone"), ("two", "kumquat"), ("three", "harmless")):
+            await log.create(name)
+            await log.append(name, said(text))
+        assert len(await log.search("xylo")) == len(await log.search("kumq")) == 1
+        await log.erase("one", 1, at_us=2)
+        await log.delete("two")
+        assert not {word for word in letters(path) if str(word) in "xylophone" or str(word) in "kumquat"}
+        assert len(await log.search("harmless")) == 1
+    assert b"xyl" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("after", [1, 3, 6])
+async def test_killed_while_it_catches_up_it_goes_on(tmp_path: Path, after: int) -> None:
+    path = tmp_path / "log.db"
+    async with open_store(path) as log:
+        for name in ("one", "two"):
+            await log.create(name)
+            for _ in range(3):
+                await log.append(name, timed(exchange("Take a coat.")))
+    assert killed(path, after) == -9
+    async with open_store(path) as log:
+        assert len(await log.search("take a coat")) == 6
+        assert (await log.verify()).ok
+        assert await log.rebuild() == 0
+        assert len(await log.search("take a coat")) == 6
+
+
+async def test_where_there_is_no_index_everything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.db"
+    monkeypatch.setattr(search_index, "make_index", lambda connection: False)
+    async with open_store(path) as log:
+        await log.create("one")
+        await log.append("one", timed(exchange("Take a coat.")))
+        assert len(await log.search("take a coat")) == 1
+    assert ask(path, "SELECT name FROM sqlite_master WHERE name LIKE 'search%'") == []
+    monkeypatch.setattr("eventsource.log.sqlite.store.is_read_only", lambda path: True)
+    async with open_store(path) as log:
+        assert len(await log.search("take a coat")) == 1
