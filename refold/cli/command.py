@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec
 
 import click
 
+from eventsource.errors import RefoldError
 from eventsource.log.sqlite.database_format import FORMAT, format_of
 
 from ..log import Log, open_log
@@ -52,10 +53,10 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
             screen = Screen(file, as_json=choices.json)
 
             async def work() -> int | None:
-                before = format_of(file.path) if file.path.exists() else FORMAT
+                before = _format(file.path)
                 async with opened(file, creates=creates) as log:
-                    if before < FORMAT and format_of(file.path) == FORMAT:
-                        screen.note((upgraded_words(file.path, before), "dim"))
+                    if before < _format(file.path):
+                        screen.note((f"{file.path} had format {before}, and has format {FORMAT} now.", "dim"))
                     return await body(screen, log, *args, **kwargs)
 
             return asyncio.run(work())
@@ -71,9 +72,12 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
     return wrap
 
 
-def upgraded_words(path: Path, before: int) -> str:
-    """Say that a log was brought to this release's format."""
-    return f"{path} had format {before} and has format {FORMAT} now."
+def _format(path: Path) -> int:
+    """Return the format of a log; who cannot read it will be told when it is opened."""
+    try:
+        return format_of(path) or FORMAT if path.exists() else FORMAT
+    except (RefoldError, OSError):
+        return FORMAT
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -131,8 +132,7 @@ _WORK: dict[str, Callable[[EventLog, int, int, random.Random], Awaitable[dict[st
 
 async def _work(place: str, what: str, number: int, count: int) -> dict[str, Any]:
     async with open_store(place) as log:
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+        os.write(1, b"ready\n")
         sys.stdin.readline()
         return await _WORK[what](log, number, count, random.Random(number))
 
@@ -140,4 +140,4 @@ async def _work(place: str, what: str, number: int, count: int) -> dict[str, Any
 def main() -> None:
     """Do one process's part: place, what, its number, how often; wait for a line, and say what was done."""
     place, what, number, count = sys.argv[1:]
-    sys.stdout.write(json.dumps(asyncio.run(_work(place, what, int(number), int(count)))))
+    os.write(1, json.dumps(asyncio.run(_work(place, what, int(number), int(count)))).encode())

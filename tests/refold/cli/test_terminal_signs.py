@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[3]
 SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     # what each command is asked, besides what every command is: ID stands for the session, END for its last seq
     "demo": [[]],
+    "db": [["upgrade"], ["rebuild"]],
     "run": [
         [EVIL, "-m", "scripted:evil.json"],
         [EVIL, "-m", "scripted:evil.json", "--session", "ID"],
