@@ -20,6 +20,7 @@ NAMES = {
     "folding": "Folding",
     "appending": "Appending",
     "running": "Running",
+    "growing": "Growing",
     "crowd": "Many at once",
     "reopening": "Reopening",
     "forking": "Forking",

@@ -54,7 +54,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     `first_words`: of a person. `model`: the one in force, `models`: those that have answered, as provider/model.
     `last`: how the last run or task ended: done, asked (done because somebody asked it to end), error, aborted, limit,
     refused, cancelled. `agent`, `folder`, `branch`: the metadata of these names. `queue`: of the last task.
-    `removals`: how often content of this lineage was dropped or erased.
+    `removals`: how often content of this lineage was dropped or erased. `number`: of all sessions ever made in this log
+    the how manieth; one that is made again under the id of a deleted one has another.
     """
 
     id: str
@@ -96,6 +97,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = ""
     archived_at_us: int | None = None
     removals: int = 0
+    number: int = 0
     owner: str = ""
     epoch: int = 0
     expires_at_us: int = 0

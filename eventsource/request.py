@@ -24,10 +24,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartHashes:
-    """Remembers what was hashed, so that a message is hashed once however often it is sent.
+    """Remembers what was hashed, so that a message is hashed once as long as it is sent again and again.
 
     Messages are kept by identity, which works because the context projection hands out the same objects. A request that
-    goes on where the last one ended costs what came since.
+    goes on where the last one ended costs what came since; of one that does not, only its own messages are kept.
     """
 
     def __init__(self) -> None:
@@ -51,6 +51,8 @@ class PartHashes:
         same = _head(request) == _head(last) and shared <= len(request.messages)
         if not same or not all(map(is_, last.messages, request.messages)):
             self._whole, shared = _begin(request), 0
+            known = self._known
+            self._known = {id(message): known[id(message)] for message in request.messages if id(message) in known}
         for message in request.messages[shared:]:
             self._whole.update(self.of(message))
         self._last = request

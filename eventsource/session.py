@@ -34,7 +34,9 @@ from .events import (
 from .log.admitted import admitted, append_admitted
 from .log.load import evolve_in, load_state, read_all
 from .log.protocol import EventLog
+from .log.warm import WarmFold
 from .machine.approvals import REASON
+from .machine.evolve import evolve
 from .machine.state import State
 from .machine.steps import Step, next_step, turn_messages
 from .machine.wait_values import check_end
@@ -49,7 +51,6 @@ class SessionHandle:
 
     def __init__(self, log: EventLog, session: str, *, clock: Callable[[], int]) -> None:
         self.log, self.id, self.clock = log, session, clock
-        self._seen: tuple[int, State] | None = None
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -180,10 +181,7 @@ class SessionHandle:
     @checked()
     async def state(self, at: int | None = None) -> State:
         """Fold the state at the head, or at a seq."""
-        if at is not None:
-            return (await load_state(self.log, self.id, upto=at))[1]
-        async with self._lock:
-            return (await self._catch_up())[1]
+        return (await load_state(self.log, self.id, upto=at))[1]
 
     async def next_step(self) -> Step:
         """Return the step that the session takes next, given that nothing is under way."""
@@ -197,7 +195,8 @@ class SessionHandle:
             take; ConflictError when somebody else appended meanwhile.
         """
         async with self._lock:
-            head, state = await self._catch_up()
+            info = await self.info()
+            head, state = await load_state(self.log, self.id, info=info)
             now = self.clock()
             pairs = admitted((now, event) for event in events)
             for seq, (_, event) in enumerate(pairs, start=head + 1):
@@ -206,7 +205,7 @@ class SessionHandle:
                 state = evolve_in(self.id, state, Recorded(seq, now, event))
             soft = all(isinstance(event, UPDATE_TYPES) for event in events)
             reached = await append_admitted(self.log, self.id, pairs, expected=head, durable=not soft)
-            self._seen = (reached, state)
+            self.log.folds.keep(info, evolve, WarmFold(reached, state))
             return reached
 
     async def verify(self) -> VerifyReport:
@@ -215,16 +214,6 @@ class SessionHandle:
 
     async def _input(self, *events: Event, key: str | None = None) -> int:
         return await append_admitted(self.log, self.id, admitted((self.clock(), event) for event in events), key=key)
-
-    async def _catch_up(self) -> tuple[int, State]:
-        if self._seen is None:
-            self._seen = await load_state(self.log, self.id)
-            return self._seen
-        head, state = self._seen
-        async for recorded in read_all(self.log, self.id, after=head):
-            head, state = recorded.seq, evolve_in(self.id, state, recorded)
-        self._seen = (head, state)
-        return self._seen
 
     async def _before(self, message_seq: int) -> tuple[int, int]:
         """Find the seq to fork at so that a message is not yet there, and its push, if it was queued."""

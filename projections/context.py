@@ -139,6 +139,20 @@ def request(view: ContextView, selection: Sequence[SeqRange | Inserted] | None =
     )
 
 
+def entry_of(view: ContextView, seq: int) -> Entry | None:
+    """Find what the history has under a name."""
+    place = view.entries.find(seq, _entry_seq)
+    entry = view.entries[place] if place < len(view.entries) else None
+    return entry if entry is not None and entry.seq == seq else None
+
+
+def pushed(view: ContextView, seq: int) -> Message | None:
+    """Find the message that was queued at a seq."""
+    place = view.pushes.find(seq, _seq)
+    push = view.pushes[place] if place < len(view.pushes) else None
+    return push.event.message if push is not None and push.seq == seq and isinstance(push.event, QueuePush) else None
+
+
 def sent_entries(view: ContextView) -> tuple[Entry, ...]:
     """List the entries whose messages the next request holds if no hook changes it."""
     return tuple(entry for entry in _in_force(view) if entry.sent is not None)
@@ -244,9 +258,9 @@ def _end(view: ContextView, recorded: Recorded, event: MessageEnd) -> ContextVie
         return _assistant(view, recorded, event.message, event)
     begun = view.open
     if begun is not None and begun.role == "input":
-        push = view.pushes[view.pushes.find(begun.push_seq, _seq)].event
-        if isinstance(push, QueuePush):
-            return _with(view, _entry(recorded, push.message, source_seq=begun.push_seq))
+        message = pushed(view, begun.push_seq)
+        if message is not None:
+            return _with(view, _entry(recorded, message, source_seq=begun.push_seq))
     if begun is not None and begun.call is not None:
         source_seq, result = _result(view, begun.call)
         return _with(view, _entry(recorded, result, source_seq=source_seq, call=begun.call))
@@ -317,8 +331,8 @@ def _place(event: ToolExecutionStart | ToolExecutionEnd) -> Place:
 
 def _called(view: ContextView, call: Place) -> tuple[str, str]:
     """Look up a call's name and the provider's id for it."""
-    place = view.entries.find(call.message_seq, _entry_seq)
-    message = view.entries[place].message if place < len(view.entries) else None
+    entry = entry_of(view, call.message_seq)
+    message = entry.message if entry is not None else None
     if isinstance(message, AssistantMessage) and call.content_index < len(message.content):
         block = message.content[call.content_index]
         if isinstance(block, ToolCall):

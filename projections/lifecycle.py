@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -70,9 +70,13 @@ def lifecycle(history: Iterable[Recorded]) -> Iterator[LifecycleEvent]:
 
 
 class Lifecycle:
-    """Converts events in order, from a session's first one on, to the events of the stream."""
+    """Converts events in order to the events of the stream: from a session's first one on, or from a run's.
 
-    def __init__(self) -> None:
+    `pushed` finds what was queued before the first event that is given.
+    """
+
+    def __init__(self, pushed: Callable[[int], Message | None] = lambda seq: None) -> None:
+        self._pushed = pushed
         self._pushes: dict[int, Message] = {}
         self._partial = AssistantMessage()
         self._answer: AssistantMessage | None = None
@@ -133,7 +137,7 @@ class Lifecycle:
     def _start(self, event: MessageStart) -> Message | None:
         match event.role:
             case "input":
-                self._open = self._pushes.pop(event.push_seq, None)
+                self._open = self._pushes.pop(event.push_seq, None) or self._pushed(event.push_seq)
                 return self._open
             case "tool_result":
                 self._open = self._result(event.call)

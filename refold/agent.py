@@ -31,6 +31,7 @@ from eventsource.tools.tool import Tool, tool, toolbox
 from eventsource.user_code.argument_checks import check_fields, checked, checked_init
 from eventsource.user_code.argument_types import described, shown
 from projections.context import ContextView
+from projections.lifecycle import LifecycleEvent
 from replay.repeated_calls import Repeats
 
 from .compaction import CompactionPolicy, Compactor, compact
@@ -233,9 +234,7 @@ class Agent(Generic[T]):
         opening = () if prompt is None else as_pushes(prompt, where="Agent.stream")
         self.check_deps(deps)
 
-        async def start(
-            target: Session, show: Callable[[Recorded], object], listen: Callable[[Recorded], None]
-        ) -> Run[T]:
+        async def start(target: Session, show: Callable[[LifecycleEvent], None]) -> Run[T]:
             return await self._run_in(
                 target,
                 opening,
@@ -245,7 +244,6 @@ class Agent(Generic[T]):
                 tools=tools,
                 resume=prompt is None,
                 show=show,
-                listen=listen,
             )
 
         return AgentStream(session, start)
@@ -354,8 +352,7 @@ class Agent(Generic[T]):
         timeout_ms: int | None,
         tools: RepeatedTools,
         resume: bool = False,
-        show: Callable[[Recorded], object] | None = None,
-        listen: Callable[[Recorded], None] | None = None,
+        show: Callable[[LifecycleEvent], None] | None = None,
     ) -> Run[T]:
         program = self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
         if self.compaction.limit_tokens:
@@ -370,7 +367,6 @@ class Agent(Generic[T]):
             resume=resume,
             signal=signal,
             show=show,
-            listen=listen,
         )
         return Run(session, session_run, self.typed_output)
 

@@ -44,6 +44,7 @@ from .context_fold import CONTEXT
 from .log import Log
 from .models import find_model
 from .session import Session
+from .session_runner import lifecycle_of
 from .stream import BackgroundRun, misused
 
 StreamFunction = Callable[
@@ -266,7 +267,8 @@ async def _run(
     loop = Loop(writer, program, signal)
     async with hold(log, stream.session, lost=lambda error: loop.abort()) as held:
         writer.lease = held.lease
-        await writer.load(view.feed)
+        await writer.load()
+        view = await lifecycle_of(writer)
         inputs = loop_inputs.events_for(writer.state, CONTEXT.messages(writer.view))
         if writer.state.phase is not Phase.IDLE:
             writer.outcome(Resume(why=resume_reason(writer.state), runner=held.lease.owner))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from eventsource.background import outlast, stop
 from eventsource.envelope import Lease, Recorded
 from eventsource.errors import FencedError
-from eventsource.events import Event, Resume, WaitEnd
+from eventsource.events import Event, Resume, Retry, WaitEnd
+from eventsource.log.load import read_all
 from eventsource.log.protocol import EventLog
 from eventsource.machine.config_diff import difference
 from eventsource.machine.state import Config, Phase, State
@@ -18,7 +19,8 @@ from eventsource.machine.steps import Stop, Suspend, can_continue, children_to_e
 from eventsource.runner.lease import hold
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
-from projections.context import ContextView
+from projections.context import ContextView, pushed
+from projections.lifecycle import Lifecycle, LifecycleEvent
 
 from .budget import Budget
 from .child_sessions import due_children
@@ -52,24 +54,28 @@ async def run_session(
     opening: Sequence[Event] = (),
     resume: bool = False,
     signal: asyncio.Event | None = None,
-    show: Callable[[Recorded], object] | None = None,
     listen: Callable[[Recorded], None] | None = None,
+    show: Callable[[LifecycleEvent], None] | None = None,
 ) -> SessionRun:
     """Run a session until nothing is left to do.
 
     `wanted`: the process's configuration, None to keep the log's. `opening`: inputs appended first, in the same append
     as what differs in the configuration. `resume`: an idle session is to be answered if its last message waits for it.
-    `show` is given each fact that is on record before, `listen` each event that comes then.
+    `listen` is given each event that comes, `show` what the stream shows of it.
 
     Raises: LeaseHeldError when somebody else runs it; CancelledError when cancelled, after the run was aborted.
     """
     recorded: list[Recorded] = []
+    stream: Lifecycle | None = None
 
     def note(events: Sequence[Recorded]) -> None:
         recorded.extend(events)
-        if listen is not None:
-            for item in events:
+        for item in events:
+            if listen is not None:
                 listen(item)
+            if stream is not None and show is not None:
+                for shown in _shown(stream, item):
+                    show(shown)
 
     writer = Writer(log, session, context=CONTEXT, clock=program.clock, on_commit=note, redact=program.secrets.redact)
     loops: list[Loop[ContextView]] = []
@@ -80,7 +86,8 @@ async def run_session(
 
     async with hold(log, session, lost=lose) as held:
         writer.lease = lease = held.lease
-        await writer.load(show)
+        await writer.load()
+        stream = await lifecycle_of(writer) if show is not None else None
         woken = await due_children(log, session, writer.state, program.clock())
         ends = [WaitEnd(key=key, outcome="completed") for key in woken]
         change = difference(writer.state.config, wanted) if wanted is not None else None
@@ -97,6 +104,23 @@ async def run_session(
             raise
     waits = await waiting(log, session, writer.state, writer.view) if isinstance(end, Suspend) else ()
     return SessionRun(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
+
+
+async def lifecycle_of(writer: Writer[ContextView]) -> Lifecycle:
+    """Begin the stream of a session where it stands; only what its open run has on record is read."""
+    state, view = writer.state, writer.view
+    stream = Lifecycle(lambda seq: pushed(view, seq))
+    if state.run is not None:
+        begun = state.run.start_seq - 1
+        async for recorded in read_all(writer.log, writer.session, after=begun, upto=writer.head, updates=False):
+            stream.feed(recorded)
+    return stream
+
+
+def _shown(stream: Lifecycle, recorded: Recorded) -> Iterator[LifecycleEvent]:
+    if isinstance(recorded.event, Retry):
+        yield LifecycleEvent(seq=recorded.seq, at_us=recorded.at_us, event=recorded.event)
+    yield from stream.feed(recorded)
 
 
 async def _run(loop: Loop[ContextView], log: EventLog, program: Program[ContextView]) -> Stop | Suspend:

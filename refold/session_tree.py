@@ -10,7 +10,7 @@ from eventsource.background import stop
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.errors import UnknownSessionError
 from eventsource.events import ChildStart, Label
-from eventsource.log.load import read_all
+from eventsource.log.load import load_view, read_all
 from eventsource.log.protocol import EventLog
 from projections.projection import project
 from projections.tree import LABELS, Branch, Labels, fork_tree
@@ -84,10 +84,7 @@ async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
 
 async def read_labels(store: EventLog, session: str) -> Labels:
     """Read a session's bookmarks, inherited ones included."""
-    labels = LABELS.initial
-    async for recorded in read_all(store, session, updates=False):
-        labels = LABELS.step(labels, recorded)
-    return labels
+    return await load_view(store, session, LABELS)
 
 
 async def session_tree(store: EventLog, session: str) -> Branch:

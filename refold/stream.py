@@ -7,10 +7,9 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Generic, NoReturn, TypeVar
 
-from eventsource.envelope import Recorded
 from eventsource.errors import NoEventLoopError
-from eventsource.events import Event, Retry
-from projections.lifecycle import Lifecycle, LifecycleEvent
+from eventsource.events import Event
+from projections.lifecycle import LifecycleEvent
 
 from .log import open_log
 from .run import Run
@@ -31,9 +30,9 @@ class AgentStream(Generic[T]):
     def __init__(
         self,
         session: Session | None,
-        start: Callable[[Session, Callable[[Recorded], object], Callable[[Recorded], None]], Awaitable[Run[T]]],
+        start: Callable[[Session, Callable[[LifecycleEvent], None]], Awaitable[Run[T]]],
     ) -> None:
-        """Begin at once. `start`: the run, given what is shown the facts on record, and then what comes."""
+        """Begin at once. `start`: the run, given what takes the events to show."""
         self._start = start
         self._shown = BackgroundRun("Agent.stream", lambda: self._go(session), advice="`run_sync` runs without one")
 
@@ -73,20 +72,9 @@ class AgentStream(Generic[T]):
 
     async def _go(self, session: Session | None) -> Run[T]:
         if session is not None:
-            return await self._run_in(session)
+            return await self._start(session, self._shown.put)
         async with open_log() as log:
-            return await self._run_in(await log.session())
-
-    async def _run_in(self, session: Session) -> Run[T]:
-        view = Lifecycle()
-
-        def listen(recorded: Recorded) -> None:
-            if isinstance(recorded.event, Retry):
-                self._shown.put(LifecycleEvent(seq=recorded.seq, at_us=recorded.at_us, event=recorded.event))
-            for shown in view.feed(recorded):
-                self._shown.put(shown)
-
-        return await self._start(session, view.feed, listen)
+            return await self._start(await log.session(), self._shown.put)
 
 
 class BackgroundRun(Generic[T]):

@@ -14,7 +14,7 @@ from eventsource.log.load import load
 from eventsource.log.protocol import EventLog
 from eventsource.machine.state import CHILD, State, Wait
 from eventsource.messages import AssistantMessage, ToolCall
-from projections.context import ContextView, history
+from projections.context import ContextView, entry_of
 
 from .child_sessions import child_id
 from .context_fold import CONTEXT
@@ -112,11 +112,11 @@ def _describe(session: str, wait: Wait, view: ContextView, tags: tuple[str, ...]
 
 
 def _call_at(view: ContextView, place: Place) -> Iterator[ToolCall]:
-    for entry in reversed(history(view)):
-        if entry.seq == place.message_seq and isinstance(entry.message, AssistantMessage):
-            block = entry.message.content[place.content_index]
-            if isinstance(block, ToolCall):
-                yield block
+    entry = entry_of(view, place.message_seq)
+    if entry is not None and isinstance(entry.message, AssistantMessage):
+        block = entry.message.content[place.content_index]
+        if isinstance(block, ToolCall):
+            yield block
 
 
 def _read(text: str) -> Mapping[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ from eventsource.events import (
     ToolResult,
 )
 from eventsource.log.admitted import admitted, append_admitted
-from eventsource.log.load import evolve_in, load, load_state
+from eventsource.log.load import evolve_in, load_state, read_all
 from eventsource.machine.repeated_calls import Repeat, adopted_pair
 from eventsource.machine.state import CallState, Config, Phase, State
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage
@@ -39,28 +39,19 @@ class _SourceView(msgspec.Struct, frozen=True):
     """A history, and which model each of its assistant messages came from."""
 
     view: ContextView
-    model: ModelRef | None
     models: dict[int, ModelRef | None]
 
 
-class _SourceFold:
-    """Folds a source; `models` is filled on the way, by one reader."""
-
-    @property
-    def initial(self) -> _SourceView:
-        return _SourceView(CONTEXT.initial, None, {})
-
-    @property
-    def step(self) -> Callable[[_SourceView, Recorded], _SourceView]:
-        return self._step
-
-    @staticmethod
-    def _step(source: _SourceView, recorded: Recorded) -> _SourceView:
+async def _read_source(source: SessionHandle) -> _SourceView:
+    view, model, models = CONTEXT.initial, None, dict[int, ModelRef | None]()
+    async for recorded in read_all(source.log, source.id, updates=False):
         event = recorded.event
         if isinstance(event, MessageEnd | MessageAdopt) and isinstance(event.message, AssistantMessage):
-            source.models[recorded.seq] = source.model
-        model = event.model if isinstance(event, ConfigChange) and event.model is not None else source.model
-        return _SourceView(CONTEXT.step(source.view, recorded), model, source.models)
+            models[recorded.seq] = model
+        if isinstance(event, ConfigChange) and event.model is not None:
+            model = event.model
+        view = CONTEXT.step(view, recorded)
+    return _SourceView(view, models)
 
 
 async def adopt(
@@ -76,7 +67,7 @@ async def adopt(
     Raises: UnknownSeqError for a name that is no message's; IllegalEventError when a run is under way; LeaseHeldError;
         ConflictError.
     """
-    _, _, found = await load(source.log, source.id, context=_SourceFold())
+    found = await _read_source(source)
     head, state = await load_state(target.log, target.id)
     names = await _names(source, found, chosen)
     if state.phase is Phase.TOOLS:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
-from ..envelope import Recorded
+from ..envelope import Recorded, SessionInfo
 from ..errors import IllegalEventError, UnknownSeqError
 from ..events import MessageStart
 from ..machine.evolve import evolve
 from ..machine.state import Phase, State
 from ..machine.steps import turn_messages
 from .protocol import EventLog
+from .warm import WarmFold, estimate_bytes
 
 V = TypeVar("V")
 
@@ -30,56 +31,93 @@ class Foldable(Protocol[V]):
         ...
 
 
-class _Nothing:
-    initial = None
-
-    @property
-    def step(self) -> Callable[[None, Recorded], None]:
-        return lambda view, recorded: None
-
-
 PAGE = 2000
 """Events read at a time."""
 
 
 async def load(
-    log: EventLog,
-    session: str,
-    *,
-    context: Foldable[V],
-    upto: int | None = None,
-    show: Callable[[Recorded], object] | None = None,
+    log: EventLog, session: str, *, context: Foldable[V], upto: int | None = None, info: SessionInfo | None = None
 ) -> tuple[int, State, V]:
-    """Fold a session up to its head, or up to a seq.
+    """Fold a session up to its head, or up to a seq, from where the opened log keeps it folded.
 
-    Reads facts only; the updates of a message that is still open there are read too, since only they still matter.
-    `show` is given each fact too.
+    Reads facts only; the updates of a message that is still open there are read too, since only they still matter. The
+    step of `context` must be the same function each time, and the values that it makes must never change. `info`: the
+    session's row, if it was just read.
 
     Returns: the seq reached, the state, the context.
     Raises: UnknownSeqError when the session has no such seq; IllegalEventError for a log that cannot have come about.
     """
-    head = (await log.info(session)).head
-    if upto is not None and not 0 <= upto <= head:
-        raise UnknownSeqError(session, upto, head)
-    upto = head if upto is None else upto
-    state, view, step = State(), context.initial, context.step
-    before: tuple[int, State] | None = None
-    async for page in _pages(log, session, upto=upto, updates=False):
+    info, upto = await _place(log, session, upto, info)
+    found = log.folds.find(info, context.step, context.initial, upto)
+    state, fold = await _fold(log, session, info, upto, context.step, found)
+    log.folds.keep(info, context.step, fold)
+    return upto, state, fold.value
+
+
+async def load_state(
+    log: EventLog, session: str, *, upto: int | None = None, info: SessionInfo | None = None
+) -> tuple[int, State]:
+    """Fold a session's state up to its head, or up to a seq; see `load`. Returns: the seq reached, the state."""
+    info, upto = await _place(log, session, upto, info)
+    state, _ = await _fold(log, session, info, upto, _no_view, WarmFold(upto, None))
+    return upto, state
+
+
+async def load_view(log: EventLog, session: str, view: Foldable[V], *, upto: int | None = None) -> V:
+    """Fold something of a session without its state; see `load`."""
+    info, upto = await _place(log, session, upto, None)
+    seq, value, size_bytes = log.folds.find(info, view.step, view.initial, upto)
+    async for page in _pages(log, session, after=seq, upto=upto, updates=False):
+        for recorded in page:
+            value = view.step(value, recorded)
+            size_bytes += estimate_bytes(recorded.event)
+    log.folds.keep(info, view.step, WarmFold(upto, value, size_bytes))
+    return value
+
+
+async def _fold(
+    log: EventLog,
+    session: str,
+    info: SessionInfo,
+    upto: int,
+    step: Callable[[V, Recorded], V],
+    found: WarmFold[V],
+) -> tuple[State, WarmFold[V]]:
+    """Fold the state up to a seq, from where it is kept, and a view from where it was found."""
+    state_seq, state, _ = log.folds.find(info, evolve, State(), upto)
+    view_seq, view, size_bytes = found
+    before = (state_seq, state) if state.phase is Phase.STREAMING else None
+    async for page in _pages(log, session, after=min(state_seq, view_seq), upto=upto, updates=False):
         try:
             for recorded in page:
-                event = recorded.event
-                if isinstance(event, MessageStart) and event.role == "assistant" and state.phase is not Phase.STREAMING:
-                    before = (recorded.seq - 1, state)
-                state, view = evolve(state, recorded), step(view, recorded)
-                if show is not None:
-                    show(recorded)
+                seq, event = recorded.seq, recorded.event
+                if seq > state_seq:
+                    if type(event) is MessageStart and event.role == "assistant" and state.phase is not Phase.STREAMING:
+                        before = (seq - 1, state)
+                    state = evolve(state, recorded)
+                if seq > view_seq:
+                    view = step(view, recorded)
+                    size_bytes += estimate_bytes(event)
         except IllegalEventError as error:
             raise IllegalEventError(session, *error.args[1:]) from error
     if before is not None and state.phase is Phase.STREAMING:
         start, state = before
         async for recorded in read_all(log, session, after=start, upto=upto):
             state = evolve_in(session, state, recorded)
-    return upto, state, view
+    log.folds.keep(info, evolve, WarmFold(upto, state))
+    return state, WarmFold(upto, view, size_bytes)
+
+
+def _no_view(view: None, recorded: Recorded) -> None:
+    """Fold nothing."""
+
+
+async def _place(log: EventLog, session: str, upto: int | None, info: SessionInfo | None) -> tuple[SessionInfo, int]:
+    """Return a session's row, and the seq to fold up to. Raises: UnknownSeqError when the session has no such seq."""
+    info = await log.info(session) if info is None else info
+    if upto is not None and not 0 <= upto <= info.head:
+        raise UnknownSeqError(session, upto, info.head)
+    return info, max(info.head, log.folds.reached(info)) if upto is None else upto
 
 
 async def read_all(
@@ -94,17 +132,13 @@ async def read_all(
 async def _pages(
     log: EventLog, session: str, *, after: int = 0, upto: int | None = None, updates: bool = True
 ) -> AsyncIterator[tuple[Recorded, ...]]:
-    while page := await log.read(session, after=after, upto=upto, limit=PAGE, updates=updates):
+    while (upto is None or after < upto) and (
+        page := await log.read(session, after=after, upto=upto, limit=PAGE, updates=updates)
+    ):
         yield page
         after = page[-1].seq
         if len(page) < PAGE:
             return
-
-
-async def load_state(log: EventLog, session: str, *, upto: int | None = None) -> tuple[int, State]:
-    """Fold a session's state up to its head, or up to a seq. Returns: the seq reached, the state."""
-    seq, state, _ = await load(log, session, context=_Nothing(), upto=upto)
-    return seq, state
 
 
 def evolve_in(session: str, state: State, recorded: Recorded) -> State:

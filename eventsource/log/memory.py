@@ -30,6 +30,7 @@ from .load import kept_by_fork
 from .memory_session import MemorySession
 from .names import check_id, check_title, choose, choose_whole
 from .row import words_of
+from .warm import WarmFolds
 
 _OWNER = "this process"
 
@@ -43,7 +44,8 @@ class MemoryLog:
         self._limit_bytes = limit_bytes
         self._sessions: dict[str, MemorySession] = {}
         self._notifier = Notifier()
-        self._updated = 0
+        self._made = self._updated = 0
+        self.folds = WarmFolds()
         self._closed = False
 
     @checked()
@@ -180,7 +182,7 @@ class MemoryLog:
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first."""
         await self._turn()
-        ordered = sorted(self._sessions.values(), key=lambda one: (one.updated_at_us, one.number), reverse=True)
+        ordered = sorted(self._sessions.values(), key=lambda one: (one.updated_at_us, one.touched), reverse=True)
         if after is not None:
             ordered = ordered[ordered.index(self._get(after)) + 1 :]
         if tree is not None:
@@ -485,12 +487,14 @@ class MemoryLog:
         made = self._sessions[name] = MemorySession(
             name, check_title(title), self._clock() if created_at_us is None else created_at_us
         )
+        self._made += 1
+        made.number = self._made
         self._touch(made)
         return made
 
     def _touch(self, session: MemorySession) -> None:
         self._updated += 1
-        session.number = self._updated
+        session.touched = self._updated
 
     def _segments(self, session: str, *, after: int = 0, upto: int = MAX_SEQ) -> list[Segment[str]]:
         chain: list[tuple[str, int]] = []

@@ -37,7 +37,7 @@ class MemorySession:
 
     def __init__(self, name: str, title: str, created_at_us: int) -> None:
         self.id = name
-        self.number = 0
+        self.number = self.touched = 0
         self.root: str = name
         self.started_by = self.source = self.first_words = ""
         self.removals = 0
@@ -101,6 +101,7 @@ class MemorySession:
             source=self.source,
             first_words=self.first_words,
             removals=self.removals,
+            number=self.number,
             owner=self.owner,
             epoch=self.epoch,
             expires_at_us=self.expires_at_us,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ..events import Event
+from .warm import WarmFolds
 
 
 class EventLog(Protocol):
@@ -15,6 +16,9 @@ class EventLog(Protocol):
     Every method may be cancelled: it has then happened or not, and the log can be used on.
     Every method that names a session takes its exact id (see `resolve`) and raises UnknownSessionError.
     """
+
+    folds: WarmFolds
+    """What whoever reads this opened log keeps folded: made by `WarmFolds()`, and of no concern to the store."""
 
     async def create(
         self,

@@ -117,7 +117,7 @@ def _same(state: State, seq: int, event: Event) -> State:
 
 
 def _agent_start(state: State, seq: int, event: AgentStart) -> State:
-    run = OpenRun(follows=event.reason == "follow_up")
+    run = OpenRun(start_seq=seq, follows=event.reason == "follow_up")
     state = replace(state, run=run, wanted=False, ending=ending(state.ending, event))
     if state.closing and state.cancelled is not None:  # it only delivers what it was asked with
         return replace(state, run=replace(run, aborted=state.cancelled), ending=ending(state.ending, state.cancelled))

@@ -248,12 +248,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
     """The run under way.
 
-    `due`: the last turn's results want another model call. `asked`: one more turn was asked for behind this one.
-    `follows`: this turn delivers follow-ups. `rejected`: answers that did not fit the output type.
-    `delivered`: steering and follow-ups delivered in this turn. `attempt`: model calls of this turn. `failed`, `error`:
-    of the answer that failed last.
+    `start_seq`: of its `agent_start`. `due`: the last turn's results want another model call. `asked`: one more turn
+    was asked for behind this one. `follows`: this turn delivers follow-ups. `rejected`: answers that did not fit the
+    output type. `delivered`: steering and follow-ups delivered in this turn. `attempt`: model calls of this turn.
+    `failed`, `error`: of the answer that failed last.
     """
 
+    start_seq: int = 0
     turns: int = 0
     tokens: int = 0
     requested: bool = False

@@ -39,7 +39,7 @@ from ..machine.steps import (
 from ..messages import AssistantMessage, Message, Usage
 from ..models.protocol import CallOptions, Model
 from ..models.secrets import Secrets
-from ..request import PartHashes, Request, request_sha256
+from ..request import Request, request_sha256
 from ..tools.tool import Tool
 from ..user_code.calls import CLEAN_UP_S, attempt
 from ..user_code.error_words import words
@@ -127,7 +127,6 @@ class Loop(Generic[V]):
     def __init__(self, writer: Writer[V], program: Program[V], signal: asyncio.Event | None = None) -> None:
         self.writer, self.program = writer, program
         self.signal = signal if signal is not None else asyncio.Event()
-        self._requests, self._hashes = program.context.requests(), PartHashes()
         self._aborting = asyncio.Event()
         self._end: AbortRequest | None = None
         self._leaving = False
@@ -421,18 +420,20 @@ class Loop(Generic[V]):
 
     async def _request(self, model: Model, attempt: int) -> tuple[Request, ModelRequest]:
         """Build the request, and the event that says which one it is."""
+        await self.writer.reload_removed()
         context, hooks, view = self.program.context, self.program.hooks, self.writer.view
-        request = self._requests.build(view)
+        requests, hashes = self.writer.builders()
+        request = requests.build(view)
         selection = None
         if hooks.transform_context is not None or hooks.convert_to_llm is not None:
             chosen = await self._hooked(context.messages(view))
             selection = _read(lambda: self._admit(context.select(view, context.settle(chosen))), "what a hook selected")
-            request = self._requests.build(view, selection)
+            request = requests.build(view, selection)
         asked = request
         body = _read(lambda: model.encode(asked), "the model's encoding of a request")
         sent = ModelRequest(
             attempt=attempt,
-            request_sha256=request_sha256(request, self._hashes),
+            request_sha256=request_sha256(request, hashes),
             body_sha256=hashlib.sha256(body.body).hexdigest() if body is not None else "",
             body_codec=body.codec if body is not None else "",
             selection=selection,

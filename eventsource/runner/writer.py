@@ -12,18 +12,20 @@ import msgspec
 
 from ..admission import Admitted, Redact, admit
 from ..background import finish
-from ..context_fold import ContextFold
-from ..envelope import Lease, Recorded
+from ..context_fold import ContextFold, RequestBuilder
+from ..envelope import Lease, Recorded, SessionInfo
 from ..errors import ConflictError, FencedError, IllegalEventError, OutcomeUnknownError, RefoldError
 from ..events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
 from ..log.load import load, read_all
 from ..log.protocol import EventLog
+from ..log.warm import WarmFold, estimate_bytes
 from ..machine.evolve import evolve
 from ..machine.guards import find_call, legal
 from ..machine.rebase import Pending, may_follow
 from ..machine.state import State
 from ..messages import AssistantMessage
 from ..models.secrets import know_environment
+from ..request import PartHashes
 from .operator_log import log_events, logger
 
 V = TypeVar("V")
@@ -102,6 +104,8 @@ class Writer(Generic[V]):
         self.view: V = context.initial
         """The context, with what is not appended yet."""
         self._stored: tuple[State, V] = (self.state, self.view)
+        self._row = SessionInfo(id=session)
+        self._size_bytes = 0
         self._pending: list[_Pending] = []
         self._refused = _Refusals(patience_s)
         self._lock = asyncio.Lock()
@@ -115,10 +119,29 @@ class Writer(Generic[V]):
         """The seq that the next event will get, if nothing comes between."""
         return self.head + len(self._pending) + 1
 
-    async def load(self, show: Callable[[Recorded], object] | None = None) -> None:
-        """Fold the log up to its head; `show` is given each fact that is on record."""
-        self.head, self.state, self.view = await load(self._log, self.session, context=self._context, show=show)
+    async def load(self) -> None:
+        """Fold the log up to its head."""
+        self._row = row = await self._log.info(self.session)
+        self.head, self.state, self.view = await load(self._log, self.session, context=self._context, info=row)
         self._stored = (self.state, self.view)
+        self._size_bytes = self._log.folds.find(row, self._context.step, self.view, self.head).size_bytes
+
+    async def reload_removed(self) -> None:
+        """Fold the log anew if content that is folded was dropped or erased since, here or by another process."""
+        row = await self._log.info(self.session)
+        if row.removals == self._row.removals:
+            return
+        async with self._lock:
+            self._row = row
+            _, state, view = await load(self._log, self.session, context=self._context, upto=self.head, info=row)
+            self._stored = now = (state, view)
+            for seq, pending in enumerate(self._pending, self.head + 1):
+                now = self._evolve(now, Recorded(seq, *pending.pair))
+            self.state, self.view = now
+
+    def builders(self) -> tuple[RequestBuilder[V], PartHashes]:
+        """Return what builds and hashes this session's requests."""
+        return self._log.folds.builders(self._row, self._context)
 
     def admit(self, event: Event) -> Admitted:
         """Admit an event now, to be decided or to come as an outcome later."""
@@ -303,6 +326,7 @@ class Writer(Generic[V]):
         del self._pending[: len(batch)]
         self.head += len(batch)
         self._stored = now
+        self._keep(recorded)
         self._on_commit(recorded)
 
     async def _commit_behind(self, batch: Sequence[_Pending], upto: int) -> None:
@@ -327,7 +351,15 @@ class Writer(Generic[V]):
         for recorded in news:
             self._stored = self._evolve(self._stored, recorded)
         self.head = news[-1].seq
+        self._keep(news)
         self._on_commit(news)
+
+    def _keep(self, stored: Sequence[Recorded]) -> None:
+        """Keep warm what is on record, for the next run and whoever reads meanwhile."""
+        self._size_bytes += sum(estimate_bytes(one.event) for one in stored)
+        state, view = self._stored
+        self._log.folds.keep(self._row, evolve, WarmFold(self.head, state))
+        self._log.folds.keep(self._row, self._context.step, WarmFold(self.head, view, self._size_bytes))
 
 
 def _may_vanish(event: Event) -> bool:

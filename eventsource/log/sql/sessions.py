@@ -32,7 +32,7 @@ _MAYBE_TEXTS = ("source", "owner")
 _NUMBERS = (
     "fork_seq", "created_at_us", "updated_at_us", "messages", "input_tokens", "output_tokens", "cache_read_tokens",
     "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "inherited_input_tokens",
-    "inherited_output_tokens", "turns", "errors", "labels", "epoch", "expires_at_us", "removals",
+    "inherited_output_tokens", "turns", "errors", "labels", "epoch", "expires_at_us", "removals", "number",
 )  # fmt: skip
 _MAYBE_NUMBERS = ("wake_at_us", "due_at_us", "cost_microusd", "inherited_cost_microusd", "archived_at_us")
 _NAMES = (*_TEXTS, *_MAYBE_TEXTS, *_NUMBERS, *_MAYBE_NUMBERS)

@@ -29,6 +29,7 @@ from ..sql.reading import Page, check_seq, digest_at
 from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
+from ..warm import WarmFolds
 from . import search_index
 from .connect import connect_reader, is_read_only
 from .connection import SqliteConnection
@@ -66,6 +67,7 @@ class SqliteLog:
         self._files = DatabaseFiles(path)
         self._path = self._files.path
         self._notifier = Notifier()
+        self.folds = WarmFolds()
         self._tails = Tails()
         self._commits = GroupCommit(self._files, self._tails, self._notifier.notify, clock=clock, timeout_s=timeout_s)
         self._owner = Owner(self._path)
