@@ -16,7 +16,16 @@ U = TypeVar("U", contravariant=True)
 
 
 class RequestBuilder(Protocol[U]):
-    """Builds the requests of views that follow one another, each at the cost of what came since the one before."""
+    """Builds the requests of views that follow one another, each at the cost of what came since the one before.
+
+    `source`: a list that is only appended to, whose beginning the messages of the last request are; None when there is
+    none. Of two requests from one source, whoever hashes them looks at the rest of the second only.
+    """
+
+    @property
+    def source(self) -> Sequence[Message] | None:
+        """Where the last request's messages come from."""
+        ...
 
     def build(self, view: U, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
         """Build the next request, or the one that a selection describes."""

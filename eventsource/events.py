@@ -43,6 +43,7 @@ UpdateKind: TypeAlias = Literal[
 class EventBase(
     msgspec.Struct,
     frozen=True,
+    gc=False,  # events hold no cycles, and a long history must not be walked through again and again
     tag_field="type",
     omit_defaults=True,
     repr_omit_defaults=True,

@@ -14,6 +14,7 @@ StopReason: TypeAlias = Literal["stop", "length", "tool_use", "error", "aborted"
 class Block(
     msgspec.Struct,
     frozen=True,
+    gc=False,
     tag_field="type",
     omit_defaults=True,
     repr_omit_defaults=True,
@@ -78,7 +79,13 @@ AssistantContent: TypeAlias = TextContent | ThinkingContent | ToolCall | Provide
 
 
 class Usage(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
 ):
     """Tokens of one model call; `raw` keeps the provider's own figures.
 
@@ -120,6 +127,7 @@ class Usage(
 class MessageBase(
     msgspec.Struct,
     frozen=True,
+    gc=False,
     tag_field="role",
     omit_defaults=True,
     repr_omit_defaults=True,

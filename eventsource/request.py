@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from operator import is_
 
 import msgspec
@@ -34,6 +35,7 @@ class PartHashes:
         self._known: dict[int, tuple[Message, bytes]] = {}
         self._last = Request(model=ModelRef(api="", provider="", model=""))
         self._whole = _begin(self._last)
+        self._source: Sequence[Message] | None = None
 
     def of(self, message: Message) -> bytes:
         """SHA-256 of the message's JSON."""
@@ -44,27 +46,30 @@ class PartHashes:
         self._known[id(message)] = (message, digest)
         return digest
 
-    def whole(self, request: Request) -> str:
-        """Digest a request."""
+    def whole(self, request: Request, source: Sequence[Message] | None = None) -> str:
+        """Digest a request; see `RequestBuilder.source`."""
         last = self._last
         shared = len(last.messages)
         same = _head(request) == _head(last) and shared <= len(request.messages)
-        if not same or not all(map(is_, last.messages, request.messages)):
+        grown = source is not None and source is self._source
+        if not same or not (grown or all(map(is_, last.messages, request.messages))):
             self._whole, shared = _begin(request), 0
             known = self._known
             self._known = {id(message): known[id(message)] for message in request.messages if id(message) in known}
         for message in request.messages[shared:]:
             self._whole.update(self.of(message))
-        self._last = request
+        self._last, self._source = request, source
         return self._whole.hexdigest()
 
 
-def request_sha256(request: Request, hashes: PartHashes | None = None) -> str:
+def request_sha256(request: Request, hashes: PartHashes | None = None, source: Sequence[Message] | None = None) -> str:
     """Digest a request: SHA-256 over the SHA-256 of each part in order (model, system, tools, options, messages).
+
+    `hashes`, `source`: what is known of the requests before, see `RequestBuilder.source`.
 
     Returns: 64 hex digits. Tools count by what the model is told of them: name, description and schema.
     """
-    return (hashes or PartHashes()).whole(request)
+    return (hashes or PartHashes()).whole(request, source)
 
 
 def _head(request: Request) -> tuple[object, ...]:

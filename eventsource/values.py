@@ -21,7 +21,9 @@ MARKER = "[erased]"
 """Stands where content was erased."""
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
+class Part(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True
+):
     """A value inside an event."""
 
 

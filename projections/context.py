@@ -59,7 +59,7 @@ UNKNOWN_MODEL = ModelRef(api="", provider="", model="")
 """Stands in a request of a session whose log names no model."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing of the history.
 
     `message` is as recorded, `standing` as it stands in the context, `sent` as a model gets it; None: not there.
@@ -165,10 +165,12 @@ class Requests:
         self._pairing = Pairing()
         self._taken = 0
         self._last: Entry | None = None
+        self.source: Sequence[Message] | None = None
 
     def build(self, view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
         """Build what `request` builds."""
         self._take(view)
+        self.source = self._pairing.source if selection is None else None
         if selection is None:
             return _request(view.config, self._pairing.messages())
         return _request(view.config, apply_selection(self._pairing.parts(), selection))

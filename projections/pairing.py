@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -14,7 +14,7 @@ HIDDEN_RESULT = "[hidden: this call was answered, and its result is not shown an
 NO_RESULT = "[no result on record: this call was never answered in the history it comes from]"
 
 
-class ContextMessage(msgspec.Struct, frozen=True):
+class ContextMessage(msgspec.Struct, frozen=True, gc=False):
     """A message of a context: its name (0: it has none, it was made for this request), and a result's call if known."""
 
     seq: int
@@ -57,9 +57,15 @@ class Pairing:
         self._kept.append(one)
         self._messages.append(one.message)
 
+    @property
+    def source(self) -> Sequence[Message] | None:
+        """A list that is only appended to, with the messages of `parts`; None while a result has to be made."""
+        return None if self._calls.unanswered() else self._messages
+
     def messages(self) -> tuple[Message, ...]:
         """Return the messages of `parts`."""
-        return tuple([part.message for part in self.parts()] if self._calls.unanswered() else self._messages)
+        source = self.source
+        return tuple([part.message for part in self.parts()] if source is None else source)
 
     def parts(self) -> tuple[ContextMessage, ...]:
         """Return the messages so far, each call with a result."""

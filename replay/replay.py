@@ -261,7 +261,7 @@ class Replay:
             self._differ(seq, "attempt", str(expected.attempt), str(event.attempt))
             return False
         sent = self._requests.build(self._view, event.selection)
-        digest = request_sha256(sent, self._hashes)
+        digest = request_sha256(sent, self._hashes, self._requests.source)
         if digest == event.request_sha256:
             return True
         if self._provenance.has_erased(self._erased, self._view, seq, event.selection):

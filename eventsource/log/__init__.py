@@ -11,8 +11,9 @@ from pathlib import Path
 from .encode import LIMIT_BYTES
 from .memory import MemoryLog
 from .protocol import EventLog
+from .warm import WarmFolds
 
-__all__ = ["MemoryLog", "open_store", "random_id", "start_store", "utc_now_us"]
+__all__ = ["MemoryLog", "WarmFolds", "open_store", "random_id", "start_store", "utc_now_us"]
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 

@@ -433,7 +433,7 @@ class Loop(Generic[V]):
         body = _read(lambda: model.encode(asked), "the model's encoding of a request")
         sent = ModelRequest(
             attempt=attempt,
-            request_sha256=request_sha256(request, hashes),
+            request_sha256=request_sha256(request, hashes, requests.source),
             body_sha256=hashlib.sha256(body.body).hexdigest() if body is not None else "",
             body_codec=body.codec if body is not None else "",
             selection=selection,

@@ -35,7 +35,7 @@ from ..machine.state import Phase
 from ..machine.steps import CallModel, RunTools, Step, Stop, resume_reason
 from ..messages import AssistantMessage, Message, TextContent, ToolCall, UserMessage
 from ..models.protocol import StreamEvent
-from ..request import PartHashes, Request, request_sha256
+from ..request import Request, request_sha256
 from ..tools.results import ToolOutcome, failure, to_outcome, to_result
 from ..user_code.argument_types import shown
 from ..user_code.error_words import words
@@ -175,7 +175,6 @@ class Recorder(Generic[V]):
         self.session = session
         self._log, self._model, self._feed = log, model, feed
         self._writer = Writer(log, session, context=context, clock=clock, on_commit=lambda recorded: None)
-        self._requests, self._hashes = context.requests(), PartHashes()
         self._holding = AsyncExitStack()
         self._held: HeldLease | None = None
 
@@ -304,10 +303,12 @@ class Recorder(Generic[V]):
             step = await self._advance()
             if not isinstance(step, CallModel):
                 raise RecorderError(_not_now(step))
-            neutral = self._requests.build(writer.view)
+            await writer.reload_removed()
+            requests, hashes = writer.builders()
+            neutral = requests.build(writer.view)
             sent = ModelRequest(
                 attempt=step.attempt,
-                request_sha256=request_sha256(neutral, self._hashes),
+                request_sha256=request_sha256(neutral, hashes, requests.source),
                 body_sha256=hashlib.sha256(body).hexdigest() if body else "",
                 body_codec="caller/1" if body else "",
             )

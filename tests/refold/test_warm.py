@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from itertools import count
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from benchmarks.exchange import history
 from eventsource.envelope import Recorded
 from eventsource.errors import HasForksError, RefoldError, SessionExistsError, UnknownSeqError
 from eventsource.events import AgentEnd, ModelRequest
@@ -19,12 +21,14 @@ from eventsource.log.protocol import EventLog
 from eventsource.log.warm import WarmFold, WarmFolds
 from eventsource.machine.evolve import evolve
 from eventsource.machine.state import State
-from eventsource.messages import ToolResultMessage, UserMessage
+from eventsource.messages import AssistantMessage, ToolResultMessage, UserMessage
 from eventsource.models.scripted import call, scripted
 from eventsource.models.scripted.model import ScriptedModel
 from eventsource.models.scripted.script import Answer
 from eventsource.request import Request, request_sha256
+from projections.context import Entry
 from projections.lifecycle import LifecycleEvent, lifecycle
+from projections.pairing import ContextMessage
 from refold import Agent, Log, open_log, tool
 from refold.session import Session
 
@@ -332,3 +336,11 @@ async def said(answer: object) -> object:
         return await answer  # type: ignore[misc]  # a coroutine
     except RefoldError as error:
         return repr(error)
+
+
+def test_the_garbage_collector_tracks_no_event_and_nothing_that_is_kept_of_one() -> None:
+    found = [one.event for one in history(1, deltas=2)]
+    gc.collect()
+    tracked = {type(one) for one in gc.get_objects()}
+    kinds = {type(event) for event in found} | {UserMessage, AssistantMessage, ToolResultMessage, Entry, ContextMessage}
+    assert not tracked & kinds
