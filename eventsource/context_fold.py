@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from .envelope import Recorded
 from .events import Inserted, SeqRange
-from .messages import Message
+from .messages import AssistantMessage, Message
 from .request import Request
 
 V = TypeVar("V")
@@ -36,14 +36,16 @@ class RequestBuilder(Protocol[U]):
 class ContextFold(Generic[V]):
     """The fold of events into what a model is sent.
 
-    `step`: takes one fact; updates are not given to it. `messages`: the context as agent messages. `requests`: begins
-    to build requests. `settle`: what is sent of a hook's messages: none but a model's kinds, every call with its
-    result. `select`: what those are in terms of the log; None when they are the default request's.
+    `step`: takes one fact; updates are not given to it. `messages`: the context as agent messages. `answer`: the last
+    answer among these, at no cost that grows. `requests`: begins to build requests. `settle`: what is sent of a hook's
+    messages: none but a model's kinds, every call with its result. `select`: what those are in terms of the log; None
+    when they are the default request's.
     """
 
     initial: V
     step: Callable[[V, Recorded], V]
     messages: Callable[[V], tuple[Message, ...]]
+    answer: Callable[[V], AssistantMessage | None]
     requests: Callable[[], RequestBuilder[V]]
     settle: Callable[[Sequence[Message]], tuple[Message, ...]]
     select: Callable[[V, Sequence[Message]], tuple[SeqRange | Inserted, ...] | None]

@@ -323,12 +323,15 @@ class Loop(Generic[V]):
 
     async def _ask_stop(self) -> None:
         """Ask whether the run ends behind this turn, or goes on for one more."""
-        shown = self._turn_ended()
+        last = self.program.context.answer(self.writer.view)
         stop, finish = self.program.hooks.should_stop_after_turn, self.program.hooks.finish_turn
-        answer = "end" if stop is not None and await self._asked(lambda: stop(shown), bool) else None
-        if answer is None and finish is not None:
-            answer = await self._asked(lambda: finish(shown), _finishing)
-        problem = self._problem(shown.message) if answer != "continue" else ""
+        answer = None
+        if stop is not None or finish is not None:
+            shown = self._turn_ended()
+            answer = "end" if stop is not None and await self._asked(lambda: stop(shown), bool) else None
+            if answer is None and finish is not None:
+                answer = await self._asked(lambda: finish(shown), _finishing)
+        problem = self._problem(last) if answer != "continue" else ""
         if problem:
             rejected = reject_answer(self.writer.state, problem)
             ends = answer == "end" and isinstance(rejected, QueuePush)
@@ -345,9 +348,8 @@ class Loop(Generic[V]):
         return "" if state.batch is not None or state.queued("steering") else check(message)
 
     def _turn_ended(self) -> TurnEnded:
-        messages = self.program.context.messages(self.writer.view)
-        last = next((m for m in reversed(messages) if isinstance(m, AssistantMessage)), None)
-        return TurnEnded(last, messages)
+        context, view = self.program.context, self.writer.view
+        return TurnEnded(context.answer(view), context.messages(view))
 
     async def _prepare(self, step: Record) -> bool:
         """Let the program prepare the turn that a step begins; False when the machine must be asked again."""

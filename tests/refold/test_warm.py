@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from benchmarks.exchange import history
 from eventsource.envelope import Recorded
 from eventsource.errors import HasForksError, RefoldError, SessionExistsError, UnknownSeqError
-from eventsource.events import AgentEnd, ModelRequest
+from eventsource.events import UPDATE_TYPES, AgentEnd, ModelRequest
 from eventsource.log.memory import MemoryLog
 from eventsource.log.protocol import EventLog
 from eventsource.log.warm import WarmFold, WarmFolds
@@ -30,7 +30,9 @@ from projections.context import Entry
 from projections.lifecycle import LifecycleEvent, lifecycle
 from projections.pairing import ContextMessage
 from refold import Agent, Log, open_log, tool
+from refold.context_fold import CONTEXT
 from refold.session import Session
+from refold.testing.history_strategies import histories
 
 
 @tool(effect="pure")
@@ -344,3 +346,12 @@ def test_the_garbage_collector_tracks_no_event_and_nothing_that_is_kept_of_one()
     tracked = {type(one) for one in gc.get_objects()}
     kinds = {type(event) for event in found} | {UserMessage, AssistantMessage, ToolResultMessage, Entry, ContextMessage}
     assert not tracked & kinds
+
+
+@given(histories())
+def test_the_last_answer_is_found_without_the_others(history: tuple[Recorded, ...]) -> None:
+    view = CONTEXT.initial
+    for recorded in history:
+        view = CONTEXT.step(view, recorded) if not isinstance(recorded.event, UPDATE_TYPES) else view
+        answers = [message for message in CONTEXT.messages(view) if isinstance(message, AssistantMessage)]
+        assert CONTEXT.answer(view) is (answers[-1] if answers else None)
