@@ -27,6 +27,8 @@ NAMES = {
     "reading": "Reading and room",
     "replay": "Replay",
     "importing": "Importing",
+    "memory": "Memory of the big commands",
+    "pages": "Pages of long sessions",
     "commands": "Commands",
     "proxy": "Proxy",
     "worker": "A worker",

@@ -6,7 +6,7 @@ from .lifecycle import Lifecycle, LifecycleEvent
 from .projection import Projection, project
 from .search import find_text
 from .selection import select
-from .timeline import TIMELINE, spans
+from .timeline import TIMELINE, SpanReader, spans
 from .transcript import read_transcript, text_of
 from .tree import LABELS, fork_tree, tree_lines
 from .usage import USAGE
@@ -19,6 +19,7 @@ __all__ = [
     "Lifecycle",
     "LifecycleEvent",
     "Projection",
+    "SpanReader",
     "TIMELINE",
     "USAGE",
     "convert",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec.structs import replace
 
 from eventsource.envelope import Recorded
 from eventsource.events import (
@@ -26,6 +28,8 @@ from eventsource.events import (
 from .projection import AppendOnlyList, Projection
 
 SpanKind: TypeAlias = Literal["run", "turn", "model", "tool", "wait"]
+_KINDS: tuple[SpanKind, ...] = ("run", "turn", "model", "tool", "wait")
+_WIDTH, _NEVER = 5, -(2**63)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,71 +73,104 @@ def _step(view: Timeline, recorded: Recorded) -> Timeline:
 
 def spans(view: Timeline) -> tuple[Span, ...]:
     """List the spans in the order in which they began."""
-    open_spans = _Spans()
-    turns = 0
+    reader = SpanReader()
     for recorded in view.marks:
-        match recorded.event:
-            case AgentStart(reason=reason):
-                open_spans.begin("run", reason, "", recorded)
-            case TurnStart():
-                turns += 1
-                open_spans.begin("turn", str(turns), "", recorded)
-            case ModelRequest(attempt=attempt):
-                open_spans.begin("model", f"attempt {attempt}", "", recorded)
-            case ToolExecutionStart(refused=None) as start:
-                open_spans.begin("tool", start.name, f"{start.message_seq}.{start.content_index}", recorded)
-            case WaitStart(key=key):
-                open_spans.begin("wait", key, key, recorded)
-            case MessageUpdate():
-                open_spans.token(recorded)
-            case _:
-                _end(open_spans, recorded)
-    return tuple(open_spans.found)
+        reader.feed(recorded)
+    return tuple(reader)
 
 
-def _end(open_spans: _Spans, recorded: Recorded) -> None:
-    match recorded.event:
-        case AgentEnd(reason=reason):
-            open_spans.end("run", "", recorded, "" if reason == "stop" else reason)
-        case TurnEnd():
-            open_spans.end("turn", "", recorded)
-        case Retry(cause=cause):
-            open_spans.end("model", "", recorded, cause)
-        case MessageEnd(interrupted=str()):
-            open_spans.end("model", "", recorded, "interrupted")
-        case MessageEnd(message=message) if message is not None:
-            failed = message.stop_reason in ("error", "aborted")
-            open_spans.end("model", "", recorded, (message.error or message.stop_reason) if failed else "")
-        case ToolExecutionEnd() as done:
-            note = "error" if done.is_error else ""
-            open_spans.end("tool", f"{done.message_seq}.{done.content_index}", recorded, note)
-        case WaitEnd(key=key, outcome=outcome):
-            open_spans.end("wait", key, recorded, "" if outcome == "completed" else outcome)
-        case _:
-            pass
-
-
-class _Spans:
-    """The spans so far, and which of them are open."""
+class SpanReader:
+    """The spans of events that are fed one by one, in the order in which they began, kept in little room."""
 
     def __init__(self) -> None:
-        self.found: list[Span] = []
+        self._kinds, self._names = bytearray(), list[str]()
+        self._numbers = array("q")  # of each span: start seq, when, end seq, when, first token
+        self._notes: dict[int, str] = {}
         self._open: dict[tuple[SpanKind, str], int] = {}
+        self._turns, self._awaits_token = 0, False
 
-    def begin(self, kind: SpanKind, name: str, key: str, at: Recorded) -> None:
-        self._open[kind, key] = len(self.found)
-        self.found.append(Span(kind=kind, name=name, start_seq=at.seq, started_at_us=at.at_us))
+    def __len__(self) -> int:
+        return len(self._kinds)
 
-    def end(self, kind: SpanKind, key: str, at: Recorded, note: str = "") -> None:
-        place = self._open.pop((kind, key), None)
-        if place is not None:
-            self.found[place] = replace(self.found[place], end_seq=at.seq, ended_at_us=at.at_us, note=note)
+    def __iter__(self) -> Iterator[Span]:
+        return map(self._span, range(len(self)))
 
-    def token(self, at: Recorded) -> None:
+    def feed(self, recorded: Recorded) -> None:
+        """Take the next event."""
+        event = recorded.event
+        if isinstance(event, MessageUpdate):
+            if self._awaits_token:
+                self._token(recorded)
+            return
+        if isinstance(event, _MARKS):
+            self._awaits_token = isinstance(event, ModelRequest)
+        match event:
+            case AgentStart(reason=reason):
+                self._begin("run", reason, "", recorded)
+            case TurnStart():
+                self._turns += 1
+                self._begin("turn", str(self._turns), "", recorded)
+            case ModelRequest(attempt=attempt):
+                self._begin("model", f"attempt {attempt}", "", recorded)
+            case ToolExecutionStart(refused=None) as start:
+                self._begin("tool", start.name, f"{start.message_seq}.{start.content_index}", recorded)
+            case WaitStart(key=key):
+                self._begin("wait", key, key, recorded)
+            case _:
+                self._ended(recorded)
+
+    def _token(self, recorded: Recorded) -> None:
+        self._awaits_token = False
         place = self._open.get(("model", ""))
         if place is not None:
-            span = self.found[place]
-            self.found[place] = replace(span, first_token_us=at.at_us - span.started_at_us)
+            self._numbers[place * _WIDTH + 4] = recorded.at_us - self._numbers[place * _WIDTH + 1]
+
+    def _ended(self, recorded: Recorded) -> None:
+        match recorded.event:
+            case AgentEnd(reason=reason):
+                self._end("run", "", recorded, "" if reason == "stop" else reason)
+            case TurnEnd():
+                self._end("turn", "", recorded)
+            case Retry(cause=cause):
+                self._end("model", "", recorded, cause)
+            case MessageEnd(interrupted=str()):
+                self._end("model", "", recorded, "interrupted")
+            case MessageEnd(message=message) if message is not None:
+                failed = message.stop_reason in ("error", "aborted")
+                self._end("model", "", recorded, (message.error or message.stop_reason) if failed else "")
+            case ToolExecutionEnd() as done:
+                note = "error" if done.is_error else ""
+                self._end("tool", f"{done.message_seq}.{done.content_index}", recorded, note)
+            case WaitEnd(key=key, outcome=outcome):
+                self._end("wait", key, recorded, "" if outcome == "completed" else outcome)
+            case _:
+                pass
+
+    def _begin(self, kind: SpanKind, name: str, key: str, at: Recorded) -> None:
+        self._open[kind, key] = len(self)
+        self._kinds.append(_KINDS.index(kind))
+        self._names.append(sys.intern(name))
+        self._numbers.extend((at.seq, at.at_us, _NEVER, _NEVER, _NEVER))
+
+    def _end(self, kind: SpanKind, key: str, at: Recorded, note: str = "") -> None:
+        place = self._open.pop((kind, key), None)
+        if place is not None:
+            self._numbers[place * _WIDTH + 2], self._numbers[place * _WIDTH + 3] = at.seq, at.at_us
+            if note:
+                self._notes[place] = note
+
+    def _span(self, place: int) -> Span:
+        start_seq, started_at_us, end_seq, ended_at_us, token = self._numbers[place * _WIDTH : (place + 1) * _WIDTH]
+        return Span(
+            kind=_KINDS[self._kinds[place]],
+            name=self._names[place],
+            start_seq=start_seq,
+            started_at_us=started_at_us,
+            end_seq=end_seq if end_seq != _NEVER else None,
+            ended_at_us=ended_at_us if end_seq != _NEVER else None,
+            first_token_us=token if token != _NEVER else None,
+            note=self._notes.get(place, ""),
+        )
 
 
 _MARKS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from eventsource.codec import read_object, to_json
@@ -44,11 +46,11 @@ class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
     seen: bool = True
 
 
-def read_transcript(view: ContextView) -> tuple[TranscriptMessage, ...]:
-    """List what was said, in order, compacted and failed messages included."""
+def read_transcript(view: ContextView, entries: Iterable[Entry] | None = None) -> tuple[TranscriptMessage, ...]:
+    """List what was said, in order, compacted and failed messages included; or only some entries of the history."""
     seen = {part.seq: part.message for part in messages(view)}
     said = []
-    for entry in history(view):
+    for entry in history(view) if entries is None else entries:
         if entry.message is not None:
             standing = seen.get(entry.seq)
             sees = standing is not None and not is_failed(standing)

@@ -112,14 +112,15 @@ class Session:
         return request(view, event.selection if isinstance(event, ModelRequest) else None)
 
     @checked()
-    async def why(self, at: int) -> Why:
+    async def why(self, at: int, *, limit: int | None = None) -> Why:
         """Explain where the run stood at a seq, and which event put each part of the request there.
 
-        From its `model_request` to the end of its turn it is about that request, elsewhere about the next one.
+        From its `model_request` to the end of its turn it is about that request, elsewhere about the next one. `limit`:
+        only the last so many messages, and so many changes.
 
         Returns: a value; `.pretty()` writes it for a person, `.json()` as JSON. Raises: UnknownSeqError.
         """
-        return await why(self.core, at, encode=encode_recorded)
+        return await why(self.core, at, encode=encode_recorded, limit=limit)
 
     @checked("message")
     async def steer(self, message: Prompt, *, key: str | None = None) -> int:
@@ -320,9 +321,13 @@ class Session:
 
 
 @checked()
-async def diff(left: Session, right: Session) -> SessionDiff:
+async def diff(
+    left: Session, right: Session, *, limit: int | None = None, after: tuple[int, int] = (0, 0)
+) -> SessionDiff:
     """Compare two sessions: branches from the last event they share, unrelated ones by what was said.
+
+    `limit`: only so many pairs of messages; the result's `next` is then the `after` of the page behind it.
 
     Returns: a value, false when nothing differs; `.pretty()` writes it for a terminal, `.json()` as JSON.
     """
-    return await diff_sessions(left.core, right.core)
+    return await diff_sessions(left.core, right.core, limit=limit, after=after)

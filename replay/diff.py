@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher, unified_diff
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from eventsource.codec import from_json
-from eventsource.log.load import read_all
+from eventsource.envelope import Recorded, SessionInfo
+from eventsource.events import (
+    ChildEnd,
+    ChildStart,
+    Event,
+    MessageAdopt,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    WaitEnd,
+    WaitStart,
+)
+from eventsource.log.load import load, read_all
 from eventsource.machine.state import Config
-from eventsource.messages import Usage
+from eventsource.messages import AssistantMessage, Usage
 from eventsource.session import SessionHandle
 from projections.calls import CALLS, CallView, calls_by_message, tool_calls
-from projections.context import CONTEXT, Entry, history
-from projections.timeline import TIMELINE, spans
+from projections.context import CONTEXT, ContextView, Entry
+from projections.projection import AppendOnlyList, Projection
+from projections.timeline import SpanReader
 from projections.transcript import TranscriptMessage, read_transcript
 from projections.usage import USAGE, UsageView
 
 from .diff_text import fingerprint, pretty, readable
 from .lineage import shared_seq
 
+_AT_ONCE = 1_000
+"""Messages that are compared at a time where a difference is looked for outside of a page."""
 PairKind: TypeAlias = Literal["same", "changed", "left", "right"]
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
     """One of two sessions, and what it came to after the part that both share: times in microseconds.
 
-    `unpriced` counts answers whose price is not known.
+    `unpriced` counts answers whose price is not known. A page of a comparison adds nothing up: usage, calls and times
+    are None in it.
     """
 
     session: str
@@ -38,12 +53,12 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     status: str
     messages: int
-    usage: Usage
-    unpriced: int
-    model_calls: int
-    tool_calls: int
-    model_us: int
-    tool_us: int
+    usage: Usage | None = None
+    unpriced: int | None = None
+    model_calls: int | None = None
+    tool_calls: int | None = None
+    model_us: int | None = None
+    tool_us: int | None = None
 
 
 class CallPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +101,9 @@ class SessionDiff(msgspec.Struct, frozen=True, kw_only=True):
     same_messages: int
     pairs: tuple[Pair, ...]
     config: tuple[ConfigPair, ...]
+    differs: bool
+    next: tuple[int, int] | None = None
+    left_out: tuple[int, int] = (0, 0)
 
     @property
     def changes(self) -> tuple[Pair, ...]:
@@ -93,8 +111,8 @@ class SessionDiff(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(pair for pair in self.pairs if pair.kind != "same")
 
     def __bool__(self) -> bool:
-        """False when nothing was said or configured differently."""
-        return bool(self.changes or self.config)
+        """False when nothing was said or configured differently, in the whole of both sessions."""
+        return self.differs
 
     def pretty(self) -> str:
         """Write it for a terminal, without colours."""
@@ -115,58 +133,201 @@ class _Item(msgspec.Struct, frozen=True):
     text: tuple[str, ...]
 
 
-class _Read(msgspec.Struct, frozen=True):
-    side: Side
-    items: tuple[_Item, ...]
-    config: Config
+class _Folds(msgspec.Struct, frozen=True):
+    """What of a session is compared."""
+
+    context: ContextView = CONTEXT.initial
+    calls: AppendOnlyList[Recorded] = CALLS.initial
 
 
-async def diff(left: SessionHandle, right: SessionHandle) -> SessionDiff:
+def _step(folds: _Folds, recorded: Recorded) -> _Folds:
+    context, calls = CONTEXT.step(folds.context, recorded), CALLS.step(folds.calls, recorded)
+    return folds if context is folds.context and calls is folds.calls else _Folds(context, calls)
+
+
+_FOLDS = Projection(name="diff", version=1, initial=_Folds(), step=_step)
+
+
+async def diff(
+    left: SessionHandle, right: SessionHandle, *, limit: int | None = None, after: tuple[int, int] = (0, 0)
+) -> SessionDiff:
     """Compare two sessions of one log or of two.
 
     Branches are compared from the last event that they share, unrelated sessions as a whole. Provider ids, times,
     usage and seqs do not make messages different.
 
+    Args:
+        limit: make a page of so many pairs, aligned within twice as many messages of each side.
+        after: go on behind these seqs, the `next` of the page before.
+
     Raises: UnknownSessionError.
     """
     shared = await shared_seq(left.log, left.id, right.id) if left.log is right.log else 0
-    read_left, read_right = await _read(left, shared), await _read(right, shared)
-    edited = tuple(_shared_pairs(read_left.items, read_right.items, shared))
-    own = tuple(_align(_own(read_left.items, shared), _own(read_right.items, shared)))
+    ours, theirs = await _read(left, shared, after[0], limit), await _read(right, shared, after[1], limit)
+    is_page = after != (0, 0)
+    edited = tuple(_shared_pairs(ours, theirs))
+    pairs = tuple(_align(ours.own(limit), theirs.own(limit)))
+    reached = None
+    if limit is not None and (len(pairs) > limit or ours.has_more(limit) or theirs.has_more(limit)):
+        pairs = pairs[:limit]
+        seqs = [pair.left.seq for pair in pairs if pair.left], [pair.right.seq for pair in pairs if pair.right]
+        reached = (max(seqs[0], default=ours.begin), max(seqs[1], default=theirs.begin))
+        is_page = True
+    config = tuple(_config_pairs(ours.folds.context.config, theirs.folds.context.config))
     until = min((pair.left.seq for pair in edited if pair.left is not None), default=shared + 1)
-    same = sum(item.said.seq < until for item in read_left.items)
-    if not edited:
-        same += sum(1 for _ in takewhile(lambda pair: pair.kind == "same", own))
+    same = ours.count_messages(until)
+    if not edited and after == (0, 0):
+        same += sum(1 for _ in takewhile(lambda pair: pair.kind == "same", pairs))
+    differs = bool(edited or config) or any(pair.kind != "same" for pair in pairs)
     return SessionDiff(
-        left=read_left.side,
-        right=read_right.side,
+        left=ours.side if is_page else await _with_totals(left, ours.side, shared),
+        right=theirs.side if is_page else await _with_totals(right, theirs.side, shared),
         shared_seq=shared,
         same_messages=same,
-        pairs=(*edited, *own),
-        config=tuple(_config_pairs(read_left.config, read_right.config)),
+        pairs=pairs if after != (0, 0) else (*edited, *pairs),
+        config=config,
+        differs=differs or (is_page and _differ(ours, theirs)),
+        next=reached,
+        left_out=(ours.count_after(reached[0]), theirs.count_after(reached[1])) if reached is not None else (0, 0),
     )
 
 
-async def _read(session: SessionHandle, shared: int) -> _Read:
-    view, usage, times, calls = CONTEXT.initial, USAGE.initial, TIMELINE.initial, CALLS.initial
+class _Read:
+    """What is read of one side. `begin`: the seq behind which its messages are compared."""
+
+    def __init__(self, info: SessionInfo, folds: _Folds, shared: int, begin: int) -> None:
+        self.folds, self.shared, self.begin = folds, shared, begin
+        self._entries = folds.context.entries
+        self._own = self._entries.find(shared + 1, _entry_seq)
+        self._edits = {entry.edits: entry for entry in self._entries if entry.edits}
+        self.side = Side(
+            session=info.id,
+            title=info.title,
+            head=info.head,
+            status=info.status,
+            messages=self.count_after(shared),
+        )
+
+    def count_after(self, seq: int) -> int:
+        """Count the messages behind a seq."""
+        return sum(map(_is_message, self._entries.between(self._entries.find(seq + 1, _entry_seq))))
+
+    def count_messages(self, seq: int) -> int:
+        """Count the messages before a seq."""
+        return sum(map(_is_message, self._entries.between(0, self._entries.find(seq, _entry_seq))))
+
+    def has_more(self, limit: int) -> bool:
+        """Return whether there are more messages than a page looks at."""
+        return len(self._window(2 * limit + 1)) > 2 * limit
+
+    def own(self, limit: int | None) -> list[_Item]:
+        """Make what is compared of its own messages."""
+        window = self._window(None if limit is None else 2 * limit)
+        return self._items(window)
+
+    def all_own(self) -> Iterator[bytes]:
+        """Yield what all its own messages are compared by."""
+        rest = [entry for entry in self._entries.between(self._own) if _is_message(entry)]
+        for start in range(0, len(rest), _AT_ONCE):
+            yield from (item.key for item in self._items(rest[start : start + _AT_ONCE]))
+
+    def touched(self) -> set[int]:
+        """List the shared messages that an edit, or what became of a call, may have made different."""
+        edits = {entry.edits for entry in self._entries.between(self._own) if entry.edits}
+        trail = self.folds.calls
+        later = trail.between(trail.find(self.shared + 1, _seq))
+        named = {_message_of(recorded.event) for recorded in later}
+        waits = {r.event.key for r in later if isinstance(r.event, WaitEnd | ChildEnd)}
+        if waits:
+            begun = trail.between(0, trail.find(self.shared + 1, _seq))
+            starts = [r.event for r in begun if isinstance(r.event, WaitStart | ChildStart)]
+            named |= {_message_of(start) for start in starts if start.key in waits}
+        return {seq for seq in edits | named if 0 < seq <= self.shared}
+
+    def shared_items(self, seqs: Iterable[int]) -> dict[int, _Item]:
+        """Make what is compared of shared messages."""
+        places = ((seq, self._entries.find(seq, _entry_seq)) for seq in sorted(seqs))
+        found = [self._entries[at] for seq, at in places if at < len(self._entries) and self._entries[at].seq == seq]
+        return {item.said.seq: item for item in self._items([one for one in found if _is_message(one)])}
+
+    def _window(self, most: int | None) -> list[Entry]:
+        found: list[Entry] = []
+        at = max(self._own, self._entries.find(self.begin + 1, _entry_seq))
+        while at < len(self._entries) and (most is None or len(found) < most):
+            if _is_message(self._entries[at]):
+                found.append(self._entries[at])
+            at += 1
+        return found
+
+    def _items(self, entries: Sequence[Entry]) -> list[_Item]:
+        if not entries:
+            return []
+        made = calls_by_message(tool_calls(self._trail(entries)))
+        said = read_transcript(self.folds.context, entries)
+        return [
+            _item(one, entry, self._edits.get(entry.seq), made.get(entry.seq, ()))
+            for one, entry in zip(said, entries, strict=True)
+        ]
+
+    def _trail(self, entries: Sequence[Entry]) -> AppendOnlyList[Recorded]:
+        """Cut out what tells of the calls of some messages: it ends before the second answer behind them begins."""
+        trail = self.folds.calls
+        at = self._entries.find(entries[-1].seq + 1, _entry_seq)
+        answers = 0
+        while at < len(self._entries) and answers < 2:
+            answers += isinstance(self._entries[at].message, AssistantMessage)
+            at += 1
+        last = len(trail) if at == len(self._entries) else trail.find(self._entries[at].seq, _seq)
+        part = trail.between(trail.find(entries[0].seq, _seq), last)
+        return AppendOnlyList(part, len(part))
+
+
+async def _read(session: SessionHandle, shared: int, after: int, limit: int | None) -> _Read:
     info = await session.info()
-    async for recorded in read_all(session.log, session.id, upto=info.head, updates=False):
-        view, calls = CONTEXT.step(view, recorded), CALLS.step(calls, recorded)
-        usage, times = USAGE.step(usage, recorded), TIMELINE.step(times, recorded)
+    _, _, folds = await load(session.log, session.id, context=_FOLDS, upto=info.head)
+    return _Read(info, folds, shared, max(shared, after))
+
+
+def _message_of(event: Event) -> int:
+    """Return which message made the call that an event is about; 0: none."""
+    match event:
+        case ToolExecutionStart(message_seq=seq) | ToolExecutionEnd(message_seq=seq):
+            return seq
+        case WaitStart(call=call) | ChildStart(call=call) | MessageAdopt(call=call):
+            return call.message_seq if call is not None else 0
+        case _:
+            return 0
+
+
+def _is_message(entry: Entry) -> bool:
+    return not entry.edits and entry.message is not None
+
+
+def _entry_seq(entry: Entry) -> int:
+    return entry.seq
+
+
+def _seq(recorded: Recorded) -> int:
+    return recorded.seq
+
+
+def _differ(left: _Read, right: _Read) -> bool:
+    """Return whether any of their own messages differ, as far as it takes to know."""
+    return any(one != other for one, other in zip_longest(left.all_own(), right.all_own()))
+
+
+async def _with_totals(session: SessionHandle, side: Side, shared: int) -> Side:
+    """Add up what a session used and how long it took, after what is shared."""
+    usage, times = USAGE.initial, SpanReader()
+    async for recorded in read_all(session.log, session.id, upto=side.head, updates=False):
+        usage = USAGE.step(usage, recorded)
+        times.feed(recorded)
         if recorded.seq == shared:
             usage = UsageView(model=usage.model)
-    made = calls_by_message(tool_calls(calls))
-    edits = {entry.edits: entry for entry in view.entries if entry.edits}
-    said = zip(read_transcript(view), [e for e in history(view) if e.message is not None], strict=True)
-    items = tuple(_item(one, entry, edits.get(entry.seq), made.get(entry.seq, ())) for one, entry in said)
-    own = [span for span in spans(times) if (span.end_seq or span.start_seq) > shared]
+    own = [span for span in times if (span.end_seq or span.start_seq) > shared]
     took = {kind: [span.duration_us or 0 for span in own if span.kind == kind] for kind in ("model", "tool")}
-    side = Side(
-        session=info.id,
-        title=info.title,
-        head=info.head,
-        status=info.status,
-        messages=sum(item.said.seq > shared for item in items),
+    return msgspec.structs.replace(
+        side,
         usage=usage.total,
         unpriced=(usage.own + usage.inherited).unpriced,
         model_calls=len(took["model"]),
@@ -174,7 +335,6 @@ async def _read(session: SessionHandle, shared: int) -> _Read:
         model_us=sum(took["model"]),
         tool_us=sum(took["tool"]),
     )
-    return _Read(side, items, view.config)
 
 
 def _item(said: TranscriptMessage, entry: Entry, edit: Entry | None, made: Sequence[CallView]) -> _Item:
@@ -182,16 +342,13 @@ def _item(said: TranscriptMessage, entry: Entry, edit: Entry | None, made: Seque
     return _Item(key, f"{said.role} {said.tool}", said, tuple(made), readable(said, entry, edit, made))
 
 
-def _own(items: Sequence[_Item], shared: int) -> list[_Item]:
-    return [item for item in items if item.said.seq > shared]
-
-
-def _shared_pairs(left: Sequence[_Item], right: Sequence[_Item], shared: int) -> Iterator[Pair]:
+def _shared_pairs(left: _Read, right: _Read) -> Iterator[Pair]:
     """Pair shared messages that an edit or a call that was open at the fork has made different."""
-    there = {item.said.seq: item for item in right}
-    for one in left:
-        other = there.get(one.said.seq)
-        if other is not None and one.said.seq <= shared and one.key != other.key:
+    touched = left.touched() | right.touched()
+    there = right.shared_items(touched)
+    for seq, one in left.shared_items(touched).items():
+        other = there.get(seq)
+        if other is not None and one.key != other.key:
             yield _pair("changed", one, other)
 
 

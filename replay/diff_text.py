@@ -20,6 +20,7 @@ from eventsource.messages import (
     ThinkingContent,
     ToolCall,
     ToolResultMessage,
+    Usage,
     UserMessage,
 )
 from projections.calls import CallView
@@ -121,6 +122,12 @@ def _pretty(found: SessionDiff) -> Iterator[str]:
         yield from _hunks(config.lines)
     for pair in found.pairs:
         yield from _pretty_pair(pair)
+    if found.next is not None:
+        ours, theirs = found.left_out
+        yield ""
+        yield f"… {ours:,} messages on the left and {theirs:,} on the right come behind; sums are those of the whole"
+    if found.left.usage is None:
+        return
     yield ""
     rows = [("", "left", "right"), *_totals(found.left, found.right)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -173,23 +180,24 @@ def _totals(left: Side, right: Side) -> Iterator[tuple[str, str, str]]:
     def row(what: str, one: str, other: str) -> tuple[str, str, str]:
         return what, one, other
 
+    used = [side.usage or Usage() for side in (left, right)]
     yield row("messages", str(left.messages), str(right.messages))
     yield row("model calls", str(left.model_calls), str(right.model_calls))
     yield row("tool calls", str(left.tool_calls), str(right.tool_calls))
-    yield row("input tokens", *(f"{side.usage.input_tokens:,}" for side in (left, right)))
-    yield row("cached tokens", *(f"{side.usage.cache_read_tokens:,}" for side in (left, right)))
-    yield row("output tokens", *(f"{side.usage.output_tokens:,}" for side in (left, right)))
+    yield row("input tokens", *(f"{usage.input_tokens:,}" for usage in used))
+    yield row("cached tokens", *(f"{usage.cache_read_tokens:,}" for usage in used))
+    yield row("output tokens", *(f"{usage.output_tokens:,}" for usage in used))
     yield row("cost", _cost(left), _cost(right))
     yield row("model time", _time(left.model_us), _time(right.model_us))
     yield row("tool time", _time(left.tool_us), _time(right.tool_us))
 
 
 def _cost(side: Side) -> str:
-    cost = side.usage.cost_microusd
+    cost = side.usage.cost_microusd if side.usage is not None else None
     if cost is None:
         return "unknown" if side.unpriced else "$0"
     return f"{'over ' if side.unpriced else ''}${cost / 1_000_000:,.4f}"
 
 
-def _time(us: int) -> str:
-    return f"{us / 1_000_000:.1f} s"
+def _time(us: int | None) -> str:
+    return f"{(us or 0) / 1_000_000:.1f} s"

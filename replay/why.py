@@ -76,6 +76,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     `recorded_sha256` stands in the log. `digest` and `body` say whether they are equal: `unchecked` without a request
     on record, after its content was erased, or (the body) without a codec of the recorded version.
     `left_out`: messages that a hook kept from this request. `before_seq`: the request that `changes` compare with.
+    `earlier`: how many messages a limit has left out before those in `parts` and `request`; `more_changes`: how many
+    changes behind those in `changes`.
     """
 
     session: str
@@ -94,6 +96,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[RequestPart, ...]
     before_seq: int
     changes: tuple[Change, ...]
+    earlier: int = 0
+    more_changes: int = 0
 
     def pretty(self, *, last: int | None = None) -> str:
         """Write it for a person; of the messages only the last so many, and how many there are before them."""
@@ -149,7 +153,7 @@ class _Trace:
         return _SentRequest(self.view, self.provenance.config, 0, None), self.asked[-1] if self.asked else None
 
 
-async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None) -> Why:
+async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None, limit: int | None = None) -> Why:
     """Explain why the model was sent what it was sent.
 
     Within a turn, from its `model_request` on, it is about that request, so at an answer's or a tool call's seq about
@@ -157,6 +161,7 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None)
 
     Args:
         encode: makes the wire body, to check the recorded body's digest; see `Model.encode`.
+        limit: tell of the last so many messages, and of so many changes; the digests are those of all.
 
     Raises: UnknownSeqError.
     """
@@ -173,7 +178,11 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None)
     digest = request_sha256(built)
     recorded_sha256 = asked.event.request_sha256 if asked.event is not None else ""
     known = bool(recorded_sha256) and (digest == recorded_sha256 or not await _was_erased(session, trace, asked))
-    found = _parts(trace, asked, built)
+    shown = (
+        built if limit is None else msgspec.structs.replace(built, messages=built.messages[-limit:] if limit else ())
+    )
+    changes = _changes(trace, before, asked, built) if before is not None else ()
+    left_out = _left_out(trace, asked, built)
     return Why(
         session=session.id,
         seq=seq,
@@ -181,16 +190,18 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None)
         event=str(at.event.__struct_config__.tag),
         phase=state.phase.value,
         standing=standing_text(state),
-        request=built,
+        request=shown,
         request_seq=asked.seq,
         request_sha256=digest,
         recorded_sha256=recorded_sha256,
         digest=_agrees(digest == recorded_sha256) if known else "unchecked",
         body=_body(asked.event, built, encode),
-        parts=tuple(part for _, part in found),
-        left_out=_left_out(trace, asked, built),
+        parts=tuple(part for _, part in _parts(trace, asked, shown)),
+        left_out=left_out if limit is None else left_out[:limit],
         before_seq=before.seq if before is not None else 0,
-        changes=_changes(trace, before, asked, found) if before is not None else (),
+        changes=changes if limit is None else changes[:limit],
+        earlier=len(built.messages) - len(shown.messages),
+        more_changes=max(len(changes) - limit, 0) if limit is not None else 0,
     )
 
 
@@ -295,18 +306,24 @@ def _left_out(trace: _Trace, asked: _SentRequest, built: Request) -> tuple[Reque
     return tuple(_message_part(trace, asked, part, part.message) for part in left)
 
 
-def _changes(trace: _Trace, before: _SentRequest, asked: _SentRequest, now: _Keyed) -> tuple[Change, ...]:
-    built = request(before.view, before.event.selection if before.event is not None else None)
-    then = {key: (content, part) for (key, content), part in _parts(trace, before, built)}
+def _changes(trace: _Trace, before: _SentRequest, asked: _SentRequest, built: Request) -> tuple[Change, ...]:
+    old = request(before.view, before.event.selection if before.event is not None else None)
+    same = {id(message) for message in old.messages} & {id(message) for message in built.messages}
+    then = {key: (content, part) for (key, content), part in _parts(trace, before, _without(old, same))}
     found: list[Change] = []
-    for (key, content), part in now:
-        old = then.pop(key, None)
-        if old is None:
+    for (key, content), part in _parts(trace, asked, _without(built, same)):
+        was = then.pop(key, None)
+        if was is None:
             found.append(Change(kind="added", part=part))
-        elif old[0] != content:
-            found.append(Change(kind="changed", part=part, before=old[1]))
+        elif was[0] != content:
+            found.append(Change(kind="changed", part=part, before=was[1]))
     found += (Change(kind="removed", part=_gone(asked, part), before=part) for _, part in then.values())
     return tuple(found)
+
+
+def _without(built: Request, same: set[int]) -> Request:
+    """Leave out messages by identity: those of both requests, which the context has built once."""
+    return msgspec.structs.replace(built, messages=tuple(one for one in built.messages if id(one) not in same))
 
 
 def _gone(asked: _SentRequest, part: RequestPart) -> RequestPart:

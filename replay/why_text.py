@@ -121,8 +121,8 @@ def _pretty(found: Why, last: int | None) -> Iterator[str]:
     said = [part for part in found.parts if part.what == "message"]
     left = max(len(said) - last, 0) if last is not None else 0
     yield from (_part(part) for part in found.parts if part.what != "message")
-    if left:
-        yield f"  … {_count(left, 'earlier message')} (--limit 0 shows all)"
+    if left + found.earlier:
+        yield f"  … {_count(left + found.earlier, 'earlier message')} (--limit 0 shows all)"
     yield from map(_part, said[left:])
     yield from (_part(part, how=f"{_from(part)}, left out by a hook") for part in found.left_out)
     if not found.before_seq:
@@ -135,6 +135,8 @@ def _pretty(found: Why, last: int | None) -> Iterator[str]:
     )
     for change in found.changes:
         yield from _change(change)
+    if found.more_changes:
+        yield f"  … {_count(found.more_changes, 'more change')} (--limit 0 shows all)"
 
 
 def _agreement(how: str) -> str:

@@ -67,7 +67,7 @@ async def load_view(log: EventLog, session: str, view: Foldable[V], *, upto: int
     """Fold something of a session without its state; see `load`."""
     info, upto = await _place(log, session, upto, None)
     seq, value, size_bytes = log.folds.find(info, view.step, view.initial, upto)
-    async for page in _pages(log, session, after=seq, upto=upto, updates=False):
+    async for page in read_pages(log, session, after=seq, upto=upto, updates=False):
         for recorded in page:
             value = view.step(value, recorded)
             size_bytes += estimate_bytes(recorded.event)
@@ -87,7 +87,7 @@ async def _fold(
     state_seq, state, _ = log.folds.find(info, evolve, State(), upto)
     view_seq, view, size_bytes = found
     before = (state_seq, state) if state.phase is Phase.STREAMING else None
-    async for page in _pages(log, session, after=min(state_seq, view_seq), upto=upto, updates=False):
+    async for page in read_pages(log, session, after=min(state_seq, view_seq), upto=upto, updates=False):
         try:
             for recorded in page:
                 seq, event = recorded.seq, recorded.event
@@ -124,14 +124,15 @@ async def read_all(
     log: EventLog, session: str, *, after: int = 0, upto: int | None = None, updates: bool = True
 ) -> AsyncIterator[Recorded]:
     """Read a session page by page; nothing of the store stays open between two pages."""
-    async for page in _pages(log, session, after=after, upto=upto, updates=updates):
+    async for page in read_pages(log, session, after=after, upto=upto, updates=updates):
         for recorded in page:
             yield recorded
 
 
-async def _pages(
+async def read_pages(
     log: EventLog, session: str, *, after: int = 0, upto: int | None = None, updates: bool = True
 ) -> AsyncIterator[tuple[Recorded, ...]]:
+    """Read a session as its pages, of up to `PAGE` events."""
     while (upto is None or after < upto) and (
         page := await log.read(session, after=after, upto=upto, limit=PAGE, updates=updates)
     ):

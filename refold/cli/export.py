@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from replay.formats.pi.write import export_pi
-from replay.formats.refold.write import export_session
+from replay.formats.pi.write import pi_parts
+from replay.formats.refold.write import export_parts
 
 from ..log import Log
-from .arguments.files import check_target, write_file
+from .arguments.files import check_target, writing
 from .command import command
 from .terminal.formatting import count, size
 from .terminal.screen import Screen
@@ -36,13 +36,17 @@ async def export(
     if output is not None:
         check_target(output)
     found = await log.find(session)
-    with screen.busy("exporting"):
-        data = await (export_pi(log.store, found.id) if form == "pi" else export_session(log.store, found.id, upto=at))
+    parts = pi_parts(log.store, found.id) if form == "pi" else export_parts(log.store, found.id, upto=at)
     if output is None:
-        screen.raw_json(data, end="")
+        async for part in parts:
+            screen.raw_json(part, end="")
         return
-    write_file(output, data, replace=force)
+    written = lines = 0
+    with screen.busy("exporting"), writing(output, replace=force) as file:
+        async for part in parts:
+            file.write(part)
+            written, lines = written + len(part), lines + part.count(b"\n")
     if screen.as_json:
-        screen.json({"id": found.id, "path": output, "size_bytes": len(data), "lines": data.count(b"\n")})
+        screen.json({"id": found.id, "path": output, "size_bytes": written, "lines": lines})
     else:
-        screen.note((f"{output}: {count(data.count(10), 'line')}, {size(len(data))}", "dim"))
+        screen.note((f"{output}: {count(lines, 'line')}, {size(written)}", "dim"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 
 import click
 
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.errors import UnknownSessionError
-from eventsource.log.load import load, read_all
+from eventsource.log.load import load, read_pages
 from eventsource.machine.state import Config
 from projections import CALLS, CONTEXT, read_transcript, tool_calls
 from projections.calls import CallChild, CallView, calls_by_message
@@ -181,31 +182,67 @@ async def _print_events(
     screen: Screen, session: Session, *, at: int | None, window: Window, updates: bool, follow: bool
 ) -> None:
     """Print events, a line each; of a session that goes on, those that come too."""
-    head = (await session.info()).head
+    info = await session.info()
+    head = info.head
     await session.state(at if at is not None and at > head else 0)  # says so if there is no such seq
-    after = window.after
-    if window.last is not None and updates:
-        after = max(after, (at if at is not None else head) - window.last)
-    if window.limit is not None:
-        log, begun = session.core.log, window.limit
-        page: Sequence[Recorded] = await log.read(session.id, after=after, upto=at, limit=begun, updates=updates)
-        earlier, later = 0, (at or head) - page[-1].seq if len(page) == begun else 0
-    else:
-        listed = [one async for one in read_all(session.core.log, session.id, after=after, upto=at, updates=updates)]
-        earlier, page, later = window.select(listed)
-        earlier = max(earlier, after - window.after)
+    listed = _EventWindow(session, window, upto=head if at is None else at, updates=updates)
+    await listed.begin()
     if screen.as_json:
-        events = [{"seq": one.seq, "at_us": one.at_us, "event": one.event} for one in page]
-        info = await session.info()
-        screen.json({**stored_row(info), "events": events})
+        pages = (
+            [{"seq": one.seq, "at_us": one.at_us, "event": one.event} for one in page] async for page in listed.pages()
+        )
+        await screen.json_with_list(stored_row(info), "events", pages)
         return
     width = len(str(head))
-    print_rest(screen, session.id, "earlier event", earlier)
-    for one in page:
-        print_event(screen, one, width)
+    print_rest(screen, session.id, "earlier event", listed.earlier)
+    async for page in listed.pages():
+        for one in page:
+            print_event(screen, one, width)
     if not follow:
-        print_rest(screen, session.id, "later event", later, after=page[-1].seq if page else after)
+        print_rest(screen, session.id, "later event", listed.later, after=listed.last)
     if follow:
         async for one in session.follow(head):
             if updates or one.event.type != "message_update":
                 print_event(screen, one, width)
+
+
+class _EventWindow:
+    """The events that a window shows, page by page, and how many it leaves out before and, at the end, behind them."""
+
+    def __init__(self, session: Session, window: Window, *, upto: int, updates: bool) -> None:
+        self.earlier = self.later = 0
+        self.last = window.after
+        self._log, self._session, self._window = session.core.log, session.id, window
+        self._upto, self._updates = upto, updates
+        self._after, self._kept = window.after, list[Recorded]()
+
+    async def begin(self) -> None:
+        """Find where it begins; of a window that counts from the end, read it."""
+        last = self._window.last
+        if last is None:
+            return
+        if self._updates:
+            self._after = max(self._after, self._upto - last)
+        kept, found = deque[Recorded](maxlen=last), 0
+        async for page in self._read():
+            kept.extend(page)
+            found += len(page)
+        self.earlier, self._kept = max(found - last, self._after - self._window.after), list(kept)
+
+    async def pages(self) -> AsyncIterator[Sequence[Recorded]]:
+        """Yield its events."""
+        if self._window.last is not None:
+            if self._kept:
+                yield self._kept
+            return
+        left = self._window.limit
+        async for page in self._read():
+            shown = page if left is None else page[:left]
+            self.last = shown[-1].seq
+            yield shown
+            if left is not None and (left := left - len(shown)) == 0:
+                self.later = self._upto - self.last
+                return
+
+    def _read(self) -> AsyncIterator[tuple[Recorded, ...]]:
+        return read_pages(self._log, self._session, after=self._after, upto=self._upto, updates=self._updates)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from eventsource.log.load import read_all
-from projections import TIMELINE, project, spans
+from projections import SpanReader
 
 from ..log import Log
 from .command import command
@@ -18,22 +20,31 @@ from .terminal.screen import Screen
 async def timeline(screen: Screen, log: Log, session: str) -> None:
     """Say when runs, turns, model calls, tool calls and waits began, and how long they took."""
     found = await log.find(session)
-    history = [recorded async for recorded in read_all(log.store, found.id)]
-    listed = spans(project(TIMELINE, history))
+    listed = SpanReader()
+    async for recorded in read_all(log.store, found.id):
+        listed.feed(recorded)
     if screen.as_json:
-        screen.json(listed)
+        screen.json_list(listed)
     elif not listed:
         screen.note("Nothing ran here: what it holds came from elsewhere.")
     else:
+        columns = ("seq", "began", "took", "first token", "what")
+        screen.table(columns, _Rows(listed), right=("seq", "took", "first token"))
+
+
+class _Rows:
+    """The rows of a table, made whenever they are gone through: there may be many."""
+
+    def __init__(self, listed: SpanReader) -> None:
+        self._listed = listed
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
         indent = {"run": "", "turn": "  "}
-        rows = [
-            (
+        for span in self._listed:
+            yield (
                 str(span.start_seq),
                 time_of_day(span.started_at_us),
                 duration(span.duration_us) or "(open)",
                 duration(span.first_token_us),
                 f"{indent.get(span.kind, '    ')}{span.kind} {span.name}{f'  {span.note}' if span.note else ''}",
             )
-            for span in listed
-        ]
-        screen.table(("seq", "began", "took", "first token", "what"), rows, right=("seq", "took", "first token"))

@@ -22,10 +22,11 @@ from .terminal.screen import Screen
 @click.argument("session")
 @click.argument("seq", type=click.IntRange(min=1), required=False)
 @click.option(
+    "-n",
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Only the last N messages; 0: all. [default: 50, all in a pipe]",
+    help="Only the last N messages, and N changes; 0: all. [default: 50 on a terminal]",
 )
 async def why(screen: Screen, log: Log, session: str, seq: int | None, limit: int | None) -> None:
     """Say where a run stood, which event put each part of its request there, and what changed since the one before.
@@ -33,12 +34,12 @@ async def why(screen: Screen, log: Log, session: str, seq: int | None, limit: in
     It is checked that the request built again is the one that was sent.
     """
     asked = await log.find(session)
-    found = await asked.why(seq if seq is not None else await _last_answer(asked))
+    most = limit if limit is not None else PAGE if screen.out.is_terminal and not screen.as_json else 0
+    found = await asked.why(seq if seq is not None else await _last_answer(asked), limit=most or None)
     if screen.as_json:
         screen.json(found)
         return
-    shown = limit if limit is not None else PAGE if screen.out.is_terminal else 0
-    for line in found.pretty(last=shown or None).splitlines():
+    for line in found.pretty().splitlines():
         screen.cut_line((line, {"+": "green", "-": "red", "~": "yellow"}.get(line[:1], "")))
 
 

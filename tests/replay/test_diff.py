@@ -1,20 +1,23 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from hypothesis import given, strategies as st
 
 from eventsource.envelope import Recorded
-from eventsource.events import Event
+from eventsource.events import Event, MessageAdopt, Origin
 from eventsource.log import MemoryLog
+from eventsource.messages import UserMessage
 from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.models.scripted.script import call, stop
 from eventsource.session import SessionHandle
 from projections.context import CONTEXT, Entry, history as entries
 from projections.projection import project
 from refold import Agent, Session as OpenedSession, diff, open_log, tool
-from replay.diff import SessionDiff, diff as compare
+from replay.diff import Pair, SessionDiff, diff as compare
+from replay.diff_text import fingerprint
 from tests.strategies import histories
 
 
@@ -156,7 +159,9 @@ async def test_usage_cost_and_time_are_those_after_the_shared_part() -> None:
         await Agent(scripted("Two.")).run("And?", session=t)
         found = await diff(s, t)
     assert (found.left.model_calls, found.right.model_calls) == (0, 1)
-    assert found.left.model_us == 0 < found.right.model_us
+    assert found.left.model_us == 0
+    assert found.right.model_us is not None
+    assert found.right.model_us > 0
 
 
 async def test_it_is_written_for_people_and_as_json() -> None:
@@ -175,3 +180,72 @@ async def test_without_a_difference_it_says_so() -> None:
     async with open_log() as log:
         s = await log.session("a")
         assert "no difference" in (await diff(s, s)).pretty()
+
+
+async def forked_far(log: MemoryLog, common: int, own: int) -> tuple[SessionHandle, SessionHandle]:
+    """Make two branches that say so many messages each behind those they share, every third one otherwise."""
+    session = await stored(log, ())
+    adopted = [(0, adopt(f"shared {n}")) for n in range(common)]
+    await log.append(session.id, adopted)
+    fork = await session.fork()
+    for one, words in ((session, "left"), (fork, "right")):
+        said = [adopt(f"message {n}" if n % 3 else f"{words} {n}") for n in range(own)]
+        await log.append(one.id, [(0, event) for event in said])
+    return session, fork
+
+
+def adopt(text: str) -> MessageAdopt:
+    return MessageAdopt(message=UserMessage(content=text), origin=Origin(source="test"))
+
+
+async def test_pages_of_a_comparison_are_the_comparison() -> None:
+    left, right = await forked_far(memory(), 10, 45)
+    whole = await compare(left, right)
+    pairs: list[Pair] = []
+    left_out: list[tuple[int, int]] = []
+    after = (0, 0)
+    while True:
+        page = await compare(left, right, limit=10, after=after)
+        pairs += page.pairs
+        left_out.append(page.left_out)
+        assert page
+        assert page.left.usage is None
+        assert page.left.messages == whole.left.messages
+        if page.next is None:
+            break
+        after = page.next
+    assert tuple(pairs) == whole.pairs
+    assert left_out == [(35, 35), (25, 25), (15, 15), (5, 5), (0, 0)]
+    assert whole.next is None
+    assert whole.same_messages == page.same_messages == 10
+
+
+async def test_a_page_compares_no_more_messages_the_longer_the_branches_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    digested = 0
+
+    def counted(*what: object) -> bytes:
+        nonlocal digested
+        digested += 1
+        return fingerprint(*what)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(sys.modules["replay.diff"], "fingerprint", counted)  # the package has a function of that name
+    for own in (60, 600):
+        digested = 0
+        left, right = await forked_far(memory(), 100, own)
+        page = await compare(left, right, limit=10)
+        assert page.next is not None
+        assert digested == 40
+    assert "messages on the left and 590 on the right come behind" in page.pretty()
+
+
+async def test_a_page_without_a_difference_knows_of_one_behind_it() -> None:
+    log = memory()
+    session = await stored(log, ())
+    fork = await session.fork()
+    for one, last in ((session, "left"), (fork, "right")):
+        await log.append(one.id, [(0, adopt(f"message {n}")) for n in range(30)] + [(0, adopt(last))])
+    page = await compare(session, fork, limit=5)
+    assert not page.changes
+    assert page
+    copy = await session.fork()
+    assert not await compare(session, copy, limit=5)

@@ -16,7 +16,8 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, call, fail, stop
 from eventsource.request import Request, request_sha256
 from eventsource.runner.hooks import Hooks, NextTurn, TurnEnded
-from refold import Agent, CompactionPolicy, Session, tool
+from projections.pairing import ContextMessage
+from refold import Agent, CompactionPolicy, Session, open_log, tool
 from refold.log import Log
 from refold.models import encode_recorded
 from replay.why import RequestPart
@@ -274,3 +275,41 @@ async def test_whatever_was_done_every_digest_comes_out_again(steps: list[tuple[
         assert found.digest == "equal"
         assert request_sha256(await session.request(seq)) == found.recorded_sha256
         assert found.pretty()
+
+
+async def test_a_limit_tells_of_the_last_messages_and_checks_the_digest_of_all() -> None:
+    async with open_log() as log:
+        session = await log.session()
+        for number in range(6):
+            await agent(f"Answer {number}.").run(f"Question {number}", session=session)
+        seq = (await requests(session))[-1]
+        whole, page = await session.why(seq), await session.why(seq, limit=3)
+    assert (whole.earlier, page.earlier) == (0, 8)
+    assert [part for part in page.parts if part.what == "message"] == [
+        part for part in whole.parts if part.what == "message"
+    ][-3:]
+    assert page.request.messages == whole.request.messages[-3:]
+    assert (page.digest, page.request_sha256) == ("equal", whole.request_sha256)
+    assert page.changes == whole.changes
+    assert "… 8 earlier messages (--limit 0 shows all)" in page.pretty()
+    assert (page.more_changes, len(whole.changes)) == (0, 2)
+
+
+async def test_a_limit_bounds_the_changes_too() -> None:
+    async with open_log() as log:
+        session = await log.session()
+        await agent("Yes.").run("Hello", session=session)
+        await session.adopt(await many(log, 20), from_=await log.session("many"))
+        await agent("No.").run("And now?", session=session)
+        seq = (await requests(session))[-1]
+        whole, page = await session.why(seq), await session.why(seq, limit=3)
+    assert page.changes == whole.changes[:3]
+    assert page.more_changes == len(whole.changes) - 3 > 10
+    assert f"… {page.more_changes} more changes (--limit 0 shows all)" in page.pretty()
+
+
+async def many(log: Log, number: int) -> Sequence[ContextMessage]:
+    session = await log.session("many")
+    for one in range(number):
+        await agent(f"Answer {one}.").run(f"Question {one}", session=session)
+    return await session.messages()

@@ -6,7 +6,7 @@ Only what prints imports it, when it does: rich is slow to load, and completion,
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import IO, Any, NoReturn
 
 from rich.cells import cell_len, set_cell_size
@@ -34,6 +34,12 @@ class TextConsole(Console):
 
     def print_parts(self, *parts: str | tuple[str, str], end: str = "\n", cut: bool = False) -> None:
         """Print the parts of a line, which is not wrapped; `cut`: on a terminal it is cut to fit."""
+        if not self.is_terminal:  # the same without rich, which takes its time
+            line = plain("".join(part if isinstance(part, str) else part[0] for part in parts))
+            if "\t" not in line:
+                self.file.write(line + end)
+                self.file.flush()
+                return
         text = _styled(parts)
         if cut and self.is_terminal:
             text.truncate(self.width, overflow="ellipsis")
@@ -44,24 +50,32 @@ class TextConsole(Console):
         self.file.write(plain(text))
         self.file.flush()
 
-    def print_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
         """Print rows under headings, as `Screen.table` says."""
-        cells = [[plain(" ".join(cell.split())) for cell in row] for row in rows]
-        kept = list(range(len(columns)))
+        kept, widths = list(range(len(columns))), [cell_len(name) for name in columns]
+        filled = [0] * len(columns)
+        for row in map(_cells, rows):
+            for place, cell in enumerate(row):
+                filled[place] = max(filled[place], cell_len(cell))
         if self.is_terminal:
-            kept = [place for place in kept if not rows or any(row[place] for row in cells)]
-        columns, cells = [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
-        widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+            kept = [place for place in kept if not any(filled) or filled[place]]
+        columns, widths = [columns[place] for place in kept], [max(widths[place], filled[place]) for place in kept]
         movable = [place for place, name in enumerate(columns) if place and name not in right] or [len(widths) - 1]
         room = _fit(widths, movable, self.width)
-        for number, row in enumerate([columns, *cells]):
-            line = [
-                _cut(cell, width).rjust(len(_cut(cell, width)) + width - cell_len(_cut(cell, width)))
-                if name in right
-                else set_cell_size(_cut(cell, width), width)
-                for name, cell, width in zip(columns, row, room, strict=True)
-            ]
-            self.print_parts(("  ".join(line).rstrip(), "" if number else "dim"))
+        self._print_row(columns, columns, room, right, "dim")
+        for row in map(_cells, rows):
+            self._print_row(columns, [row[place] for place in kept], room, right, "")
+
+    def _print_row(
+        self, columns: Sequence[str], row: Sequence[str], room: Sequence[int], right: Sequence[str], style: str
+    ) -> None:
+        line = [
+            _cut(cell, width).rjust(len(_cut(cell, width)) + width - cell_len(_cut(cell, width)))
+            if name in right
+            else set_cell_size(_cut(cell, width), width)
+            for name, cell, width in zip(columns, row, room, strict=True)
+        ]
+        self.print_parts(("  ".join(line).rstrip(), style))
 
     def spinner(self, doing: str) -> Status:
         """Show that something goes on while the block lasts."""
@@ -83,6 +97,10 @@ def open_console(file: IO[str], *, terminal: bool | None = None) -> TextConsole:
     if not console.is_terminal:
         console.width = ENDLESS
     return console
+
+
+def _cells(row: Sequence[str]) -> list[str]:
+    return [plain(" ".join(cell.split())) for cell in row]
 
 
 def _shown(value: object) -> object:

@@ -7,9 +7,10 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -22,6 +23,9 @@ from ..arguments.log_file import LogFile
 
 if TYPE_CHECKING:
     from .console import TextConsole
+
+
+_ITEMS = 500  # of a JSON list that are printed at a time
 
 
 class Screen:
@@ -55,6 +59,27 @@ class Screen:
         """Print the one JSON document."""
         self.raw_json(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
+    def json_list(self, items: Iterable[object]) -> None:
+        """Print the one JSON document, a list, item by item."""
+        first = True
+        for some in _lists(items, _ITEMS):
+            self.raw_json((b"[" if first else b"") + _joined(some, b"  ", first=first), end="")
+            first = False
+        self.raw_json(b"[]" if first else b"\n]")
+
+    async def json_with_list(
+        self, fields: Mapping[str, object], name: str, pages: AsyncIterator[Iterable[object]]
+    ) -> None:
+        """Print the one JSON document, an object whose last field is a list, which is printed page by page."""
+        begun = msgspec.json.format(msgspec.json.encode({**fields, name: []}), indent=2)
+        self.raw_json(begun.removesuffix(b"]\n}"), end="")
+        first = True
+        async for page in pages:
+            for items in _lists(page, _ITEMS):
+                self.raw_json(_joined(items, b"    ", first=first), end="")
+                first = False
+        self.raw_json(b"]\n}" if first else b"\n  ]\n}")
+
     def raw_json(self, data: bytes, *, end: str = "\n") -> None:
         """Print JSON, or lines of JSON, as they are, but for signs that would steer a terminal: these are escaped."""
         click.echo(escaped_json(data.decode("utf-8", "replace")).encode() + end.encode(), nl=False)
@@ -85,11 +110,12 @@ class Screen:
         """Print a message."""
         self.err.print_parts(*parts)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-        """Print rows under headings. A terminal gets lines that fit it, without columns that say nothing.
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+        """Print rows, which are gone through twice, under headings.
 
-        There the widest columns of text are cut first, the last one before others of its width; figures (`right`) and
-        the first column, which names things, never unless they alone are too wide. Elsewhere nothing is cut.
+        A terminal gets lines that fit it, without columns that say nothing. There the widest columns of text are cut
+        first, the last one before others of its width; figures (`right`) and the first column, which names things,
+        never unless they alone are too wide. Elsewhere nothing is cut.
         """
         self.out.print_table(columns, rows, right)
 
@@ -106,6 +132,18 @@ class Screen:
             return
         with self.err.spinner(doing):
             yield
+
+
+def _lists(items: Iterable[object], size: int) -> Iterator[list[object]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _joined(items: Iterable[object], indent: bytes, *, first: bool) -> bytes:
+    """Write items of a list as JSON, each on lines of its own; `first`: none stands before them."""
+    lines = (b"\n" + msgspec.json.format(msgspec.json.encode(item), indent=2) for item in items)
+    return (b"" if first else b",") + b",".join(line.replace(b"\n", b"\n" + indent) for line in lines)
 
 
 def write(text: str, *, error: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -48,6 +48,15 @@ async def export_pi(log: EventLog, session: str, *, version: Literal[3] | None =
 
     Messages and compactions are written, and every entry that came from such a file.
     """
+    return b"".join([part async for part in pi_parts(log, session, version=version)])
+
+
+async def pi_parts(log: EventLog, session: str, *, version: Literal[3] | None = None) -> AsyncIterator[bytes]:
+    """Write what `export_pi` writes, line by line.
+
+    The facts of all branches are held meanwhile: entries stand where they stood in the file that was imported, and name
+    each other.
+    """
     info = await log.info(session)
     while info.parent is not None:
         info = await log.info(info.parent)
@@ -56,11 +65,11 @@ async def export_pi(log: EventLog, session: str, *, version: Literal[3] | None =
         for fork in await forks_of(log, branch.session):
             own = await _own(log, fork)
             branches.append(ExportBranch(session=fork.id, events=own, parent=number, fork_seq=fork.fork_seq))
-    entries = write_pi(branches, version=version)
-    return b"".join(escaped_json(json.dumps(entry, ensure_ascii=False)).encode() + b"\n" for entry in entries)
+    for entry in write_pi(branches, version=version):
+        yield escaped_json(json.dumps(entry, ensure_ascii=False)).encode() + b"\n"
 
 
-def write_pi(branches: Sequence[ExportBranch], *, version: Literal[3] | None = None) -> list[_EntryFields]:
+def write_pi(branches: Sequence[ExportBranch], *, version: Literal[3] | None = None) -> Iterator[_EntryFields]:
     """Build the lines of a file: the header, then every entry.
 
     The version is that of the file which was imported, if that version can say what was added since; else 3.
@@ -79,7 +88,9 @@ def write_pi(branches: Sequence[ExportBranch], *, version: Literal[3] | None = N
     header = header if wanted == given and walks[0].header else {**header, "version": wanted}
     lines = sorted((one.line or 1 << 62, walk.number, one.seq) for walk in walks for one in walk.own)
     found = {(walk.number, one.seq): one for walk in walks for one in walk.own}
-    return [dict(header), *(walks[number].entry(found[number, seq], given, wanted) for _, number, seq in lines)]
+    yield dict(header)
+    for _, number, seq in lines:
+        yield walks[number].entry(found[number, seq], given, wanted)
 
 
 class _Walk:

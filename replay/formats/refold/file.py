@@ -24,7 +24,7 @@ Files of version 1 that 0.1 wrote may hold `refold_dropped` without times, and e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import accumulate
 from typing import Annotated, TypeAlias
@@ -134,40 +134,69 @@ _FIELDS: msgspec.json.Decoder[_Fields] = msgspec.json.Decoder(_Fields)
 _EVENT = msgspec.json.Decoder(tuple[int, int, msgspec.Raw])
 
 
-def write_export(export: Export) -> bytes:
-    """Write a file."""
-    content = b"".join(line + b"\n" for line in _lines(export))
-    return content + msgspec.json.encode(EndLine(sha256=sha256(content).hexdigest())) + b"\n"
+class ExportWriter:
+    """Writes a file piece by piece, in its order: header, then for each session its row, events and end, then the end.
 
+    Each call returns the bytes that go to the file next. Pure.
+    """
 
-def _lines(export: Export) -> Iterator[bytes]:
-    yield escaped_json(msgspec.json.encode(export.header).decode()).encode()
-    for session in export.sessions:
-        yield escaped_json(msgspec.json.encode(session.row).decode()).encode()
-        yield from _own_lines(session)
+    def __init__(self) -> None:
+        self._file = sha256()
+        self._block = sha256()
+        self._gaps: list[DroppedLine] = []
+        self._gone: dict[int, RemovedLine] = {}
 
+    def header(self, header: ExportHeader) -> bytes:
+        """Write the first line."""
+        return self._written(escaped_json(msgspec.json.encode(header).decode()).encode() + b"\n")
 
-def _own_lines(session: ExportedSession) -> Iterator[bytes]:
-    gaps = list(reversed(session.dropped))
-    gone = {line.seq: line for line in session.gone}
-    block: list[bytes] = []
-    for recorded in session.events:
-        while gaps and gaps[-1].first < recorded.seq:
-            block.append(msgspec.json.encode(gaps.pop()))
-        body = encode(recorded.event)
-        if b"\n" in body or has_control_characters(body.decode()):
-            body = escaped_json(json.dumps(body.decode(), ensure_ascii=False)).encode()
-        block.append(b"[%d,%d,%b]" % (recorded.seq, recorded.at_us, body))
-        if isinstance(recorded.event, UPDATE_TYPES):
-            continue
-        yield from block
-        if (line := gone.pop(recorded.seq, None)) is not None:
-            yield msgspec.json.encode(replace(line, lines=_lines_sha256(block)))
-        block = []
-    block += [msgspec.json.encode(gap) for gap in reversed(gaps)]
-    yield from block
-    for line in gone.values():
-        yield msgspec.json.encode(replace(line, lines=_lines_sha256(block)))
+    def session(self, row: SessionLine, dropped: Sequence[DroppedLine], gone: Sequence[RemovedLine]) -> bytes:
+        """Write a session's row; what is gone of it comes between its events."""
+        self._gaps = list(reversed(dropped))
+        self._gone = {line.seq: line for line in gone}
+        self._block = sha256()
+        return self._written(escaped_json(msgspec.json.encode(row).decode()).encode() + b"\n")
+
+    def events(self, events: Iterable[Recorded]) -> bytes:
+        """Write the next of its events."""
+        lines: list[bytes] = []
+        for recorded in events:
+            while self._gaps and self._gaps[-1].first < recorded.seq:
+                self._line(lines, msgspec.json.encode(self._gaps.pop()))
+            body = encode(recorded.event)
+            if b"\n" in body or has_control_characters(body.decode()):
+                body = escaped_json(json.dumps(body.decode(), ensure_ascii=False)).encode()
+            self._line(lines, b"[%d,%d,%b]" % (recorded.seq, recorded.at_us, body))
+            if isinstance(recorded.event, UPDATE_TYPES):
+                continue
+            if (gone := self._gone.pop(recorded.seq, None)) is not None:
+                lines.append(self._removed(gone))
+            self._block = sha256()
+        return self._written(b"".join(lines))
+
+    def session_end(self) -> bytes:
+        """Write what is gone behind its last event."""
+        lines: list[bytes] = []
+        for gap in reversed(self._gaps):
+            self._line(lines, msgspec.json.encode(gap))
+        lines += map(self._removed, self._gone.values())
+        return self._written(b"".join(lines))
+
+    def end(self) -> bytes:
+        """Write the last line."""
+        return msgspec.json.encode(EndLine(sha256=self._file.hexdigest())) + b"\n"
+
+    def _line(self, lines: list[bytes], line: bytes) -> None:
+        """Add a line, which is covered by what is written of the updates since the fact before."""
+        lines.append(line + b"\n")
+        self._block.update(lines[-1])
+
+    def _removed(self, line: RemovedLine) -> bytes:
+        return msgspec.json.encode(replace(line, lines=self._block.hexdigest())) + b"\n"
+
+    def _written(self, data: bytes) -> bytes:
+        self._file.update(data)
+        return data
 
 
 def _lines_sha256(lines: Sequence[bytes]) -> str:

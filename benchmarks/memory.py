@@ -1,0 +1,71 @@
+"""Memory: the most that a command needs for a session of 1,000,000 events, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from eventsource.log import open_store
+
+from .exchange import SESSION, exchanges
+from .rows import Row
+from .stores import folder
+
+_RUN = """
+import resource, sys
+from refold.cli import main
+sys.argv[0] = "refold"
+try:
+    main()
+finally:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak // (1 << 20 if sys.platform == "darwin" else 1 << 10), file=sys.stderr)
+"""
+_COMMANDS = (
+    ["export", SESSION],
+    ["timeline", SESSION],
+    ["timeline", SESSION, "--json"],
+    ["show", SESSION],
+    ["show", SESSION, "--events"],
+    ["show", SESSION, "--updates"],
+    ["show", SESSION, "--updates", "--json"],
+)
+_KINDS = (("long streamed answers", 2_500), ("facts only", 0))
+
+
+def run(quick: bool) -> list[Row]:
+    """Measure each command on a session of streamed answers, and on one of facts."""
+    events = 2_000 if quick else 1_000_000
+    rows = []
+    for kind, deltas in _KINDS:
+        path = folder() / f"memory-{deltas}.db"
+        head = asyncio.run(_fill(path, events, deltas))
+        for words in _COMMANDS:
+            name = f"refold {' '.join(words)}, {head:,} events: {kind}".replace(f" {SESSION}", "")
+            rows.append(Row(name, _peak_mb([*words[:1], "--db", str(path), *words[1:]]), "MB", goal="<= 100"))
+    return rows
+
+
+async def _fill(path: Path, events: int, deltas: int) -> int:
+    async with open_store(path) as log:
+        await log.create(SESSION)
+        head = 0
+        for made in exchanges(events, deltas=deltas):
+            head = await log.append(SESSION, [event for append in made for event in append])
+            if head >= events:
+                break
+    return head
+
+
+def _peak_mb(words: list[str]) -> float:
+    ended = subprocess.run(
+        [sys.executable, "-c", _RUN, *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ,
+    )
+    return float(ended.stderr.split()[-1])
