@@ -32,6 +32,7 @@ NAMES = {
     "commands": "Commands",
     "proxy": "Proxy",
     "worker": "A worker",
+    "waiting": "Waiting",
     "peers": "Peers",
 }
 NAMES = {name: title for name, title in NAMES.items() if find_spec(f"benchmarks.{name}") is not None}

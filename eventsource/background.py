@@ -62,11 +62,11 @@ async def running(*work: Coroutine[Any, Any, T]) -> AsyncIterator[list[asyncio.T
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
-    """Do something while a block lasts; at its end it is cancelled and waited for. Raises: what it raised, then."""
+async def beside(*work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """Do some things while a block lasts; at its end they are cancelled and waited for. Raises: what one did, then."""
     tasks: list[asyncio.Task[object]] = []
     try:
-        async with running(work) as tasks:
+        async with running(*work) as tasks:
             yield
     finally:
         for task in tasks:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable, Collection
 
+from eventsource.background import running
+from eventsource.envelope import SessionInfo
 from eventsource.errors import UnknownSessionError
 from eventsource.log.load import load_state
 from eventsource.log.protocol import EventLog
 from eventsource.machine.state import CHILD, State
 from eventsource.machine.steps import Suspend, expired, next_step
 
+_CLOCK_S = 10.0
+"""The longest time for which nobody looks at a clock that may be set, or stand still while the machine sleeps."""
+_HELD_S = 0.2
+"""Between two looks at a session that somebody runs."""
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -28,16 +36,59 @@ def child_wait(key: str) -> str:
     return f"{CHILD}:{key}"
 
 
-async def tree_is_due(log: EventLog, session: str, now_us: int) -> bool:
+class NextLook:
+    """When to look again at sessions that have nothing to do: where they ended, and the first time that counts."""
+
+    def __init__(self) -> None:
+        self._heads: dict[str, int] = {}
+        self._at_us: int | None = None
+        self._is_held = False
+
+    def note(self, info: SessionInfo, state: State, now_us: int) -> None:
+        """Note what was seen of a session."""
+        self._heads[info.id] = info.head
+        self._is_held = self._is_held or bool(info.owner)
+        times = [info.due_at_us, *(wait.deadline_us for wait in state.waits)]
+        self._at_us = min(
+            (at_us for at_us in (self._at_us, *times) if at_us is not None and at_us > now_us), default=None
+        )
+
+    async def wait(self, log: EventLog, now_us: int) -> None:
+        """Wait until one of the sessions may have something to do; one that is given back gets no event for that."""
+        left_s = _CLOCK_S if self._at_us is None else min((self._at_us - now_us) / 1_000_000, _CLOCK_S)
+        limit_s = min(left_s, _HELD_S) if self._is_held else left_s
+        waits = (log.wait(session, head, limit_s) for session, head in self._heads.items())
+        async with running(*waits) as tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def tree_is_due(log: EventLog, session: str, now_us: int, next_look: NextLook | None = None) -> bool:
     """Return whether a session has something to do, or one of the children it waits for."""
     try:
-        due_at_us = (await log.info(session)).due_at_us
+        info = await log.info(session)
     except UnknownSessionError:
         return True
     _, state = await load_state(log, session)
-    if due_at_us is not None and due_at_us <= now_us:
+    if next_look is not None:
+        next_look.note(info, state, now_us)
+    if info.due_at_us is not None and info.due_at_us <= now_us:
         return not waits_for_run(state, now_us)
-    return bool(await due_children(log, session, state, now_us))
+    return bool(await due_children(log, session, state, now_us, next_look))
+
+
+async def wait_until_due(log: EventLog, session: str, clock: Callable[[], int]) -> None:
+    """Wait until a session has something to do, or one of the children it waits for."""
+    while not await tree_is_due(log, session, clock(), next_look := NextLook()):
+        await next_look.wait(log, clock())
+
+
+async def first_due(log: EventLog, session: str, keys: Collection[str], clock: Callable[[], int]) -> list[str]:
+    """Wait until some of the children that a session waits for have something to do. Returns: the waits' keys."""
+    while True:
+        next_look = NextLook()
+        if due := await _due(log, session, keys, clock(), next_look):
+            return due
+        await next_look.wait(log, clock())
 
 
 def waits_for_run(state: State, now_us: int) -> bool:
@@ -46,7 +97,20 @@ def waits_for_run(state: State, now_us: int) -> bool:
     return waits and not expired(state, now_us)
 
 
-async def due_children(log: EventLog, session: str, state: State, now_us: int) -> list[str]:
+def child_waits(state: State) -> frozenset[str]:
+    """Return the keys of the waits for children that are suspended."""
+    return frozenset(wait.key for wait in state.waits if wait.reason == CHILD)
+
+
+async def due_children(
+    log: EventLog, session: str, state: State, now_us: int, next_look: NextLook | None = None
+) -> list[str]:
     """List the keys of the waits for children that have something to do."""
-    waits = [wait.key for wait in state.waits if wait.reason == CHILD]
-    return [key for key in waits if await tree_is_due(log, child_id(session, key.removeprefix("child:")), now_us)]
+    return await _due(log, session, [wait.key for wait in state.waits if wait.reason == CHILD], now_us, next_look)
+
+
+async def _due(
+    log: EventLog, session: str, keys: Collection[str], now_us: int, next_look: NextLook | None
+) -> list[str]:
+    child = {key: child_id(session, key.removeprefix("child:")) for key in keys}
+    return [key for key in keys if await tree_is_due(log, child[key], now_us, next_look)]

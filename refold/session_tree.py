@@ -17,7 +17,8 @@ from projections.tree import LABELS, Branch, Labels, fork_tree
 
 PAGE = 2_000
 """Rows read at a time."""
-_LOOK_S = 0.05
+_LOOK_S, _LONGEST_S = 0.02, 1.0
+"""Between two looks for a session that is about to be made; twice as long each time."""
 
 
 async def session_rows(
@@ -125,10 +126,12 @@ async def follow_tree(log: EventLog, session: str, after: int = 0) -> AsyncItera
 
 async def _exists(log: EventLog, session: str) -> None:
     """Wait until a child's session is made: its parent says so first."""
+    pause_s = _LOOK_S
     while True:
         try:
             await log.info(session)
         except UnknownSessionError:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_S)
         else:
             return

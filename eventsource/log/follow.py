@@ -1,23 +1,29 @@
-"""Following a session: what is there, then what comes, without a gap or a duplicate."""
+"""Following a session: what is there, then what comes, without a gap or a duplicate; and waiting for what comes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from ..envelope import Cursor, Recorded, SessionInfo
 from ..errors import TailLostError
 
 _PAGE = 1000
+_MOST_KNOWN = 10_000  # sessions
 
 
 class Notifier:
     """Wakes those who wait for a session's events when there may be some."""
 
-    def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+    def __init__(self, begin: Callable[[], None] = lambda: None) -> None:
+        """Prepare; `begin` is called when somebody begins to wait."""
+        self._begin = begin
+        self._waiting: dict[str, dict[asyncio.Future[bool], int]] = {}
         self._notified: dict[str, int] = {}
+        self._heads: dict[str, int] = {}
         self._all = 0
 
     @property
@@ -25,36 +31,110 @@ class Notifier:
         """True while somebody waits."""
         return bool(self._waiting)
 
-    def notify(self, session: str) -> None:
-        """Wake those who wait for one session."""
+    @property
+    def waiting(self) -> list[str]:
+        """The sessions that somebody waits for."""
+        return list(self._waiting)
+
+    def notify(self, session: str, head: int | None = None) -> None:
+        """Wake those who wait for one session; `head`: where it ends now, if this log's own append has moved it."""
+        if len(self._notified) >= _MOST_KNOWN:
+            self._notified.clear()
+            self.forget()
         self._notified[session] = self._notified.get(session, 0) + 1
-        for future in self._waiting.get(session, ()):
-            if not future.done():
-                future.set_result(None)
+        if head is None:
+            self._heads.pop(session, None)
+        else:
+            self._heads[session] = head
+        self._wake(session, head)
 
     def notify_all(self) -> None:
         """Wake everybody."""
+        self.forget()
+        for session in self.waiting:
+            self._wake(session, None)
+
+    def forget(self) -> None:
+        """Note that others may have appended to any session: whoever has read before, and waits only now, reads again.
+
+        Those who wait already are woken by `wake_at`.
+        """
         self._all += 1
-        for session in list(self._waiting):
-            self.notify(session)
+        self._heads.clear()
+
+    def wake_at(self, heads: Mapping[str, int]) -> None:
+        """Wake those who wait for a session that does not end where they have read to, or is not there any more."""
+        for session in self.waiting:
+            self._wake(session, heads.get(session))
+
+    def _wake(self, session: str, head: int | None) -> None:
+        for future, after in list(self._waiting.get(session, {}).items()):
+            if head != after:
+                _end(future, found=True)
 
     def mark(self, session: str) -> tuple[int, int]:
         """Return a mark to take before reading; `wait` returns at once if something came after it."""
         return self._notified.get(session, 0), self._all
 
-    async def wait(self, session: str, mark: tuple[int, int]) -> None:
-        """Wait until there may be something new of the session."""
+    def ends_at(self, session: str, seq: int) -> bool:
+        """Return whether a session ends at a seq, as far as this log knows without asking its store.
+
+        What others have appended since is noticed after this, and then wakes whoever waits by then.
+        """
+        return self._heads.get(session) == seq
+
+    async def wait(self, session: str, mark: tuple[int, int], after: int, until_s: float | None = None) -> bool:
+        """Wait until there may be something else of the session than what was read, up to a seq.
+
+        `until_s`: a time of the event loop's clock. Returns: False when that has come first.
+        """
         if self.mark(session) != mark:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(session, set())
-        waiting.add(future)
+            return True
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        timer = None if until_s is None else loop.call_at(until_s, partial(_end, future, found=False))
+        waiting = self._waiting.setdefault(session, {})
+        waiting[future] = after
+        self._begin()
         try:
-            await future
+            return await future
         finally:
-            waiting.discard(future)
+            del waiting[future]
             if not waiting:
                 self._waiting.pop(session, None)
+            if timer is not None:
+                timer.cancel()
+
+
+def _end(future: asyncio.Future[bool], *, found: bool) -> None:
+    """Let somebody wait no more; who appends in another thread than he waits in tells his event loop."""
+    loop = future.get_loop()
+    if _running_loop() is loop:
+        if not future.done():
+            future.set_result(found)
+    else:
+        with suppress(RuntimeError):  # it has ended, nobody waits
+            loop.call_soon_threadsafe(partial(_end, future, found=found))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def wait_for_events(
+    head: Callable[[str], Awaitable[int]], notifier: Notifier, session: str, after: int, timeout_s: float | None
+) -> bool:
+    """Wait until a session goes on after a seq; see `EventLog.wait`. `head` reads where it ends."""
+    until_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
+    while True:
+        mark = notifier.mark(session)
+        if not notifier.ends_at(session, after) and await head(session) > after:
+            return True
+        if not await notifier.wait(session, mark, after, until_s):
+            return False
 
 
 class Readable(Protocol):
@@ -98,7 +178,7 @@ async def follow(log: Readable, notifier: Notifier, session: str, after: Cursor 
             last, seq = recorded, recorded.seq
             yield recorded
         if not full:
-            await notifier.wait(session, mark)
+            await notifier.wait(session, mark, seq)
 
 
 async def _check_start(log: Readable, session: str, start: Cursor) -> None:

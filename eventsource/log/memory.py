@@ -24,7 +24,7 @@ from ..user_code.argument_checks import checked
 from .digest import read_base
 from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, encode_append, encode_restored
 from .erased import erasable_updates, tombstone
-from .follow import Notifier, follow
+from .follow import Notifier, follow, wait_for_events
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .load import kept_by_fork
 from .memory_session import MemorySession
@@ -340,6 +340,15 @@ class MemoryLog:
         return follow(self, self._notifier, session, after)
 
     @checked()
+    async def wait(self, session: str, after: int, timeout_s: float | None = None) -> bool:
+        """Wait until a session goes on after a seq."""
+        return await wait_for_events(self._head, self._notifier, session, after, timeout_s)
+
+    async def _head(self, session: str) -> int:
+        await self._turn()
+        return self._get(session).head
+
+    @checked()
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
         await self._turn()
@@ -464,6 +473,7 @@ class MemoryLog:
     async def close(self) -> None:
         """Release every lease."""
         self._closed = True
+        self._notifier.notify_all()
         for session in self._sessions.values():
             if session.owner:
                 session.free(None, self._clock())

@@ -208,6 +208,18 @@ class EventLog(Protocol):
         """
         ...
 
+    async def wait(self, session: str, after: int, timeout_s: float | None = None) -> bool:
+        """Wait until there may be an event after a seq, appended by any process; costs nothing while nobody appends.
+
+        However many wait, in however many sessions, an opened log looks for all of them together. Returns at once when
+        there is one already.
+
+        Returns: True when there may be one; False when `timeout_s` has passed.
+        Raises: UnknownSessionError, also when the session is deleted meanwhile; StoreError, also when the log is closed
+            meanwhile.
+        """
+        ...
+
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session for this opened log, raising its epoch.
 

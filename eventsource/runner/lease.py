@@ -46,14 +46,14 @@ async def hold(
     Raises: LeaseHeldError when somebody else holds it; CancelledError, and then nobody holds it.
     """
     held = HeldLease(await _claim(log, session, ttl_us))
-    renewing = asyncio.create_task(_renew(log, held, ttl_us, lost))
+    keeper = _Keeper(log, held, ttl_us, lost)
     try:
         yield held
     except IllegalEventError:
         held.lease = await log.renew(held.lease, ttl_us=ttl_us)  # the next owner's events may be in the way
         raise
     finally:
-        await finish(_give_back(log, held, renewing))
+        await finish(_give_back(log, held, keeper))
 
 
 async def _claim(log: EventLog, session: str, ttl_us: int) -> Lease:
@@ -68,21 +68,45 @@ async def _claim(log: EventLog, session: str, ttl_us: int) -> Lease:
     return claiming.result()
 
 
-async def _renew(log: EventLog, held: HeldLease, ttl_us: int, lost: Callable[[FencedError], None]) -> None:
-    pause_s = ttl_us / _RENEWALS / 1_000_000
-    refused = False
-    while held.lost is None:
-        await asyncio.sleep(pause_s / _AGAIN if refused else pause_s)
+class _Keeper:
+    """Renews a lease when it is time; until then there is a timer and no task.
+
+    Times are those of a grid, so that the leases of many sessions are renewed together, and one transaction does it.
+    """
+
+    def __init__(self, log: EventLog, held: HeldLease, ttl_us: int, lost: Callable[[FencedError], None]) -> None:
+        self._log, self._held, self._ttl_us, self._lost = log, held, ttl_us, lost
+        self._pause_s = ttl_us / _RENEWALS / 1_000_000
+        self._task: asyncio.Task[None] | None = None
+        self._timer = self._after(self._pause_s)
+
+    def _after(self, pause_s: float) -> asyncio.TimerHandle:
+        loop, step_s = asyncio.get_running_loop(), self._pause_s / _AGAIN
+        due_s = loop.time() + pause_s
+        return loop.call_at(max(due_s - due_s % step_s, loop.time() + step_s / 2), self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._renew())
+
+    async def _renew(self) -> None:
         try:
-            held.lease = await log.renew(held.lease, ttl_us=ttl_us)
-            refused = False
+            self._held.lease = await self._log.renew(self._held.lease, ttl_us=self._ttl_us)
         except FencedError as error:
-            held.lost = error
-            lost(error)
+            self._held.lost = error
+            self._lost(error)
         except (RefoldError, OSError):  # a store that fails now may not fail later; only a newer epoch takes a lease
-            refused = True
+            self._timer = self._after(self._pause_s / _AGAIN)
+        else:
+            self._timer = self._after(self._pause_s)
+
+    async def stop(self) -> None:
+        """Renew no more."""
+        self._timer.cancel()
+        if self._task is not None:
+            await stop(self._task)
+            self._timer.cancel()
 
 
-async def _give_back(log: EventLog, held: HeldLease, renewing: asyncio.Task[None]) -> None:
-    await stop(renewing)
+async def _give_back(log: EventLog, held: HeldLease, keeper: _Keeper) -> None:
+    await keeper.stop()
     await log.release(held.lease, head=held.seen)

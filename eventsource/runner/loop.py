@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar, get_args
@@ -45,9 +45,10 @@ from ..user_code.calls import CLEAN_UP_S, attempt
 from ..user_code.error_words import words
 from .advance import expire, perform
 from .current_run import CURRENT_RUN, CurrentRun
+from .flushing import flushing
 from .hooks import HookAbortedError, HookError, Hooks, MaybeAwaitable, NextTurn, TurnEnded, answered
 from .operator_log import log_raised
-from .reply import FLUSH_UPDATES, ReplyReader, flushing, read_reply
+from .reply import FLUSH_UPDATES, ReplyReader, read_reply
 from .tool_batch import BatchContext, BatchRunner
 from .writer import Writer
 
@@ -55,8 +56,10 @@ V = TypeVar("V")
 A = TypeVar("A")
 B = TypeVar("B")
 
-ABORT_POLL_S = 0.1
-"""Seconds between two looks for what other processes appended; an abort must arrive within 0.25 s."""
+NEWS_S = 0.1
+"""Seconds between two times that a run takes in what others append; an abort must arrive within 0.25 s."""
+_CLOCK_S = 10.0
+"""The longest time for which a run does not read the clock that its deadline goes by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,7 @@ class Loop(Generic[V]):
     def __init__(self, writer: Writer[V], program: Program[V], signal: asyncio.Event | None = None) -> None:
         self.writer, self.program = writer, program
         self.signal = signal if signal is not None else asyncio.Event()
+        self._has_signal = signal is not None
         self._aborting = asyncio.Event()
         self._end: AbortRequest | None = None
         self._leaving = False
@@ -155,7 +159,7 @@ class Loop(Generic[V]):
             OutcomeUnknownError when the store keeps failing.
         """
         began = False
-        async with beside(self._watch()), self._as_current_run():
+        async with beside(*self._watches()), self._as_current_run():
             while True:
                 if self._is_signalled():
                     await self.writer.flush()
@@ -210,23 +214,35 @@ class Loop(Generic[V]):
                     called = self.writer.state.phase in (Phase.REQUESTED, Phase.STREAMING)
                     await perform(self.writer, step, self._used if called else None)
 
-    async def _watch(self) -> None:
-        """Look for what others append while we are busy, above all for an abort."""
-        deadline_us = self.program.deadline_us
-        while not self.signal.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ABORT_POLL_S):
-                    await self.signal.wait()
-                break
-            if deadline_us is not None and self.program.clock() >= deadline_us:
-                self._leave(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
-                return
+    def _watches(self) -> list[Coroutine[None, None, None]]:
+        """List what is watched while the run goes on; nobody watches for what cannot come."""
+        watches = [self._watch_news()]
+        if self._has_signal:
+            watches.append(self._watch_signal())
+        if self.program.deadline_us is not None:
+            watches.append(self._watch_deadline(self.program.deadline_us))
+        return watches
+
+    async def _watch_news(self) -> None:
+        """Take in what others append while we are busy, above all an abort."""
+        while True:
+            await self.writer.wait_for_news()
             if self._busy:
                 await self.writer.catch_up(lambda: self._busy)
                 self._note_abort()
             elif self._asking and await self.writer.finds_abort():
                 self._aborting.set()
+            await asyncio.sleep(NEWS_S)  # what could not be taken in just now is looked at again
+
+    async def _watch_signal(self) -> None:
+        await self.signal.wait()
         self._aborting.set()
+
+    async def _watch_deadline(self, deadline_us: int) -> None:
+        """Wait until the run's time is over; the clock may be another than the event loop's, or be set."""
+        while (left_us := deadline_us - self.program.clock()) > 0:
+            await asyncio.sleep(min(max(left_us / 1_000_000, NEWS_S), _CLOCK_S))
+        self._leave(AbortRequest(reason="limit", cause="budget", error="the run's time was over"))
 
     @contextmanager
     def _under_way(self) -> Iterator[None]:

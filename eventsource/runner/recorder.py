@@ -40,8 +40,9 @@ from ..tools.results import ToolOutcome, failure, to_outcome, to_result
 from ..user_code.argument_types import shown
 from ..user_code.error_words import words
 from .advance import advance
+from .flushing import flushing
 from .lease import HeldLease, hold
-from .reply import FLUSH_UPDATES, ReplyReader, flushing
+from .reply import FLUSH_UPDATES, ReplyReader
 from .writer import Writer
 
 V = TypeVar("V")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 import msgspec
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 
 from ..admission import repair
 from ..assemble import Assembler, content_differs
-from ..background import beside, stop
+from ..background import stop
 from ..codec import clean_text
 from ..errors import IllegalEventError, RefoldError
 from ..events import MessageEnd, MessageStart, MessageUpdate, ModelRef, Retry
@@ -26,9 +25,6 @@ V = TypeVar("V")
 
 FLUSH_UPDATES = 32
 """Updates appended at once at the latest."""
-
-FLUSH_S = 0.05
-"""Seconds that an update waits for its append at the most."""
 
 NO_END = "The stream ended without a terminal event"
 
@@ -229,16 +225,3 @@ def _uncancel(error: BaseException) -> None:
     task = asyncio.current_task()
     while isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
         task.uncancel()
-
-
-@asynccontextmanager
-async def flushing(writer: Writer[V]) -> AsyncIterator[None]:
-    """Append what waits every 50 ms, so that a stalled stream shows what it has."""
-
-    async def flush() -> None:
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            await writer.flush()
-
-    async with beside(flush()):
-        yield

@@ -33,6 +33,7 @@ from ..tools.context import CallHeld, Reports, RunningCall, ToolContext, idempot
 from ..tools.results import ToolOutcome, to_result
 from ..tools.tool import Tool
 from ..user_code.calls import CLEAN_UP_S
+from .flushing import flushing
 from .hooks import (
     Ask,
     HookAbortedError,
@@ -44,7 +45,7 @@ from .hooks import (
     ToolVerdict,
     read_verdict,
 )
-from .reply import FLUSH_UPDATES, flushing
+from .reply import FLUSH_UPDATES
 from .writer import Writer
 
 V = TypeVar("V")

@@ -107,12 +107,19 @@ class Writer(Generic[V]):
         self._row = SessionInfo(id=session)
         self._size_bytes = 0
         self._pending: list[_Pending] = []
+        self.on_pending: Callable[[], None] | None = None
+        """Called when there is something to append that was not appended at once."""
         self._refused = _Refusals(patience_s)
         self._lock = asyncio.Lock()
 
     def now_us(self) -> int:
         """Read the clock."""
         return self._clock()
+
+    @property
+    def has_pending(self) -> bool:
+        """True while something is to be appended."""
+        return bool(self._pending)
 
     @property
     def next_seq(self) -> int:
@@ -224,6 +231,15 @@ class Writer(Generic[V]):
         call = find_call(self.state, place.message_seq, place.content_index)
         return call.start_seq if call is not None else self.head
 
+    async def wait_for_news(self) -> None:
+        """Wait until others have appended something that is not folded yet."""
+        while True:
+            after = self.head
+            await self._log.wait(self.session, after)
+            async with self._lock:  # what came may be an append of ours that is under way
+                if self.head == after:
+                    return
+
     async def catch_up(self, still: Callable[[], bool]) -> None:
         """Fold what others appended, if no decision of ours is under way, which would then be made on an older state.
 
@@ -249,6 +265,8 @@ class Writer(Generic[V]):
             self.state, self.view = self._evolve((self.state, self.view), recorded)
             self._pending.append(_Pending(pair, outcome))
             taken.append(pair[1])
+        if taken and self.on_pending is not None:
+            self.on_pending()
         return taken
 
     def _evolve(self, folded: tuple[State, V], recorded: Recorded) -> tuple[State, V]:

@@ -26,7 +26,7 @@ from eventsource.user_code.calls import CallResult, attempt_async, guarded_tasks
 from projections.context import ContextView
 
 from ..budget import Budget
-from ..child_sessions import child_wait, due_children
+from ..child_sessions import child_wait, child_waits, due_children, first_due
 from ..context_fold import CONTEXT
 from ..runtime import Runtime
 from .errors import PathError
@@ -39,7 +39,11 @@ WITHIN: ContextVar[str] = ContextVar("within", default="")
 """The step whose function runs now."""
 _TURNS = 20
 _WATCH_S = 0.1
-_CHILDREN_S = 0.5
+"""Between two times that what others append is taken in."""
+_CLOCK_S = 0.5
+"""The longest time for which the clock is not looked at while a deadline is waited for."""
+_DUE_S = 0.5
+"""Between two times that code is told of the same child that has something to do."""
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -83,6 +87,8 @@ class TaskExecution:
         self._stopping_s = 0.0
         self._left = False
         self._tick: asyncio.Future[None] | None = None
+        self._watched: frozenset[str] = frozenset()
+        self._children: asyncio.Task[None] | None = None
         self._counters: dict[tuple[str, str], int] = {}
 
     @property
@@ -256,7 +262,7 @@ class TaskExecution:
     async def _run(self, code: Callable[[], Awaitable[object]]) -> Finished | None:
         main = asyncio.ensure_future(_fresh(code))
         main.add_done_callback(lambda done: self._move())
-        watch = asyncio.create_task(self._watch())
+        watches = [asyncio.create_task(self._watch()), asyncio.create_task(self._watch_stopping())]
         try:
             while not main.done():
                 if self.lost is not None or self.state.cancelled is not None or self._is_late():
@@ -272,7 +278,8 @@ class TaskExecution:
             return Finished(ended.value, ended.error)
         finally:
             self._left = True
-            tasks = [watch, main, *([self.turn] if self.turn is not None else [])]  # code may end beside its turn
+            beside = (self.turn, self._children)  # code may end beside its turn
+            tasks = [*watches, main, *(one for one in beside if one is not None)]
             await stop(*tasks, timeout_s=self.runtime.grace_s)
             if self.lost is not None:
                 raise self.lost
@@ -321,25 +328,48 @@ class TaskExecution:
             self.lose(error)
 
     async def _wait(self, main: asyncio.Future[CallResult]) -> None:
-        """Wait until something moves; deadlines, and suspended children now and then, are looked at meanwhile."""
+        """Wait until something moves; deadlines are looked at meanwhile, and suspended children watched."""
         moves = self._moves
-        suspended = any(wait.reason == "child" for wait in self.state.waits)
+        self._watch_children()
         while self._moves == moves and not main.done():
             if await self._end_waits():
                 break
             self._tick = asyncio.get_running_loop().create_future()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._until_deadline_s()):
+                async with asyncio.timeout(self._pause_s()):
                     await self._tick
                 break
-            if self._is_late() or (suspended and await self._look_at_children()):
+            if self._is_late():
                 break
 
-    def _until_deadline_s(self) -> float:
-        """Return how long to wait for something that moves: until the first deadline, at most `_CHILDREN_S`."""
+    def _pause_s(self) -> float | None:
+        """Return how long to wait for something that moves: until a time that counts; None: nothing has one."""
         deadlines = [wait.deadline_us for wait in self.state.waits if wait.deadline_us is not None]
-        left_s = (min(deadlines) - self.now_us()) / 1_000_000 if deadlines and not self.turn_key else _CHILDREN_S
-        return min(max(left_s, 0.001), _CHILDREN_S)
+        if self._stopping_s:
+            return _CLOCK_S
+        if not deadlines or self.turn_key:
+            return None
+        return min(max((min(deadlines) - self.now_us()) / 1_000_000, 0.001), _CLOCK_S)
+
+    def _watch_children(self) -> None:
+        """Watch the children that are suspended, as long as there are some and they stay the same."""
+        keys = child_waits(self.state)
+        if keys == self._watched and (not keys or (self._children is not None and not self._children.done())):
+            return
+        self._watched = keys
+        if self._children is not None:
+            self._children.cancel()
+        self._children = asyncio.create_task(self._note_due(keys)) if keys else None
+
+    async def _note_due(self, keys: frozenset[str]) -> None:
+        """Wake the code when a suspended child has something to do."""
+        try:
+            while True:
+                self._due = set(await first_due(self.runtime.log, self.session, keys, self.runtime.clock))
+                self.notify()
+                await asyncio.sleep(_DUE_S)
+        except RefoldError as error:
+            self.lose(error)
 
     async def _end_waits(self) -> bool:
         """End the waits whose deadline has passed while other code is at work; a turn's are its loop's."""
@@ -356,17 +386,20 @@ class TaskExecution:
             self._tick.set_result(None)
 
     async def _watch(self) -> None:
-        """Load what others append, now and then, and notice when the process is to stop."""
+        """Take in what others append."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_WATCH_S):
-                    await self.runtime.stopping.wait()
-                self.notify()
-                await asyncio.sleep(_WATCH_S)
             try:
+                await self.writer.wait_for_news()
                 await self.writer.catch_up(lambda: not self.turn_key)
             except RefoldError as error:
                 self.lose(error)
+            await asyncio.sleep(_WATCH_S)  # what could not be taken in just now is looked at again
+
+    async def _watch_stopping(self) -> None:
+        """Notice when the process is to stop."""
+        await self.runtime.stopping.wait()
+        self._is_late()  # from now on
+        self.notify()
 
     def lose(self, error: BaseException) -> None:
         """Keep the first error for which this process cannot go on with the session."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from eventsource.messages import Json
 from eventsource.user_code.argument_checks import checked
 from eventsource.user_code.argument_types import check_key
 
-from ..child_sessions import child_id, tree_is_due
+from ..child_sessions import child_id, wait_until_due
 from ..local_types import AnyType, local_names
 from ..log import Log
 from ..runtime import Runtime
@@ -39,7 +38,6 @@ from .steps import check_retries
 
 P = TypeVar("P")
 R = TypeVar("R")
-_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +110,7 @@ class Task(Generic[P, R]):
         """Start a run and work on it in this process until it ends, through all its waits."""
         run = await self.run(log, payload, key=key, tags=tags)
         while run.status in ("waiting", "due"):
-            while not await tree_is_due(log.store, run.session.id, log.clock()):
-                await asyncio.sleep(_LOOK_S)
+            await wait_until_due(log.store, run.session.id, log.clock)
             run = await self.resume(run.session)
         return run
 

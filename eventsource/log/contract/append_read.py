@@ -40,12 +40,13 @@ from .fork_erase import LifeContract
 from .histories import exchange, numbered, prompt, read_all, refused, streamed, timed
 from .leases_due import DueContract
 from .searching import SearchContract
+from .waiting import WaitContract
 
 LABEL = [(1, Label(text="a title"))]
 
 
-class LogContract(LifeContract, DueContract, SearchContract, ABC):
-    """Every promise of `EventLog`, one test each, those of forks, erasing, leases and due sessions included.
+class LogContract(LifeContract, DueContract, SearchContract, WaitContract, ABC):
+    """Every promise of `EventLog`, one test each, those of forks, erasing, leases, due sessions and waiting included.
 
     The clock of the store must be real and `limit_bytes` 64 MiB.
     """

@@ -34,6 +34,11 @@ _LINE_OF_NUMBER = _LINE.format("number = ?")
 _FACTS = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 _UPDATES = "SELECT id, kind, count, body FROM updates WHERE id > ? AND id <= ? ORDER BY id"
 _LAST_UPDATE = "SELECT id FROM updates WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
+_HEAD = f"""
+SELECT s.head, (
+    SELECT u.id FROM updates u WHERE u.id > (s.number << 32 | s.head) AND u.id <= (s.number << 32 | {MAX_SEQ})
+    ORDER BY u.id DESC LIMIT 1
+) FROM sessions s WHERE s.id = ?"""
 _decode: Callable[[bytes | str], Event] = msgspec.json.Decoder(Event).decode
 LINK = "coalesce(s.link, (SELECT e.link FROM events e WHERE e.id = (s.number << 32 | s.fork_seq + 1)))"
 
@@ -52,6 +57,16 @@ def head_of(connection: Sql, number: int) -> int:
     (head,) = connection.execute("SELECT head FROM sessions WHERE number = ?", (number,)).fetchone()
     last = connection.execute(_LAST_UPDATE, (number << 32 | head, number << 32 | MAX_SEQ)).fetchone()
     return int(last[0]) & MAX_SEQ if last else int(head)
+
+
+def heads_of(connection: Sql, sessions: Iterable[str]) -> dict[str, int]:
+    """Return the seq of the last event of each session that is there."""
+    heads = {}
+    for session in sessions:
+        row = connection.execute(_HEAD, (session,)).fetchone()
+        if row is not None:
+            heads[session] = max(row[0], (row[1] or 0) & MAX_SEQ)
+    return heads
 
 
 def load_fact(connection: Sql, session: str, seq: int, body: bytes, b: bytes | None) -> Event:

@@ -128,6 +128,19 @@ class DatabaseFiles:
         except OSError:
             return 0
 
+    @property
+    def wal_name(self) -> str:
+        """Path of the write-ahead file."""
+        return self._wal_name
+
+    def wal_touched(self) -> tuple[int, int] | None:
+        """Size of the write-ahead file, and when it was last written to; None when there is none."""
+        try:
+            found = os.stat(self._wal_name)
+        except OSError:
+            return None
+        return found.st_size, found.st_mtime_ns
+
     def end(self, connection: sqlite3.Connection) -> None:
         """Close a connection, unless that could remove a file of another: the last one goes by the names."""
         if self._database is None or self._is_ours_or_gone():

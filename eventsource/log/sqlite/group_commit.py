@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,17 +36,29 @@ _LOG = logging.getLogger(__name__)
 
 
 class Counts(msgspec.Struct):
-    """What an opened log has done: transactions with a sync (`full`) and without (`normal`), and checkpoints."""
+    """What an opened log has done: transactions with a sync (`full`) and without (`normal`), and checkpoints.
+
+    For those who wait for what others append: `looks` at the write-ahead file, and how often the database was `asked`.
+    """
 
     full: int = 0
     normal: int = 0
     checkpoints: int = 0
+    looks: int = 0
+    asked: int = 0
+
+
+class OwnCommit(NamedTuple):
+    """What the last commit of this log has left: the write-ahead file's looks, and the database's `data_version`."""
+
+    touched: tuple[int, int] | None = None
+    version: int | None = None
 
 
 class Job(Generic[T]):
     """A change that waits for its transaction. It must raise a RefoldError before it writes, or not at all."""
 
-    __slots__ = ("after", "done", "durable", "error", "pages", "result", "session", "waiter", "work")
+    __slots__ = ("after", "done", "durable", "error", "gives_head", "pages", "result", "session", "waiter", "work")
 
     def __init__(
         self,
@@ -56,7 +68,10 @@ class Job(Generic[T]):
         durable: bool,
         after: int = 0,
         size_bytes: int = 0,
+        gives_head: bool = False,
     ) -> None:
+        """Prepare; `gives_head`: what it gives is where its session ends from then on."""
+        self.gives_head = gives_head
         self.work, self.session, self.durable, self.after = work, session, durable, after
         self.pages = _PAGES_PER_JOB + size_bytes // _PAGE_BYTES
         self.done = False
@@ -72,7 +87,7 @@ class GroupCommit:
         self,
         files: DatabaseFiles,
         tails: Tails,
-        changed: Callable[[str], None],
+        changed: Callable[[str, int | None], None],
         *,
         clock: Callable[[], int],
         timeout_s: float,
@@ -81,7 +96,7 @@ class GroupCommit:
 
         Args:
             tails: what is known of the sessions' ends; belongs to the thread.
-            changed: called (in the loop) with each session that has something new.
+            changed: called (in the loop) with each session that has something new, and its head, if that is known.
         """
         self._files, self._tails, self._changed = files, tails, changed
         self._clock = clock
@@ -100,12 +115,14 @@ class GroupCommit:
         self._handed: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = Counts()
+        self.own = OwnCommit()
 
     async def start(self) -> None:
         """Open the connection."""
         thread = SqlThread(partial(connect_writer, self._files, self._writer_lock, self._clock), end=self._files.end)
         await thread.start()
         self._thread, self._broken, self._version, self._level = thread, False, -1, "FULL"
+        self.own = OwnCommit()
 
     async def run(self, job: Job[T]) -> T:
         """Make a change. Cancelled, it was made or not when the cancellation is raised, and nothing goes on behind it.
@@ -125,6 +142,20 @@ class GroupCommit:
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]  # done without an error
+
+    @property
+    def is_writing(self) -> bool:
+        """True while changes are committed."""
+        return self._leading
+
+    async def read(self, work: Callable[[SqliteConnection], T]) -> T | None:
+        """Read with the writer's connection; None: there is none just now. Raises: StoreError."""
+        if self._thread is None or self._broken:
+            return None
+        try:
+            return await self._thread.call(work)
+        except sqlite3.Error as error:
+            raise store_error(self._files.path, error) from error
 
     def _is_led(self) -> bool:
         """Return whether somebody commits; whoever did in a loop that has ended does so no more."""
@@ -173,7 +204,8 @@ class GroupCommit:
                     if job.waiter is not None and not job.waiter.done():
                         job.waiter.set_result(None)
                     if job.error is None:
-                        self._changed(job.session)
+                        head = job.result if job.gives_head else None
+                        self._changed(job.session, head if isinstance(head, int) else None)
                 self._hand_over()
 
     def _hand_over(self) -> None:
@@ -274,7 +306,7 @@ class GroupCommit:
             connection.execute(f"PRAGMA synchronous={level}")
             self._level = level
         connection.execute("BEGIN IMMEDIATE")
-        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        version = data_version(connection)
         if version != self._version:
             self._version = version
             self._tails.invalidate()
@@ -288,6 +320,7 @@ class GroupCommit:
             for job in jobs:
                 job.error, job.done = OutcomeUnknownError(job.session, job.after, str(error)), True
             return
+        self.own = OwnCommit(self._files.wal_touched(), self._version)
         try:
             self._files.check_database()
             problem = "" if self._files.is_wal_here() or self._is_rescued(connection) else "its files were exchanged"
@@ -381,3 +414,8 @@ class GroupCommit:
         with suppress(StoreError), self._writer_lock:
             self._check(connection)
             self._checkpoint(connection)
+
+
+def data_version(connection: SqliteConnection) -> int:
+    """Return a number that differs when another connection than this one has committed."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])

@@ -19,13 +19,13 @@ from ...events import Event
 from ...user_code.argument_checks import checked
 from ..digest import read_base
 from ..encode import LIMIT_BYTES, Updates, encode_append, encode_restored
-from ..follow import Notifier, follow
+from ..follow import Notifier, follow, wait_for_events
 from ..lineage import MAX_SEQ
 from ..load import kept_by_fork
 from ..names import check_id, check_title
 from ..sql import leases, removal, sessions as rows
 from ..sql.append import append
-from ..sql.reading import Page, check_seq, digest_at
+from ..sql.reading import Page, check_seq, digest_at, heads_of
 from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
 from ..sql.verify import verify
@@ -34,13 +34,13 @@ from . import search_index
 from .connect import connect_reader, is_read_only
 from .connection import SqliteConnection
 from .database_files import DatabaseFiles
-from .group_commit import Counts, GroupCommit, Job
+from .group_commit import Counts, GroupCommit, Job, data_version
 from .locks import Owner
 from .sqlite_errors import store_error, translated
 from .thread import SqlThread
+from .watch import ChangeWatcher
 
 T = TypeVar("T")
-_POLL_S = 0.02
 _INDEX_AFTER_S, _INDEX_PAUSE_S = 1.0, 0.02
 
 
@@ -66,7 +66,7 @@ class SqliteLog:
         self._clock, self._new_id, self._limit_bytes = clock, new_id, limit_bytes
         self._files = DatabaseFiles(path)
         self._path = self._files.path
-        self._notifier = Notifier()
+        self._notifier = Notifier(self._begin_watching)
         self.folds = WarmFolds()
         self._tails = Tails()
         self._commits = GroupCommit(self._files, self._tails, self._notifier.notify, clock=clock, timeout_s=timeout_s)
@@ -74,10 +74,9 @@ class SqliteLog:
         self._reader: SqlThread[SqliteConnection] | None = None
         self._beside_now = 0
         self._starting = asyncio.Lock()
-        self._poll: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
         self._unindexed: set[str] = set()
-        self._following = 0
+        self._watcher = ChangeWatcher(self._files, self._notifier, self._commits, ask=self._ask)
         self._read_only = False
         self._closed = False
 
@@ -137,7 +136,10 @@ class SqliteLog:
                 connection, self._tails, session, parts, expected=expected, epoch=epoch, key=key, behind=behind
             )
 
-        head = await self._write(Job(work, session=session, durable=durable, after=expected or 0, size_bytes=size))
+        job = Job(
+            work, session=session, durable=durable, after=expected or 0, size_bytes=size, gives_head=key is None
+        )  # a repeated key gives the first answer
+        head = await self._write(job)
         if durable:
             self._index_soon(session)
         return head
@@ -316,16 +318,15 @@ class SqliteLog:
         return await self._read_with(work)
 
     @checked()
-    async def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
+    def follow(self, session: str, after: Cursor | int = 0) -> AsyncIterator[Recorded]:
         """Yield every event after a place, for ever."""
-        self._following += 1
-        if self._poll is None or self._poll.done():
-            self._poll = asyncio.get_running_loop().create_task(self._listen())
-        try:
-            async for recorded in follow(self, self._notifier, session, after):
-                yield recorded
-        finally:
-            self._following -= 1
+        return follow(self, self._notifier, session, after)
+
+    @checked()
+    async def wait(self, session: str, after: int, timeout_s: float | None = None) -> bool:
+        """Wait until a session goes on after a seq."""
+        self._check_usable()
+        return await wait_for_events(self._head, self._notifier, session, after, timeout_s)
 
     @checked()
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
@@ -430,7 +431,7 @@ class SqliteLog:
         if self._files.is_forked:
             return
         self._notifier.notify_all()
-        steps = (self._stop_indexing, self._stop_polling, self._stop_reading, self._release_all, self._commits.close)
+        steps = (self._stop_indexing, self._watcher.stop, self._stop_reading, self._release_all, self._commits.close)
         problem: BaseException | None = None
         for step in steps:
             try:
@@ -446,12 +447,6 @@ class SqliteLog:
         if self._indexing is not None and not self._indexing.get_loop().is_closed():
             self._indexing.cancel()
             if (cancelled := await settled(self._indexing)) is not None:
-                raise cancelled
-
-    async def _stop_polling(self) -> None:
-        if self._poll is not None and not self._poll.get_loop().is_closed():
-            self._poll.cancel()
-            if (cancelled := await settled(self._poll)) is not None:
                 raise cancelled
 
     async def _stop_reading(self) -> None:
@@ -538,19 +533,26 @@ class SqliteLog:
         finally:
             self._beside_now -= 1
 
-    async def _listen(self) -> None:
-        """Ring when another connection has written, or reading fails, as long as somebody follows."""
+    def _begin_watching(self) -> None:
+        self._watcher.begin()
 
-        def data_version(connection: SqliteConnection) -> int:
-            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+    async def _ask(self, known: object, sessions: Sequence[str]) -> tuple[object, dict[str, int]]:
+        """Return what differs when others have committed, and then, where sessions end. Raises: StoreError."""
 
-        seen: int | None = -1
-        while self._following:
-            try:
-                version: int | None = await self._read_with(data_version)
-            except StoreError:
-                version = None
-            if version is None or version != seen:
-                seen = version
-                self._notifier.notify_all()
-            await asyncio.sleep(_POLL_S)
+        def work(connection: SqliteConnection, sign: int = 1) -> tuple[object, dict[str, int]]:
+            version = sign * data_version(connection)
+            return version, heads_of(connection, sessions) if version != known else {}
+
+        with translated(self._path):
+            self._files.check_database()
+        found = None if self._read_only else await self._commits.read(work)
+        return await self._read_with(partial(work, sign=-1)) if found is None else found
+
+    async def _heads(self, sessions: Sequence[str]) -> dict[str, int]:
+        return await self._read_with(lambda connection: heads_of(connection, sessions))
+
+    async def _head(self, session: str) -> int:
+        heads = await self._heads([session])
+        if session not in heads:
+            raise UnknownSessionError(session)
+        return heads[session]

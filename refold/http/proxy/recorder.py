@@ -25,9 +25,10 @@ from eventsource.models.transport.sse import ServerEvent
 from eventsource.models.wire import Reader
 from eventsource.request import Request, request_sha256
 from eventsource.runner.advance import advance
+from eventsource.runner.flushing import flushing
 from eventsource.runner.lease import hold
 from eventsource.runner.recorder import POLICIES
-from eventsource.runner.reply import ReplyReader, flushing
+from eventsource.runner.reply import ReplyReader
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 

@@ -684,10 +684,10 @@ async def test_a_run_leaves_no_trace_in_the_context_of_who_ran_it() -> None:
     assert CURRENT_RUN.get() is None
 
 
-async def test_an_abort_from_a_thread_of_a_tool_is_heard_by_its_run_before_anybody_looks(
+async def test_an_abort_from_a_thread_of_a_tool_is_heard_by_its_run_before_news_are_taken_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("eventsource.runner.loop.ABORT_POLL_S", 600.0)
+    monkeypatch.setattr("eventsource.runner.writer.Writer.wait_for_news", lambda writer: asyncio.Event().wait())
     bench = Bench(None)
     seen: list[bool] = []
 

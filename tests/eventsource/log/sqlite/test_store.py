@@ -58,6 +58,9 @@ class TestSqliteLog(LogContract):
     def open(self) -> AbstractAsyncContextManager[EventLog]:
         return self._temporary()
 
+    def open_again(self, log: EventLog) -> AbstractAsyncContextManager[EventLog]:
+        return open_store(self.path)
+
     @asynccontextmanager
     async def _temporary(self) -> AsyncIterator[EventLog]:
         with tempfile.TemporaryDirectory() as folder:

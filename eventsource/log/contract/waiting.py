@@ -1,0 +1,154 @@
+"""The contract's fourth part: waiting for what anybody appends."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+
+from ...errors import StoreError, UnknownSessionError
+from ...events import Event, Label
+from ..protocol import EventLog
+from .histories import refused, streamed, timed
+
+_PATIENCE_S = 30.0
+_LABEL: list[tuple[int, Event]] = [(1, Label(text="a title"))]
+
+
+async def _begun(waiting: asyncio.Future[bool]) -> None:
+    """Let somebody begin to wait, and see that he does."""
+    await asyncio.wait([waiting], timeout=0.05)
+    if waiting.done():
+        raise AssertionError(f"nothing has come, and the wait ended with {waiting.result()}")
+
+
+class WaitContract(ABC):
+    """Promises about waiting for events."""
+
+    @abstractmethod
+    def open(self) -> AbstractAsyncContextManager[EventLog]:
+        """Open an empty store."""
+
+    def open_again(self, log: EventLog) -> AbstractAsyncContextManager[EventLog] | None:
+        """Open an opened store once more, as another process does; None for one that no other can open."""
+        return None
+
+    async def test_what_is_there_already_is_not_waited_for(self) -> None:
+        """Also without any time, and also updates that are not part of a whole message yet."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            assert not await log.wait(session, 0, 0)
+            head = await log.append(session, timed(streamed("some text")[:3]))
+            for after in range(head):
+                assert await log.wait(session, after, 0)
+            assert not await log.wait(session, head, 0)
+
+    async def test_a_wait_ends_with_the_time_and_says_so(self) -> None:
+        """What others append elsewhere ends none."""
+        async with self.open() as log:
+            session, other = (await log.create()).id, (await log.create()).id
+            waiting = asyncio.ensure_future(log.wait(session, 0, 0.2))
+            await log.append(other, _LABEL)
+            assert not await asyncio.wait_for(waiting, _PATIENCE_S)
+
+    async def test_an_append_ends_the_wait_of_everybody_who_waits_for_its_session(self) -> None:
+        """And of nobody else."""
+        async with self.open() as log:
+            session, other = (await log.create()).id, (await log.create()).id
+            await log.append(session, _LABEL)
+            waiting = [asyncio.ensure_future(log.wait(session, 1)) for _ in range(100)]
+            longer = [asyncio.ensure_future(log.wait(session, 2)), asyncio.ensure_future(log.wait(other, 0))]
+            await _begun(waiting[0])
+            await log.append(session, _LABEL)
+            assert await asyncio.wait_for(asyncio.gather(*waiting), _PATIENCE_S) == [True] * 100
+            for one in longer:
+                await _begun(one)
+            await log.append(session, _LABEL)
+            await log.append(other, _LABEL)
+            assert await asyncio.wait_for(asyncio.gather(*longer), _PATIENCE_S) == [True, True]
+
+    async def test_no_append_is_missed_between_two_waits(self) -> None:
+        """However many there are, and whoever makes them."""
+        async with self.open() as log:
+            session, seen = (await log.create()).id, 0
+            appending = asyncio.ensure_future(self._append(log, session, 50))
+            while seen < 50:
+                assert await log.wait(session, seen, _PATIENCE_S)
+                seen = (await log.info(session)).head
+            await appending
+
+    async def _append(self, log: EventLog, session: str, count: int) -> None:
+        for _ in range(count):
+            await log.append(session, _LABEL)
+
+    async def test_an_append_of_another_opened_log_ends_a_wait(self) -> None:
+        """Of facts and of updates; none is missed between two waits."""
+        async with self.open() as log:
+            again = self.open_again(log)
+            if again is None:
+                return
+            session, other = (await log.create()).id, (await log.create()).id
+            async with again as elsewhere:
+                waiting = asyncio.ensure_future(log.wait(session, 0))
+                await _begun(waiting)
+                await elsewhere.append(other, _LABEL)
+                await _begun(waiting)
+                await elsewhere.append(session, timed(streamed("some text")[:1]), durable=False)
+                assert await asyncio.wait_for(waiting, _PATIENCE_S)
+                waiting = asyncio.ensure_future(log.wait(session, 1))
+                await _begun(waiting)
+                await elsewhere.append(session, timed(streamed("some text")[1:3]), durable=False)
+                assert await asyncio.wait_for(waiting, _PATIENCE_S)
+                appending = asyncio.ensure_future(self._append(elsewhere, other, 50))
+                seen = 1
+                while seen < 51:
+                    assert await log.wait(other, seen, _PATIENCE_S)
+                    seen = (await log.info(other)).head
+                await appending
+
+    async def test_who_waits_for_a_session_that_is_deleted_is_told(self) -> None:
+        """As who waits for one that never was."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            waiting = asyncio.ensure_future(log.wait(session, 0))
+            await _begun(waiting)
+            await log.delete(session)
+            with refused(UnknownSessionError):
+                await asyncio.wait_for(waiting, _PATIENCE_S)
+            with refused(UnknownSessionError):
+                await log.wait("never-made", 0)
+            again = self.open_again(log)
+            if again is None:
+                return
+            session = (await log.create()).id
+            async with again as elsewhere:
+                waiting = asyncio.ensure_future(log.wait(session, 0))
+                await _begun(waiting)
+                await elsewhere.delete(session)
+                with refused(UnknownSessionError):
+                    await asyncio.wait_for(waiting, _PATIENCE_S)
+
+    async def test_a_wait_that_is_cancelled_leaves_the_log_as_it_was(self) -> None:
+        """Others wait on, and are told."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            left, waiting = (asyncio.ensure_future(log.wait(session, 0)) for _ in range(2))
+            await _begun(left)
+            left.cancel()
+            await asyncio.wait([left])
+            if not left.cancelled():
+                raise AssertionError("a wait took its cancellation for something else")
+            await log.append(session, _LABEL)
+            assert await asyncio.wait_for(waiting, _PATIENCE_S)
+
+    async def test_a_log_that_is_closed_ends_every_wait(self) -> None:
+        """It says that it was closed."""
+        async with self.open() as log:
+            session = (await log.create()).id
+            waiting = asyncio.ensure_future(log.wait(session, 0))
+            await _begun(waiting)
+            await log.close()
+            with refused(StoreError):
+                await asyncio.wait_for(waiting, _PATIENCE_S)
+            with refused(StoreError):
+                await log.wait(session, 0)
