@@ -434,6 +434,22 @@ async def test_looking_for_news_disturbs_no_decision(opened: Opened, still: bool
     assert writer.head == 1
 
 
+async def test_news_are_what_others_append_and_not_what_the_writer_does(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    news = asyncio.ensure_future(writer.wait_for_news())
+    await asyncio.sleep(0.01)
+    writer.outcome(*BEGIN)
+    await writer.flush()
+    await asyncio.sleep(0.01)
+    assert not news.done()
+    await opened.store.append("oslo", [(0, HERE)])
+    await asyncio.wait_for(news, 30)
+    await asyncio.wait_for(writer.wait_for_news(), 30)  # until they are folded
+    await writer.catch_up(lambda: True)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(writer.wait_for_news(), 0.01)
+
+
 async def test_an_abort_is_found_in_what_is_not_folded_yet_and_not_before(opened: Opened) -> None:
     writer = await opened.writer(*OPENED, AbortRequest())
     await opened.store.append("oslo", [(0, HERE)])
