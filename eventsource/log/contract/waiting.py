@@ -22,6 +22,12 @@ async def _begun(waiting: asyncio.Future[bool]) -> None:
         raise AssertionError(f"nothing has come, and the wait ended with {waiting.result()}")
 
 
+async def _ended(waiting: asyncio.Future[bool]) -> bool:
+    """Return how a wait ended."""
+    async with asyncio.timeout(_PATIENCE_S):
+        return await waiting
+
+
 class WaitContract(ABC):
     """Promises about waiting for events."""
 
@@ -49,7 +55,7 @@ class WaitContract(ABC):
             session, other = (await log.create()).id, (await log.create()).id
             waiting = asyncio.ensure_future(log.wait(session, 0, 0.2))
             await log.append(other, _LABEL)
-            assert not await asyncio.wait_for(waiting, _PATIENCE_S)
+            assert not await _ended(waiting)
 
     async def test_an_append_ends_the_wait_of_everybody_who_waits_for_its_session(self) -> None:
         """And of nobody else."""
@@ -60,12 +66,12 @@ class WaitContract(ABC):
             longer = [asyncio.ensure_future(log.wait(session, 2)), asyncio.ensure_future(log.wait(other, 0))]
             await _begun(waiting[0])
             await log.append(session, _LABEL)
-            assert await asyncio.wait_for(asyncio.gather(*waiting), _PATIENCE_S) == [True] * 100
+            assert [await _ended(one) for one in waiting] == [True] * 100
             for one in longer:
                 await _begun(one)
             await log.append(session, _LABEL)
             await log.append(other, _LABEL)
-            assert await asyncio.wait_for(asyncio.gather(*longer), _PATIENCE_S) == [True, True]
+            assert [await _ended(one) for one in longer] == [True, True]
 
     async def test_no_append_is_missed_between_two_waits(self) -> None:
         """However many there are, and whoever makes them."""
@@ -94,11 +100,11 @@ class WaitContract(ABC):
                 await elsewhere.append(other, _LABEL)
                 await _begun(waiting)
                 await elsewhere.append(session, timed(streamed("some text")[:1]), durable=False)
-                assert await asyncio.wait_for(waiting, _PATIENCE_S)
+                assert await _ended(waiting)
                 waiting = asyncio.ensure_future(log.wait(session, 1))
                 await _begun(waiting)
                 await elsewhere.append(session, timed(streamed("some text")[1:3]), durable=False)
-                assert await asyncio.wait_for(waiting, _PATIENCE_S)
+                assert await _ended(waiting)
                 appending = asyncio.ensure_future(self._append(elsewhere, other, 50))
                 seen = 1
                 while seen < 51:
@@ -114,7 +120,7 @@ class WaitContract(ABC):
             await _begun(waiting)
             await log.delete(session)
             with refused(UnknownSessionError):
-                await asyncio.wait_for(waiting, _PATIENCE_S)
+                await _ended(waiting)
             with refused(UnknownSessionError):
                 await log.wait("never-made", 0)
             again = self.open_again(log)
@@ -126,7 +132,7 @@ class WaitContract(ABC):
                 await _begun(waiting)
                 await elsewhere.delete(session)
                 with refused(UnknownSessionError):
-                    await asyncio.wait_for(waiting, _PATIENCE_S)
+                    await _ended(waiting)
 
     async def test_a_wait_that_is_cancelled_leaves_the_log_as_it_was(self) -> None:
         """Others wait on, and are told."""
@@ -139,7 +145,7 @@ class WaitContract(ABC):
             if not left.cancelled():
                 raise AssertionError("a wait took its cancellation for something else")
             await log.append(session, _LABEL)
-            assert await asyncio.wait_for(waiting, _PATIENCE_S)
+            assert await _ended(waiting)
 
     async def test_a_log_that_is_closed_ends_every_wait(self) -> None:
         """It says that it was closed."""
@@ -149,6 +155,6 @@ class WaitContract(ABC):
             await _begun(waiting)
             await log.close()
             with refused(StoreError):
-                await asyncio.wait_for(waiting, _PATIENCE_S)
+                await _ended(waiting)
             with refused(StoreError):
                 await log.wait(session, 0)
