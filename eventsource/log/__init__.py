@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .encode import LIMIT_BYTES
 from .memory import MemoryLog
+from .place import file_of
 from .protocol import EventLog
 from .warm import WarmFolds
 
@@ -39,6 +40,7 @@ async def open_store(
     """Open a log, and close it at the end; without a path it lives in memory and ends with the program.
 
     Args:
+        path: a file, or `sqlite:///FILE`.
         clock: gives UTC microseconds.
         new_id: makes the id of a session that is created without one.
         limit_bytes: no event may be larger.
@@ -64,6 +66,6 @@ async def start_store(
         return MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
     from .sqlite.store import SqliteLog  # what a log in memory does not need is not loaded
 
-    log = SqliteLog(Path(path), clock=clock, new_id=new_id, limit_bytes=limit_bytes)
+    log = SqliteLog(file_of(path), clock=clock, new_id=new_id, limit_bytes=limit_bytes)
     await log.start()
     return log

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from eventsource.log.place import file_of
+
 VARIABLE = "REFOLD_DB"
 
 
@@ -21,9 +23,9 @@ class LogFile:
 def log_file(option: str | None = None) -> LogFile:
     """Find the log: the file of `--db`, else the one that REFOLD_DB names, else one in the user's data folder."""
     if option:
-        return LogFile(Path(option).expanduser(), "option")
+        return LogFile(file_of(option).expanduser(), "option")
     if named := os.environ.get(VARIABLE):
-        return LogFile(Path(named).expanduser(), "environment")
+        return LogFile(file_of(named).expanduser(), "environment")
     import platformdirs
 
     return LogFile(platformdirs.user_data_path("refold", appauthor=False) / "refold.db", "nobody")
