@@ -240,6 +240,7 @@ class MemoryLog:
         ttl_us: int = 30_000_000,
         tasks: Collection[str] | None = None,
         queues: Collection[str] | None = None,
+        but: Collection[str] = (),
     ) -> tuple[Lease, ...]:
         """Claim sessions that are due."""
         names = await self.due(limit=len(self._sessions))
@@ -248,7 +249,7 @@ class MemoryLog:
             runner = self._runner(due)
             if len(taken) == limit:
                 break
-            if queues is not None and due.folds.queue not in queues:
+            if (queues is not None and due.folds.queue not in queues) or runner.id in but:
                 continue
             if (tasks is None or runner.folds.task in tasks) and not (runner.owner and runner.expires_at_us > now):
                 taken.append(self._claim(runner, ttl_us))

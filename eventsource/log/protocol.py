@@ -144,6 +144,7 @@ class EventLog(Protocol):
         ttl_us: int = 30_000_000,
         tasks: Collection[str] | None = None,
         queues: Collection[str] | None = None,
+        but: Collection[str] = (),
     ) -> tuple[Lease, ...]:
         """Claim at most so many of the sessions that `due` names, the longest due first.
 
@@ -151,6 +152,7 @@ class EventLog(Protocol):
         is run by that parent: the first session above it that nobody waits for is claimed.
 
         `tasks`: only sessions whose last task is one of these. `queues`: only due ones whose task is for one of these.
+        `but`: sessions that are left alone.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 from ..background import finish, outlast, stop
@@ -37,16 +37,26 @@ class HeldLease:
 
 @asynccontextmanager
 async def hold(
-    log: EventLog, session: str, *, ttl_us: int = LEASE_US, lost: Callable[[FencedError], None] = lambda error: None
+    log: EventLog,
+    session: str,
+    *,
+    ttl_us: int = LEASE_US,
+    lost: Callable[[FencedError], None] = lambda error: None,
+    lease: Lease | None = None,
 ) -> AsyncIterator[HeldLease]:
     """Hold a session's lease for as long as the block lasts; it is released then, however often its task is cancelled.
 
-    `lost` is told at once when another owner has claimed the session.
+    `lost` is told at once when another owner has claimed the session. `lease`: the session's, if it was claimed before.
 
     Raises: LeaseHeldError when somebody else holds it; CancelledError, and then nobody holds it.
     """
+<<<<<<< HEAD
     held = HeldLease(await _claim(log, session, ttl_us))
     keeper = _Keeper(log, held, ttl_us, lost)
+=======
+    held = HeldLease(lease or (await taken(log, _claim(log, session, ttl_us)))[0])
+    renewing = asyncio.create_task(_renew(log, held, ttl_us, lost))
+>>>>>>> f044f7b (A worker takes what is due in the statement that finds it)
     try:
         yield held
     except IllegalEventError:
@@ -56,16 +66,21 @@ async def hold(
         await finish(_give_back(log, held, keeper))
 
 
-async def _claim(log: EventLog, session: str, ttl_us: int) -> Lease:
-    """Claim a session; who is cancelled meanwhile has not claimed it."""
-    claiming = asyncio.ensure_future(log.claim(session, ttl_us=ttl_us))
+async def _claim(log: EventLog, session: str, ttl_us: int) -> tuple[Lease, ...]:
+    return (await log.claim(session, ttl_us=ttl_us),)
+
+
+async def taken(log: EventLog, claiming: Coroutine[None, None, tuple[Lease, ...]]) -> tuple[Lease, ...]:
+    """Wait for leases to be claimed; who is cancelled meanwhile has none."""
+    task = asyncio.ensure_future(claiming)
     try:
-        await outlast(claiming)
+        await outlast(task)
     except asyncio.CancelledError:
-        if not claiming.cancelled() and claiming.exception() is None:
-            await finish(log.release(claiming.result()))
+        if not task.cancelled() and task.exception() is None:
+            for lease in task.result():
+                await finish(log.release(lease))
         raise
-    return claiming.result()
+    return task.result()
 
 
 class _Keeper:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from eventsource.codec import to_json
 from eventsource.durations import duration_text
+from eventsource.envelope import Lease
 from eventsource.errors import LeaseHeldError, UnknownSessionError
 from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart, WaitEnd
 from eventsource.log.admitted import admitted, append_admitted
@@ -96,16 +97,17 @@ async def run_task_session(
     *,
     root: str = "",
     budget: Budget | None = None,
+    lease: Lease | None = None,
 ) -> TaskOutcome:
     """Run a task's session until the task ends, nothing is left but waiting, or the process is to stop.
 
-    `budget`: its parent's, which counts what it uses.
+    `budget`: its parent's, which counts what it uses. `lease`: the session's, if it was claimed already.
 
     Raises: LeaseHeldError when somebody else runs it; NoTaskError; PathError when its code is not what it was recorded
         with; FencedError when another owner took over; what the store raises.
     """
     execution = TaskExecution(runtime, session, root=root, outer=budget)
-    async with hold(runtime.log, session, ttl_us=runtime.lease_us, lost=execution.lose) as held:
+    async with hold(runtime.log, session, ttl_us=runtime.lease_us, lost=execution.lose, lease=lease) as held:
         execution.writer.lease = held.lease
         await execution.load()
         if budget is not None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
 from eventsource.background import outlast, running, stop
 from eventsource.durations import Duration, duration_us
-from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
-from eventsource.events import TaskStart
+from eventsource.envelope import Lease
+from eventsource.errors import FencedError, RefoldError, UnknownSessionError
 from eventsource.log.load import load_state
+from eventsource.runner.lease import taken
 from eventsource.runner.operator_log import logger
 from eventsource.user_code.argument_checks import checked
 from eventsource.user_code.calls import attempt, by_signal
@@ -27,6 +29,7 @@ LOGGER = logger(__name__)
 _ASIDE_S = 5.0
 _MOST_ASIDE_S = 300.0
 _MAX_KNOWN = 10_000
+_OTHERS = 100
 _UNKNOWN_S = 30.0
 """How long a session may be due before a worker that does not know its task puts that on record."""
 
@@ -88,7 +91,6 @@ class Worker:
         self._left: dict[str, tuple[float, str]] = {}
         self.stuck: dict[str, str] = {}
         """Sessions that this worker could not run, and why."""
-        self._roots: dict[str, tuple[str, str]] = {}
 
     def stop(self) -> None:
         """Claim no more sessions; finish those under way, or hand them back."""
@@ -137,25 +139,28 @@ class Worker:
         room = self._concurrency - len(self._running)
         if room <= 0:
             return 0
-        begun = 0
-        now_s = asyncio.get_running_loop().time()
+        store, now_s = self._log.store, asyncio.get_running_loop().time()
         self._aside = {session: until_s for session, until_s in self._aside.items() if until_s > now_s}
-        for session in await self._log.store.due(limit=room + len(self._running) + len(self._aside)):
-            if session in self._aside or begun >= room:
+        wanted = partial(store.take_due, limit=room, ttl_us=self.runtime.lease_us, tasks=self._tasks)
+        leases = await taken(store, wanted(but=self._aside))
+        for lease in leases:
+            self._begin(lease)
+        if len(leases) < room:
+            await self._look_at_others()
+        return len(leases)
+
+    async def _look_at_others(self) -> None:
+        """See which sessions are due that this worker does not take, since it does not know their task."""
+        for session in await self._log.store.due(limit=_OTHERS + len(self._running) + len(self._aside)):
+            if session in self._aside:
                 continue
             try:
                 root, task = await self._root(session)
             except (RefoldError, OSError) as error:  # a session that cannot be read
                 await self._set_aside_for(session, "", words(error))
                 continue
-            if root in self._running or root in self._aside:
-                continue
-            if task not in self._tasks:
+            if root not in self._running and root not in self._aside and task not in self._tasks:
                 await self._leave(session, task)
-                continue
-            self._begin(root, task)
-            begun += 1
-        return begun
 
     async def _leave(self, session: str, task: str) -> None:
         """Leave a session to workers that know its task, and say so once; when none comes for long, it is stuck."""
@@ -179,18 +184,18 @@ class Worker:
         except (RefoldError, OSError) as error:
             LOGGER.warning("session %s: that it is stuck cannot be put on record: %s", session, words(error))
 
-    def _begin(self, session: str, task: str) -> None:
-        running = asyncio.create_task(self._work(session, task))
-        self._running[session] = running
-        running.add_done_callback(lambda done: self._running.pop(session, None))
+    def _begin(self, lease: Lease) -> None:
+        running = asyncio.create_task(self._work(lease))
+        self._running[lease.session] = running
+        running.add_done_callback(lambda done: self._running.pop(lease.session, None))
 
-    async def _work(self, session: str, task: str) -> None:
+    async def _work(self, lease: Lease) -> None:
         """Run a session; whatever keeps it from being run keeps nobody else from working."""
-        began_us = self.runtime.clock()
+        session, task, began_us = lease.session, "", self.runtime.clock()
         try:
-            outcome = await run_task_session(self.runtime, session, self._tasks.get)
-        except LeaseHeldError:
-            self._set_aside(session, self._look_s)
+            with suppress(RefoldError, OSError):
+                task = (await self._log.store.info(session)).task
+            outcome = await run_task_session(self.runtime, session, self._tasks.get, lease=lease)
         except FencedError as error:
             self._report(WorkerReport(session, task, "lost", words(error), at_us=self.runtime.clock()))
         except asyncio.CancelledError:
@@ -229,37 +234,17 @@ class Worker:
         self._aside[session] = asyncio.get_running_loop().time() + seconds
 
     async def _root(self, session: str) -> tuple[str, str]:
-        """Find the session at the root of the tree, which runs its children itself, and its task.
-
-        A fork of a child, and a child whose parent's task has ended, have nobody who waits for them: they are roots.
-        """
-        known = self._roots.get(session)
-        if known is not None:
-            return known
-        root, task, parent = session, "", session
-        with suppress(UnknownSessionError):
-            while parent:
-                start = await self._start(parent)
-                if start is None:
-                    break
-                root, task, parent = parent, start.task, start.parent
-                if parent and not (await load_state(self._log.store, parent))[1].task:
-                    break
-        if len(self._roots) >= _MAX_KNOWN:
-            self._roots.clear()
-        if task and root == session:  # a child's may change: its parent ends
-            self._roots[session] = (root, task)
-        return root, task
-
-    async def _start(self, session: str) -> TaskStart | None:
-        """Find how a session's task began; in a fork behind that, nobody waits for its end."""
-        after, forked_at = 0, (await self._log.store.info(session)).fork_seq
-        while page := await self._log.store.read(session, after=after, limit=100, updates=False):
-            for recorded in page:
-                if isinstance(start := recorded.event, TaskStart):
-                    return start if recorded.seq > forked_at else msgspec.structs.replace(start, parent="")
-            after = page[-1].seq
-        return None
+        """Find the session whose worker runs this one, and its task: a child's parent does, while its task is open."""
+        info = await self._log.store.info(session)
+        while info.parent is None and info.started_by:
+            try:
+                above = await self._log.store.info(info.started_by)
+            except UnknownSessionError:
+                break
+            if not (await load_state(self._log.store, above.id))[1].task:
+                break
+            info = above
+        return info.id, info.task
 
     async def _pause(self) -> None:
         """Wait for a while, or until there is room again, or until stopped."""

@@ -159,6 +159,7 @@ class DueContract(ABC):
             assert [one.session for one in await log.take_due(tasks=("t",), queues=("",))] == [wanted]
             assert await log.take_due(limit=20, tasks=("t",), queues=("",)) == ()
             assert await log.take_due(limit=20, tasks=(), queues=None) == ()
+            assert await log.take_due(queues=("gpu",), but=(elsewhere,)) == ()
             assert [one.session for one in await log.take_due(queues=("gpu",))] == [elsewhere]
             assert set(await log.due(limit=20)) == set(others)
 

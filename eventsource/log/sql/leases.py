@@ -49,6 +49,7 @@ def take_due(
     ttl_us: int,
     tasks: Collection[str] | None,
     queues: Collection[str] | None,
+    but: Collection[str],
 ) -> tuple[Lease, ...]:
     """Claim what is due, in the transaction that finds it."""
     taken, passed, size = list[Lease](), set[str](), 2 * limit
@@ -59,7 +60,7 @@ def take_due(
                 break
             passed.add(name)
             runner, task = _runner(connection, name)
-            if tasks is not None and task not in tasks:
+            if runner in but or (tasks is not None and task not in tasks):
                 continue
             try:
                 taken.append(claim(connection, tails, session=runner, owner=owner, ttl_us=ttl_us))

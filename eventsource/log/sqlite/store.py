@@ -254,6 +254,7 @@ class SqliteLog:
         ttl_us: int = 30_000_000,
         tasks: Collection[str] | None = None,
         queues: Collection[str] | None = None,
+        but: Collection[str] = (),
     ) -> tuple[Lease, ...]:
         """Claim sessions that are due."""
         if self._read_only or not await self._read_with(lambda connection: rows.due(connection, 1, queues)):
@@ -261,7 +262,7 @@ class SqliteLog:
         with translated(self._path):
             self._owner.hold()
         taken = partial(leases.take_due, tails=self._tails, owner=self._owner.name)
-        work = partial(taken, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues)
+        work = partial(taken, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues, but=but)
         return await self._write(Job(work, session="", durable=False))
 
     @checked()
