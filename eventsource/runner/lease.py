@@ -50,13 +50,8 @@ async def hold(
 
     Raises: LeaseHeldError when somebody else holds it; CancelledError, and then nobody holds it.
     """
-<<<<<<< HEAD
-    held = HeldLease(await _claim(log, session, ttl_us))
-    keeper = _Keeper(log, held, ttl_us, lost)
-=======
     held = HeldLease(lease or (await taken(log, _claim(log, session, ttl_us)))[0])
-    renewing = asyncio.create_task(_renew(log, held, ttl_us, lost))
->>>>>>> f044f7b (A worker takes what is due in the statement that finds it)
+    keeper = _Keeper(log, held, ttl_us, lost)
     try:
         yield held
     except IllegalEventError:
