@@ -172,7 +172,8 @@ class Loop(Generic[V]):
                     if self.writer.state.run is None:
                         return Stop(self.writer.state.ended)
                     continue
-                if await self._poll(step.polls):
+                disturbed = self.writer.disturbed
+                if step.polls and (await self._poll(step.polls) or self.writer.disturbed != disturbed):
                     continue
                 if isinstance(step, Suspend) and expire(self.writer, self.program.clock()):
                     continue
@@ -326,8 +327,7 @@ class Loop(Generic[V]):
     async def _ask(self, poll: Poll) -> bool:
         hooks = self.program.hooks
         if poll == "stop":
-            await self._ask_stop()
-            return False  # the turn ends now in any case: nothing need be asked again
+            return await self._ask_stop()
         hook = hooks.get_steering_messages if poll == "steering" else hooks.get_follow_up_messages
 
         def admitted(messages: Sequence[Message] | None) -> list[Admitted]:
@@ -337,7 +337,7 @@ class Loop(Generic[V]):
         self.writer.outcome(*pushes)
         return bool(pushes)
 
-    async def _ask_stop(self) -> None:
+    async def _ask_stop(self) -> bool:
         """Ask whether the run ends behind this turn, or goes on for one more."""
         last = self.program.context.answer(self.writer.view)
         stop, finish = self.program.hooks.should_stop_after_turn, self.program.hooks.finish_turn
@@ -355,6 +355,7 @@ class Loop(Generic[V]):
             self.writer.outcome(AbortRequest(reason="error", cause="output", error=error) if ends else rejected)
         elif answer is not None:
             self.writer.outcome(AbortRequest(reason="stop", cause="hook") if answer == "end" else Resume(why="turn"))
+        return bool(problem) or answer is not None
 
     def _problem(self, message: AssistantMessage | None) -> str:
         """Return what does not fit in an answer that the run may end with."""
@@ -399,6 +400,7 @@ class Loop(Generic[V]):
         asks = hooks.transform_context or hooks.convert_to_llm or hooks.get_api_key
         if (asks and not await writer.flush()) or await self._waits_until(step.not_before_us):
             return
+        disturbed = writer.disturbed
         try:
             model = self._model()
             if before is not None:
@@ -406,6 +408,7 @@ class Loop(Generic[V]):
                     await before(writer, self._aborting)
                 if not isinstance(next_step(writer.state), CallModel):
                     return
+                disturbed = writer.disturbed
             request, sent = await self._request(model, step.attempt)
             key = hooks.get_api_key
             api_key = None if key is None else await self._asked(lambda: key(model.ref.provider), _key)
@@ -414,7 +417,7 @@ class Loop(Generic[V]):
             self._note_hook_error(error)
             return
         self._used = None
-        if not await writer.intend(sent):
+        if writer.disturbed != disturbed or not await writer.intend(sent):
             return  # others came between: the machine is asked again
         if self.signal.is_set():
             return
