@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
@@ -75,6 +76,7 @@ class SqliteLog:
         self._beside_now = 0
         self._starting = asyncio.Lock()
         self._indexing: asyncio.Task[None] | None = None
+        self._index_loop: asyncio.AbstractEventLoop | None = None
         self._unindexed: set[str] = set()
         self._watcher = ChangeWatcher(self._files, self._notifier, self._commits, ask=self._ask)
         self._read_only = False
@@ -226,20 +228,30 @@ class SqliteLog:
             pass
 
     def _index_soon(self, session: str) -> None:
-        """Let what was appended be found before long; one task does that for all sessions, and only after appends."""
+        """Let what was appended be found before long: after appends there is a timer, then a task for all sessions."""
         self._unindexed.add(session)
-        if self._indexing is None or self._indexing.done():
+        loop = asyncio.get_running_loop()
+        if self._index_loop is not loop:  # nothing, or of a loop that has ended
+            self._index_loop = loop
+            loop.call_later(_INDEX_AFTER_S, _begin_indexing, weakref.ref(self))
+
+    def begin_indexing(self) -> None:
+        """Take what was appended into the index, if the log is still open."""
+        if not self._closed:
             self._indexing = asyncio.get_running_loop().create_task(self._index())
 
     async def _index(self) -> None:
-        """Take what was appended into the index, a little at a time."""
-        with suppress(RefoldError):  # whoever searches tries again
-            while self._unindexed:
-                await asyncio.sleep(_INDEX_AFTER_S)
-                names, self._unindexed = tuple(self._unindexed), set()
-                work = partial(search_index.catch_up, sessions=names)
-                while await self._commits.run(Job(work, session="", durable=False)):
-                    await asyncio.sleep(_INDEX_PAUSE_S)
+        names, self._unindexed = tuple(self._unindexed), set()
+        work = partial(search_index.catch_up, sessions=names)
+        try:
+            while await self._commits.run(Job(work, session="", durable=False)):
+                await asyncio.sleep(_INDEX_PAUSE_S)
+        except RefoldError:
+            pass  # whoever searches tries again
+        finally:
+            self._index_loop = None
+        for session in self._unindexed.copy():
+            self._index_soon(session)
 
     @checked()
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
@@ -557,3 +569,10 @@ class SqliteLog:
         if session not in heads:
             raise UnknownSessionError(session)
         return heads[session]
+
+
+def _begin_indexing(log: weakref.ref[SqliteLog]) -> None:
+    """Begin, unless the log is gone: a timer keeps nobody from collecting it."""
+    there = log()
+    if there is not None:
+        there.begin_indexing()
