@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from eventsource.background import outlast, running, stop
+from eventsource.background import finish, outlast, running, stop
 from eventsource.durations import Duration, duration_us
 from eventsource.envelope import Lease
 from eventsource.errors import FencedError, RefoldError, UnknownSessionError
@@ -86,6 +86,7 @@ class Worker:
             log=log.store, clock=log.clock, lease_us=duration_us(lease), grace_s=duration_us(grace) / 1_000_000
         )
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._taken: dict[str, Lease] = {}
         self._aside: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._left: dict[str, tuple[float, str]] = {}
@@ -108,7 +109,7 @@ class Worker:
             try:
                 await outlast(*left, timeout_s=self.runtime.grace_s + 1)
             finally:
-                await stop(*left)
+                await self._stop(*left)
 
     async def _look(self) -> int:
         """Look for what is due; a log that cannot be read just now is looked at again."""
@@ -132,7 +133,19 @@ class Worker:
                 if session in self._left:
                     await self._note_stuck(session, self._left[session][1])
         finally:
-            await stop(*self._running.values())
+            await self._stop(*self._running.values())
+
+    async def _stop(self, *running: asyncio.Task[None]) -> None:
+        """Stop what is under way, and hand back what was taken and not begun."""
+        try:
+            await stop(*running)
+        finally:
+            await finish(self._give_back())
+
+    async def _give_back(self) -> None:
+        leases, self._taken = tuple(self._taken.values()), {}
+        for lease in leases:
+            await self._log.store.release(lease)
 
     async def look(self) -> int:
         """Start sessions that are due, as far as there is room. Returns: how many were started."""
@@ -185,6 +198,7 @@ class Worker:
             LOGGER.warning("session %s: that it is stuck cannot be put on record: %s", session, words(error))
 
     def _begin(self, lease: Lease) -> None:
+        self._taken[lease.session] = lease
         running = asyncio.create_task(self._work(lease))
         self._running[lease.session] = running
         running.add_done_callback(lambda done: self._running.pop(lease.session, None))
@@ -195,6 +209,7 @@ class Worker:
         try:
             with suppress(RefoldError, OSError):
                 task = (await self._log.store.info(session)).task
+            del self._taken[session]  # from here on it is released by who holds it
             outcome = await run_task_session(self.runtime, session, self._tasks.get, lease=lease)
         except FencedError as error:
             self._report(WorkerReport(session, task, "lost", words(error), at_us=self.runtime.clock()))

@@ -29,6 +29,12 @@ TIMES = pytest.mark.parametrize("times", [1, 5])
 STORED = pytest.mark.parametrize("stored", ["memory", "file"])
 
 
+@pytest.fixture(autouse=True)
+def _no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the log index nothing meanwhile, which it does in a task of its own."""
+    monkeypatch.setattr("eventsource.log.sqlite.store._INDEX_AFTER_S", 3600.0)
+
+
 async def at_each_tick(
     times: int,
     work: Callable[[], Awaitable[object]],

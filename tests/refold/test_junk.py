@@ -101,12 +101,14 @@ async def good_of_store(name: str, log: Log, session: Session) -> object:
     match name:
         case "session" | "parent":
             return session.id
-        case "name":
+        case "name" | "text":
             return "said"
         case "lease":
             return await log.store.claim(session.id)
         case "at" | "seq" | "at_us":
             return 1
+        case "after":
+            return 0
         case "events":
             return []
         case "path":
