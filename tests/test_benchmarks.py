@@ -22,7 +22,8 @@ def test_a_benchmark_measures_something(name: str) -> None:
     (section,) = measure([name], quick=True)
     assert section.rows
     for row in section.rows:
-        assert row.value is None or row.value > 0, row
+        of_noise = "of 99 in 100" in row.name  # the difference of two rare delays, which may be anything
+        assert row.value is None or row.value > 0 or of_noise, row
         assert row.met in (True, False, None)
 
 
