@@ -29,7 +29,7 @@ def file_notices(path: str, notice: Callable[[], None]) -> Iterator[bool]:
         if descriptor >= 0:
             try:
                 loop.add_reader(descriptor, read)
-            except NotImplementedError:
+            except RuntimeError:  # an event loop that watches no descriptors
                 os.close(descriptor)
                 descriptor = -1
         yield descriptor >= 0
