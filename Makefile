@@ -23,7 +23,7 @@ check: .venv/ready ## check everything: format, lint, types, imports, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n auto --dist worksteal
+	HYPOTHESIS_PROFILE=check $(BIN)/pytest -q -n auto --dist worksteal
 
 bench: $(BENCH)/ready ## print the benchmarks' table
 	$(BENCH)/bin/python -m benchmarks

@@ -15,7 +15,7 @@ from eventsource.log.protocol import EventLog
 ROOT = Path(__file__).parents[1]
 
 hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("check", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.register_profile(  # what fails is enough to know, the smallest example is not needed
     "mutants", max_examples=25, deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
 )
