@@ -7,9 +7,11 @@ digests, no checks, no sessions, no sealing, no locks between processes.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
@@ -61,15 +63,41 @@ async def open_floor(path: Path, *, updates: bool = True) -> AsyncIterator[Floor
 
 
 class Floor:
-    """Appends with one call into the connection's thread for each."""
+    """Appends with one call into the connection's thread for each; or, shared, for all that came meanwhile."""
 
     def __init__(self, thread: SqlThread[sqlite3.Connection], *, updates: bool) -> None:
         self._thread, self._updates = thread, updates
         self._seq = 0
         self._full = True
+        self._waiting: list[tuple[Append, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self.commits = 0
 
     async def append(self, events: Append, *, durable: bool = True) -> None:
         """Encode and store events in one transaction."""
+        facts, rows = self._encoded(events)
+        await self._thread.call(lambda connection: self._commit(connection, facts, rows, durable))
+
+    async def append_shared(self, events: Append) -> None:
+        """Store events in a transaction with all others that wait at the same time."""
+        stored = asyncio.get_running_loop().create_future()
+        self._waiting.append((events, stored))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        await stored
+
+    async def _write(self) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting, []
+            encoded = [self._encoded(events) for events, _ in taken]
+            facts, rows = [one for some, _ in encoded for one in some], [one for _, some in encoded for one in some]
+            await self._thread.call(partial(self._commit, facts=facts, rows=rows, full=True))
+            for _, stored in taken:
+                stored.set_result(None)
+            await asyncio.sleep(0)  # those who were waiting come with their next
+        self._writing = None
+
+    def _encoded(self, events: Append) -> tuple[list[FactRow], list[UpdatesRow]]:
         facts: list[FactRow] = []
         rows: list[UpdatesRow] = []
         for streamed, group in groupby(events, _is_update):
@@ -79,7 +107,7 @@ class Floor:
             elif self._updates:
                 rows.append((self._seq + len(part), coalesce(part)))
             self._seq += len(part)
-        await self._thread.call(lambda connection: self._commit(connection, facts, rows, durable))
+        return facts, rows
 
     def _commit(
         self, connection: sqlite3.Connection, facts: Sequence[FactRow], rows: Sequence[UpdatesRow], full: bool
@@ -93,6 +121,7 @@ class Floor:
         if facts:
             connection.executemany(_FACT, facts)
         connection.execute("COMMIT")
+        self.commits += full
 
 
 def _is_update(timed: Timed) -> bool:

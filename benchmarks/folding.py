@@ -18,7 +18,7 @@ from eventsource.machine.state import State
 from . import floor
 from .exchange import SESSION, history
 from .measure import compare, seconds
-from .rows import Row
+from .rows import Row, ratio_row
 from .stores import files
 
 _DELTAS = 200  # of each message, so that 95 of 100 events are updates
@@ -35,7 +35,7 @@ def run(quick: bool) -> list[Row]:
 def _in_memory(events: Sequence[Recorded]) -> Row:
     found = compare(5, lambda: _rate(events), lambda: _look_rate(events))
     name = f"fold {len(events):,} events in memory (floor: look at each one's type)"
-    return Row(name, found.value, "events/s", found.floor, found.ratio, ">= 1,000,000")
+    return ratio_row(name, found, "events/s", goal=">= 1,000,000")
 
 
 def _growth(events: Sequence[Recorded]) -> Row:
@@ -43,13 +43,13 @@ def _growth(events: Sequence[Recorded]) -> Row:
     few, times = events[:10_000], len(events) // 10_000
     found = compare(5, lambda: 1e9 / _rate(events), lambda: median(1e9 / _rate(few) for _ in range(times)))
     name = f"cost of folding one of {len(events):,} events (floor: one of 10,000)"
-    return Row(name, found.value, "ns", found.floor, found.ratio, "<= 1.2x")
+    return ratio_row(name, found, "ns", beside=True, goal="<= 1.2x")
 
 
 def _from_disk(count: int) -> Row:
     made = files(count // _EVENTS_PER_EXCHANGE, deltas=_DELTAS)
     found = compare(3, lambda: _disk_rate(made.refold, made.head), lambda: _floor_rate(made.floor, made.head))
-    return Row(f"fold {made.head:,} events from disk", found.value, "events/s", found.floor, found.ratio, ">= 500,000")
+    return ratio_row(f"fold {made.head:,} events from disk", found, "events/s", goal=">= 500,000")
 
 
 def _rate(events: Sequence[Recorded]) -> float:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, islice, pairwise
 from statistics import median
 from typing import NamedTuple
@@ -15,12 +14,15 @@ from eventsource.models.scripted.script import Answer, call
 from refold import Agent, Log, Policies, Run, Session, open_log, tool
 
 from .exchange import exchanges, texts
-from .rows import Row
+from .measure import compared, turns
+from .rows import Chart, Point, Row, ratio_row, row
 from .stores import folder
 
 _AT_ONCE = 25  # exchanges
 _DELTAS = 16
 _WINDOW = 10  # turns
+_EXCHANGE = Chart("exchange", "One more exchange", "exchanges of the session")
+_REQUEST = Chart("request", "From stream() until the request leaves", "exchanges of the session")
 
 
 @tool(effect="pure")
@@ -47,35 +49,46 @@ async def _rows(sizes: Sequence[int], rounds: int, *, quick: bool) -> list[Row]:
     async with open_log(place / "refold.db") as log:
         sessions = {size: await _session(log, size) for size in sizes}
         grown = {size: _Grown([], []) for size in sizes}
-        for number in range(rounds):
-            for size, session in list(sessions.items())[:: -1 if number % 2 else 1]:
-                gc.collect()
-                began = time.process_time()
-                await _exchange(session)
-                grown[size].exchange.append((time.process_time() - began) * 1000)
-                grown[size].request.append(await _until_request(session))
-        short, *longer = sizes
-        least = median(grown[short].exchange)
-        rows = [Row(f"one more exchange at {short:,}", least, "ms of CPU")]
-        for size in longer:
-            value = median(grown[size].exchange)
-            rows.append(
-                Row(
-                    f"one more exchange at {size:,} (floor: at {short})",
-                    value,
-                    "ms of CPU",
-                    least,
-                    value / least,
-                    "<= 2x",
-                )
+        for size in turns(rounds, *sizes):
+            began = time.process_time()
+            await _exchange(sessions[size])
+            grown[size].exchange.append((time.process_time() - began) * 1000)
+            grown[size].request.append(await _until_request(sessions[size]))
+        early: list[float] = []
+        late: list[float] = []
+        many, few = (60, 2) if quick else (2_000, 3)
+        for _ in turns(few, ()):
+            for figures, figure in zip((early, late), await _turns(log, many), strict=True):
+                figures.append(figure)
+    return [
+        *_exchange_rows(grown),
+        *(
+            row(
+                f"stream() until its request leaves, at {size:,}",
+                one.request,
+                "ms",
+                goal="<= 10",
+                point=Point(_REQUEST, "until its request leaves", size),
             )
-        name = "stream() until its request leaves, at"
-        rows += [Row(f"{name} {size:,}", median(grown[size].request), "ms", goal="<= 10") for size in sizes]
-        turns = 60 if quick else 2_000
-        early, late = await _turns(log, turns)
-        rows.append(
-            Row(f"a turn at turn {turns:,} (floor: at turn 20)", late, "ms of CPU", early, late / early, "<= 1.3x")
-        )
+            for size, one in grown.items()
+        ),
+        ratio_row(
+            f"a turn at turn {many:,} (beside: at turn 20)",
+            compared(late, early),
+            "ms of CPU",
+            beside=True,
+            goal="<= 1.3x",
+        ),
+    ]
+
+
+def _exchange_rows(grown: Mapping[int, _Grown]) -> list[Row]:
+    (short, least), *longer = grown.items()
+    point = Point(_EXCHANGE, "one more exchange", short)
+    rows = [row(f"one more exchange at {short:,}", least.exchange, "ms of CPU", point=point)]
+    for size, one in longer:
+        name, found = f"one more exchange at {size:,} (beside: at {short})", compared(one.exchange, least.exchange)
+        rows.append(ratio_row(name, found, "ms of CPU", beside=True, goal="<= 2x", point=point._replace(size=size)))
     return rows
 
 
@@ -129,6 +142,6 @@ async def _turns(log: Log, turns: int) -> tuple[float, float]:
     return median(each[20 - _WINDOW : 20 + _WINDOW]), median(each[-2 * _WINDOW :])
 
 
-def _check(run: Run[object]) -> None:
+def _check(run: Run[None]) -> None:
     if run.status != "done":
         raise RuntimeError(f"the run ended as {run.status}: {run.error}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from .measure import compare
-from .rows import Row
+from .measure import compare, environment
+from .rows import Row, ratio_row
 
 _TIMED = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
 
@@ -18,9 +18,10 @@ def run(quick: bool) -> list[Row]:
         3 if quick else 11, lambda: _import_ms("refold"), lambda: _import_ms("asyncio, sqlite3, msgspec, aiosqlite")
     )
     name = "import refold (floor: asyncio, sqlite3, msgspec, aiosqlite)"
-    return [Row(name, found.value, "ms", found.floor, found.ratio, "<= 200")]
+    return [ratio_row(name, found, "ms", goal="<= 200")]
 
 
 def _import_ms(modules: str) -> float:
-    done = subprocess.run([sys.executable, "-c", _TIMED.format(modules)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", _TIMED.format(modules)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     return float(done.stdout) * 1000

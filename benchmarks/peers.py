@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from eventsource.log import open_store
-from eventsource.log.load import load
-from eventsource.machine.evolve import evolve
-from eventsource.machine.state import State
-from projections.context import CONTEXT
 
 from . import floor
-from .exchange import RESULT_BYTES, SESSION, exchanges, texts
-from .rows import Row
+from .exchange import RESULT_BYTES, SESSION, Append, exchanges, texts
+from .measure import compared, turns
+from .reopening import floor_ms, refold_ms
+from .rows import Row, absent, ratio_row
 from .stores import folder
 
 _ARGUMENTS = '{"city": "Oslo", "days": 3, "units": "celsius"}'
@@ -45,29 +45,50 @@ class Said(NamedTuple):
 
 
 def run(quick: bool) -> list[Row]:
-    """Measure the floor, Refold, and whichever peer is installed."""
-    count, few = (100, 20) if quick else (1_000, 200)
-    place = folder() / f"peers-{count}"
-    place.mkdir()
-    plain = asyncio.run(_floor(place / "floor.db", count))
-    rows = _rows(f"Refold, {count:,} exchanges", asyncio.run(_refold(place / "refold.db", count)), plain)
+    """Measure in turns the floor, Refold, and whichever peer is installed."""
+    count, few, rounds = (100, 20, 2) if quick else (1_000, 200, 5)
+    ways = [
+        _Way("the floor", count, lambda path: asyncio.run(_floor(path, count))),
+        _Way(f"Refold, {count:,} exchanges", count, lambda path: asyncio.run(_refold(path, count))),
+    ]
+    missing = []
     name = f"OpenAI Agents SDK, SQLiteSession, {count:,}"
     if find_spec("agents") is None:
-        rows.append(Row(name, None, "not installed"))
+        missing.append(absent(name, "not installed"))
     else:
-        rows += _rows(name, asyncio.run(_openai(place / "openai.db", count)), plain)
+        ways.append(_Way(name, count, lambda path: asyncio.run(_openai(path, count))))
     name = f"LangGraph, SqliteSaver, {few:,} (it grows with the square)"
     if find_spec("langgraph") is None or find_spec("langgraph.checkpoint.sqlite") is None:
-        rows.append(Row(name, None, "not installed"))
+        missing.append(absent(name, "not installed"))
     else:
-        rows += _rows(name, _langgraph(place / "langgraph.db", few), asyncio.run(_floor(place / "few.db", few)))
-    return rows
+        ways.append(_Way("the floor", few, lambda path: asyncio.run(_floor(path, few))))
+        ways.append(_Way(name, few, lambda path: _langgraph(path, few)))
+    costs: dict[_Way, list[Cost]] = {way: [] for way in ways}
+    for way in turns(rounds, *ways):
+        with TemporaryDirectory(dir=folder()) as place:
+            costs[way].append(way.measure(Path(place) / "peer.db"))
+    floors = {way.exchanges: costs[way] for way in ways if way.name == "the floor"}
+    found = [_rows(way, costs[way], floors[way.exchanges]) for way in ways if way.name != "the floor"]
+    return [*(one for rows in found for one in rows), *missing]
 
 
-def _rows(name: str, cost: Cost, plain: Cost) -> list[Row]:
-    units = ("ms/exchange", "bytes/exchange", "ms to reopen")
-    told = zip((name, "", ""), units, cost, plain, strict=True)
-    return [Row(label, value, unit, base, value / base) for label, unit, value, base in told]
+class _Way(NamedTuple):
+    """A store that is measured with so many exchanges, in a file of its own."""
+
+    name: str
+    exchanges: int
+    measure: Callable[[Path], Cost]
+
+
+def _rows(way: _Way, costs: Sequence[Cost], floors: Sequence[Cost]) -> list[Row]:
+    """Make the rows of a store. What a peer does is less than the floor's work, and deltas can be packed tighter."""
+    labels, units = (way.name, "", ""), ("ms/exchange", "bytes/exchange", "ms to reopen")
+    ours = way.name.startswith("Refold")
+    told = zip(labels, units, zip(*costs, strict=True), zip(*floors, strict=True), strict=True)
+    return [
+        ratio_row(label, compared(values, plain), unit, beside=not ours or unit == "bytes/exchange")
+        for label, unit, values, plain in told
+    ]
 
 
 def _said(count: int) -> Iterator[Said]:
@@ -82,37 +103,28 @@ def _room(path: Path, count: int) -> float:
 
 
 async def _refold(path: Path, count: int) -> Cost:
-    made = list(exchanges(count))
     async with open_store(path) as log:
         await log.create(SESSION)
-        began = time.perf_counter()
-        for appends in made:
-            for append in appends:
-                await log.append(SESSION, append)
-        persist = _ms(began) / count
-    began = time.perf_counter()
-    async with open_store(path) as log:
-        await load(log, SESSION, context=CONTEXT)
-        reopen = _ms(began)
+        persist = await _persist_ms(partial(log.append, SESSION), count)
+        head = (await log.info(SESSION)).head
+    reopen = await refold_ms(path, head)
     return Cost(persist, _room(path, count), reopen)
 
 
 async def _floor(path: Path, count: int) -> Cost:
-    made = list(exchanges(count))
     async with floor.open_floor(path) as store:
-        began = time.perf_counter()
-        for appends in made:
-            for append in appends:
-                await store.append(append)
-        persist = _ms(began) / count
-    began = time.perf_counter()
-    connection = floor.connect(path)
-    state, view = State(), CONTEXT.initial
-    for recorded in floor.read_facts(connection):
-        state, view = evolve(state, recorded), CONTEXT.step(view, recorded)
-    reopen = _ms(began)
-    connection.close()
+        persist = await _persist_ms(store.append, count)
+    reopen = await floor_ms(path, 2**62)
     return Cost(persist, _room(path, count), reopen)
+
+
+async def _persist_ms(append: Callable[[Append], Awaitable[object]], count: int) -> float:
+    made = list(exchanges(count))
+    began = time.perf_counter()
+    for appends in made:
+        for one in appends:
+            await append(one)
+    return _ms(began) / count
 
 
 async def _openai(path: Path, count: int) -> Cost:
@@ -122,8 +134,8 @@ async def _openai(path: Path, count: int) -> Cost:
     made = [_items(number, said) for number, said in enumerate(_said(count))]
     session = SQLiteSession(SESSION, path)
     began = time.perf_counter()
-    for turns in made:
-        for items in turns:
+    for one in made:
+        for items in one:
             await session.add_items(items)
     persist = _ms(began) / count
     session.close()

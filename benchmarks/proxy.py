@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
+from itertools import count
 from statistics import median, quantiles
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ import httpx
 
 from refold.http import Exchange, serving
 
-from .rows import Row
+from .measure import compared, environment, turns
+from .rows import Row, absent, ratio_row, row
 from .stores import folder
 
 _PACE_S, _CROWD_PACE_S = 0.005, 0.02
@@ -39,50 +41,66 @@ class Seen(NamedTuple):
 def run(quick: bool) -> list[Row]:
     """Measure streams one after another, then many at once, each the direct way and through the proxy."""
     if find_spec("uvicorn") is None:
-        return [Row("a stream through the proxy", None, "uvicorn is not installed")]
+        return [absent("a stream through the proxy", "uvicorn is not installed")]
     rounds, tokens = (2, 10) if quick else (15, 100)
-    crowd = 5 if quick else _CROWD
-    direct, through, direct_crowd, crowded = asyncio.run(_measure(rounds, tokens, crowd))
+    crowd, crowds = (5, 2) if quick else (_CROWD, 5)
+    direct, through, direct_crowds, crowded = asyncio.run(_measure(rounds, tokens, crowd, crowds))
+    direct_ms, through_ms = [_under_way(one) for one in direct], [_under_way(one) for one in through]
+    slow = _slow(_all(through)) - _slow(_all(direct))
+    pairs = list(zip(through, direct, strict=True))
     return [
         _row("first token", [seen.first_ms for seen in through], [seen.first_ms for seen in direct]),
-        _row("each token, under way", _all(through), _all(direct)),
-        Row("delay added to the first token", _added(direct, through), "ms", goal="<= 5"),
-        Row("delay added to each token", median(_all(through)) - median(_all(direct)), "ms", goal="<= 1"),
-        Row("the same, of 99 in 100 at most", _slow(_all(through)) - _slow(_all(direct)), "ms"),
-        _row(f"each token of {crowd} streams at once", _all(crowded), _all(direct_crowd)),
+        _row("each token, under way", through_ms, direct_ms),
+        row("delay added to the first token", [far.first_ms - near.first_ms for far, near in pairs], "ms", goal="<= 5"),
+        row(
+            "delay added to each token", [_under_way(far) - _under_way(near) for far, near in pairs], "ms", goal="<= 1"
+        ),
+        Row(name="the same, of 99 in 100 at most", value=slow, unit="ms", runs=rounds),
+        _row(
+            f"each token of {crowd} streams at once",
+            *([median(_all(streams)) for streams in each] for each in (crowded, direct_crowds)),
+        ),
     ]
 
 
 def _row(name: str, values: Sequence[float], floors: Sequence[float]) -> Row:
-    value, floor = median(values), median(floors)
-    return Row(f"{name} (floor: the direct way)", value, "ms", floor, value / floor)
+    return ratio_row(f"{name} (floor: the direct way)", compared(values, floors), "ms")
 
 
 def _all(streams: Sequence[Seen]) -> list[float]:
     return [taken for seen in streams for taken in seen.under_way_ms[1:]]
 
 
-def _added(direct: Sequence[Seen], through: Sequence[Seen]) -> float:
-    return median(slow.first_ms - fast.first_ms for slow, fast in zip(through, direct, strict=True))
+def _under_way(seen: Seen) -> float:
+    return median(seen.under_way_ms[1:])
 
 
 def _slow(values: Sequence[float]) -> float:
     return quantiles(values, n=100)[98]
 
 
-async def _measure(rounds: int, tokens: int, crowd: int) -> tuple[list[Seen], list[Seen], list[Seen], list[Seen]]:
-    direct: list[Seen] = []
-    through: list[Seen] = []
+class _Measured(NamedTuple):
+    """Streams one after another, and rounds of many at once, the direct way and through the proxy."""
+
+    direct: list[Seen]
+    through: list[Seen]
+    direct_crowds: list[list[Seen]]
+    crowds: list[list[Seen]]
+
+
+async def _measure(rounds: int, tokens: int, crowd: int, crowds: int) -> _Measured:
+    found = _Measured([], [], [], [])
     async with serving(_Provider(tokens)) as provider, _client(provider.url) as near:
         with _proxy(provider.url) as url:
             async with _client(url) as far:
-                for number in range(rounds + 1):  # the first opens connections
-                    seen = [await _stream(near, f"direct {number}"), await _stream(far, f"proxied {number}")]
-                    if number:
-                        direct.append(seen[0])
-                        through.append(seen[1])
-                one, other = [await _crowd(client, crowd) for client in (near, far)]
-    return direct, through, one, other
+                for client in (near, far):  # the first opens connections
+                    await _stream(client, f"first to {client.base_url}")
+                number = count()
+                for client, seen in turns(rounds, (near, found.direct), (far, found.through)):
+                    seen.append(await _stream(client, f"{client.base_url} {next(number)}"))
+                for client, each in turns(crowds, (near, found.direct_crowds), (far, found.crowds)):
+                    each.append(await _crowd(client, crowd, next(number)))
+    return found
 
 
 class _Provider:
@@ -110,7 +128,9 @@ def _chunk(delta: dict[str, str], finish: str | None) -> bytes:
 @contextmanager
 def _proxy(upstream: str) -> Iterator[str]:
     words = ("proxy", "--port", "0", "--upstream", upstream, "--db", str(folder() / "proxy.db"))
-    with subprocess.Popen([*_MAIN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*_MAIN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
         try:
             yield (process.stdout.readline() if process.stdout is not None else "").split()[-1]
         finally:
@@ -126,8 +146,9 @@ async def _client(url: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def _crowd(client: httpx.AsyncClient, crowd: int) -> list[Seen]:
-    return list(await asyncio.gather(*(_stream(client, f"{client.base_url} crowd {n}") for n in range(crowd))))
+async def _crowd(client: httpx.AsyncClient, crowd: int, number: int) -> list[Seen]:
+    asked = (f"{client.base_url} crowd {number}, {n}" for n in range(crowd))
+    return list(await asyncio.gather(*(_stream(client, question) for question in asked)))
 
 
 async def _stream(client: httpx.AsyncClient, question: str) -> Seen:

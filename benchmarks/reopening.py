@@ -16,8 +16,10 @@ from projections.context import CONTEXT
 from . import floor
 from .exchange import SESSION
 from .measure import compare
-from .rows import Row
+from .rows import Row, ratio_row
 from .stores import Files, files
+
+_LONG = 1_000  # exchanges: what opening a file costs is no longer a part worth naming
 
 
 def run(quick: bool) -> list[Row]:
@@ -26,28 +28,30 @@ def run(quick: bool) -> list[Row]:
     for count in (10, 100) if quick else (10, 100, 1_000, 5_000):
         made = files(count)
         rounds = 7 if quick else max(5, min(41, 3_000 // count))
-        rows.append(_row(f"reopen {count:,} exchanges", made, made.head, rounds))
-        rows.append(_row(f"state in the middle of {count:,}", made, made.head // 2, rounds))
+        goal = "<= 1.2x" if count >= _LONG else ""
+        rows.append(_row(f"reopen {count:,} exchanges", made, made.head, rounds, goal))
+        rows.append(_row(f"state in the middle of {count:,}", made, made.head // 2, rounds, goal))
     return rows
 
 
-def _row(name: str, made: Files, upto: int, rounds: int) -> Row:
+def _row(name: str, made: Files, upto: int, rounds: int, goal: str) -> Row:
     found = compare(
         rounds,
-        lambda: asyncio.run(_refold_ms(made.refold, upto)),
-        lambda: asyncio.run(_floor_ms(made.facts, upto)),
+        lambda: asyncio.run(refold_ms(made.refold, upto)),
+        lambda: asyncio.run(floor_ms(made.facts, upto)),
     )
-    return Row(name, found.value, "ms", found.floor, found.ratio, "<= 1.2x")
+    return ratio_row(name, found, "ms", goal=goal)
 
 
-async def _refold_ms(path: Path, upto: int) -> float:
+async def refold_ms(path: Path, upto: int) -> float:
+    """Open a file and read the state and the context at a seq of its session. Returns: milliseconds."""
     began = time.perf_counter()
     async with open_store(path) as log:
         await load(log, SESSION, context=CONTEXT, upto=upto)
         return (time.perf_counter() - began) * 1000
 
 
-async def _floor_ms(path: Path, upto: int) -> float:
+async def floor_ms(path: Path, upto: int) -> float:
     """Read facts that were stored without any delta: one call into a thread, the same decoder and the same folds."""
     began = time.perf_counter()
     thread = SqlThread(lambda: floor.connect(path))

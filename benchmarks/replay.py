@@ -15,7 +15,7 @@ from replay.replay import replay
 
 from .exchange import texts
 from .measure import compare, seconds
-from .rows import Row
+from .rows import Row, ratio_row
 
 _EXCHANGES = {20: 100, 2_000: 10}
 """How many exchanges a session has, by the deltas of each of its answers."""
@@ -30,7 +30,7 @@ def _row(deltas: int, exchanges: int) -> Row:
     events = asyncio.run(_recorded(deltas, exchanges))
     found = compare(5, lambda: _rate(events), lambda: len(events) / seconds(lambda: fold(events)))
     name = f"replay {len(events):,} events, {deltas:,} deltas an answer (floor: fold them)"
-    return Row(name, found.value, "events/s", found.floor, found.ratio, ">= 300,000")
+    return ratio_row(name, found, "events/s", goal=">= 300,000")
 
 
 def _rate(events: Sequence[Recorded]) -> float:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 
+from eventsource.log.sqlite.store import SqliteLog
 from eventsource.models.scripted import ScriptedModel, scripted
 from eventsource.models.scripted.script import call
-from refold import Agent, Run, Session, open_log, tool
+from refold import Agent, Session, open_log, tool
 
 from .exchange import DELTAS, RESULT_BYTES, Append, exchanges, flushed, texts
 from .floor import Floor, open_floor
-from .measure import compared
-from .rows import Row
+from .measure import Compared, compared, turns
+from .rows import Row, ratio_row, row
 from .stores import folder
 
 _FLUSH = 32  # updates: the loop's own
@@ -26,12 +27,13 @@ def weather(city: str) -> str:
 
 def run(quick: bool) -> list[Row]:
     """Measure exchanges through `Agent.run`; the floor only stores their events, with as many commits."""
-    rounds, size = (2, 5) if quick else (7, 20)
-    ours, floors = asyncio.run(_rounds(rounds, size))
-    found = compared(ours, floors)
+    rounds, size = (2, 5) if quick else (15, 10)
+    found, commits = asyncio.run(_rounds(rounds, size))
+    rate = Compared(1000 / found.value, 1000 / found.floor, 1 / found.ratio, found.runs)
     return [
-        Row("Agent.run, one exchange (floor: store its events)", found.value, "ms", found.floor, found.ratio),
-        Row("the same", 1000 / found.value, "exchanges/s", 1000 / found.floor, found.floor / found.value),
+        ratio_row("Agent.run, one exchange (floor: store its events)", found, "ms", goal="<= 2.5x"),
+        ratio_row("the same", rate, "exchanges/s"),
+        row("the same: commits with a sync", commits, "per exchange", goal="<= 5"),
     ]
 
 
@@ -40,27 +42,32 @@ def _model() -> ScriptedModel:
     return scripted([*texts(DELTAS, 1), asked], texts(DELTAS, 2))
 
 
-async def _rounds(rounds: int, size: int) -> tuple[list[float], list[float]]:
+async def _rounds(rounds: int, size: int) -> tuple[Compared, list[float]]:
     place = folder() / f"running-{size}"
     place.mkdir()
-    ours, floors = [], []
+    ours: list[float] = []
+    floors: list[float] = []
+    commits: list[float] = []
+    made = list(exchanges(size))
     async with open_log(place / "refold.db") as log, open_floor(place / "floor.db") as floor:
-        for _ in range(rounds):
-            session = await log.session()
+        if not isinstance(log.store, SqliteLog):
+            raise TypeError("a log with a path should be in SQLite")
+        for figures in turns(rounds, ours, floors):
+            session, before = await log.session(), log.store.counts.full
             began = time.perf_counter()
-            for _ in range(size):
-                await _exchange(session)
-            ours.append((time.perf_counter() - began) * 1000 / size)
-            made = list(exchanges(size))
-            began = time.perf_counter()
-            for appends in made:
-                await _store(floor, appends)
-            floors.append((time.perf_counter() - began) * 1000 / size)
-    return ours, floors
+            if figures is ours:
+                for _ in range(size):
+                    await _exchange(session)
+                commits.append((log.store.counts.full - before) / size)
+            else:
+                for appends in made:
+                    await _store(floor, appends)
+            figures.append((time.perf_counter() - began) * 1000 / size)
+    return compared(ours, floors), commits
 
 
 async def _exchange(session: Session) -> None:
-    run: Run[object] = await Agent(_model(), tools=[weather]).run("".join(texts(40, 3)), session=session)
+    run = await Agent(_model(), tools=[weather]).run("".join(texts(40, 3)), session=session)
     if run.status != "done":
         raise RuntimeError(f"the run ended as {run.status}: {run.error}")
 

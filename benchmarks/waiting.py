@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 
 from eventsource.events import Custom
 from eventsource.log import open_store, utc_now_us
@@ -14,7 +14,8 @@ from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import stall
 from refold import Agent, open_log
 
-from .rows import Row
+from .measure import environment, repeated, turns
+from .rows import Row, row
 from .stores import folder
 
 _SESSION = "followed"
@@ -24,20 +25,24 @@ _PATIENCE_S = 120.0
 
 def run(quick: bool) -> list[Row]:
     """Let runs wait for a model that never answers; then follow what another process appends, and what nobody does."""
-    seconds, appends = (0.5, 20) if quick else (5.0, 300)
+    times, seconds, appends = (1, 0.5, 20) if quick else (3, 4.0, 300)
     place = folder() / f"waiting-{appends}"
     place.mkdir()
-    rows = []
-    for count, goal in ((200, 0.02), (500, 0.05)):
-        used = asyncio.run(_silent(place / f"silent-{count}.db", count, seconds))
-        rows.append(Row(f"silent runs, {count}: share of a core", used, "of 1", goal=f"<= {goal}"))
+    silent: dict[int, list[float]] = {200: [], 500: []}
+    for count in turns(times, *silent):
+        path = place / f"silent-{count}-{len(silent[count])}.db"
+        silent[count].append(asyncio.run(_silent(path, count, seconds)))
     seen = asyncio.run(_followed(place / "followed.db", appends))
-    idle = asyncio.run(_idle(place / "followed.db", seconds))
+    idle = repeated(times, lambda: asyncio.run(_idle(place / "followed.db", seconds)))
+    late = quantiles(seen, n=100)[98]
     return [
-        *rows,
-        Row("follow, append in another process to follower", median(seen), "ms", goal="<= 5"),
-        Row("the same, p99", quantiles(seen, n=100)[98], "ms"),
-        Row("follow, while nobody appends: share of a core", idle, "of 1", goal="<= 0.01"),
+        *(
+            row(f"silent runs, {count}: CPU", [100 * used for used in silent[count]], "% of a core", goal=f"<= {goal}")
+            for count, goal in ((200, 2), (500, 5))
+        ),
+        row("follow, append in another process to follower", seen, "ms", goal="<= 5"),
+        Row(name="the same, p99", value=late, unit="ms", runs=len(seen)),
+        row("follow, while nobody appends: CPU", [100 * used for used in idle], "% of a core", goal="<= 1"),
     ]
 
 
@@ -69,7 +74,8 @@ async def _followed(path: Path, appends: int) -> list[float]:
     async with open_store(path) as log:
         await log.create(_SESSION)
         words = ("-m", "benchmarks.waiting", str(path), str(appends))
-        other = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=Path(__file__).parents[1])
+        root = Path(__file__).parents[1]
+        other = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=root, env=environment())
         following = aiter(log.follow(_SESSION))
         async with asyncio.timeout(_PATIENCE_S):
             while len(seen) < appends:

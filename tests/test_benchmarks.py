@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import NAMES, measure
 from benchmarks.exchange import exchange, flushed, history
-from benchmarks.rows import Row, Section, table
+from benchmarks.measure import Compared, environment, turns
+from benchmarks.rows import Section, absent, faults, ratio_row, row, table
 from benchmarks.walks import walks
 from eventsource.events import UPDATE_TYPES
 from eventsource.machine.evolve import fold
@@ -21,10 +25,10 @@ from eventsource.machine.state import Phase
 def test_a_benchmark_measures_something(name: str) -> None:
     (section,) = measure([name], quick=True)
     assert section.rows
-    for row in section.rows:
-        of_noise = "of 99 in 100" in row.name  # the difference of two rare delays, which may be anything
-        assert row.value is None or row.value > 0 or of_noise, row
-        assert row.met in (True, False, None)
+    for one in section.rows:
+        of_noise = "of 99 in 100" in one.name  # the difference of two rare delays, which may be anything
+        assert one.value is None or (one.runs > 0 and (one.value > 0 or of_noise)), one
+        assert one.met in (True, False, None)
 
 
 def test_the_exchange_that_is_measured_is_legal_and_as_large_as_it_says() -> None:
@@ -46,17 +50,47 @@ def test_flushes_hold_everything_once_and_the_last_is_durable() -> None:
     ("goal", "met"), [("<= 1.4x", True), ("<= 1.2x", False), (">= 2,000 and <= 1.4x", False), ("<= 1,500", True)]
 )
 def test_a_goal_is_judged_by_its_ratio_or_its_value(goal: str, met: bool) -> None:
-    assert Row("append", 1_300, "ms", 1_000, 1.3, goal).met is met
+    assert ratio_row("append", Compared(1_300, 1_000, 1.3, 5), "ms", goal=goal).met is met
 
 
 def test_a_goal_nobody_can_read_is_an_error() -> None:
     with pytest.raises(ValueError, match="a goal is written"):
-        _ = Row("append", 1.0, "ms", goal="fast").met
+        _ = row("append", [1.0], "ms", goal="fast").met
 
 
 def test_a_peer_that_is_missing_is_said_to_be() -> None:
-    printed = table([Section("Peers", [Row("a peer", None, "not installed")])])
-    assert "not installed" in printed.splitlines()[-1]
+    assert "not installed" in table([absent("a peer", "not installed")]).splitlines()[-1]
+
+
+@pytest.mark.parametrize(("unit", "ratio"), [("ms", 0.8), ("events/s", 1.3)])
+def test_what_is_faster_than_its_floor_fails_the_run(unit: str, ratio: float) -> None:
+    found = Compared(ratio * 10, 10, ratio, 5)
+    (said,) = faults([Section("Appending", [ratio_row("append", found, unit)])])
+    assert "append" in said
+    assert "cannot be" in said
+    assert faults([Section("Appending", [ratio_row("append", found, unit, beside=True)])]) == []
+
+
+def test_a_missed_goal_fails_the_run_unless_it_is_explained() -> None:
+    missed = row("append", [3.0, 2.0, 2.0], "ms", goal="<= 1")
+    assert faults([Section("Appending", [missed])]) == ["append: misses its goal, <= 1, with 2 ms"]
+    assert faults([Section("Appending", [replace(missed, missed="It must be so.")])]) == []
+
+
+def test_what_is_compared_takes_turns_and_neither_is_always_first() -> None:
+    assert list(turns(3, "ours", "floor")) == ["ours", "floor", "floor", "ours", "ours", "floor"]
+
+
+def test_a_row_says_how_often_it_was_run_and_gives_the_median() -> None:
+    cells = [cell.strip() for cell in table([row("open", [9.0, 1.0, 2.0], "ms")]).splitlines()[-1].split("|")]
+    assert cells[1:4] + cells[6:7] == ["open", "2", "ms", "3"]
+
+
+def test_a_child_process_keeps_its_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    asked = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
+    done = subprocess.run(asked, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.slow
