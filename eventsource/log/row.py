@@ -207,8 +207,10 @@ _FORMAT_1 = (
 
 
 def as_format_1(folds: Folds) -> Folds:
-    """Keep of folds what a log of format 1 holds."""
-    return Folds(**{name: getattr(folds, name) for name in _FORMAT_1})
+    """Keep of folds what a log of format 1 holds for certain; 0.1 forgot the rest of a session that was not open."""
+    queued = tuple(pair for pair in folds.queued if pair[1] != "inbox")
+    kept = Folds(**{name: getattr(folds, name) for name in _FORMAT_1})
+    return msgspec.structs.replace(kept, left=folds.left if folds.working else 0, queued=queued)
 
 
 def _is_attempt(wait: tuple[str, int | None, int]) -> bool:

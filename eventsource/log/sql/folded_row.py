@@ -24,14 +24,14 @@ FOLDS = msgspec.json.Decoder(Folds)
 _MODELS = msgspec.json.Decoder(tuple[str, ...])
 _same = attrgetter(*SAME_COLUMNS)
 _REST = tuple(name for name in Folds.__struct_fields__ if name not in SAME_COLUMNS and name not in ("title", "models"))
-"""Members of `Folds` without a column; they are kept together, of sessions that are open."""
+"""Members of `Folds` without a column; they are kept together, where there is more to keep than the status says."""
+_NOTHING = (Folds(), Folds(failed=True))
 
 
 def folds_row(folds: Folds) -> tuple[object, ...]:
     """Return the columns of a session's row that its folds make, in the order of `FOLD_COLUMNS`."""
-    rest = None
-    if folds.open or folds.tokens or folds.ended:
-        rest = _ENCODER.encode(Folds(**{name: getattr(folds, name) for name in _REST})).decode()
+    kept = Folds(**{name: getattr(folds, name) for name in _REST})
+    rest = None if kept in _NOTHING else _ENCODER.encode(kept).decode()
     models = _ENCODER.encode(folds.models).decode()
     title, opened, unfinished = folds.title, int(folds.open), int(folds.unfinished)
     return (title, title.casefold(), folds.status, opened, unfinished, folds.wake_at_us, *_same(folds), models, rest)

@@ -12,13 +12,13 @@ from ..lineage import MAX_SEQ
 from ..row import Folds, as_0_1, as_format_1, step, words_of
 from .append import SNAPSHOT_FACTS, snapshot
 from .connection import Sql
-from .folded_row import FOLD_COLUMNS, folds_row, stored_folds, write_folds
+from .folded_row import FOLD_COLUMNS, folds_of, folds_row, stored_folds, write_folds
 from .reading import folds_at, id_of, lineage, load_fact
 
 _FIRST_SEQ = FOLD_COLUMNS.index("first_seq")
 _OF_FORMAT_1 = tuple(
     FOLD_COLUMNS.index(name)
-    for name in ("title", "status", "open", "wake_at_us", "task", "messages", "input_tokens", "output_tokens", "folds")
+    for name in ("title", "status", "open", "wake_at_us", "task", "messages", "input_tokens", "output_tokens")
 )
 
 
@@ -71,8 +71,12 @@ def is_stored(connection: Sql, number: int, folds: Folds) -> bool:
     """Return whether a session's row holds these folds, as this release writes them or as 0.1 did."""
     stored = stored_folds(connection, number)
     if is_unfolded(stored):
-        rows = [folds_row(as_format_1(one)) for one in (folds, as_0_1(folds))]
-        return any(all(stored[at] == row[at] for at in _OF_FORMAT_1) for row in rows)
+        try:
+            kept = as_format_1(folds_of(stored))
+        except msgspec.DecodeError:
+            return False
+        ends = [as_format_1(one) for one in (folds, as_0_1(folds))]
+        return any(kept == end and all(stored[at] == folds_row(end)[at] for at in _OF_FORMAT_1) for end in ends)
     return stored in (list(folds_row(folds)), list(folds_row(as_0_1(folds))))
 
 

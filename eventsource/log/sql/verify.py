@@ -399,6 +399,8 @@ class _SessionCheck:
             snapshot = snapshots.pop(last.seq, None)
             folds = as_format_1(last.folds) if of_format_1 else last.folds
             untitled = msgspec.structs.replace(folds, title="")
+            if snapshot is not None and of_format_1:
+                snapshot = as_format_1(snapshot)
             if snapshot is not None and snapshot not in (untitled, as_0_1(untitled)):
                 self._find(last.seq, "a snapshot of the folds is not what its events come to")
         for seq in snapshots:

@@ -27,10 +27,10 @@ _KEPT = (
     "expires_at_us", "base",
 )  # fmt: skip
 _CHILDREN = """
-SELECT json_extract(body, '$.child'), s.id FROM events e JOIN sessions_1 s ON s.number = e.id >> 32
+SELECT CAST(json_extract(body, '$.child') AS TEXT), s.id FROM events e JOIN sessions_1 s ON s.number = e.id >> 32
 WHERE e.body LIKE '{"type":"child_start"%' AND json_valid(e.body)"""
 _TASKS = """
-SELECT s.id, json_extract(text, '$.parent') FROM (
+SELECT s.id, CAST(json_extract(text, '$.parent') AS TEXT) FROM (
     SELECT e.id, coalesce(CAST(b.body AS TEXT), e.body) AS text FROM events e LEFT JOIN bodies b ON b.sha256 = e.b
     WHERE e.id & 4294967295 = 1 AND e.body LIKE '{"type":"task_start"%'
 ) e JOIN sessions_1 s ON s.number = e.id >> 32 WHERE json_valid(text)"""

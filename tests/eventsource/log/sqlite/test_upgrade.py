@@ -17,7 +17,7 @@ import pytest
 
 from eventsource.envelope import SessionInfo
 from eventsource.errors import RefoldError, StoreError
-from eventsource.events import ChildStart, Custom, QueuePush
+from eventsource.events import ChildStart, Custom, QueuePush, TaskEnd, TaskStart
 from eventsource.log import open_store
 from eventsource.log.load import read_all
 from eventsource.log.sqlite import database_format
@@ -271,6 +271,56 @@ async def test_what_was_erased_is_in_no_row_of_a_fork(tmp_path: Path) -> None:
             assert (await store.info(one)).first_words == ""  # the first words are gone, others do not take their place
         assert (await store.verify()).ok
         assert await store.rebuild() == 0
+
+
+def as_format_1(path: Path, target: Path) -> None:
+    """Write what a log holds into a database of format 1."""
+    with closing(sqlite3.connect(target, isolation_level=None)) as connection:
+        connection.executescript(Path(database_format.__file__).with_name("schema_1.sql").read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA application_id={int.from_bytes(b'RFLD')}")
+        connection.execute("PRAGMA user_version=1")
+        connection.execute("ATTACH ? AS now", (str(path),))
+        for table in ("sessions", "events", "updates", "bodies", "refs", "keys"):
+            names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM now.{table}")
+
+
+async def test_what_the_first_release_forgot_of_a_session_that_was_not_open_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = UserMessage(content="hello")
+    async with open_store(tmp_path / "now.db") as store:
+        await store.create("a")
+        await store.append("a", [(1, TaskStart(task="t", retries=2)), (2, QueuePush(queue="inbox", message=said))])
+        await store.append("a", [(3, TaskEnd()), (4, QueuePush(queue="prompt", message=said))])
+    as_format_1(tmp_path / "now.db", tmp_path / "log.db")
+    ask(tmp_path / "log.db", """UPDATE sessions SET folds = '{"queued":[[4,"prompt"]]}'""")
+    with monkeypatch.context() as patched:
+        patched.setattr("eventsource.log.sqlite.store.is_read_only", lambda path: True)
+        async with open_store(tmp_path / "log.db") as store:
+            assert (await store.verify()).findings == ()
+    await rows(tmp_path / "log.db")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"type":"child_start","key":"k","child":7}',
+        '{"type":"child_start","key":"k","child":["a"]}',
+        '{"type":"task_start","task":"t","parent":7}',
+    ],
+)
+async def test_what_no_release_wrote_keeps_nobody_from_the_others(tmp_path: Path, body: str) -> None:
+    async with open_store(tmp_path / "now.db") as store:
+        for name in "ab":
+            await store.create(name)
+            await store.append(name, [(1, Custom(kind="x"))])
+    as_format_1(tmp_path / "now.db", tmp_path / "log.db")
+    ask(tmp_path / "log.db", "DROP TRIGGER events_never_change")
+    ask(tmp_path / "log.db", "UPDATE events SET body = ? WHERE id = 1 << 32 | 1", body)
+    async with open_store(tmp_path / "log.db") as store:
+        assert {finding.session for finding in (await store.verify()).findings} == {"a"}
+        assert await store.append("b", [(2, Custom(kind="y"))]) == 2
 
 
 async def test_an_empty_file_is_no_log(tmp_path: Path) -> None:
