@@ -44,8 +44,8 @@ def fork_tree(
 
     `labels`: the bookmarks of each session, inherited ones too; each is shown once, where it was set.
     """
-    known = {row.id for row in rows}
-    above = {row.id: row.parent if row.parent is not None else row.started_by for row in rows}
+    known = {row.id: row.number for row in rows}
+    above = {row.id: _above(row, known) for row in rows}
     forks: dict[str, list[SessionInfo]] = {}
     for row in rows:
         if (parent := above[row.id]) in known:
@@ -66,6 +66,12 @@ def fork_tree(
         children = tuple(branches[child.id] for child in started)
         branches[row.id] = Branch(row, own, tuple(branches[fork.id] for fork in begun), children)
     return tuple(branches[row.id] for row in rows if above[row.id] not in known)
+
+
+def _above(row: SessionInfo, numbers: Mapping[str, int]) -> str:
+    """Name what a session stands below; no session that was made later, under the id of a deleted one."""
+    name = row.parent if row.parent is not None else row.started_by
+    return "" if row.number and numbers.get(name, 0) >= row.number else name
 
 
 def tree_lines(branches: Sequence[Branch]) -> Iterator[str]:

@@ -48,9 +48,12 @@ async def root_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
     """Find the session that started this one, or the one that started that, up to the one that nobody started."""
     while info.parent is None and info.started_by:
         try:
-            info = await store.info(info.started_by)
+            starter = await store.info(info.started_by)
         except UnknownSessionError:  # it was deleted
             return info
+        if starter.number >= info.number:  # it was deleted, and another made under its id
+            return info
+        info = starter
     return info
 
 
@@ -65,8 +68,8 @@ async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
     """Read a session's first ancestor, and all that was forked from it or started by it, and each one's own labels."""
     found = {info.id: info async for info in session_rows(store, tree=session)}
     top = (await store.info(session)) if session not in found else found[session]
-    while above(top) in found:
-        top = found[above(top)]
+    while (upper := found.get(above(top))) is not None and upper.number < top.number:
+        top = upper
     below: dict[str, list[SessionInfo]] = {}
     for info in sorted(found.values(), key=lambda info: (info.created_at_us, info.id)):
         below.setdefault(above(info), []).append(info)
@@ -79,7 +82,7 @@ async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
                 async for one in read_all(store, row.id, after=row.fork_seq, updates=False)
                 if isinstance(one.event, Label)
             ]
-        rows += below.get(row.id, ())
+        rows += [one for one in below.get(row.id, ()) if one.number > row.number]
     return RelatedSessions(rows, {name: project(LABELS, found) for name, found in labelled.items()})
 
 

@@ -258,7 +258,7 @@ class MemoryLog:
     def _runner(self, session: MemorySession) -> MemorySession:
         """Find the session whose runner runs this one: a child's parent does, while it waits for it."""
         while session.parent is None and (above := self._sessions.get(session.started_by)) is not None:
-            if not above.folds.working:
+            if above.number >= session.number or not above.folds.working:
                 break
             session = above
         return session

@@ -256,7 +256,7 @@ class Worker:
                 above = await self._log.store.info(info.started_by)
             except UnknownSessionError:
                 break
-            if not (await load_state(self._log.store, above.id))[1].task:
+            if above.number >= info.number or not (await load_state(self._log.store, above.id))[1].task:
                 break
             info = above
         return info.id, info.task

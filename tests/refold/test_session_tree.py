@@ -11,8 +11,9 @@ import pytest
 from eventsource.envelope import Recorded
 from eventsource.errors import UnknownLabelError
 from eventsource.models.scripted import scripted
+from projections.tree import fork_tree
 from refold import Agent, Log, open_log
-from refold.session_tree import read_labels, related_sessions
+from refold.session_tree import read_labels, related_sessions, root_starter, session_rows
 
 
 @pytest.fixture
@@ -72,3 +73,13 @@ async def test_a_family_is_seen_from_each_of_its_members(log: Log) -> None:
     assert [branch.info.id for branch in tree.forks] == [fork.id]
     assert [branch.info.id for branch in tree.forks[0].forks] == [grandchild.id]
     assert await fork.tree() == tree
+
+
+async def test_a_session_that_was_made_later_stands_above_none(log: Log) -> None:
+    for name, starter in (("a", "b"), ("b", "a"), ("c", "c")):
+        await log.store.create(name, started_by=starter)
+    rows = [one.id for one in (await related_sessions(log.store, "b")).rows]
+    assert rows == ["a", "b"]
+    assert [branch.info.id for branch in fork_tree([one async for one in session_rows(log.store)])] == ["c", "a"]
+    assert (await (await log.session("c")).tree()).children == ()
+    assert (await root_starter(log.store, await log.store.info("b"))).id == "a"

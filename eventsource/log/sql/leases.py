@@ -12,7 +12,7 @@ from .sessions import due
 from .tails import Tails
 
 _ROW = "SELECT owner, epoch, expires_at_us FROM sessions WHERE id = ?"
-_ABOVE = "SELECT task, parent, started_by FROM sessions WHERE id = ?"
+_ABOVE = "SELECT task, parent, started_by, number FROM sessions WHERE id = ?"
 _SET = "UPDATE sessions SET owner = ?, epoch = ?, expires_at_us = ?, due_at_us = ? WHERE id = ?"
 
 
@@ -74,13 +74,13 @@ def take_due(
 
 def _runner(connection: Sql, session: str) -> tuple[str, str]:
     """Find the session whose runner runs this one, and its task: a child's parent does, while it waits for it."""
-    (task, parent, started_by) = connection.execute(_ABOVE, (session,)).fetchone()
+    (task, parent, started_by, number) = connection.execute(_ABOVE, (session,)).fetchone()
     while parent is None and started_by:
         above = connection.execute(_ABOVE, (started_by.decode("utf-8", "replace"),)).fetchone()
-        if above is None or not _is_working(connection, started_by):
-            break
+        if above is None or above[3] >= number or not _is_working(connection, started_by):
+            break  # one that was made later has the id of a deleted one
         session = started_by.decode("utf-8", "replace")
-        task, parent, started_by = above
+        task, parent, started_by, number = above
     return session, task.decode("utf-8", "replace")
 
 
