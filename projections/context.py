@@ -175,6 +175,16 @@ class Requests:
             return _request(view.config, self._pairing.messages())
         return _request(view.config, apply_selection(self._pairing.parts(), selection))
 
+    def parts(self) -> tuple[ContextMessage, ...]:
+        """Return what `parts` lists of the view that was built last."""
+        return self._pairing.parts()
+
+    def copy(self) -> Requests:
+        """Return what goes on from here by itself."""
+        copied = Requests()
+        copied._pairing, copied._taken, copied._last = self._pairing.copy(), self._taken, self._last
+        return copied
+
     def _take(self, view: ContextView) -> None:
         """Pair what came since the last view; all that is in force, if what came changes what was there before."""
         entries, taken = view.entries, self._taken

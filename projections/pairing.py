@@ -57,6 +57,13 @@ class Pairing:
         self._kept.append(one)
         self._messages.append(one.message)
 
+    def copy(self) -> Pairing:
+        """Return what takes the next messages by itself."""
+        copied = Pairing()
+        copied._calls = self._calls.copy()
+        copied._kept, copied._messages, copied._last = self._kept.copy(), self._messages.copy(), self._last.copy()
+        return copied
+
     @property
     def source(self) -> Sequence[Message] | None:
         """A list that is only appended to, with the messages of `parts`; None while a result has to be made."""
@@ -77,11 +84,17 @@ class Pairing:
 
 
 class _Calls:
-    """The calls seen so far that have no result yet."""
+    """The calls seen so far that have no result yet, by their places and by their ids."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], tuple[int, ToolCall]] = {}
         self._by_id: dict[str, list[tuple[int, int]]] = {}
+
+    def copy(self) -> _Calls:
+        copied = _Calls()
+        copied._open = self._open.copy()
+        copied._by_id = {call_id: keys.copy() for call_id, keys in self._by_id.items()}
+        return copied
 
     def open(self, seq: int, owner: int, message: AssistantMessage) -> None:
         name = seq or -1 - owner  # messages without a name are told apart by where they stand
@@ -93,13 +106,23 @@ class _Calls:
     def answer(self, call_id: str, place: Place | None) -> int | None:
         """Remove the call a result belongs to. Returns: its message's place; None when there is none."""
         if place is not None:
-            found = self._open.pop(self._moved(call_id, place), None)
-            return found[0] if found is not None else None
+            return self._close(self._moved(call_id, place))
         candidates = [key for key in self._by_id.get(call_id, ()) if key in self._open]
         if not candidates:
             return None
         latest = max(self._open[key][0] for key in candidates)
-        return self._open.pop(next(key for key in candidates if self._open[key][0] == latest))[0]
+        return self._close(next(key for key in candidates if self._open[key][0] == latest))
+
+    def _close(self, key: tuple[int, int]) -> int | None:
+        found = self._open.pop(key, None)
+        if found is None:
+            return None
+        owner, call = found
+        same = self._by_id[call.id]
+        same.remove(key)
+        if not same:
+            del self._by_id[call.id]
+        return owner
 
     def _moved(self, call_id: str, place: Place) -> tuple[int, int]:
         """Find the call of a place; when its message was replaced, it may stand elsewhere in it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher, unified_diff
 from itertools import takewhile, zip_longest
 from typing import Literal, TypeAlias
@@ -17,6 +18,7 @@ from eventsource.events import (
     ChildStart,
     Event,
     MessageAdopt,
+    MessageEnd,
     ToolExecutionEnd,
     ToolExecutionStart,
     WaitEnd,
@@ -24,18 +26,20 @@ from eventsource.events import (
 )
 from eventsource.log.load import load, read_all
 from eventsource.machine.state import Config
-from eventsource.messages import AssistantMessage, Usage
+from eventsource.messages import AssistantMessage, Message, Usage
 from eventsource.session import SessionHandle
 from projections.calls import CALLS, CallView, calls_by_message, tool_calls
 from projections.context import CONTEXT, ContextView, Entry
 from projections.projection import AppendOnlyList, Projection
 from projections.timeline import SpanReader
-from projections.transcript import TranscriptMessage, read_transcript
+from projections.transcript import TranscriptMessage, read_transcript, standing_messages
 from projections.usage import USAGE, UsageView
 
 from .diff_text import fingerprint, pretty, readable
 from .lineage import shared_seq
 
+PAGE_BYTES = 60_000
+"""What the pairs of a page take as JSON; one that is larger stands alone."""
 _AT_ONCE = 1_000
 """Messages that are compared at a time where a difference is looked for outside of a page."""
 PairKind: TypeAlias = Literal["same", "changed", "left", "right"]
@@ -157,7 +161,7 @@ async def diff(
     usage and seqs do not make messages different.
 
     Args:
-        limit: make a page of so many pairs, aligned within twice as many messages of each side.
+        limit: make a page of so many pairs, in 64 kB, aligned within twice as many messages of each side.
         after: go on behind these seqs, the `next` of the page before.
 
     Raises: UnknownSessionError.
@@ -168,8 +172,9 @@ async def diff(
     edited = tuple(_shared_pairs(ours, theirs))
     pairs = tuple(_align(ours.own(limit), theirs.own(limit)))
     reached = None
-    if limit is not None and (len(pairs) > limit or ours.has_more(limit) or theirs.has_more(limit)):
-        pairs = pairs[:limit]
+    most = _fitting(pairs, limit)
+    if limit is not None and (len(pairs) > most or ours.has_more(limit) or theirs.has_more(limit)):
+        pairs = pairs[:most]
         seqs = [pair.left.seq for pair in pairs if pair.left], [pair.right.seq for pair in pairs if pair.right]
         reached = (max(seqs[0], default=ours.begin), max(seqs[1], default=theirs.begin))
         is_page = True
@@ -192,14 +197,27 @@ async def diff(
     )
 
 
+def _fitting(pairs: Sequence[Pair], limit: int | None) -> int:
+    """Count how many pairs stand on a page: so many, within its bytes, and one at the least."""
+    if limit is None:
+        return len(pairs)
+    size = 0
+    for count, pair in enumerate(pairs[:limit]):
+        size += len(msgspec.json.encode(pair))
+        if size > PAGE_BYTES and count:
+            return count
+    return min(limit, len(pairs))
+
+
 class _Read:
     """What is read of one side. `begin`: the seq behind which its messages are compared."""
 
     def __init__(self, info: SessionInfo, folds: _Folds, shared: int, begin: int) -> None:
         self.folds, self.shared, self.begin = folds, shared, begin
         self._entries = folds.context.entries
-        self._own = self._entries.find(shared + 1, _entry_seq)
         self._edits = {entry.edits: entry for entry in self._entries if entry.edits}
+        self._messages = [entry for entry in self._entries if not entry.edits and entry.message is not None]
+        self._standing: Mapping[int, Message] | None = None
         self.side = Side(
             session=info.id,
             title=info.title,
@@ -210,15 +228,15 @@ class _Read:
 
     def count_after(self, seq: int) -> int:
         """Count the messages behind a seq."""
-        return sum(map(_is_message, self._entries.between(self._entries.find(seq + 1, _entry_seq))))
+        return len(self._messages) - self._place(seq + 1)
 
     def count_messages(self, seq: int) -> int:
         """Count the messages before a seq."""
-        return sum(map(_is_message, self._entries.between(0, self._entries.find(seq, _entry_seq))))
+        return self._place(seq)
 
     def has_more(self, limit: int) -> bool:
         """Return whether there are more messages than a page looks at."""
-        return len(self._window(2 * limit + 1)) > 2 * limit
+        return self.count_after(self.begin) > 2 * limit
 
     def own(self, limit: int | None) -> list[_Item]:
         """Make what is compared of its own messages."""
@@ -227,43 +245,50 @@ class _Read:
 
     def all_own(self) -> Iterator[bytes]:
         """Yield what all its own messages are compared by."""
-        rest = [entry for entry in self._entries.between(self._own) if _is_message(entry)]
+        rest = self._messages[self._place(self.shared + 1) :]
         for start in range(0, len(rest), _AT_ONCE):
             yield from (item.key for item in self._items(rest[start : start + _AT_ONCE]))
 
     def touched(self) -> set[int]:
         """List the shared messages that an edit, or what became of a call, may have made different."""
-        edits = {entry.edits for entry in self._entries.between(self._own) if entry.edits}
+        if not self.shared:
+            return set()
+        named = {seq for seq, entry in self._edits.items() if entry.seq > self.shared}
+        waits: set[str] = set()
         trail = self.folds.calls
-        later = trail.between(trail.find(self.shared + 1, _seq))
-        named = {_message_of(recorded.event) for recorded in later}
-        waits = {r.event.key for r in later if isinstance(r.event, WaitEnd | ChildEnd)}
+        for recorded in trail.between(trail.find(self.shared + 1, _seq)):
+            event = recorded.event
+            if isinstance(event, WaitEnd | ChildEnd):
+                waits.add(event.key)
+            elif not isinstance(event, MessageEnd):
+                named.add(_message_of(event))
         if waits:
             begun = trail.between(0, trail.find(self.shared + 1, _seq))
             starts = [r.event for r in begun if isinstance(r.event, WaitStart | ChildStart)]
             named |= {_message_of(start) for start in starts if start.key in waits}
-        return {seq for seq in edits | named if 0 < seq <= self.shared}
+        return {seq for seq in named if 0 < seq <= self.shared}
 
     def shared_items(self, seqs: Iterable[int]) -> dict[int, _Item]:
         """Make what is compared of shared messages."""
-        places = ((seq, self._entries.find(seq, _entry_seq)) for seq in sorted(seqs))
-        found = [self._entries[at] for seq, at in places if at < len(self._entries) and self._entries[at].seq == seq]
-        return {item.said.seq: item for item in self._items([one for one in found if _is_message(one)])}
+        places = ((seq, self._place(seq)) for seq in sorted(seqs))
+        found = [self._messages[at] for seq, at in places if at < len(self._messages) and self._messages[at].seq == seq]
+        return {item.said.seq: item for item in self._items(found)}
+
+    def _place(self, seq: int) -> int:
+        """Return the place of the first message at a seq or later."""
+        return bisect_left(self._messages, seq, key=_entry_seq)
 
     def _window(self, most: int | None) -> list[Entry]:
-        found: list[Entry] = []
-        at = max(self._own, self._entries.find(self.begin + 1, _entry_seq))
-        while at < len(self._entries) and (most is None or len(found) < most):
-            if _is_message(self._entries[at]):
-                found.append(self._entries[at])
-            at += 1
-        return found
+        at = self._place(self.begin + 1)
+        return self._messages[at : None if most is None else at + most]
 
     def _items(self, entries: Sequence[Entry]) -> list[_Item]:
         if not entries:
             return []
         made = calls_by_message(tool_calls(self._trail(entries)))
-        said = read_transcript(self.folds.context, entries)
+        if self._standing is None:
+            self._standing = standing_messages(self.folds.context)
+        said = read_transcript(self.folds.context, entries, self._standing)
         return [
             _item(one, entry, self._edits.get(entry.seq), made.get(entry.seq, ()))
             for one, entry in zip(said, entries, strict=True)
@@ -297,10 +322,6 @@ def _message_of(event: Event) -> int:
             return call.message_seq if call is not None else 0
         case _:
             return 0
-
-
-def _is_message(entry: Entry) -> bool:
-    return not entry.edits and entry.message is not None
 
 
 def _entry_seq(entry: Entry) -> int:

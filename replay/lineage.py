@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from eventsource.envelope import SessionInfo
+from eventsource.envelope import Recorded, SessionInfo
 from eventsource.events import Erase
-from eventsource.log.load import read_all
+from eventsource.log.load import load_view
 from eventsource.log.protocol import EventLog
+from projections.projection import Projection
 
 
 async def lineage(log: EventLog, session: str) -> tuple[tuple[str, int], ...]:
@@ -39,12 +40,17 @@ async def erased_seqs(log: EventLog, session: str) -> frozenset[int]:
     Raises: UnknownSessionError.
     """
     found: set[int] = set()
-    for name, last in await lineage(log, session):
+    for name, last in reversed(await lineage(log, session)):  # a fork goes on from what is kept of its parent
         first = (await log.info(name)).fork_seq
-        async for recorded in read_all(log, name, after=first, updates=False):
-            if isinstance(recorded.event, Erase) and first < recorded.event.target_seq <= last:
-                found.add(recorded.event.target_seq)
+        found.update(seq for seq in await load_view(log, name, _ERASED) if first < seq <= last)
     return frozenset(found)
+
+
+def _step(erased: frozenset[int], recorded: Recorded) -> frozenset[int]:
+    return erased | {recorded.event.target_seq} if isinstance(recorded.event, Erase) else erased
+
+
+_ERASED = Projection(name="erased", version=1, initial=frozenset[int](), step=_step)
 
 
 async def shared_seq(log: EventLog, one: str, other: str) -> int:

@@ -24,8 +24,7 @@ class Provenance:
         """Fold one event."""
         event: Event = recorded.event
         if isinstance(event, ConfigChange):
-            named = (name for name in _CONFIG if _is_set(getattr(event, name)))
-            self.config = {**self.config, **dict.fromkeys(named, recorded.seq)}
+            self.config = config_seqs(self.config, recorded.seq, event)
         elif isinstance(event, ToolExecutionStart):
             place = Place(message_seq=event.message_seq, content_index=event.content_index)
             self._starts[place] = recorded.seq
@@ -46,7 +45,7 @@ class Provenance:
             request_seq: the request's own seq; its selection may hold messages of a hook.
             config: who had set each part of the configuration then; by default, what was fed so far.
         """
-        return any(seq in erased for seq in self._seqs(view, request_seq, selection, config))
+        return bool(erased) and any(seq in erased for seq in self._seqs(view, request_seq, selection, config))
 
     def _seqs(
         self,
@@ -65,6 +64,11 @@ class Provenance:
                 yield entry.source_seq
                 if entry.call in self._starts:  # holds the words of a refusal
                     yield self._starts[entry.call]
+
+
+def config_seqs(before: Mapping[str, int], seq: int, event: ConfigChange) -> Mapping[str, int]:
+    """Return which event set each part of the configuration, once one more has changed it."""
+    return {**before, **dict.fromkeys((name for name in _CONFIG if _is_set(getattr(event, name))), seq)}
 
 
 def _is_set(value: object) -> bool:

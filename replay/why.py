@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -14,27 +16,32 @@ from eventsource.errors import UnknownSeqError
 from eventsource.events import (
     AgentEnd,
     Compaction,
-    Event,
+    ConfigChange,
     MessageEnd,
     ModelRequest,
     QueuePush,
     Retry,
     ToolExecutionEnd,
+    ToolExecutionStart,
     TurnEnd,
     TurnStart,
 )
-from eventsource.log.load import read_all
+from eventsource.log.load import load
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
 from eventsource.models.protocol import WireBody
-from eventsource.request import Request, request_sha256
+from eventsource.request import PartHashes, Request, request_sha256
 from eventsource.session import SessionHandle
-from projections.context import CONTEXT, ContextView, Entry, parts, request
-from projections.pairing import ContextMessage
+from projections.context import CONTEXT, ContextView, Requests, entry_of
+from projections.projection import AppendOnlyList, Projection
 
 from .lineage import erased_seqs
-from .provenance import Provenance
+from .provenance import Provenance, config_seqs
 from .why_text import pretty, shown, standing_text
 
+T = TypeVar("T", bound=msgspec.Struct)
+
+PAGE_BYTES = 15_000
+"""What the messages of a page take as JSON, and what its changes do; one that is larger stands alone."""
 PartKind: TypeAlias = Literal["model", "system_prompt", "tools", "options", "message"]
 Source: TypeAlias = Literal[
     "nobody", "config", "prompt", "steering", "follow_up", "inbox", "output", "answer", "result", "adopted",
@@ -117,40 +124,102 @@ class _SentRequest(msgspec.Struct, frozen=True):
     event: ModelRequest | None
 
 
-class _Trace:
-    """Folds a session up to a seq, and remembers where everything came from."""
+class _Trace(msgspec.Struct, frozen=True):
+    """A session up to a seq, and where everything in its requests came from.
 
-    def __init__(self) -> None:
-        self.view: ContextView = CONTEXT.initial
-        self.provenance = Provenance()
-        self.events: dict[int, Event] = {}
-        self.asked: list[_SentRequest] = []
-        self.in_turn = False
-        self.last: Recorded | None = None
+    `config`: who set each part of the configuration. `trail`: events that hold content, and the starts of calls.
+    `asked`: the last two requests. `last`: the last fact.
+    """
 
-    def feed(self, recorded: Recorded) -> None:
-        """Fold one event."""
-        event, self.last = recorded.event, recorded
-        match event:
-            case ModelRequest():
-                self.asked = [*self.asked[-1:], _SentRequest(self.view, self.provenance.config, recorded.seq, event)]
-                self.in_turn = True
-            case TurnStart() | TurnEnd() | AgentEnd() | Retry():
-                self.in_turn = False
-            case MessageEnd(interrupted=str()):
-                self.in_turn = False
-            case QueuePush() | ToolExecutionEnd() | Compaction():
-                self.events[recorded.seq] = event
-            case _:
-                pass
-        self.provenance.feed(recorded)
-        self.view = CONTEXT.step(self.view, recorded)
+    view: ContextView = CONTEXT.initial
+    config: Mapping[str, int] = {}
+    trail: AppendOnlyList[Recorded] = AppendOnlyList()
+    asked: tuple[_SentRequest, ...] = ()
+    in_turn: bool = False
+    last: Recorded | None = None
 
     def about(self) -> tuple[_SentRequest, _SentRequest | None]:
         """Return the request that the last event belongs to, or else the next one, and the request before it."""
         if self.in_turn:
             return self.asked[-1], self.asked[0] if len(self.asked) > 1 else None
-        return _SentRequest(self.view, self.provenance.config, 0, None), self.asked[-1] if self.asked else None
+        return _SentRequest(self.view, self.config, 0, None), self.asked[-1] if self.asked else None
+
+
+def _step(trace: _Trace, recorded: Recorded) -> _Trace:
+    event, config, trail, asked, in_turn = recorded.event, trace.config, trace.trail, trace.asked, trace.in_turn
+    match event:
+        case ModelRequest():
+            asked = (*asked[-1:], _SentRequest(trace.view, config, recorded.seq, event))
+            in_turn = True
+        case TurnStart() | TurnEnd() | AgentEnd() | Retry():
+            in_turn = False
+        case MessageEnd(interrupted=str()):
+            in_turn = False
+        case QueuePush() | ToolExecutionStart() | ToolExecutionEnd() | Compaction():
+            trail = trail.append(recorded)
+        case ConfigChange():
+            config = config_seqs(config, recorded.seq, event)
+        case _:
+            pass
+    return _Trace(CONTEXT.step(trace.view, recorded), config, trail, asked, in_turn, recorded)
+
+
+_TRACE = Projection(name="why", version=1, initial=_Trace(), step=_step)
+
+
+class _Built:
+    """A request built again, and what tells where each part of it came from."""
+
+    def __init__(self, trace: _Trace, asked: _SentRequest, requests: Requests) -> None:
+        self.trace, self.asked, self.view = trace, asked, asked.view
+        self.request = requests.build(asked.view, asked.event.selection if asked.event is not None else None)
+        self.default = requests.parts()
+        self.by_id = {id(part.message): part for part in self.default}
+        self.edits = {entry.edits: entry for entry in self.view.entries if entry.edits}
+
+    def left_out(self) -> Iterator[RequestPart]:
+        """Yield what a hook kept from the request."""
+        if self.asked.event is None or self.asked.event.selection is None:
+            return
+        chosen = {id(message) for message in self.request.messages}
+        for part in self.default:
+            if id(part.message) not in chosen:
+                yield self.message_part(part.message)
+
+    def message_part(self, message: Message) -> RequestPart:
+        """Describe a message of the request."""
+        role, part = str(message.__struct_config__.tag), self.by_id.get(id(message))
+        if part is None:
+            return RequestPart(what="message", source="hook", seq=self.asked.seq, text=shown(message), role=role)
+        if not part.seq:
+            return RequestPart(what="message", source="completed", seq=0, text=shown(message), role=role)
+        source, seq, detail = self._source(part.seq, message)
+        return RequestPart(
+            what="message", source=source, seq=seq, text=shown(message), name=part.seq, role=role, detail=detail
+        )
+
+    def _source(self, name: int, message: Message) -> tuple[Source, int, str]:
+        entry, edit = entry_of(self.view, name), self.edits.get(name)
+        if edit is not None:
+            return "edit", edit.seq, ""
+        if entry is None:
+            return "nobody", 0, ""
+        trail = self.trace.trail
+        place = trail.find(entry.source_seq, _seq)
+        event = trail[place].event if place < len(trail) and trail[place].seq == entry.source_seq else None
+        if entry.summary:
+            return "compaction", name, event.child if isinstance(event, Compaction) else ""
+        if entry.origin is not None:
+            origin = entry.origin
+            return "adopted", name, " ".join(filter(None, (origin.source, origin.session, origin.entry)))
+        if isinstance(message, AssistantMessage):
+            return "answer", name, ""
+        if isinstance(message, ToolResultMessage) and entry.call is not None:
+            decided = event.decided if isinstance(event, ToolExecutionEnd) else "machine"
+            at = f"{entry.call.message_seq}.{entry.call.content_index}"
+            return "result", entry.source_seq, at if decided == "executed" else f"{at}, {decided}"
+        kind = entry.message.kind if isinstance(entry.message, CustomMessage) else ""
+        return event.queue if isinstance(event, QueuePush) else "nobody", entry.source_seq, kind
 
 
 async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None, limit: int | None = None) -> Why:
@@ -161,28 +230,25 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None,
 
     Args:
         encode: makes the wire body, to check the recorded body's digest; see `Model.encode`.
-        limit: tell of the last so many messages, and of so many changes; the digests are those of all.
+        limit: tell of the last so many messages, and of so many changes, in 64 kB; the digests are those of all.
 
     Raises: UnknownSeqError.
     """
-    head = (await session.info()).head
-    if not 1 <= seq <= head:
-        raise UnknownSeqError(session.id, seq, head)
-    trace = _Trace()
-    async for recorded in read_all(session.log, session.id, upto=seq, updates=False):
-        trace.feed(recorded)
+    info = await session.info()
+    if not 1 <= seq <= info.head:
+        raise UnknownSeqError(session.id, seq, info.head)
+    _, state, trace = await load(session.log, session.id, context=_TRACE, upto=seq, info=info)
     [at] = await session.events(after=seq - 1, upto=seq, limit=1) or [trace.last or Recorded(seq, 0, AgentEnd())]
-    state = await session.state(seq)
     asked, before = trace.about()
-    built = request(asked.view, asked.event.selection if asked.event is not None else None)
-    digest = request_sha256(built)
+    requests, hashes = session.log.folds.beside(info, _step, lambda: (Requests(), PartHashes()))
+    old = _Built(trace, before, requests) if before is not None else None
+    built = _Built(trace, asked, requests.copy() if old is not None else requests)
+    digest = request_sha256(built.request, hashes)
     recorded_sha256 = asked.event.request_sha256 if asked.event is not None else ""
     known = bool(recorded_sha256) and (digest == recorded_sha256 or not await _was_erased(session, trace, asked))
-    shown = (
-        built if limit is None else msgspec.structs.replace(built, messages=built.messages[-limit:] if limit else ())
-    )
-    changes = _changes(trace, before, asked, built) if before is not None else ()
-    left_out = _left_out(trace, asked, built)
+    most = _fitting(reversed(built.request.messages), limit)
+    last = built.request.messages[len(built.request.messages) - most :]
+    changes, more = _changes(old, built, limit) if old is not None else ((), 0)
     return Why(
         session=session.id,
         seq=seq,
@@ -190,19 +256,30 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None,
         event=str(at.event.__struct_config__.tag),
         phase=state.phase.value,
         standing=standing_text(state),
-        request=shown,
+        request=msgspec.structs.replace(built.request, messages=last),
         request_seq=asked.seq,
         request_sha256=digest,
         recorded_sha256=recorded_sha256,
         digest=_agrees(digest == recorded_sha256) if known else "unchecked",
-        body=_body(asked.event, built, encode),
-        parts=tuple(part for _, part in _parts(trace, asked, shown)),
-        left_out=left_out if limit is None else left_out[:limit],
+        body=_body(asked.event, built.request, encode),
+        parts=(*(item.part() for item in _config_items(built)), *map(built.message_part, last)),
+        left_out=tuple(islice(built.left_out(), limit)),
         before_seq=before.seq if before is not None else 0,
-        changes=changes if limit is None else changes[:limit],
-        earlier=len(built.messages) - len(shown.messages),
-        more_changes=max(len(changes) - limit, 0) if limit is not None else 0,
+        changes=changes,
+        earlier=len(built.request.messages) - most,
+        more_changes=more,
     )
+
+
+def _fitting(found: Iterable[T], limit: int | None) -> int:
+    """Count how many of what is found stand on a page: so many, within its bytes, and one at the least."""
+    count = size = 0
+    for one in islice(found, limit):
+        size += len(msgspec.json.encode(one)) if limit is not None else 0
+        if size > PAGE_BYTES and count:
+            break
+        count += 1
+    return count
 
 
 def _agrees(equal: bool) -> Agreement:  # noqa: FBT001  # an answer, not an option
@@ -219,123 +296,92 @@ def _body(event: ModelRequest | None, built: Request, encode: Encode | None) -> 
 async def _was_erased(session: SessionHandle, trace: _Trace, asked: _SentRequest) -> bool:
     erased = await erased_seqs(session.log, session.id)
     selection = asked.event.selection if asked.event is not None else None
-    return trace.provenance.has_erased(erased, asked.view, asked.seq, selection, config=asked.config)
+    provenance = Provenance()
+    for recorded in trace.trail:
+        provenance.feed(recorded)
+    return provenance.has_erased(erased, asked.view, asked.seq, selection, config=asked.config)
 
 
-_Keyed: TypeAlias = tuple[tuple[tuple[str, bytes], RequestPart], ...]
-"""Each part with what tells it from others: its name (or, without one, its content), and its content."""
+class _Item(NamedTuple):
+    """A part of a request as it is compared: what tells it from others (its name, or its content), and its content."""
+
+    key: tuple[str, object]
+    content: Callable[[], bytes]
+    part: Callable[[], RequestPart]
 
 
-def _parts(trace: _Trace, asked: _SentRequest, built: Request) -> _Keyed:
-    return (*_config_parts(asked, built), *_message_parts(trace, asked, built))
+def _items(built: _Built, same: set[int]) -> Iterator[_Item]:
+    """Yield the parts of a request, but for some messages: those of both requests, which the context has built once."""
+    yield from _config_items(built)
+    for message in built.request.messages:
+        if id(message) in same:
+            continue
+        named, content = built.by_id.get(id(message)), partial(msgspec.json.encode, message)
+        key = named.seq if named is not None and named.seq else hashlib.sha256(content()).digest()
+        yield _Item(("message", key), content, partial(built.message_part, message))
 
 
-def _config_parts(asked: _SentRequest, built: Request) -> Iterator[tuple[tuple[str, bytes], RequestPart]]:
-    options = from_json(built.options)
-    described = [(tool.name, tool.description, tool.schema) for tool in built.tools]
-    model = built.model
+def _config_items(built: _Built) -> Iterator[_Item]:
+    request = built.request
+    options = from_json(request.options)
+    described = [(tool.name, tool.description, tool.schema) for tool in request.tools]
+    model = request.model
     texts: tuple[tuple[PartKind, str, object], ...] = (
         ("model", f"{model.provider}:{model.model}" if model.model else "", model),
-        ("system_prompt", built.system_prompt, built.system_prompt),
-        ("tools", ", ".join(tool.name for tool in built.tools), described),
-        ("options", "" if options is None else bytes(built.options or b"").decode(), options),
+        ("system_prompt", request.system_prompt, request.system_prompt),
+        ("tools", ", ".join(tool.name for tool in request.tools), described),
+        ("options", "" if options is None else bytes(request.options or b"").decode(), options),
     )
     for what, text, content in texts:
-        seq = asked.config.get(what, 0)
+        seq = built.asked.config.get(what, 0)
         part = RequestPart(what=what, source="config" if seq else "nobody", seq=seq, text=text)
-        yield (what, msgspec.json.encode(content)), part
+        yield _Item((what, ""), partial(msgspec.json.encode, content), partial(_itself, part))
 
 
-def _message_parts(
-    trace: _Trace, asked: _SentRequest, built: Request
-) -> Iterator[tuple[tuple[str, bytes], RequestPart]]:
-    default = {id(part.message): part for part in parts(asked.view)}
-    for message in built.messages:
-        part = _message_part(trace, asked, default.get(id(message)), message)
-        content = msgspec.json.encode(message)
-        yield (str(part.name) if part.name else hashlib.sha256(content).hexdigest(), content), part
+def _itself(part: RequestPart) -> RequestPart:
+    return part
 
 
-def _message_part(trace: _Trace, asked: _SentRequest, part: ContextMessage | None, message: Message) -> RequestPart:
-    role = str(message.__struct_config__.tag)
-    if part is None:
-        return RequestPart(what="message", source="hook", seq=asked.seq, text=shown(message), role=role)
-    if not part.seq:
-        return RequestPart(what="message", source="completed", seq=0, text=shown(message), role=role)
-    source, seq, detail = _source(trace, asked.view, part.seq, message)
-    return RequestPart(
-        what="message", source=source, seq=seq, text=shown(message), name=part.seq, role=role, detail=detail
-    )
-
-
-def _source(trace: _Trace, view: ContextView, name: int, message: Message) -> tuple[Source, int, str]:
-    entry, edit = _entry(view, name), _edit(view, name)
-    if edit is not None:
-        return "edit", edit.seq, ""
-    if entry is None:
-        return "nobody", 0, ""
-    event = trace.events.get(entry.source_seq)
-    if entry.summary:
-        return "compaction", name, event.child if isinstance(event, Compaction) else ""
-    if entry.origin is not None:
-        origin = entry.origin
-        return "adopted", name, " ".join(filter(None, (origin.source, origin.session, origin.entry)))
-    if isinstance(message, AssistantMessage):
-        return "answer", name, ""
-    if isinstance(message, ToolResultMessage) and entry.call is not None:
-        decided = event.decided if isinstance(event, ToolExecutionEnd) else "machine"
-        place = f"{entry.call.message_seq}.{entry.call.content_index}"
-        return "result", entry.source_seq, place if decided == "executed" else f"{place}, {decided}"
-    kind = entry.message.kind if isinstance(entry.message, CustomMessage) else ""
-    return event.queue if isinstance(event, QueuePush) else "nobody", entry.source_seq, kind
-
-
-def _entry(view: ContextView, name: int) -> Entry | None:
-    place = view.entries.find(name, lambda entry: entry.seq)
-    return view.entries[place] if place < len(view.entries) and view.entries[place].seq == name else None
-
-
-def _edit(view: ContextView, name: int) -> Entry | None:
-    later = view.entries.between(view.entries.find(name, lambda entry: entry.seq))
-    return next((entry for entry in reversed(later) if entry.edits == name), None)
-
-
-def _left_out(trace: _Trace, asked: _SentRequest, built: Request) -> tuple[RequestPart, ...]:
-    chosen = {id(message) for message in built.messages}
-    left = [part for part in parts(asked.view) if id(part.message) not in chosen]
-    return tuple(_message_part(trace, asked, part, part.message) for part in left)
-
-
-def _changes(trace: _Trace, before: _SentRequest, asked: _SentRequest, built: Request) -> tuple[Change, ...]:
-    old = request(before.view, before.event.selection if before.event is not None else None)
-    same = {id(message) for message in old.messages} & {id(message) for message in built.messages}
-    then = {key: (content, part) for (key, content), part in _parts(trace, before, _without(old, same))}
-    found: list[Change] = []
-    for (key, content), part in _parts(trace, asked, _without(built, same)):
-        was = then.pop(key, None)
+def _changes(old: _Built, built: _Built, limit: int | None) -> tuple[tuple[Change, ...], int]:
+    """Compare two requests. Returns: what stands on a page, and how many changes more there are."""
+    same = {id(message) for message in old.request.messages} & {id(message) for message in built.request.messages}
+    then = {item.key: item for item in _items(old, same)}
+    found: list[Callable[[], Change]] = []
+    for item in _items(built, same):
+        was = then.pop(item.key, None)
         if was is None:
-            found.append(Change(kind="added", part=part))
-        elif was[0] != content:
-            found.append(Change(kind="changed", part=part, before=was[1]))
-    found += (Change(kind="removed", part=_gone(asked, part), before=part) for _, part in then.values())
-    return tuple(found)
+            found.append(partial(_added, item))
+        elif was.content() != item.content():
+            found.append(partial(_changed, was, item))
+    names = {part.seq for part in built.default}
+    found += [partial(_removed, was, built, names) for was in then.values()]
+    page = tuple(change() for change in found[:limit])
+    page = page[: _fitting(page, limit)]
+    return page, len(found) - len(page)
 
 
-def _without(built: Request, same: set[int]) -> Request:
-    """Leave out messages by identity: those of both requests, which the context has built once."""
-    return msgspec.structs.replace(built, messages=tuple(one for one in built.messages if id(one) not in same))
+def _added(item: _Item) -> Change:
+    return Change(kind="added", part=item.part())
 
 
-def _gone(asked: _SentRequest, part: RequestPart) -> RequestPart:
-    """Find what took a message out of the request."""
-    view = asked.view
+def _changed(was: _Item, item: _Item) -> Change:
+    return Change(kind="changed", part=item.part(), before=was.part())
+
+
+def _removed(was: _Item, built: _Built, names: set[int]) -> Change:
+    """Find what took a part out of the request. `names`: of the messages that it holds without a hook."""
+    part, view = was.part(), built.view
     source: Source = "hook"
-    seq = asked.seq
-    if part.name and all(left.seq != part.name for left in parts(view)):
-        edit = _edit(view, part.name)
+    seq = built.asked.seq
+    if part.name and part.name not in names:
+        edit = built.edits.get(part.name)
         compacted = view.summary >= 0 and view.entries.find(part.name, lambda entry: entry.seq) < view.kept
         if compacted or edit is None:
             source, seq = "compaction", view.entries[view.summary].seq if view.summary >= 0 else 0
         else:
             source, seq = "edit", edit.seq
-    return msgspec.structs.replace(part, source=source, seq=seq, detail="")
+    return Change(kind="removed", part=msgspec.structs.replace(part, source=source, seq=seq, detail=""), before=part)
+
+
+def _seq(recorded: Recorded) -> int:
+    return recorded.seq

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from ..envelope import Recorded, SessionInfo
-from ..errors import IllegalEventError, UnknownSeqError
+from ..errors import IllegalEventError, UnknownSeqError, UnknownSessionError
 from ..events import MessageStart
 from ..machine.evolve import evolve
 from ..machine.state import Phase, State
@@ -68,9 +69,11 @@ async def load_view(log: EventLog, session: str, view: Foldable[V], *, upto: int
     info, upto = await _place(log, session, upto, None)
     seq, value, size_bytes = log.folds.find(info, view.step, view.initial, upto)
     async for page in read_pages(log, session, after=seq, upto=upto, updates=False):
-        for recorded in page:
-            value = view.step(value, recorded)
-            size_bytes += estimate_bytes(recorded.event)
+        for part in _parts(page, log.folds.apart):
+            for recorded in part:
+                value = view.step(value, recorded)
+                size_bytes += estimate_bytes(recorded.event)
+            log.folds.keep(info, view.step, WarmFold(part[-1].seq, value, size_bytes))
     log.folds.keep(info, view.step, WarmFold(upto, value, size_bytes))
     return value
 
@@ -88,24 +91,35 @@ async def _fold(
     view_seq, view, size_bytes = found
     before = (state_seq, state) if state.phase is Phase.STREAMING else None
     async for page in read_pages(log, session, after=min(state_seq, view_seq), upto=upto, updates=False):
-        try:
-            for recorded in page:
-                seq, event = recorded.seq, recorded.event
-                if seq > state_seq:
-                    if type(event) is MessageStart and event.role == "assistant" and state.phase is not Phase.STREAMING:
-                        before = (seq - 1, state)
-                    state = evolve(state, recorded)
-                if seq > view_seq:
-                    view = step(view, recorded)
-                    size_bytes += estimate_bytes(event)
-        except IllegalEventError as error:
-            raise IllegalEventError(session, *error.args[1:]) from error
+        for part in _parts(page, log.folds.apart):
+            try:
+                for recorded in part:
+                    seq, event = recorded.seq, recorded.event
+                    if seq > state_seq:
+                        starts = type(event) is MessageStart and event.role == "assistant"
+                        if starts and state.phase is not Phase.STREAMING:
+                            before = (seq - 1, state)
+                        state = evolve(state, recorded)
+                    if seq > view_seq:
+                        view = step(view, recorded)
+                        size_bytes += estimate_bytes(event)
+            except IllegalEventError as error:
+                raise IllegalEventError(session, *error.args[1:]) from error
+            if seq > state_seq and state.phase is not Phase.STREAMING:  # while streaming it lacks the updates
+                log.folds.keep(info, evolve, WarmFold(seq, state))
+            if seq > view_seq:
+                log.folds.keep(info, step, WarmFold(seq, view, size_bytes))
     if before is not None and state.phase is Phase.STREAMING:
         start, state = before
         async for recorded in read_all(log, session, after=start, upto=upto):
             state = evolve_in(session, state, recorded)
     log.folds.keep(info, evolve, WarmFold(upto, state))
     return state, WarmFold(upto, view, size_bytes)
+
+
+def _parts(page: tuple[Recorded, ...], most: int) -> Iterator[tuple[Recorded, ...]]:
+    """Cut a page where what is folded is kept on the way."""
+    return (page[at : at + most] for at in range(0, len(page), most))
 
 
 def _no_view(view: None, recorded: Recorded) -> None:
@@ -117,6 +131,9 @@ async def _place(log: EventLog, session: str, upto: int | None, info: SessionInf
     info = await log.info(session) if info is None else info
     if upto is not None and not 0 <= upto <= info.head:
         raise UnknownSeqError(session, upto, info.head)
+    if info.parent is not None and log.folds.has(info.parent) and not log.folds.has(session):
+        with suppress(UnknownSessionError):  # it was deleted meanwhile
+            log.folds.begin_fork(info, await log.info(info.parent))
     return info, max(info.head, log.folds.reached(info)) if upto is None else upto
 
 

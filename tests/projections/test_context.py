@@ -389,6 +389,20 @@ def test_requests_that_are_built_one_after_another_are_those_that_are_built_alon
         assert requests.build(seen, selection) == request(seen, selection)
 
 
+@given(history=histories(80), at=st.integers(0, 80))
+def test_a_copy_of_what_builds_requests_goes_on_by_itself(history: tuple[Recorded, ...], at: int) -> None:
+    views = [CONTEXT.initial]
+    for recorded in history:
+        views.append(CONTEXT.step(views[-1], recorded))
+    seen, requests = views[at % len(views)], Requests()
+    requests.build(seen)
+    copied = requests.copy()
+    assert copied.build(views[-1]) == request(views[-1])
+    assert copied.parts() == parts(views[-1])
+    assert requests.build(seen) == request(seen)
+    assert requests.parts() == parts(seen)
+
+
 def test_a_request_costs_what_came_since_the_one_before_also_behind_a_compaction_and_an_edit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,20 +15,22 @@ from hypothesis import given, settings, strategies as st
 from benchmarks.exchange import history
 from eventsource.envelope import Recorded
 from eventsource.errors import HasForksError, RefoldError, SessionExistsError, UnknownSeqError
-from eventsource.events import UPDATE_TYPES, AgentEnd, ModelRequest
+from eventsource.events import UPDATE_TYPES, AgentEnd, Event, MessageAdopt, ModelRequest, Origin
+from eventsource.log.load import load
 from eventsource.log.memory import MemoryLog
 from eventsource.log.protocol import EventLog
-from eventsource.log.warm import WarmFold, WarmFolds
-from eventsource.machine.evolve import evolve
+from eventsource.log.warm import APART, WarmFold, WarmFolds
+from eventsource.machine.evolve import evolve, fold
 from eventsource.machine.state import State
 from eventsource.messages import AssistantMessage, ToolResultMessage, UserMessage
 from eventsource.models.scripted import call, scripted
 from eventsource.models.scripted.model import ScriptedModel
 from eventsource.models.scripted.script import Answer
 from eventsource.request import Request, request_sha256
-from projections.context import Entry
+from projections.context import CONTEXT as PROJECTION, Entry
 from projections.lifecycle import LifecycleEvent, lifecycle
 from projections.pairing import ContextMessage
+from projections.projection import project
 from refold import Agent, Log, open_log, tool
 from refold.context_fold import CONTEXT
 from refold.session import Session
@@ -120,6 +122,69 @@ async def test_a_stream_reads_only_what_its_open_run_has_on_record(counting: tup
     assert store.read_events == before
     ended = next(one for one in shown if isinstance(one.event, AgentEnd))
     assert [message.role for message in ended.messages] == ["user", "assistant"]
+
+
+def adopted(count: int) -> list[tuple[int, Event]]:
+    said = (MessageAdopt(message=UserMessage(content=f"{n}"), origin=Origin(source="test")) for n in range(count))
+    return [(0, event) for event in said]
+
+
+async def test_a_look_back_reads_little_in_a_session_of_any_length(counting: tuple[Counting, Log]) -> None:
+    store, log = counting
+    session = await log.session("oslo")
+    await store.append(session.id, adopted(10 * APART))
+    await session.messages()
+    for at in (APART - 1, 3 * APART + 7, 10 * APART - 1):
+        assert await read_by(store, session.state(at)) <= APART
+        assert await read_by(store, session.request(at=at)) <= APART
+
+
+async def test_a_fork_is_first_read_from_what_is_kept_of_its_parent(counting: tuple[Counting, Log]) -> None:
+    store, log = counting
+    session = await log.session("oslo")
+    await store.append(session.id, adopted(10 * APART))
+    whole = await session.messages()
+    for at in (10 * APART, 4 * APART + 9):
+        fork = await session.fork(at=at)
+        assert await read_by(store, fork.messages()) <= APART + 1
+        assert await fork.messages() == whole[:at]
+
+
+async def test_asked_again_why_reads_little_of_a_session_of_any_length(counting: tuple[Counting, Log]) -> None:
+    store, log = counting
+    session = await log.session("oslo")
+    await store.append(session.id, adopted(10 * APART))
+    await ask(session)
+    seq = next(one.seq for one in reversed(await session.events(limit=99_999)) if isinstance(one.event, ModelRequest))
+    first = await session.why(seq)
+    assert await read_by(store, session.why(seq)) <= APART
+    assert await session.why(seq) == first
+
+
+@given(history=histories(), places=st.lists(st.integers(0, 200), min_size=1, max_size=8), apart=st.integers(1, 9))
+def test_a_look_back_finds_what_a_fold_from_the_beginning_finds(
+    history: tuple[Recorded, ...], places: list[int], apart: int
+) -> None:
+    asyncio.run(look_back(history, [place % (len(history) + 1) for place in places], apart))
+
+
+async def look_back(history: tuple[Recorded, ...], places: list[int], apart: int) -> None:
+    store = MemoryLog(clock=now, new_id=iter("abcdefghij").__next__)
+    store.folds = WarmFolds(apart=apart)
+    row = await store.create()
+    if history:
+        await store.append(row.id, [(one.at_us, one.event) for one in history])
+    for at in places:
+        facts = [one for one in history[:at] if not isinstance(one.event, UPDATE_TYPES)]
+        _, state, view = await load(store, row.id, context=CONTEXT, upto=at)
+        assert state == fold(history[:at])
+        assert view == project(PROJECTION, facts)
+        with suppress(UnknownSeqError):  # inside of a message whose updates are gone
+            fork = await store.fork(row.id, at, at_us=7)
+            theirs = (await load(store, fork.id, context=CONTEXT))[1:]
+            store.folds.forget(fork.id)
+            store.folds.forget(row.id)
+            assert theirs == (await load(store, fork.id, context=CONTEXT))[1:]
 
 
 async def test_what_another_process_appended_is_folded_on(tmp_path: Path) -> None:

@@ -308,6 +308,24 @@ async def test_a_limit_bounds_the_changes_too() -> None:
     assert f"… {page.more_changes} more changes (--limit 0 shows all)" in page.pretty()
 
 
+async def test_a_page_of_long_messages_is_small() -> None:
+    async with open_log() as log:
+        session, other = await log.session(), await log.session()
+        for _ in range(10):
+            await agent("no " * 3_000).run("long? " * 1_000, session=other)
+        await agent("Yes.").run("Hello", session=session)
+        await session.adopt(await other.messages(), from_=other)
+        await agent("No.").run("And now?", session=session)
+        seq = (await requests(session))[-1]
+        whole, page = await session.why(seq), await session.why(seq, limit=50)
+    assert len(page.json()) <= 64_000 < len(whole.json())
+    shown = [part for part in page.parts if part.what == "message"]
+    assert shown == [part for part in whole.parts if part.what == "message"][page.earlier :]
+    assert len(page.request.messages) == len(shown) > 1
+    assert len(page.changes) + page.more_changes == len(whole.changes)
+    assert (page.digest, page.changes) == ("equal", whole.changes[: len(page.changes)])
+
+
 async def many(log: Log, number: int) -> Sequence[ContextMessage]:
     session = await log.session("many")
     for one in range(number):
