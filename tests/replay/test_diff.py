@@ -259,14 +259,14 @@ async def test_a_page_of_long_messages_is_small_and_the_next_one_goes_on() -> No
         sizes = (100_000, *[9_000] * 20)
         await log.append(one.id, [(0, adopt(f"{n}{one.id}" * (size // 4))) for n, size in enumerate(sizes)])
     whole, pairs, after = await compare(session, fork), list[Pair](), (0, 0)
-    sizes = []
+    found: list[tuple[int, bool]] = []
     while True:
         page = await compare(session, fork, limit=50, after=after)
         pairs += page.pairs
-        sizes.append((len(page.pairs), len(page.json()) <= 64_000))
+        found.append((len(page.pairs), len(page.json()) <= 64_000))
         if page.next is None:
             break
         after = page.next
     assert tuple(pairs) == whole.pairs
-    assert sizes[0] == (1, False)  # one message alone is larger
-    assert all(count < 10 and small for count, small in sizes[1:])
+    assert found[0] == (1, False)  # one message alone is larger
+    assert all(count < 10 and small for count, small in found[1:])
