@@ -22,6 +22,7 @@ IGNORE_BYTES = 1_000_000
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _STAR, _FOLDERS = "[^/]*", "(?:/.+)?"  # what pathspec writes for `*` and for `/**`
+_ESCAPE = "\\"
 _END = "(?:(?P<ps_d>/)|$)"
 _CLASSES = {
     "alnum": "0-9A-Za-z",
@@ -59,12 +60,10 @@ class IgnoreRule:
     def __init__(self, line: str) -> None:
         from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # only where there is a rule
 
-        line = line.rstrip(" ") if not line.endswith("\\ ") else line
+        line = _without_spaces(line)
         self.folders_only = line.endswith("/")
-        named = line.removesuffix("/")
-        if self.folders_only and named.endswith(" "):  # it is part of the name there
-            named = f"{named[:-1]}\\ "
-        source, ignores = GitIgnoreSpecPattern.pattern_to_regex(_with_classes(named))
+        named = _with_classes(line.removesuffix("/"))
+        source, ignores = GitIgnoreSpecPattern.pattern_to_regex(_with_last_space(named))
         if source is None:
             raise ValueError(line)
         self.ignores = bool(ignores)
@@ -75,7 +74,7 @@ class IgnoreRule:
             self._search = re.compile(_without_backtracking(whole), re.DOTALL).search
 
     def names(self, path: str, *, is_folder: bool) -> bool:
-        """Return whether it names a path, relative to the folder that it stands in."""
+        """Return whether it names a path, relative to the folder that it stands in; a sign for each byte, as in git."""
         return (is_folder or not self.folders_only) and self._search(path) is not None
 
 
@@ -113,8 +112,9 @@ class IgnoreRules:
     def ignore(self, name: str, *, is_folder: bool) -> bool:
         """Return whether a name of the folder is ignored: the last rule of the nearest file that names it says so."""
         for rules, path in self._files:
+            whole = os.fsencode(path + name).decode("latin-1") if rules else ""
             for rule in rules:
-                if rule.names(path + name, is_folder=is_folder):
+                if rule.names(whole, is_folder=is_folder):
                     return rule.ignores
         return False
 
@@ -146,7 +146,7 @@ def _read_rules(descriptor: int) -> list[IgnoreRule]:
     """Read the rules of a file, the last one first."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return []
-    text = os.pread(descriptor, IGNORE_BYTES, 0).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    text = os.pread(descriptor, IGNORE_BYTES, 0).removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     rules: list[IgnoreRule] = []
     for line in text.split("\n"):
         line = line.removesuffix("\r")
@@ -156,6 +156,22 @@ def _read_rules(descriptor: int) -> list[IgnoreRule]:
             except (ValueError, re.error):  # git does not apply such a line either
                 continue
     return rules[::-1]
+
+
+def _without_spaces(line: str) -> str:
+    """Leave out spaces at the end, and no other white space, but for one behind a backslash."""
+    kept = line.rstrip(" ")
+    return f"{kept} " if kept != line and _ends_escaping(kept) else kept
+
+
+def _with_last_space(line: str) -> str:
+    """Write white space at the end, which is part of the name, so that the library does not leave it out."""
+    last, before = line[-1:], line[:-1]
+    return f"{before.removesuffix(_ESCAPE) if _ends_escaping(before) else before}[{last}]" if last.isspace() else line
+
+
+def _ends_escaping(text: str) -> bool:
+    return (len(text) - len(text.rstrip(_ESCAPE))) % 2 == 1
 
 
 def _with_classes(line: str) -> str:

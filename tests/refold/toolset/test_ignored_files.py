@@ -17,7 +17,7 @@ from tests.refold.calling import Caller
 
 RULES = {
     ".gitignore": "# built\nnode_modules/\n*.log\n!keep.log\n/dist\ndocs/**/draft.txt\n**/cache/\nweird[[:digit:]]\n"
-    "trailing   \r\n\\#hash\nwith space\\ \nempty/*\n!empty/kept.txt\n[a-\nfoo\\\n",
+    "trailing   \r\n\\#hash\nlast tab\t\none/?\none\\  \nwith space\\ \nempty/*\n!empty/kept.txt\n[a-\nfoo\\\n",
     "src/.gitignore": "\ufeffgenerated.py\n!debug.log\n/local\n!cache/\n",
     ".git/info/exclude": "private.txt\n",
 }
@@ -46,6 +46,10 @@ FILES = (
     "trailing",
     "#hash",
     "with space ",
+    "last tab",
+    "one/e",
+    "one/é",
+    "one ",
     "empty/gone.txt",
     "empty/kept.txt",
 )
@@ -78,7 +82,9 @@ KEPT = [
     "empty/kept.txt",
     "generated.py",
     "keep.log",
+    "last tab",
     "main.py",
+    "one/é",
     "src/cache/x",
     "src/debug.log",
     "src/deep/local/x",
@@ -111,7 +117,8 @@ def listed_by_git(work: Path) -> list[str]:
 async def test_a_listing_leaves_out_the_same_and_the_folder_of_git(work: Path) -> None:
     caller = Caller(file_tools(work))
     assert (await caller.good("ls")).split("\n") == [
-        ".gitignore", "docs/", "empty/", "generated.py", "keep.log", "lib/", "main.py", "src/", "weirdx",
+        ".gitignore", "docs/", "empty/", "generated.py", "keep.log", "last tab", "lib/", "main.py", "one/",
+        "src/", "weirdx",
     ]  # fmt: skip
     assert (await caller.good("ls", path="src")).split("\n") == [".gitignore", "cache/", "debug.log", "deep/", "dist/"]
     whole = (await caller.good("ls", ignored=True)).split("\n")
