@@ -517,13 +517,20 @@ class SqliteLog:
     def _within(self, work: Callable[[SqliteConnection], T], connection: SqliteConnection) -> T:
         """Read in one transaction, and only what whoever opens the log now would find. Runs in the thread."""
         if self._files.is_settled:
-            self._files.check_database()
+            self._check_files()
         connection.execute("BEGIN")
         try:
             return work(connection)
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    def _check_files(self) -> None:
+        """Check that what others write would be seen. Raises: StoreError."""
+        if self._read_only:  # then they may make a write-ahead file, and remove it
+            self._files.check_database()
+        else:
+            self._files.check()
 
     async def _connect(self) -> SqlThread[SqliteConnection]:
         reader = SqlThread(partial(connect_reader, self._files, self._clock, immutable=self._read_only))
@@ -557,7 +564,7 @@ class SqliteLog:
             return version, heads_of(connection, sessions) if version != known else {}
 
         with translated(self._path):
-            self._files.check_database()
+            self._check_files()
         found = None if self._read_only else await self._commits.read(work)
         return await self._read_with(partial(work, sign=-1)) if found is None else found
 

@@ -157,6 +157,19 @@ async def test_who_waits_while_the_file_is_replaced_is_told(log: SqliteLog, path
     os.rename(path.with_name("moved.db"), path)
 
 
+async def test_who_waits_while_the_write_ahead_file_is_removed_is_told(
+    log: SqliteLog, path: Path, has_notices: bool
+) -> None:
+    [session] = await sessions(log, 1)
+    [task] = await waiting(log, [session])
+    for name in ("log.db-wal", "log.db-shm"):
+        path.with_name(name).unlink()
+    with pytest.raises(StoreError, match="was removed or replaced"):
+        await asyncio.wait_for(task, PATIENCE_S)
+    with pytest.raises(StoreError, match="was removed or replaced"):
+        await log.info(session)
+
+
 async def test_an_append_in_another_thread_wakes_who_waits_in_this_one(log: SqliteLog) -> None:
     [session] = await sessions(log, 1)
     [task] = await waiting(log, [session])
