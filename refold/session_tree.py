@@ -21,22 +21,29 @@ _LOOK_S, _LONGEST_S = 0.02, 1.0
 """Between two looks for a session that is about to be made; twice as long each time."""
 
 
-async def session_rows(
+async def session_pages(
     store: EventLog,
     *,
     unfinished: bool | None = None,
     status: str | None = None,
     tree: str | None = None,
     title: str | None = None,
-) -> AsyncIterator[SessionInfo]:
-    """Read the rows of all sessions, page by page, latest updated first."""
+    limit: int = PAGE,
+) -> AsyncIterator[tuple[SessionInfo, ...]]:
+    """Read the rows of all sessions, latest updated first, in pages of so many."""
     after: str | None = None
-    while page := await store.sessions(open=unfinished, status=status, tree=tree, title=title, after=after, limit=PAGE):
-        for info in page:
-            yield info
+    while page := await store.sessions(
+        open=unfinished, status=status, tree=tree, title=title, after=after, limit=limit
+    ):
+        yield page
         after = page[-1].id
-        if len(page) < PAGE:
+        if len(page) < limit:
             return
+
+
+async def session_rows(store: EventLog, *, tree: str | None = None) -> list[SessionInfo]:
+    """Read the rows of all sessions, or of those of a tree, latest updated first."""
+    return [info async for page in session_pages(store, tree=tree) for info in page]
 
 
 def above(info: SessionInfo) -> str:
@@ -66,7 +73,7 @@ class RelatedSessions(NamedTuple):
 
 async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
     """Read a session's first ancestor, and all that was forked from it or started by it, and each one's own labels."""
-    found = {info.id: info async for info in session_rows(store, tree=session)}
+    found = {info.id: info for info in await session_rows(store, tree=session)}
     top = (await store.info(session)) if session not in found else found[session]
     while (upper := found.get(above(top))) is not None and upper.number < top.number:
         top = upper

@@ -87,7 +87,7 @@ async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spendin
 
 async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[SpendingEntry]:
     """Yield what every session of a log spent: each session's own facts are read once, forks after their parents."""
-    rows = [row async for row in session_rows(log)]
+    rows = await session_rows(log)
     models: dict[str, tuple[tuple[int, ModelRef], ...]] = {}
     known = _SessionCache(log, {row.id for row in rows})
     begun_in = {row.parent for row in rows}

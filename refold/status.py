@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 import msgspec
 
-from eventsource.envelope import SessionInfo
-from eventsource.events import AgentEnd, AgentStart, MessageEnd, TaskEnd
+from eventsource.envelope import Recorded, SessionInfo
+from eventsource.events import (
+    AbortRequest,
+    AgentEnd,
+    AgentStart,
+    EventBase,
+    MessageEnd,
+    Resume,
+    TaskEnd,
+    TaskStart,
+    TurnStart,
+    WaitEnd,
+    WaitStart,
+)
 from eventsource.log.load import load_state
 from eventsource.log.protocol import EventLog
-from eventsource.machine.outcome import Ending, ending, outcome
+from eventsource.machine.outcome import ENDING_TYPES, Ending, ending, outcome
 from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import resume_reason
 
@@ -29,6 +44,8 @@ STATUSES = (
     "refused",
     "cancelled",
 )
+_UNFINISHED = "its run is unfinished"
+_Telling: TypeAlias = "Callable[[SessionInfo, Sequence[Recorded]], SessionStatus | None]"
 _LOOKS = (64, 4096)
 """How many seqs from the end are looked at for the end of the last run, before everything is."""
 _PAGE = 1000
@@ -66,8 +83,76 @@ def row_statuses(status: str) -> tuple[str, ...]:
     return among.get(status, (status,))
 
 
+async def find_statuses(log: EventLog, rows: Sequence[SessionInfo]) -> list[SessionStatus]:
+    """Compute the statuses of many sessions, as `find_status` does of each.
+
+    The rows say enough of most; of others a few last facts are read, of all together. Only those that are not told by
+    these, and those that wait, are read one by one.
+    """
+    found = {info.id: stands for info in rows if (stands := _of_row(info)) is not None}
+    for among, types, told in _TOLD_BY:
+        asked = [info for info in rows if info.id not in found and info.status in among]
+        if asked:
+            facts = await log.last_facts([info.id for info in asked], types)
+            for info, last in zip(asked, facts, strict=True):
+                if (stands := told(info, last)) is not None:
+                    found[info.id] = stands
+    return [found.get(info.id) or await find_status(log, info) for info in rows]
+
+
+def _of_row(info: SessionInfo) -> SessionStatus | None:
+    """Return the status of a session whose row says all of it."""
+    has_ended_well = info.last in ("", "done")
+    if info.status == "queued" and has_ended_well:
+        return _queued(SessionStatus(status="idle"))
+    told = info.status not in ("waiting", "interrupted", "stuck", "cancelled", "queued", "failed", "idle")
+    return SessionStatus(status=info.status) if told or (info.status == "idle" and has_ended_well) else None
+
+
+def _of_interrupted(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | None:
+    if info.task or not facts or isinstance(facts[-1].event, WaitStart | WaitEnd):
+        return None
+    return SessionStatus(status="interrupted", reason=f"{_UNFINISHED}, and nobody runs it now")
+
+
+def _of_asked(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | None:
+    """Return the status of a session that is stuck or to be cancelled, with the words of whoever said so."""
+    words: str | None = None
+    has_begun = info.status == "stuck"
+    for recorded in facts:
+        match recorded.event:
+            case TaskStart():
+                words, has_begun = None, True
+            case Resume(why="stuck", problem=problem) if info.status == "stuck":
+                words = problem
+            case AbortRequest(cause="cancel", error=error) if info.status == "cancelled" and words is None:
+                words = error
+            case _:
+                pass
+    return SessionStatus(status=info.status, reason=words) if has_begun and words is not None else None
+
+
+def _of_ended(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | None:
+    found = _fold_end(facts)
+    if isinstance(found, TaskEnd):
+        return _queued(_of_task(info, found)) if info.status == "queued" else _of_task(info, found)
+    if found is not None:
+        return _queued(_ended("idle", found)) if info.status == "queued" else _status_of(info, found, ())
+    return None
+
+
+_TOLD_BY: tuple[tuple[tuple[str, ...], tuple[type[EventBase], ...], _Telling], ...] = (
+    (("interrupted",), (AgentStart, TurnStart, WaitStart, WaitEnd), _of_interrupted),
+    (("stuck", "cancelled"), (TaskStart, AbortRequest, Resume), _of_asked),
+    (("idle", "failed", "queued"), (*ENDING_TYPES, TaskEnd), _of_ended),
+)
+"""Which of a session's last facts tell how it stands, and how; None: they do not."""
+
+
 async def find_status(log: EventLog, info: SessionInfo) -> SessionStatus:
     """Compute a session's status from its row and its last facts."""
+    if (stands := _of_row(info)) is not None:
+        return stands
     if info.status == "waiting":
         return _status_of(info, Ending(), await load_waiting(log, info.id))
     if info.status in ("stuck", "cancelled"):
@@ -76,19 +161,13 @@ async def find_status(log: EventLog, info: SessionInfo) -> SessionStatus:
         return SessionStatus(status=info.status, reason=why)
     if info.status == "interrupted":
         _, state = await load_state(log, info.id)
-        why = "what it waited for has come" if resume_reason(state) == "wait" else "its run is unfinished"
+        why = "what it waited for has come" if resume_reason(state) == "wait" else _UNFINISHED
         return SessionStatus(status=info.status, reason=f"{why}, and nobody runs it now")
-    if info.status == "idle" and info.last in ("", "done"):
-        return SessionStatus(status="idle")
-    if info.status not in ("idle", "failed", "queued"):
-        return _status_of(info, Ending(), ())
     looks = [look for look in _LOOKS if look < info.head]
     for look in (*looks, info.head):
-        found = await _last_run(log, info, after=info.head - look)
-        if isinstance(found, TaskEnd):
-            return _queued(_of_task(info, found)) if info.status == "queued" else _of_task(info, found)
-        if found is not None:
-            return _queued(_ended("idle", found)) if info.status == "queued" else _status_of(info, found, ())
+        stands = _of_ended(info, await _last_facts(log, info, after=info.head - look))
+        if stands is not None:
+            return stands
     return SessionStatus(status=info.status) if info.status != "queued" else _queued(SessionStatus(status="idle"))
 
 
@@ -117,21 +196,28 @@ def _of_task(info: SessionInfo, end: TaskEnd) -> SessionStatus:
     return SessionStatus(status=info.status, reason=end.error)
 
 
-async def _last_run(log: EventLog, info: SessionInfo, *, after: int) -> Ending | TaskEnd | None:
-    """Fold the facts after a seq, of a session that is idle.
+async def _last_facts(log: EventLog, info: SessionInfo, *, after: int) -> list[Recorded]:
+    """Read the facts after a seq."""
+    facts = list[Recorded]()
+    while page := await log.read(info.id, after=after, upto=info.head, limit=_PAGE, updates=False):
+        facts += page
+        after = page[-1].seq
+    return facts
 
-    Returns: how the last task ended, or what the last run came to; None when neither can be said from there.
+
+def _fold_end(facts: Sequence[Recorded]) -> Ending | TaskEnd | None:
+    """Fold the last facts of a session that is idle.
+
+    Returns: how the last task ended, or what the last run came to; None when neither can be said from these.
     """
     last, answered = Ending(), False
     found: Ending | TaskEnd | None = None
-    while page := await log.read(info.id, after=after, upto=info.head, limit=_PAGE, updates=False):
-        for recorded in page:
-            event = recorded.event
-            last = ending(last, event)
-            answered = answered or isinstance(event, AgentStart | MessageEnd)
-            if isinstance(event, TaskEnd):
-                found = event
-            elif isinstance(event, AgentEnd) and answered:
-                found = last
-        after = page[-1].seq
+    for recorded in facts:
+        event = recorded.event
+        last = ending(last, event)
+        answered = answered or isinstance(event, AgentStart | MessageEnd)
+        if isinstance(event, TaskEnd):
+            found = event
+        elif isinstance(event, AgentEnd) and answered:
+            found = last
     return found

@@ -18,7 +18,7 @@ from ..errors import (
     UnknownSeqError,
     UnknownSessionError,
 )
-from ..events import Erase, Event, Fork
+from ..events import Erase, Event, EventBase, Fork
 from ..found_text import find_in, pattern_of
 from ..user_code.argument_checks import checked
 from .digest import read_base
@@ -135,6 +135,23 @@ class MemoryLog:
                 if event is not None and (updates or type(event) not in UPDATES):
                     page.append(Recorded(seq, own.at_us(seq), event))
         return tuple(page)
+
+    @checked()
+    async def last_facts(
+        self, sessions: Sequence[str], types: Collection[type[EventBase]], *, limit: int = 64
+    ) -> tuple[tuple[Recorded, ...], ...]:
+        """Read the ends of many sessions."""
+        await self._turn()
+        return tuple(tuple(one for one in self._last(name, limit) if type(one.event) in types) for name in sessions)
+
+    def _last(self, session: str, limit: int) -> list[Recorded]:
+        """Return the last facts of a session, none if it is not there."""
+        found = list[Recorded]()
+        for name, first, last in reversed(self._segments(session)) if session in self._sessions else ():
+            own = self._get(name).recorded()
+            facts = [one for one in own if first <= one.seq <= last and type(one.event) not in (*UPDATES, Fork)]
+            found = facts[max(len(facts) + len(found) - limit, 0) :] + found
+        return found
 
     @checked()
     async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 from ..envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
-from ..events import Event
+from ..events import Event, EventBase
 from .warm import WarmFolds
 
 
@@ -83,6 +83,15 @@ class EventLog(Protocol):
 
         `updates=False` reads facts only. Fewer than `limit` events: there are no more. Dropped or erased updates are
         left out, so seqs may skip them; `dropped` says where.
+        """
+        ...
+
+    async def last_facts(
+        self, sessions: Sequence[str], types: Collection[type[EventBase]], *, limit: int = 64
+    ) -> tuple[tuple[Recorded, ...], ...]:
+        """Read the ends of many sessions at once: of each those of some types among its last `limit` facts, in order.
+
+        Inherited facts count too, `fork` events do not. A session that is not there has none.
         """
         ...
 

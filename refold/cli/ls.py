@@ -7,8 +7,8 @@ import click
 from eventsource.envelope import SessionInfo
 
 from ..log import Log
-from ..session_tree import session_rows
-from ..status import STATUSES, SessionStatus, find_status, row_statuses
+from ..session_tree import PAGE, session_pages
+from ..status import STATUSES, SessionStatus, find_statuses, row_statuses
 from .command import command
 from .terminal.formatting import date_time, short_time
 from .terminal.screen import Screen
@@ -53,16 +53,15 @@ async def ls(
     more = False
     among = row_statuses(status) if status is not None else ()
     only = among[0] if len(among) == 1 else None
-    async for info in session_rows(log.store, unfinished=unfinished or None, status=only, title=title):
-        if among and info.status not in among:
-            continue
-        stands = await find_status(log.store, info)
-        if status is not None and stands.status != status:
-            continue
-        more = bool(wanted) and len(rows) == wanted
-        if more:
+    at_once = min(wanted + 1, PAGE) if wanted and not among else PAGE
+    pages = session_pages(log.store, unfinished=unfinished or None, status=only, title=title, limit=at_once)
+    async for page in pages:
+        kept = [info for info in page if not among or info.status in among]
+        told = zip(kept, await find_statuses(log.store, kept), strict=True)
+        rows += (one for one in told if status is None or one[1].status == status)
+        if more := bool(wanted) and len(rows) > wanted:
+            del rows[wanted:]
             break
-        rows.append((info, stands))
     if screen.as_json:
         shown = (({**stored_row(info), "status": stands.status, "reason": stands.reason}) for info, stands in rows)
         screen.json(list(shown))

@@ -27,7 +27,7 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
     a child's with `started_by`.
     """
     if session is None:
-        rows = [info async for info in session_rows(log.store)]
+        rows = await session_rows(log.store)
         labels: dict[str, Labels] = {}
     else:
         rows, labels = await related_sessions(log.store, (await log.find(session)).id)
@@ -36,5 +36,4 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
         screen.json(known if session is not None else bare)
         return
-    for line in tree_lines(fork_tree(rows, labels)):
-        screen.cut_line(line)
+    screen.cut_lines(tree_lines(fork_tree(rows, labels)))

@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 import pytest
+from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
 
+from eventsource.envelope import Recorded
 from eventsource.errors import OutputError
-from eventsource.events import AgentStart, QueuePush
+from eventsource.events import AgentEnd, AgentStart, QueuePush
+from eventsource.log import open_store
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import Answer, call, fail, say, stop
 from eventsource.runner.hooks import Hooks
 from refold import Agent, Policies, open_log, tool
 from refold.run import Run
-from refold.status import find_status
+from refold.status import find_status, find_statuses
 from tests.refold.shell import Shell
+from tests.strategies import histories
 
 
 class Report(BaseModel):
@@ -190,3 +196,42 @@ def test_a_session_that_ended_badly_is_not_done_for_having_nothing_to_continue(s
     told = shell("continue", "it", "-m", "scripted", "--no-tools", "--json")
     assert (told.exit_code, json.loads(told.stdout)["status"]) == (6, "refused")
     assert "SAFETY" in told.stderr
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(histories(), max_size=6))
+def test_many_sessions_stand_as_each_of_them_does(told: list[tuple[Recorded, ...]]) -> None:
+    async def compare(path: Path | None) -> None:
+        async with open_store(path) as store:
+            for history in told:
+                session = (await store.create()).id
+                await store.append(session, [(one.at_us, one.event) for one in history])
+                await store.fork(session, (await store.info(session)).head, at_us=1)
+            rows = await store.sessions()
+            assert await find_statuses(store, rows) == [await find_status(store, info) for info in rows]
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(compare(Path(folder) / "log.db"))
+    asyncio.run(compare(None))
+
+
+async def test_how_sessions_stand_is_read_of_all_together(tmp_path: Path) -> None:
+    async with open_log(tmp_path / "x.db") as log:
+        session = await log.session("it")
+        await agent(refusal(raw="SAFETY", error="SAFETY")).run("Go.", session=session)
+        head = (await session.info()).head
+        for number in range(30):
+            await session.fork(title=f"refused {number}")
+            await session.fork(at=head - 1, title=f"interrupted {number}")
+            queued = await log.session(f"queued {number}")
+            await queued.follow_up("Go on.")
+            failed = await log.session(f"failed {number}")
+            await log.store.append(failed.id, [(1, AgentStart()), (2, AgentEnd(reason="error", error="no credit"))])
+        rows = await log.list(limit=1000)
+        statements = list[str]()
+        await log.store._read_with(lambda connection: connection.set_trace_callback(statements.append))  # type: ignore[attr-defined]
+        found = await find_statuses(log.store, rows)
+    told = Counter((one.status, one.reason) for one in found)
+    assert set(told.values()) == {30, 31}
+    assert len(told) == 4
+    assert len(statements) < 2 * len(rows) + 10

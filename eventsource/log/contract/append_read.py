@@ -25,7 +25,9 @@ from ...events import (
     AgentStart,
     Custom,
     Event,
+    Fork,
     Label,
+    MessageEnd,
     MessageStart,
     MessageUpdate,
     QueuePush,
@@ -362,6 +364,31 @@ class LogContract(LifeContract, DueContract, SearchContract, WaitContract, ABC):
             assert await log.append(session, LABEL) == 4
             third = await log.claim(session)
             assert third.epoch > second.epoch
+
+    async def test_the_last_facts_of_many_sessions_are_read_at_once(self) -> None:
+        """Of some types, in order, inherited ones too; neither updates nor forks are counted."""
+        async with self.open() as log:
+            parent = (await log.create()).id
+            await log.append(parent, timed(exchange("Take a coat.")))
+            head = (await log.info(parent)).head
+            fork = (await log.fork(parent, head - 1, at_us=1)).id
+            deep = (await log.fork(fork, head, at_us=1)).id
+            await log.append(deep, [(2, Label(target_seq=1, text="first"))])
+            facts = {name: await log.read(name, updates=False) for name in (parent, fork, deep)}
+            for types in ((MessageEnd,), (MessageEnd, Label, TurnStart)):
+                for limit in (1, 3, 64):
+                    counted = {
+                        name: [one for one in read if not isinstance(one.event, Fork)][-limit:]
+                        for name, read in facts.items()
+                    }
+                    expected = {
+                        name: tuple(one for one in read if isinstance(one.event, types))
+                        for name, read in counted.items()
+                    }
+                    names = [deep, "nobody", parent, fork]
+                    found = await log.last_facts(names, types, limit=limit)
+                    assert found == tuple(expected.get(name, ()) for name in names)
+            assert await log.last_facts([], (MessageEnd,)) == ()
 
     async def test_a_cursor_needs_a_seq_that_is_there(self) -> None:
         """The digest at 0 is that of nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,7 +36,17 @@ _NUMBERS = (
     "inherited_output_tokens", "turns", "errors", "labels", "epoch", "expires_at_us", "removals", "number",
 )  # fmt: skip
 _MAYBE_NUMBERS = ("wake_at_us", "due_at_us", "cost_microusd", "inherited_cost_microusd", "archived_at_us")
-_NAMES = (*_TEXTS, *_MAYBE_TEXTS, *_NUMBERS, *_MAYBE_NUMBERS)
+_ALL_TEXTS = (*_TEXTS, *_MAYBE_TEXTS)
+_NAMES = (*_ALL_TEXTS, *_NUMBERS, *_MAYBE_NUMBERS)
+_NOTHING = type(None)
+_TYPES: tuple[tuple[type, ...], ...] = (
+    *((bytes,) for _ in _TEXTS),
+    *((bytes, _NOTHING) for _ in _MAYBE_TEXTS),
+    *((int,) for _ in _NUMBERS),
+    *((int, _NOTHING) for _ in _MAYBE_NUMBERS),
+    *((bytes,), (bytes, _NOTHING), (int,), (bytes,), (bytes,), (int,), (int,), (int, _NOTHING)),
+)
+"""Of each column that `_INFO` gives, the types that it may have."""
 _INFO = f"""
 SELECT {", ".join(f"s.{name}" for name in _NAMES)}, s.models, p.id, s.head, {LINK}, s.status, s.open, s.unfinished, (
         SELECT u.id FROM updates u WHERE u.id > (s.number << 32) AND u.id <= (s.number << 32 | 4294967295)
@@ -172,36 +183,31 @@ def info(connection: Sql, session: str) -> SessionInfo:
 
 def _info(connection: Sql, row: tuple[object, ...], now_us: int) -> SessionInfo:
     values: dict[str, Any] = dict(zip(_NAMES, row, strict=False))
-    match row[len(_NAMES) :]:
-        case (
-            bytes(models), bytes() | None as parent, int(head), bytes(link), bytes(status), int(opened), int(is_run),
-            int() | None as last,
-        ) if _are_typed(values):  # fmt: skip
-            texts = {name: _text(values[name] or b"") for name in (*_TEXTS, *_MAYBE_TEXTS)}
-            head = max(head, (last or 0) & MAX_SEQ)
-            held = values["expires_at_us"] > now_us and bool(texts["owner"]) and _lives(connection, texts["owner"])
-            is_due = values["due_at_us"] is not None
-            return SessionInfo(
-                **{**values, **texts},
-                models=_models(connection, models),
-                parent=None if parent is None else _text(parent),
-                head=head,
-                digest=link.hex(),
-                status=shown_status(_text(status), head, held=held, is_due=is_due, is_run=bool(is_run)),
-                open=bool(opened),
-            )
-        case _:
-            raise connection.fault("a session's row is damaged")
-
-
-def _are_typed(values: dict[str, Any]) -> bool:
-    """Return whether each column holds what it should: a damaged database may hold anything."""
-    return (
-        all(isinstance(values[name], bytes) for name in _TEXTS)
-        and all(isinstance(values[name], bytes | None) for name in _MAYBE_TEXTS)
-        and all(isinstance(values[name], int) for name in _NUMBERS)
-        and all(isinstance(values[name], int | None) for name in _MAYBE_NUMBERS)
+    if not _are_typed(tuple(map(type, row))):
+        raise connection.fault("a session's row is damaged")
+    rest: Any = row[len(_NAMES) :]
+    models, parent, head, link, status, opened, is_run, last = rest
+    for name in _ALL_TEXTS:
+        text = values[name]
+        values[name] = text.decode("utf-8", "replace") if text else ""
+    held = values["expires_at_us"] > now_us and bool(values["owner"]) and _lives(connection, values["owner"])
+    is_due = values["due_at_us"] is not None
+    head = max(head, (last or 0) & MAX_SEQ)
+    return SessionInfo(
+        **values,
+        models=_models(connection, models),
+        parent=None if parent is None else _text(parent),
+        head=head,
+        digest=link.hex(),
+        status=shown_status(_text(status), head, held=held, is_due=is_due, is_run=bool(is_run)),
+        open=bool(opened),
     )
+
+
+@lru_cache(maxsize=1_000)
+def _are_typed(types: tuple[type, ...]) -> bool:
+    """Return whether each column holds what it should: a damaged database may hold anything."""
+    return all(found in may for found, may in zip(types, _TYPES, strict=True))
 
 
 def _models(connection: Sql, text: bytes) -> tuple[str, ...]:

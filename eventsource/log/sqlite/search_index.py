@@ -7,7 +7,7 @@ half the size of the text; what is found is compared with the text itself. `sess
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
@@ -21,10 +21,11 @@ _MAKE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', columnsize=0, 
 _INSERT = "INSERT INTO search (rowid, text) VALUES (?, ?)"
 _REMOVE = "INSERT INTO search (search, rowid, text) VALUES ('delete', ?, ?)"
 _FACTS = "SELECT id, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
-_SESSIONS_AT_ONCE = 1_000
-_BEHIND = f"SELECT number, searched, head FROM sessions WHERE searched < head ORDER BY number LIMIT {_SESSIONS_AT_ONCE}"
+_BEHIND = "SELECT number, searched, head FROM sessions WHERE number >= ? AND searched < head ORDER BY number LIMIT ?"
 _ONE_BEHIND = "SELECT number, searched, head FROM sessions WHERE id = ? AND searched < head"
-_AT_ONCE, _BYTES_AT_ONCE = 500, 500_000
+SESSIONS_AT_ONCE, _AT_ONCE, _BYTES_AT_ONCE = 100, 200, 40_000
+"""What is taken in by one call, facts and bytes of text: 10 ms of work, which an append may have to wait for."""
+_ROWS = 20
 _MOST_TRIGRAMS = 40
 _SECURE = sqlite3.sqlite_version_info >= (3, 42)
 """Whether this SQLite can take a row out of the index for good without putting all of it together anew."""
@@ -54,29 +55,41 @@ def is_behind(connection: Sql) -> bool:
     return connection.execute("SELECT 1 FROM sessions WHERE searched < head LIMIT 1").fetchone() is not None
 
 
-def catch_up(connection: Sql, sessions: Collection[str] | None = None) -> bool:
-    """Take some of what is missing into the index: of some sessions, or of all.
+def catch_up(connection: Sql, number: int = 0) -> int | None:
+    """Take some of what is missing into the index, of the sessions from a number on.
 
-    Returns: whether there is more to do.
+    Returns: from which number on there may be more to do; None when there is nothing.
     """
     if not make_index(connection):
+        return None
+    behind = connection.execute(_BEHIND, (number, SESSIONS_AT_ONCE)).fetchall()
+    unfinished = _take(connection, behind)
+    return behind[-1][0] + 1 if unfinished is None and len(behind) == SESSIONS_AT_ONCE else unfinished
+
+
+def catch_up_with(connection: Sql, sessions: Collection[str]) -> bool:
+    """Take some of what is missing of a few sessions into the index. Returns: whether there is more to do."""
+    if not make_index(connection):
         return False
-    if sessions is None:
-        behind = connection.execute(_BEHIND).fetchall()
-    else:
-        behind = [row for name in sessions for row in connection.execute(_ONE_BEHIND, (name,))]
+    behind = [row for name in sessions for row in connection.execute(_ONE_BEHIND, (name,))]
+    return _take(connection, behind) is not None
+
+
+def _take(connection: Sql, behind: Sequence[tuple[int, int, int]]) -> int | None:
+    """Take as much as one call may. Returns: the number of the first session that was not taken whole."""
     left, left_bytes = _AT_ONCE, _BYTES_AT_ONCE
     for number, searched, head in behind:
         base, reached = number << 32, searched
         while reached < head and left > 0 and left_bytes > 0:
-            rows = connection.execute(_FACTS, (base | reached, base | head, min(left, 100))).fetchall()
+            rows = connection.execute(_FACTS, (base | reached, base | head, min(left, _ROWS))).fetchall()
             for key, body, b in rows:
                 left, left_bytes = left - 1, left_bytes - _add(connection, key, body, b)
             reached = rows[-1][0] & MAX_SEQ if rows else head
-        _set_reached(connection, number, reached)
-        if reached < head or left <= 0:
-            return True
-    return sessions is None and len(behind) == _SESSIONS_AT_ONCE
+        if reached > searched:
+            _set_reached(connection, number, reached)
+        if reached < head:
+            return number
+    return None
 
 
 def _set_reached(connection: Sql, number: int, seq: int) -> None:
@@ -138,11 +151,18 @@ def drop_index(connection: Sql) -> None:
 
 
 def find(
-    connection: Sql, text: str, *, session: str | None, after: FoundText | None, limit: int
-) -> tuple[FoundText, ...]:
-    """Find a text: the session made last first, and in it what was said last."""
-    wanted, found = pattern_of(text), list[FoundText]()
-    asked = "" if is_behind(connection) else _query(text)  # who could write has caught up before
+    connection: Sql, text: str, *, session: str | None, after: FoundText | None, limit: int, must_read: bool
+) -> tuple[FoundText, ...] | None:
+    """Find a text: the session made last first, and in it what was said last.
+
+    Args:
+        must_read: where the index lacks something everything is read; otherwise the answer is None.
+    """
+    wanted, found, asked = pattern_of(text), list[FoundText](), _query(text)
+    if is_behind(connection):
+        if not must_read:
+            return None
+        asked = ""
     for low, high in _ranges(connection, session, after):
         for key in _candidates(connection, asked, low, high):
             row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()

@@ -16,7 +16,7 @@ from typing import TypeVar
 from ...background import settled
 from ...envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
 from ...errors import RefoldError, StoreError, UnknownSessionError
-from ...events import Event
+from ...events import Event, EventBase
 from ...user_code.argument_checks import checked
 from ..digest import read_base
 from ..encode import LIMIT_BYTES, Updates, encode_append, encode_restored
@@ -26,6 +26,7 @@ from ..load import kept_by_fork
 from ..names import check_id, check_title
 from ..sql import leases, removal, sessions as rows
 from ..sql.append import append
+from ..sql.last_facts import last_facts
 from ..sql.reading import Page, check_seq, digest_at, heads_of
 from ..sql.rebuild import all_numbers, refold
 from ..sql.tails import Tails
@@ -42,7 +43,7 @@ from .thread import SqlThread
 from .watch import ChangeWatcher
 
 T = TypeVar("T")
-_INDEX_AFTER_S, _INDEX_PAUSE_S = 1.0, 0.02
+_INDEX_AFTER_S, _INDEX_PAUSE_S = 1.0, 0.01
 
 
 class SqliteLog:
@@ -169,6 +170,13 @@ class SqliteLog:
         )
 
     @checked()
+    async def last_facts(
+        self, sessions: Sequence[str], types: Collection[type[EventBase]], *, limit: int = 64
+    ) -> tuple[tuple[Recorded, ...], ...]:
+        """Read the ends of many sessions in one transaction."""
+        return await self._read_with(lambda connection: last_facts(connection, sessions, types, limit=limit))
+
+    @checked()
     async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
         """Name the ranges without content."""
         return await self._read_with(lambda connection: rows.dropped(connection, session))
@@ -217,15 +225,19 @@ class SqliteLog:
         self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
     ) -> tuple[FoundText, ...]:
         """Find a text in what was said; first the index takes in what it lacks."""
-        if not self._read_only and await self._read_with(search_index.is_behind):
+        find = partial(search_index.find, text=text, session=session, after=after, limit=limit)
+        found = await self._read_with(partial(find, must_read=self._read_only))
+        if found is None:
             await self._catch_up()
-        found = partial(search_index.find, text=text, session=session, after=after, limit=limit)
-        return await self._read_with(found)
+            found = await self._read_with(partial(find, must_read=True))
+        return found or ()
 
     async def _catch_up(self) -> None:
         """Take into the index what it lacks of all sessions."""
-        while await self._write(Job(search_index.catch_up, session="", durable=False)):
-            pass
+        number: int | None = 0
+        while number is not None:
+            work = partial(search_index.catch_up, number=number)
+            number = await self._write(Job(work, session="", durable=False))
 
     def _index_soon(self, session: str) -> None:
         """Let what was appended be found before long: after appends there is a timer, then a task for all sessions."""
@@ -241,10 +253,12 @@ class SqliteLog:
             self._indexing = asyncio.get_running_loop().create_task(self._index())
 
     async def _index(self) -> None:
-        names, self._unindexed = tuple(self._unindexed), set()
-        work = partial(search_index.catch_up, sessions=names)
+        names, self._unindexed = list(self._unindexed), set()
         try:
-            while await self._commits.run(Job(work, session="", durable=False)):
+            while names:
+                work = partial(search_index.catch_up_with, sessions=names[: search_index.SESSIONS_AT_ONCE])
+                if not await self._commits.run(Job(work, session="", durable=False)):
+                    del names[: search_index.SESSIONS_AT_ONCE]
                 await asyncio.sleep(_INDEX_PAUSE_S)
         except RefoldError:
             pass  # whoever searches tries again

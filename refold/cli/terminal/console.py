@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import IO, Any, NoReturn
 
 from rich.cells import cell_len, set_cell_size
@@ -19,6 +20,7 @@ from eventsource.control_characters import plain
 ENDLESS = 1 << 20
 """Columns of an output that no terminal shows: nothing is cut or wrapped."""
 _LEAST = 8  # columns that are left of a text
+_LINES = 500  # that are written at a time
 
 
 class TextConsole(Console):
@@ -56,26 +58,29 @@ class TextConsole(Console):
         filled = [0] * len(columns)
         for row in map(_cells, rows):
             for place, cell in enumerate(row):
-                filled[place] = max(filled[place], cell_len(cell))
+                if len(cell) > filled[place] or not cell.isascii():
+                    filled[place] = max(filled[place], _width(cell))
         if self.is_terminal:
             kept = [place for place in kept if not any(filled) or filled[place]]
         columns, widths = [columns[place] for place in kept], [max(widths[place], filled[place]) for place in kept]
         movable = [place for place, name in enumerate(columns) if place and name not in right] or [len(widths) - 1]
-        room = _fit(widths, movable, self.width)
-        self._print_row(columns, columns, room, right, "dim")
-        for row in map(_cells, rows):
-            self._print_row(columns, [row[place] for place in kept], room, right, "")
+        shape = list(zip((name in right for name in columns), _fit(widths, movable, self.width), strict=True))
+        self.print_parts((_aligned(columns, shape), "dim"))
+        self.print_lines(_aligned([row[place] for place in kept], shape) for row in map(_cells, rows))
 
-    def _print_row(
-        self, columns: Sequence[str], row: Sequence[str], room: Sequence[int], right: Sequence[str], style: str
-    ) -> None:
-        line = [
-            _cut(cell, width).rjust(len(_cut(cell, width)) + width - cell_len(_cut(cell, width)))
-            if name in right
-            else set_cell_size(_cut(cell, width), width)
-            for name, cell, width in zip(columns, row, room, strict=True)
-        ]
-        self.print_parts(("  ".join(line).rstrip(), style))
+    def print_lines(self, lines: Iterable[str], *, cut: bool = False) -> None:
+        """Print lines, many at a time where no terminal shows them; `cut`: on a terminal they are cut to fit."""
+        rest = iter(lines)
+        while not self.is_terminal and (some := list(islice(rest, _LINES))):
+            text = plain("\n".join(some))
+            if "\t" in text:
+                for line in some:
+                    self.print_parts(line)
+            else:
+                self.file.write(text + "\n")
+                self.file.flush()
+        for line in rest:
+            self.print_parts(line, cut=cut)
 
     def spinner(self, doing: str) -> Status:
         """Show that something goes on while the block lasts."""
@@ -100,7 +105,23 @@ def open_console(file: IO[str], *, terminal: bool | None = None) -> TextConsole:
 
 
 def _cells(row: Sequence[str]) -> list[str]:
-    return [plain(" ".join(cell.split())) for cell in row]
+    return [cell if not cell or cell.isalnum() else plain(" ".join(cell.split())) for cell in row]
+
+
+def _width(cell: str) -> int:
+    return len(cell) if cell.isascii() else cell_len(cell)
+
+
+def _aligned(row: Sequence[str], shape: Iterable[tuple[bool, int]]) -> str:
+    """Write a row; `shape`: of each column whether it is aligned to the right, and its width."""
+    line = list[str]()
+    for cell, (is_right, width) in zip(row, shape, strict=True):
+        room = width - _width(cell)
+        if room < 0:
+            cell = _cut(cell, width)
+            room = width - cell_len(cell)
+        line.append(" " * room + cell if is_right else cell + " " * room)
+    return "  ".join(line).rstrip()
 
 
 def _shown(value: object) -> object:

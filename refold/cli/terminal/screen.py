@@ -92,6 +92,10 @@ class Screen:
         """Print a line of data, which on a terminal is cut to fit."""
         self.out.print_parts(*parts, cut=True)
 
+    def cut_lines(self, lines: Iterable[str]) -> None:
+        """Print many lines of data, each of which is cut to fit on a terminal."""
+        self.out.print_lines(lines, cut=True)
+
     def folded_line(self, text: str, style: str = "") -> None:
         """Print a line of data, which on a terminal goes on below itself, at its own indent, where it is too long."""
         indent = " " * (len(text) - len(text.lstrip()) + 2)

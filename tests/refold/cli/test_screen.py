@@ -63,6 +63,28 @@ def test_a_pipe_gets_every_column_whole(shell: Shell) -> None:
     assert row.endswith(title)
 
 
+def test_a_pipe_gets_many_lines_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pipe(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    lines = [f"{number} 寿司 \x1b[31m" for number in range(2_000)] + ["a\ttab"]
+    for show in (
+        lambda on: on.cut_lines(lines),
+        lambda on: on.table(("what",), [[line] for line in lines]),
+    ):
+        pipe = Pipe()
+        monkeypatch.setattr("sys.stdout", pipe)
+        show(Screen(LogFile(Path("x.db"), "nobody"), as_json=False))
+        written = pipe.getvalue().splitlines()
+        assert pipe.writes < 30
+        assert [line.split("␛")[0].strip() for line in written[-2001:-1]] == [f"{n} 寿司" for n in range(2_000)]
+        assert "\x1b" not in pipe.getvalue()
+
+
 def test_a_terminal_gets_a_page_of_a_long_session_and_a_pipe_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = list(range(5_000))
     on, _ = screen(monkeypatch, 80)

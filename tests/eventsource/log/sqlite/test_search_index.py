@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from eventsource.log import open_store
 from eventsource.log.contract.histories import exchange, timed
 from eventsource.log.protocol import EventLog
 from eventsource.log.sqlite import search_index, store
+from eventsource.log.sqlite.connection import SqliteConnection
 from eventsource.messages import UserMessage
 
 KILL = """
@@ -135,6 +136,52 @@ async def test_what_is_appended_is_in_the_index_before_anybody_searches(
         await log.append("one", said("a scarf"))
         while ask(path, "SELECT count(*) FROM sessions WHERE searched = head") != [(2,)]:
             await asyncio.sleep(0.01)
+
+
+async def test_catching_up_looks_at_each_session_once_and_takes_a_little_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many sessions were appended to, no append waits long for the index."""
+    asked, begun, taken = list[str](), list[int](), list[int]()
+    some, every = search_index.catch_up_with, search_index.catch_up
+
+    def counted(connection: SqliteConnection, sessions: Collection[str]) -> bool:
+        asked.extend(sessions)
+        before = indexed()
+        more = some(connection, sessions)
+        taken.append(indexed() - before)
+        return more
+
+    def from_number(connection: SqliteConnection, number: int = 0) -> int | None:
+        begun.append(number)
+        return every(connection, number)
+
+    def indexed() -> int:
+        return sum(added)
+
+    added = list[int]()
+    add = search_index._add
+
+    def adding(connection: SqliteConnection, key: int, body: bytes, b: bytes | None) -> int:
+        added.append(add(connection, key, body, b))
+        return added[-1]
+
+    monkeypatch.setattr(store, "_INDEX_AFTER_S", 0.5)
+    monkeypatch.setattr(search_index, "catch_up_with", counted)
+    monkeypatch.setattr(search_index, "catch_up", from_number)
+    monkeypatch.setattr(search_index, "_add", adding)
+    path = tmp_path / "log.db"
+    names = [f"s{number}" for number in range(350)]
+    async with open_store(path) as log:
+        await asyncio.gather(*(log.create(name) for name in names))
+        await asyncio.gather(*(log.append(name, said("a coat " * 100)) for name in names))
+        while ask(path, "SELECT count(*) FROM sessions WHERE searched = head") != [(350,)]:
+            await asyncio.sleep(0.01)
+        assert set(asked) == set(names)
+        assert len(asked) < 3 * len(names)
+        assert max(taken) <= 40_000 + 700
+        await log.rebuild()
+    assert begun == sorted(set(begun))
 
 
 async def test_nothing_of_an_erased_or_deleted_text_is_left_in_the_index(tmp_path: Path) -> None:
