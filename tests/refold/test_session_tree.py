@@ -80,6 +80,6 @@ async def test_a_session_that_was_made_later_stands_above_none(log: Log) -> None
         await log.store.create(name, started_by=starter)
     rows = [one.id for one in (await related_sessions(log.store, "b")).rows]
     assert rows == ["a", "b"]
-    assert [branch.info.id for branch in fork_tree([one async for one in session_rows(log.store)])] == ["c", "a"]
+    assert [branch.info.id for branch in fork_tree(await session_rows(log.store))] == ["c", "a"]
     assert (await (await log.session("c")).tree()).children == ()
     assert (await root_starter(log.store, await log.store.info("b"))).id == "a"
