@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 
-from .machine import machine
-from .rows import Section, faults, table
+from .machine import load, machine
+from .page import write, written
+from .plots import can_draw
+from .rows import Section, faults
 
 NAMES = {
     "folding": "Folding",
@@ -29,6 +31,7 @@ NAMES = {
     "worker": "A worker",
     "waiting": "Waiting",
     "peers": "Peers",
+    "recorders": "What recorders keep",
 }
 
 
@@ -37,15 +40,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Refold against the floor.")
     parser.add_argument("--quick", action="store_true", help="small numbers: do the benchmarks work at all?")
     parser.add_argument("name", nargs="*", metavar="NAME", help=f"which to run: {', '.join(NAMES)}; all by default")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plots (all of them)")
     given = parser.parse_args()
     unknown = [name for name in given.name if name not in NAMES]
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]}; there are {', '.join(NAMES)}")
-    print(machine(), flush=True)
-    sections = []
+    if given.write and (given.quick or given.name):
+        parser.error("--write needs every benchmark, with the full numbers")
+    if given.write and not can_draw():
+        parser.error("--write needs matplotlib, which `make bench` has")
+    told, began = machine(), time.perf_counter()
+    print(told, flush=True)
+    sections: list[Section] = []
     for section in measure(given.name or NAMES, quick=given.quick):
         sections.append(section)
         print(f"\n{written(section)}", flush=True)
+    ended = f"{(time.perf_counter() - began) / 60:.0f} minutes later {load()}"
+    if given.write:
+        write(sections, f"{told}, {ended}.")
     wrong = [] if given.quick else faults(sections)
     for line in wrong:
         print(line, file=sys.stderr)
@@ -57,14 +69,10 @@ def measure(names: Iterable[str], *, quick: bool) -> Iterator[Section]:
     for name in names:
         began = time.perf_counter()
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-        section = Section(NAMES[name], import_module(f".{name}", __package__).run(quick))
+        found = import_module(f".{name}", __package__).run(quick)
+        section = Section(NAMES[name], (), found) if isinstance(found, str) else Section(NAMES[name], found)
         print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
         yield section
-
-
-def written(section: Section) -> str:
-    """Write a section with its heading."""
-    return "\n\n".join(part for part in (f"### {section.title}", table(section.rows), section.text) if part)
 
 
 if __name__ == "__main__":
