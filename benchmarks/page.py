@@ -10,45 +10,45 @@ from .plots import THEMES, Plot, plots
 from .rows import Row, Section, figure, table
 
 DOCS = Path(__file__).parents[1] / "docs"
-COMMAND = "python -m benchmarks --write"
 HEAD = """
 # Benchmarks
 
     make bench
 
-measures everything, prints the tables and writes this page and its plots; nothing here is written by hand. `python -m benchmarks
---quick` runs everything with small numbers, and `python -m benchmarks appending` one benchmark (in an environment that has the
-peers: `.venv/bench/bin/python`).
+measures everything, prints the tables and writes this page and its plots; nothing here is written by hand. `python -m
+benchmarks --quick` runs everything with small numbers, and `python -m benchmarks appending` one benchmark (in an
+environment that has the peers: `.venv/bench/bin/python`).
 
-**The floor** is raw `sqlite3` doing the same work in the same run: the same facts as the same JSON, one row each, the same pages,
-journal and synchronous level, the same commits, each in one call into a thread; where Refold's appends share commits, the floor's do
-too. It keeps a message's deltas coalesced in one row, or none at all where the row says so. It has no digests, no checks, no sessions
-and no locks between processes. A row that does better than its floor fails the run, since one of both was then not measured; what is
-compared with something that is no floor says `beside`.
+**The floor** is raw `sqlite3` doing the same work in the same run: the same facts as the same JSON, one row each, the
+same pages, journal and synchronous level, the same commits, each in one call into a thread; where Refold's appends
+share commits, the floor's do too. It keeps a message's deltas coalesced in one row, or none at all where the row says
+so. It has no digests, no checks, no sessions and no locks between processes. A row that does better than its floor
+fails the run, since one of both was then not measured; what is compared with something that is no floor says
+`beside`.
 
-**What is compared takes turns** (A B, B A, A B ...), `runs` says how often; figures are medians, and the ratio is the median of each
-round's ratio. What only computes is timed by the processor's clock, everything else by the wall's. Child processes keep their
-bytecode.
+**What is compared takes turns** (A B, B A, A B ...), `runs` says how often; figures are medians, and the ratio is the
+median of each round's ratio. What only computes is timed by the processor's clock, everything else by the wall's.
+Child processes keep their bytecode.
 
-**An exchange** is a user's message of about 200 characters, an answer of 100 deltas with one tool call, a result of 2 kB, and a final
-answer of 100 deltas: 19 facts and 216 updates. Deltas come 8 to 32 ms apart.
+**An exchange** is a user's message of about 200 characters, an answer of 100 deltas with one tool call, a result of 2
+kB, and a final answer of 100 deltas: 19 facts and 216 updates. Deltas come 8 to 32 ms apart.
 """
 GONE = """
 ## Goals that were given up
 
 Each was measured, and not worth what it would take.
 
-- **Append at most 1.5 times the floor.** What is above the floor is the digest chain, the sealing of deltas and the session's row; the
-  slower the disk, the closer the two. An exchange spends more than ten times as long in its loop.
-- **Reopening a session of 10 or 100 exchanges at most 1.2 times the floor.** It is 1 ms: a second connection and the schema. Opening the
-  writing connection only when it is needed was tried, and made each fork slower.
-- **A fork in at most 205 bytes.** The bytes grow with the numbers in its row, and format 2 says more of a fork in it: what it inherited, so that `ls` and
-  `tree` need not read the parent.
+- **Append at most 1.5 times the floor.** What is above the floor is the digest chain, the sealing of deltas and the
+  session's row; the slower the disk, the closer the two.
+- **Reopening a session of 10 or 100 exchanges at most 1.2 times the floor.** It is 1 ms: a second connection and the
+  schema. Opening the writing connection only when it is needed was tried, and made each fork slower.
+- **A fork in at most 205 bytes.** The bytes grow with the numbers in its row, and format 2 says more of a fork in it:
+  what it inherited, so that `ls` and `tree` need not read the parent.
 """
 PEERS = """
-The peers store whole messages only, and the OpenAI SDK's session neither syncs as often nor folds anything when it is reopened: it
-gives back a list. LangGraph's checkpointer writes the whole state after every step, so its figures grow with the square of the
-session; at 1,000 exchanges it would write ten gigabytes, so it is measured at 200.
+The peers store whole messages only, and the OpenAI SDK's session neither syncs as often nor folds anything when it is
+reopened: it gives back a list. LangGraph's checkpointer writes the whole state after every step, so its figures grow
+with the square of the session; at 1,000 exchanges it would write ten gigabytes, so it is measured at 200.
 """
 
 

@@ -11,6 +11,7 @@ from .rows import Chart, Row
 
 THEMES = {"light": ("#1f2328", "#0969da", "#8c959f"), "dark": ("#e6edf3", "#4493f8", "#7d8590")}
 """Colours of the text, of what is measured and of what it is compared with."""
+_COLOURED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 
 
 class Plot(NamedTuple):
@@ -33,16 +34,16 @@ def plots(rows: Sequence[Row]) -> list[Plot]:
 
 
 def _draw(chart: Chart, theme: str, rows: Sequence[Row]) -> bytes:
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("svg")
-    from matplotlib import pyplot
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
 
     text, ours, other = THEMES[theme]
     style = {"svg.hashsalt": "refold", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
-    colours = {name: text for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")}
-    with matplotlib.rc_context({**style, **colours}):
-        figure, axes = pyplot.subplots(figsize=(4.2, 2.6), layout="constrained")
+    colours = dict.fromkeys(_COLOURED, text)
+    with mpl.rc_context({**style, **colours}):
+        figure, axes = plt.subplots(figsize=(4.2, 2.6), layout="constrained")
         lines = dict.fromkeys(row.point.line for row in rows if row.point is not None)
         marks = iter("osD^v")
         for line in lines:
@@ -63,7 +64,7 @@ def _draw(chart: Chart, theme: str, rows: Sequence[Row]) -> bytes:
             axes.legend(frameon=False)
         written = io.BytesIO()
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
+        plt.close(figure)
     return b"\n".join(line.rstrip() for line in written.getvalue().splitlines()) + b"\n"
 
 

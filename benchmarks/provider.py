@@ -49,7 +49,7 @@ def provider() -> Iterator[Provider]:
 class _Handler(BaseHTTPRequestHandler):
     server: Provider
 
-    def do_POST(self) -> None:  # noqa: N802  # its name there
+    def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         last = asked["messages"][-1]
         self.send_response(200)

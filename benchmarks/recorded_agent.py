@@ -172,7 +172,7 @@ def _results(history: Any) -> list[str]:  # noqa: ANN401  # imported by the one 
     given = {}
     for event in events.values():
         asked = events.get(event.message_seq) if isinstance(event, ToolExecutionEnd) else None
-        if isinstance(asked, MessageEnd):
+        if isinstance(asked, MessageEnd) and asked.message is not None:
             name = json.loads(asked.message.content[event.content_index].arguments)["name"]
             given[event.message_seq, event.content_index] = f"{name}: {event.result.content[0].text}"
     return [text for _, text in sorted(given.items())]

@@ -119,7 +119,7 @@ def run(quick: bool) -> str:
     questions: list[tuple[str, bool, Callable[[Way, Provider], str]]] = [
         (f"killed (-9) in the middle of an answer, after {STALLED_DELTAS} deltas: kept", False, _killed),
         (
-            f"{len(TOOL_CALLS)} calls at once (`asyncio.to_thread`) that end in another order: at replay the model gets",
+            f"{len(TOOL_CALLS)} calls at once (`asyncio.to_thread`) ending in another order: at replay the model gets",
             True,
             lambda way, server: _replayed(way, server, replays),
         ),
@@ -186,7 +186,7 @@ def _before(
             said += proxy.communicate(timeout=30)
 
 
-def _run(way: Way, place: Path, url: str, *, replay: bool = False, **changed: str) -> Ended:
+def _run(way: Way, place: Path, url: str, *, replay: bool, changed: dict[str, str]) -> Ended:
     said: list[str] = []
     with _before(way, place, url, replay=replay, said=said) as (at, _):
         ended = _ended(way.replay if replay else way.record, place, at, changed)
@@ -207,7 +207,7 @@ def _ended(words: Sequence[str], place: Path, url: str, changed: dict[str, str])
 
 
 def _recorded(way: Way, place: Path, server: Provider, **changed: str) -> None:
-    ended = _run(way, place, server.url, **changed)
+    ended = _run(way, place, server.url, replay=False, changed=changed)
     if ended.code or ended.told("given") is None:
         raise RuntimeError(f"{way.name} did not record: {ended.said}")
 
@@ -267,7 +267,7 @@ def _replayed(way: Way, server: Provider, replays: int, **changed: str) -> str:
     """Replay what was recorded, unchanged, and look at the results that the model would be given."""
     with _place() as place:
         _recorded(way, place, server, **changed)
-        found = [_given(_run(way, place, server.url, replay=True, **changed)) for _ in range(replays)]
+        found = [_given(_run(way, place, server.url, replay=True, changed=changed)) for _ in range(replays)]
     return "; ".join(f"{one} ({found.count(one)} of {replays})" for one in sorted(set(found)))
 
 
@@ -285,7 +285,7 @@ def _given(ended: Ended) -> str:
 def _changed(way: Way, server: Provider, **changed: str) -> str:
     with _place() as place:
         _recorded(way, place, server)
-        ended = _run(way, place, server.url, replay=True, **changed)
+        ended = _run(way, place, server.url, replay=True, changed=changed)
     (now,) = changed.values()
     shown = ", with what differs" if now in ended.said else ""
     if ended.code:
