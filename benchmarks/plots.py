@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -34,11 +35,9 @@ def plots(rows: Sequence[Row]) -> list[Plot]:
 
 
 def _draw(chart: Chart, theme: str, rows: Sequence[Row]) -> bytes:
-    import matplotlib as mpl
-
+    mpl = import_module("matplotlib")
     mpl.use("svg")
-    from matplotlib import pyplot as plt
-
+    plt = import_module("matplotlib.pyplot")
     text, ours, other = THEMES[theme]
     style = {"svg.hashsalt": "refold", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
     colours = dict.fromkeys(_COLOURED, text)

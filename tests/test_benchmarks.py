@@ -13,7 +13,9 @@ import pytest
 from benchmarks.__main__ import NAMES, measure
 from benchmarks.exchange import exchange, flushed, history
 from benchmarks.measure import Compared, environment, turns
-from benchmarks.rows import Section, absent, faults, ratio_row, row, table
+from benchmarks.page import page
+from benchmarks.plots import Plot, plots
+from benchmarks.rows import Chart, Point, Section, absent, faults, ratio_row, row, table
 from benchmarks.walks import walks
 from eventsource.events import UPDATE_TYPES
 from eventsource.machine.evolve import fold
@@ -24,7 +26,7 @@ from eventsource.machine.state import Phase
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_measures_something(name: str) -> None:
     (section,) = measure([name], quick=True)
-    assert section.rows
+    assert section.rows or section.text
     for one in section.rows:
         of_noise = "of 99 in 100" in one.name  # the difference of two rare delays, which may be anything
         assert one.value is None or (one.runs > 0 and (one.value > 0 or of_noise)), one
@@ -91,6 +93,33 @@ def test_a_child_process_keeps_its_bytecode(monkeypatch: pytest.MonkeyPatch) -> 
     asked = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
     done = subprocess.run(asked, env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+CHART = Chart("growing", "One more exchange", "exchanges of the session")
+GROWN = [row(f"at {n}", [n / 10], "ms", point=Point(CHART, "one more exchange", n)) for n in (10, 1_000)]
+
+
+def test_the_page_says_why_a_goal_is_missed_and_by_how_much() -> None:
+    slow = row("open, fork", [2.5], "ms", goal="<= 2", missed="Opening takes most of it.")
+    told = page([Section("Forking", [slow])], "A machine, load average 1.0.", [])
+    assert "- open, fork: 2.50 ms (goal <= 2). Opening takes most of it." in told
+    assert "A machine, load average 1.0." in told
+    assert "None." in page([Section("Forking", [replace(slow, goal="")])], "A machine.", [])
+
+
+def test_the_page_shows_a_plot_to_light_and_dark_readers() -> None:
+    told = page([Section("Growing", GROWN)], "A machine.", [Plot(CHART, {})])
+    assert 'media="(prefers-color-scheme: dark)" srcset="benchmarks-growing-dark.svg"' in told
+    assert 'src="benchmarks-growing-light.svg"' in told
+
+
+@pytest.mark.slow
+def test_the_same_figures_make_the_same_plots() -> None:
+    pytest.importorskip("matplotlib", reason="plots are drawn where `make bench` has installed what draws them")
+    (one,), (other,) = plots(GROWN), plots(GROWN)
+    assert one == other
+    assert b"One more exchange" in one.svg["light"]
+    assert one.svg["light"] != one.svg["dark"]
 
 
 @pytest.mark.slow
