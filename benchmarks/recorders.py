@@ -38,6 +38,7 @@ _REFOLD = (sys.executable, "-c", "import sys; from refold.cli import main; sys.a
 _SAYS = re.compile(r"drift|differ|diverge|mismatch|is not what was recorded", re.IGNORECASE)
 _SETTLE_S = 0.5
 _SAME = "as to the left"
+_REPLAY, _FORK = "replay", "a fork"  # with which questions begin that a quick run asks too
 _AFTER = 2  # events after the last answer: the ends of its turn and of its run
 
 
@@ -128,17 +129,19 @@ def run(quick: bool) -> str:
             True,
             lambda way, server: _replayed(way, server, replays, AGENT_POOL="1") if "Agent" not in way.name else _SAME,
         ),
-        ("replay, another system prompt", True, lambda way, server: _changed(way, server, AGENT_SYSTEM="Be long.")),
+        (f"{_REPLAY}, another system prompt", True, lambda way, server: _changed(way, server, AGENT_SYSTEM="Be long.")),
         (
-            "replay, another description of a tool",
+            f"{_REPLAY}, another description of a tool",
             True,
             lambda way, server: _changed(way, server, AGENT_TOOL="Changed."),
         ),
         ("bytes on disk, one exchange", False, lambda way, server: _bytes(way, server, 1)),
         (f"the same, each of {exchanges}", False, lambda way, server: _bytes(way, server, exchanges)),
-        (f"a fork before the end of {exchanges}", False, lambda way, server: _forked(way, server, exchanges, forks)),
+        (f"{_FORK} before the end of {exchanges}", False, lambda way, server: _forked(way, server, exchanges, forks)),
     ]
-    ways = _ways()
+    ways = [way for way in _ways() if not (quick and way.variant)]
+    if quick:
+        questions = [one for one in questions if one[2] is _killed or one[0].startswith((_REPLAY, _FORK))]
     with provider() as server:
         lines = [
             (question, *(look(way, server) if every or not way.variant else _SAME for way in ways))

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 _WRITTEN = 2  # IN_MODIFY in <sys/inotify.h>, whose flags for the descriptor are those of `open`
 _READ_BYTES = 4_096
 
 
-@contextmanager
-def file_notices(path: str, notice: Callable[[], None]) -> Iterator[bool]:
+@asynccontextmanager
+async def file_notices(path: str, notice: Callable[[], None]) -> AsyncIterator[bool]:
     """Call a function in the event loop whenever a file is written to. Yields: False where there are no notices.
 
-    The file itself is not opened: closing it again would give back SQLite's locks.
+    The file itself is not opened: closing it again would give back SQLite's locks. The descriptor is closed in a thread:
+    Linux waits about 10 ms there, until nobody in the kernel looks at it any more.
     """
     loop, descriptor = asyncio.get_running_loop(), _ask_for_notices(path)
 
@@ -36,7 +37,7 @@ def file_notices(path: str, notice: Callable[[], None]) -> Iterator[bool]:
     finally:
         if descriptor >= 0:
             loop.remove_reader(descriptor)
-            os.close(descriptor)
+            await loop.run_in_executor(None, os.close, descriptor)
 
 
 def _ask_for_notices(path: str) -> int:

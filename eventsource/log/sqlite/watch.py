@@ -66,19 +66,23 @@ class ChangeWatcher:
                 raise cancelled
 
     async def _watch(self) -> None:
-        touched = asyncio.Event()
-        with file_notices(self._files.wal_name, touched.set) as has_notices:
-            look = _Look(self._files, self._commits, longest_s=_ASK_S if has_notices else _LOOK_S)
-            while self._notifier.has_waiting:
-                was_touched = touched.is_set()
-                touched.clear()
-                if look.is_due(was_touched=was_touched, version=self._version):
-                    look.has_asked(found=await self._ask(), waiting=len(self._notifier.waiting))
-                try:
-                    async with asyncio.timeout(look.pause_s()):
-                        await touched.wait()
-                except TimeoutError:
-                    pass
+        while self._notifier.has_waiting:  # somebody may have come while the notices were given up
+            touched = asyncio.Event()
+            async with file_notices(self._files.wal_name, touched.set) as has_notices:
+                await self._look(touched, longest_s=_ASK_S if has_notices else _LOOK_S)
+
+    async def _look(self, touched: asyncio.Event, *, longest_s: float) -> None:
+        look = _Look(self._files, self._commits, longest_s=longest_s)
+        while self._notifier.has_waiting:
+            was_touched = touched.is_set()
+            touched.clear()
+            if look.is_due(was_touched=was_touched, version=self._version):
+                look.has_asked(found=await self._ask(), waiting=len(self._notifier.waiting))
+            try:
+                async with asyncio.timeout(look.pause_s()):
+                    await touched.wait()
+            except TimeoutError:
+                pass
 
     async def _ask(self) -> bool:
         """Wake those whose session has changed. Returns: whether another connection has committed."""
