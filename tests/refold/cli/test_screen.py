@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,11 @@ def test_a_pipe_gets_many_lines_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
             return super().write(text)
 
     lines = [f"{number} 寿司 \x1b[31m" for number in range(2_000)] + ["a\ttab"]
-    for show in (
+    shows: list[Callable[[Screen], object]] = [
         lambda on: on.cut_lines(lines),
         lambda on: on.table(("what",), [[line] for line in lines]),
-    ):
+    ]
+    for show in shows:
         pipe = Pipe()
         monkeypatch.setattr("sys.stdout", pipe)
         show(Screen(LogFile(Path("x.db"), "nobody"), as_json=False))
