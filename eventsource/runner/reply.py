@@ -48,12 +48,12 @@ class ReplyReader(Generic[V]):
         if self.ended:
             return
         match item:
+            case MessageUpdate():  # first: of these there are many
+                if not self._begun:
+                    return
+                self._update(item)
             case StreamStart():
                 self._begin(item, streamed=True)
-            case MessageUpdate() if self._begun:
-                self._update(item)
-            case MessageUpdate():
-                return
             case StreamUsage(usage=usage):
                 self.usage = usage
                 return

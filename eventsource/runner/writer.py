@@ -32,13 +32,16 @@ V = TypeVar("V")
 
 LOGGER = logger(__name__)
 _NEWS = 500
+_OWN_S = 0.05
+"""After an append of ours, before others' are waited for again: an append that follows finds those itself."""
+_UPDATES = frozenset(UPDATE_TYPES)
 PATIENCE_S = 30.0
 """Seconds (of the event loop's clock, which is monotonic) for which an append that is refused is tried again."""
 _LONGEST_PAUSE_S = 0.25
 """Between two tries of an append whose commit failed."""
 
 
-class _Pending(msgspec.Struct):
+class _Pending(msgspec.Struct, gc=False):
     pair: Admitted
     outcome: bool
     stored: bool = False
@@ -239,6 +242,7 @@ class Writer(Generic[V]):
             async with self._lock:  # what came may be an append of ours that is under way
                 if self.head == after:
                     return
+            await asyncio.sleep(_OWN_S)
 
     async def catch_up(self, still: Callable[[], bool]) -> None:
         """Fold what others appended, if no decision of ours is under way, which would then be made on an older state.
@@ -261,7 +265,7 @@ class Writer(Generic[V]):
         taken = list[Event]()
         for event in events:
             pair = event if type(event) is Admitted else admit(self._clock(), event, self.redact)
-            recorded = Recorded(self.head + len(self._pending) + 1, *pair)
+            recorded = Recorded(self.head + len(self._pending) + 1, pair[0], pair[1])
             self.state, self.view = self._evolve((self.state, self.view), recorded)
             self._pending.append(_Pending(pair, outcome))
             taken.append(pair[1])
@@ -274,8 +278,7 @@ class Writer(Generic[V]):
             state = evolve(folded[0], recorded)
         except IllegalEventError as error:
             raise IllegalEventError(self.session, *error.args[1:]) from error
-        is_fact = not isinstance(recorded.event, UPDATE_TYPES)
-        return state, self._context.step(folded[1], recorded) if is_fact else folded[1]
+        return state, folded[1] if type(recorded.event) in _UPDATES else self._context.step(folded[1], recorded)
 
     async def _flush(self) -> None:
         async with self._lock:
@@ -318,7 +321,7 @@ class Writer(Generic[V]):
             [one.pair for one in batch],
             expected=self.head,
             epoch=self.lease.epoch if self.lease is not None else None,
-            durable=not all(_may_vanish(one.event) for one in batch),
+            durable=any(type(one.pair[1]) not in _UPDATES and not _may_vanish(one.pair[1]) for one in batch),
         )
 
     def _tool_name(self, end: ToolExecutionEnd) -> str:
@@ -339,12 +342,13 @@ class Writer(Generic[V]):
         recorded = [Recorded(self.head + place, *one.pair) for place, one in enumerate(batch, start=1)]
         for pending in batch:
             pending.stored = True
-        if facts := [one for one in recorded if not isinstance(one.event, UPDATE_TYPES)]:
+        facts = [one for one in recorded if type(one.event) not in _UPDATES]
+        if facts:
             log_events(self.session, facts, self._tool_name)
         del self._pending[: len(batch)]
         self.head += len(batch)
         self._stored = now
-        self._keep(recorded)
+        self._keep(facts)
         self._on_commit(recorded)
 
     async def _commit_behind(self, batch: Sequence[_Pending], upto: int) -> None:
@@ -373,12 +377,12 @@ class Writer(Generic[V]):
         self._on_commit(news)
 
     def _keep(self, stored: Sequence[Recorded]) -> None:
-        """Keep warm what is on record, for the next run and whoever reads meanwhile."""
-        self._size_bytes += sum(estimate_bytes(one.event) for one in stored)
+        """Keep warm what is on record, for the next run and whoever reads meanwhile. `stored`: the facts, at least."""
+        self._size_bytes += sum([estimate_bytes(one.event) for one in stored])
         state, view = self._stored
         self._log.folds.keep(self._row, evolve, WarmFold(self.head, state))
         self._log.folds.keep(self._row, self._context.step, WarmFold(self.head, view, self._size_bytes))
 
 
-def _may_vanish(event: Event) -> bool:
-    return isinstance(event, UPDATE_TYPES) or (isinstance(event, MessageStart) and event.role == "assistant")
+def _may_vanish(fact: Event) -> bool:
+    return isinstance(fact, MessageStart) and fact.role == "assistant"

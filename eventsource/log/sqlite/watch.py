@@ -18,6 +18,10 @@ _SOON_S, _GROWTH = 0.001, 1.5
 """After something was written the database is asked, and so much later again, and after ever longer times ..."""
 _ASK_S = 0.2
 """... up to this: between two questions while nothing seems to be written; an abort must arrive within 0.25 s."""
+_OWN_S = 0.01
+"""What is written while this log writes itself is looked at so much later: most often it is its own."""
+_LINGER_S = 1.0
+"""For somebody else who waits: a run waits anew after each of its appends, and ending the notices takes 10 ms."""
 _EACH_S, _MOST_S = 0.0002, 0.1
 """After others have committed, so long for each session that is waited for: finding out which it was takes its time."""
 
@@ -48,10 +52,14 @@ class ChangeWatcher:
         self._files, self._notifier, self._commits, self._read = files, notifier, commits, ask
         self._version: object = None
         self._tasks: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+        self._begun: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] = {}
 
     def begin(self) -> None:
-        """Look from now on, until nobody waits any more."""
+        """Look from now on, until nobody has waited for a while."""
         loop = asyncio.get_running_loop()
+        if (begun := self._begun.pop(loop, None)) is not None and not begun.done():
+            begun.set_result(None)
+            return
         task = self._tasks.get(loop)
         if task is None or task.done():
             self._tasks = {loop: task for loop, task in self._tasks.items() if not (task.done() or loop.is_closed())}
@@ -68,12 +76,41 @@ class ChangeWatcher:
     async def _watch(self) -> None:
         while self._notifier.has_waiting:  # somebody may have come while the notices were given up
             touched = asyncio.Event()
-            async with file_notices(self._files.wal_name, touched.set) as has_notices:
+            async with file_notices(self._files.wal_name, self._noticing(touched)) as has_notices:
                 await self._look(touched, longest_s=_ASK_S if has_notices else _LOOK_S)
+
+    def _noticing(self, touched: asyncio.Event) -> Callable[[], None]:
+        """Make what notes that the file was written to; while this log writes itself, once in a while."""
+        loop = asyncio.get_running_loop()
+        later: asyncio.TimerHandle | None = None
+
+        def wake() -> None:
+            nonlocal later
+            later = None
+            touched.set()
+
+        def notice() -> None:
+            nonlocal later
+            if not self._commits.is_writing:
+                touched.set()
+            elif later is None:
+                later = loop.call_later(_OWN_S, wake)
+
+        return notice
+
+    async def _has_begun(self) -> bool:
+        """Return whether somebody begins to wait within a while."""
+        loop = asyncio.get_running_loop()
+        begun = self._begun[loop] = loop.create_future()
+        try:
+            await asyncio.wait([begun], timeout=_LINGER_S)
+            return begun.done()
+        finally:
+            self._begun.pop(loop, None)
 
     async def _look(self, touched: asyncio.Event, *, longest_s: float) -> None:
         look = _Look(self._files, self._commits, longest_s=longest_s)
-        while self._notifier.has_waiting:
+        while self._notifier.has_waiting or await self._has_begun():
             was_touched = touched.is_set()
             touched.clear()
             if look.is_due(was_touched=was_touched, version=self._version):
@@ -136,5 +173,5 @@ class _Look:
 
     def pause_s(self) -> float:
         """Return how long to wait for the next look, unless there is a notice before."""
-        longest_s = _SOON_S if self._is_own else self._longest_s
+        longest_s = _OWN_S if self._is_own else self._longest_s
         return min(max(self._ask_at_s, self._not_before_s) - self._time(), longest_s)

@@ -450,6 +450,32 @@ async def test_news_are_what_others_append_and_not_what_the_writer_does(opened: 
         await asyncio.wait_for(writer.wait_for_news(), 0.01)
 
 
+async def test_a_writer_that_appends_again_and_again_waits_for_news_in_between(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = await opened.writer(PUSH)
+    waits = 0
+    wait = opened.store.wait
+
+    async def counted(session: str, after: int, timeout_s: float | None = None) -> bool:
+        nonlocal waits
+        waits += 1
+        return await wait(session, after, timeout_s)
+
+    monkeypatch.setattr(opened.store, "wait", counted)
+    news = asyncio.ensure_future(writer.wait_for_news())
+    await asyncio.sleep(0.01)
+    for _ in range(10):
+        writer.outcome(Label(text="x"))
+        await writer.flush()
+        await asyncio.sleep(0)
+    assert waits == 1
+    assert not news.done()
+    await opened.store.append("oslo", [(0, HERE)])
+    await asyncio.wait_for(news, 30)
+    assert waits == 2
+
+
 async def test_an_abort_is_found_in_what_is_not_folded_yet_and_not_before(opened: Opened) -> None:
     writer = await opened.writer(*OPENED, AbortRequest())
     await opened.store.append("oslo", [(0, HERE)])

@@ -98,6 +98,27 @@ async def test_while_nobody_waits_nobody_looks(log: SqliteLog) -> None:
     assert (watchers(), log.counts.looks) == (0, looks)
 
 
+async def test_who_waits_again_and_again_needs_notices_once(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = 0
+
+    @asynccontextmanager
+    async def counted(path: str, notice: Callable[[], None]) -> AsyncIterator[bool]:
+        nonlocal begun
+        begun += 1
+        async with file_notices(path, notice) as has_notices:
+            yield has_notices
+
+    monkeypatch.setattr("eventsource.log.sqlite.watch.file_notices", counted)
+    [session] = await sessions(log, 1)
+    for head in range(20):
+        heard = asyncio.ensure_future(log.wait(session, head))
+        await until(lambda: log._notifier.has_waiting)
+        await log.append(session, LABEL)
+        assert await asyncio.wait_for(heard, PATIENCE_S)
+        await asyncio.sleep(0.005)  # nobody waits
+    assert begun == watchers() == 1
+
+
 async def test_what_this_log_appends_itself_is_asked_of_nobody(log: SqliteLog) -> None:
     quiet, busy = await sessions(log, 2)
     tasks = await waiting(log, [quiet])
