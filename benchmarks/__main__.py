@@ -16,7 +16,9 @@ from .rows import Section, faults
 NAMES = {
     "folding": "Folding",
     "appending": "Appending",
+    "collecting": "Garbage collection",
     "running": "Running",
+    "streaming": "Streaming",
     "growing": "Growing",
     "crowd": "Many at once",
     "reopening": "Reopening",

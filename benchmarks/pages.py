@@ -41,8 +41,10 @@ async def _rows(count: int) -> list[Row]:
     return [
         row(f"first page of a diff of branches {of} each", compared, "ms", goal="<= 50"),
         row("the same, written for a terminal", written[0], "kB", goal="<= 64"),
+        row("the same, as JSON", [len(page.json().encode()) / 1000], "kB", goal="<= 64"),
         row(f"first page of why, a request {of}", explained, "ms", goal="<= 50"),
         row("the same, written for a terminal", written[1], "kB", goal="<= 64"),
+        row("the same, as JSON", [len(told.json().encode()) / 1000], "kB", goal="<= 64"),
     ]
 
 
