@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from pathlib import Path
 
 from eventsource.log import open_store
 from eventsource.log.load import load
@@ -22,15 +23,15 @@ _FACTS = 19  # of an exchange
 def run(quick: bool) -> list[Row]:
     """Fold a session from disk; beside it the same while nothing is collected."""
     count, rounds = (100, 2) if quick else (5_264, 5)
-    ours, floors = asyncio.run(_rounds(count, rounds))
+    ours, floors = asyncio.run(_rounds(files(count, deltas=0).refold, rounds))
     name = f"fold {count * _FACTS:,} facts from disk (beside: with the garbage collector off)"
     return [ratio_row(name, compared(ours, floors), "s of CPU", beside=True, goal="<= 1.5x")]
 
 
-async def _rounds(count: int, rounds: int) -> tuple[list[float], list[float]]:
+async def _rounds(path: Path, rounds: int) -> tuple[list[float], list[float]]:
     ours: list[float] = []
     floors: list[float] = []
-    async with open_store(files(count, deltas=0).refold) as log:
+    async with open_store(path) as log:
         for collects in turns(rounds, True, False):  # the ways that are compared
             log.folds = WarmFolds()
             gc.collect()
