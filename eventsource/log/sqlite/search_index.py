@@ -7,6 +7,7 @@ half the size of the text; what is found is compared with the text itself. `sess
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Collection, Iterator, Sequence
 
 from ...envelope import FoundText, Recorded
@@ -25,8 +26,16 @@ _BEHIND = "SELECT number, searched, head FROM sessions WHERE number >= ? AND sea
 _ONE_BEHIND = "SELECT number, searched, head FROM sessions WHERE id = ? AND searched < head"
 SESSIONS_AT_ONCE, _AT_ONCE, _BYTES_AT_ONCE = 100, 200, 40_000
 """What is taken in by one call, facts and bytes of text: 10 ms of work, which an append may have to wait for."""
+_KEYS = "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
 _ROWS = 20
 _MOST_TRIGRAMS = 40
+_END = "\n\n"
+"""Indexed behind each text, so that its last letters begin three letters too: so one and two letters are found."""
+_NEAR, _MOST_BEGUN = 2_000, 400
+"""Of one or two letters so many facts are read, and only then what begins with them is looked up, if it is not more."""
+_TERMS = """
+CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_terms USING fts5vocab('main', 'search', 'row')"""
+_BEGUN = "SELECT term FROM search_terms WHERE term >= ? AND term < ? LIMIT ?"
 _SECURE = sqlite3.sqlite_version_info >= (3, 42)
 """Whether this SQLite can take a row out of the index for good without putting all of it together anew."""
 
@@ -100,7 +109,7 @@ def _add(connection: Sql, key: int, body: bytes, b: bytes | None) -> int:
     """Take a fact into the index. Returns: the size of its text."""
     said = _said(connection, key, body, b)
     if said:
-        connection.execute(_INSERT, (key, said))
+        connection.execute(_INSERT, (key, said + _END))
     return len(said)
 
 
@@ -119,9 +128,9 @@ def change_text(connection: Sql, key: int, before: str, after: str) -> None:
     if key & MAX_SEQ > searched or before == after or not has_index(connection):
         return
     if before:
-        connection.execute(_REMOVE, (key, before))
+        connection.execute(_REMOVE, (key, before + _END))
     if after:
-        connection.execute(_INSERT, (key, after))
+        connection.execute(_INSERT, (key, after + _END))
     _forget_removed(connection)
 
 
@@ -134,7 +143,7 @@ def remove_session(connection: Sql, number: int) -> None:
     for key, body, b in connection.execute(_FACTS, (base, base | searched, MAX_SEQ)).fetchall():
         said = _said(connection, key, body, b)
         if said:
-            connection.execute(_REMOVE, (key, said))
+            connection.execute(_REMOVE, (key, said + _END))
     _forget_removed(connection)
 
 
@@ -158,13 +167,11 @@ def find(
     Args:
         must_read: where the index lacks something everything is read; otherwise the answer is None.
     """
-    wanted, found, asked = pattern_of(text), list[FoundText](), _query(text)
-    if is_behind(connection):
-        if not must_read:
-            return None
-        asked = ""
+    wanted, found, lacks = pattern_of(text), list[FoundText](), is_behind(connection)
+    if lacks and not must_read:
+        return None
     for low, high in _ranges(connection, session, after):
-        for key in _candidates(connection, asked, low, high):
+        for key in _candidates(connection, "" if lacks else text, low, high):
             row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
             if row is None or not row[1].startswith(TOLD_BY):
                 continue
@@ -198,25 +205,49 @@ def _ranges(connection: Sql, session: str | None, after: FoundText | None) -> It
             yield low, high
 
 
-def _candidates(connection: Sql, asked: str, low: int, high: int) -> Iterator[int]:
-    """Yield the keys of facts that may hold a text: those that the index names, or all."""
-    if not asked or not has_index(connection):
-        for (key,) in connection.execute(
-            "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC", (low, high)
-        ):
+def _candidates(connection: Sql, text: str, low: int, high: int) -> Iterator[int]:
+    """Yield the keys of facts that may hold a text, the latest first: those that the index names, or all."""
+    asked = _query(text)
+    if not asked:
+        near = connection.execute(f"{_KEYS} LIMIT ?", (low, high, _NEAR)).fetchall()
+        yield from (key for (key,) in near)
+        if len(near) < _NEAR:
+            return
+        high = near[-1][0] - 1
+        asked = _begun(connection, text)
+        if asked == "":
+            return
+    if asked is not None and has_index(connection):
+        sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
+        for (key,) in connection.execute(sql, (asked, low, high)):
             yield key
         return
-    sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
-    for (key,) in connection.execute(sql, (asked, low, high)):
+    for (key,) in connection.execute(_KEYS, (low, high)):
         yield key
+
+
+def _begun(connection: Sql, text: str) -> str | None:
+    """Ask for whatever of three letters begins with one or two; empty: nothing does; None: all must be read."""
+    begin = text.lower()
+    has_one_case = begin == text.upper()
+    if not text or not (text.isascii() or has_one_case) or not has_index(connection):
+        return None
+    connection.execute(_TERMS)
+    rows = connection.execute(_BEGUN, (begin, begin + chr(sys.maxunicode), _MOST_BEGUN + 1)).fetchall()
+    if len(rows) > _MOST_BEGUN:
+        return None
+    return " OR ".join(_quoted(row[0].decode("utf-8", "replace")) for row in rows)
 
 
 def _query(text: str) -> str:
     """Ask for all three letters in a row of a text; empty when it is too short for any."""
     parts = [text[at : at + 3] for at in range(len(text) - 2)]
     step = -(-len(parts) // _MOST_TRIGRAMS) or 1
-    quoted = (part.replace('"', '""') for part in dict.fromkeys(parts[::step]))
-    return " AND ".join(f'"{part}"' for part in quoted)
+    return " AND ".join(map(_quoted, dict.fromkeys(parts[::step])))
+
+
+def _quoted(term: str) -> str:
+    return '"' + term.replace('"', '""') + '"'
 
 
 def _behind(connection: Sql, key: int) -> Iterator[Recorded]:

@@ -110,7 +110,8 @@ async def done(log: EventLog, work: Sequence[tuple[str, int, str]]) -> list[obje
 @given(steps())
 def test_with_the_index_the_same_is_found_as_without(work: Sequence[tuple[str, int, str]]) -> None:
     async def both() -> tuple[list[object], list[object]]:
-        with tempfile.TemporaryDirectory() as folder:
+        with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+            patch.setattr(search_index, "_NEAR", 1)
             async with open_store(Path(folder) / "log.db") as indexed, open_store() as plain:
                 return await done(indexed, work), await done(plain, work)
 
@@ -130,7 +131,7 @@ async def test_what_is_appended_is_in_the_index_before_anybody_searches(
             await log.append(name, [(1, Custom(kind="x"))])
         while ask(path, "SELECT count(*) FROM sessions WHERE searched = head") != [(2,)]:
             await asyncio.sleep(0.01)
-        assert letters(path) == {"a c", " co", "coa", "oat"}
+        assert letters(path) == {"a c", " co", "coa", "oat", "at\n", "t\n\n"}
         while asyncio.all_tasks() != {asyncio.current_task()}:  # it ends by itself
             await asyncio.sleep(0.01)
         await log.append("one", said("a scarf"))
@@ -182,6 +183,25 @@ async def test_catching_up_looks_at_each_session_once_and_takes_a_little_at_a_ti
         assert max(taken) <= 40_000 + 700
         await log.rebuild()
     assert begun == sorted(set(begun))
+
+
+@pytest.mark.parametrize("text", ["q", "zq", "Q", "ZQ", "雨", "xyz"])
+async def test_a_search_reads_what_may_hold_the_text_and_a_few_of_the_latest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(search_index, "_NEAR", 10)
+    async with open_store(tmp_path / "log.db") as log:
+        await log.create("one")
+        for words in ("it ends with zq", "zq begins it", "雨", "no xyz"):
+            await log.append("one", said(words))
+        await log.append("one", said("a coat") * 300)
+        await log.search("to make the index")
+        statements = list[str]()
+        await log._read_with(lambda connection: connection.set_trace_callback(statements.append))  # type: ignore[attr-defined]
+        found = await log.search(text)
+        assert [one.seq for one in found] == {"雨": [3], "xyz": [4]}.get(text, [2, 1])
+        reading = [one for one in statements if one.startswith("SELECT at_us, body")]
+        assert len(reading) <= 10 + len(found)
 
 
 async def test_nothing_of_an_erased_or_deleted_text_is_left_in_the_index(tmp_path: Path) -> None:
