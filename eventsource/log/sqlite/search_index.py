@@ -6,6 +6,7 @@ half the size of the text; what is found is compared with the text itself. `sess
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -26,6 +27,9 @@ _BEHIND = "SELECT number, searched, head FROM sessions WHERE number >= ? AND sea
 _ONE_BEHIND = "SELECT number, searched, head FROM sessions WHERE id = ? AND searched < head"
 SESSIONS_AT_ONCE, _AT_ONCE, _BYTES_AT_ONCE = 100, 200, 40_000
 """What is taken in by one call, facts and bytes of text: 10 ms of work, which an append may have to wait for."""
+_PLAIN = re.compile("[A-Za-z0-9]+")
+_ODD = (b"\\u", *(sign.encode() for sign in "\u017f\u212a\u0130\u0131"))
+"""What may stand for a letter or figure in a body: an escape, and signs that are `s`, `k` and `i` in any case."""
 _KEYS = "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
 _ROWS = 20
 _MOST_TRIGRAMS = 40
@@ -170,10 +174,11 @@ def find(
     wanted, found, lacks = pattern_of(text), list[FoundText](), is_behind(connection)
     if lacks and not must_read:
         return None
+    word = _word(text)
     for low, high in _ranges(connection, session, after):
         for key in _candidates(connection, "" if lacks else text, low, high):
             row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
-            if row is None or not row[1].startswith(TOLD_BY):
+            if row is None or not row[1].startswith(TOLD_BY) or (row[2] is None and not _may_hold(row[1], word)):
                 continue
             name = id_of(connection, key >> 32)
             try:
@@ -186,6 +191,16 @@ def find(
                 if len(found) == limit:
                     return tuple(found)
     return tuple(found)
+
+
+def _word(text: str) -> bytes:
+    """Return the longest piece of a text that stands in JSON as it is."""
+    return max(_PLAIN.findall(text), key=len, default="").lower().encode()
+
+
+def _may_hold(body: bytes, word: bytes) -> bool:
+    """Return whether a text with a word may stand in a body, without decoding it: False is certain."""
+    return word in body.lower() or any(sign in body for sign in _ODD)
 
 
 def _ranges(connection: Sql, session: str | None, after: FoundText | None) -> Iterator[tuple[int, int]]:
@@ -207,7 +222,7 @@ def _ranges(connection: Sql, session: str | None, after: FoundText | None) -> It
 
 def _candidates(connection: Sql, text: str, low: int, high: int) -> Iterator[int]:
     """Yield the keys of facts that may hold a text, the latest first: those that the index names, or all."""
-    asked = _query(text)
+    asked: str | None = _query(text)
     if not asked:
         near = connection.execute(f"{_KEYS} LIMIT ?", (low, high, _NEAR)).fetchall()
         yield from (key for (key,) in near)

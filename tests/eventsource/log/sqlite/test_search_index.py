@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -21,7 +22,7 @@ from eventsource.log.contract.histories import exchange, timed
 from eventsource.log.protocol import EventLog
 from eventsource.log.sqlite import search_index, store
 from eventsource.log.sqlite.connection import SqliteConnection
-from eventsource.messages import UserMessage
+from eventsource.messages import CustomMessage, UserMessage
 
 KILL = """
 import asyncio, os, sys
@@ -202,6 +203,21 @@ async def test_a_search_reads_what_may_hold_the_text_and_a_few_of_the_latest(
         assert [one.seq for one in found] == {"雨": [3], "xyz": [4]}.get(text, [2, 1])
         reading = [one for one in statements if one.startswith("SELECT at_us, body")]
         assert len(reading) <= 10 + len(found)
+
+
+async def test_what_stands_otherwise_in_json_is_found(tmp_path: Path) -> None:
+    said_so = ('he said "Coat"', "back\\slash", "KELVIN 3 \u212a", "tab\tcoat", "fa\u017ft", "D\u0130KKAT")
+    async with open_store(tmp_path / "log.db") as log, open_store() as plain:
+        for store_ in (log, plain):
+            await store_.create("one")
+            for text in said_so:
+                await store_.append("one", said(text))
+            escaped = CustomMessage(kind="x", body=msgspec.Raw(b'{"content":"\\u0063oat"}'))
+            await store_.append("one", [(1, MessageAdopt(message=escaped, origin=Origin(source="x")))])
+        for text in ('"coat"', "coat", "k\\sl", "back\\", "3 k", "b\tc", "fast", "coat here"):
+            assert await log.search(text) == await plain.search(text), text
+        assert [one.seq for one in await log.search("coat")] == [7, 4, 1]
+        assert [one.seq for one in await log.search("3 k")] == [3]
 
 
 async def test_nothing_of_an_erased_or_deleted_text_is_left_in_the_index(tmp_path: Path) -> None:
