@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import lzma
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -69,9 +69,20 @@ sys.stdin.read()
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Unpack the runs that release 0.1.0 recorded: tasks, children, waits, forks, a proxy's session."""
-    found = tmp_path / "runs.db"
+    return unpacked(tmp_path)
+
+
+def unpacked(folder: Path) -> Path:
+    found = folder / "runs.db"
     found.write_bytes(lzma.decompress((GOLDEN / "runs.db.xz").read_bytes()))
     return found
+
+
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[SessionInfo]]:
+    """Bring the same runs to this format, once, for tests that only read them. Returns: where they are, and rows."""
+    whole = unpacked(tmp_path_factory.mktemp("upgraded"))
+    return whole, asyncio.run(rows(whole))
 
 
 def ask(path: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
@@ -132,18 +143,23 @@ async def test_nothing_that_was_appended_changes_and_each_row_says_more(path: Pa
     assert any(info.last == "done" for info in found.values())
 
 
-async def test_an_upgraded_database_is_as_one_that_was_made_of_this_format(path: Path, tmp_path: Path) -> None:
-    await rows(path)
+async def test_an_upgraded_database_is_as_one_that_was_made_of_this_format(
+    upgraded: tuple[Path, list[SessionInfo]], tmp_path: Path
+) -> None:
+    path, _ = upgraded
     async with open_store(tmp_path / "new.db"):
         pass
-    with closing(sqlite3.connect(path)) as upgraded, closing(sqlite3.connect(tmp_path / "new.db")) as new:
-        upgraded.text_factory = new.text_factory = bytes
-        assert database_format.schema_of(upgraded) == database_format.schema_of(new)
-        assert upgraded.execute("PRAGMA journal_mode").fetchone() == (b"wal",)
+    with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(tmp_path / "new.db")) as new:
+        old.text_factory = new.text_factory = bytes
+        assert database_format.schema_of(old) == database_format.schema_of(new)
+        assert old.execute("PRAGMA journal_mode").fetchone() == (b"wal",)
 
 
-async def test_children_belong_to_the_tree_of_the_session_that_started_them(path: Path) -> None:
-    found = {info.id: info for info in await rows(path)}
+async def test_children_belong_to_the_tree_of_the_session_that_started_them(
+    upgraded: tuple[Path, list[SessionInfo]],
+) -> None:
+    path, listed = upgraded
+    found = {info.id: info for info in listed}
     children = 0
     async with open_store(path) as store:
         for info in found.values():
@@ -172,14 +188,14 @@ async def test_it_goes_on_as_any_other(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kills", [(1,), (1, 2), (1, 1, 3, 5)], ids=str)
-async def test_killed_at_any_moment_the_next_one_goes_on(path: Path, tmp_path: Path, kills: Sequence[int]) -> None:
-    whole = tmp_path / "whole.db"
-    shutil.copy(path, whole)
+async def test_killed_at_any_moment_the_next_one_goes_on(
+    path: Path, upgraded: tuple[Path, list[SessionInfo]], kills: Sequence[int]
+) -> None:
     before = facts(path)
     for number in kills:
         assert killed(path, number) == -9
         assert database_format.format_of(path) in (1, 2)
-    assert [msgspec.structs.replace(info, owner="") for info in await rows(path)] == await rows(whole)
+    assert [msgspec.structs.replace(info, owner="") for info in await rows(path)] == upgraded[1]
     assert facts(path) == before
 
 
@@ -242,15 +258,16 @@ async def test_a_damaged_session_keeps_nobody_from_the_others(path: Path, caplog
 
 async def test_a_row_that_was_damaged_is_still_found(path: Path) -> None:
     ask(path, "DROP TRIGGER sessions_keep_their_place")
-    for number in numbers(path):
-        ask(path, "UPDATE sessions SET created_at_us = created_at_us + 1 WHERE number = ?", number)
+    ask(path, "UPDATE sessions SET created_at_us = created_at_us + 1")
     async with open_store(path) as store:
         found = [one for one in (await store.verify()).findings if "title, time" in one.problem]
     assert len(found) == len(numbers(path))
 
 
-async def test_an_older_release_refuses_what_is_newer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    await rows(path)
+async def test_an_older_release_refuses_what_is_newer(
+    upgraded: tuple[Path, list[SessionInfo]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = upgraded
     monkeypatch.setattr(database_format, "FORMAT", 1)
     with pytest.raises(StoreError, match="a log of format 2, this program reads up to format 1"):
         database_format.format_of(path)
