@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from .stores import files, folder
 _MESSAGE_BYTES = 10_000_000
 _PAGE = 100
 _PAGE_RUNS = 7
+_MISSED = (
+    "Both goals are older than the index of `search`, which takes what the table says. Without it the facts take 5.9 kB "
+    "with their links and digests, and the deltas with their times 0.8."
+)
 
 
 def run(quick: bool) -> list[Row]:
@@ -95,10 +100,27 @@ def _sizes(count: int) -> list[Row]:
     ours, plain, deltas = (path.stat().st_size / count for path in (made.refold, made.facts, made.floor))
     return [
         ratio_row(
-            "disk for an exchange (floor: no delta)", Compared(ours, plain, ours / plain, 1), "bytes", goal="<= 1.25x"
+            "disk for an exchange (floor: no delta)",
+            Compared(ours, plain, ours / plain, 1),
+            "bytes",
+            goal="<= 1.25x",
+            missed=_MISSED,
         ),
-        row("the same, as it is", [ours], "bytes", goal="<= 6,600"),
+        row("the same, as it is", [ours], "bytes", goal="<= 6,600", missed=_MISSED),
+        *_index_size(made.refold, count),
         ratio_row(
             "the same (beside: deltas coalesced)", Compared(ours, deltas, ours / deltas, 1), "bytes", beside=True
         ),
     ]
+
+
+def _index_size(path: Path, count: int) -> list[Row]:
+    """Measure what the index of `search` takes of it, where this SQLite can say so."""
+    connection = sqlite3.connect(path)
+    try:
+        (size,) = connection.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'search%'").fetchone()
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        connection.close()
+    return [row("of it the index of `search`", [size / count], "bytes")]

@@ -17,6 +17,11 @@ from .rows import Row, ratio_row, row
 from .stores import folder
 
 _FLUSH = 32  # updates: the loop's own
+_MISSED = (
+    "It waits for the disk less often than the floor; what is left is computing, whose row is below: each of 200 deltas "
+    "passes the model's reader, the check at the log's door, the fold and whoever follows. The slower a sync, the "
+    "closer the two."
+)
 
 
 @tool(effect="pure")
@@ -28,11 +33,12 @@ def weather(city: str) -> str:
 def run(quick: bool) -> list[Row]:
     """Measure exchanges through `Agent.run`; the floor only stores their events, with as many commits."""
     rounds, size = (2, 5) if quick else (15, 10)
-    found, commits = asyncio.run(_rounds(rounds, size))
+    found, cpu, commits = asyncio.run(_rounds(rounds, size))
     rate = Compared(1000 / found.value, 1000 / found.floor, 1 / found.ratio, found.runs)
     return [
-        ratio_row("Agent.run, one exchange (floor: store its events)", found, "ms", goal="<= 2.5x"),
+        ratio_row("Agent.run, one exchange (floor: store its events)", found, "ms", goal="<= 2.5x", missed=_MISSED),
         ratio_row("the same", rate, "exchanges/s"),
+        ratio_row("the same: CPU", cpu, "ms"),
         row("the same: commits with a sync", commits, "per exchange", goal="<= 5"),
     ]
 
@@ -42,11 +48,12 @@ def _model() -> ScriptedModel:
     return scripted([*texts(DELTAS, 1), asked], texts(DELTAS, 2))
 
 
-async def _rounds(rounds: int, size: int) -> tuple[Compared, list[float]]:
+async def _rounds(rounds: int, size: int) -> tuple[Compared, Compared, list[float]]:
     place = folder() / f"running-{size}"
     place.mkdir()
     ours: list[float] = []
     floors: list[float] = []
+    cpu: dict[int, list[float]] = {id(ours): [], id(floors): []}
     commits: list[float] = []
     made = list(exchanges(size))
     async with open_log(place / "refold.db") as log, open_floor(place / "floor.db") as floor:
@@ -54,7 +61,7 @@ async def _rounds(rounds: int, size: int) -> tuple[Compared, list[float]]:
             raise TypeError("a log with a path should be in SQLite")
         for figures in turns(rounds, ours, floors):
             session, before = await log.session(), log.store.counts.full
-            began = time.perf_counter()
+            began, computed = time.perf_counter(), time.process_time()
             if figures is ours:
                 for _ in range(size):
                     await _exchange(session)
@@ -62,8 +69,9 @@ async def _rounds(rounds: int, size: int) -> tuple[Compared, list[float]]:
             else:
                 for appends in made:
                     await _store(floor, appends)
+            cpu[id(figures)].append((time.process_time() - computed) * 1000 / size)
             figures.append((time.perf_counter() - began) * 1000 / size)
-    return compared(ours, floors), commits
+    return compared(ours, floors), compared(*cpu.values()), commits
 
 
 async def _exchange(session: Session) -> None:
