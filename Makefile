@@ -25,7 +25,7 @@ check: .venv/ready ## check everything: format, lint, types, imports, tests
 	$(BIN)/lint-imports
 	HYPOTHESIS_PROFILE=check $(BIN)/pytest -q -n auto --dist worksteal
 
-bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md; a quarter of an hour
+bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md; half an hour
 	$(BENCH)/bin/python -m benchmarks --write
 
 faults: .venv/ready ## kill, cut, corrupt and contend, the full number of times

@@ -10,8 +10,8 @@ from .rows import Row, ratio_row
 
 _TIMED = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
 _ALONE = (
-    "An earlier run that had the machine to itself took 87 ms, 1.63 times its floor's 53 ms; where the floor is as slow "
-    "as here, so is the machine."
+    "An earlier run that had the machine to itself took 87 ms, 1.63 times its floor's 53 ms; where the floor is as "
+    "slow as here, so is the machine."
 )
 
 

@@ -22,8 +22,8 @@ _MESSAGE_BYTES = 10_000_000
 _PAGE = 100
 _PAGE_RUNS = 7
 _MISSED = (
-    "Both goals are older than the index of `search`, which takes what the table says. Without it the facts take 5.9 kB "
-    "with their links and digests, and the deltas with their times 0.8."
+    "Both goals are older than the index of `search`, which takes what the table says. Without it the facts take 5.9 "
+    "kB with their links and digests, and the deltas with their times 0.8."
 )
 
 

@@ -18,9 +18,9 @@ from .stores import folder
 
 _FLUSH = 32  # updates: the loop's own
 _MISSED = (
-    "It waits for the disk less often than the floor; what is left is computing, whose row is below: each of 200 deltas "
-    "passes the model's reader, the check at the log's door, the fold and whoever follows. The slower a sync, the "
-    "closer the two."
+    "It waits for the disk less often than the floor; what is left is computing, whose row is below: each of 200 "
+    "deltas passes the model's reader, the check at the log's door, the fold and whoever follows. The slower a sync, "
+    "the closer the two."
 )
 
 

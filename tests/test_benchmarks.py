@@ -13,7 +13,7 @@ import pytest
 from benchmarks.__main__ import NAMES, measure
 from benchmarks.exchange import exchange, flushed, history
 from benchmarks.measure import Compared, environment, turns
-from benchmarks.page import page
+from benchmarks.page import GONE, HEAD, PEERS, page
 from benchmarks.plots import Plot, plots
 from benchmarks.rows import Chart, Point, Section, absent, faults, ratio_row, row, table
 from benchmarks.walks import walks
@@ -111,6 +111,15 @@ def test_the_page_shows_a_plot_to_light_and_dark_readers() -> None:
     told = page([Section("Growing", GROWN)], "A machine.", [Plot(CHART, {})])
     assert 'media="(prefers-color-scheme: dark)" srcset="benchmarks-growing-dark.svg"' in told
     assert 'src="benchmarks-growing-light.svg"' in told
+
+
+def test_the_page_in_the_docs_is_the_one_that_the_command_writes() -> None:
+    """What stands between the figures comes from the command; a change of it by hand is lost at the next run."""
+    docs = Path(__file__).parents[1] / "docs"
+    told = (docs / "benchmarks.md").read_text(encoding="utf-8")
+    assert all(part.strip() in told for part in (HEAD, GONE, PEERS))
+    assert set(re.findall(r"^### (.+)$", told, re.MULTILINE)) <= set(NAMES.values())
+    assert {path.name for path in docs.glob("benchmarks-*.svg")} == set(re.findall(r"benchmarks-\S+?\.svg", told))
 
 
 @pytest.mark.slow
