@@ -117,7 +117,9 @@ def test_the_page_in_the_docs_is_the_one_that_the_command_writes() -> None:
     """What stands between the figures comes from the command; a change of it by hand is lost at the next run."""
     docs = Path(__file__).parents[1] / "docs"
     told = (docs / "benchmarks.md").read_text(encoding="utf-8")
-    assert all(part.strip() in told for part in (HEAD, GONE, PEERS))
+    assert HEAD.strip() in told
+    assert GONE.strip() in told
+    assert PEERS.strip() in told or "### Peers" not in told
     assert set(re.findall(r"^### (.+)$", told, re.MULTILINE)) <= set(NAMES.values())
     assert {path.name for path in docs.glob("benchmarks-*.svg")} == set(re.findall(r"benchmarks-\S+?\.svg", told))
 
