@@ -22,7 +22,7 @@ _AT_ONCE = 25  # exchanges
 _DELTAS = 16
 _WINDOW = 10  # turns
 _MISSED = (
-    "Until the request leaves, two commits wait for the disk and two threads for a processor; where other programs use "
+    "The prompt and the request are on disk before it leaves, and threads hand them over; where other programs use "
     "both, that takes its time. It does not grow with the session."
 )
 _EXCHANGE = Chart("exchange", "One more exchange", "exchanges of the session")
