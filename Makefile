@@ -23,7 +23,7 @@ check: .venv/ready ## check everything: format, lint, types, imports, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	HYPOTHESIS_PROFILE=check $(BIN)/pytest -q -n auto --dist worksteal
+	env HYPOTHESIS_PROFILE=check $(BIN)/pytest -q -n auto --dist worksteal
 
 bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md; half an hour
 	$(BENCH)/bin/python -m benchmarks --write

@@ -220,6 +220,15 @@ class HasForksError(RefoldError):
 
 
 @dataclass(eq=False, repr=False)
+class SessionOpenError(RefoldError):
+    """Only a closed session is archived: nothing of it runs, waits or is queued, and its last message has ended."""
+
+    session: str
+    status: str
+    _TEXT: ClassVar[str] = "session {session} is not closed (status: {status}); archive it when nothing of it is open"
+
+
+@dataclass(eq=False, repr=False)
 class EventTooLargeError(RefoldError):
     """An event is larger than the log takes."""
 

@@ -150,6 +150,20 @@ class Log:
         await self.store.delete(await self.store.resolve(name, prefix=False))
 
     @checked()
+    async def archive(self, name: str) -> int:
+        """Compress a closed session where it lies, by its title or whole id; what changes it takes it out again.
+
+        Returns: how many bytes it takes.
+
+        Raises: SessionOpenError while a run, task, wait or queued message is open; LeaseHeldError; CorruptLogError.
+        """
+        return await self.store.archive(await self.store.resolve(name, prefix=False), at_us=self.clock())
+
+    async def vacuum(self) -> None:
+        """Give back the room that archived, deleted and erased content took, by writing the log's file again."""
+        await self.store.vacuum()
+
+    @checked()
     async def backup(self, path: str | Path) -> None:
         """Write a consistent copy of the whole log to a new file, while it is in use."""
         await self.store.backup(str(path))

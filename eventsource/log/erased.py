@@ -47,6 +47,7 @@ from ..events import (
     WaitEnd,
     WaitStart,
 )
+from ..first_words import has_words
 from ..messages import (
     AssistantContent,
     AssistantMessage,
@@ -79,7 +80,7 @@ def tombstone(event: Event) -> Event:
     left = tombstone_of_0_1(event)
     match left:
         case QueuePush(message=message) | MessageAdopt(message=message):
-            return _replace(left, message=_without_figures(message))
+            return _replace(left, message=_without_figures(_with_words_as_before(event, message)))
         case MessageEnd(message=AssistantMessage() as message):
             return _replace(left, message=_assistant_figures(message))
         case MessageStart(usage=Usage() as usage):
@@ -135,6 +136,20 @@ def _with_marks(event: Event, left: WaitEnd) -> Json:
     if not isinstance(decision, dict) or not isinstance(kept, dict):
         return left.value
     return to_json(kept | {name: MARKER for name in ("reason", "arguments") if decision.get(name)})
+
+
+def _with_words_as_before(event: Event, left: Message) -> Message:
+    """Leave of a person's message that has no words one that has none: a session is not shown by it."""
+    match event, left:
+        case (QueuePush(message=UserMessage() as whole) | MessageAdopt(message=UserMessage() as whole)), UserMessage():
+            if has_words(whole):
+                return left
+            if isinstance(left.content, str):
+                return _replace(left, content="")
+            texts = (_replace(one, text="") if isinstance(one, TextContent) else one for one in left.content)
+            return _replace(left, content=tuple(texts))
+        case _:
+            return left
 
 
 def _without_figures(message: Message) -> Message:

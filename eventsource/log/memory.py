@@ -419,6 +419,7 @@ class MemoryLog:
         """Drop the updates of closed messages that no fork begins in."""
         await self._turn()
         own = self._get(session)
+        own.archived_at_us = None
         points = fork_points({one.id: (one.parent, one.fork_seq) for one in self._sessions.values()}, session)
         count = sum(
             own.drop(erasable_updates(own.recorded(), end))
@@ -478,6 +479,20 @@ class MemoryLog:
             raise LeaseHeldError(session, found.owner, found.expires_at_us)
         del self._sessions[session]
         self._notifier.notify(session)
+
+    @checked()
+    async def archive(self, session: str, *, at_us: int) -> int:
+        """Say that a closed session is archived: nothing here takes room on a disk."""
+        await self._turn()
+        found = self._get(session)
+        if found.owner and found.expires_at_us > self._clock():
+            raise LeaseHeldError(session, found.owner, found.expires_at_us)
+        found.archive(at_us)
+        return 0
+
+    async def vacuum(self) -> None:
+        """Do nothing: what is removed here takes no room."""
+        await self._turn()
 
     async def rebuild(self) -> int:
         """Compute the folds again."""

@@ -10,6 +10,7 @@ import msgspec
 
 from ..codec import encode
 from ..envelope import Finding, Recorded, Removed, SessionInfo
+from ..errors import SessionOpenError
 from ..events import Event
 from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
@@ -41,6 +42,7 @@ class MemorySession:
         self.root: str = name
         self.started_by = self.source = self.first_words = ""
         self.removals = 0
+        self.archived_at_us: int | None = None
         self.parent: str | None = None
         self.fork_seq = 0
         self.folds = Folds(title=title)
@@ -105,7 +107,17 @@ class MemorySession:
             owner=self.owner,
             epoch=self.epoch,
             expires_at_us=self.expires_at_us,
+            archived_at_us=self.archived_at_us,
         )
+
+    def archive(self, at_us: int) -> None:
+        """Note that the session is archived; an empty one never is. Raises: SessionOpenError."""
+        if self.folds.open:
+            raise SessionOpenError(self.id, self.info(at_us).status)
+        if self._pending:
+            raise SessionOpenError(self.id, "in the middle of a message")
+        if self._own and self.archived_at_us is None:
+            self.archived_at_us = at_us
 
     def append(self, parts: Sequence[AppendPart], *, outside: bool = True) -> None:
         """Append what was prepared; `outside`: not by the session's runner."""
@@ -121,7 +133,7 @@ class MemorySession:
 
     def lease(self, owner: str, expires_at_us: int) -> None:
         """Note who runs the session, and until when."""
-        self.owner, self.expires_at_us = owner, expires_at_us
+        self.owner, self.expires_at_us, self.archived_at_us = owner, expires_at_us, None
         self.due_at_us = expires_at_us if self.folds.working else None
 
     def free(self, head: int | None, now_us: int) -> None:
@@ -131,6 +143,7 @@ class MemorySession:
             self.due_at_us = self.folds.wake_at_us if head == self.head else now_us
 
     def _add(self, parts: Sequence[AppendPart]) -> None:
+        self.archived_at_us = None
         for part in parts:
             if isinstance(part, Updates):
                 self._own.extend(_OwnEvent(at_us, event) for at_us, event in part.events)

@@ -276,6 +276,20 @@ class EventLog(Protocol):
         """Delete a session and its events for ever. Raises: HasForksError, LeaseHeldError."""
         ...
 
+    async def archive(self, session: str, *, at_us: int) -> int:
+        """Compress a closed session where it lies. All of it is read as before; what changes it takes it out again.
+
+        Returns: how many bytes it takes; 0 when nothing was appended to it, or where nothing is stored.
+
+        Raises: SessionOpenError while a run, a task, a wait or a queued message is open; LeaseHeldError;
+            CorruptLogError, and nothing is changed, when it is damaged.
+        """
+        ...
+
+    async def vacuum(self) -> None:
+        """Give back the room of what was deleted, erased, dropped or archived. It writes the whole log again."""
+        ...
+
     async def rebuild(self) -> int:
         """Compute the folds in every session's row again, and what the search uses.
 

@@ -52,6 +52,7 @@ _CODES: Mapping[type[errors.RefoldError], int] = {
     errors.LeaseHeldError: HELD,
     errors.SessionExistsError: HELD,
     errors.HasForksError: HELD,
+    errors.SessionOpenError: HELD,
 }
 
 

@@ -78,6 +78,8 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
             ("export", "Write a session to a file that `import` reads."),
             ("verify", "Find any changed, missing, swapped or added byte."),
             ("backup", "Copy the whole log to a new file while it is in use."),
+            ("archive", "Compress closed sessions where they lie."),
+            ("vacuum", "Give back the room that nothing uses any more."),
             ("db", "Look after a log as a whole: upgrade, rebuild."),
             ("erase", "Remove what one event says, for ever."),
             ("delete", "Delete a session, for ever."),

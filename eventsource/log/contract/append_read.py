@@ -38,6 +38,7 @@ from ...events import (
 )
 from ...messages import ImageContent, UserMessage
 from ..protocol import EventLog
+from .archiving import ArchiveContract
 from .fork_erase import LifeContract
 from .histories import exchange, numbered, prompt, read_all, refused, streamed, timed
 from .leases_due import DueContract
@@ -47,7 +48,7 @@ from .waiting import WaitContract
 LABEL = [(1, Label(text="a title"))]
 
 
-class LogContract(LifeContract, DueContract, SearchContract, WaitContract, ABC):
+class LogContract(LifeContract, DueContract, ArchiveContract, SearchContract, WaitContract, ABC):
     """Every promise of `EventLog`, one test each, those of forks, erasing, leases, due sessions and waiting included.
 
     The clock of the store must be real and `limit_bytes` 64 MiB.

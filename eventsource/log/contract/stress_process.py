@@ -18,6 +18,7 @@ from ...errors import (
     FencedError,
     HasForksError,
     LeaseHeldError,
+    SessionOpenError,
     UnknownSeqError,
     UnknownSessionError,
 )
@@ -71,7 +72,7 @@ async def _fork(log: EventLog, number: int, count: int, chance: random.Random) -
         try:
             head = (await log.info(session)).head
             at = chance.randint(1, head)
-            what = chance.choice(("fork", "fork", "append", "drop", "erase", "erase", "delete"))
+            what = chance.choice(("fork", "fork", "append", "drop", "erase", "erase", "archive", "archive", "delete"))
             if what == "fork":
                 mine.append((await log.fork(session, at, at_us=START_US)).id)
                 forked += 1
@@ -85,10 +86,12 @@ async def _fork(log: EventLog, number: int, count: int, chance: random.Random) -
                 ]
                 await log.erase(session, chance.choice(ends or [at]), at_us=START_US)
                 removed += 1
+            elif what == "archive":
+                await log.archive(session, at_us=START_US)
             elif session != _SESSION:
                 await log.delete(session)
                 mine.remove(session)
-        except (UnknownSeqError, HasForksError, UnknownSessionError):
+        except (UnknownSeqError, HasForksError, SessionOpenError, UnknownSessionError):
             continue  # somebody was quicker
     with suppress(HasForksError, UnknownSessionError):
         if number == 0:

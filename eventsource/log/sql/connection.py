@@ -60,8 +60,24 @@ class Sql(Protocol):
         """Let the search find another text in a fact, and nothing any more of the one before."""
         ...
 
-    def remove_texts(self, number: int) -> None:
-        """Let the search find nothing any more of what a session says, whose facts are still there."""
+    def remove_texts(self, number: int, *, for_good: bool = True) -> None:
+        """Let the index of the search have nothing any more of what a session says, whose facts are still there.
+
+        Args:
+            for_good: nor may anything of it be left in the file.
+        """
+        ...
+
+    def unpack(self, numbers: Sequence[int]) -> None:
+        """Let the rows of archived sessions be read, within this transaction. Raises: CorruptLogError."""
+        ...
+
+    def unarchive(self, number: int) -> None:
+        """Take a session out of the archive before it is changed, if it is there. Raises: CorruptLogError."""
+        ...
+
+    def put_back(self) -> None:
+        """Remove the rows that were unpacked in this transaction and belong to sessions that stay in the archive."""
         ...
 
     def look_anew(self) -> None:

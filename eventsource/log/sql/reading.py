@@ -23,12 +23,12 @@ from .folded_row import FOLDS
 from .packs import DROPPED, MAX_COUNT, from_row, unpack
 
 _LINE = """
-WITH RECURSIVE line (number, parent, fork_seq, depth) AS (
-    SELECT number, parent, fork_seq, 0 FROM sessions WHERE {}
+WITH RECURSIVE line (number, parent, fork_seq, archived_at_us, depth) AS (
+    SELECT number, parent, fork_seq, archived_at_us, 0 FROM sessions WHERE {}
     UNION ALL
-    SELECT s.number, s.parent, s.fork_seq, depth + 1
+    SELECT s.number, s.parent, s.fork_seq, s.archived_at_us, depth + 1
     FROM sessions s JOIN line l ON s.number = l.parent AND s.number < l.number
-) SELECT number, fork_seq FROM line ORDER BY depth"""
+) SELECT number, fork_seq, archived_at_us FROM line ORDER BY depth"""
 _LINE_OF_ID = _LINE.format("id = ?")
 _LINE_OF_NUMBER = _LINE.format("number = ?")
 _FACTS = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
@@ -44,12 +44,23 @@ LINK = "coalesce(s.link, (SELECT e.link FROM events e WHERE e.id = (s.number << 
 
 
 def lineage(connection: Sql, session: str | int) -> list[tuple[int, int]]:
-    """Return (number, fork seq) from a session (by id or number) to its root. Raises: UnknownSessionError."""
+    """Return (number, fork seq) from a session (by id or number) to its root, all of which can then be read.
+
+    Raises: UnknownSessionError, CorruptLogError.
+    """
     sql = _LINE_OF_ID if isinstance(session, str) else _LINE_OF_NUMBER
     chain = connection.execute(sql, (session,)).fetchall()
     if not chain:
         raise UnknownSessionError(str(session))
-    return chain
+    archived = [number for number, _, archived_at_us in chain if archived_at_us is not None]
+    if archived:
+        connection.unpack(archived)
+    return [(number, fork_seq) for number, fork_seq, _ in chain]
+
+
+def span_of(number: int) -> tuple[int, int]:
+    """Return the keys between which a session's own events lie."""
+    return number << 32, number << 32 | MAX_SEQ
 
 
 def head_of(connection: Sql, number: int) -> int:

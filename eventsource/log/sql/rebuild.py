@@ -108,6 +108,7 @@ def refold(connection: Sql, numbers: Sequence[int]) -> int:
                 taken = folded.since
                 snapshot(connection, first | folded.seq, folded.folds)
         wrong += _set_row(connection, number, None if folded is None else folded.folds)
+        connection.put_back()
     return wrong
 
 

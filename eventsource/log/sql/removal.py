@@ -36,6 +36,7 @@ SELECT number FROM seeing ORDER BY number"""
 def drop_updates(connection: Sql, tails: Tails, session: str) -> int:
     """Drop the updates of closed messages that no fork begins in. Returns: how many."""
     (number, fork_seq), *_ = lineage(connection, session)
+    connection.unarchive(number)
     page = Page(connection, session)
     facts = page.read(fork_seq, MAX_SEQ, MAX_SEQ, updates=False)
     rows = connection.execute("SELECT number, parent, fork_seq FROM sessions")
@@ -96,6 +97,7 @@ def erase(connection: Sql, tails: Tails, session: str, seq: int, *, at_us: int, 
     shape = tombstone(event)
     if shape == event:
         raise UnknownSeqError(session, seq, head, "the event holds nothing to erase")
+    connection.unarchive(number)
     owner = id_of(connection, number)
     left = encode(shape)
     fact = Erase(target_seq=seq, reason=reason, shape_sha256=sha256(left).hexdigest())
@@ -156,10 +158,11 @@ def _put_shape(connection: Sql, key: int, body: bytes, b: bytes | None, left: by
     connection.execute("UPDATE sessions SET mark = 'erase' WHERE number = ?", (key >> 32,))
     connection.execute("UPDATE events SET body = ?, b = ? WHERE id = ?", (left.decode(), kept, key))
     connection.execute("UPDATE sessions SET mark = NULL WHERE number = ?", (key >> 32,))
-    _forget_bodies(connection, key, key)
+    forget_bodies(connection, key, key)
 
 
-def _forget_bodies(connection: Sql, first: int, last: int) -> None:
+def forget_bodies(connection: Sql, first: int, last: int) -> None:
+    """Remove what a range of events refers to in `bodies`, but for what others refer to, too."""
     names = connection.execute("SELECT DISTINCT sha256 FROM refs WHERE id BETWEEN ? AND ?", (first, last)).fetchall()
     connection.execute("DELETE FROM refs WHERE id BETWEEN ? AND ?", (first, last))
     sql = "DELETE FROM bodies WHERE sha256 = ? AND NOT EXISTS (SELECT 1 FROM refs WHERE refs.sha256 = bodies.sha256)"
@@ -174,13 +177,14 @@ def delete(connection: Sql, tails: Tails, session: str) -> None:
     if forks:
         raise HasForksError(session, forks)
     check_free(connection, session)
+    connection.unarchive(number)
     first, last = number << 32, number << 32 | MAX_SEQ
     connection.execute("UPDATE sessions SET mark = 'delete' WHERE number = ?", (number,))
     with connection.erasing():
         connection.remove_texts(number)
-        for table in ("events", "updates", "snapshots", "frames"):
+        for table in ("events", "updates", "snapshots"):
             connection.execute(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", (first, last))
-        _forget_bodies(connection, first, last)
+        forget_bodies(connection, first, last)
         connection.execute("DELETE FROM keys WHERE number = ?", (number,))
         connection.execute("DELETE FROM sessions WHERE number = ?", (number,))
     tails.forget_one(session)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _MAX_KNOWN = 1_000
-_ROW = f"SELECT number, parent, fork_seq, head, {LINK}, epoch, removals, given FROM sessions s WHERE id = ?"
-_CHECK = f"SELECT number, head, {LINK}, epoch, removals FROM sessions s WHERE id = ?"
+_ROW = f"""
+SELECT number, parent, fork_seq, head, {LINK}, epoch, removals, given, archived_at_us FROM sessions s WHERE id = ?"""
+_CHECK = f"SELECT number, head, {LINK}, epoch, removals, archived_at_us FROM sessions s WHERE id = ?"
 
 
 class Tail:
@@ -47,7 +48,10 @@ class Tail:
 
 
 class Tails:
-    """Known tails by session id; after another connection wrote, each is checked before it is used again."""
+    """Known tails by session id; after another connection wrote, each is checked before it is used again.
+
+    Whoever asks for one is about to change the session, so it is taken out of the archive.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, Tail] = {}
@@ -84,7 +88,7 @@ class Tails:
 
 def _is_current(connection: Sql, session: str, tail: Tail) -> bool:
     row = connection.execute(_CHECK, (session,)).fetchone()
-    if row != (tail.number, tail.row_head, tail.link, tail.epoch, tail.removals):
+    if row != (tail.number, tail.row_head, tail.link, tail.epoch, tail.removals, None):
         return False
     return head_of(connection, tail.number) == tail.head
 
@@ -93,7 +97,9 @@ def _load(connection: Sql, session: str) -> Tail:
     row = connection.execute(_ROW, (session,)).fetchone()
     if row is None:
         raise UnknownSessionError(session)
-    number, parent, fork_seq, head, link, epoch, removals, given = row
+    number, parent, fork_seq, head, link, epoch, removals, given, archived_at_us = row
+    if archived_at_us is not None:
+        connection.unarchive(number)
     tail = Tail(number, parent, fork_seq, given.decode())
     tail.row_head, tail.link, tail.epoch, tail.head = head, link, epoch, head_of(connection, number)
     tail.removals, tail.folds = removals, folds_of(stored_folds(connection, number))

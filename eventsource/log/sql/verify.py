@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import msgspec
@@ -20,12 +21,14 @@ from ..row import Folds, as_0_1, as_format_1
 from .append import stub
 from .connection import Sql
 from .folded_row import FOLD_COLUMNS, FOLDS, folds_row, stored_folds
+from .frames import letters_in
 from .packs import DROPPED, PACKED, dropped_times, from_row, is_as_compressed, unpack
 from .reading import Page, digest_at, id_of, last_link, lineage, load_fact, start_digest
 from .rebuild import all_numbers, first_words_at, is_stored, is_unfolded, own_folds
 from .sessions import fixed_crc
 
 _MAX_FINDINGS = 1_000
+_OWN_FRAMES = f"SELECT 1 FROM frames WHERE id BETWEEN number << 32 AND number << 32 | {MAX_SEQ}"
 
 
 def verify(connection: Sql, session: str | None) -> VerifyReport:
@@ -49,6 +52,13 @@ def verify(connection: Sql, session: str | None) -> VerifyReport:
     return VerifyReport(sessions=len(numbers), facts=facts, updates=updates, findings=tuple(findings))
 
 
+def verify_own(connection: Sql, number: int) -> list[Finding]:
+    """Check a session's own events, and that they go on where its parent says."""
+    one = _SessionCheck(connection, number, set())
+    one.check()
+    return one.findings
+
+
 def _in_new_window(connection: Sql, number: int) -> bool:
     """Read a session as it is now, if it is still there: no snapshot lasts longer than a session takes to check.
 
@@ -61,7 +71,7 @@ def _in_new_window(connection: Sql, number: int) -> bool:
 def _check_strays(connection: Sql) -> list[Finding]:
     """Find rows of no session, and bodies of no event."""
     findings: list[Finding] = []
-    for table in ("events", "updates", "snapshots", "refs"):
+    for table in ("events", "updates", "snapshots", "refs", "frames"):
         sql = f"SELECT DISTINCT id >> 32 FROM {table} WHERE id >> 32 NOT IN (SELECT number FROM sessions)"
         for (number,) in connection.execute(sql):
             findings.append(
@@ -72,6 +82,10 @@ def _check_strays(connection: Sql) -> list[Finding]:
         findings.append(
             Finding(session="", seq=0, problem=f"keys holds rows of session number {number}, which is none")
         )
+    sql = "SELECT number, archived_at_us FROM sessions WHERE (archived_at_us IS NULL) = EXISTS (" + _OWN_FRAMES + ")"
+    for number, archived_at_us in connection.execute(sql):
+        state = "has frames of one that is archived" if archived_at_us is None else "is archived, and has no frames"
+        findings.append(Finding(session=id_of(connection, number), seq=0, problem=f"its row {state}"))
     sql = "SELECT sha256 FROM bodies WHERE sha256 NOT IN (SELECT sha256 FROM refs)"
     for (name,) in connection.execute(sql):
         findings.append(Finding(session="", seq=0, problem=f"body {name.hex()[:12]} belongs to no event"))
@@ -106,13 +120,30 @@ class _SessionCheck:
 
     def check(self) -> None:
         """Check everything; what goes wrong becomes a finding."""
-        for part in (self._check_events, self._check_row, self._check_refs, self._check_folds):
-            try:
-                part()
-            except CorruptLogError as error:
-                self._find(error.seq, f"expected {error.expected}, found {error.found}")
-            except (RefoldError, self._connection.fault, ValueError, TypeError, LookupError, RecursionError) as error:
-                self._find(self._next, f"it cannot be checked: {str(error).partition(chr(10))[0]}")
+        if self._goes(self._check_frames):  # else there are no rows
+            for part in (self._check_events, self._check_row, self._check_refs, self._check_folds):
+                self._goes(part)
+
+    def _goes(self, part: Callable[[], None]) -> bool:
+        try:
+            part()
+            return True
+        except CorruptLogError as error:
+            self._find(error.seq, f"expected {error.expected}, found {error.found}")
+        except (RefoldError, self._connection.fault, ValueError, TypeError, LookupError, RecursionError) as error:
+            self._find(self._next, f"it cannot be checked: {str(error).partition(chr(10))[0]}")
+        return False
+
+    def _check_frames(self) -> None:
+        """Unpack an archived session, and compare what the search keeps of it."""
+        sql = "SELECT archived_at_us FROM sessions WHERE number = ?"
+        if self._connection.execute(sql, (self._number,)).fetchone()[0] is None:
+            return
+        self._connection.unpack([self._number])
+        sql = "SELECT id, letters FROM frames WHERE id BETWEEN ? AND ? ORDER BY id"
+        for key, letters in self._connection.execute(sql, (self._base, self._base | MAX_SEQ)).fetchall():
+            if letters != (b"" if key & MAX_SEQ else letters_in(self._connection, self._number)):
+                self._find(0, f"what the search keeps of frame {key & MAX_SEQ} was changed")
 
     def _find(self, seq: int, problem: str, *, note: bool = False) -> None:
         if not note:

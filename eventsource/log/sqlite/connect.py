@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import StoreError
-from .connection import SqliteConnection
+from .connection import ArchiveConnection, SqliteConnection, WritingConnection
 from .database_files import DatabaseFiles, identity_text
 from .database_format import FORMAT, make_tables, read_format
 from .locks import WriterLock
@@ -23,7 +23,7 @@ def is_read_only(path: Path) -> bool:
     return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-def connect_writer(files: DatabaseFiles, lock: WriterLock, clock: Callable[[], int]) -> SqliteConnection:
+def connect_writer(files: DatabaseFiles, lock: WriterLock, clock: Callable[[], int]) -> WritingConnection:
     """Open the one connection that writes, in the thread that will use it; makes the database if there is none.
 
     The file itself is never opened but by SQLite: closing it would give back SQLite's own locks on it.
@@ -40,7 +40,7 @@ def connect_writer(files: DatabaseFiles, lock: WriterLock, clock: Callable[[], i
         except FileExistsError:
             pass  # another process was quicker
     _check_note(files, lock, before)
-    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000, factory=SqliteConnection)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000, factory=WritingConnection)
     try:
         connection.belong(path, clock)
         if not read_format(path, connection):
@@ -85,10 +85,13 @@ def _check_note(files: DatabaseFiles, lock: WriterLock, database: tuple[int, int
         )
 
 
-def connect_reader(files: DatabaseFiles, clock: Callable[[], int], *, immutable: bool) -> SqliteConnection:
+def connect_reader(
+    files: DatabaseFiles, clock: Callable[[], int], *, immutable: bool, archive: bool
+) -> SqliteConnection:
     """Open a connection that only reads.
 
     Args:
+        archive: whether it reads archived sessions too.
         immutable: the file lies where nothing can be written; it must then have no write-ahead file with content.
     """
     path = files.path
@@ -98,7 +101,8 @@ def connect_reader(files: DatabaseFiles, clock: Callable[[], int], *, immutable:
     still = immutable and not files.wal_bytes()
     uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if still else ''}"
     timeout_s = _BUSY_MS / 1000
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_s, factory=SqliteConnection)
+    kind = ArchiveConnection if archive else SqliteConnection
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_s, factory=kind)
     try:
         connection.belong(path, clock)
         if immutable and not read_format(path, connection):
@@ -110,6 +114,8 @@ def connect_reader(files: DatabaseFiles, clock: Callable[[], int], *, immutable:
             files.check()
         if read_format(path, connection) == 1:
             read_as_format_2(connection)
+        if isinstance(connection, ArchiveConnection):
+            connection.prepare()
     except BaseException:
         connection.close()
         raise

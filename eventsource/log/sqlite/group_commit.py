@@ -17,7 +17,7 @@ import msgspec
 from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
 from ..sql.tails import Tails
 from .connect import connect_writer
-from .connection import SqliteConnection
+from .connection import SqliteConnection, WritingConnection
 from .database_files import DatabaseFiles
 from .locks import WriterLock
 from .sqlite_errors import store_error, translated
@@ -101,7 +101,7 @@ class GroupCommit:
         self._files, self._tails, self._changed = files, tails, changed
         self._clock = clock
         self._writer_lock = WriterLock(files, timeout_s)
-        self._thread: SqlThread[SqliteConnection] | None = None
+        self._thread: SqlThread[WritingConnection] | None = None
         self._waiting: deque[Job[object]] = deque()
         self._leading = False
         self._broken = False
@@ -148,7 +148,7 @@ class GroupCommit:
         """True while changes are committed."""
         return self._leading
 
-    async def read(self, work: Callable[[SqliteConnection], T]) -> T | None:
+    async def read(self, work: Callable[[WritingConnection], T]) -> T | None:
         """Read with the writer's connection; None: there is none just now. Raises: StoreError."""
         if self._thread is None or self._broken:
             return None
@@ -237,7 +237,7 @@ class GroupCommit:
             if self._thread is not None:
                 await self._thread.call(self._empty)
 
-    def _batch(self, connection: SqliteConnection, taken: list[Job[object]]) -> None:
+    def _batch(self, connection: WritingConnection, taken: list[Job[object]]) -> None:
         """Commit what waits; runs in the thread, and tells each job what came of it."""
         pages = 0
         while self._waiting and pages < _CHECKPOINT_PAGES:  # a checkpoint may come between two batches, never within
@@ -260,7 +260,7 @@ class GroupCommit:
                 if not job.done:
                     job.error, job.done = error, True
 
-    def _check(self, connection: SqliteConnection) -> None:
+    def _check(self, connection: WritingConnection) -> None:
         """Check that what is written will be found. Raises: StoreError, once all that was acknowledged is safe."""
         try:
             self._files.check()
@@ -268,7 +268,7 @@ class GroupCommit:
             self._is_rescued(connection)
             raise
 
-    def _is_rescued(self, connection: SqliteConnection) -> bool:
+    def _is_rescued(self, connection: WritingConnection) -> bool:
         """Return whether all that was committed is in the database itself, though its write-ahead file was removed."""
         with suppress(sqlite3.Error, StoreError):
             self._files.check_database()
@@ -277,7 +277,7 @@ class GroupCommit:
                 return not busy and pages == copied
         return False
 
-    def _transaction(self, connection: SqliteConnection, jobs: list[Job[object]]) -> None:
+    def _transaction(self, connection: WritingConnection, jobs: list[Job[object]]) -> None:
         """Make all changes, or those before one that broke: then nothing is stored and the others are tried again."""
         try:
             self._begin(connection, full=any(job.durable for job in jobs))
@@ -291,6 +291,7 @@ class GroupCommit:
                     if not isinstance(error, RefoldError) or isinstance(error, CorruptLogError):
                         self._roll_back(connection)
                         return
+            connection.put_back()
         except sqlite3.Error as error:
             self._broken = True
             self._roll_back(connection)
@@ -300,7 +301,7 @@ class GroupCommit:
             return
         self._commit(connection, [job for job in jobs if not job.done])
 
-    def _begin(self, connection: SqliteConnection, *, full: bool) -> None:
+    def _begin(self, connection: WritingConnection, *, full: bool) -> None:
         level = "FULL" if full else "NORMAL"
         if level != self._level:
             connection.execute(f"PRAGMA synchronous={level}")
@@ -311,7 +312,7 @@ class GroupCommit:
             self._version = version
             self._tails.invalidate()
 
-    def _commit(self, connection: SqliteConnection, jobs: list[Job[object]]) -> None:
+    def _commit(self, connection: WritingConnection, jobs: list[Job[object]]) -> None:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -339,13 +340,14 @@ class GroupCommit:
             self._pages += job.pages
         self._pages += 1
 
-    def _roll_back(self, connection: SqliteConnection) -> None:
+    def _roll_back(self, connection: WritingConnection) -> None:
         self._tails.forget()
+        connection.forget_lent()
         with suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
-    def _checkpoint(self, connection: SqliteConnection) -> None:
+    def _checkpoint(self, connection: WritingConnection) -> None:
         """Copy the write-ahead file into the database; a reader in the way puts off the rest, an error is not final.
 
         SQLite begins the file anew when everything is copied and nobody reads from it any more. Where readers overlap
@@ -383,6 +385,18 @@ class GroupCommit:
                 size // 2**20,
             )
 
+    async def vacuum(self) -> None:
+        """Write the database anew without the room that nothing uses, while nobody else writes. Raises: StoreError."""
+        if self._thread is not None:
+            await self._thread.call(self._vacuum)
+
+    def _vacuum(self, connection: WritingConnection) -> None:
+        with translated(self._files.path), self._writer_lock:
+            self._check(connection)
+            connection.execute("VACUUM")
+            self._truncate = True
+            self._checkpoint(connection)
+
     def truncate_soon(self) -> None:
         """Empty the write-ahead file with the next transaction: what was erased must not stay in it."""
         self._truncate, self._truncate_at = True, 0.0
@@ -408,7 +422,7 @@ class GroupCommit:
         if cancelled is not None:
             raise cancelled
 
-    def _empty(self, connection: SqliteConnection) -> None:
+    def _empty(self, connection: WritingConnection) -> None:
         """Empty the write-ahead file: at the end, and after a failed sync, which may have lost what it held before."""
         self._truncate = True
         with suppress(StoreError), self._writer_lock:

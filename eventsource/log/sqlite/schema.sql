@@ -110,13 +110,15 @@ CREATE TABLE keys (
 -- The folds at a fact, now and then, so that a fork need not read its parent from the start.
 CREATE TABLE snapshots (id INTEGER PRIMARY KEY, folds TEXT NOT NULL) STRICT;
 
--- What an archived session recorded, in pieces; id = number << 32 | place. `kind`: how `body` is packed.
+-- What an archived session recorded, in pieces; id = number << 32 | place. `kind`: how `body` is packed, `size` and
+-- `sha256` are those of what was. `letters`: which three letters in a row its texts have, with the first piece.
 CREATE TABLE frames (
     id INTEGER PRIMARY KEY,
     kind INTEGER NOT NULL,
     rows INTEGER NOT NULL,
     size INTEGER NOT NULL,
     sha256 BLOB NOT NULL,
+    letters BLOB NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
 from ...found_text import find_in, pattern_of
 from ...message_text import TOLD_BY, said_in
+from ..letters import letters_of, may_have
 from ..lineage import MAX_SEQ, segments
 from ..sql.connection import Sql
 from ..sql.reading import id_of, lineage, load_fact
@@ -30,7 +31,7 @@ SESSIONS_AT_ONCE, _AT_ONCE, _BYTES_AT_ONCE = 100, 200, 40_000
 _PLAIN = re.compile("[A-Za-z0-9]+")
 _ODD = (b"\\u", *(sign.encode() for sign in "\u017f\u212a\u0130\u0131"))
 """What may stand for a letter or figure in a body: an escape, and signs that are `s`, `k` and `i` in any case."""
-_KEYS = "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
+_KEYS = "SELECT id FROM main.events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
 _ROWS = 20
 _MOST_TRIGRAMS = 40
 _END = "\n\n"
@@ -113,7 +114,7 @@ def _add(connection: Sql, key: int, body: bytes, b: bytes | None) -> int:
     """Take a fact into the index. Returns: the size of its text."""
     said = _said(connection, key, body, b)
     if said:
-        connection.execute(_INSERT, (key, said + _END))
+        connection.execute(_INSERT, (key, _indexed(said)))
     return len(said)
 
 
@@ -126,33 +127,54 @@ def _said(connection: Sql, key: int, body: bytes, b: bytes | None) -> str:
         return ""
 
 
+def _indexed(text: str) -> str:
+    """Return a text as it is given to the index."""
+    return _without_nul(text) + _END
+
+
+def _without_nul(text: str) -> str:
+    """Put another sign in the place of NUL, behind which the index takes in nothing."""
+    return text.replace("\0", "\ufffd")
+
+
 def change_text(connection: Sql, key: int, before: str, after: str) -> None:
     """Put another text in the place of one, as an erase does, so that nothing of it is left in the index."""
+    if before == after or not has_index(connection):
+        return
     (searched,) = connection.execute("SELECT searched FROM sessions WHERE number = ?", (key >> 32,)).fetchone()
-    if key & MAX_SEQ > searched or before == after or not has_index(connection):
+    if before and key & MAX_SEQ <= searched:
+        connection.execute(_REMOVE, (key, _indexed(before)))
+    if after and key & MAX_SEQ <= searched:
+        connection.execute(_INSERT, (key, _indexed(after)))
+    _forget_removed(connection)  # also what left the index when the session was archived
+
+
+def remove_session(connection: Sql, number: int, *, for_good: bool) -> None:
+    """Take a session's own facts out of the index.
+
+    Args:
+        for_good: nothing of them may be left in the file.
+    """
+    if not has_index(connection):
         return
-    if before:
-        connection.execute(_REMOVE, (key, before + _END))
-    if after:
-        connection.execute(_INSERT, (key, after + _END))
-    _forget_removed(connection)
-
-
-def remove_session(connection: Sql, number: int) -> None:
-    """Take a session's own facts out of the index."""
     (searched,) = connection.execute("SELECT searched FROM sessions WHERE number = ?", (number,)).fetchone()
-    if not searched or not has_index(connection):
-        return
     base = number << 32
     for key, body, b in connection.execute(_FACTS, (base, base | searched, MAX_SEQ)).fetchall():
         said = _said(connection, key, body, b)
         if said:
-            connection.execute(_REMOVE, (key, said + _END))
-    _forget_removed(connection)
+            connection.execute(_REMOVE, (key, _indexed(said)))
+    if for_good:
+        _forget_removed(connection)
 
 
 def _forget_removed(connection: Sql) -> None:
     if not _SECURE:  # what was removed stays in older parts of the index until they are put together
+        put_together(connection)
+
+
+def put_together(connection: Sql) -> None:
+    """Make one part of the index, without what was removed from it."""
+    if has_index(connection):
         connection.execute("INSERT INTO search (search) VALUES ('optimize')")
 
 
@@ -160,7 +182,7 @@ def drop_index(connection: Sql) -> None:
     """Forget the index; whoever catches up makes it anew."""
     if has_index(connection):
         connection.execute("DROP TABLE search")
-    connection.execute("UPDATE sessions SET searched = 0 WHERE searched > 0")
+    connection.execute("UPDATE sessions SET searched = 0 WHERE searched > 0 AND archived_at_us IS NULL")
 
 
 def find(
@@ -174,9 +196,10 @@ def find(
     wanted, found, lacks = pattern_of(text), list[FoundText](), is_behind(connection)
     if lacks and not must_read:
         return None
-    word = _word(text)
+    word, letters = _word(text), letters_of(text)
     for low, high in _ranges(connection, session, after):
-        for key in _candidates(connection, "" if lacks else text, low, high):
+        candidates = _candidates(connection, "" if lacks else text, low, high)
+        for key in _with_archived(connection, candidates, letters, low, high):
             row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
             if row is None or not row[1].startswith(TOLD_BY) or (row[2] is None and not _may_hold(row[1], word)):
                 continue
@@ -220,8 +243,39 @@ def _ranges(connection: Sql, session: str | None, after: FoundText | None) -> It
             yield low, high
 
 
+def _with_archived(
+    connection: Sql, candidates: Iterable[int], letters: Collection[str], low: int, high: int
+) -> Iterator[int]:
+    """Put the keys of facts between others that lie in the archive, of sessions that may have these letters."""
+    numbers = _archived(connection, letters, low, high)
+    number = next(numbers, -1)
+    for key in candidates:
+        while number > key >> 32:
+            yield from _unpacked(connection, number, low, high)
+            number = next(numbers, -1)
+        yield key
+    while number >= 0:
+        yield from _unpacked(connection, number, low, high)
+        number = next(numbers, -1)
+
+
+def _archived(connection: Sql, letters: Collection[str], low: int, high: int) -> Iterator[int]:
+    sql = "SELECT number FROM sessions WHERE archived_at_us IS NOT NULL AND number BETWEEN ? AND ? ORDER BY number DESC"
+    for (number,) in connection.execute(sql, (low >> 32, high >> 32)):
+        row = connection.execute("SELECT letters FROM frames WHERE id = ?", (number << 32,)).fetchone()
+        if row is not None and may_have(row[0], letters):
+            yield number
+
+
+def _unpacked(connection: Sql, number: int, low: int, high: int) -> Iterator[int]:
+    connection.unpack([number])
+    sql = "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
+    span = (max(low, number << 32), min(high, number << 32 | MAX_SEQ))
+    yield from [key for (key,) in connection.execute(sql, span)]
+
+
 def _candidates(connection: Sql, text: str, low: int, high: int) -> Iterator[int]:
-    """Yield the keys of facts that may hold a text, the latest first: those that the index names, or all."""
+    """Yield the keys of facts that may hold a text and are not in the archive: those that the index names, or all."""
     asked: str | None = _query(text)
     if not asked:
         near = connection.execute(f"{_KEYS} LIMIT ?", (low, high, _NEAR)).fetchall()
@@ -243,7 +297,7 @@ def _candidates(connection: Sql, text: str, low: int, high: int) -> Iterator[int
 
 def _begun(connection: Sql, text: str) -> str | None:
     """Ask for whatever of three letters begins with one or two; empty: nothing does; None: all must be read."""
-    begin = text.lower()
+    begin = _without_nul(text).lower()
     has_one_case = begin == text.upper()
     if not text or not (text.isascii() or has_one_case) or not has_index(connection):
         return None
@@ -256,7 +310,7 @@ def _begun(connection: Sql, text: str) -> str | None:
 
 def _query(text: str) -> str:
     """Ask for all three letters in a row of a text; empty when it is too short for any."""
-    parts = [text[at : at + 3] for at in range(len(text) - 2)]
+    parts = [_without_nul(text[at : at + 3]) for at in range(len(text) - 2)]
     step = -(-len(parts) // _MOST_TRIGRAMS) or 1
     return " AND ".join(map(_quoted, dict.fromkeys(parts[::step])))
 

@@ -24,7 +24,7 @@ from ..follow import Notifier, follow, wait_for_events
 from ..lineage import MAX_SEQ
 from ..load import kept_by_fork
 from ..names import check_id, check_title
-from ..sql import leases, removal, sessions as rows
+from ..sql import archive, leases, removal, sessions as rows
 from ..sql.append import append
 from ..sql.last_facts import last_facts
 from ..sql.reading import Page, check_seq, digest_at, heads_of
@@ -34,7 +34,7 @@ from ..sql.verify import verify
 from ..warm import WarmFolds
 from . import search_index
 from .connect import connect_reader, is_read_only
-from .connection import SqliteConnection
+from .connection import ArchivedError, SqliteConnection
 from .database_files import DatabaseFiles
 from .group_commit import Counts, GroupCommit, Job, data_version
 from .locks import Owner
@@ -74,6 +74,7 @@ class SqliteLog:
         self._commits = GroupCommit(self._files, self._tails, self._notifier.notify, clock=clock, timeout_s=timeout_s)
         self._owner = Owner(self._path)
         self._reader: SqlThread[SqliteConnection] | None = None
+        self._archive_reader: SqlThread[SqliteConnection] | None = None
         self._beside_now = 0
         self._starting = asyncio.Lock()
         self._indexing: asyncio.Task[None] | None = None
@@ -403,6 +404,7 @@ class SqliteLog:
             return removal.erase(connection, self._tails, session, seq, at_us=at_us, reason=reason)
 
         head = await self._write(Job(work, session=session, durable=True))
+        await self._forget_archive()
         self._notifier.notify_all()
         return head
 
@@ -415,6 +417,22 @@ class SqliteLog:
             removal.delete(connection, self._tails, session)
 
         await self._write(Job(work, session=session, durable=True))
+        await self._forget_archive()
+
+    @checked()
+    async def archive(self, session: str, *, at_us: int) -> int:
+        """Compress a closed session; what is packed is read beside whatever else goes on."""
+        size_bytes: int | None = None
+        while size_bytes is None:  # again, when the session has changed meanwhile
+            packed = await self._beside(partial(archive.pack_session, session=session))
+            put = partial(archive.put_away, tails=self._tails, session=session, packed=packed, at_us=at_us)
+            size_bytes = await self._write(Job(put, session=session, durable=True, size_bytes=packed.size))
+        return size_bytes
+
+    async def vacuum(self) -> None:
+        """Give back the room of what is there no more, from the index of the search and from the file."""
+        await self._write(Job(search_index.put_together, session="", durable=True))
+        await self._commits.vacuum()
 
     async def rebuild(self) -> int:
         """Compute the folds, and the index that the search uses, again."""
@@ -483,8 +501,9 @@ class SqliteLog:
                 await asyncio.sleep(0.001)
             except asyncio.CancelledError as error:
                 cancelled = error
-        if self._reader is not None:
-            await self._reader.close()
+        for reader in (self._reader, self._archive_reader):
+            if reader is not None:
+                await reader.close()
         if cancelled is not None:
             raise cancelled
 
@@ -527,17 +546,36 @@ class SqliteLog:
             return await reader.call(partial(self._within, work))
         except sqlite3.Error as error:
             raise store_error(self._path, error) from error
+        except ArchivedError:
+            return await self._read_archived(work)
+
+    async def _read_archived(self, work: Callable[[SqliteConnection], T]) -> T:
+        """Read with the connection that keeps what it has unpacked."""
+        async with self._starting:
+            if self._archive_reader is None:
+                self._check_usable()
+                self._archive_reader = await self._connect(archive=True)
+            try:
+                return await self._archive_reader.call(partial(self._within, work))
+            except sqlite3.Error as error:
+                raise store_error(self._path, error) from error
+
+    async def _forget_archive(self) -> None:
+        """Forget what was unpacked: nothing of what was erased may be left there."""
+        async with self._starting:
+            reader, self._archive_reader = self._archive_reader, None
+            if reader is not None:
+                await reader.close()
 
     def _within(self, work: Callable[[SqliteConnection], T], connection: SqliteConnection) -> T:
         """Read in one transaction, and only what whoever opens the log now would find. Runs in the thread."""
         if self._files.is_settled:
             self._check_files()
-        connection.execute("BEGIN")
+        connection.begin_reading()
         try:
             return work(connection)
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            connection.end_reading()
 
     def _check_files(self) -> None:
         """Check that what others write would be seen. Raises: StoreError."""
@@ -546,8 +584,9 @@ class SqliteLog:
         else:
             self._files.check()
 
-    async def _connect(self) -> SqlThread[SqliteConnection]:
-        reader = SqlThread(partial(connect_reader, self._files, self._clock, immutable=self._read_only))
+    async def _connect(self, *, archive: bool = False) -> SqlThread[SqliteConnection]:
+        connect = partial(connect_reader, self._files, self._clock, immutable=self._read_only, archive=archive)
+        reader = SqlThread(connect)
         with translated(self._path):
             await reader.start()
         return reader
@@ -557,7 +596,7 @@ class SqliteLog:
         self._check_usable()
         self._beside_now += 1
         try:
-            reader = await self._connect()
+            reader = await self._connect(archive=transaction)  # a copy is of the tables alone
             try:
                 return await reader.call(partial(self._within, work) if transaction else work)
             except sqlite3.Error as error:

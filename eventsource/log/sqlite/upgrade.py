@@ -49,7 +49,8 @@ CREATE TEMP VIEW sessions AS SELECT {", ".join(_KEPT)}, crc, mark, (
     0 AS inherited_input_tokens, 0 AS inherited_output_tokens, NULL AS inherited_cost_microusd, 0 AS turns, 0 AS errors,
     0 AS labels, -1 AS first_seq, '' AS model, '[]' AS models, '?' AS last, '' AS agent, '' AS folder, '' AS branch,
     '' AS first_words, 0 AS removals, 0 AS searched, NULL AS archived_at_us
-FROM main.sessions s"""
+FROM main.sessions s;
+CREATE TEMP VIEW frames AS SELECT 0 AS id, x'' AS letters WHERE false"""
 """The rows of a database of format 1 that cannot be written, for whoever reads rows of format 2."""
 
 
@@ -61,7 +62,7 @@ def is_upgraded(connection: SqliteConnection) -> bool:
 def read_as_format_2(connection: SqliteConnection) -> None:
     """Let a connection that only reads a database of format 1 see its rows as those of format 2."""
     connection.create_function("casefold", 1, _casefold, deterministic=True)
-    connection.execute(FORMAT_1_AS_2)
+    connection.executescript(FORMAT_1_AS_2)
 
 
 def _casefold(text: str | bytes) -> str:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from eventsource.codec import encode
 from eventsource.envelope import Recorded
-from eventsource.errors import ConflictError, HasForksError, UnknownSeqError
+from eventsource.errors import ConflictError, HasForksError, SessionOpenError, UnknownSeqError
 from eventsource.events import (
     Custom,
     Erase,
@@ -221,6 +221,26 @@ class Model(RuleBasedStateMachine):
             return
         self.run(self.log.delete(name))
         del self.kept[name]
+
+    @rule(data=st.data())
+    def archive(self, data: st.DataObject) -> None:
+        name, kept = self.pick(data)
+        waiting = any(isinstance(event, QueuePush) for event in self.facts(name))
+        halfway = bool(kept.own) and type(kept.own[-1][1]) in (*UPDATES, type(None))
+        if waiting or halfway:
+            with pytest.raises(SessionOpenError):
+                self.run(self.log.archive(name, at_us=self.clock))
+            return
+        assert bool(self.run(self.log.archive(name, at_us=self.clock))) == bool(kept.own)
+
+    def facts(self, name: str) -> list[Event]:
+        return [one.event for one in self.history(name)]
+
+    @rule(text=texts)
+    def search(self, text: str) -> None:
+        if text:
+            for one in self.run(self.log.search(text)):
+                assert one.session in self.kept
 
     @rule()
     def reopen(self) -> None:

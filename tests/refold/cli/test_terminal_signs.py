@@ -34,6 +34,8 @@ SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     # what each command is asked, besides what every command is: ID stands for the session, END for its last seq
     "demo": [[]],
     "db": [["upgrade"], ["rebuild"]],
+    "archive": [["ODD"], [EVIL], ["--older-than", EVIL]],
+    "vacuum": [[]],
     "run": [
         [EVIL, "-m", "scripted:evil.json"],
         [EVIL, "-m", "scripted:evil.json", "--session", "ID"],

@@ -16,7 +16,7 @@ from msgspec import Raw
 from eventsource.codec import decode, encode
 from eventsource.envelope import Finding, VerifyReport
 from eventsource.errors import CorruptLogError, StoreError
-from eventsource.events import Custom, Event, Label, QueuePush, StreamUpdate
+from eventsource.events import Custom, Event, Label, QueueClear, QueuePush, StreamUpdate
 from eventsource.log import open_store
 from eventsource.log.allowed_gaps import shape_problem
 from eventsource.log.contract.histories import exchange, prompt, streamed, timed, tool_run
@@ -25,12 +25,12 @@ from eventsource.log.erased import tombstone
 from eventsource.log.lineage import MAX_SEQ
 from eventsource.log.sql.packs import dropped_row
 from eventsource.log.sql.verify import verify
-from eventsource.log.sqlite.connection import SqliteConnection
+from eventsource.log.sqlite.connection import ArchiveConnection
 from eventsource.log.sqlite.upgrade import read_as_format_2
 from eventsource.messages import ImageContent, TextContent, UserMessage
 
 # Who runs a session is told by nothing else.
-FREE = {("sessions", column) for column in ("owner", "epoch", "expires_at_us", "removals", "searched")}
+FREE = {("sessions", one) for one in ("owner", "epoch", "expires_at_us", "removals", "searched", "archived_at_us")}
 # A snapshot and an answered key may be lost without a trace; a tail of updates may, by design; a snapshot that moved to
 # where the folds were the same is as good as before, and so is a head that ends in such a tail.
 LOST = ("keys (1, 'k') deleted", "snapshots (4294967387,)", "updates (4294967399,) deleted", "sessions (1,) head")
@@ -38,7 +38,7 @@ SWAP = (
     "UPDATE events AS e SET body = (SELECT body FROM events f WHERE f.id = 7 + (2 << 32) - e.id)"
     " WHERE id - (1 << 32) IN (3, 4)"
 )
-TABLES = ("sessions", "events", "updates", "bodies", "refs", "keys", "snapshots")
+TABLES = ("sessions", "events", "updates", "bodies", "refs", "keys", "snapshots", "frames")
 
 
 async def build(path: Path) -> None:
@@ -60,6 +60,9 @@ async def build(path: Path) -> None:
         await log.append("gone", timed([*exchange("secret"), Label(text="a title")]))
         await log.erase("gone", 1, at_us=8)
         await log.drop_updates("gone")
+        await log.create("away")
+        await log.append("away", timed([*exchange("kept"), *large, QueueClear(queue="steering"), Label(text="x")]))
+        await log.archive("away", at_us=9)
         assert (await log.verify()).ok
 
 
@@ -176,6 +179,10 @@ async def test_swapped_added_and_cut_rows_are_found(path: Path, tmp_path: Path) 
         "UPDATE sqlite_sequence SET seq = 1",
         "DELETE FROM sqlite_sequence",
         "UPDATE snapshots SET folds = folds || ' '",
+        "UPDATE sessions SET archived_at_us = NULL WHERE id = 'away'",
+        "UPDATE sessions SET archived_at_us = 1 WHERE id = 'first'",
+        "INSERT INTO frames SELECT id + 1, kind, rows, size, sha256, x'', body FROM frames",
+        "INSERT INTO frames SELECT 99 << 32, kind, rows, size, sha256, letters, body FROM frames",
     ):
         copy = tmp_path / "copy.db"
         shutil.copy(path, copy)
@@ -398,22 +405,23 @@ def damages(value: object) -> Iterator[object]:
 async def test_a_changed_byte_of_a_row_of_updates_is_found(release: str, path: Path) -> None:
     golden = Path(__file__).parents[3] / "golden" / release / "log.db"
     source = f"file:{golden if release else path}?mode=ro{'&immutable=1' if release else ''}"
-    log = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
+    log = sqlite3.connect(":memory:", isolation_level=None, factory=ArchiveConnection)
     with closing(sqlite3.connect(source, uri=True)) as file:
         file.backup(log)
     log.text_factory = bytes
     if release:
         read_as_format_2(log)
+    log.prepare()
     assert verify(log, None).ok
-    for row in log.execute("SELECT id, kind, count, body FROM updates").fetchall():
+    for row in log.execute("SELECT id, kind, count, body FROM main.updates").fetchall():
         for column, value in zip(("id", "kind", "count", "body"), row, strict=True):
             for other in damages(value):
                 try:
-                    log.execute(f"UPDATE updates SET {column} = ? WHERE id = ?", (other, row[0]))
+                    log.execute(f"UPDATE main.updates SET {column} = ? WHERE id = ?", (other, row[0]))
                 except sqlite3.IntegrityError:
                     continue  # another row has this key
                 assert not verify(log, None).ok, f"{column} of the updates up to {row[0] & MAX_SEQ}: {other!r}"
                 key = other if column == "id" else row[0]
-                sql = "UPDATE updates SET id = ?, kind = ?, count = ?, body = ? WHERE id = ?"
+                sql = "UPDATE main.updates SET id = ?, kind = ?, count = ?, body = ? WHERE id = ?"
                 log.execute(sql, (*row, key))
     log.close()

@@ -67,8 +67,8 @@ def letters(path: Path) -> set[object]:
 
 @st.composite
 def steps(draw: st.DrawFn) -> Sequence[tuple[str, int, str]]:
-    text = st.text('aAbB ß"%é🧥', max_size=12)
-    what = st.sampled_from(("say", "say", "say", "adopt", "fork", "erase", "delete", "search"))
+    text = st.text('aAbB ß"%é🧥\0', max_size=12)
+    what = st.sampled_from(("say", "say", "say", "adopt", "fork", "erase", "delete", "archive", "search"))
     return draw(st.lists(st.tuples(what, st.integers(0, 5), text), max_size=25))
 
 
@@ -100,6 +100,8 @@ async def done(log: EventLog, work: Sequence[tuple[str, int, str]]) -> list[obje
                 names.pop()
             except HasForksError:
                 continue
+        elif what == "archive":
+            await log.archive(name, at_us=3)
         elif what == "search" and text:
             found.append(await log.search(text))
             found.append(await log.search(text, session=name, limit=3))
