@@ -141,7 +141,10 @@ def _with_marks(event: Event, left: WaitEnd) -> Json:
 def _with_words_as_before(event: Event, left: Message) -> Message:
     """Leave of a person's message that has no words one that has none: a session is not shown by it."""
     match event, left:
-        case (QueuePush(message=UserMessage() as whole) | MessageAdopt(message=UserMessage() as whole)), UserMessage():
+        case (
+            (QueuePush(message=UserMessage() as whole) | MessageAdopt(message=UserMessage() as whole)),
+            UserMessage(),
+        ):
             if has_words(whole):
                 return left
             if isinstance(left.content, str):

@@ -482,7 +482,7 @@ class MemoryLog:
 
     @checked()
     async def archive(self, session: str, *, at_us: int) -> int:
-        """Say that a closed session is archived: nothing here takes room on a disk."""
+        """Note that a closed session is archived: nothing here takes room on a disk."""
         await self._turn()
         found = self._get(session)
         if found.owner and found.expires_at_us > self._clock():

@@ -23,7 +23,7 @@ Work = Callable[[Log, Session], Awaitable[object]]
 @pytest.fixture(autouse=True)
 def _no_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the log index nothing meanwhile, which it does in a task of its own."""
-    monkeypatch.setattr("eventsource.log.sqlite.store._INDEX_AFTER_S", 3600.0)
+    monkeypatch.setattr("eventsource.log.sqlite.indexing.AFTER_S", 3600.0)
 
 
 @tool

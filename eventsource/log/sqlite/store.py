@@ -6,16 +6,14 @@ import asyncio
 import os
 import sqlite3
 import warnings
-import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ...background import settled
 from ...envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
-from ...errors import RefoldError, StoreError, UnknownSessionError
+from ...errors import StoreError, UnknownSessionError
 from ...events import Event, EventBase
 from ...user_code.argument_checks import checked
 from ..digest import read_base
@@ -37,13 +35,13 @@ from .connect import connect_reader, is_read_only
 from .connection import ArchivedError, SqliteConnection
 from .database_files import DatabaseFiles
 from .group_commit import Counts, GroupCommit, Job, data_version
+from .indexing import Indexing
 from .locks import Owner
 from .sqlite_errors import store_error, translated
 from .thread import SqlThread
 from .watch import ChangeWatcher
 
 T = TypeVar("T")
-_INDEX_AFTER_S, _INDEX_PAUSE_S = 1.0, 0.01
 
 
 class SqliteLog:
@@ -77,9 +75,7 @@ class SqliteLog:
         self._archive_reader: SqlThread[SqliteConnection] | None = None
         self._beside_now = 0
         self._starting = asyncio.Lock()
-        self._indexing: asyncio.Task[None] | None = None
-        self._index_loop: asyncio.AbstractEventLoop | None = None
-        self._unindexed: set[str] = set()
+        self._indexing = Indexing(self._commits)
         self._watcher = ChangeWatcher(self._files, self._notifier, self._commits, ask=self._ask)
         self._read_only = False
         self._closed = False
@@ -145,7 +141,7 @@ class SqliteLog:
         )  # a repeated key gives the first answer
         head = await self._write(job)
         if durable:
-            self._index_soon(session)
+            self._indexing.soon(session)
         return head
 
     @checked()
@@ -157,7 +153,7 @@ class SqliteLog:
             return append(connection, self._tails, session, parts, expected=None, epoch=None, key=None)
 
         head = await self._write(Job(work, session=session, durable=True))
-        self._index_soon(session)
+        self._indexing.soon(session)
         return head
 
     @checked()
@@ -239,34 +235,6 @@ class SqliteLog:
         while number is not None:
             work = partial(search_index.catch_up, number=number)
             number = await self._write(Job(work, session="", durable=False))
-
-    def _index_soon(self, session: str) -> None:
-        """Let what was appended be found before long: after appends there is a timer, then a task for all sessions."""
-        self._unindexed.add(session)
-        loop = asyncio.get_running_loop()
-        if self._index_loop is not loop:  # nothing, or of a loop that has ended
-            self._index_loop = loop
-            loop.call_later(_INDEX_AFTER_S, _begin_indexing, weakref.ref(self))
-
-    def begin_indexing(self) -> None:
-        """Take what was appended into the index, if the log is still open."""
-        if not self._closed:
-            self._indexing = asyncio.get_running_loop().create_task(self._index())
-
-    async def _index(self) -> None:
-        names, self._unindexed = list(self._unindexed), set()
-        try:
-            while names:
-                work = partial(search_index.catch_up_with, sessions=names[: search_index.SESSIONS_AT_ONCE])
-                if not await self._commits.run(Job(work, session="", durable=False)):
-                    del names[: search_index.SESSIONS_AT_ONCE]
-                await asyncio.sleep(_INDEX_PAUSE_S)
-        except RefoldError:
-            pass  # whoever searches tries again
-        finally:
-            self._index_loop = None
-        for session in self._unindexed.copy():
-            self._index_soon(session)
 
     @checked()
     async def due(self, *, limit: int = 100) -> tuple[str, ...]:
@@ -476,7 +444,7 @@ class SqliteLog:
         if self._files.is_forked:
             return
         self._notifier.notify_all()
-        steps = (self._stop_indexing, self._watcher.stop, self._stop_reading, self._release_all, self._commits.close)
+        steps = (self._indexing.stop, self._watcher.stop, self._stop_reading, self._release_all, self._commits.close)
         problem: BaseException | None = None
         for step in steps:
             try:
@@ -487,12 +455,6 @@ class SqliteLog:
         self._owner.close()
         if problem is not None:
             raise problem
-
-    async def _stop_indexing(self) -> None:
-        if self._indexing is not None and not self._indexing.get_loop().is_closed():
-            self._indexing.cancel()
-            if (cancelled := await settled(self._indexing)) is not None:
-                raise cancelled
 
     async def _stop_reading(self) -> None:
         cancelled: asyncio.CancelledError | None = None
@@ -629,10 +591,3 @@ class SqliteLog:
         if session not in heads:
             raise UnknownSessionError(session)
         return heads[session]
-
-
-def _begin_indexing(log: weakref.ref[SqliteLog]) -> None:
-    """Begin, unless the log is gone: a timer keeps nobody from collecting it."""
-    there = log()
-    if there is not None:
-        there.begin_indexing()

@@ -127,9 +127,7 @@ async def test_what_kept_a_flush_from_its_end_is_raised_at_the_end_of_the_block(
 
 async def test_runs_that_wait_for_their_model_wake_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted: the timers and the tasks of the event loop that are due, beside the one watcher."""
-    monkeypatch.setattr(
-        "eventsource.log.sqlite.store._INDEX_AFTER_S", 3600.0
-    )  # what was appended before is indexed once
+    monkeypatch.setattr("eventsource.log.sqlite.indexing.AFTER_S", 3600.0)  # what was appended before is indexed once
     model = scripted(lambda request: ["so ", stall()])
     count = 30
     async with open_log(tmp_path / "log.db") as log:

@@ -20,7 +20,7 @@ from eventsource.events import Custom, MessageAdopt, Origin, QueuePush
 from eventsource.log import open_store
 from eventsource.log.contract.histories import exchange, timed
 from eventsource.log.protocol import EventLog
-from eventsource.log.sqlite import search_index, store
+from eventsource.log.sqlite import indexing, search_index
 from eventsource.log.sqlite.connection import SqliteConnection
 from eventsource.messages import CustomMessage, UserMessage
 
@@ -125,7 +125,7 @@ def test_with_the_index_the_same_is_found_as_without(work: Sequence[tuple[str, i
 async def test_what_is_appended_is_in_the_index_before_anybody_searches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_INDEX_AFTER_S", 0.01)
+    monkeypatch.setattr(indexing, "AFTER_S", 0.01)
     path = tmp_path / "log.db"
     async with open_store(path) as log:
         for name in ("one", "two"):
@@ -170,7 +170,7 @@ async def test_catching_up_looks_at_each_session_once_and_takes_a_little_at_a_ti
         added.append(add(connection, key, body, b))
         return added[-1]
 
-    monkeypatch.setattr(store, "_INDEX_AFTER_S", 0.5)
+    monkeypatch.setattr(indexing, "AFTER_S", 0.5)
     monkeypatch.setattr(search_index, "catch_up_with", counted)
     monkeypatch.setattr(search_index, "catch_up", from_number)
     monkeypatch.setattr(search_index, "_add", adding)
