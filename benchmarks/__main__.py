@@ -28,6 +28,7 @@ NAMES = {
     "importing": "Importing",
     "memory": "Memory of the big commands",
     "pages": "Pages of long sessions",
+    "many": "Many sessions",
     "commands": "Commands",
     "proxy": "Proxy",
     "worker": "A worker",
