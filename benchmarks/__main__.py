@@ -29,6 +29,7 @@ NAMES = {
     "memory": "Memory of the big commands",
     "pages": "Pages of long sessions",
     "many": "Many sessions",
+    "archiving": "Archiving",
     "commands": "Commands",
     "proxy": "Proxy",
     "worker": "A worker",
