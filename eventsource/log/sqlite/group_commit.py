@@ -6,15 +6,15 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
+from ..sql.jobs import Job, JobQueue
 from ..sql.tails import Tails
 from .connect import connect_writer
 from .connection import SqliteConnection, WritingConnection
@@ -28,7 +28,6 @@ _CHECKPOINT_PAGES = 1_000
 _AGAIN_S = 1.0  # after a reader stood in the way of emptying the write-ahead file, it is tried again so much later
 _CHECKPOINT_MS = 100  # how long a checkpoint waits for readers
 _PATIENT_MS, _PATIENT_EVERY_S = 1_500, 10.0
-_PAGES_PER_JOB = 2  # frames in the write-ahead file, as measured: events and updates, and the sessions' once for all
 _PAGE_BYTES = 8_192
 _WAL_BYTES = 4 * _CHECKPOINT_PAGES * _PAGE_BYTES  # a write-ahead file of this size has not begun anew in time
 _WAL_WARNED_BYTES = 2 * _WAL_BYTES
@@ -55,32 +54,7 @@ class OwnCommit(NamedTuple):
     version: int | None = None
 
 
-class Job(Generic[T]):
-    """A change that waits for its transaction. It must raise a RefoldError before it writes, or not at all."""
-
-    __slots__ = ("after", "done", "durable", "error", "gives_head", "pages", "result", "session", "waiter", "work")
-
-    def __init__(
-        self,
-        work: Callable[[SqliteConnection], T],
-        *,
-        session: str,
-        durable: bool,
-        after: int = 0,
-        size_bytes: int = 0,
-        gives_head: bool = False,
-    ) -> None:
-        """Prepare; `gives_head`: what it gives is where its session ends from then on."""
-        self.gives_head = gives_head
-        self.work, self.session, self.durable, self.after = work, session, durable, after
-        self.pages = _PAGES_PER_JOB + size_bytes // _PAGE_BYTES
-        self.done = False
-        self.result: T | None = None
-        self.error: BaseException | None = None
-        self.waiter: asyncio.Future[None] | None = None
-
-
-class GroupCommit:
+class GroupCommit(JobQueue):
     """The writer's connection, its queue of changes, and the checkpoints."""
 
     def __init__(
@@ -98,12 +72,11 @@ class GroupCommit:
             tails: what is known of the sessions' ends; belongs to the thread.
             changed: called (in the loop) with each session that has something new, and its head, if that is known.
         """
-        self._files, self._tails, self._changed = files, tails, changed
+        super().__init__(changed)
+        self._files, self._tails = files, tails
         self._clock = clock
         self._writer_lock = WriterLock(files, timeout_s)
         self._thread: SqlThread[WritingConnection] | None = None
-        self._waiting: deque[Job[object]] = deque()
-        self._leading = False
         self._broken = False
         self._version = -1
         self._level = "FULL"
@@ -111,9 +84,6 @@ class GroupCommit:
         self._truncate, self._truncate_at = False, 0.0
         self._wal_told = 0
         self._patient_at, self._patient_size = 0.0, 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._handed: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self.counts = Counts()
         self.own = OwnCommit()
 
@@ -124,30 +94,6 @@ class GroupCommit:
         self._thread, self._broken, self._version, self._level = thread, False, -1, "FULL"
         self.own = OwnCommit()
 
-    async def run(self, job: Job[T]) -> T:
-        """Make a change. Cancelled, it was made or not when the cancellation is raised, and nothing goes on behind it.
-
-        Raises: what the change raises; OutcomeUnknownError when the commit failed; StoreError.
-        """
-        self._waiting.append(job)  # type: ignore[arg-type]  # a queue of jobs whatever they give
-        if self._is_led():
-            await self._wait(job)
-        else:
-            try:
-                await self._lead()
-            except asyncio.CancelledError:
-                if job in self._waiting:
-                    self._waiting.remove(job)  # type: ignore[arg-type]  # as above
-                raise
-        if job.error is not None:
-            raise job.error
-        return job.result  # type: ignore[return-value]  # done without an error
-
-    @property
-    def is_writing(self) -> bool:
-        """True while changes are committed."""
-        return self._leading
-
     async def read(self, work: Callable[[WritingConnection], T]) -> T | None:
         """Read with the writer's connection; None: there is none just now. Raises: StoreError."""
         if self._thread is None or self._broken:
@@ -157,74 +103,14 @@ class GroupCommit:
         except sqlite3.Error as error:
             raise store_error(self._files.path, error) from error
 
-    def _is_led(self) -> bool:
-        """Return whether somebody commits; whoever did in a loop that has ended does so no more."""
-        if self._leading and self._loop is not None and self._loop.is_closed():
-            self._leading = False
-            self._tasks.clear()
-        return self._leading
-
-    async def _wait(self, job: Job[T]) -> None:
-        job.waiter = asyncio.get_running_loop().create_future()
-        cancelled: asyncio.CancelledError | None = None
-        while not job.done:
-            try:
-                await asyncio.shield(job.waiter)
-            except asyncio.CancelledError as error:
-                cancelled = error
-                if job in self._waiting:
-                    self._waiting.remove(job)  # type: ignore[arg-type]  # as above
-                    break
-        if cancelled is not None:
-            raise cancelled
-
-    async def _lead(self) -> None:
-        """Commit what waits, and hand over to a task when more has come meanwhile."""
-        loop = asyncio.get_running_loop()
-        self._leading, self._loop, self._handed = True, loop, None
-        taken: list[Job[object]] = []
-        try:
-            if self._broken or self._thread is None:
+    async def _work_off(self, taken: list[Job[object]]) -> None:
+        if self._broken or self._thread is None:
+            await self._reopen()
+        if self._thread is not None:
+            await self._thread.call(lambda connection: self._batch(connection, taken))
+        if self._broken:  # so that whoever is told "unknown" and reads the head reads what will stay
+            with suppress(StoreError):
                 await self._reopen()
-            if self._thread is not None:
-                await self._thread.call(lambda connection: self._batch(connection, taken))
-            if self._broken:  # so that whoever is told "unknown" and reads the head reads what will stay
-                with suppress(StoreError):
-                    await self._reopen()
-        except Exception as error:  # nobody who waits may be left without an answer
-            while self._waiting:
-                taken.append(self._waiting.popleft())
-            for job in taken:
-                if not job.done:
-                    job.error, job.done = error, True
-        finally:
-            self._leading = False
-            if not loop.is_closed():
-                for job in taken:
-                    if job.waiter is not None and not job.waiter.done():
-                        job.waiter.set_result(None)
-                    if job.error is None:
-                        head = job.result if job.gives_head else None
-                        self._changed(job.session, head if isinstance(head, int) else None)
-                self._hand_over()
-
-    def _hand_over(self) -> None:
-        if self._waiting:
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:  # the loop has ended in the middle of a commit; those who waited have ended with it
-                return
-            self._leading = True
-            task = loop.create_task(self._lead())
-            self._handed = task
-            self._tasks.add(task)
-            task.add_done_callback(self._handed_over)
-
-    def _handed_over(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._handed is task:  # cancelled before it began, as when a loop ends and cancels all there is
-            self._handed, self._leading = None, False
-            self._hand_over()
 
     async def _reopen(self) -> None:
         """Throw the connection away after an error and read the file again."""
@@ -246,7 +132,7 @@ class GroupCommit:
             except IndexError:  # the last one was cancelled just now
                 break
             taken.append(job)
-            pages += job.pages
+            pages += _pages_of(job)
         try:
             with self._writer_lock:
                 self._check(connection)
@@ -337,7 +223,7 @@ class GroupCommit:
             job.done = True
             if problem:
                 job.error = OutcomeUnknownError(job.session, job.after, problem)
-            self._pages += job.pages
+            self._pages += _pages_of(job)
         self._pages += 1
 
     def _roll_back(self, connection: WritingConnection) -> None:
@@ -428,6 +314,11 @@ class GroupCommit:
         with suppress(StoreError), self._writer_lock:
             self._check(connection)
             self._checkpoint(connection)
+
+
+def _pages_of(job: Job[object]) -> int:
+    """Estimate what a change adds to the write-ahead file, in frames, as measured: events, updates, and its bytes."""
+    return 2 + job.size_bytes // _PAGE_BYTES
 
 
 def data_version(connection: SqliteConnection) -> int:

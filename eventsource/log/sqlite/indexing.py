@@ -8,8 +8,9 @@ from functools import partial
 
 from ...background import settled
 from ...errors import RefoldError
+from ..sql.jobs import Job
 from . import search_index
-from .group_commit import GroupCommit, Job
+from .group_commit import GroupCommit
 
 AFTER_S, _PAUSE_S = 1.0, 0.02
 
