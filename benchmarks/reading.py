@@ -123,4 +123,4 @@ def _index_size(path: Path, count: int) -> list[Row]:
         return []
     finally:
         connection.close()
-    return [row("of it the index of `search`", [size / count], "bytes")]
+    return [row("of it the index of `search`", [size / count], "bytes")] if size else []

@@ -14,7 +14,6 @@ from eventsource.events import (
     AgentStart,
     EventBase,
     MessageEnd,
-    Resume,
     TaskEnd,
     TaskStart,
     TurnStart,
@@ -116,16 +115,14 @@ def _of_interrupted(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStat
 
 
 def _of_asked(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | None:
-    """Return the status of a session that is stuck or to be cancelled, with the words of whoever said so."""
+    """Return the status of a session that is to be cancelled, with the words of whoever asked for it."""
     words: str | None = None
-    has_begun = info.status == "stuck"
+    has_begun = False
     for recorded in facts:
         match recorded.event:
             case TaskStart():
                 words, has_begun = None, True
-            case Resume(why="stuck", problem=problem) if info.status == "stuck":
-                words = problem
-            case AbortRequest(cause="cancel", error=error) if info.status == "cancelled" and words is None:
+            case AbortRequest(cause="cancel", error=error) if words is None:
                 words = error
             case _:
                 pass
@@ -143,7 +140,7 @@ def _of_ended(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | N
 
 _TOLD_BY: tuple[tuple[tuple[str, ...], tuple[type[EventBase], ...], _Telling], ...] = (
     (("interrupted",), (AgentStart, TurnStart, WaitStart, WaitEnd), _of_interrupted),
-    (("stuck", "cancelled"), (TaskStart, AbortRequest, Resume), _of_asked),
+    (("cancelled",), (TaskStart, AbortRequest), _of_asked),
     (("idle", "failed", "queued"), (*ENDING_TYPES, TaskEnd), _of_ended),
 )
 """Which of a session's last facts tell how it stands, and how; None: they do not."""

@@ -234,6 +234,7 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None,
 
     Raises: UnknownSeqError.
     """
+    limit = None if limit is None else max(limit, 0)
     info = await session.info()
     if not 1 <= seq <= info.head:
         raise UnknownSeqError(session.id, seq, info.head)

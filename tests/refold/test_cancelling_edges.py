@@ -22,7 +22,7 @@ from refold.http.proxy.proxy import Proxy, proxying
 from refold.http.proxy.recorder import ProxyRecorder
 from refold.http.proxy.upstreams import Upstreams
 from refold.http.server import Exchange
-from tests.refold.test_cancelling import cancelled_after
+from tests.refold.test_cancelling import cancelled_after, tasks_but_watchers
 
 pytestmark = pytest.mark.slow
 TIMES = pytest.mark.parametrize("times", [1, 5])
@@ -46,13 +46,13 @@ async def at_each_tick(
     """Cancel work after ever more turns of the event loop, until it ends by itself; nothing may be left."""
     await asyncio.ensure_future(work())  # what is made once is made
     await check("not cancelled")
-    tasks, threads, descriptors = asyncio.all_tasks(), threading.active_count(), len(os.listdir("/proc/self/fd"))
+    tasks, threads, descriptors = tasks_but_watchers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
     ticks = finished = 0
     while not finished and ticks < most:
         finished += not await cancelled_after(ticks, times, work())
         where = f"cancelled after {ticks} ticks"
         await check(where)
-        assert asyncio.all_tasks() == tasks, where
+        assert tasks_but_watchers() == tasks, where
         assert threading.active_count() <= threads, where
         assert len(os.listdir("/proc/self/fd")) <= descriptors, where
         ticks += 1 + ticks // finely

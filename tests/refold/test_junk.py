@@ -109,7 +109,9 @@ async def good_of_store(name: str, log: Log, session: Session) -> object:
             return 1
         case "after":
             return 0
-        case "events":
+        case "sessions":
+            return [session.id]
+        case "events" | "types":
             return []
         case "path":
             return "/nowhere/at/all.db"

@@ -28,12 +28,14 @@ class ArchiveContract(ABC):
             await log.append("one", timed([*exchange(), Label(target_seq=3, text="here"), Custom(kind="note")]))
             before = [await read_all(log, "one"), await read_all(log, "one", updates=False), await log.removed("one")]
             row, cursor, found = await log.info("one"), await log.cursor("one", 9), await log.search("coat")
+            ended = await log.last_facts(["one"], [Label, AgentEnd])
             await log.archive("one", at_us=5)
             assert (await log.info("one")).archived_at_us == 5
             after = [await read_all(log, "one"), await read_all(log, "one", updates=False), await log.removed("one")]
             assert after == before
             assert await log.cursor("one", 9) == cursor
             assert await log.search("coat") == found != ()
+            assert await log.last_facts(["one"], [Label, AgentEnd]) == ended
             assert await log.search("COAT", session="one") == found
             assert await log.search("xylophone") == ()
             info = await log.info("one")

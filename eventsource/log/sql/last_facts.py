@@ -11,8 +11,8 @@ from ..lineage import MAX_SEQ
 from .connection import Sql
 from .reading import load_fact
 
-_OF_ID = "SELECT number, parent, fork_seq FROM sessions WHERE id = ?"
-_OF_NUMBER = "SELECT number, parent, fork_seq FROM sessions WHERE number = ?"
+_OF_ID = "SELECT number, parent, fork_seq, archived_at_us FROM sessions WHERE id = ?"
+_OF_NUMBER = "SELECT number, parent, fork_seq, archived_at_us FROM sessions WHERE number = ?"
 _FACTS = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT ?"
 _End: TypeAlias = list[Recorded | None]
 """The last facts of a session, the latest first; None in the place of one that nobody asks for."""
@@ -39,7 +39,9 @@ class _Reading:
         levels, end = list[tuple[tuple[int, int], _End]](), _End()
         row, last = self._connection.execute(_OF_ID, (session,)).fetchone(), MAX_SEQ
         while row is not None and not end:
-            number, parent, fork_seq = row
+            number, parent, fork_seq, archived_at_us = row
+            if archived_at_us is not None:
+                self._connection.unpack([number])
             end = self._known.get((number, last), [])
             if not end:
                 own = self._own(session, number, fork_seq, last)
@@ -65,6 +67,8 @@ class _Reading:
 
 def _beginning(kind: type[EventBase]) -> bytes:
     """Return how the bytes of an event begin."""
+    if EventBase not in getattr(kind, "__mro__", ()):
+        raise ValueError(f"types: expected classes of events, found {kind!r}")
     return b'{"type":"%b"' % str(kind.__struct_config__.tag).encode()
 
 

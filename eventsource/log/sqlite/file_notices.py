@@ -16,8 +16,8 @@ _READ_BYTES = 4_096
 async def file_notices(path: str, notice: Callable[[], None]) -> AsyncIterator[bool]:
     """Call a function in the event loop whenever a file is written to. Yields: False where there are no notices.
 
-    The file itself is not opened: closing it again would give back SQLite's locks. The descriptor is closed in a
-    thread: Linux waits about 10 ms there, until nobody in the kernel looks at it any more.
+    The file itself is not opened: closing it again would give back SQLite's locks. Ending takes about 10 ms: Linux
+    waits until nobody in the kernel looks at the descriptor any more.
     """
     loop, descriptor = asyncio.get_running_loop(), _ask_for_notices(path)
 
@@ -37,7 +37,7 @@ async def file_notices(path: str, notice: Callable[[], None]) -> AsyncIterator[b
     finally:
         if descriptor >= 0:
             loop.remove_reader(descriptor)
-            await loop.run_in_executor(None, os.close, descriptor)
+            os.close(descriptor)
 
 
 def _ask_for_notices(path: str) -> int:

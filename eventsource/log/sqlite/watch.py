@@ -74,10 +74,9 @@ class ChangeWatcher:
                 raise cancelled
 
     async def _watch(self) -> None:
-        while self._notifier.has_waiting:  # somebody may have come while the notices were given up
-            touched = asyncio.Event()
-            async with file_notices(self._files.wal_name, self._noticing(touched)) as has_notices:
-                await self._look(touched, longest_s=_ASK_S if has_notices else _LOOK_S)
+        touched = asyncio.Event()
+        async with file_notices(self._files.wal_name, self._noticing(touched)) as has_notices:
+            await self._look(touched, longest_s=_ASK_S if has_notices else _LOOK_S)
 
     def _noticing(self, touched: asyncio.Event) -> Callable[[], None]:
         """Make what notes that the file was written to; while this log writes itself, once in a while."""

@@ -138,6 +138,7 @@ async def test_runs_that_wait_for_their_model_wake_nobody(tmp_path: Path, monkey
             while len(model.asked) < count or any([(await session.info()).head < 6 for session in sessions]):
                 await asyncio.sleep(0.05)
         assert len(asyncio.all_tasks()) - before < 6 * count
+        await asyncio.sleep(0.3)  # each has looked once for what came while it appended
         steps: list[str] = []
         loop = asyncio.get_running_loop()
         call_soon = loop.call_soon

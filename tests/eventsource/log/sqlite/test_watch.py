@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -213,36 +212,3 @@ async def test_marks_are_forgotten_beyond_a_number_and_then_all_read_again(
     assert len(log._notifier._notified) <= 4
     assert log._notifier.mark(names[0]) != mark
     assert await log.wait(names[0], 0, 0)
-
-
-class _Counting(ThreadPoolExecutor):
-    """A pool that remembers what it was given to do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[object] = []
-
-    def submit(self, work: Callable[..., T], /, *args: object, **kwargs: object) -> Future[T]:
-        self.given.append(work)
-        return super().submit(work, *args, **kwargs)
-
-
-async def test_the_notices_of_a_file_are_given_up_in_a_thread(tmp_path: Path) -> None:
-    """Linux waits about 10 ms there, several times in each exchange, and the event loop would wait too."""
-    (tmp_path / "file").touch()
-    pool = _Counting()
-    asyncio.get_running_loop().set_default_executor(pool)
-    async with file_notices(str(tmp_path / "file"), lambda: None) as has_notices:
-        assert pool.given == []
-    assert pool.given == ([os.close] if has_notices else [])
-
-
-async def test_who_comes_while_the_notices_are_given_up_is_looked_after(log: SqliteLog, path: Path) -> None:
-    (name,) = await sessions(log, 1)
-    for _ in range(5):
-        await leave(await waiting(log, [name]))
-    async with open_store(path) as other:
-        task = asyncio.create_task(log.wait(name, 0, timeout_s=PATIENCE_S))
-        await asyncio.sleep(0)
-        await other.append(name, LABEL)
-        assert await task
