@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -148,14 +149,15 @@ print(asyncio.run(caller.good("bash", command=reads.format(os.getpid()))))
 own = [os.environ["ANTHROPIC_API_KEY"], os.popen("printf %s $ANTHROPIC_API_KEY").read()]
 print("still", *{{key.replace("planted", "PLANTED") for key in own}})
 """
-    environment = {**os.environ, "ANTHROPIC_API_KEY": "sk-planted-0123456789", "SEEN": "by-the-command"}
+    key = f"sk-planted-{token_hex(8)}"  # other tests have processes with keys meanwhile
+    environment = {**os.environ, "ANTHROPIC_API_KEY": key, "SEEN": "by-the-command"}
     ran = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, check=True, timeout=60, text=True
     )
     assert "SEEN=by-the-command" in ran.stdout  # the supervisor's own
-    assert "sk-planted" not in ran.stdout
+    assert key not in ran.stdout
     assert "denied" in ran.stdout.lower()
-    assert ran.stdout.endswith("still sk-PLANTED-0123456789\n")
+    assert ran.stdout.endswith(f"still {key.replace('planted', 'PLANTED')}\n")
 
 
 async def test_a_command_has_a_mark_of_its_own(caller: Caller) -> None:
