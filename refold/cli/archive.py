@@ -50,7 +50,10 @@ async def archive(screen: Screen, log: Log, sessions: tuple[str, ...], older_tha
         except CorruptLogError as error:
             damaged = damaged or error
             continue
-        if not screen.as_json:
+        if not done[-1][1]:
+            done.pop()
+            screen.note((f"{session} holds nothing.", "dim"))
+        elif not screen.as_json:
             screen.line(f"{session}  {size(done[-1][1])}")
     if screen.as_json:
         screen.json({"archived": [{"id": one, "size_bytes": taken} for one, taken in done], "open": kept})

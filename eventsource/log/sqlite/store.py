@@ -223,14 +223,18 @@ class SqliteLog(SqlLog):
 
     async def _read_archived(self, work: Callable[[SqliteConnection], T]) -> T:
         """Read with the connection that keeps what it has unpacked."""
-        async with self._starting:
-            if self._archive_reader is None:
-                self._check_usable()
-                self._archive_reader = await self._connect(archive=True)
+        while True:
+            async with self._starting:
+                if self._archive_reader is None:
+                    self._check_usable()
+                    self._archive_reader = await self._connect(archive=True)
+                reader = self._archive_reader
             try:
-                return await self._archive_reader.call(partial(self._within, work))
+                return await reader.call(partial(self._within, work))
             except sqlite3.Error as error:
-                raise store_error(self._path, error) from error
+                if self._closed or self._archive_reader is reader:
+                    raise store_error(self._path, error) from error
+                # it was given up meanwhile, since something was erased
 
     def _owner_name(self) -> str:
         if not self._read_only:

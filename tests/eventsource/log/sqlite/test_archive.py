@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -193,3 +194,16 @@ def test_letters_are_never_missed_in_any_case() -> None:
                 assert may_have(bits, letters_of(asked)), asked
     assert not may_have(bits, letters_of("xylophone"))
     assert not may_have(b"", letters_of("abc"))
+
+
+async def test_who_reads_while_something_is_erased_reads_on(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "log.db") as log:
+        before = await make(log)
+        for number in range(9):
+            await make(log, f"other{number}")
+            await log.archive(f"other{number}", at_us=5)
+        await log.archive("one", at_us=5)
+        reads = [read_all(log, "one", limit=3) for _ in range(9)]
+        erased = [log.erase(f"other{number}", 1, at_us=6) for number in range(9)]
+        found = await asyncio.gather(*reads, *erased)
+        assert found[:9] == [before] * 9
