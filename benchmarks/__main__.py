@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
 
 from .machine import load, machine
-from .page import write, written
+from .page import DOCS, write, written
 from .plots import can_draw
 from .rows import Section, faults
 
@@ -55,28 +58,60 @@ def main() -> int:
         parser.error("--write needs matplotlib, which `make bench` has")
     told, began = machine(), time.perf_counter()
     print(told, flush=True)
-    sections: list[Section] = []
-    for section in measure(given.name or NAMES, quick=given.quick):
-        sections.append(section)
-        print(f"\n{written(section)}", flush=True)
-    ended = f"{(time.perf_counter() - began) / 60:.0f} minutes later {load()}"
-    if given.write:
-        write(sections, f"{told}, {ended}.")
-    wrong = [] if given.quick else faults(sections)
+    found: list[Section | Failed] = []
+    for one in measure(given.name or NAMES, quick=given.quick):
+        found.append(one)
+        if isinstance(one, Section):
+            print(f"\n{written(one)}", flush=True)
+    told += f", {(time.perf_counter() - began) / 60:.0f} minutes later {load()}."
+    return finish(found, quick=given.quick, told=told if given.write else None)
+
+
+class Failed(NamedTuple):
+    """A benchmark that raised; the others were measured."""
+
+    name: str
+    error: Exception
+
+
+def measure(names: Iterable[str], *, quick: bool) -> Iterator[Section | Failed]:
+    """Run benchmarks by name, one after the other.
+
+    Yields: the section of each, or what it raised, after its traceback was printed.
+    """
+    for name in names:
+        began = time.perf_counter()
+        print(f"{time.strftime('%H:%M:%S')} {name} ...", end=" ", file=sys.stderr, flush=True)
+        try:
+            found = import_module(f".{name}", __package__).run(quick)
+        except Exception as error:
+            print("failed", file=sys.stderr)
+            traceback.print_exception(error)
+            yield Failed(name, error)
+            continue
+        print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+        yield Section(NAMES[name], (), found) if isinstance(found, str) else Section(NAMES[name], found)
+
+
+def finish(found: Sequence[Section | Failed], *, quick: bool, told: str | None, docs: Path = DOCS) -> int:
+    """Write the page when it is asked for and complete, and print to stderr what is wrong.
+
+    Args:
+        found: what `measure` yielded.
+        told: on what machine it was measured, for the page; None when nobody asks for it.
+
+    Returns: the exit code.
+    """
+    sections = [one for one in found if isinstance(one, Section)]
+    failed = [one for one in found if isinstance(one, Failed)]
+    wrong = [f"{one.name} failed: {one.error!r}" for one in failed] + ([] if quick else faults(sections))
+    if told is not None and failed:
+        wrong.append("docs/benchmarks.md stays as it was, since not everything was measured")
+    elif told is not None:
+        write(sections, told, docs)
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0
-
-
-def measure(names: Iterable[str], *, quick: bool) -> Iterator[Section]:
-    """Run benchmarks by name, one after the other."""
-    for name in names:
-        began = time.perf_counter()
-        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-        found = import_module(f".{name}", __package__).run(quick)
-        section = Section(NAMES[name], (), found) if isinstance(found, str) else Section(NAMES[name], found)
-        print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
-        yield section
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import NAMES, measure
+from benchmarks.__main__ import NAMES, Failed, finish, measure
 from benchmarks.exchange import exchange, flushed, history
 from benchmarks.measure import Compared, environment, turns
 from benchmarks.page import GONE, HEAD, PEERS, page
@@ -26,6 +26,7 @@ from eventsource.machine.state import Phase
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_measures_something(name: str) -> None:
     (section,) = measure([name], quick=True)
+    assert isinstance(section, Section)
     assert section.rows or section.text
     for one in section.rows:
         of_noise = "of 99 in 100" in one.name  # the difference of two rare delays, which may be anything
@@ -77,6 +78,26 @@ def test_a_missed_goal_fails_the_run_unless_it_is_explained() -> None:
     missed = row("append", [3.0, 2.0, 2.0], "ms", goal="<= 1")
     assert faults([Section("Appending", [missed])]) == ["append: misses its goal, <= 1, with 2 ms"]
     assert faults([Section("Appending", [replace(missed, missed="It must be so.")])]) == []
+
+
+@pytest.mark.slow
+def test_a_benchmark_that_raises_loses_none_of_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    failed, measured = measure(["not_there", "pages"], quick=True)
+    assert isinstance(failed, Failed)
+    assert isinstance(measured, Section)
+    assert "ModuleNotFoundError: No module named 'benchmarks.not_there'" in capsys.readouterr().err
+
+
+def test_the_page_is_only_written_when_everything_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = Section("Appending", [row("append", [2.0], "ms")])
+    failed = Failed("forking", ValueError("no room"))
+    assert finish([failed, measured], quick=False, told="A machine.", docs=tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err.splitlines()[0] == "forking failed: ValueError('no room')"
+    assert finish([measured], quick=False, told="A machine.", docs=tmp_path) == 0
+    assert "append" in (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
 
 
 def test_what_is_compared_takes_turns_and_neither_is_always_first() -> None:
