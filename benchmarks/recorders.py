@@ -38,7 +38,7 @@ _REFOLD = (sys.executable, "-c", "import sys; from refold.cli import main; sys.a
 _SAYS = re.compile(r"drift|differ|diverge|mismatch|is not what was recorded", re.IGNORECASE)
 _SETTLE_S = 0.5
 _SAME = "as to the left"
-_REPLAY, _FORK = "replay", "a fork"  # with which questions begin that a quick run asks too
+_FORK = "a fork"  # with which the question begins that a quick run asks beside that of the kill
 _AFTER = 2  # events after the last answer: the ends of its turn and of its run
 
 
@@ -116,7 +116,7 @@ class Ended(NamedTuple):
 
 def run(quick: bool) -> str:
     """Record, kill, replay and fork under each. Returns: a table, a line for each question."""
-    exchanges, forks, replays = (2, 1, 1) if quick else (40, 3, 3)
+    exchanges, forks, replays = (1, 1, 1) if quick else (40, 3, 3)
     questions: list[tuple[str, bool, Callable[[Way, Provider], str]]] = [
         (f"killed (-9) in the middle of an answer, after {STALLED_DELTAS} deltas: kept", False, _killed),
         (
@@ -129,9 +129,9 @@ def run(quick: bool) -> str:
             True,
             lambda way, server: _replayed(way, server, replays, AGENT_POOL="1") if "Agent" not in way.name else _SAME,
         ),
-        (f"{_REPLAY}, another system prompt", True, lambda way, server: _changed(way, server, AGENT_SYSTEM="Be long.")),
+        ("replay, another system prompt", True, lambda way, server: _changed(way, server, AGENT_SYSTEM="Be long.")),
         (
-            f"{_REPLAY}, another description of a tool",
+            "replay, another description of a tool",
             True,
             lambda way, server: _changed(way, server, AGENT_TOOL="Changed."),
         ),
@@ -141,7 +141,7 @@ def run(quick: bool) -> str:
     ]
     ways = [way for way in _ways() if not (quick and way.variant)]
     if quick:
-        questions = [one for one in questions if one[2] is _killed or one[0].startswith((_REPLAY, _FORK))]
+        questions = [one for one in questions if one[2] is _killed or one[0].startswith(_FORK)]
     with provider() as server:
         lines = [
             (question, *(look(way, server) if every or not way.variant else _SAME for way in ways))

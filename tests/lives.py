@@ -202,8 +202,9 @@ class Life:
     def live(self) -> None:
         """Do some of all that can happen to a session."""
         self.configure()
-        if self.seed % 400 in (3, 4):  # seldom, for it takes its time: what no request can hold
-            crowd = (LARGE,) * 14 if self.seed % 400 == 3 else (IMAGES[0],) * 610
+        large = self.seed % 2_500 == 999  # 54 MB, so seldom, and not before what each broken rule shows itself in
+        if large or self.seed % 400 == 4:  # what no request can hold
+            crowd = (LARGE,) * 14 if large else (IMAGES[0],) * 610
             self.add(MessageAdopt(message=UserMessage(content=crowd), origin=ORIGIN))
             return
         for _ in range(self.random.randint(1, 5)):

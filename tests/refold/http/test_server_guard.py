@@ -13,6 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -261,10 +262,20 @@ def test_a_bomb_is_refused_and_a_compressed_request_is_read(server: int, upstrea
     assert status(ask(server, ASK + encoded % (len(packed), packed))) == 200
 
 
-@pytest.mark.parametrize("begins", [b"POST /v1/chat/comp", ASK + b"content-length: 90000\r\n\r\n{"])
-def test_a_request_that_comes_too_slowly_is_refused(begins: bytes, server: int) -> None:
+def test_requests_that_come_too_slowly_are_refused(proxy: int, provider: int) -> None:
+    """All at once, for each takes as long as a request may take to come."""
+    begins = (b"POST /v1/chat/comp", ASK + b"content-length: 90000\r\n\r\n{")
     began_s = time.monotonic()
-    with socket.create_connection(("127.0.0.1", server), timeout=30) as connection:
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(trickle, port, begin) for port in (proxy, provider) for begin in begins]
+        assert [status(answer.result()) for answer in answers] == [408] * 4
+    assert time.monotonic() - began_s < 40
+
+
+def trickle(port: int, begins: bytes) -> bytes:
+    """Begin a request and send a byte now and then, which does not help. Returns: the answer."""
+    began_s = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(begins)
         connection.settimeout(0.5)
         answer = b""
@@ -272,9 +283,8 @@ def test_a_request_that_comes_too_slowly_is_refused(begins: bytes, server: int) 
             try:
                 answer = connection.recv(65536)
             except TimeoutError:
-                connection.sendall(b"a")  # a sign now and then does not help
-    assert status(answer) == 408
-    assert time.monotonic() - began_s < 40
+                connection.sendall(b"a")
+    return answer
 
 
 def test_a_refusal_goes_to_one_connection_only(proxy: int) -> None:
