@@ -1,112 +1,127 @@
 """The write side: events, messages, the state machine, the log, the loop."""
 
-from .codec import decode, encode
-from .context_fold import ContextFold
-from .envelope import Cursor, Lease, Recorded, SessionInfo
-from .errors import (
-    ArgumentError,
-    CompactionError,
-    ConflictError,
-    ContinueRefusedError,
-    CorruptLogError,
-    DurationError,
-    EventTooLargeError,
-    FencedError,
-    HasForksError,
-    IllegalEventError,
-    InvalidTextError,
-    LeaseHeldError,
-    MissingModelError,
-    MissingToolError,
-    NoEventLoopError,
-    OutcomeUnknownError,
-    OutputError,
-    RecorderError,
-    RefoldError,
-    ScriptFileError,
-    SessionExistsError,
-    SessionOpenError,
-    StoreError,
-    TailLostError,
-    TokenValueError,
-    ToolArgumentsError,
-    ToolDefinitionError,
-    ToolFailure,
-    TranscriptError,
-    UnknownLabelError,
-    UnknownSeqError,
-    UnknownSessionError,
-    UnreadMessageError,
-    WaitOverError,
-)
-from .events import (
-    AbortRequest,
-    AgentEnd,
-    AgentStart,
-    ChildEnd,
-    ChildStart,
-    Compaction,
-    ConfigChange,
-    ContextEdit,
-    Custom,
-    Erase,
-    Event,
-    Fork,
-    Label,
-    LoopContext,
-    MessageAdopt,
-    MessageEnd,
-    MessageStart,
-    MessageUpdate,
-    MetadataSet,
-    ModelRequest,
-    QueueClear,
-    QueuePush,
-    Resume,
-    Retry,
-    StepEnd,
-    StepStart,
-    StreamUpdate,
-    TaskEnd,
-    TaskStart,
-    TokenCreate,
-    ToolExecutionEnd,
-    ToolExecutionStart,
-    ToolExecutionUpdate,
-    TurnEnd,
-    TurnStart,
-    WaitEnd,
-    WaitStart,
-)
-from .log import MemoryLog, open_store
-from .log.protocol import EventLog
-from .machine.evolve import evolve, fold
-from .machine.guards import legal
-from .machine.state import Config, Phase, State
-from .machine.steps import CallModel, CallRun, CloseMessage, Record, RunTools, Step, Stop, Suspend, next_step
-from .messages import (
-    AssistantMessage,
-    CustomMessage,
-    ImageContent,
-    Message,
-    ProviderContent,
-    TextContent,
-    ThinkingContent,
-    ToolCall,
-    ToolResultMessage,
-    Usage,
-    UserMessage,
-)
-from .models.catalog import UnknownModelError, model
-from .models.options import ModelOptionsError
-from .models.protocol import CallOptions, Model, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage, WireBody
-from .request import Request, request_sha256
-from .runner.hooks import Hooks, NextTurn, ToolOutcomeShown, ToolRequest, ToolRevision, ToolVerdict, TurnEnded
-from .runner.loop import Loop, Program
-from .runner.recorder import Recorder
-from .runner.writer import Writer
-from .session import SessionHandle
-from .values import Inserted, ModelRef, Origin, Part, Place, Policies, SeqRange, ToolResult, ToolSpec
+from typing import TYPE_CHECKING
+
+from eventsource.lazy_names import load_when_asked
+
+if TYPE_CHECKING:
+    from .codec import decode, encode
+    from .context_fold import ContextFold
+    from .envelope import Cursor, Lease, Recorded, SessionInfo
+    from .errors import (
+        ArgumentError,
+        CompactionError,
+        ConflictError,
+        ContinueRefusedError,
+        CorruptLogError,
+        DurationError,
+        EventTooLargeError,
+        FencedError,
+        HasForksError,
+        IllegalEventError,
+        InvalidTextError,
+        LeaseHeldError,
+        MissingModelError,
+        MissingToolError,
+        NoEventLoopError,
+        OutcomeUnknownError,
+        OutputError,
+        RecorderError,
+        RefoldError,
+        ScriptFileError,
+        SessionExistsError,
+        SessionOpenError,
+        StoreError,
+        TailLostError,
+        TokenValueError,
+        ToolArgumentsError,
+        ToolDefinitionError,
+        ToolFailure,
+        TranscriptError,
+        UnknownLabelError,
+        UnknownSeqError,
+        UnknownSessionError,
+        UnreadMessageError,
+        WaitOverError,
+    )
+    from .events import (
+        AbortRequest,
+        AgentEnd,
+        AgentStart,
+        ChildEnd,
+        ChildStart,
+        Compaction,
+        ConfigChange,
+        ContextEdit,
+        Custom,
+        Erase,
+        Event,
+        Fork,
+        Label,
+        LoopContext,
+        MessageAdopt,
+        MessageEnd,
+        MessageStart,
+        MessageUpdate,
+        MetadataSet,
+        ModelRequest,
+        QueueClear,
+        QueuePush,
+        Resume,
+        Retry,
+        StepEnd,
+        StepStart,
+        StreamUpdate,
+        TaskEnd,
+        TaskStart,
+        TokenCreate,
+        ToolExecutionEnd,
+        ToolExecutionStart,
+        ToolExecutionUpdate,
+        TurnEnd,
+        TurnStart,
+        WaitEnd,
+        WaitStart,
+    )
+    from .log.memory import MemoryLog
+    from .log.opening import open_store
+    from .log.protocol import EventLog
+    from .machine.evolve import evolve, fold
+    from .machine.guards import legal
+    from .machine.state import Config, Phase, State
+    from .machine.steps import CallModel, CallRun, CloseMessage, Record, RunTools, Step, Stop, Suspend, next_step
+    from .messages import (
+        AssistantMessage,
+        CustomMessage,
+        ImageContent,
+        Message,
+        ProviderContent,
+        TextContent,
+        ThinkingContent,
+        ToolCall,
+        ToolResultMessage,
+        Usage,
+        UserMessage,
+    )
+    from .models.catalog import UnknownModelError, model
+    from .models.options import ModelOptionsError
+    from .models.protocol import (
+        CallOptions,
+        Model,
+        StreamEnd,
+        StreamEvent,
+        StreamRetry,
+        StreamStart,
+        StreamUsage,
+        WireBody,
+    )
+    from .request import Request, request_sha256
+    from .runner.hooks import Hooks, NextTurn, ToolOutcomeShown, ToolRequest, ToolRevision, ToolVerdict, TurnEnded
+    from .runner.loop import Loop, Program
+    from .runner.recorder import Recorder
+    from .runner.writer import Writer
+    from .session import SessionHandle
+    from .values import Inserted, ModelRef, Origin, Part, Place, Policies, SeqRange, ToolResult, ToolSpec
 
 __all__ = [
     "AbortRequest",
@@ -251,3 +266,48 @@ __all__ = [
     "open_store",
     "request_sha256",
 ]
+
+load_when_asked(
+    __name__,
+    {
+        ".codec": "decode encode",
+        ".context_fold": "ContextFold",
+        ".envelope": "Cursor Lease Recorded SessionInfo",
+        ".errors": (
+            "ArgumentError CompactionError ConflictError ContinueRefusedError CorruptLogError DurationError "
+            "EventTooLargeError FencedError HasForksError IllegalEventError InvalidTextError LeaseHeldError "
+            "MissingModelError MissingToolError NoEventLoopError OutcomeUnknownError OutputError RecorderError "
+            "RefoldError ScriptFileError SessionExistsError SessionOpenError StoreError TailLostError "
+            "TokenValueError ToolArgumentsError ToolDefinitionError ToolFailure TranscriptError UnknownLabelError "
+            "UnknownSeqError UnknownSessionError UnreadMessageError WaitOverError"
+        ),
+        ".events": (
+            "AbortRequest AgentEnd AgentStart ChildEnd ChildStart Compaction ConfigChange ContextEdit Custom "
+            "Erase Event Fork Label LoopContext MessageAdopt MessageEnd MessageStart MessageUpdate MetadataSet "
+            "ModelRequest QueueClear QueuePush Resume Retry StepEnd StepStart StreamUpdate TaskEnd TaskStart "
+            "TokenCreate ToolExecutionEnd ToolExecutionStart ToolExecutionUpdate TurnEnd TurnStart WaitEnd "
+            "WaitStart"
+        ),
+        ".log.memory": "MemoryLog",
+        ".log.opening": "open_store",
+        ".log.protocol": "EventLog",
+        ".machine.evolve": "evolve fold",
+        ".machine.guards": "legal",
+        ".machine.state": "Config Phase State",
+        ".machine.steps": "CallModel CallRun CloseMessage Record RunTools Step Stop Suspend next_step",
+        ".messages": (
+            "AssistantMessage CustomMessage ImageContent Message ProviderContent TextContent ThinkingContent "
+            "ToolCall ToolResultMessage Usage UserMessage"
+        ),
+        ".models.catalog": "UnknownModelError model",
+        ".models.options": "ModelOptionsError",
+        ".models.protocol": "CallOptions Model StreamEnd StreamEvent StreamRetry StreamStart StreamUsage WireBody",
+        ".request": "Request request_sha256",
+        ".runner.hooks": "Hooks NextTurn ToolOutcomeShown ToolRequest ToolRevision ToolVerdict TurnEnded",
+        ".runner.loop": "Loop Program",
+        ".runner.recorder": "Recorder",
+        ".runner.writer": "Writer",
+        ".session": "SessionHandle",
+        ".values": "Inserted ModelRef Origin Part Place Policies SeqRange ToolResult ToolSpec",
+    },
+)

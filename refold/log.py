@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, TypeAlias
 
+import eventsource
 from eventsource import session as core
 from eventsource.envelope import SessionInfo, VerifyReport
 from eventsource.errors import StoreError, UnknownSessionError
 from eventsource.log import start_store, utc_now_us
 from eventsource.log.protocol import EventLog
-from eventsource.runner.recorder import Recorder
 from eventsource.user_code.argument_checks import checked
 from projections.context import ContextView
 
@@ -24,7 +24,7 @@ from .session import Session
 LAST = "last"
 """The name of the session that was updated last, a fork or a child as much as any other: the first one of a list."""
 
-SessionRecorder = Recorder[ContextView]
+SessionRecorder: TypeAlias = "eventsource.Recorder[ContextView]"
 
 
 class Log:
@@ -178,7 +178,7 @@ class Log:
         Raises: LeaseHeldError when somebody else runs the session.
         """
         session = await self.session(name)
-        recorder = Recorder(
+        recorder = eventsource.Recorder(
             self.store, session.id, model=recorded_ref(model), feed=chunk_feed, context=CONTEXT, clock=self.clock
         )
         async with recorder:

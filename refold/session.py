@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from msgspec.structs import replace
 
+import replay
 from eventsource import session as core
 from eventsource.codec import from_json
 from eventsource.envelope import Cursor, Recorded, SessionInfo, VerifyReport
@@ -24,18 +25,16 @@ from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
 from projections.transcript import with_text
 from projections.tree import Branch, Labels
-from replay.adopt import adopt
-from replay.diff import SessionDiff, diff as diff_sessions
-from replay.html.page import session_page
 from replay.lineage import erased_seqs
-from replay.replay import Replay, ReplayReport
-from replay.why import Why, why
 
 from .context_fold import CONTEXT
 from .inbox_message import as_message
 from .models import encode_recorded
 from .session_tree import follow_tree, read_labels, session_tree
 from .waits import Waiting, load_waiting
+
+if TYPE_CHECKING:
+    from replay import ReplayReport, SessionDiff, Why
 
 
 class Session:
@@ -120,7 +119,7 @@ class Session:
 
         Returns: a value; `.pretty()` writes it for a person, `.json()` as JSON. Raises: UnknownSeqError.
         """
-        return await why(self.core, at, encode=encode_recorded, limit=limit)
+        return await replay.why(self.core, at, encode=encode_recorded, limit=limit)
 
     @checked("message")
     async def steer(self, message: Prompt, *, key: str | None = None) -> int:
@@ -245,7 +244,7 @@ class Session:
         Raises: UnknownSeqError; IllegalEventError when a run is under way; LeaseHeldError when somebody runs it.
         """
         chosen = [messages] if isinstance(messages, ContextMessage | int) else messages
-        return await adopt(self.core, from_.core, chosen)
+        return await replay.adopt(self.core, from_.core, chosen)
 
     @checked()
     async def hide(self, message: ContextMessage | int) -> int:
@@ -276,7 +275,7 @@ class Session:
     @checked()
     async def replay(self, upto: int | None = None) -> ReplayReport:
         """Replay the record: every decision and every request's digest must come out as it stands there."""
-        run = Replay(await erased_seqs(self.core.log, self.id))
+        run = replay.Replay(await erased_seqs(self.core.log, self.id))
         async for recorded in read_all(self.core.log, self.id, upto=upto):
             if not run.feed(recorded):
                 break
@@ -313,7 +312,7 @@ class Session:
 
     async def html(self) -> str:
         """Write the session and its forks as one HTML page that needs nothing else, no script either."""
-        return await session_page(self.core, self._wait_words)
+        return await replay.session_page(self.core, self._wait_words)
 
     async def verify(self) -> VerifyReport:
         """Read everything again and find any changed, missing, swapped or added byte, and where."""
@@ -330,4 +329,4 @@ async def diff(
 
     Returns: a value, false when nothing differs; `.pretty()` writes it for a terminal, `.json()` as JSON.
     """
-    return await diff_sessions(left.core, right.core, limit=limit, after=after)
+    return await replay.diff(left.core, right.core, limit=limit, after=after)

@@ -1,12 +1,11 @@
 """Going back, sideways and on: replay, re-execute, fork, diff, import, export.
 
-A name is loaded when it is first used: every pytest run loads the plugin in here, and must not pay for the rest.
+A name is loaded when it is first asked for: every pytest run loads the plugin in here, and must not pay for the rest.
 """
 
-import sys
-from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
+
+from eventsource.lazy_names import load_when_asked
 
 if TYPE_CHECKING:
     from .adopt import adopt
@@ -39,38 +38,18 @@ __all__ = [
     "why",
 ]
 
-_FILES = {
-    "Diverged": "replay",
-    "Mismatch": "mismatch",
-    "RefoldSession": "pytest_plugin",
-    "Replay": "replay",
-    "ReplayReport": "replay",
-    "SessionDiff": "diff",
-    "Why": "why",
-    "adopt": "adopt",
-    "detect": "formats",
-    "diff": "diff",
-    "export_pi": "formats.pi.write",
-    "export_session": "formats.refold.write",
-    "import_file": "formats",
-    "replay": "replay",
-    "session_page": "html",
-    "why": "why",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_FILES[name]}", __name__), name)
-
-
-class _Package(ModuleType):
-    """Keeps the function `replay` in its place when the file of that name is loaded, which would put itself there."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        own = isinstance(value, ModuleType) and name in _FILES
-        super().__setattr__(name, getattr(value, name) if own else value)
-
-
-sys.modules[__name__].__class__ = _Package
+load_when_asked(
+    __name__,
+    {
+        ".adopt": "adopt",
+        ".diff": "SessionDiff diff",
+        ".formats": "detect import_file",
+        ".formats.pi.write": "export_pi",
+        ".formats.refold.write": "export_session",
+        ".html.page": "session_page",
+        ".mismatch": "Mismatch",
+        ".pytest_plugin": "RefoldSession",
+        ".replay": "Diverged Replay ReplayReport replay",
+        ".why": "Why why",
+    },
+)

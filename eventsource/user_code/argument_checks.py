@@ -30,16 +30,21 @@ def checked(*but: str) -> Callable[[F], F]:
     """
 
     def wrap(function: F) -> F:
-        signature, options = _spelled_out(function, but)
-        parameters = signature.parameters
-        skipped = int(next(iter(parameters), "") in ("self", "cls"))
-        by_place = [one.name for one in parameters.values() if one.kind in _BY_PLACE][skipped:]
+        read = functools.cache(lambda: _spelled_out(function, but))  # when it is first called: reading takes its time
+        parameters: Mapping[str, inspect.Parameter] = {}
+        options: type | None = None
+        skipped = 0
+        by_place: Sequence[str] = ()
         types: dict[str, tuple[object, Test]] | None = None
         exact: dict[str, frozenset[type]] = {}
 
         def check(args: Sequence[object], named: Mapping[str, object]) -> None:
-            nonlocal types
+            nonlocal parameters, options, skipped, by_place, types
             if types is None:
+                signature, options = read()
+                parameters = signature.parameters
+                skipped = int(next(iter(parameters), "") in ("self", "cls"))
+                by_place = [one.name for one in parameters.values() if one.kind in _BY_PLACE][skipped:]
                 types = _types(function, [name for name in parameters if name not in but])
                 if options is not None:
                     types |= _types(options, [name for name in options.__annotations__ if name not in but])
@@ -52,13 +57,14 @@ def checked(*but: str) -> Callable[[F], F]:
                     raise refusal(function.__qualname__, name, known[0], value)
 
         def raise_mistaken(args: Sequence[object], named: Mapping[str, object]) -> None:
+            signature = read()[0]
             mistake = mistaken_call(function.__qualname__, signature, args, named, lambda: _inner(function, signature))
             if mistake is not None:
                 raise mistake from None
 
         def shown_as(wrapper: Callable[..., object]) -> Callable[..., object]:
-            if options is not None:
-                wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect` looks for
+            if inspect.unwrap(function).__code__.co_flags & inspect.CO_VARKEYWORDS and read()[1] is not None:
+                wrapper.__signature__ = read()[0]  # type: ignore[attr-defined]  # what `inspect` looks for
             return wrapper
 
         if inspect.iscoroutinefunction(function):

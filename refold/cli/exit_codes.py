@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eventsource import errors
 
-from ..run_result import RunStatus
+if TYPE_CHECKING:
+    from ..run_result import RunStatus
 
 OK, NO, USAGE, MISSING, LOG, HELD, REFUSED, LIMIT, STUCK, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 8, 130
 

@@ -14,7 +14,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from eventsource.errors import RefoldError
-from eventsource.user_code.error_words import words
 
 from .arguments.options import SETTINGS, shared_options, write_examples
 from .exit_codes import INTERRUPTED, MEANINGS, NO, OK, USAGE, error_text, exit_code_of
@@ -211,6 +210,8 @@ def report(error: BaseException) -> int:
         case RefoldError() | OSError():
             return _fail(error_text(error), exit_code_of(error))
         case _:
+            from eventsource.user_code.error_words import words  # what should not happen is not waited for
+
             problem = words(error, typed=True)
             return _fail(f"this should not happen: {problem}; REFOLD_TRACE=1 shows where, please report it", NO)
 

@@ -11,7 +11,7 @@ import click
 
 from eventsource.durations import duration_us
 from eventsource.errors import DurationError
-from eventsource.log import utc_now_us
+from eventsource.log.defaults import utc_now_us
 
 Examples = Sequence[tuple[str, str]]
 

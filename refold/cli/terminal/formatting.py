@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from replay.replay import ReplayReport
+if TYPE_CHECKING:
+    from replay import ReplayReport
 
 _LAST_US = 250_000_000_000_000_000  # in the year 9892; Python's calendar ends soon after
 
