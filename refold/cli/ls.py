@@ -49,7 +49,9 @@ async def ls(
     parent's.
     """
     wanted = limit if limit is not None else 0 if screen.as_json else _SHOWN
-    rows: list[tuple[SessionInfo, SessionStatus]] = []
+    when = short_time if not screen.as_json and screen.out.is_terminal else date_time
+    shown: list[dict[str, object]] = []
+    lines: list[tuple[str, ...]] = []
     more = False
     among = row_statuses(status) if status is not None else ()
     only = among[0] if len(among) == 1 else None
@@ -58,20 +60,23 @@ async def ls(
     async for page in pages:
         kept = [info for info in page if not among or info.status in among]
         told = zip(kept, await find_statuses(log.store, kept), strict=True)
-        rows += (one for one in told if status is None or one[1].status == status)
-        if more := bool(wanted) and len(rows) > wanted:
-            del rows[wanted:]
+        rows = [one for one in told if status is None or one[1].status == status]
+        left = wanted - len(shown) - len(lines)
+        if more := bool(wanted) and len(rows) > left:
+            del rows[left:]
+        if screen.as_json:
+            shown += ({**stored_row(info), "status": stands.status, "reason": stands.reason} for info, stands in rows)
+        else:
+            lines += (_row(info, stands, when(info.updated_at_us)) for info, stands in rows)
+        if more:
             break
     if screen.as_json:
-        shown = (({**stored_row(info), "status": stands.status, "reason": stands.reason}) for info, stands in rows)
-        screen.json(list(shown))
-    elif rows:
-        when = short_time if screen.out.is_terminal else date_time
-        lines = [_row(info, stands, when(info.updated_at_us)) for info, stands in rows]
+        screen.json(shown)
+    elif lines:
         screen.table(("id", "updated", "status", "msgs", *_TOKENS, "title"), lines, right=("msgs", *_TOKENS))
     if more:
         screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
-    elif not rows and not (unfinished or status or title):
+    elif not (shown or lines) and not (unfinished or status or title):
         screen.note(f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`.")
 
 

@@ -182,14 +182,13 @@ def info(connection: Sql, session: str) -> SessionInfo:
 
 
 def _info(connection: Sql, row: tuple[object, ...], now_us: int) -> SessionInfo:
-    values: dict[str, Any] = dict(zip(_NAMES, row, strict=False))
     if not _are_typed(tuple(map(type, row))):
         raise connection.fault("a session's row is damaged")
     rest: Any = row[len(_NAMES) :]
     models, parent, head, link, status, opened, is_run, last = rest
-    for name in _ALL_TEXTS:
-        text = values[name]
-        values[name] = text.decode("utf-8", "replace") if text else ""
+    texts: Any = row[: len(_ALL_TEXTS)]
+    read = [text.decode("utf-8", "replace") if text else "" for text in texts]
+    values: dict[str, Any] = dict(zip(_NAMES, (*read, *row[len(_ALL_TEXTS) :]), strict=False))
     held = values["expires_at_us"] > now_us and bool(values["owner"]) and _lives(connection, values["owner"])
     is_due = values["due_at_us"] is not None
     head = max(head, (last or 0) & MAX_SEQ)

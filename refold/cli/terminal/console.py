@@ -6,8 +6,8 @@ Only what prints imports it, when it does: rich is slow to load, and completion,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import IO, Any, NoReturn
 
 from rich.cells import cell_len, set_cell_size
@@ -56,17 +56,18 @@ class TextConsole(Console):
         """Print rows under headings, as `Screen.table` says."""
         kept, widths = list(range(len(columns))), [cell_len(name) for name in columns]
         filled = [0] * len(columns)
-        for row in map(_cells, rows):
-            for place, cell in enumerate(row):
-                if len(cell) > filled[place] or not cell.isascii():
-                    filled[place] = max(filled[place], _width(cell))
+        for some in _batches(rows):
+            for place, cells in enumerate(zip(*some, strict=True)):
+                filled[place] = max(filled[place], *map(_width, set(_clean(cells))))
         if self.is_terminal:
             kept = [place for place in kept if not any(filled) or filled[place]]
         columns, widths = [columns[place] for place in kept], [max(widths[place], filled[place]) for place in kept]
         movable = [place for place, name in enumerate(columns) if place and name not in right] or [len(widths) - 1]
         shape = list(zip((name in right for name in columns), _fit(widths, movable, self.width), strict=True))
-        self.print_parts((_aligned(columns, shape), "dim"))
-        self.print_lines(_aligned([row[place] for place in kept], shape) for row in map(_cells, rows))
+        self.print_parts((next(_aligned([(name,) for name in columns], shape)), "dim"))
+        for some in _batches(rows):
+            cells_of = list(zip(*some, strict=True))
+            self.print_lines(_aligned([_clean(cells_of[place]) for place in kept], shape))
 
     def print_lines(self, lines: Iterable[str], *, cut: bool = False) -> None:
         """Print lines, many at a time where no terminal shows them; `cut`: on a terminal they are cut to fit."""
@@ -104,24 +105,39 @@ def open_console(file: IO[str], *, terminal: bool | None = None) -> TextConsole:
     return console
 
 
-def _cells(row: Sequence[str]) -> list[str]:
-    return [cell if not cell or cell.isalnum() else plain(" ".join(cell.split())) for cell in row]
+def _batches(rows: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    rest = iter(rows)
+    while some := list(islice(rest, _LINES)):
+        yield some
+
+
+def _clean(cells: Sequence[str]) -> Sequence[str]:
+    """Write cells of a column on one line each, without signs that steer a terminal; most columns need nothing."""
+    text = "|".join(cells)
+    if text.isprintable() and not any(space in text for space in ("  ", "| ", " |")) and text.strip(" ") == text:
+        return cells
+    return [plain(" ".join(cell.split())) for cell in cells]
 
 
 def _width(cell: str) -> int:
     return len(cell) if cell.isascii() else cell_len(cell)
 
 
-def _aligned(row: Sequence[str], shape: Iterable[tuple[bool, int]]) -> str:
-    """Write a row; `shape`: of each column whether it is aligned to the right, and its width."""
-    line = list[str]()
-    for cell, (is_right, width) in zip(row, shape, strict=True):
-        room = width - _width(cell)
-        if room < 0:
-            cell = _cut(cell, width)
-            room = width - cell_len(cell)
-        line.append(" " * room + cell if is_right else cell + " " * room)
-    return "  ".join(line).rstrip()
+def _aligned(cells: Sequence[Sequence[str]], shape: Iterable[tuple[bool, int]]) -> Iterator[str]:
+    """Write rows, given by their columns; `shape`: of each column whether it is aligned to the right, and its width."""
+    columns = [
+        map(str.rjust if is_right else str.ljust, column, repeat(width))
+        if "".join(column).isascii() and max(map(len, column)) <= width
+        else (_padded(cell, width, right=is_right) for cell in column)
+        for column, (is_right, width) in zip(cells, shape, strict=True)
+    ]
+    return map(str.rstrip, map("  ".join, zip(*columns, strict=True)))
+
+
+def _padded(cell: str, width: int, *, right: bool) -> str:
+    cell = cell if _width(cell) <= width else _cut(cell, width)
+    room = " " * (width - cell_len(cell))
+    return room + cell if right else cell + room
 
 
 def _shown(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def count(number: int, thing: str) -> str:
 
 def date_time(at_us: int) -> str:
     """Return a local date and time, to the minute."""
-    return _local(at_us).strftime("%Y-%m-%d %H:%M")
+    at = time.localtime(min(max(at_us, 0), _LAST_US) // 1_000_000)
+    return f"{at.tm_year:04}-{at.tm_mon:02}-{at.tm_mday:02} {at.tm_hour:02}:{at.tm_min:02}"
 
 
 def short_time(at_us: int) -> str:
