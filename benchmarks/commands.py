@@ -22,7 +22,7 @@ _RUN = "import sys; from refold.cli import main; sys.argv[0] = 'refold'; main()"
 
 def run(quick: bool) -> list[Row]:
     """Measure with compiled bytecode in place; the floor is a Python that does nothing."""
-    messages, rounds = (100, 1) if quick else (1_000, 7)
+    messages, rounds = (100, 1) if quick else (1_000, 5)
     path = folder() / "commands.db"
     asyncio.run(_fill(path, messages))
     at = str(messages // 2)

@@ -29,7 +29,7 @@ def run(quick: bool) -> list[Row]:
     rows: list[Row] = []
     for count in (10, 100) if quick else (10, 100, 1_000, 10_000):
         made = files(count)
-        rounds = 7 if quick else max(5, min(41, 3_000 // count))
+        rounds = 7 if quick else max(3, min(41, 5_000 // count))
         goal = "<= 1.2x" if count >= _LONG else ""
         whole = _row(f"reopen {count:,} exchanges", made, made.head, rounds, goal)
         rows.append(replace(whole, point=Point(_CHART, "from a closed file", count)))

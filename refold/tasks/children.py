@@ -91,9 +91,10 @@ async def run_child(execution: TaskExecution, key: str, task: ChildTask[P, R], p
 
 
 async def _woken(execution: TaskExecution, key: str) -> None:
-    """Wait until a suspended child has something to do."""
+    """Wait until a suspended child has something to do; in a process that is to stop, for good: it would not do it."""
     if any(wait.key == child_wait(key) for wait in execution.state.waits):
-        await execution.wait_for(lambda: execution.child_is_due(key) or None)
+        stopping = execution.runtime.stopping
+        await execution.wait_for(lambda: (execution.child_is_due(key) and not stopping.is_set()) or None)
         await execution.append(WaitEnd(key=child_wait(key), outcome="completed"))
 
 

@@ -33,7 +33,7 @@ VALUES = [one for one in vars(values).values() if isinstance(one, type) and one.
 ON_RECORD = (EventBase, *get_args(Message), errors.RefoldError, Block, *VALUES)
 """What a log holds is checked as a whole, when it is recorded."""
 ENDS_THE_LOG = {"close", "open"}
-_LIMIT_S = 10
+_LIMIT_S = 2
 
 
 def work(a: int = 0) -> int:
