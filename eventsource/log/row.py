@@ -11,12 +11,14 @@ from ..events import (
     AgentEnd,
     AgentStart,
     ChildEnd,
-    ChildStart,
+    Compaction,
     ConfigChange,
+    ContextEdit,
+    Custom,
+    Erase,
     Event,
     Fork,
     Label,
-    LoopContext,
     MessageAdopt,
     MessageEnd,
     MessageStart,
@@ -27,7 +29,7 @@ from ..events import (
     Resume,
     Retry,
     StepEnd,
-    StepStart,
+    StreamUpdate,
     TaskEnd,
     TaskStart,
     TokenCreate,
@@ -159,8 +161,11 @@ class Folds(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return min((deadline for deadline in due if deadline is not None), default=None)
 
 
-_GOES_ON = (AgentStart, ChildStart, Fork, LoopContext, StepEnd, StepStart, TaskEnd, TaskStart, WaitStart)
-"""What a task's code records, so that it is not stuck any more."""
+_FROM_OUTSIDE = (
+    QueuePush, QueueClear, AbortRequest, ConfigChange, Resume, Compaction, ContextEdit, TokenCreate, WaitEnd, ChildEnd,
+    MetadataSet, StreamUpdate, Label, Custom, Erase,
+)  # fmt: skip
+"""What comes while a task is stuck and goes on with nothing; whatever else is recorded says that somebody goes on."""
 
 
 def step(folds: Folds, seq: int, event: Event) -> Folds:
@@ -169,7 +174,7 @@ def step(folds: Folds, seq: int, event: Event) -> Folds:
     A fork keeps counts, the open run and the time of a task's next attempt, and begins without a title.
     """
     change = _CHANGES.get(type(event))
-    if folds.stuck and isinstance(event, _GOES_ON):
+    if folds.stuck and not isinstance(event, _FROM_OUTSIDE):
         folds = msgspec.structs.replace(folds, stuck=False)
     return folds if change is None else change(folds, seq, event)
 
@@ -261,8 +266,8 @@ def _structure(folds: Folds, seq: int, event: Event) -> Folds:
             asked, cancelled = folds.asked or folds.run, folds.cancelled or (cause == "cancel" and folds.working)
             same = (asked, cancelled) == (folds.asked, folds.cancelled)
             return folds if same else replace(folds, asked=asked, cancelled=cancelled)
-        case Resume(why=why) if why != "turn" and (folds.stuck or why == "stuck"):
-            return replace(folds, stuck=why == "stuck" and folds.working)
+        case Resume(why=why, problem=problem) if why != "turn" and (folds.stuck or why == "stuck"):
+            return replace(folds, stuck=why == "stuck" and folds.working and bool(problem))
         case Label(text=text, target_seq=0):
             return replace(folds, title=text)
         case Label():

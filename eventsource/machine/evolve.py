@@ -63,7 +63,6 @@ from .state import (
     CallState,
     Config,
     FailedAttempt,
-    Kind,
     OpenMessage,
     OpenRun,
     Phase,
@@ -74,6 +73,8 @@ from .state import (
     Tried,
     Wait,
 )
+
+_UPDATES = (MessageUpdate, ToolExecutionUpdate)
 
 
 def evolve(state: State, recorded: Recorded) -> State:
@@ -95,7 +96,7 @@ def evolve(state: State, recorded: Recorded) -> State:
     phase = state.phase if kind in INPUTS else ROWS[state.phase][kind]
     step = _STEPS[type(event)]
     following: State = step(state, recorded.at_us if type(event) in _TIMED else recorded.seq, event)
-    if following.stuck and kind not in INPUTS and kind is not Kind.TOOL_UPDATE:  # readers leave updates out
+    if following.stuck and kind not in INPUTS and type(event) not in _UPDATES:  # readers leave updates out
         following = replace(following, stuck="")
     return following if following.phase is phase else replace(following, phase=phase)
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, strategies as st
 
 from eventsource.envelope import Recorded
-from eventsource.events import Event, Fork, TaskEnd, TaskStart, TokenCreate, WaitEnd, WaitStart
+from eventsource.events import (
+    Event,
+    Fork,
+    MessageUpdate,
+    Resume,
+    TaskEnd,
+    TaskStart,
+    TokenCreate,
+    ToolExecutionUpdate,
+    WaitEnd,
+    WaitStart,
+)
+from eventsource.log import row
 from eventsource.log.row import Folds, step
 from eventsource.machine.evolve import evolve
-from eventsource.machine.state import State
+from eventsource.machine.guards import legal
+from eventsource.machine.state import INPUTS, State
 from refold.testing import histories
 
 
@@ -17,6 +30,8 @@ def assert_equal(folds: Folds, state: State) -> None:
     retry = [("retry", state.retry_at_us)] if state.retry_at_us is not None else []
     assert folds.run == (state.run is not None)
     assert folds.working == bool(state.task)
+    assert folds.stuck == bool(state.stuck)
+    assert folds.cancelled == (state.cancelled is not None)
     assert sorted(folds.queued) == sorted((push.seq, push.queue) for push in state.queue)
     tokens = {token.key: token for token in state.tokens}
     assert sorted(folds.tokens) == sorted((key, t.deadline_us) for key, t in tokens.items() if t.end is None)
@@ -34,6 +49,31 @@ def test_a_row_shows_what_the_machine_knows_in_forks_too(history: tuple[Recorded
         assert_equal(folds, state)
         fork = Recorded(recorded.seq + 1, recorded.at_us, Fork())
         assert_equal(step(folds, fork.seq, fork.event), evolve(state, fork))
+
+
+@given(histories(), st.data())
+def test_a_row_says_stuck_exactly_while_the_machine_does(history: tuple[Recorded, ...], data: st.DataObject) -> None:
+    """Somebody may give a task up at any seq, with or without words, and somebody else go on with it."""
+    state, folds, seq = State(), Folds(), 0
+    for event in (TaskStart(task="t"), *(one.event for one in history)):
+        given_up = data.draw(st.sampled_from([(), (Resume(why="stuck", problem="gone"),), (Resume(why="stuck"),)]))
+        for each in (event, *given_up):
+            if legal(state, each) is not None:
+                continue
+            seq += 1
+            before, state = state, evolve(state, Recorded(seq, 0, each))
+            if isinstance(each, MessageUpdate | ToolExecutionUpdate):
+                assert state.stuck == before.stuck
+            else:
+                folds = step(folds, seq, each)
+            assert folds.stuck == bool(state.stuck), each
+
+
+def test_every_kind_from_outside_leaves_a_stuck_row_alone() -> None:
+    stuck = step(step(Folds(), 1, TaskStart(task="t")), 2, Resume(why="stuck", problem="gone"))
+    names = {kind.value for kind in INPUTS} - {"resume", "fork"}
+    assert stuck.stuck
+    assert {kind.__struct_config__.tag for kind in row._FROM_OUTSIDE} - {"resume"} == names
 
 
 def test_a_fork_keeps_the_time_of_the_next_attempt() -> None:
