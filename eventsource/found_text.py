@@ -10,7 +10,7 @@ from .events import MessageEnd, MessageStart, QueuePush, ToolExecutionEnd
 from .message_text import said_in
 
 AROUND = 40
-_AHEAD = 200
+AHEAD = 200
 """In so many facts behind a text the message that brings it is looked for."""
 
 
@@ -46,7 +46,7 @@ def _message_seq(one: Recorded, behind: Iterable[Recorded]) -> int:
     event, begun = one.event, False
     if not isinstance(event, QueuePush | ToolExecutionEnd):
         return one.seq
-    for later in _first(behind, _AHEAD):
+    for later in _first(behind, AHEAD):
         match later.event:
             case MessageStart(role="input", push_seq=one.seq):
                 begun = True

@@ -1,7 +1,8 @@
 """The index of what was said: which facts hold which three letters in a row. It follows the appends, and is no fact.
 
-A row is that of the fact whose text it has. Only which rows hold which three letters is stored (`detail=none`), about
-half the size of the text; what is found is compared with the text itself. `sessions.searched` says how far it goes.
+A row of it is a block: some facts of one session that follow each other, about `_BLOCK` characters of text. Only which
+blocks hold which three letters is stored (`detail=none`), less than half the size of the text; what is found is
+compared with the text itself. `search_blocks` says which facts a block has, `sessions.searched` how far the index goes.
 """
 
 from __future__ import annotations
@@ -10,17 +11,32 @@ import re
 import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
-from ...found_text import find_in, pattern_of
+from ...found_text import AHEAD, find_in, pattern_of
 from ...message_text import TOLD_BY, said_in
 from ..letters import letters_of, may_have
 from ..lineage import MAX_SEQ, segments
 from ..sql.connection import Sql
-from ..sql.reading import id_of, lineage, load_fact
+from ..sql.reading import id_of, lineage, load_fact, span_of
 
 _MAKE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram')"
+_MAKE_BLOCKS = """
+CREATE TABLE search_blocks (
+    doc INTEGER PRIMARY KEY, first INTEGER NOT NULL UNIQUE, last INTEGER NOT NULL, top INTEGER NOT NULL,
+    odd INTEGER NOT NULL
+) STRICT"""
+"""A block's number, the keys from which to which it has facts, the highest such key up to this number, and whether a
+text may stand otherwise in one of its facts than `_like` says."""
+_BLOCKS = "SELECT doc, first, last FROM search_blocks WHERE first BETWEEN ? AND ? ORDER BY first"
+_LAST_BLOCK = "SELECT doc, top FROM search_blocks ORDER BY doc DESC LIMIT 1"
+_TOP = "SELECT top FROM search_blocks WHERE doc < ? ORDER BY doc DESC LIMIT 1"
+_PUT_BLOCK = "INSERT INTO search_blocks (doc, first, last, top, odd) VALUES (?, ?, ?, ?, ?)"
+_BLOCK_OF = "SELECT doc, first, last FROM search_blocks WHERE first <= ? ORDER BY first DESC LIMIT 1"
 _INSERT = "INSERT INTO search (rowid, text) VALUES (?, ?)"
 _REMOVE = "INSERT INTO search (search, rowid, text) VALUES ('delete', ?, ?)"
 _FACTS = "SELECT id, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
@@ -28,12 +44,27 @@ _BEHIND = "SELECT number, searched, head FROM sessions WHERE number >= ? AND sea
 _ONE_BEHIND = "SELECT number, searched, head FROM sessions WHERE id = ? AND searched < head"
 SESSIONS_AT_ONCE, _AT_ONCE, _BYTES_AT_ONCE = 100, 200, 40_000
 """What is taken in by one call, facts and bytes of text: 10 ms of work, which an append may have to wait for."""
+_CALL = b'"type":"tool_call"'
 _PLAIN = re.compile("[A-Za-z0-9]+")
-_ODD = (b"\\u", *(sign.encode() for sign in "\u017f\u212a\u0130\u0131"))
+_ESCAPE, _ODD = b"\\u", tuple(sign.encode() for sign in "\u017f\u212a\u0130\u0131")
 """What may stand for a letter or figure in a body: an escape, and signs that are `s`, `k` and `i` in any case."""
+_BLOCK = 2_000
+"""Characters of text in a block: larger ones are a smaller index that names more blocks in vain."""
+_COUNT = "SELECT count(*) FROM search WHERE search MATCH ? AND rowid > ?"
+_NAMED = """
+SELECT e.id, e.body, e.b FROM search s CROSS JOIN search_blocks k ON k.doc = s.rowid
+CROSS JOIN main.events e ON e.id BETWEEN max(k.first, ?) AND min(k.last, ?)
+WHERE s.search MATCH ? AND s.rowid >= ? AND s.rowid < ? AND (k.odd OR e.body LIKE ? ESCAPE '!')"""
+_MOST_LIKE = 1_000  # characters of a pattern; SQLite takes 50,000 bytes
+_FEW, _MANY = 250, 16_000
+"""Of so many blocks, the latest, those that the index names are read first; then of twice as many, up to a limit."""
 _KEYS = "SELECT id FROM main.events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
+_NEXT = """
+SELECT id, at_us, body, b FROM (SELECT * FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)
+WHERE body GLOB '{"type":"message_start"*' OR body GLOB '{"type":"message_end"*'"""
 _ROWS = 20
-_MOST_TRIGRAMS = 40
+_MOST_TRIGRAMS, _ASKED, _SAMPLE = 24, 6, 300
+"""Of so many three letters of a text those are asked for that the fewest of the latest blocks have: few short lists."""
 _END = "\n\n"
 """Indexed behind each text, so that its last letters begin three letters too: so one and two letters are found."""
 _NEAR, _MOST_BEGUN = 2_000, 400
@@ -55,6 +86,7 @@ def make_index(connection: Sql) -> bool:
     if not has_index(connection):
         try:
             connection.execute(_MAKE)
+            connection.execute(_MAKE_BLOCKS)
         except sqlite3.OperationalError as error:
             if "no such module" in str(error) or "no such tokenizer" in str(error):
                 return False
@@ -93,12 +125,24 @@ def _take(connection: Sql, behind: Sequence[tuple[int, int, int]]) -> int | None
     """Take as much as one call may. Returns: the number of the first session that was not taken whole."""
     left, left_bytes = _AT_ONCE, _BYTES_AT_ONCE
     for number, searched, head in behind:
-        base, reached = number << 32, searched
+        base, reached, first = number << 32, searched, searched + 1
+        texts, size, odd = list[str](), 0, False
         while reached < head and left > 0 and left_bytes > 0:
             rows = connection.execute(_FACTS, (base | reached, base | head, min(left, _ROWS))).fetchall()
             for key, body, b in rows:
-                left, left_bytes = left - 1, left_bytes - _add(connection, key, body, b)
+                said = _said(connection, key, body, b)
+                texts.append(said)
+                size += len(said)
+                odd = odd or _is_odd(body, b)
+                if size >= _BLOCK:
+                    _put_block(connection, base | first, key, texts, odd=odd)
+                    left_bytes -= size
+                    texts, size, odd, first = [], 0, False, (key & MAX_SEQ) + 1
+            left -= len(rows)
             reached = rows[-1][0] & MAX_SEQ if rows else head
+        if size:
+            _put_block(connection, base | first, base | reached, texts, odd=odd)
+            left_bytes -= size
         if reached > searched:
             _set_reached(connection, number, reached)
         if reached < head:
@@ -110,12 +154,11 @@ def _set_reached(connection: Sql, number: int, seq: int) -> None:
     connection.execute("UPDATE sessions SET searched = ? WHERE number = ?", (seq, number))
 
 
-def _add(connection: Sql, key: int, body: bytes, b: bytes | None) -> int:
-    """Take a fact into the index. Returns: the size of its text."""
-    said = _said(connection, key, body, b)
-    if said:
-        connection.execute(_INSERT, (key, _indexed(said)))
-    return len(said)
+def _put_block(connection: Sql, first: int, last: int, texts: Sequence[str], *, odd: bool) -> None:
+    """Take the texts of some facts into the index."""
+    doc, top = connection.execute(_LAST_BLOCK).fetchone() or (0, 0)
+    connection.execute(_PUT_BLOCK, (doc + 1, first, last, max(top, last), odd))
+    connection.execute(_INSERT, (doc + 1, _indexed(texts)))
 
 
 def _said(connection: Sql, key: int, body: bytes, b: bytes | None) -> str:
@@ -127,9 +170,15 @@ def _said(connection: Sql, key: int, body: bytes, b: bytes | None) -> str:
         return ""
 
 
-def _indexed(text: str) -> str:
-    """Return a text as it is given to the index."""
-    return _without_nul(text) + _END
+def _texts(connection: Sql, first: int, last: int) -> dict[int, str]:
+    """Return what the facts between two keys say."""
+    rows = connection.execute(_FACTS, (first - 1, last, MAX_SEQ)).fetchall()
+    return {key: _said(connection, key, body, b) for key, body, b in rows}
+
+
+def _indexed(texts: Iterable[str]) -> str:
+    """Return the texts of a block as they are given to the index."""
+    return "".join(_without_nul(text) + _END for text in texts if text)
 
 
 def _without_nul(text: str) -> str:
@@ -141,11 +190,11 @@ def change_text(connection: Sql, key: int, before: str, after: str) -> None:
     """Put another text in the place of one, as an erase does, so that nothing of it is left in the index."""
     if before == after or not has_index(connection):
         return
-    (searched,) = connection.execute("SELECT searched FROM sessions WHERE number = ?", (key >> 32,)).fetchone()
-    if before and key & MAX_SEQ <= searched:
-        connection.execute(_REMOVE, (key, _indexed(before)))
-    if after and key & MAX_SEQ <= searched:
-        connection.execute(_INSERT, (key, _indexed(after)))
+    doc, first, last = connection.execute(_BLOCK_OF, (key,)).fetchone() or (0, 0, 0)
+    if first <= key <= last:
+        texts = _texts(connection, first, last)
+        connection.execute(_REMOVE, (doc, _indexed((texts | {key: before}).values())))
+        connection.execute(_INSERT, (doc, _indexed((texts | {key: after}).values())))
     _forget_removed(connection)  # also what left the index when the session was archived
 
 
@@ -157,12 +206,9 @@ def remove_session(connection: Sql, number: int, *, for_good: bool) -> None:
     """
     if not has_index(connection):
         return
-    (searched,) = connection.execute("SELECT searched FROM sessions WHERE number = ?", (number,)).fetchone()
-    base = number << 32
-    for key, body, b in connection.execute(_FACTS, (base, base | searched, MAX_SEQ)).fetchall():
-        said = _said(connection, key, body, b)
-        if said:
-            connection.execute(_REMOVE, (key, _indexed(said)))
+    for doc, first, last in connection.execute(_BLOCKS, span_of(number)).fetchall():
+        connection.execute(_REMOVE, (doc, _indexed(_texts(connection, first, last).values())))
+        connection.execute("DELETE FROM search_blocks WHERE doc = ?", (doc,))
     if for_good:
         _forget_removed(connection)
 
@@ -182,6 +228,7 @@ def drop_index(connection: Sql) -> None:
     """Forget the index; whoever catches up makes it anew."""
     if has_index(connection):
         connection.execute("DROP TABLE search")
+        connection.execute("DROP TABLE search_blocks")
     connection.execute("UPDATE sessions SET searched = 0 WHERE searched > 0 AND archived_at_us IS NULL")
 
 
@@ -196,12 +243,12 @@ def find(
     wanted, found, lacks = pattern_of(text), list[FoundText](), is_behind(connection)
     if lacks and not must_read:
         return None
-    word, letters = _word(text), letters_of(text)
+    raw, letters = _raw_of(text), letters_of(text)
     for low, high in _ranges(connection, session, after):
-        candidates = _candidates(connection, "" if lacks else text, low, high)
+        candidates = _candidates(connection, None if lacks else text, raw, low, high)
         for key in _with_archived(connection, candidates, letters, low, high):
             row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
-            if row is None or not row[1].startswith(TOLD_BY) or (row[2] is None and not _may_hold(row[1], word)):
+            if row is None or not row[1].startswith(TOLD_BY) or not _may_hold(row[1], row[2], raw):
                 continue
             name = id_of(connection, key >> 32)
             try:
@@ -216,14 +263,40 @@ def find(
     return tuple(found)
 
 
-def _word(text: str) -> bytes:
-    """Return the longest piece of a text that stands in JSON as it is."""
-    return max(_PLAIN.findall(text), key=len, default="").lower().encode()
+class _Raw(NamedTuple):
+    """What must stand in the JSON of a fact that says a text: all of it, and pieces; each may be empty."""
+
+    whole: bytes
+    pieces: tuple[bytes, ...]
 
 
-def _may_hold(body: bytes, word: bytes) -> bool:
-    """Return whether a text with a word may stand in a body, without decoding it: False is certain."""
-    return word in body.lower() or any(sign in body for sign in _ODD)
+def _raw_of(text: str) -> _Raw:
+    """Return how a text stands in JSON, where there is but one way to write it."""
+    whole = b"" if not text.isascii() or set(text) & {"\n", "/"} else msgspec.json.encode(text)[1:-1].lower()
+    return _Raw(whole, tuple(dict.fromkeys(piece.lower().encode() for piece in _PLAIN.findall(text))))
+
+
+def _like(raw: _Raw) -> str:
+    """Return the pattern of a body that may hold a text, if its block is not odd."""
+    one = (raw.whole or max(raw.pieces, key=len, default=b""))[:_MOST_LIKE].decode()
+    return "%" + re.sub("([!%_])", r"!\1", one) + "%"
+
+
+def _may_hold(body: bytes, b: bytes | None, raw: _Raw) -> bool:
+    """Return whether a fact may say a text, without decoding it: False is certain."""
+    low = body.lower()
+    is_there = (raw.whole in low or _CALL in low) and all(piece in low for piece in raw.pieces)
+    return is_there or _is_otherwise(body, b)
+
+
+def _is_otherwise(body: bytes, b: bytes | None) -> bool:
+    """Return whether letters may stand otherwise in a fact than in the JSON that this program writes, or elsewhere."""
+    return b is not None or _ESCAPE in body or (not body.isascii() and any(sign in body for sign in _ODD))
+
+
+def _is_odd(body: bytes, b: bytes | None) -> bool:
+    """Return whether a text may not be found as `_like` says: a call's name and arguments are two strings in JSON."""
+    return _CALL in body or _is_otherwise(body, b)
 
 
 def _ranges(connection: Sql, session: str | None, after: FoundText | None) -> Iterator[tuple[int, int]]:
@@ -274,25 +347,50 @@ def _unpacked(connection: Sql, number: int, low: int, high: int) -> Iterator[int
     yield from [key for (key,) in connection.execute(sql, span)]
 
 
-def _candidates(connection: Sql, text: str, low: int, high: int) -> Iterator[int]:
-    """Yield the keys of facts that may hold a text and are not in the archive: those that the index names, or all."""
-    asked: str | None = _query(text)
+def _candidates(connection: Sql, text: str | None, raw: _Raw, low: int, high: int) -> Iterator[int]:
+    """Yield the keys of facts that may say a text and are not in the archive, the last first; of no text, all."""
+    asked: str | None = _query(connection, text or "")
     if not asked:
         near = connection.execute(f"{_KEYS} LIMIT ?", (low, high, _NEAR)).fetchall()
         yield from (key for (key,) in near)
         if len(near) < _NEAR:
             return
         high = near[-1][0] - 1
-        asked = _begun(connection, text)
+        asked = None if text is None else _begun(connection, text)
         if asked == "":
             return
     if asked is not None and has_index(connection):
-        sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
-        for (key,) in connection.execute(sql, (asked, low, high)):
-            yield key
+        yield from _named(connection, asked, raw, low, high)
         return
     for (key,) in connection.execute(_KEYS, (low, high)):
         yield key
+
+
+def _named(connection: Sql, asked: str, raw: _Raw, low: int, high: int) -> Iterator[int]:
+    """Yield the keys of facts in the blocks that the index names, and that may say the text, the last first.
+
+    Blocks have their numbers in the order in which they were taken in. Those made last are read first, and a key is
+    yielded once no block that is left has a higher one; within a session the blocks are in order.
+    """
+    (begin,), (end,) = connection.execute("SELECT min(doc) FROM search_blocks").fetchone(), (_last(connection) + 1,)
+    is_one = low > 0
+    if is_one:
+        sql = "SELECT min(doc), max(doc) + 1 FROM search_blocks WHERE first BETWEEN ? AND ?"
+        begin, end = connection.execute(sql, (low >> 32 << 32, high)).fetchone()
+    count, found, like = _FEW, list[int](), _like(raw)
+    while begin is not None and end > begin:
+        rows = connection.execute(_NAMED, (low, high, asked, max(begin, end - count), end, like))
+        found += [key for key, body, b in rows if body.startswith(TOLD_BY) and _may_hold(body, b, raw)]
+        end, count = end - count, min(2 * count, _MANY)
+        (top,) = (None if is_one else connection.execute(_TOP, (end,)).fetchone()) or (0,)
+        found.sort()
+        while found and found[-1] > top:
+            yield found.pop()
+
+
+def _last(connection: Sql) -> int:
+    """Return the number of the block that was taken in last."""
+    return int((connection.execute(_LAST_BLOCK).fetchone() or (0,))[0])
 
 
 def _begun(connection: Sql, text: str) -> str | None:
@@ -308,11 +406,15 @@ def _begun(connection: Sql, text: str) -> str | None:
     return " OR ".join(_quoted(row[0].decode("utf-8", "replace")) for row in rows)
 
 
-def _query(text: str) -> str:
-    """Ask for all three letters in a row of a text; empty when it is too short for any."""
-    parts = [_without_nul(text[at : at + 3]) for at in range(len(text) - 2)]
-    step = -(-len(parts) // _MOST_TRIGRAMS) or 1
-    return " AND ".join(map(_quoted, dict.fromkeys(parts[::step])))
+def _query(connection: Sql, text: str) -> str:
+    """Ask for the rarest of all three letters in a row of a text; empty when it is too short for any."""
+    parts = list(dict.fromkeys(_quoted(_without_nul(text[at : at + 3])) for at in range(len(text) - 2)))
+    parts = parts[:: -(-len(parts) // _MOST_TRIGRAMS) or 1]
+    if len(parts) > _ASKED and has_index(connection):
+        after = _last(connection) - _SAMPLE
+        counts = {part: connection.execute(_COUNT, (part, after)).fetchone()[0] for part in parts}
+        parts = sorted(parts, key=lambda part: int(counts[part]))[:_ASKED]
+    return " AND ".join(parts)
 
 
 def _quoted(term: str) -> str:
@@ -320,9 +422,8 @@ def _quoted(term: str) -> str:
 
 
 def _behind(connection: Sql, key: int) -> Iterator[Recorded]:
-    """Yield the facts behind one, of the same session."""
-    sql = "SELECT id, at_us, body, b FROM events WHERE id > ? AND id <= ? ORDER BY id"
-    for later, at_us, body, b in connection.execute(sql, (key, key | MAX_SEQ)):
+    """Yield the facts close behind one that bring a message, of the same session."""
+    for later, at_us, body, b in connection.execute(_NEXT, (key, key | MAX_SEQ, AHEAD)):
         try:
             event = load_fact(connection, "", later & MAX_SEQ, body, b)
         except CorruptLogError:

@@ -120,7 +120,7 @@ async def test_an_archived_session_is_in_no_table_of_rows_nor_in_the_index(tmp_p
         for table in ("events", "updates", "snapshots", "refs"):
             assert ask(path, f"SELECT count(*) FROM {table} WHERE id >> 32 = 1") == [(0,)], table
         assert ask(path, "SELECT count(*) FROM bodies") == [(2,)]
-        assert ask(path, "SELECT count(*) FROM search WHERE search MATCH '\"coa\"' AND rowid >> 32 = 1") == [(0,)]
+        assert ask(path, "SELECT count(*) FROM search_blocks WHERE first >> 32 = 1") == [(0,)]
         await log.delete("two")
         assert ask(path, "SELECT count(*) FROM bodies") == [(0,)]
         assert await read_all(log, "one") == before

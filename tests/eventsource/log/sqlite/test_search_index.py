@@ -164,16 +164,16 @@ async def test_catching_up_looks_at_each_session_once_and_takes_a_little_at_a_ti
         return sum(added)
 
     added = list[int]()
-    add = search_index._add
+    put = search_index._put_block
 
-    def adding(connection: SqliteConnection, key: int, body: bytes, b: bytes | None) -> int:
-        added.append(add(connection, key, body, b))
-        return added[-1]
+    def putting(connection: SqliteConnection, first: int, last: int, texts: Sequence[str], *, odd: bool) -> None:
+        added.append(sum(map(len, texts)))
+        put(connection, first, last, texts, odd=odd)
 
     monkeypatch.setattr(indexing, "AFTER_S", 0.5)
     monkeypatch.setattr(search_index, "catch_up_with", counted)
     monkeypatch.setattr(search_index, "catch_up", from_number)
-    monkeypatch.setattr(search_index, "_add", adding)
+    monkeypatch.setattr(search_index, "_put_block", putting)
     path = tmp_path / "log.db"
     names = [f"s{number}" for number in range(350)]
     async with open_store(path) as log:
@@ -197,14 +197,14 @@ async def test_a_search_reads_what_may_hold_the_text_and_a_few_of_the_latest(
         await log.create("one")
         for words in ("it ends with zq", "zq begins it", "雨", "no xyz"):
             await log.append("one", said(words))
-        await log.append("one", said("a coat") * 300)
+        await log.append("one", said("a coat " * 400) * 100)
         await log.search("to make the index")
         statements = list[str]()
         await log._read_with(lambda connection: connection.set_trace_callback(statements.append))  # type: ignore[attr-defined]
         found = await log.search(text)
         assert [one.seq for one in found] == {"雨": [3], "xyz": [4]}.get(text, [2, 1])
         reading = [one for one in statements if one.startswith("SELECT at_us, body")]
-        assert len(reading) <= 10 + len(found)
+        assert len(reading) <= 10 + 5  # the five first are in one block
 
 
 async def test_what_stands_otherwise_in_json_is_found(tmp_path: Path) -> None:
@@ -263,3 +263,74 @@ async def test_where_there_is_no_index_everything_is_read(tmp_path: Path, monkey
     monkeypatch.setattr("eventsource.log.sqlite.store.is_read_only", lambda path: True)
     async with open_store(path) as log:
         assert len(await log.search("take a coat")) == 1
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+async def test_what_is_found_is_in_order_whatever_order_it_was_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Old sessions go on, one comes back from the archive, and the blocks are read a few at a time."""
+    monkeypatch.setattr(search_index, "_FEW", 2)
+    monkeypatch.setattr(search_index, "_MANY", 3)
+    monkeypatch.setattr(search_index, "_BLOCK", 20)
+    async with open_store(tmp_path / "log.db") as log, open_store() as plain:
+        for store in (log, plain):
+            for name in ("one", "two", "three", "four"):
+                await store.create(name)
+            for turn, name in enumerate(("three", "one", "four", "two", "one", "three", "two")):
+                for number in range(5):
+                    await store.append(name, said(f"a coat {turn} {number}"))
+                await store.search("to take it in")
+            await store.archive("three", at_us=1)
+            fork = (await store.fork("two", 7, at_us=1, session="five", keeps=())).id
+            await store.append("three", said("a coat again"))
+            await store.append(fork, said("a coat as well"))
+        for session in (None, "one", "three", "five"):
+            found = whole = await plain.search("a coat", session=session)
+            assert await log.search("a coat", session=session) == whole
+            found = await log.search("a coat", session=session, limit=limit)
+            while page := await log.search("a coat", session=session, after=found[-1], limit=limit):
+                found += page
+            assert found == whole
+
+
+async def test_short_messages_share_a_block_and_one_is_erased_from_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    async with open_store(path) as log:
+        await log.create("one")
+        for word in ("xylophone", "kumquat", "harmless"):
+            await log.append("one", said(word))
+        assert len(await log.search("kumq")) == 1
+        assert ask(path, "SELECT doc, first & 255, last & 255 FROM search_blocks") == [(1, 1, 3)]
+        await log.erase("one", 2, at_us=2)
+        assert not {word for word in letters(path) if str(word) in "kumquat"}
+        assert len(await log.search("xylophone")) == len(await log.search("harmless")) == 1
+        await log.erase("one", 1, at_us=2)
+        await log.erase("one", 3, at_us=2)
+        assert not {word for word in letters(path) if str(word) in "xylophone" or str(word) in "harmless"}
+
+
+async def test_a_long_text_asks_for_few_of_its_letters_and_reads_what_has_them(tmp_path: Path) -> None:
+    """The rarest: so a text that is nowhere, with letters that are everywhere, reads few lists of the index."""
+    async with open_store(tmp_path / "log.db") as log:
+        await log.create("one")
+        await log.append("one", said("the quick brown fox jumps over the lazy dog " * 60) * 20)
+        await log.append("one", said("the lazy zebra jumps"))
+        assert len(await log.search("lazy zebra jumps")) == 1
+        statements = list[str]()
+        await log._read_with(lambda connection: connection.set_trace_callback(statements.append))  # type: ignore[attr-defined]
+        assert await log.search("over the quick brown fox jumps the lazy dog") == ()
+        assert len(await log.search("the lazy zebra jumps")) == 1
+        named = [one for one in statements if "CROSS JOIN" in one]
+        assert {one.count(" AND ") - search_index._NAMED.count(" AND ") for one in named} == {search_index._ASKED - 1}
+        assert len([one for one in statements if one.startswith("SELECT at_us, body")]) == 1
+
+
+async def test_a_text_of_a_calls_name_and_its_arguments_is_found(tmp_path: Path) -> None:
+    """They are one text, and two strings where they are stored."""
+    async with open_store(tmp_path / "log.db") as log, open_store() as plain:
+        for store in (log, plain):
+            await store.create("one")
+            await store.append("one", timed(exchange("Take a coat.")))
+        for text in ('read {"city"', 'READ {"ci', 'd {"', "a/b", "coat.", "Take\na"):
+            assert await log.search(text) == await plain.search(text), text
