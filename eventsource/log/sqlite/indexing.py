@@ -22,12 +22,12 @@ class Indexing:
         self._commits = commits
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._missing: set[str] = set()
+        self._missing: dict[str, None] = {}  # in this order, so that the blocks of new sessions are in order
         self._stopped = False
 
     def soon(self, session: str) -> None:
         """Let what was appended be found before long."""
-        self._missing.add(session)
+        self._missing[session] = None
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # nothing, or of a loop that has ended
             self._loop = loop
@@ -39,7 +39,7 @@ class Indexing:
             self._task = asyncio.get_running_loop().create_task(self._take_in())
 
     async def _take_in(self) -> None:
-        names, self._missing = list(self._missing), set()
+        names, self._missing = list(self._missing), {}
         try:
             while names:
                 work = partial(search_index.catch_up_with, sessions=names[: search_index.SESSIONS_AT_ONCE])
@@ -50,7 +50,7 @@ class Indexing:
             pass  # whoever searches tries again
         finally:
             self._loop = None
-        for session in self._missing.copy():
+        for session in list(self._missing):
             self.soon(session)
 
     async def stop(self) -> None:

@@ -52,12 +52,13 @@ _BLOCK = 2_000
 """Characters of text in a block: larger ones are a smaller index that names more blocks in vain."""
 _COUNT = "SELECT count(*) FROM search WHERE search MATCH ? AND rowid > ?"
 _NAMED = """
-SELECT e.id, e.body, e.b FROM search s CROSS JOIN search_blocks k ON k.doc = s.rowid
+SELECT s.rowid, e.id, e.body, e.b FROM search s CROSS JOIN search_blocks k ON k.doc = s.rowid
 CROSS JOIN main.events e ON e.id BETWEEN max(k.first, ?) AND min(k.last, ?)
-WHERE s.search MATCH ? AND s.rowid >= ? AND s.rowid < ? AND (k.odd OR e.body LIKE ? ESCAPE '!')"""
+WHERE s.search MATCH ? AND s.rowid >= ? AND s.rowid < ? AND (k.odd OR e.body LIKE ? ESCAPE '!')
+ORDER BY s.rowid DESC"""
 _MOST_LIKE = 1_000  # characters of a pattern; SQLite takes 50,000 bytes
-_FEW, _MANY = 250, 16_000
-"""Of so many blocks, the latest, those that the index names are read first; then of twice as many, up to a limit."""
+_FEW = 250
+"""After so many blocks, then after twice as many, what was found is looked through for what can be yielded."""
 _KEYS = "SELECT id FROM main.events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
 _NEXT = """
 SELECT id, at_us, body, b FROM (SELECT * FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)
@@ -377,15 +378,20 @@ def _named(connection: Sql, asked: str, raw: _Raw, low: int, high: int) -> Itera
     if is_one:
         sql = "SELECT min(doc), max(doc) + 1 FROM search_blocks WHERE first BETWEEN ? AND ?"
         begin, end = connection.execute(sql, (low >> 32 << 32, high)).fetchone()
-    count, found, like = _FEW, list[int](), _like(raw)
-    while begin is not None and end > begin:
-        rows = connection.execute(_NAMED, (low, high, asked, max(begin, end - count), end, like))
-        found += [key for key, body, b in rows if body.startswith(TOLD_BY) and _may_hold(body, b, raw)]
-        end, count = end - count, min(2 * count, _MANY)
-        (top,) = (None if is_one else connection.execute(_TOP, (end,)).fetchone()) or (0,)
-        found.sort()
-        while found and found[-1] > top:
-            yield found.pop()
+    if begin is None:
+        return
+    found, count, look_at = list[int](), _FEW, end - _FEW
+    for doc, key, body, b in connection.execute(_NAMED, (low, high, asked, begin, end, _like(raw))):
+        if doc < look_at:
+            (top,) = (None if is_one else connection.execute(_TOP, (doc + 1,)).fetchone()) or (0,)
+            found.sort()
+            while found and found[-1] > top:
+                yield found.pop()
+            count *= 2
+            look_at = doc - count
+        if body.startswith(TOLD_BY) and _may_hold(body, b, raw):
+            found.append(key)
+    yield from sorted(found, reverse=True)
 
 
 def _last(connection: Sql) -> int:

@@ -271,7 +271,6 @@ async def test_what_is_found_is_in_order_whatever_order_it_was_taken_in(
 ) -> None:
     """Old sessions go on, one comes back from the archive, and the blocks are read a few at a time."""
     monkeypatch.setattr(search_index, "_FEW", 2)
-    monkeypatch.setattr(search_index, "_MANY", 3)
     monkeypatch.setattr(search_index, "_BLOCK", 20)
     async with open_store(tmp_path / "log.db") as log, open_store() as plain:
         for store in (log, plain):
