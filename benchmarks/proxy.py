@@ -29,6 +29,14 @@ from .stores import folder
 _PACE_S, _CROWD_PACE_S = 0.005, 0.02
 _CROWD = 50
 _MAIN = (sys.executable, "-c", "from refold.cli import main; main()")
+_FIRST = (
+    "The request is on disk before it is sent on, which takes a commit with its sync; then one more connection is "
+    "made, and what comes passes one more process."
+)
+_EACH = (
+    "A piece passes one more process, which reads it, sends it on and records it; client, proxy and provider share the "
+    "processors of one machine here."
+)
 
 
 class Seen(NamedTuple):
@@ -51,9 +59,19 @@ def run(quick: bool) -> list[Row]:
     return [
         _row("first token", [seen.first_ms for seen in through], [seen.first_ms for seen in direct]),
         _row("each token, under way", through_ms, direct_ms),
-        row("delay added to the first token", [far.first_ms - near.first_ms for far, near in pairs], "ms", goal="<= 5"),
         row(
-            "delay added to each token", [_under_way(far) - _under_way(near) for far, near in pairs], "ms", goal="<= 1"
+            "delay added to the first token",
+            [far.first_ms - near.first_ms for far, near in pairs],
+            "ms",
+            goal="<= 5",
+            missed=_FIRST,
+        ),
+        row(
+            "delay added to each token",
+            [_under_way(far) - _under_way(near) for far, near in pairs],
+            "ms",
+            goal="<= 1",
+            missed=_EACH,
         ),
         Row(name="the same, of 99 in 100 at most", value=slow, unit="ms", runs=rounds),
         _row(

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from refold.cli.group import refold as command_line
 from tests.refold.terminal import COMMAND, ROOT, Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")]
@@ -53,9 +55,9 @@ def chat(environment: Mapping[str, str], folder: Path) -> Iterator[Chat]:
 
 
 def refold(environment: Mapping[str, str], *words: str, code: int = 0) -> str:
-    """Run a command line that must end with a code; give what it prints."""
-    done = subprocess.run([*COMMAND, *words], env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code, done.stderr
+    """Run a command line, in this process, that must end with a code; give what it prints."""
+    done = CliRunner(env=environment).invoke(command_line, words)
+    assert done.exit_code == code, done.stderr
     return done.stdout
 
 

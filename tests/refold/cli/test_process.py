@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from refold.cli.group import refold as command_line
 
 ROOT = Path(__file__).parents[3]
 COMMAND = (sys.executable, "-c", "from refold.cli import main; main()")
@@ -38,6 +41,12 @@ def run(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def asked(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:
+    """Run a command line in this process, where nothing is claimed of it as a process."""
+    done = CliRunner(env=environment).invoke(command_line, words)
+    return done.exit_code, done.stdout, done.stderr
+
+
 def streaming(environment: Mapping[str, str], session: str) -> subprocess.Popen[str]:
     """Start a run and wait until it has begun to answer."""
     process = start(environment, "run", "go", "-m", "scripted:stalls.json", "--session", session)
@@ -53,27 +62,27 @@ def test_ctrl_c_aborts_a_run_keeps_its_session_and_says_how_to_go_on(environment
     assert process.returncode == 130
     assert "Next: refold continue " in err
     assert "Traceback" not in err
-    assert "Request was aborted" in run(environment, "show", "cut")[1]
-    assert run(environment, "replay", "cut")[0] == run(environment, "verify")[0] == 0
-    assert run(environment, "continue", "cut", "-m", "scripted")[1].startswith("(scripted)")
+    assert "Request was aborted" in asked(environment, "show", "cut")[1]
+    assert asked(environment, "replay", "cut")[0] == asked(environment, "verify")[0] == 0
+    assert asked(environment, "continue", "cut", "-m", "scripted")[1].startswith("(scripted)")
 
 
 def test_a_killed_run_is_unfinished_and_continues(environment: Mapping[str, str]) -> None:
     process = streaming(environment, "killed")
     process.kill()
     process.communicate(timeout=30)
-    assert "killed" in run(environment, "ls", "--open")[1]
+    assert "killed" in asked(environment, "ls", "--open")[1]
     code, out, err = run(environment, "continue", "killed", "-m", "scripted")
     assert (code, out.startswith("(scripted)")) == (0, True)
     assert "One two" in err
-    assert run(environment, "ls", "--open", "--json")[1].split() == ["[]"]
+    assert asked(environment, "ls", "--open", "--json")[1].split() == ["[]"]
 
 
 def test_another_terminal_is_refused_and_can_abort(environment: Mapping[str, str]) -> None:
     process = streaming(environment, "busy")
     code, _, err = run(environment, "continue", "busy", "-m", "scripted")
     assert (code, "is being run by" in err) == (5, True)
-    assert run(environment, "delete", "busy", "--yes")[0] == 5
+    assert asked(environment, "delete", "busy", "--yes")[0] == 5
     assert run(environment, "abort", "busy")[0] == 0
     process.communicate(timeout=30)
     assert process.returncode == 130
@@ -83,7 +92,8 @@ def test_another_terminal_is_refused_and_can_abort(environment: Mapping[str, str
     "words", [("run", "go", "-m", "scripted:long.json"), ("show", "long", "--updates"), ("--help",)]
 )
 def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...], environment: Mapping[str, str]) -> None:
-    run(environment, "run", "go", "-m", "scripted:long.json", "--session", "long")
+    script = Path(environment["REFOLD_DB"]).with_name("long.json")
+    assert asked(environment, "run", "go", "-m", f"scripted:{script}", "--session", "long")[0] == 0
     process = start(environment, *words)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -91,7 +101,7 @@ def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...], environment: M
     process.stdout.close()
     assert (process.wait(timeout=30), "Error" in process.stderr.read()) == (0, False)
     process.stderr.close()
-    assert run(environment, "ls", "--open", "--json")[1].split() == ["[]"]
+    assert asked(environment, "ls", "--open", "--json")[1].split() == ["[]"]
 
 
 def test_a_full_disk_under_the_output_is_one_sentence(environment: Mapping[str, str]) -> None:
@@ -104,7 +114,7 @@ def test_a_full_disk_under_the_output_is_one_sentence(environment: Mapping[str, 
 
 def test_a_real_session_is_read_forked_replayed_and_verified(environment: Mapping[str, str], data: Path) -> None:
     file = data / "transcripts" / "pi" / "v1-large-session.jsonl"
-    session = json.loads(run(environment, "import", str(file), "--json")[1])[0]["id"]
+    session = json.loads(asked(environment, "import", str(file), "--json")[1])[0]["id"]
     for words in (
         ("ls",),
         ("show", session),
@@ -113,7 +123,7 @@ def test_a_real_session_is_read_forked_replayed_and_verified(environment: Mappin
         ("replay", session),
         ("verify", session),
     ):
-        code, printed, _ = run(environment, *words)
+        code, printed, _ = asked(environment, *words)
         assert (code, bool(printed.strip())) == (0, True), words
 
 
@@ -137,7 +147,7 @@ def in_a_terminal(environment: Mapping[str, str], *words: str) -> str:
 
 
 def test_colours_are_for_terminals_that_want_them(environment: Mapping[str, str]) -> None:
-    assert run(environment, "run", "Oslo?", "-m", "scripted", "--session", "oslo")[0] == 0
+    assert asked(environment, "run", "Oslo?", "-m", "scripted", "--session", "oslo")[0] == 0
     assert "\x1b[" in in_a_terminal(environment, "show", "oslo")
     assert "\x1b[" not in in_a_terminal({**environment, "NO_COLOR": "1"}, "show", "oslo")
     assert "\x1b[" not in run(environment, "show", "oslo")[1]
@@ -145,7 +155,7 @@ def test_colours_are_for_terminals_that_want_them(environment: Mapping[str, str]
 
 def test_a_line_of_ls_stays_within_the_terminal(environment: Mapping[str, str]) -> None:
     title = "A title that is a good deal longer than what a narrow terminal has room for"
-    assert run(environment, "run", "Oslo?", "-m", "scripted", "--session", title)[0] == 0
+    assert asked(environment, "run", "Oslo?", "-m", "scripted", "--session", title)[0] == 0
     narrow = in_a_terminal({**environment, "COLUMNS": "60", "NO_COLOR": "1"}, "ls")
     assert max(map(len, narrow.splitlines())) <= 60
-    assert title in run(environment, "ls")[1]
+    assert title in asked(environment, "ls")[1]
