@@ -39,6 +39,10 @@ _COMMANDS = (
     ["show", SESSION, "--updates"],
     ["show", SESSION, "--updates", "--json"],
 )
+_CONTEXT = (
+    "It folds the whole context and shows what was said of it: four messages of each 19 facts, 210,000 of 1,000,000. "
+    "What goes event by event, `show --events` and `export`, takes 40 MB of the same session."
+)
 _KINDS = (("long streamed answers", 2_500), ("facts only", 0))
 
 
@@ -52,7 +56,8 @@ def run(quick: bool) -> list[Row]:
         for words in _COMMANDS:
             name = f"refold {' '.join(words)}, {head:,} events: {kind}".replace(f" {SESSION}", "")
             command = [*words[:1], "--db", str(path), *words[1:]]
-            rows.append(row(name, [_peak_mb(command)], "MB", goal="<= 100"))
+            missed = _CONTEXT if words == ["show", SESSION] else ""
+            rows.append(row(name, [_peak_mb(command)], "MB", goal="<= 100", missed=missed))
     return rows
 
 

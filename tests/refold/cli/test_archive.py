@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from refold import open_log
 from tests.refold.shell import Shell
 
 
@@ -52,3 +55,12 @@ def test_vacuum_gives_the_room_back(shell: Shell) -> None:
     assert told["after_bytes"] == size < told["before_bytes"] * 0.7
     assert "before" in shell.good("vacuum")
     shell.good("verify")
+
+
+async def test_of_a_session_that_holds_nothing_it_is_said(shell: Shell) -> None:
+    async with open_log(shell.folder / "refold.db") as log:
+        session = (await log.session("empty")).id
+    done = await asyncio.to_thread(shell, "archive", session)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert f"{session} holds nothing." in done.stderr
+    assert "0 sessions archived." in done.stderr
