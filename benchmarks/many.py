@@ -49,7 +49,10 @@ def run(quick: bool) -> list[Row]:
     return [*rows, *asyncio.run(_searched(said, messages, runs))]
 
 
-_WRITTEN = "so many lines are put together and written; a page is what `ls` shows"
+_WRITTEN = (
+    "A page is what `ls` shows. Of the CPU of all, a fifth is SQLite reading 48 columns of each session, a third is "
+    "making the rows, and the rest the lines; a table put together by columns instead of by lines took a quarter off."
+)
 
 
 async def _make_sessions(path: Path, sessions: int, forks: int, deep: int) -> None:
