@@ -22,6 +22,7 @@ from .stores import folder
 
 _HOUR_US = 3_600_000_000
 _STEPS = 100
+_SETTLED_S = 2.0  # by then the index of the search has taken in what was appended before
 
 
 @task(id="ask")
@@ -41,7 +42,7 @@ def run(quick: bool) -> list[Row]:
     waiting, woken, times = (1_000, 50, 2) if quick else (10_000, 500, 5)
     place = folder() / f"worker-{waiting}"
     place.mkdir()
-    return asyncio.run(_measure(place / "refold.db", waiting, woken, times, idle_s=0.5 if quick else 3.0))
+    return asyncio.run(_measure(place / "refold.db", waiting, woken, times, idle_s=1.0 if quick else 3.0))
 
 
 async def _measure(path: Path, waiting: int, woken: int, times: int, *, idle_s: float) -> list[Row]:
@@ -115,7 +116,7 @@ async def _idle(log: Log, seconds: float) -> tuple[float, float]:
     """Let a worker find nothing. Returns: the share of a core it takes, and how often it looks in a second."""
     worker = _Counting(log, [ask])
     working = asyncio.create_task(worker.run())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(_SETTLED_S)
     before, looks = time.process_time(), worker.looks
     await asyncio.sleep(seconds)
     used, looked = time.process_time() - before, worker.looks - looks

@@ -67,12 +67,14 @@ class Admitted(tuple[int, Event]):
     """
 
     body: bytes
-    redacted: bool
+    redacted: bool = False
 
     def __new__(cls, at_us: int, event: Event, body: bytes, *, redacted: bool = False) -> Admitted:
         """Keep the bytes beside the pair."""
-        made = super().__new__(cls, (at_us, event))
-        made.body, made.redacted = body, redacted
+        made = tuple.__new__(cls, (at_us, event))
+        made.body = body
+        if redacted:
+            made.redacted = True
         return made
 
     @property

@@ -11,6 +11,7 @@ from eventsource.background import outlast, stop
 from eventsource.envelope import Lease, Recorded
 from eventsource.errors import FencedError
 from eventsource.events import Event, Resume, Retry, WaitEnd
+from eventsource.log.encode import UPDATES
 from eventsource.log.load import read_all
 from eventsource.log.protocol import EventLog
 from eventsource.machine.config_diff import difference
@@ -35,7 +36,7 @@ SHIELD_S = 10.0
 
 @dataclass(frozen=True)
 class SessionRun:
-    """How a session stands after it was run: why it stopped, what it waits for, its state, context and new events."""
+    """How a session stands after it was run: why it stopped, what it waits for, its state, context and new facts."""
 
     end: Stop | Suspend
     state: State
@@ -69,7 +70,9 @@ async def run_session(
     stream: Lifecycle | None = None
 
     def note(events: Sequence[Recorded]) -> None:
-        recorded.extend(events)
+        recorded.extend([item for item in events if type(item.event) not in UPDATES])
+        if listen is None and show is None:
+            return
         for item in events:
             if listen is not None:
                 listen(item)

@@ -176,7 +176,7 @@ def _updates(session: str, run: Sequence[tuple[int, Event]], limit_bytes: int) -
     for _, event in run if len(lines) > limit_bytes else ():
         if (size := len(encode(event))) > limit_bytes:
             raise EventTooLargeError(session, type(event).__name__, size, limit_bytes)
-    for pair in run:
+    for pair in run if len(admitted) < len(run) else ():
         if type(pair) is not Admitted and (type(pair[1]) is not MessageUpdate or pair[1].block is not msgspec.UNSET):
             check_readable(pair[1], encode(pair[1]))
     return Updates(run, lines)

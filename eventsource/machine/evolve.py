@@ -83,12 +83,8 @@ def evolve(state: State, recorded: Recorded) -> State:
     Raises: IllegalEventError when the table or a guard refuses it.
     """
     event = recorded.event
-    if type(event) is MessageUpdate and state.stream is not None:
-        wanted = DELTAS.get(event.kind)
-        blocks = state.stream.blocks
-        index = event.content_index
-        if 0 <= index < len(blocks) and blocks[index] == wanted:
-            return state
+    if type(event) is MessageUpdate and continues(state, event):
+        return state
     kind = kind_of(state, event)
     problem = why_illegal(state, event, kind)
     if problem is not None:
@@ -99,6 +95,14 @@ def evolve(state: State, recorded: Recorded) -> State:
     if following.stuck and kind not in INPUTS and type(event) not in _UPDATES:  # readers leave updates out
         following = replace(following, stuck="")
     return following if following.phase is phase else replace(following, phase=phase)
+
+
+def continues(state: State, update: MessageUpdate) -> bool:
+    """Return whether an update is a delta of a block that is open: it is legal then, and changes nothing."""
+    if state.stream is None:
+        return False
+    blocks, index = state.stream.blocks, update.content_index
+    return 0 <= index < len(blocks) and blocks[index] == DELTAS.get(update.kind)
 
 
 def fold(history: Iterable[Recorded], state: State | None = None) -> State:

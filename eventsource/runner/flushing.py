@@ -7,6 +7,7 @@ import contextvars
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Generic, TypeVar
 
 from ..background import outlast
@@ -25,10 +26,6 @@ class _Timed(Generic[V]):
         self._writer, self._timer = writer, timer
         self._context = contextvars.copy_context()
         self.task: asyncio.Task[bool] | None = None
-
-    def note(self) -> None:
-        """Note that an event waits."""
-        self._timer.add(self)
 
     def begin(self) -> None:
         """Flush, unless that has failed before, which is raised in the end; behind a flush that is under way, later."""
@@ -76,9 +73,9 @@ async def flushing(writer: Writer[V]) -> AsyncIterator[None]:
     """
     timer = _TIMERS.setdefault(asyncio.get_running_loop(), _Timer())
     timed = _Timed(writer, timer)
-    writer.on_pending = timed.note
+    writer.on_pending = partial(timer.add, timed)
     if writer.has_pending:
-        timed.note()
+        timer.add(timed)
     try:
         yield
     finally:

@@ -43,6 +43,16 @@ class ReplyReader(Generic[V]):
         self.usage: Usage | None = None
         """What the provider said of the call so far."""
 
+    def take_delta(self, item: StreamEvent) -> bool:
+        """Record a delta of plain text at once. Returns: False for whatever takes more: `take` does all of it."""
+        if type(item) is not MessageUpdate or not self._begun or self.ended or self._halves:
+            return False
+        if self._held + 1 >= self._flush_updates or not item.delta.isascii() or not self._writer.delta(item):
+            return False
+        self._held += 1
+        self._assembler.add(item)
+        return True
+
     async def take(self, item: StreamEvent) -> None:
         """Record one stream event; what comes after the end, and deltas before the start, are dropped."""
         if self.ended:
@@ -187,7 +197,8 @@ async def _read(
             reader.fail(words(begun.error))
             return
         stream = begun.value  # type: ignore[assignment]  # what `begin` returned; if it is no stream, the next line says so
-        while not (stopped() or reader.ended or left.is_set()):
+        ends = stopped()
+        while not (ends or left.is_set()):
             try:
                 item = await anext(stream)  # type: ignore[arg-type]  # as above
             except StopAsyncIteration:
@@ -199,11 +210,21 @@ async def _read(
                 _uncancel(error)
                 reader.fail(words(error))
                 return
-            if not (stopped() or left.is_set()):
+            ends = stopped()
+            if not (ends or left.is_set() or _is_taken(reader, item)):
                 await _take(reader, item, left)
+                ends = reader.ended or stopped()
     finally:
         if isinstance(stream, AsyncGenerator):
             await attempt_async(stream.aclose)
+
+
+def _is_taken(reader: ReplyReader[V], item: StreamEvent) -> bool:
+    """Take a delta at once, if it is one. Returns: False also for what is no item at all: `_take` says so."""
+    try:
+        return reader.take_delta(item)
+    except Exception:
+        return False
 
 
 async def _take(reader: ReplyReader[V], item: StreamEvent, left: asyncio.Event) -> None:

@@ -15,11 +15,20 @@ from ..background import finish
 from ..context_fold import ContextFold, RequestBuilder
 from ..envelope import Lease, Recorded, SessionInfo
 from ..errors import ConflictError, FencedError, IllegalEventError, OutcomeUnknownError, RefoldError
-from ..events import UPDATE_TYPES, AbortRequest, Event, MessageEnd, MessageStart, Place, ToolExecutionEnd
+from ..events import (
+    UPDATE_TYPES,
+    AbortRequest,
+    Event,
+    MessageEnd,
+    MessageStart,
+    MessageUpdate,
+    Place,
+    ToolExecutionEnd,
+)
 from ..log.load import load, read_all
 from ..log.protocol import EventLog
 from ..log.warm import WarmFold, estimate_bytes
-from ..machine.evolve import evolve
+from ..machine.evolve import continues, evolve
 from ..machine.guards import find_call, legal
 from ..machine.rebase import Pending, may_follow
 from ..machine.state import State
@@ -169,6 +178,18 @@ class Writer(Generic[V]):
         """
         return self._take(events, outcome=True)
 
+    def delta(self, update: MessageUpdate) -> bool:
+        """Take a delta of an open block, as `outcome` does. Returns: False for any other update: nothing is taken.
+
+        One test of whether it is legal, one encoding: of nothing there are more.
+        """
+        if not continues(self.state, update):
+            return False
+        self._pending.append(_Pending(admit(self._clock(), update, self.redact), outcome=True))
+        if self.on_pending is not None:
+            self.on_pending()
+        return True
+
     async def flush(self) -> bool:
         """Append what was taken so far; durable as soon as it holds more than updates.
 
@@ -225,7 +246,7 @@ class Writer(Generic[V]):
 
     async def recorder_of(self, place: Place) -> str:
         """Name the session that recorded a call's first start: this one, or the ancestor it was forked from."""
-        info = await self._log.info(self.session)
+        info = self._row  # where a session begins never changes
         while info.parent is not None and self._start_seq(place) <= info.fork_seq:
             info = await self._log.info(info.parent)
         return info.id

@@ -16,7 +16,19 @@ T = TypeVar("T")
 class Job(Generic[T]):
     """A change that waits for its transaction. It must raise a RefoldError before it writes, or not at all."""
 
-    __slots__ = ("after", "done", "durable", "error", "gives_head", "result", "session", "size_bytes", "waiter", "work")
+    __slots__ = (
+        "after",
+        "appends",
+        "done",
+        "durable",
+        "error",
+        "gives_head",
+        "result",
+        "session",
+        "size_bytes",
+        "waiter",
+        "work",
+    )
 
     def __init__(
         self,
@@ -27,9 +39,15 @@ class Job(Generic[T]):
         after: int = 0,
         size_bytes: int = 0,
         gives_head: bool = False,
+        appends: bool = True,
     ) -> None:
-        """Prepare; `gives_head`: what it gives is where its session ends from then on."""
-        self.gives_head = gives_head
+        """Prepare.
+
+        Args:
+            gives_head: what it gives is where its session ends from then on.
+            appends: false: it leaves the events as they are, and nobody who waits for some is woken.
+        """
+        self.gives_head, self.appends = gives_head, appends
         self.work, self.session, self.durable, self.after = work, session, durable, after
         self.size_bytes = size_bytes
         self.done = False
@@ -122,7 +140,7 @@ class JobQueue(ABC):
                 for job in taken:
                     if job.waiter is not None and not job.waiter.done():
                         job.waiter.set_result(None)
-                    if job.error is None:
+                    if job.error is None and job.appends:
                         head = job.result if job.gives_head else None
                         self._changed(job.session, head if isinstance(head, int) else None)
                 self._hand_over()

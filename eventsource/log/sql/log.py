@@ -309,7 +309,7 @@ class SqlLog(ABC):
         """Take the right to run a session."""
         self._check_usable()
         claimed = partial(leases.claim, tails=self._tails, session=session, owner=self._owner_name(), ttl_us=ttl_us)
-        return await self._write(Job(claimed, session=session, durable=False))
+        return await self._write(Job(claimed, session=session, durable=False, appends=False))
 
     @checked()
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
@@ -317,13 +317,13 @@ class SqlLog(ABC):
         self._check_usable()
         self._owner_name()
         renewed = partial(leases.renew, tails=self._tails, lease=lease, ttl_us=ttl_us)
-        return await self._write(Job(renewed, session=lease.session, durable=False))
+        return await self._write(Job(renewed, session=lease.session, durable=False, appends=False))
 
     @checked()
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
         """Release a lease."""
         work = partial(leases.release, tails=self._tails, lease=lease, head=head)
-        await self._write(Job(work, session=lease.session, durable=False))
+        await self._write(Job(work, session=lease.session, durable=False, appends=False))
 
     @checked()
     async def verify(self, session: str | None = None) -> VerifyReport:

@@ -13,17 +13,34 @@ _READ_BYTES = 4_096
 
 
 @asynccontextmanager
-async def file_notices(path: str, notice: Callable[[], None]) -> AsyncIterator[bool]:
+async def file_notices(path: str, notice: Callable[[], None], *, put_off_s: Callable[[], float]) -> AsyncIterator[bool]:
     """Call a function in the event loop whenever a file is written to. Yields: False where there are no notices.
+
+    `put_off_s`: asked at each write, for how many seconds the call is put off; what comes meanwhile wakes nobody and
+    shares it.
 
     The file itself is not opened: closing it again would give back SQLite's locks. Ending takes about 10 ms: Linux
     waits until nobody in the kernel looks at the descriptor any more.
     """
     loop, descriptor = asyncio.get_running_loop(), _ask_for_notices(path)
+    later: asyncio.TimerHandle | None = None
 
-    def read() -> None:
+    def drain() -> None:
         with suppress(BlockingIOError):
             os.read(descriptor, _READ_BYTES)
+
+    def read() -> None:
+        nonlocal later
+        drain()
+        if (pause_s := put_off_s()) > 0:
+            loop.remove_reader(descriptor)
+            later = loop.call_later(pause_s, go_on)
+        else:
+            notice()
+
+    def go_on() -> None:
+        drain()
+        loop.add_reader(descriptor, read)
         notice()
 
     try:
@@ -35,6 +52,8 @@ async def file_notices(path: str, notice: Callable[[], None]) -> AsyncIterator[b
                 descriptor = -1
         yield descriptor >= 0
     finally:
+        if later is not None:
+            later.cancel()
         if descriptor >= 0:
             loop.remove_reader(descriptor)
             os.close(descriptor)

@@ -75,27 +75,12 @@ class ChangeWatcher:
 
     async def _watch(self) -> None:
         touched = asyncio.Event()
-        async with file_notices(self._files.wal_name, self._noticing(touched)) as has_notices:
+        async with file_notices(self._files.wal_name, touched.set, put_off_s=self._put_off_s) as has_notices:
             await self._look(touched, longest_s=_ASK_S if has_notices else _LOOK_S)
 
-    def _noticing(self, touched: asyncio.Event) -> Callable[[], None]:
-        """Make what notes that the file was written to; while this log writes itself, once in a while."""
-        loop = asyncio.get_running_loop()
-        later: asyncio.TimerHandle | None = None
-
-        def wake() -> None:
-            nonlocal later
-            later = None
-            touched.set()
-
-        def notice() -> None:
-            nonlocal later
-            if not self._commits.is_writing:
-                touched.set()
-            elif later is None:
-                later = loop.call_later(_OWN_S, wake)
-
-        return notice
+    def _put_off_s(self) -> float:
+        """Return how much later it is enough to learn of what is written now: most often it is this log's own."""
+        return _OWN_S if self._commits.is_writing else 0.0
 
     async def _has_begun(self) -> bool:
         """Return whether somebody begins to wait within a while."""

@@ -23,6 +23,7 @@ from .script import (
     PauseItem,
     StallItem,
     StreamedAnswer,
+    Words,
     fail,
     follows,
     read_answer,
@@ -71,7 +72,9 @@ class ScriptedModel:
         Raises: ArgumentError for what is no answer.
         """
         self._answers = answers if callable(answers) else _read(answers)
-        self._said = [] if callable(self._answers) else [words(answer) for answer in self._answers]
+        self._said: list[Words | None] = []
+        if by == "request" and not callable(self._answers):
+            self._said = [words(answer) for answer in self._answers]
         self._by, self._ref, self._pace_s, self._sleep = by, ref, pace_ms / 1000, sleep
         self._times: dict[int, int] = {}
         self.asked: list[ScriptedCall] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -292,8 +291,10 @@ class StreamedAnswer:
         if isinstance(step, StreamStart):
             self._started = True
         elif self._started:
-            with suppress(IndexError):
+            try:
                 self._assembler.add(step)
+            except IndexError:
+                pass
 
     def end(self, message: AssistantMessage) -> StreamEnd:
         """End the answer with this message and what was streamed as its content."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from eventsource import admission
 from eventsource.events import AgentEnd, Event, MessageEnd, MessageStart, MessageUpdate, ModelRequest, Retry
+from eventsource.log import encode as encoding
+from eventsource.machine import evolve as evolving, guards
 from eventsource.machine.evolve import fold
 from eventsource.messages import AssistantMessage, TextContent, ToolCall, Usage
 from eventsource.models.protocol import StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage
 from eventsource.models.scripted.model import SCRIPTED
 from eventsource.models.scripted.script import cut, stall
+from eventsource.runner import writer as writing
 from eventsource.runner.reply import NO_END
 from projections.projection import project
 from projections.usage import USAGE
@@ -57,6 +63,39 @@ async def test_an_answer_is_on_record_delta_by_delta() -> None:
     assert events[:6] == [MessageStart(role="assistant"), OPEN, delta("It is"), delta(" rain."), CLOSE, events[5]]
     assert events[5] == MessageEnd(message=message)
     assert message.text == "It is rain."
+
+
+async def test_a_plain_delta_takes_one_check_and_one_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = Counter[str]()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            counts[name] += any(getattr(one, "kind", "") == "text_delta" for one in args)
+            return function(*args)
+
+        return call
+
+    def encoder(event: Event) -> bytes:
+        return msgspec.json.encode(event)
+
+    continues = counted("checks", evolving.continues)
+    for module in (evolving, writing):
+        monkeypatch.setattr(module, "continues", continues)
+    monkeypatch.setattr(evolving, "why_illegal", counted("checks", guards.why_illegal))
+    monkeypatch.setattr(admission, "_ENCODER", SimpleNamespace(encode=counted("encodings", encoder)))
+    monkeypatch.setattr(encoding, "encode", counted("encodings", encoder))
+    said = ["rain "] * 20
+    events, _ = await answer(START, OPEN, *map(delta, said), CLOSE, end("rain " * 20))
+    assert deltas(events) == said
+    replayed = len(said)  # `answer` replays what is on record, which checks it too
+    assert (counts["checks"] - replayed, counts["encodings"]) == (len(said), len(said))
+
+
+async def test_an_item_that_is_no_event_ends_the_answer_as_an_error() -> None:
+    broken = MessageUpdate(kind="text_delta", content_index=0, delta=7)  # type: ignore[arg-type]  # as a model may
+    _, message = await answer(START, OPEN, delta("It"), broken, end("never read"))
+    assert (message.text, message.stop_reason) == ("It", "error")
+    assert message.error.startswith("The stream is not well formed: ")
 
 
 async def test_an_answer_that_comes_whole_has_no_updates() -> None:

@@ -39,7 +39,7 @@ def has_notices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Let the system give notices of what is written, or none."""
 
     @asynccontextmanager
-    async def none(path: str, notice: object) -> AsyncIterator[bool]:
+    async def none(path: str, notice: object, *, put_off_s: object) -> AsyncIterator[bool]:
         yield False
 
     if not request.param:
@@ -101,10 +101,10 @@ async def test_who_waits_again_and_again_needs_notices_once(log: SqliteLog, monk
     begun = 0
 
     @asynccontextmanager
-    async def counted(path: str, notice: Callable[[], None]) -> AsyncIterator[bool]:
+    async def counted(path: str, notice: Callable[[], None], *, put_off_s: Callable[[], float]) -> AsyncIterator[bool]:
         nonlocal begun
         begun += 1
-        async with file_notices(path, notice) as has_notices:
+        async with file_notices(path, notice, put_off_s=put_off_s) as has_notices:
             yield has_notices
 
     monkeypatch.setattr("eventsource.log.sqlite.watch.file_notices", counted)
@@ -116,6 +116,41 @@ async def test_who_waits_again_and_again_needs_notices_once(log: SqliteLog, monk
         assert await asyncio.wait_for(heard, PATIENCE_S)
         await asyncio.sleep(0.005)  # nobody waits
     assert begun == watchers() == 1
+
+
+async def test_notices_that_are_put_off_come_as_one_and_wake_nobody_meanwhile(tmp_path: Path) -> None:
+    file, noticed, asked = tmp_path / "file", 0, 0
+    file.write_text("")
+
+    def notice() -> None:
+        nonlocal noticed
+        noticed += 1
+
+    def put_off_s() -> float:
+        nonlocal asked
+        asked += 1
+        return 0.2
+
+    async with file_notices(str(file), notice, put_off_s=put_off_s) as has_notices:
+        if not has_notices:
+            pytest.skip("this system gives no notices")
+        for _ in range(20):
+            with file.open("a") as opened:
+                opened.write("x")
+            await asyncio.sleep(0)
+        await until(lambda: noticed)
+        assert (noticed, asked) == (1, 1)
+        with file.open("a") as opened:
+            opened.write("x")
+        await until(lambda: noticed == 2)
+
+
+async def test_a_lease_that_comes_and_goes_leaves_known_where_the_session_ends(log: SqliteLog) -> None:
+    [session] = await sessions(log, 1)
+    head = await log.append(session, LABEL)
+    lease = await log.claim(session)
+    await log.release(await log.renew(lease))
+    assert log._notifier.ends_at(session, head)
 
 
 async def test_what_this_log_appends_itself_is_asked_of_nobody(log: SqliteLog) -> None:
