@@ -79,12 +79,13 @@ _SECURE = sqlite3.sqlite_version_info >= (3, 42)
 
 def has_index(connection: Sql) -> bool:
     """Return whether there is an index."""
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'search'").fetchone() is not None
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'search_blocks'").fetchone() is not None
 
 
 def make_index(connection: Sql) -> bool:
     """Make the index if there is none. Returns: False where this SQLite has no full-text search."""
     if not has_index(connection):
+        drop_index(connection)  # one of another shape, which an unreleased version made
         try:
             connection.execute(_MAKE)
             connection.execute(_MAKE_BLOCKS)
@@ -227,9 +228,8 @@ def put_together(connection: Sql) -> None:
 
 def drop_index(connection: Sql) -> None:
     """Forget the index; whoever catches up makes it anew."""
-    if has_index(connection):
-        connection.execute("DROP TABLE search")
-        connection.execute("DROP TABLE search_blocks")
+    for table in ("search", "search_blocks"):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
     connection.execute("UPDATE sessions SET searched = 0 WHERE searched > 0 AND archived_at_us IS NULL")
 
 

@@ -333,3 +333,18 @@ async def test_a_text_of_a_calls_name_and_its_arguments_is_found(tmp_path: Path)
             await store.append("one", timed(exchange("Take a coat.")))
         for text in ('read {"city"', 'READ {"ci', 'd {"', "a/b", "coat.", "Take\na"):
             assert await log.search(text) == await plain.search(text), text
+
+
+async def test_an_index_of_another_shape_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    async with open_store(path) as log:
+        await log.create("one")
+        await log.append("one", said("a coat"))
+        assert len(await log.search("coat")) == 1
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE search_blocks")
+    async with open_store(path) as log:
+        assert len(await log.search("coat")) == 1
+        await log.append("one", said("a scarf"))
+        assert [len(await log.search(text)) for text in ("coat", "scarf")] == [1, 1]
+    assert ask(path, "SELECT count(*) FROM search_blocks") == [(1,)]
