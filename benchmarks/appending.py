@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import cache
-from itertools import count
 
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
@@ -14,10 +13,9 @@ from .exchange import SESSION, Append, exchange, exchanges, flushed
 from .floor import Floor, open_floor
 from .measure import Compared, compared, turns
 from .rows import Row, ratio_row
-from .stores import folder
+from .stores import new_folder
 
 _SIZE = 25  # exchanges of a round
-_names = count()
 
 Flushes = list[tuple[Append, bool]]
 
@@ -32,8 +30,7 @@ def run(quick: bool) -> list[Row]:
 
 
 async def _rounds(rounds: int, every: int) -> Compared:
-    place = folder() / f"append-{next(_names)}"
-    place.mkdir()
+    place = new_folder()
     ours: list[float] = []
     floors: list[float] = []
     async with open_store(place / "refold.db") as log, open_floor(place / "floor.db") as floor:

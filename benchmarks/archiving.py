@@ -15,7 +15,7 @@ from eventsource.messages import UserMessage
 from replay.formats.refold.write import export_session
 
 from .rows import Row, row
-from .stores import folder
+from .stores import new_folder
 
 _DOCS = Path(__file__).parent.parent / "docs"
 _PARAGRAPH = 1_500  # characters at least
@@ -49,7 +49,7 @@ async def _rows(texts: Sequence[str]) -> list[Row]:
     ]
     answers = [event for text in texts for event in streamed(text)]
     rows: list[Row] = []
-    async with open_store(folder() / "archiving.db") as log:
+    async with open_store(new_folder() / "archiving.db") as log:
         for name, events in ((_PLAIN, said), (_STREAMED, [AgentStart(), *answers, AgentEnd()])):
             await log.create(name)
             await log.append(name, timed(events))

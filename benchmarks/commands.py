@@ -15,7 +15,7 @@ from refold import open_log
 
 from .measure import compare, environment
 from .rows import Row, ratio_row
-from .stores import folder
+from .stores import new_folder
 
 _RUN = "import sys; from refold.cli import main; sys.argv[0] = 'refold'; main()"
 
@@ -23,7 +23,7 @@ _RUN = "import sys; from refold.cli import main; sys.argv[0] = 'refold'; main()"
 def run(quick: bool) -> list[Row]:
     """Measure with compiled bytecode in place; the floor is a Python that does nothing."""
     messages, rounds = (100, 1) if quick else (1_000, 5)
-    path = folder() / "commands.db"
+    path = new_folder() / "commands.db"
     asyncio.run(_fill(path, messages))
     at = str(messages // 2)
     asked = (["--help"], ["ls"], ["show", "large"], ["context", "large", "--at", at], ["fork", "large", "--at", at],

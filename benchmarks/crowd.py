@@ -17,7 +17,7 @@ from .exchange import Append, exchanges
 from .floor import open_floor
 from .measure import compared, turns
 from .rows import Row, ratio_row, row
-from .stores import folder
+from .stores import new_folder
 
 _SESSIONS = 50
 
@@ -28,8 +28,7 @@ def run(quick: bool) -> list[Row]:
 
 
 async def _rows(rounds: int, each: int) -> list[Row]:
-    place = folder() / f"crowd-{rounds}"
-    place.mkdir()
+    place = new_folder()
     ours: list[float] = []
     floors: list[float] = []
     commits: list[float] = []

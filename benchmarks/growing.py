@@ -16,7 +16,7 @@ from refold import Agent, Log, Policies, Run, Session, open_log, tool
 from .exchange import exchanges, texts
 from .measure import compared, turns
 from .rows import Chart, Point, Row, ratio_row, row
-from .stores import folder
+from .stores import new_folder
 
 _AT_ONCE = 25  # exchanges
 _DELTAS = 16
@@ -48,8 +48,7 @@ def run(quick: bool) -> list[Row]:
 
 
 async def _rows(sizes: Sequence[int], rounds: int, *, quick: bool) -> list[Row]:
-    place = folder() / f"growing-{quick}"
-    place.mkdir()
+    place = new_folder()
     async with open_log(place / "refold.db") as log:
         sessions = {size: await _session(log, size) for size in sizes}
         grown = {size: _Grown([], []) for size in sizes}

@@ -20,7 +20,7 @@ from eventsource.messages import UserMessage
 
 from .measure import compared, environment, repeated
 from .rows import Row, ratio_row, row
-from .stores import folder
+from .stores import new_folder
 
 _RUN = "import sys; from refold.cli import main; sys.argv[0] = 'refold'; main()"
 _AT_ONCE = 500
@@ -36,7 +36,8 @@ def run(quick: bool) -> list[Row]:
     """Measure commands in fresh processes, and searches in a log that is open and has answered before."""
     sessions, forks, deep, messages = (200, 50, 20, 2_000) if quick else (100_000, 10_000, 2_000, 1_000_000)
     runs = 1 if quick else _RUNS
-    listed, said = folder() / "many.db", folder() / "said.db"
+    place = new_folder()
+    listed, said = place / "many.db", place / "said.db"
     asyncio.run(_make_sessions(listed, sessions, forks, deep))
     rows = [
         _command(f"refold ls, of {sessions:,} sessions", listed, ["ls"], "<= 2,000", runs=runs),
@@ -149,7 +150,7 @@ _SIZE = "in a small log the three letters themselves weigh more than where they 
 
 def _bare(texts: Sequence[str]) -> float:
     """Return how many of these messages a second FTS5 alone takes in: as many in a row of it, one transaction."""
-    path = folder() / "bare.db"
+    path = new_folder() / "bare.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         options = "content='', columnsize=0, detail=none, tokenize='trigram'"

@@ -13,7 +13,7 @@ from replay.why import why
 
 from .exchange import SESSION, exchanges
 from .rows import Row, row
-from .stores import folder
+from .stores import new_folder
 
 _PAGE = 50
 _RUNS = 9
@@ -25,7 +25,7 @@ def run(quick: bool) -> list[Row]:
 
 
 async def _rows(count: int) -> list[Row]:
-    async with open_store(folder() / "pages.db") as log:
+    async with open_store(new_folder() / "pages.db") as log:
         await log.create(SESSION)
         shared = await _say(log.append, SESSION, 5, 0)
         fork = (await log.fork(SESSION, shared, at_us=1)).id

@@ -14,7 +14,7 @@ from .exchange import DELTAS, RESULT_BYTES, Append, exchanges, flushed, texts
 from .floor import Floor, open_floor
 from .measure import Compared, compared, turns
 from .rows import Row, ratio_row, row
-from .stores import folder
+from .stores import new_folder
 
 _FLUSH = 32  # updates: the loop's own
 _MISSED = (
@@ -49,8 +49,7 @@ def _model() -> ScriptedModel:
 
 
 async def _rounds(rounds: int, size: int) -> tuple[Compared, Compared, list[float]]:
-    place = folder() / f"running-{size}"
-    place.mkdir()
+    place = new_folder()
     ours: list[float] = []
     floors: list[float] = []
     cpu: dict[int, list[float]] = {id(ours): [], id(floors): []}

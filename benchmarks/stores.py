@@ -37,6 +37,11 @@ def folder() -> Path:
     return made
 
 
+def new_folder() -> Path:
+    """Make another folder in it, for what is measured once and shared with nobody."""
+    return Path(tempfile.mkdtemp(dir=folder()))
+
+
 @cache
 def files(count: int, *, deltas: int = 100) -> Files:
     """Make the files of so many exchanges."""

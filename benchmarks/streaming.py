@@ -18,7 +18,7 @@ from refold import Agent, Log, open_log
 from .exchange import texts
 from .measure import compared, turns
 from .rows import Row, ratio_row, row
-from .stores import folder
+from .stores import new_folder
 
 _FEW = 50  # deltas: what a run costs besides
 _SPEEDS = (50, 1_000, 10_000)  # deltas a second
@@ -34,7 +34,7 @@ def run(quick: bool) -> list[Row]:
 
 async def _rows(rounds: int, deltas: int, seconds: float) -> list[Row]:
     rows: list[Row] = []
-    async with open_log(folder() / f"streaming-{deltas}.db") as log:
+    async with open_log(new_folder() / f"streaming-{deltas}.db") as log:
         ours: list[float] = []
         floors: list[float] = []
         for _ in turns(rounds, ()):

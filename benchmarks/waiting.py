@@ -16,7 +16,7 @@ from refold import Agent, open_log
 
 from .measure import environment, repeated, turns
 from .rows import Row, row
-from .stores import folder
+from .stores import new_folder
 
 _SESSION = "followed"
 _SEED = 7
@@ -30,8 +30,7 @@ _MISSED = (
 def run(quick: bool) -> list[Row]:
     """Let runs wait for a model that never answers; then follow what another process appends, and what nobody does."""
     times, seconds, appends = (1, 0.5, 20) if quick else (3, 4.0, 300)
-    place = folder() / f"waiting-{appends}"
-    place.mkdir()
+    place = new_folder()
     silent: dict[int, list[float]] = {200: [], 500: []}
     for count in turns(times, *silent):
         path = place / f"silent-{count}-{len(silent[count])}.db"

@@ -18,7 +18,7 @@ from refold.tasks.worker import Worker
 
 from .measure import turns
 from .rows import Row, row
-from .stores import folder
+from .stores import new_folder
 
 _HOUR_US = 3_600_000_000
 _STEPS = 100
@@ -40,8 +40,7 @@ async def steps(ctx: TaskContext, count: int) -> int:
 def run(quick: bool) -> list[Row]:
     """Wake sessions as fast as possible, do steps, and watch a worker that has nothing to do; in turns."""
     waiting, woken, times = (1_000, 50, 2) if quick else (10_000, 500, 5)
-    place = folder() / f"worker-{waiting}"
-    place.mkdir()
+    place = new_folder()
     return asyncio.run(_measure(place / "refold.db", waiting, woken, times, idle_s=1.0 if quick else 3.0))
 
 
