@@ -25,6 +25,9 @@ UPSTREAM_HELP = "Where requests go on to: a base URL; or openai=URL, anthropic=U
 @click.option("--upstream", "upstreams", metavar="[WHOSE=]URL", multiple=True, help=UPSTREAM_HELP)
 @click.option("--replay", "replayed", metavar="ID", help="Answer from this session; what it lacks is refused.")
 @click.option("--live", is_flag=True, help="With --replay: what it lacks goes to the provider, and on record.")
+@click.option(
+    "--allow-drift", is_flag=True, help="With --replay: answer though model, prompt, tools or options changed."
+)
 async def proxy(
     screen: Screen,
     log: Log,
@@ -34,6 +37,7 @@ async def proxy(
     upstreams: tuple[str, ...],
     replayed: str | None,
     live: bool,
+    allow_drift: bool,
 ) -> int:
     """Stand between an agent, in any language, and its provider: what passes by becomes a log, with no code changed.
 
@@ -46,7 +50,10 @@ async def proxy(
 
     if live and replayed is None:
         raise click.UsageError("--live goes with --replay")
-    replaying = await Replaying.of(await log.find(replayed)) if replayed is not None else None
+    if allow_drift and replayed is None:
+        raise click.UsageError("--allow-drift goes with --replay")
+    found = await log.find(replayed) if replayed is not None else None
+    replaying = await Replaying.of(found, allow_drift=allow_drift) if found is not None else None
     recorder = ProxyRecorder(log, lose=lambda what: screen.note((what, "red")))
     warn_if_public(host)
     async with (
@@ -55,5 +62,7 @@ async def proxy(
     ):
         print_address("Listening at", running.url)
         await running.until_interrupted()
+    for drift in replaying.drifts if replaying is not None else ():
+        screen.note(("answered all the same: ", "yellow"), drift)
     screen.note((f"{count(recorder.recorded, 'exchange')} on record, {recorder.lost} lost", "dim"))
     return NO if recorder.lost else OK

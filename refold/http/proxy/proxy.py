@@ -11,10 +11,10 @@ import httpx
 from msgspec.structs import replace
 
 from eventsource.background import running
-from eventsource.models.secrets import Secrets, public_url
+from eventsource.models.secrets import Secrets, public_url, redact_known
 
 from ..guard import RefusedError, unpacked
-from ..script_server.recorded import Replaying, replay_answer
+from ..script_server.recorded import RecordedAnswer, Replaying, replay_answer
 from ..server import Answering, CutError, Exchange
 from ..wires.answers import refuse
 from ..wires.protocol import Wire, read_body
@@ -82,16 +82,19 @@ class Proxy:
 
     async def _replayed(self, exchange: Exchange, wire: Wire | None, body: bytes | None, replaying: Replaying) -> bool:
         """Answer from the recording; False when the exchange is to be forwarded."""
-        given = read_body(body) if wire is not None and body is not None else None
+        given = None
+        if wire is not None and body is not None:  # what is on record has no keys in it
+            secrets = _secrets(exchange, self._upstreams.url(family(exchange), exchange.target))
+            given = read_body(redact_known(secrets.redact(body.decode("utf-8", "replace"))).encode())
         if wire is None or given is None:
             problem = f"{exchange.method} {exchange.path} is not in the recording {replaying.session}"
         else:
             asked = wire.read(exchange.target, given, "")
-            found = replaying.find(asked)
-            if found is not None:
+            found = replaying.answer(asked)
+            if isinstance(found, RecordedAnswer):
                 await replay_answer(exchange, wire, asked, found)
                 return True
-            problem = replaying.difference(asked)
+            problem = found
         if not self._live:
             await refuse(exchange, wire, _NOT_RECORDED, problem)
         return not self._live

@@ -1,17 +1,22 @@
-"""Answering from a recording: each answer to the request that it answered then."""
+"""Answering from a recording: each answer to the request that it answered then.
+
+An answer belongs to a whole request: to the messages before it, and to the model, system prompt, tools and options.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from eventsource.events import MessageEnd, MessageStart, MessageUpdate
-from eventsource.log.load import load, read_all
+from eventsource.codec import from_json, read_object
+from eventsource.events import MessageEnd, MessageStart, MessageUpdate, ModelRequest, ToolSpec
+from eventsource.log.load import read_all
+from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
 from eventsource.models.protocol import StreamEnd, StreamStart
+from projections import CONTEXT
 
-from ...context_fold import CONTEXT
 from ...session import Session
 from ..proxy.prefix_match import expected_messages, in_call_order, prefix_digests, shared_prefix
 from ..server import Exchange
@@ -20,59 +25,133 @@ from ..wires.protocol import Asked, Wire
 from .behaviours import PLAIN, Body
 
 Deltas = dict[int, list[str]]
+_BEFORE, _SHOWN = 20, 60  # characters shown before the place where two texts part, and in all
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True):
-    """An answer as it was recorded: its message, and the deltas of each block."""
+    """An answer as it was recorded: its message, the deltas of each block, and what it answered.
+
+    `asked`: what was in force at its request; None for an answer that came from elsewhere. `seq`: of the request.
+    """
 
     message: AssistantMessage
     deltas: Deltas
+    asked: Config | None = None
+    seq: int = 0
 
 
 class Replaying:
-    """A recorded session that answers again."""
+    """A recorded session that answers again.
 
-    def __init__(self, session: str, digests: Sequence[bytes], answers: dict[bytes, RecordedAnswer]) -> None:
+    `drifts`: what was answered though it was not asked so, each in a sentence.
+    """
+
+    def __init__(
+        self, session: str, digests: Sequence[bytes], answers: dict[bytes, RecordedAnswer], *, allow_drift: bool
+    ) -> None:
         self.session, self._digests, self._answers = session, digests, answers
+        self._allow_drift = allow_drift
+        self.drifts: list[str] = []
 
     @classmethod
-    async def of(cls, session: Session) -> Replaying:
-        """Read a session."""
-        log = session.core.log
-        _, _, view = await load(log, session.id, context=CONTEXT)
+    async def of(cls, session: Session, *, allow_drift: bool = False) -> Replaying:
+        """Read a session.
+
+        Args:
+            allow_drift: a request with the recorded messages is answered though its model, system prompt, tools or
+                options are others.
+        """
         deltas: dict[int, Deltas] = {}
+        requests: dict[int, tuple[Config, int]] = {}
         streamed: Deltas = {}
-        async for recorded in read_all(log, session.id):
+        view, asked = CONTEXT.initial, (Config(), 0)
+        async for recorded in read_all(session.core.log, session.id):
+            view = CONTEXT.step(view, recorded)
             match recorded.event:
+                case ModelRequest():
+                    asked = view.config, recorded.seq
                 case MessageStart():
                     streamed = {}
                 case MessageUpdate(delta=delta) as update if delta:
                     streamed.setdefault(update.content_index, []).append(delta)
-                case MessageEnd():
-                    deltas[recorded.seq] = streamed
+                case MessageEnd(message=AssistantMessage()):
+                    deltas[recorded.seq], requests[recorded.seq] = streamed, asked
                 case _:
                     pass
         own = expected_messages(view)
         digests = prefix_digests([part.message for part in own])
         answers = {
-            before: RecordedAnswer(part.message, deltas.get(part.seq, {}))
+            before: RecordedAnswer(part.message, deltas.get(part.seq, {}), *requests.get(part.seq, (None, 0)))
             for before, part in zip([b"", *digests], own, strict=False)
             if isinstance(part.message, AssistantMessage)
         }
-        return cls(session.id, digests, answers)
+        return cls(session.id, digests, answers, allow_drift=allow_drift)
 
-    def find(self, asked: Asked) -> RecordedAnswer | None:
-        """Find the answer that the recording has for a request."""
+    def answer(self, asked: Asked) -> RecordedAnswer | str:
+        """Find the answer that the recording has for a request, or say why it has none."""
         digests = prefix_digests(in_call_order(asked.request.messages))
-        return self._answers.get(digests[-1]) if digests else None
+        found = self._answers.get(digests[-1]) if digests else None
+        if found is None:
+            return self._parted(digests)
+        drift = self._drift(asked, found)
+        if drift and not self._allow_drift:
+            return drift
+        if drift:
+            self.drifts.append(drift)
+        return found
 
-    def difference(self, asked: Asked) -> str:
-        """Explain why the recording has no answer."""
-        digests = prefix_digests(in_call_order(asked.request.messages))
+    def _drift(self, asked: Asked, found: RecordedAnswer) -> str:
+        """Say what of a request is not as it was recorded, beside its messages; empty when all is.
+
+        Model options count where the request is in the protocol that was recorded: others have other words for them.
+        """
+        was, now = found.asked, asked.request
+        if was is None or was.model is None:
+            return ""
+        said = [
+            _changed("model", was.model.model, now.model.model),
+            _changed("system prompt", was.system_prompt, now.system_prompt),
+            *_changed_tools(was.tools, now.tools),
+        ]
+        if was.model.api == now.model.api:
+            said += _changed_options(read_object(was.options), read_object(now.options))
+        told = "; ".join(one for one in said if one)
+        return f"not what was asked at seq {found.seq} of the recording {self.session}: {told}" if told else ""
+
+    def _parted(self, digests: Sequence[bytes]) -> str:
+        """Say which message is not the recorded one."""
         shared = shared_prefix(digests, self._digests)
         if shared == len(digests):
             return f"the recording {self.session} has nothing after message {shared}"
         return f"message {shared + 1} of the request is not the one in the recording {self.session}"
+
+
+def _changed(what: str, was: str, now: str) -> str:
+    """Say where two texts part."""
+    if was == now:
+        return ""
+    place = next((n for n, (one, other) in enumerate(zip(was, now, strict=False)) if one != other), 0)
+    begin = max(0, min(place, len(was), len(now)) - _BEFORE)
+    return f"{what}: recorded {was[begin : begin + _SHOWN]!r}, now {now[begin : begin + _SHOWN]!r}"
+
+
+def _changed_tools(was: Sequence[ToolSpec], now: Sequence[ToolSpec]) -> list[str]:
+    """Say which tools are gone, new, or told in other words."""
+    before, after = {tool.name: tool for tool in was}, {tool.name: tool for tool in now}
+    gone, new = [name for name in before if name not in after], [name for name in after if name not in before]
+    said = [f"{word} {', '.join(names)}" for word, names in (("tools gone:", gone), ("tools new:", new)) if names]
+    for name, tool in after.items():
+        other = before.get(name)
+        if other is not None:
+            said.append(_changed(f"description of the tool {name}", other.description, tool.description))
+            if from_json(other.schema) != from_json(tool.schema):
+                said.append(f"schema of the tool {name}")
+    return said
+
+
+def _changed_options(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+    return [f"option {name}: recorded {was.get(name)!r:.{_SHOWN}}, now {now.get(name)!r:.{_SHOWN}}" for name in names]
 
 
 async def replay_answer(exchange: Exchange, wire: Wire, asked: Asked, found: RecordedAnswer) -> None:

@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -644,3 +644,41 @@ async def test_after_the_proxy_was_killed_inside_an_answer_the_session_goes_on(t
             assert await history(session) == ["Rain?", "Whole.", "And?", "More."]
             assert [entry.interrupted for entry in await session.history()] == [False, True, False, False, False]
             await sound(session)
+
+
+CHANGES: Mapping[str, tuple[dict[str, object], str]] = {
+    "system": ({"system": "Never mention rain."}, "system prompt: recorded 'Be brief.', now 'Never mention rain.'"),
+    "model": ({"model": "other"}, "model: recorded 'm', now 'other'"),
+    "tool": ({"tools": []}, "tools gone: look"),
+    "words": (
+        {"tools": [{"name": "look", "description": "Peek.", "input_schema": {"type": "object"}}]},
+        "the tool look",
+    ),
+    "schema": (
+        {"tools": [{"name": "look", "description": "Look.", "input_schema": {"type": "object", "required": ["x"]}}]},
+        "schema of the tool look",
+    ),
+    "option": ({"temperature": 0.5}, "option temperature: recorded None, now 0.5"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_recording_answers_no_request_that_differs_beside_its_messages(name: str) -> None:
+    change, said = CHANGES[name]
+    tools = [{"name": "look", "description": "Look.", "input_schema": {"type": "object"}}]
+    body = {"model": "m", "max_tokens": 9, "system": "Be brief.", "tools": tools, "messages": [user("Rain?")]}
+    async with open_log() as log:
+        async with proxied(script(["Yes."]), log=log) as setup:
+            await setup.client.post("/v1/messages", json=body)
+            session = await setup.only()
+        strict, lax = await Replaying.of(session), await Replaying.of(session, allow_drift=True)
+        async with proxied(log=log, replaying=strict) as setup:
+            assert (await setup.client.post("/v1/messages", json=body)).status_code == 200
+            refused = await setup.client.post("/v1/messages", json=body | change)
+        assert refused.status_code == 409
+        assert said in refused.json()["error"]["message"]
+        assert f"of the recording {session.id}" in refused.json()["error"]["message"]
+        async with proxied(log=log, replaying=lax) as setup:
+            assert (await setup.client.post("/v1/messages", json=body | change)).status_code == 200
+        assert len(lax.drifts) == 1
+        assert said in lax.drifts[0]
