@@ -345,7 +345,7 @@ async def _with_totals(session: SessionHandle, side: Side, shared: int) -> Side:
         times.feed(recorded)
         if recorded.seq == shared:
             usage = UsageView(model=usage.model)
-    own = [span for span in times if (span.end_seq or span.start_seq) > shared]
+    own = [span for span in times if span.measured and (span.end_seq or span.start_seq) > shared]
     took = {kind: [span.duration_us or 0 for span in own if span.kind == kind] for kind in ("model", "tool")}
     return msgspec.structs.replace(
         side,

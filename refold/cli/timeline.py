@@ -26,10 +26,12 @@ async def timeline(screen: Screen, log: Log, session: str) -> None:
     if screen.as_json:
         screen.json_list(listed)
     elif not listed:
-        screen.note("Nothing ran here: what it holds came from elsewhere.")
+        screen.note("Nothing happened here yet.")
     else:
-        columns = ("seq", "began", "took", "first token", "what")
+        columns = ("seq", "began", "ended", "took", "first token", "what")
         screen.table(columns, _Rows(listed), right=("seq", "took", "first token"))
+        if any(not span.measured for span in listed):
+            screen.note(("~: by the times that the messages came with; nobody measured it here", "dim"))
 
 
 class _Rows:
@@ -41,10 +43,12 @@ class _Rows:
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         indent = {"run": "", "turn": "  "}
         for span in self._listed:
+            took = duration(span.duration_us) or "(open)"
             yield (
                 str(span.start_seq),
                 time_of_day(span.started_at_us),
-                duration(span.duration_us) or "(open)",
+                time_of_day(span.ended_at_us) if span.ended_at_us is not None else "",
+                took if span.measured else f"~{took}",
                 duration(span.first_token_us),
                 f"{indent.get(span.kind, '    ')}{span.kind} {span.name}{f'  {span.note}' if span.note else ''}",
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eventsource.envelope import Recorded
-from eventsource.events import MessageUpdate, WaitEnd, WaitStart
+from eventsource.events import MessageAdopt, MessageUpdate, Origin, Place, WaitEnd, WaitStart
+from eventsource.messages import AssistantMessage, Message, TextContent, ToolCall, ToolResultMessage, UserMessage
 from projections import TIMELINE, project, spans
 
 
@@ -47,3 +48,31 @@ def test_a_wait_that_ran_out_says_so() -> None:
     recorded = [Recorded(1, 5, WaitStart(key="k")), Recorded(2, 9, WaitEnd(key="k", outcome="timed_out"))]
     (wait,) = spans(project(TIMELINE, recorded))
     assert (wait.kind, wait.name, wait.duration_us, wait.note) == ("wait", "k", 4, "timed_out")
+
+
+def adopt(seq: int, message: Message, call: Place | None = None) -> Recorded:
+    origin = Origin(source="claude-code", entry=str(seq))
+    return Recorded(seq, 99, MessageAdopt(message=message, origin=origin, sent_at_us=seq * 1_000_000, call=call))
+
+
+def test_messages_from_elsewhere_say_by_their_times_about_how_long_it_took() -> None:
+    asked = ToolCall(id="x", name="ls")
+    failed = ToolResultMessage(tool_call_id="x", tool_name="ls", is_error=True)
+    recorded = [
+        adopt(1, UserMessage(content="look")),
+        adopt(3, AssistantMessage(content=(asked,), model="m", stop_reason="tool_use")),
+        adopt(7, failed, Place(message_seq=3, content_index=0)),
+        adopt(8, AssistantMessage(content=(TextContent(text="a"),), model="m")),
+        adopt(20, UserMessage(content="more")),
+        adopt(21, AssistantMessage(stop_reason="error", error="busy", model="m")),
+    ]
+    found = spans(project(TIMELINE, recorded))
+    assert [(one.kind, one.name, one.start_seq, one.end_seq, one.duration_us, one.note) for one in found] == [
+        ("run", "prompt", 1, 8, 7_000_000, ""),
+        ("model", "m", 3, 3, 2_000_000, ""),
+        ("tool", "ls", 3, 7, 4_000_000, "error"),
+        ("model", "m", 8, 8, 1_000_000, ""),
+        ("run", "prompt", 20, 21, 1_000_000, ""),
+        ("model", "m", 21, 21, 1_000_000, "busy"),
+    ]
+    assert not any(one.measured for one in found)
