@@ -278,7 +278,7 @@ class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):
 class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):
     """A message from elsewhere joined the history.
 
-    `sent_at_us` is its own time; `call` names an adopted result's call.
+    `sent_at_us` is its own time; `call` names an adopted result's call, `child` the session that made the result.
     """
 
     type: ClassVar[Literal["message_adopt"]] = "message_adopt"
@@ -286,10 +286,14 @@ class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):
     origin: Origin
     sent_at_us: int = 0
     call: Place | None = None
+    child: str = ""
 
 
 class Compaction(EventBase, frozen=True, kw_only=True, tag="compaction"):
-    """A summary stands, for the model, in place of every message before `first_kept_seq` (0: of all so far)."""
+    """A summary stands, for the model, in place of every message before `first_kept_seq` (0: of all so far).
+
+    `silent`: the model does not read it, since the messages that follow say what stands in place of those before.
+    """
 
     type: ClassVar[Literal["compaction"]] = "compaction"
     summary: str
@@ -297,6 +301,7 @@ class Compaction(EventBase, frozen=True, kw_only=True, tag="compaction"):
     tokens_before: int = 0
     child: str = ""
     details: Json = msgspec.UNSET
+    silent: bool = False
 
 
 class ContextEdit(EventBase, frozen=True, kw_only=True, tag="context_edit"):

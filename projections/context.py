@@ -364,7 +364,8 @@ def _compaction(view: ContextView, recorded: Recorded, event: Compaction) -> Con
     kept = view.entries.find(event.first_kept_seq, _entry_seq) if event.first_kept_seq else place
     body = to_json({"summary": event.summary, "tokensBefore": event.tokens_before})
     entry = _entry(recorded, CustomMessage(kind=COMPACTION_SUMMARY, body=body))
-    return replace(view, entries=view.entries.append(replace(entry, summary=True)), summary=place, kept=kept)
+    entry = replace(entry, summary=True, sent=None if event.silent else entry.sent)
+    return replace(view, entries=view.entries.append(entry), summary=place, kept=kept)
 
 
 def _edit(view: ContextView, recorded: Recorded, event: ContextEdit) -> ContextView:

@@ -10,13 +10,14 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from eventsource.codec import from_json
+from eventsource.codec import from_json, read_object
 from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSeqError
 from eventsource.events import (
     AgentEnd,
     Compaction,
     ConfigChange,
+    Custom,
     MessageEnd,
     ModelRequest,
     QueuePush,
@@ -128,7 +129,7 @@ class _Trace(msgspec.Struct, frozen=True):
     """A session up to a seq, and where everything in its requests came from.
 
     `config`: who set each part of the configuration. `trail`: events that hold content, and the starts of calls.
-    `asked`: the last two requests. `last`: the last fact.
+    `asked`: the last two requests. `last`: the last fact. `files`: what was imported from, by format.
     """
 
     view: ContextView = CONTEXT.initial
@@ -137,6 +138,7 @@ class _Trace(msgspec.Struct, frozen=True):
     asked: tuple[_SentRequest, ...] = ()
     in_turn: bool = False
     last: Recorded | None = None
+    files: Mapping[str, str] = {}
 
     def about(self) -> tuple[_SentRequest, _SentRequest | None]:
         """Return the request that the last event belongs to, or else the next one, and the request before it."""
@@ -147,6 +149,7 @@ class _Trace(msgspec.Struct, frozen=True):
 
 def _step(trace: _Trace, recorded: Recorded) -> _Trace:
     event, config, trail, asked, in_turn = recorded.event, trace.config, trace.trail, trace.asked, trace.in_turn
+    files = trace.files
     match event:
         case ModelRequest():
             asked = (*asked[-1:], _SentRequest(trace.view, config, recorded.seq, event))
@@ -159,12 +162,15 @@ def _step(trace: _Trace, recorded: Recorded) -> _Trace:
             trail = trail.append(recorded)
         case ConfigChange():
             config = config_seqs(config, recorded.seq, event)
+        case Custom(kind=kind, data=data) if kind.endswith(_FILE_HEADER):
+            files = {**files, kind.removesuffix(_FILE_HEADER): str(read_object(data).get("file", ""))}
         case _:
             pass
-    return _Trace(CONTEXT.step(trace.view, recorded), config, trail, asked, in_turn, recorded)
+    return _Trace(CONTEXT.step(trace.view, recorded), config, trail, asked, in_turn, recorded, files)
 
 
-_TRACE = Projection(name="why", version=1, initial=_Trace(), step=_step)
+_FILE_HEADER = ".session"  # ends the kind of event in which an import says where it read
+_TRACE = Projection(name="why", version=2, initial=_Trace(), step=_step)
 
 
 class _Built:
@@ -211,7 +217,9 @@ class _Built:
             return "compaction", name, event.child if isinstance(event, Compaction) else ""
         if entry.origin is not None:
             origin = entry.origin
-            return "adopted", name, " ".join(filter(None, (origin.source, origin.session, origin.entry)))
+            said = " ".join(filter(None, (origin.source, origin.session, origin.entry)))
+            file = self.trace.files.get(origin.source, "")
+            return "adopted", name, f"{said} of {file}" if file else said
         if isinstance(message, AssistantMessage):
             return "answer", name, ""
         if isinstance(message, ToolResultMessage) and entry.call is not None:

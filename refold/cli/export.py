@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from replay.formats.claude_code.write import claude_code_parts
+from replay.formats.codex.write import codex_parts
 from replay.formats.pi.write import pi_parts
 from replay.formats.refold.write import export_parts
 
@@ -18,25 +20,37 @@ from .terminal.screen import Screen
     "export",
     ("refold export ID > oslo.refold.jsonl", "the session and what it inherits: an import hashes the same"),
     ("refold export ID --at 42 -o oslo.jsonl", "up to a seq, to a file that must not exist yet"),
-    ("refold export ID --format pi -o oslo.jsonl", "as a session file of pi, with all its branches"),
+    (
+        "refold export ID --format claude-code -o oslo.jsonl",
+        "as a session file of Claude Code (or `codex`, `pi`), with all branches",
+    ),
 )
 @click.argument("session")
 @click.option("-o", "--output", metavar="FILE", help="Write a file instead of stdout; with --json, stdout says what.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-@click.option("--format", "form", type=click.Choice(["refold", "pi"]), default="refold", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["refold", "claude-code", "codex", "pi"]), default="refold", show_default=True
+)
 @click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (Refold's own format).")
 async def export(
     screen: Screen, log: Log, session: str, output: str | None, force: bool, form: str, at: int | None
 ) -> None:
-    """Write a session to a file. What was read from a session file of pi is written to one as it was read."""
+    """Write a session to a file. What was read from another agent's file is written to one as it was read."""
     if screen.as_json and output is None:
         raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
-    if form == "pi" and at is not None:
-        raise click.UsageError("--at goes with Refold's own format: a file of pi holds all branches")
+    if form != "refold" and at is not None:
+        raise click.UsageError(f"--at goes with Refold's own format: a file of {form} holds all branches")
     if output is not None:
         check_target(output)
     found = await log.find(session)
-    parts = pi_parts(log.store, found.id) if form == "pi" else export_parts(log.store, found.id, upto=at)
+    if form == "pi":
+        parts = pi_parts(log.store, found.id)
+    elif form == "claude-code":
+        parts = claude_code_parts(log.store, found.id)
+    elif form == "codex":
+        parts = codex_parts(log.store, found.id)
+    else:
+        parts = export_parts(log.store, found.id, upto=at)
     if output is None:
         async for part in parts:
             screen.raw_json(part, end="")

@@ -2,64 +2,248 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 import click
 import msgspec
 
-from eventsource.errors import RefoldError
-from replay.formats import ImportReport, import_file
+from eventsource.errors import RefoldError, TranscriptError, UnknownSessionError
+from replay.formats import FORMATS, ImportReport, LineNote, import_file
+from replay.formats.finding import FoundFile, find_files, kept_files
 
 from ..log import Log
+from .arguments.options import since
 from .command import command
 from .exit_codes import OK, error_text, exit_code_of
-from .terminal.formatting import count, shorten
+from .terminal.formatting import count, date_time, shorten
 from .terminal.next_steps import print_next
 from .terminal.screen import Screen
+
+_LOOK_S = 1.0  # between two looks at files that are followed
+_RESTS_S = 2.0  # a file that nobody has changed for so long has come whole
+_NAMES = [one.name for one in FORMATS]
 
 
 @command(
     "import",
     ("refold import oslo.refold.jsonl", "what `refold export` wrote"),
-    ("refold import session.jsonl", "a session file of pi, version 1, 2 or 3"),
-    ("refold import ~/.pi/agent/sessions/*/*.jsonl", "many"),
+    ("refold import session.jsonl", "a session file of Claude Code, Codex or pi"),
+    ("refold import ~/.claude/projects/my-project", "all session files in a folder"),
+    ("refold import --from claude-code", "what Claude Code keeps of this folder; `--all`: of every folder"),
+    ("refold import --from claude-code --all --since 7d --dry-run", "only say what would be imported"),
+    ("refold import --from claude-code --watch", "follow the sessions that are under way"),
     ('refold import session.jsonl --title "Oslo"', "named, if the file has no name for it"),
     creates=True,
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="[FILE|FOLDER]...", type=click.Path())
+@click.option("--from", "agent", type=click.Choice(_NAMES), help="Sessions that an agent keeps on this machine.")
+@click.option("--all", "all_", is_flag=True, help="With --from: of every folder, not of this one alone.")
+@click.option(
+    "--since", metavar="WHEN", callback=since, help="Only files changed since then: `7d`, `12h`, `2026-11-20`."
+)
+@click.option("--format", "format_", type=click.Choice([*_NAMES, "refold"]), help="Which format the files have.")
 @click.option("--title", default="", metavar="TEXT", help="What a session is called if its file does not say.")
-async def import_(screen: Screen, log: Log, files: tuple[str, ...], title: str) -> int:
+@click.option("--again", is_flag=True, help="Make a copy of a session that was imported before.")
+@click.option("--dry-run", "dry", is_flag=True, help="Write nothing; list what would be imported.")
+@click.option("--watch", is_flag=True, help="Go on, and add what is written to the files within a second.")
+async def import_(
+    screen: Screen,
+    log: Log,
+    files: tuple[str, ...],
+    agent: str | None,
+    all_: bool,
+    since: int,
+    format_: str | None,
+    title: str,
+    again: bool,
+    dry: bool,
+    watch: bool,
+) -> int:
     """Read session files into the log: messages with their own times, branches as forks; nothing is lost.
 
+    Of a file that was imported before, what is new is added; entries that part from what is there become a fork.
     Damaged lines are recovered where possible and named. A file that cannot be read is skipped and named.
     """
-    code = OK
-    done: list[object] = []
-    for file in files:
+    if bool(files) == bool(agent):
+        raise click.UsageError("name files or folders, or an agent with --from")
+    if all_ and not agent:
+        raise click.UsageError("--all goes with --from: in a folder all files are read anyway")
+    if watch and (dry or again):
+        raise click.UsageError("--watch goes with neither --dry-run nor --again")
+    work = _Import(screen, log, title=title, format_=format_ or "", again=again, dry=dry)
+    source = _Source(files, agent, all_=all_, since_us=since)
+    found = source.files()
+    if agent is not None:
+        source.tell(screen, len(found))
+    if len(found) == 1 and isinstance(found[0], TranscriptError):
+        raise found[0]
+    for one in found:
+        await work.take(one, alone=len(found) == 1 and not watch)
+    work.end()
+    if watch:
+        await _watch(screen, log, source, work)
+    return work.code
+
+
+class _Source:
+    """Where files are looked for."""
+
+    def __init__(self, files: tuple[str, ...], agent: str | None, *, all_: bool, since_us: int) -> None:
+        self._paths = [Path(file) for file in files]
+        self._agent, self._all, self._since_us = agent, all_, since_us
+        self._folder: Path | None = None
+        self._others = 0
+
+    def files(self) -> list[FoundFile | TranscriptError]:
+        """Find the files that are wanted. Raises: TranscriptError when the agent keeps none."""
+        if self._agent is None:
+            return [one for one in find_files(self._paths) if self._is_new(one)]
+        self._folder, found = kept_files(self._agent, os.environ)
+        wanted = [one for one in found if self._is_new(one)]
+        here = [one for one in wanted if self._all or not isinstance(one, FoundFile) or _is_here(one.folder)]
+        self._others = len(wanted) - len(here)
+        return here
+
+    def _is_new(self, one: FoundFile | TranscriptError) -> bool:
+        return not isinstance(one, FoundFile) or not one.changed_us or one.changed_us >= self._since_us
+
+    def tell(self, screen: Screen, found: int) -> None:
+        """Say where the agent's files lie, and how many are left out."""
+        others = f", and {self._others} of other folders (--all takes them too)" if self._others else ""
+        screen.note((f"{self._folder}: {count(found, 'session')} of this folder{others}", "dim"))
+
+
+def _is_here(folder: str) -> bool:
+    """Return whether an agent worked in the current folder, or below it."""
+    here = Path.cwd()
+    return bool(folder) and (Path(folder) == here or here in Path(folder).parents)
+
+
+class _Import:
+    """Imports files one by one, and says what became of each."""
+
+    def __init__(self, screen: Screen, log: Log, *, title: str, format_: str, again: bool, dry: bool) -> None:
+        self._screen, self._log = screen, log
+        self._title, self._format, self._again, self._dry = title, format_, again, dry
+        self.code = OK
+        self._done: list[object] = []
+        self._rows: list[tuple[str, ...]] = []
+        self._same = 0
+        self.sessions: dict[Path, str] = {}
+        """The session that each file became."""
+
+    async def take(self, file: FoundFile | TranscriptError, *, alone: bool = False, growing: bool = False) -> None:
+        """Import a file. Raises: RefoldError when it cannot be, and is the only one."""
+        if isinstance(file, TranscriptError):
+            self._fail(file.path, file)
+            return
+        path = str(file.path)
         try:
-            with screen.busy(f"reading {file}"):
-                report = await import_file(log.store, file, title=title)
+            with self._screen.busy(f"reading {path}"):
+                report = await import_file(
+                    self._log.store,
+                    path,
+                    title=self._title,
+                    format=self._format or file.format,
+                    again=self._again,
+                    dry=self._dry,
+                    growing=growing,
+                )
         except (RefoldError, OSError) as error:
-            if len(files) == 1:
+            if alone:
                 raise
-            code = code or exit_code_of(error)
-            done.append({"path": file, "error": error_text(error)})
-            screen.note(("not imported: ", "red"), error_text(error))
-            continue
-        done.append({"id": report.session, **msgspec.to_builtins(report)})
-        _print_report(screen, report)
-    if screen.as_json:
-        screen.json(done)
-    return code
+            self._fail(path, error)
+            return
+        self.sessions[file.path] = report.session
+        if self._dry:
+            self._rows.append((date_time(file.changed_us), shorten(report.title), _what(report), path))
+        elif alone or report.branches or not report.known:
+            _print_report(self._screen, report)
+        else:
+            self._same += 1
+        self._done.append({"id": report.session, **msgspec.to_builtins(report)})
+
+    def _fail(self, path: str, error: RefoldError | OSError) -> None:
+        self.code = self.code or exit_code_of(error)
+        self._done.append({"path": path, "error": error_text(error)})
+        self._screen.note(("not imported: ", "red"), error_text(error))
+
+    def end(self) -> None:
+        """Say what there is to say of all files together."""
+        if self._screen.as_json:
+            self._screen.json(self._done)
+            return
+        if self._rows:
+            self._screen.table(("changed", "title", "would be imported", "file"), self._rows)
+        if self._same:
+            self._screen.note((f"{count(self._same, 'session')} imported before, with nothing new", "dim"))
+        if not self._done:
+            self._screen.note(("no session file was found", "yellow"))
+
+
+async def _watch(screen: Screen, log: Log, source: _Source, work: _Import) -> None:
+    """Look at the files again and again, and import what was written; until interrupted."""
+    seen: dict[Path, tuple[int, int, bool]] = {}
+    gone: set[Path] = set()
+    screen.note(("following; Ctrl-C ends it", "dim"))
+    while True:
+        for one in source.files():
+            if not isinstance(one, FoundFile) or one.path in gone:
+                continue
+            rests = time.time() - one.changed_us / 1e6 >= _RESTS_S
+            state = (one.changed_us, one.size_bytes, rests)
+            if seen.get(one.path) == state:
+                continue
+            if await _is_gone(log, work.sessions.get(one.path)):
+                screen.note((f"{one.path}: its session was deleted here, and does not come back", "yellow"))
+                gone.add(one.path)
+                continue
+            await work.take(one, growing=not rests)
+            seen[one.path] = state
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _is_gone(log: Log, session: str | None) -> bool:
+    if session is None:
+        return False
+    try:
+        await log.store.info(session)
+    except UnknownSessionError:
+        return True
+    return False
 
 
 def _print_report(screen: Screen, report: ImportReport) -> None:
     if not screen.as_json:
         screen.line((report.session, "bold"), f"  {report.title}")
-    forks = len(report.branches) - 1
-    held = [count(report.messages, "message")] + ([count(forks, "branch")] if forks else [])
-    screen.note((f"{report.path}: {report.format} version {report.version}, {', '.join(held)}", "dim"))
-    for what, notes in (("recovered", report.recovered), ("lost", report.lost)):
-        for note in notes:
-            text = f": {shorten(note.text)}" if note.text else ""
-            place = (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red")
-            screen.note(place, f"{note.problem}{text}")
+    screen.note((f"{report.path}: {report.format} version {report.version}, {_what(report)}", "dim"))
+    for what, note in _notes([report, *report.children]):
+        text = f": {shorten(note.text)}" if note.text else ""
+        place = (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red")
+        screen.note(place, f"{note.problem}{text}")
     print_next(screen, screen.command("show", report.session))
+
+
+def _what(report: ImportReport) -> str:
+    """Say what is new of a session: all of it, if it was not there."""
+    new = [report, *report.children]
+    forks = sum(branch.parent is not None for one in new for branch in one.branches)
+    agents = sum(not one.known for one in report.children)
+    said = [count(sum(one.messages for one in new), "message")]
+    said += [count(forks, "branch")] if forks else []
+    said += [count(agents, "sub-agent")] if agents else []
+    if not report.known:
+        return ", ".join(said)
+    if any(one.branches for one in new):
+        return f"imported before; new: {', '.join(said)}"
+    return "imported before; nothing new"
+
+
+def _notes(reports: Sequence[ImportReport]) -> Iterator[tuple[str, LineNote]]:
+    for report in reports:
+        yield from (("recovered", note) for note in report.recovered)
+        yield from (("lost", note) for note in report.lost)

@@ -5,67 +5,83 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
 
-from .jsonl import Fields, LineNote, read_lines
-from .pi.read import FORMAT as PI, import_pi, plan_pi
-from .pi.tree import is_record
-from .planner import ImportedBranch, ImportPlan, ImportReport
+from .claude_code.file import CLAUDE_CODE
+from .codex.file import CODEX
+from .format import Format, Head, head_of
+from .importing import import_sessions
+from .jsonl import LineNote
+from .pi.file import PI
 from .refold.file import is_export
 from .refold.read import FORMAT as REFOLD, import_refold
+from .report import ImportedBranch, ImportReport
 
-_HEAD_BYTES = 1 << 20  # enough for a header and some records; what it cuts short is not judged
+__all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
 
-__all__ = [
-    "ImportPlan",
-    "ImportReport",
-    "ImportedBranch",
-    "LineNote",
-    "detect",
-    "import_file",
-    "import_pi",
-    "import_refold",
-    "plan_pi",
-]
+FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX)
+"""The formats of other agents that are read here; the first that fits a file is taken."""
 
 
-async def import_file(log: EventLog, path: str, *, session: str | None = None, title: str = "") -> ImportReport:
-    """Write a session file of a known format into the log.
+async def import_file(
+    log: EventLog,
+    path: str,
+    *,
+    session: str | None = None,
+    title: str = "",
+    format: str = "",  # noqa: A002 - the word users know
+    again: bool = False,
+    dry: bool = False,
+    growing: bool = False,
+) -> ImportReport:
+    """Write a session file into the log; of one that was imported before, only what is new.
 
-    Raises: TranscriptError when it is none, cannot be read or holds nothing; SessionExistsError.
+    Args:
+        session: the id of a new session.
+        title: what a new session is called if its file does not say.
+        format: which format it has; without, that is found by looking.
+        again: make a copy, though it was imported before.
+        dry: write nothing, and say what would be written.
+        growing: somebody writes the file: what may not have come whole is left for the next time.
+
+    Raises: TranscriptError when it is of no format, cannot be read or holds nothing; SessionExistsError.
     """
-    read = {REFOLD: import_refold, PI: import_pi}[await asyncio.to_thread(detect, path)]
-    return await read(log, path, session=session, title=title)
+    name = format or await asyncio.to_thread(detect, path)
+    if name == REFOLD:
+        if dry:
+            raise TranscriptError(path, "is an export of Refold: what it would change is not told beforehand")
+        return await import_refold(log, path, session=session, title=title)
+    found = next((one for one in FORMATS if one.name == name), None)
+    if found is None:
+        known = ", ".join([REFOLD, *(one.name for one in FORMATS)])
+        raise TranscriptError(path, f"{name} is no format that is read here; there are {known}")
+    sources = await asyncio.to_thread(lambda: list(found.sessions(Path(path), growing=growing)))
+    main, *children = await import_sessions(
+        log, sources, path=path, session=session, title=title, again=again, dry=dry, growing=growing
+    )
+    return msgspec.structs.replace(main, children=tuple(children))
 
 
 def detect(path: str) -> str:
-    """Find which format a file has: `refold` (Refold's own) or `pi`.
+    """Find which format a file has: `refold` (Refold's own) or the name of one of `FORMATS`.
 
     Raises: TranscriptError when it is missing, empty or of no format this program reads.
     """
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise TranscriptError(path, f"cannot be read: {error.strerror or error}") from error
-    if not head.strip():
+    head = head_of(Path(path))
+    if not head.data.strip():
         raise TranscriptError(path, "is empty")
-    if is_export(head):
+    if is_export(head.data):
         return REFOLD
-    records = read_lines(head, is_record).records
-    if any(_is_pi(record.fields) for record in records[:20]):
-        return PI
-    raise TranscriptError(
-        path, "is not a session this program can read; it reads its own exports and session files of pi"
-    )
+    found = format_of(head)
+    if found is not None:
+        return found.name
+    known = "; ".join(["Refold's own exports", *(one.what for one in FORMATS)])
+    raise TranscriptError(path, f"is not a session this program can read; it reads {known}")
 
 
-def _is_pi(fields: Fields) -> bool:
-    match fields:
-        case {"type": "session", "id": str(), "timestamp": str()}:
-            return True
-        case {"type": "message", "timestamp": str(), "message": {"role": str()}}:
-            return True
-        case _:
-            return False
+def format_of(head: Head) -> Format | None:
+    """Find the format of another agent that a file has, by how it begins."""
+    return next((one for one in FORMATS if one.fits(head)), None)

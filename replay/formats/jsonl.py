@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
 from eventsource.codec import clean_text
 
 Fields = Mapping[str, object]
+
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put before the first line
+_NOTES_KEPT = 1_000
+_TRIES = 1_000  # places of a damaged line where a record might begin; each takes a look at what follows
+_DEPTH = 200  # levels of lists and objects; what is written for a person has a dozen
+_TEXTS_OR_SIGNS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -38,32 +45,103 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[LineNote, ...] = ()
 
 
-def read_lines(data: bytes, is_record: Callable[[Fields], bool]) -> Lines:
-    """Read every record of a file; lines end at LF only.
+class Findings:
+    """What was found while a file was read: lines that were repaired, and what was lost of others.
 
-    `is_record` says whether an object found behind damaged text is a record of its own and not a piece of that text.
-    NaN and infinities become null, lone surrogates and bytes that are not UTF-8 become U+FFFD; both are noted.
+    Only the first thousand of each are kept; the last one then says how many there are.
     """
-    records: list[Line] = []
-    recovered: list[LineNote] = []
-    lost: list[LineNote] = []
-    numbered = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1)
-    ends_torn = not data.endswith(b"\n")
-    last = data.count(b"\n") + 1
-    for number, raw in numbered:
+
+    def __init__(self) -> None:
+        self._recovered: list[LineNote] = []
+        self._lost: list[LineNote] = []
+        self._more = {"recovered": 0, "lost": 0}
+
+    def recover(self, number: int, problem: str) -> None:
+        """Note what was wrong with a line, of which nothing was lost."""
+        self._add("recovered", self._recovered, LineNote(number, problem))
+
+    def lose(self, number: int, problem: str, text: str) -> None:
+        """Note what could not be read of a line."""
+        self._add("lost", self._lost, LineNote(number, problem, text))
+
+    def _add(self, kind: str, notes: list[LineNote], note: LineNote) -> None:
+        if len(notes) < _NOTES_KEPT:
+            notes.append(note)
+        else:
+            self._more[kind] += 1
+
+    @property
+    def recovered(self) -> tuple[LineNote, ...]:
+        """The lines that were repaired, in the order in which they were found."""
+        return self._told("recovered", self._recovered)
+
+    @property
+    def lost(self) -> tuple[LineNote, ...]:
+        """What was lost, in the order in which it was found."""
+        return self._told("lost", self._lost)
+
+    def _told(self, kind: str, notes: list[LineNote]) -> tuple[LineNote, ...]:
+        more = self._more[kind]
+        return (*notes, *([LineNote(0, f"{more:,} more lines, which are not listed")] if more else ()))
+
+
+def read_lines(data: bytes, is_record: Callable[[Fields], bool]) -> Lines:
+    """Read every record of a file that is held whole; see `each_record`."""
+    findings = Findings()
+    raws = data.split(b"\n")
+    ended = [raw + b"\n" for raw in raws[:-1]] + raws[-1:]
+    records = tuple(each_record(ended, is_record, findings))
+    return Lines(records=records, recovered=findings.recovered, lost=findings.lost)
+
+
+def each_record(raws: Iterable[bytes], is_record: Callable[[Fields], bool], findings: Findings) -> Iterator[Line]:
+    """Read the records of a file line by line; lines end at LF only.
+
+    Args:
+        raws: the lines with their ends; the one without an end is the last.
+        is_record: says whether an object found behind damaged text is a record of its own and not a piece of that text.
+        findings: gets what was repaired and lost. NaN and infinities become null, lone surrogates and bytes that are
+            not UTF-8 become U+FFFD; both are noted.
+    """
+    for number, line in enumerate(raws, 1):
+        raw = line.removeprefix(_MARK) if number == 1 else line
         if not raw.strip():
             continue
-        reader = _LineReader(raw)
+        fields = _whole(raw)
+        if fields is not None:
+            yield Line(number, fields)
+            continue
+        reader = _LineReader(raw.removesuffix(b"\n"))
         found, rest = reader.read(is_record)
-        records += [Line(number, fields, len(found) == 1 and not rest) for fields in found]
         if rest:
-            where = "the last line is torn" if number == last and ends_torn else "not a JSON object"
-            lost.append(LineNote(number, f"{where}: {len(rest.encode())} bytes", rest))
+            where = "not a JSON object" if raw.endswith(b"\n") else "the last line is torn"
+            findings.lose(number, f"{where}: {len(rest.encode())} bytes", rest)
         if len(found) > 1 or (found and rest):
-            recovered.append(LineNote(number, f"{len(found)} record{'s' * (len(found) != 1)} on a damaged line"))
+            findings.recover(number, f"{len(found)} record{'s' * (len(found) != 1)} on a damaged line")
         if found and reader.repaired:
-            recovered.append(LineNote(number, "characters or numbers that JSON cannot hold were replaced"))
-    return Lines(records=tuple(records), recovered=tuple(recovered), lost=tuple(lost))
+            findings.recover(number, "characters or numbers that JSON cannot hold were replaced")
+        for fields in found:
+            yield Line(number, fields, len(found) == 1 and not rest)
+
+
+def _whole(raw: bytes) -> Fields | None:
+    """Read a line that holds one object and nothing else; None when it takes a closer look."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and not _too_deep(raw) else None
+
+
+def _too_deep(raw: bytes) -> bool:
+    """Return whether a line nests deeper than is read here."""
+    if raw.count(b"{") + raw.count(b"[") <= _DEPTH:
+        return False
+    depth = deepest = 0
+    for sign in _TEXTS_OR_SIGNS.findall(raw):
+        depth += (sign in b"{[") - (sign in b"}]") if len(sign) == 1 else 0
+        deepest = max(deepest, depth)
+    return deepest > _DEPTH
 
 
 class _LineReader:
@@ -82,7 +160,9 @@ class _LineReader:
         found, end = self._objects(0)
         if end == len(self._text):
             return found, ""
-        for start in (match.start() for match in re.finditer(r"\{", self._text[end:])):
+        tail = self._text[end:]
+        starts = (match.start() for match in re.finditer(r"\{", tail)) if tail.rstrip().endswith("}") else iter(())
+        for start in islice(starts, _TRIES):
             behind, stop = self._objects(end + start) if start else ([], 0)
             if behind and stop == len(self._text) and all(is_record(fields) for fields in behind):
                 return [*found, *behind], self._text[end : end + start]
@@ -99,7 +179,7 @@ class _LineReader:
                 value, end = self._decoder.raw_decode(text, start)
             except (ValueError, RecursionError):
                 return found, start
-            if not isinstance(value, dict):
+            if not isinstance(value, dict) or _too_deep(text[start:end].encode("utf-8", "surrogatepass")):
                 return found, start
             fields = _clean(value) if "\\u" in text else value
             self.repaired |= fields != value

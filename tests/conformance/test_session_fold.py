@@ -19,10 +19,12 @@ from eventsource.events import Place
 from eventsource.log import open_store
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
 from projections import CONTEXT, ContextView, convert, history, messages, parts, project
-from replay.formats import ImportPlan, ImportReport, import_file, plan_pi
+from replay.formats import ImportReport, import_file
+from replay.formats.importing import ImportPlan, plan_session
 from replay.formats.jsonl import read_lines
+from replay.formats.pi.dialect import is_record
+from replay.formats.pi.file import PI
 from replay.formats.pi.messages import write_message
-from replay.formats.pi.tree import is_record
 from replay.formats.pi.write import export_pi
 
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve()
@@ -32,6 +34,11 @@ SESSIONS = sorted([*TRANSCRIPTS.glob("*.jsonl"), *FOLDS.glob("*.jsonl")])
 TREES = json.loads(text.read_text()) if (text := FOLDS / "tree-ops.golden.json").is_file() else {}
 if not SESSIONS:
     pytest.skip(f"needs recorded sessions; there are none in {DATA} (set REFOLD_DATA)", allow_module_level=True)
+
+
+def plan(path: Path) -> ImportPlan:
+    (source,) = PI.sessions(path, growing=False)
+    return plan_session(source)
 
 
 def content(path: Path) -> bytes:
@@ -76,7 +83,7 @@ async def load(path: Path) -> Imported:
     async with open_store() as log:
         report = await import_file(log, str(path))
         lineages = [await log.read(branch.session, limit=1_000_000) for branch in report.branches]
-        return Imported(plan_pi(content(path)), report, lineages, await export_pi(log, report.session))
+        return Imported(plan(path), report, lineages, await export_pi(log, report.session))
 
 
 def written(message: Message, at_us: int) -> dict[str, object]:
@@ -139,7 +146,7 @@ async def test_every_leaf_of_a_real_session_has_the_context_of_its_own_reader(pa
 async def test_every_step_of_a_scripted_tree_has_the_context_of_its_own_reader(name: str, tmp_path: Path) -> None:
     tree = TREES[name]
     file = tmp_path / "tree.jsonl"
-    header = {"type": "session", "version": 3, "id": "tree", "timestamp": "2026-01-01T00:00:00.000Z", "cwd": "/"}
+    header = {"type": "session", "version": 3, "id": "tree", "timestamp": "1970-01-01T00:00:00.000Z", "cwd": "/"}
     file.write_text("".join(json.dumps(line) + "\n" for line in [header, *tree["entries"]]))
     loaded = await load(file)
     assert [dict(line) for line in records(loaded.back)] == [header, *tree["entries"]]
@@ -226,7 +233,7 @@ async def test_a_version_1_file_written_as_version_3_is_what_its_own_program_mak
     # pi skips a line with two records; a repaired session has them apart
     lines = content(source).split(b"\n")
     if not golden["repaired"]:
-        damaged = {note.number for note in plan_pi(content(source)).recovered}
+        damaged = {note.number for note in plan(source).recovered}
         lines = [line for number, line in enumerate(lines, 1) if number not in damaged]
     file = tmp_path / source.name
     file.write_bytes(b"\n".join(lines))

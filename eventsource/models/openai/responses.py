@@ -148,7 +148,7 @@ def _input(request: Request) -> list[dict[str, object]]:
             case UserMessage(content=content):
                 items.append({"role": "user", "content": _content(content)})
             case AssistantMessage():
-                own = _items(message)
+                own = message_items(message)
                 custom |= {str(item.get("call_id")) for item in own if item.get("type") == "custom_tool_call"}
                 items += own
             case ToolResultMessage(tool_call_id=call_id, content=content):
@@ -178,7 +178,7 @@ def _part(part: UserContent) -> dict[str, object]:
     return {"type": "input_image", "image_url": image_url(part)}
 
 
-def _items(message: AssistantMessage) -> list[dict[str, object]]:
+def message_items(message: AssistantMessage) -> list[dict[str, object]]:
     """Write a message as the items it came in."""
     items: list[dict[str, object]] = []
     for block in message.content:

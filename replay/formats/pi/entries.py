@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-
 import msgspec
 
 from eventsource.codec import from_json, read_object, to_json
@@ -12,33 +9,12 @@ from eventsource.events import Compaction, MessageAdopt, Origin, Place
 from eventsource.messages import CustomMessage
 
 from ..jsonl import Fields
-from .messages import SOURCE, missing_fields, read_message, write_message
+from ..numbers import read_count
+from ..times import write_time
+from .messages import SOURCE, read_message, write_message
 
-HEADER, BRANCH, ENTRY, REST, LOST = "pi.session", "pi.branch", "pi.entry", "pi.rest", "pi.lost"
-"""Kinds of `custom` events beside the messages: the header and the lines of the main branch; the lines of another;
-an entry that is no message, whole; what the next event does not say of its entry; a damaged line."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _ENVELOPE = ("type", "id", "parentId", "timestamp")
 _MESSAGES = {"custom_message": "custom", "branch_summary": "branchSummary"}  # entry type -> role in the context
-
-
-def read_time(text: object) -> int | None:
-    """Read an ISO 8601 time as UTC microseconds; None when it is none."""
-    if not isinstance(text, str):
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):
-        return None
-
-
-def write_time(at_us: int) -> str:
-    """Write UTC microseconds as pi does, in milliseconds."""
-    time = _EPOCH + timedelta(milliseconds=at_us // 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_us // 1000 % 1000:03d}Z"
 
 
 def read_entry(fields: Fields, origin: Origin, kept_seq: int) -> MessageAdopt | Compaction | None:
@@ -52,8 +28,7 @@ def read_entry(fields: Fields, origin: Origin, kept_seq: int) -> MessageAdopt | 
             return MessageAdopt(message=read, origin=origin, sent_at_us=sent_at_us)
         case {"type": "compaction", "summary": str(summary)}:
             details = to_json(fields["details"]) if "details" in fields else msgspec.UNSET
-            tokens = fields.get("tokensBefore")
-            tokens_before = tokens if type(tokens) is int else 0
+            tokens_before = read_count(fields.get("tokensBefore"))
             return Compaction(summary=summary, first_kept_seq=kept_seq, tokens_before=tokens_before, details=details)
         case {"type": "custom_message", "customType": str()} | {"type": "branch_summary", "summary": str()}:
             if fields.get("summary") == "":  # pi leaves an empty summary out of the context
@@ -80,20 +55,6 @@ def write_entry(event: MessageAdopt | Compaction, at_us: int) -> dict[str, objec
             if message.kind == role:
                 return {"type": kind, **time, **read_object(message.body)}
     return {"type": "message", **time, "message": write_message(message, event.sent_at_us)}
-
-
-def differing_fields(fields: Fields, written: Fields) -> Mapping[str, object]:
-    """Compute what must change in what was written to get the entry as it was read; empty when they are equal."""
-    more = missing_fields(fields, written)
-    absent = [name for name in written if name not in fields]
-    return ({"set": more} if more else {}) | ({"absent": absent} if absent else {})
-
-
-def restore(written: Fields, said: Fields) -> dict[str, object]:
-    """Undo the difference that `differing_fields` found."""
-    more, absent = said.get("set"), said.get("absent")
-    fields = {**written, **(more if isinstance(more, dict) else {})}
-    return {name: value for name, value in fields.items() if not (isinstance(absent, list) and name in absent)}
 
 
 def origin_of(session: str, entry: str) -> Origin:

@@ -29,7 +29,9 @@ from eventsource.messages import (
     UserMessage,
 )
 
+from ..differences import same
 from ..jsonl import Fields
+from ..numbers import read_count, read_millionths
 
 SOURCE = "pi"
 _TOKENS = ("input", "output", "cacheRead", "cacheWrite")
@@ -39,11 +41,6 @@ _READ_STOP: Mapping[str, StopReason] = MappingProxyType(
 _WRITE_STOP: Mapping[StopReason, str] = MappingProxyType(
     {ours: theirs for theirs, ours in _READ_STOP.items()} | {"refusal": "error", "pause": "stop"}
 )
-
-
-def same(one: object, other: object) -> bool:
-    """Compare two JSON values; unlike `==`, true is not 1, and 1.0 is not 1."""
-    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def missing_fields(fields: Fields, written: Fields) -> dict[str, object]:
@@ -161,7 +158,7 @@ def _read_reply(block: object) -> AssistantContent:
 
 
 def _read_usage(fields: Fields) -> Usage:
-    counts = [value if type(value) is int else 0 for value in map(fields.get, _TOKENS)]
+    counts = [read_count(value) for value in map(fields.get, _TOKENS)]
     cost = fields.get("cost")
     total = cost.get("total") if isinstance(cost, dict) else None
     usage = Usage(
@@ -169,7 +166,7 @@ def _read_usage(fields: Fields) -> Usage:
         output_tokens=counts[1],
         cache_read_tokens=counts[2],
         cache_write_tokens=counts[3],
-        cost_microusd=round(total * 1_000_000) if isinstance(total, int | float) else None,
+        cost_microusd=read_millionths(total),
         raw=to_json({}),
     )
     return msgspec.structs.replace(usage, raw=to_json(missing_fields(fields, _write_usage(usage))))

@@ -18,10 +18,15 @@ from projections import CONTEXT, ContextView
 from projections.context import with_model
 
 from ...lineage import forks_of
-from .entries import BRANCH, ENTRY, HEADER, REST, restore, write_entry, write_time
+from ..differences import restore
+from ..plan import Kinds
+from ..times import write_time
+from .entries import write_entry
 from .messages import SOURCE, write_message
 
 _EntryFields = dict[str, object]
+_KINDS = Kinds(SOURCE)
+_PREFIX = f"{SOURCE}."
 
 
 class ExportBranch(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +38,7 @@ class ExportBranch(msgspec.Struct, frozen=True, kw_only=True):
     fork_seq: int = 0
 
 
-class _Written(msgspec.Struct, frozen=True):
+class _Written(msgspec.Struct):
     """An entry as it will stand in the file: where (line 0: after all others), and the seq and id that name it."""
 
     line: int
@@ -105,6 +110,7 @@ class _Walk:
             [one for one in parent.entries if one.seq <= branch.fork_seq] if parent is not None else []
         )
         self._lines: Iterator[int] = iter(())
+        self._unplaced: list[_Written] = []
         self._rest: Mapping[str, object] = {}
         self._view = CONTEXT.initial
         begun = len(self.entries)
@@ -117,7 +123,7 @@ class _Walk:
     def _read(self, recorded: Recorded, before: ContextView) -> _Written | None:
         event, seq = recorded.event, recorded.seq
         match event:
-            case Custom(kind=kind, data=data) if kind in (HEADER, BRANCH, REST, ENTRY):
+            case Custom(kind=kind, data=data) if kind.startswith(_PREFIX):
                 return self._read_custom(kind, read_object(data), seq)
             case MessageAdopt(origin=origin) if origin.source == SOURCE:
                 return self._imported(origin.entry, event, recorded)
@@ -140,22 +146,34 @@ class _Walk:
 
     def _read_custom(self, kind: str, data: Mapping[str, object], seq: int) -> _Written | None:
         entry, header, lines = data.get("entry"), data.get("header"), data.get("lines")
-        if kind == ENTRY and isinstance(entry, dict):
-            return _Written(next(self._lines, 0), seq, data.get("id"), entry, None)
-        if kind == REST:
+        if kind == _KINDS.entry and isinstance(entry, dict):
+            return self._placed(_Written(next(self._lines, 0), seq, data.get("id"), entry, None))
+        if kind == _KINDS.rest:
             self._rest = data
         if isinstance(header, dict):
             self.header = header
         if isinstance(lines, list):
-            self._lines = iter([line for first, last in lines for line in range(first, last + 1)])
+            numbers = [line for first, last in lines for line in range(first, last + 1)]
+            if kind == _KINDS.lines:
+                for one, line in zip(self._unplaced, numbers, strict=False):
+                    one.line = line
+                self._unplaced = []
+            else:  # release 0.1 said it where the branch begins
+                self._lines = iter(numbers)
         return None
+
+    def _placed(self, one: _Written) -> _Written:
+        """Remember an entry whose line is told after it."""
+        if one.line == 0:
+            self._unplaced.append(one)
+        return one
 
     def _imported(self, name: object, event: MessageAdopt | Compaction, recorded: Recorded) -> _Written:
         said, self._rest = self._rest, {}
         fields = write_entry(event, recorded.at_us)
         if self.version > 1:
             fields |= {"id": name, "parentId": self.entries[-1].id if self.entries else None}
-        return _Written(next(self._lines, 0), recorded.seq, name, restore(fields, said), event)
+        return self._placed(_Written(next(self._lines, 0), recorded.seq, name, restore(fields, said), event))
 
     @property
     def version(self) -> int:

@@ -345,6 +345,6 @@ def is_export(head: bytes) -> bool:
     """Return whether a file with this beginning is an export; one of a newer version counts too."""
     try:
         first = msgspec.json.decode(head.split(b"\n", 1)[0])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return isinstance(first, dict) and first.get("type") == "refold_export"

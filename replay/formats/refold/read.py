@@ -25,7 +25,7 @@ from eventsource.values import MARKER
 
 from ..atomic import create_session, roll_back
 from ..jsonl import LineNote
-from ..planner import ImportedBranch, ImportReport
+from ..report import ImportedBranch, ImportReport
 from .absent import fork_problem, lack_problems, named_behind
 from .file import GONE, WHOLE, DroppedLine, Export, ExportedSession, RemovedLine, read_export
 

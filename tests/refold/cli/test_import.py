@@ -1,9 +1,14 @@
-"""`refold import`: session files of other programs."""
+"""`refold import`: session files of other programs, named, in a folder, or kept by an agent; once, again, or live."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -50,3 +55,143 @@ def test_damaged_lines_are_reported_with_their_numbers(shell: Shell, data: Path)
     assert result.exit_code == 0
     assert "recovered, line 51: 2 records" in result.stderr
     assert "lost, line 52: the last line is torn" in result.stderr
+
+
+def claude(folder: Path, session: str, *texts: str, where: str = "/work") -> Path:
+    """Write a session of Claude Code as it keeps them. Returns: its file."""
+    path = folder / ".claude" / "projects" / where.replace("/", "-") / f"{session}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number, text in enumerate(texts):
+        shared = {"sessionId": session, "cwd": where, "version": "2.1.14", "timestamp": "2026-01-01T00:00:00.000Z"}
+        named = {
+            "type": "user",
+            "uuid": f"{session}-{number}",
+            "parentUuid": f"{session}-{number - 1}" if number else None,
+        }
+        lines.append(json.dumps({**shared, **named, "message": {"role": "user", "content": text}}) + "\n")
+    path.write_text("".join(lines))
+    return path
+
+
+def test_what_an_agent_keeps_of_this_folder_is_found_and_all_of_it_when_asked(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(shell.folder / ".claude"))
+    claude(shell.folder, "here", "Fix the parser", where=str(Path.cwd()))
+    claude(shell.folder, "far", "Write a page", where="/elsewhere")
+    listed = shell("import", "--from", "claude-code", "--dry-run")
+    assert "Fix the parser" in listed.stdout
+    assert "Write a page" not in listed.stdout
+    assert "1 session of this folder, and 1 of other folders" in listed.stderr
+    assert shell("ls", "--json").stdout.strip() == "[]"
+    assert "Fix the parser" in shell.good("import", "--from", "claude-code")
+    done = shell("import", "--from", "claude-code", "--all")
+    assert "Write a page" in done.stdout
+    assert "1 session imported before, with nothing new" in done.stderr
+    rows = shell.json("ls")
+    assert isinstance(rows, list)
+    assert {(row["agent"], row["source"]) for row in rows} == {
+        ("claude-code", "claude-code:here"),
+        ("claude-code", "claude-code:far"),
+    }
+
+
+def test_a_folder_is_read_without_what_is_no_session_in_it(shell: Shell) -> None:
+    first = claude(shell.folder, "one", "First")
+    claude(shell.folder, "two", "Second")
+    (first.parent / "notes.json").write_text("{}")
+    (first.parent / "notes.txt").write_text("no session")
+    agent = first.parent / "one" / "subagents" / "agent-a1.jsonl"
+    agent.parent.mkdir(parents=True)
+    agent.write_text(first.read_text().replace('"uuid"', '"agentId": "a1", "isSidechain": true, "uuid"'))
+    done = shell.json("import", shell.folder / ".claude")
+    assert isinstance(done, list)
+    assert sorted(one["title"] for one in done) == ["First", "Second"]
+    assert [len(one["children"]) for one in done if one["title"] == "First"] == [1]
+
+
+def test_old_files_are_left_out_when_a_time_is_given(shell: Shell) -> None:
+    old = claude(shell.folder, "old", "Old")
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    claude(shell.folder, "new", "New")
+    done = shell.json("import", shell.folder / ".claude", "--since", "7d")
+    assert isinstance(done, list)
+    assert [one["title"] for one in done] == ["New"]
+
+
+def test_a_copy_is_made_when_asked(shell: Shell) -> None:
+    file = claude(shell.folder, "one", "First")
+    shell.good("import", file)
+    assert "imported before; nothing new" in shell("import", file).stderr
+    shell.good("import", file, "--again")
+    rows = shell.json("ls")
+    assert isinstance(rows, list)
+    assert sorted(row["source"] for row in rows) == ["", "claude-code:one"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["x.jsonl", "--from", "pi"],
+        ["x.jsonl", "--all"],
+        ["x.jsonl", "--watch", "--dry-run"],
+        ["x.jsonl", "--format", "unknown"],
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(shell: Shell, words: list[str]) -> None:
+    assert shell("import", *words).exit_code == 2
+
+
+def test_a_format_that_the_file_does_not_have_is_said(shell: Shell) -> None:
+    file = claude(shell.folder, "one", "First")
+    refused = shell("import", file, "--format", "refold")
+    assert refused.exit_code == 3
+    assert str(file) in refused.stderr
+
+
+def test_an_agent_that_keeps_nothing_here_is_said(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(shell.folder / "nothing"))
+    refused = shell("import", "--from", "claude-code")
+    assert refused.exit_code == 3
+    assert "is where claude-code keeps its sessions, and it is not there" in refused.stderr
+
+
+def test_a_session_of_claude_code_is_written_back_as_it_was_read(shell: Shell) -> None:
+    file = claude(shell.folder, "one", "First", "Second")
+    session = shell.json("import", file)[0]["id"]  # type: ignore[index]  # a list of reports
+    written = shell.good("export", session, "--format", "claude-code")
+    assert [json.loads(line) for line in written.splitlines()] == [
+        json.loads(line) for line in file.read_text().splitlines()
+    ]
+
+
+@pytest.mark.slow
+def test_what_is_written_to_a_file_that_is_followed_is_imported_and_a_deleted_session_stays_away(shell: Shell) -> None:
+    file = claude(shell.folder, "one", "First")
+    words = ["import", str(file), "--watch", "--db", str(shell.folder / "refold.db")]
+    command = [sys.executable, "-c", "from refold.cli import main; main()", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            wait_for(process.stderr, "following")
+            whole = claude(shell.folder, "one", "First", "Second").read_text()
+            wait_for(process.stderr, "new: 1 message")
+            file.write_text(whole + whole.splitlines()[0][:40])  # a line that has not come whole
+            shell.good("delete", "First", "--yes")
+            claude(shell.folder, "one", "First", "Second", "Third")
+            wait_for(process.stderr, "does not come back")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
+    assert shell("ls", "--json").stdout.strip() == "[]"
+
+
+def wait_for(lines: IO[str], wanted: str) -> None:
+    """Read lines until one says what is wanted."""
+    for line in lines:
+        assert "lost" not in line
+        if wanted in line:
+            return
+    pytest.fail(f"it never said {wanted!r}")

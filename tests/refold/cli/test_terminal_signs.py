@@ -69,8 +69,8 @@ SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     "adopt": [["FORK", "2"]],
     "compact": [["ID"], ["ID", "-m", "scripted:evil.json"]],
     "label": [["ID", EVIL], ["ID", EVIL, "2"]],
-    "import": [[FILE], ["bad.jsonl"], ["lines.jsonl"]],
-    "export": [["ID"], ["ID", "--format", "pi"], ["ID", "-o", FILE]],
+    "import": [[FILE], ["bad.jsonl"], ["lines.jsonl"], ["claude.jsonl"], ["claude.jsonl", "--again", "--dry-run"]],
+    "export": [["ID"], ["ID", "--format", "pi"], ["ID", "--format", "claude-code"], ["ID", "-o", FILE]],
     "verify": [[], ["ODD"]],
     "backup": [[FILE]],
     "erase": [["ID", "1"], ["ID", "1", "--yes", "--reason", EVIL]],
@@ -124,6 +124,9 @@ async def build(folder: Path) -> Mapping[str, str]:
     file.close()
     (folder / "evil.json").write_text(json.dumps([[EVIL, {"tool": EVIL, "arguments": {EVIL: EVIL}}], [EVIL]]))
     (folder / "bad.jsonl").write_text(EVIL)
+    said = {"message": {"role": "user", "content": EVIL}, "cwd": EVIL, "gitBranch": EVIL, "customTitle": EVIL}
+    named = {"type": "user", "uuid": EVIL, "parentUuid": EVIL, "sessionId": EVIL}
+    (folder / "claude.jsonl").write_text(json.dumps({**named, **said}) + "\n")
     (folder / "lines.jsonl").write_text(
         json.dumps({"type": "session", "version": 3, "id": EVIL, "cwd": EVIL}) + "\n" + EVIL
     )

@@ -13,7 +13,7 @@ from eventsource.errors import EventTooLargeError, SessionExistsError, Transcrip
 from eventsource.log import open_store
 from replay.formats import detect, import_file
 from replay.formats.jsonl import Lines, read_lines
-from replay.formats.pi.tree import is_record
+from replay.formats.pi.dialect import is_record
 from replay.formats.refold.write import export_session
 
 ONE = '{"type":"message","timestamp":"2026-01-01T00:00:00.000Z","message":{"role":"user","content":"a"}}'
@@ -69,11 +69,13 @@ def test_a_session_whose_header_was_lost_is_still_known(tmp_path: Path) -> None:
 
 async def test_an_id_that_is_taken_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
+    other = tmp_path / "b.jsonl"
     path.write_text(ONE + "\n")
+    other.write_text(TWO + "\n")
     async with open_store() as log:
         await import_file(log, str(path), session="mine")
         with pytest.raises(SessionExistsError):
-            await import_file(log, str(path), session="mine")
+            await import_file(log, str(other), session="mine")
         assert [info.id for info in await log.sessions()] == ["mine"]
 
 

@@ -33,7 +33,7 @@ from eventsource.messages import AssistantMessage, TextContent, ToolResultMessag
 from projections import CONTEXT, history, parts, project
 from replay.formats import ImportReport, import_file
 from replay.formats.jsonl import read_lines
-from replay.formats.pi.tree import is_record
+from replay.formats.pi.dialect import is_record
 from replay.formats.pi.write import export_pi
 
 Line = dict[str, Any]
@@ -88,14 +88,9 @@ async def test_an_imported_session_is_legal_and_idle(log: EventLog, tmp_path: Pa
 
 async def test_a_message_comes_with_its_own_time_and_origin(log: EventLog, tmp_path: Path) -> None:
     report = await put(log, tmp_path, user("a", None, "q"))
-    recorded = (await events(log, report))[-1 - 1]  # the title comes last
-    assert isinstance(recorded.event, MessageAdopt)
-    assert recorded.event.sent_at_us == 1_700_000_000_123_000
-    assert (recorded.event.origin.source, recorded.event.origin.session, recorded.event.origin.entry) == (
-        "pi",
-        "0193",
-        "a",
-    )
+    (adopted,) = (one.event for one in await events(log, report) if isinstance(one.event, MessageAdopt))
+    assert adopted.sent_at_us == 1_700_000_000_123_000
+    assert (adopted.origin.source, adopted.origin.session, adopted.origin.entry) == ("pi", "0193", "a")
 
 
 async def test_every_leaf_becomes_a_fork_and_the_last_entry_is_the_session(log: EventLog, tmp_path: Path) -> None:

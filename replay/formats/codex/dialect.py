@@ -1,0 +1,334 @@
+"""Sessions of Codex: JSON Lines, one record after the other, many of them twice (for the model and for the screen).
+
+An answer is the items between two that are not the model's, and the count of tokens that follows them. What was rolled
+back is a branch that the file goes on beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID, uuid5
+
+import msgspec
+
+from eventsource.codec import read_object, to_json
+from eventsource.events import Compaction, ConfigChange, Event, Label, MessageAdopt, MetadataSet, ModelRef, Origin
+from eventsource.first_words import title_of
+from eventsource.messages import (
+    AssistantMessage,
+    CustomMessage,
+    TextContent,
+    ToolResultMessage,
+    Usage,
+    UserMessage,
+)
+from eventsource.models.options import ThinkingLevel
+from eventsource.models.prices import priced
+
+from ..claude_code.messages import fields_of, list_of, text_of
+from ..dialect import InContext, PathState, Seqs, Told
+from ..jsonl import Fields, Line
+from ..numbers import read_count
+from ..outline import Placing
+from ..times import read_time, write_time
+from .items import (
+    API,
+    is_result,
+    is_said_by_model,
+    read_answer,
+    read_result,
+    read_said,
+    write_answer,
+    write_result,
+    write_said,
+)
+
+FORMAT = "codex"
+_LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
+_TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
+_NAMES = UUID("3c1f4f0e-0a53-4d0e-9a4c-6b7c1c52f9a1")  # what is recorded here is named within this
+
+
+def is_record(fields: Fields) -> bool:
+    """Return whether an object has the shape of a record."""
+    return isinstance(fields.get("type"), str) and ("payload" in fields or "timestamp" in fields)
+
+
+def is_codex(fields: Fields) -> bool:
+    """Return whether an object is a record that only Codex writes."""
+    match fields:
+        case {"type": str(kind), "payload": dict(), "timestamp": str()} if kind in _TYPES:
+            return True
+        case {"timestamp": str(), "type": "tool_call" | "tool_result"}:
+            return True
+        case _:
+            return False
+
+
+class CodexDialect:
+    """How a session file of Codex tells its session."""
+
+    format = FORMAT
+    version = 1
+
+    def __init__(self, children: Mapping[str, str]) -> None:
+        self.header: Fields = {}
+        self.session = ""
+        self.began_us: int | None = None
+        self.first_words = ""
+        self._records = 0
+        self._last: str | None = None
+        self._turns: list[str | None] = []  # the entry before each turn
+        self._answer = 0
+        self._open = self._counted = False
+        self._tail = 0
+        self._total: object = None
+        self._meta: Fields = {}
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the last records are of an answer that may go on: its tokens have not been counted."""
+        return self._tail
+
+    def place(self, line: Line) -> Placing | None:
+        """Say where a record belongs: behind the one before it, but for what was rolled back."""
+        fields, payload = line.fields, fields_of(line.fields.get("payload"))
+        self._records += 1
+        name = f"e{self._records:05d}"
+        if fields.get("type") == "session_meta" and not self._meta:
+            self._meta = payload
+            self.session = text_of(payload.get("id"))
+            self.began_us = read_time(payload.get("timestamp")) or read_time(fields.get("timestamp"))
+        if self.began_us is None:
+            self.began_us = read_time(fields.get("timestamp"))
+        if fields.get("type") == "response_item" and is_said_by_model(payload):
+            return self._place_answer(name)
+        if payload.get("type") == "token_count":
+            return self._place_count(name, payload)
+        beside = fields.get("type") == "event_msg"
+        if not beside:
+            self._open = False
+            self._tail = 0
+        if payload.get("type") == "user_message":
+            self.first_words = self.first_words or title_of(text_of(payload.get("message")))
+        if fields.get("type") == "response_item" and payload.get("role") == "user":
+            self._turns.append(self._last)
+        if payload.get("type") == "thread_rolled_back":
+            self._roll_back(payload.get("num_turns"))
+        return self._placed(name, speaks=not beside)
+
+    def _placed(self, name: str, *, speaks: bool = True, key: str = "", begins: bool = True) -> Placing:
+        placing = Placing(name=name, after=self._last, speaks=speaks, key=key, begins=begins)
+        self._last = name
+        return placing
+
+    def _place_answer(self, name: str) -> Placing:
+        begins = not self._open
+        if begins:
+            self._answer += 1
+            self._open, self._counted, self._tail = True, False, 0
+        self._tail += 1
+        return self._placed(name, key=f"answer {self._answer}", begins=begins)
+
+    def _place_count(self, name: str, payload: Fields) -> Placing:
+        """Place a count of tokens: with the answer before it, if it is the first that counts it."""
+        total = fields_of(payload.get("info")).get("total_token_usage")
+        new = isinstance(total, dict) and total != self._total
+        self._total = total if isinstance(total, dict) else self._total
+        if not new or self._answer == 0 or self._counted:
+            return self._placed(name, speaks=False)
+        self._counted, self._open, self._tail = True, False, 0
+        return self._placed(name, key=f"answer {self._answer}", begins=False)
+
+    def _roll_back(self, turns: object) -> None:
+        for _ in range(turns if type(turns) is int else 0):
+            if self._turns:
+                self._last = self._turns.pop()
+        self._open, self._counted = False, True
+
+    def is_header(self, line: Line) -> bool:
+        """No record is a header."""
+        return False
+
+    def name(self, records: Sequence[Line], number: int) -> str:
+        """Return what an entry is named by: Codex has no names, so it is the line."""
+        return f"line {records[0].number}"
+
+    def opening(self) -> Sequence[Event]:
+        """Return the agent, its folder and its Git branch, by which sessions are found."""
+        said = (("folder", self._meta.get("cwd")), ("branch", fields_of(self._meta.get("git")).get("branch")))
+        named = [("agent", FORMAT), *((name, value) for name, value in said if isinstance(value, str) and value)]
+        return [MetadataSet(name=name, value=to_json(value)) for name, value in named]
+
+    def read(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
+        """Read an entry; the context is the one that Codex would build there."""
+        fields = records[0].fields
+        payload = fields_of(fields.get("payload"))
+        at_us = read_time(fields.get("timestamp"))
+        origin = Origin(source=FORMAT, session=self.session, entry=name)
+        match fields.get("type"):
+            case "response_item" if is_said_by_model(payload):
+                return self._read_answer(records, origin, at_us, state)
+            case "response_item" if is_result(payload):
+                found = state.call(text_of(payload.get("call_id")))
+                result = read_result(payload, found[1] if found is not None else "")
+                return _told(
+                    result,
+                    origin,
+                    at_us,
+                    MessageAdopt(
+                        message=result,
+                        origin=origin,
+                        sent_at_us=at_us or 0,
+                        call=found[0] if found is not None else None,
+                    ),
+                )
+            case "response_item" if payload.get("type") == "message":
+                said = read_said(payload)
+                state.settings = {**state.settings, "said": "1"}
+                return _told(said, origin, at_us)
+            case "compacted":
+                return self._read_compaction(payload, origin, at_us, state)
+            case _:
+                return self._read_other(fields, payload, origin, at_us, state)
+
+    def _read_answer(self, records: Sequence[Line], origin: Origin, at_us: int | None, state: PathState) -> Told:
+        payloads = [fields_of(line.fields.get("payload")) for line in records]
+        items = [payload for payload in payloads if payload.get("type") != "token_count"]
+        counts = [payload for payload in payloads if payload.get("type") == "token_count"]
+        usage = _usage(counts[0]) if counts else None
+        model = state.model.model if state.model is not None else ""
+        message = read_answer(items, model, usage)
+        if state.model is not None:
+            message = msgspec.structs.replace(message, provider=state.model.provider)
+            if usage is not None:
+                message = msgspec.structs.replace(message, usage=priced(usage, state.model, at_us=at_us or 0))
+        times = [read_time(line.fields.get("timestamp")) for line in records[: len(items)]]
+        ended = next((time for time in reversed(times) if time is not None), at_us)
+        return _told(message, origin, at_us, MessageAdopt(message=message, origin=origin, sent_at_us=ended or 0))
+
+    def _read_compaction(self, payload: Fields, origin: Origin, at_us: int | None, state: PathState) -> Told:
+        """Read a compaction: the list that it gives becomes the whole context."""
+        silent = isinstance(payload.get("replacement_history"), list)
+        events: list[InContext] = [Compaction(summary=text_of(payload.get("message")), silent=silent)]
+        items: list[Fields] = []
+        model = state.model.model if state.model is not None else ""
+
+        def answer() -> None:
+            if items:
+                message = read_answer(items, model, None)
+                events.append(MessageAdopt(message=message, origin=origin, sent_at_us=at_us or 0))
+                items.clear()
+
+        for item in map(fields_of, list_of(payload.get("replacement_history"))):
+            if is_said_by_model(item):
+                items.append(item)
+                continue
+            answer()
+            if is_result(item):
+                result = read_result(item, "")
+                events.append(MessageAdopt(message=result, origin=origin, sent_at_us=at_us or 0))
+            elif item.get("type") == "message":
+                events.append(MessageAdopt(message=read_said(item), origin=origin, sent_at_us=at_us or 0))
+        answer()
+        return Told(at_us=at_us, events=tuple(events))
+
+    def _read_other(self, fields: Fields, payload: Fields, origin: Origin, at_us: int | None, state: PathState) -> Told:
+        match fields:
+            case {"role": "user", "content": str(text)}:
+                return _told(UserMessage(content=text), origin, at_us)
+            case {"role": "assistant", "content": str(text)}:
+                return _told(AssistantMessage(content=(TextContent(text=text),)), origin, at_us)
+            case {"type": "session_meta"}:
+                before = _instructions(payload)
+            case {"type": "turn_context"}:
+                before = self._settings(payload, state)
+            case {"type": "event_msg", "payload": {"type": "thread_name_updated", "thread_name": str(title)}} if title:
+                before = [Label(text=title)]
+            case _:
+                before = []
+        return Told(at_us=at_us, after=tuple(before))
+
+    def _settings(self, payload: Fields, state: PathState) -> list[Event]:
+        changes: list[Event] = []
+        model = text_of(payload.get("model"))
+        provider = text_of(self._meta.get("model_provider")) or "openai"
+        ref = ModelRef(api=API, provider=provider, model=model)
+        if model and ref != state.model:
+            state.model = ref
+            changes.append(ConfigChange(model=ref))
+        level = text_of(payload.get("effort"))
+        if level in _LEVELS and level != state.settings.get("thinking"):
+            state.settings = {**state.settings, "thinking": level}
+            changes.append(ConfigChange(options=to_json({"thinking": level})))
+        return changes
+
+    def write(self, events: Sequence[InContext], at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
+        """Write records as far as the log says them by itself."""
+        first = events[0]
+        if isinstance(first, Compaction):
+            payload: dict[str, object] = {"message": first.summary}
+            if first.silent:
+                payload["replacement_history"] = [item for event in events[1:] for item in _items(event)]
+            return [{"timestamp": write_time(at_us), "type": "compacted", "payload": payload}]
+        message = first.message if isinstance(first, MessageAdopt) else None
+        records = [_record(item, at_us) for item in _items(first)]
+        if isinstance(message, AssistantMessage) and message.usage is not None:
+            info = {"last_token_usage": dict(read_object(message.usage.raw))}
+            said = {"type": "token_count", "info": info}
+            records.append({"timestamp": write_time(at_us), "type": "event_msg", "payload": said})
+        return records
+
+    def new_name(self, session: str, seq: int) -> str:
+        """Return what an entry is named by that was recorded here."""
+        return str(uuid5(_NAMES, f"{session}/{seq}"))
+
+    def write_new(self, event: InContext, at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
+        """Write the records of an entry that was recorded here."""
+        if isinstance(event, MessageAdopt) and isinstance(event.message, CustomMessage):
+            return []
+        return self.write([event], at_us, name, state)
+
+    def passed(self, records: Sequence[Fields], name: str, state: PathState) -> None:
+        """No record leaves out what the one before it says."""
+
+
+def _items(event: InContext) -> list[dict[str, object]]:
+    message = event.message if isinstance(event, MessageAdopt) else None
+    match message:
+        case UserMessage():
+            return [write_said(message)]
+        case AssistantMessage():
+            return write_answer(message)
+        case ToolResultMessage():
+            return [write_result(message, custom=False)]
+        case _:
+            return []
+
+
+def _record(item: dict[str, object], at_us: int) -> dict[str, object]:
+    return {"timestamp": write_time(at_us), "type": "response_item", "payload": item}
+
+
+def _told(message: object, origin: Origin, at_us: int | None, event: MessageAdopt | None = None) -> Told:
+    if event is None and isinstance(message, UserMessage | AssistantMessage | ToolResultMessage):
+        event = MessageAdopt(message=message, origin=origin, sent_at_us=at_us or 0)
+    return Told(at_us=at_us, events=() if event is None else (event,))
+
+
+def _instructions(meta: Fields) -> list[Event]:
+    text = text_of(fields_of(meta.get("base_instructions")).get("text")) or text_of(meta.get("instructions"))
+    return [ConfigChange(system_prompt=text)] if text else []
+
+
+def _usage(payload: Fields) -> Usage | None:
+    raw = fields_of(fields_of(payload.get("info")).get("last_token_usage"))
+
+    cached = read_count(raw.get("cached_input_tokens"))
+    return Usage(
+        input_tokens=max(0, read_count(raw.get("input_tokens")) - cached),
+        output_tokens=read_count(raw.get("output_tokens")),
+        cache_read_tokens=cached,
+        reasoning_tokens=read_count(raw.get("reasoning_output_tokens")),
+        raw=to_json(dict(raw)),
+    )

@@ -1,0 +1,144 @@
+"""A format of session files: how one is told from others, and which sessions a file of it holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from eventsource.errors import TranscriptError
+
+from .dialect import Dialect
+from .jsonl import Fields, Findings, Line, each_record, read_lines
+
+_LOOK = 1 << 16  # bytes read at once while the end of the last whole line is looked for
+HEAD_BYTES = 1 << 20  # enough for a header and some records; what it cuts short is not judged
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file begins: its first bytes, and the objects that stand in them, one a line."""
+
+    path: Path
+    data: bytes
+    records: tuple[Fields, ...]
+
+
+class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
+    """One session of a file: its dialect, and its records, which are read twice.
+
+    `dialect` is made with the sessions of its children by their links; `records` gives the records, and tells what was
+    repaired or lost. `name`: of a child (empty: the session itself, which comes first), `links`: what that says of it.
+    `path`: of a child that has a file of its own.
+    """
+
+    dialect: Callable[[Mapping[str, str]], Dialect]
+    records: Callable[[Findings], Iterator[Line]]
+    name: str = ""
+    links: tuple[str, ...] = ()
+    path: Path | None = None
+
+
+class Home(msgspec.Struct, frozen=True):
+    """Where an agent keeps its sessions: a folder, and the pattern of the files in it."""
+
+    folder: Path
+    pattern: str
+
+
+class Sessions(Protocol):
+    """Finds the sessions that a file holds."""
+
+    def __call__(self, path: Path, *, growing: bool) -> Iterable[SourceSession]:
+        """Find them.
+
+        Args:
+            growing: somebody writes the file, and its last line may not have come whole.
+
+        Raises: TranscriptError when it cannot be read.
+        """
+        ...
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """A format: its name, what its files are, and whether a file is one, by how it begins.
+
+    `sessions`: those that a file holds, a session before its children. `owner`: the file with which another one is
+    imported, if it is not imported by itself. `folder`: where the agent worked, by how a file
+    begins. `home`: where the agent keeps its sessions, by its environment.
+    """
+
+    name: str
+    what: str
+    fits: Callable[[Head], bool]
+    sessions: Sessions
+    owner: Callable[[Path], Path | None]
+    folder: Callable[[Head], str]
+    home: Callable[[Mapping[str, str]], Home]
+
+
+def head_of(path: Path) -> Head:
+    """Read how a file begins.
+
+    Raises: TranscriptError when it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    records = read_lines(data, lambda fields: isinstance(fields.get("type"), str)).records
+    return Head(path=path, data=data, records=tuple(record.fields for record in records))
+
+
+def lines_of(
+    path: Path, is_record: Callable[[Fields], bool], *, growing: bool = False
+) -> Callable[[Findings], Iterator[Line]]:
+    """Make a reader of a file of JSON Lines; each time it reads what the file held when this was called.
+
+    Args:
+        growing: a last line without an end is not read: it has not come whole yet.
+
+    Raises: TranscriptError when the file cannot be read.
+    """
+    try:
+        size = _end_of_lines(path) if growing else path.stat().st_size
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+    def read(findings: Findings) -> Iterator[Line]:
+        return each_record(_lines(path, size), is_record, findings)
+
+    return read
+
+
+def _end_of_lines(path: Path) -> int:
+    """Return how many bytes of a file are whole lines."""
+    with path.open("rb") as file:
+        at = file.seek(0, os.SEEK_END)
+        while at > 0:
+            size = min(at, _LOOK)
+            file.seek(at - size)
+            found = file.read(size).rfind(b"\n")
+            if found >= 0:
+                return at - size + found + 1
+            at -= size
+    return 0
+
+
+def _lines(path: Path, size: int) -> Iterator[bytes]:
+    left = size
+    try:
+        with path.open("rb") as file:
+            while left > 0 and (line := file.readline(left)):
+                left -= len(line)
+                yield line
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> TranscriptError:
+    """Say that a file cannot be read, and why."""
+    return TranscriptError(str(path), f"cannot be read: {error.strerror or error}")

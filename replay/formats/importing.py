@@ -1,0 +1,260 @@
+"""Writing a file's sessions into the log: what is not there yet, as it is planned."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from eventsource.codec import clean_text
+from eventsource.errors import TranscriptError
+from eventsource.log import random_id
+from eventsource.log.admitted import admitted, append_admitted
+from eventsource.log.protocol import EventLog
+from eventsource.models.secrets import MARK
+
+from .atomic import create_session, roll_back
+from .dialect import Dialect
+from .format import SourceSession
+from .jsonl import Findings, LineNote
+from .known import find_known
+from .outline import Outline
+from .plan import Action, Kinds, Known, OpenBranch, Placed, Planner
+from .report import ImportedBranch, ImportReport
+
+_NAMED = 24  # characters of a child's name that its session is named by
+_SECRETS = f"of its events told a secret that this process knows (a key, a variable's value): {MARK} stands there"
+
+
+def outline_of(source: SourceSession, dialect: Dialect, findings: Findings, upto: int | None = None) -> Outline:
+    """Read the records of a session for the first time, and place each, or the first so many."""
+    outline = Outline(findings)
+    for line in source.records(findings):
+        placing = dialect.place(line) if upto is None or len(outline.entry_of) < upto else None
+        if placing is not None:
+            outline.add(placing, line)
+    return outline
+
+
+async def import_sessions(
+    log: EventLog,
+    sources: Sequence[SourceSession],
+    *,
+    path: str,
+    session: str | None = None,
+    title: str = "",
+    again: bool = False,
+    dry: bool = False,
+    growing: bool = False,
+) -> tuple[ImportReport, ...]:
+    """Write what the log does not have yet of a session and its children: each new one all or nothing.
+
+    Args:
+        sources: the session, then its children.
+        session: the id of the new session; the children have ids that begin with it.
+        title: what it is called if the file does not say.
+        again: make a copy, whatever is there.
+        dry: write nothing, and say what would be written.
+        growing: somebody writes the file: an answer at its end that may not have come whole is left for later.
+
+    Returns: what was done of each, but of children without an entry.
+    Raises: TranscriptError when the file holds no entry; SessionExistsError.
+    """
+    main, *children = sources
+    links: dict[str, str] = {}  # filled before any is read for the second time
+    reading = await _Reading.of(log, main, links, again=again, growing=growing)
+    if not reading.outline.parents:
+        raise TranscriptError(path, f"holds no entry of a {reading.dialect.format} session")
+    made = reading.known.branches[0].session if reading.known is not None else session or random_id()
+    below: list[tuple[SourceSession, _Reading, str]] = []
+    for child in children:
+        found = await _Reading.of(log, child, links, again=again, growing=growing, within=reading.dialect.session)
+        if found.outline.parents:
+            own = found.known.branches[0].session if found.known is not None else f"{made}-{child.name[:_NAMED]}"
+            links |= {link: own for link in child.links if link}
+            below.append((child, found, own))
+    reports = [await reading.write(log, session=made, path=path, title=title, dry=dry)]
+    for child, found, own in below:
+        where = str(child.path or path)
+        reports.append(await found.write(log, session=own, path=where, started_by=made, dry=dry))
+    return tuple(reports)
+
+
+class _Reading:
+    """A session as its file tells it, and what the log has of it."""
+
+    def __init__(
+        self,
+        source: SourceSession,
+        dialect: Dialect,
+        outline: Outline,
+        findings: Findings,
+        known: Known | None,
+        key: str,
+        left: int,
+    ) -> None:
+        self._source, self.dialect, self.outline, self._findings = source, dialect, outline, findings
+        self.known, self._key, self._left = known, key, left
+
+    @classmethod
+    async def of(
+        cls,
+        log: EventLog,
+        source: SourceSession,
+        links: Mapping[str, str],
+        *,
+        again: bool,
+        growing: bool,
+        within: str = "",
+    ) -> _Reading:
+        """Read a session for the first time, and look for it in the log."""
+        findings = Findings()
+        dialect = source.dialect(links)
+        outline = await asyncio.to_thread(outline_of, source, dialect, findings)
+        left = dialect.unfinished if growing else 0
+        if left:
+            findings, dialect = Findings(), source.dialect(links)
+            upto = len(outline.entry_of) - left
+            outline = await asyncio.to_thread(outline_of, source, dialect, findings, upto)
+        own = dialect.session
+        if source.name and not own.endswith(f"/{source.name}"):
+            own = f"{own or within}/{source.name}"
+        if not own and outline.parents:
+            own = f"{outline.digests()[0]:016x}"
+        key = "" if again else f"{dialect.format}:{own}"
+        known = await find_known(log, key, Kinds(dialect.format)) if key else None
+        return cls(source, dialect, outline, findings, known, key, left)
+
+    async def write(
+        self, log: EventLog, *, session: str, path: str, title: str = "", started_by: str = "", dry: bool = False
+    ) -> ImportReport:
+        """Write what is new, or (`dry`) count it."""
+        planner = Planner(self.dialect, self.outline, self._findings, self.known)
+        writing = _Writing(log, planner, self.known, session=session, source=self._key, started_by=started_by, dry=dry)
+        stem, file = _names(path)
+        plan = planner.plan(self._source.records(Findings()), title=title, last_title=stem, file=file)
+        await writing.write(plan)
+        return writing.report(self._findings, path, left=self._left)
+
+
+def _names(path: str) -> tuple[str, str]:
+    """Return what a file is called, and where it lies."""
+    return clean_text(Path(path).stem), clean_text(os.path.abspath(path))
+
+
+class ImportPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import would write, and where each entry would go, in the order of their lines."""
+
+    actions: tuple[Action, ...]
+    entries: tuple[Placed, ...]
+    title: str
+    recovered: tuple[LineNote, ...]
+    lost: tuple[LineNote, ...]
+
+
+def plan_session(source: SourceSession) -> ImportPlan:
+    """Compute what an import into an empty log would write, and write nothing."""
+    findings = Findings()
+    dialect = source.dialect({})
+    planner = Planner(dialect, outline_of(source, dialect, findings), findings)
+    entries: list[Placed] = []
+    planner.entries = entries
+    actions = tuple(planner.plan(source.records(Findings())))
+    return ImportPlan(
+        actions=actions,
+        entries=tuple(sorted(entries, key=lambda one: one.line)),
+        title=planner.title,
+        recovered=findings.recovered,
+        lost=findings.lost,
+    )
+
+
+class _Writing:
+    """Does what is planned, step by step, and remembers what it did."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        planner: Planner,
+        known: Known | None,
+        *,
+        session: str,
+        source: str,
+        started_by: str,
+        dry: bool,
+    ) -> None:
+        self._log, self._planner, self._known, self._dry = log, planner, known, dry
+        self._id, self._source, self._started_by = session, source, started_by
+        there = known.branches if known is not None else ()
+        self._sessions = {number: branch.session for number, branch in enumerate(there)}
+        self._heads = {number: branch.head for number, branch in enumerate(there)}
+        self._made: list[str] = []
+        self._done: dict[int, ImportedBranch] = {}
+        self._redacted = self._entries = 0
+
+    async def write(self, plan: Iterator[Action]) -> None:
+        """Do all of it."""
+        try:
+            while (action := await asyncio.to_thread(next, plan, None)) is not None:
+                await self._act(action)
+        except BaseException:
+            await roll_back(self._log, self._made)
+            raise
+
+    async def _act(self, action: Action) -> None:
+        if isinstance(action, OpenBranch):
+            await self._open(action)
+            return
+        session = self._sessions[action.branch]
+        if not self._dry:
+            pairs = await asyncio.to_thread(admitted, action.events)
+            self._redacted += sum(pair.redacted for pair in pairs)
+            self._heads[action.branch] = await append_admitted(
+                self._log, session, pairs, expected=self._heads[action.branch]
+            )
+        self._entries += action.entries
+        done = self._done.get(action.branch) or ImportedBranch(session=session)
+        self._done[action.branch] = msgspec.structs.replace(
+            done, leaf=action.leaf or done.leaf, messages=done.messages + action.messages
+        )
+
+    async def _open(self, action: OpenBranch) -> None:
+        if self._dry:
+            parent = None if action.parent is None else self._sessions[action.parent]
+            self._sessions[action.branch] = ""
+            self._done[action.branch] = ImportedBranch(session="", parent=parent, fork_seq=action.fork_seq)
+            return
+        if action.parent is None:
+            making = self._log.create(
+                self._id, created_at_us=action.at_us or None, source=self._source, started_by=self._started_by
+            )
+            parent = None
+        else:
+            parent = self._sessions[action.parent]
+            making = self._log.fork(parent, action.fork_seq, at_us=action.at_us)
+        made = self._sessions[action.branch] = await create_session(making, self._made)
+        self._heads[action.branch] = 0 if parent is None else action.fork_seq + 1
+        self._done[action.branch] = ImportedBranch(session=made, parent=parent, fork_seq=action.fork_seq)
+
+    def report(self, findings: Findings, path: str, *, left: int) -> ImportReport:
+        """Say what was done."""
+        planner = self._planner
+        lost = (LineNote(0, f"{self._redacted} {_SECRETS}"),) if self._redacted else ()
+        done = tuple(one for _, one in sorted(self._done.items()))
+        return ImportReport(
+            path=path,
+            format=planner.dialect.format,
+            version=planner.dialect.version,
+            session=self._sessions[0],
+            title=planner.title,
+            branches=done,
+            entries=self._entries,
+            messages=sum(branch.messages for branch in done),
+            known=self._known is not None,
+            left=left,
+            recovered=findings.recovered,
+            lost=(*findings.lost, *lost),
+        )

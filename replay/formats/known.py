@@ -1,0 +1,80 @@
+"""What a log has of a session file already, read from the lists that earlier imports left beside the entries."""
+
+from __future__ import annotations
+
+from array import array
+from base64 import b64decode
+from collections.abc import AsyncIterator
+
+from eventsource.codec import read_object
+from eventsource.envelope import SessionInfo
+from eventsource.events import Custom
+from eventsource.log.protocol import EventLog
+
+from ..lineage import forks_of
+from .jsonl import Fields
+from .plan import Kinds, Known, KnownBranch, KnownEntry
+
+_PAGE = 1_000
+
+
+async def find_known(log: EventLog, source: str, kinds: Kinds) -> Known | None:
+    """Find the session that was imported from a source, and the forks that the import made.
+
+    Args:
+        source: the format, and what the source itself calls the session.
+
+    Returns: None when there is none.
+    """
+    found = await log.sessions(source=source, limit=1)
+    if not found:
+        return None
+    branches: list[KnownBranch] = []
+    entries: dict[int, KnownEntry] = {}
+    async for info in _family(log, found[0], kinds):
+        tip = last = info.fork_seq + 1
+        async for seq, said in _lists(log, info, kinds):
+            tip = seq
+            for digest, entry in _entries(said, len(branches)):
+                entries.setdefault(digest, entry)
+                last = entry.last
+        branches.append(KnownBranch(session=info.id, head=info.head, tip=tip, last=last))
+    return Known(branches=tuple(branches), entries=entries)
+
+
+async def _family(log: EventLog, main: SessionInfo, kinds: Kinds) -> AsyncIterator[SessionInfo]:
+    """Give the session, and each fork that an import began: one that somebody made here says nothing of a file."""
+    yield main
+    waiting = [main]
+    while waiting:
+        for fork in await forks_of(log, waiting.pop().id):
+            first = await log.read(fork.id, after=fork.fork_seq + 1, limit=1)
+            if first and isinstance(first[0].event, Custom) and first[0].event.kind == kinds.branch:
+                yield fork
+                waiting.append(fork)
+
+
+async def _lists(log: EventLog, info: SessionInfo, kinds: Kinds) -> AsyncIterator[tuple[int, Fields]]:
+    """Give what each list of entries says that stands in a session's own events, and where it stands."""
+    after = info.fork_seq
+    while page := await log.read(info.id, after=after, limit=_PAGE, updates=False):
+        for recorded in page:
+            if isinstance(recorded.event, Custom) and recorded.event.kind == kinds.lines:
+                yield recorded.seq, read_object(recorded.event.data)
+        after = page[-1].seq
+
+
+def _entries(said: Fields, branch: int) -> list[tuple[int, KnownEntry]]:
+    """Read a list of entries; what is none, since it was erased, names nothing."""
+    match said:
+        case {"first": int(first), "events": list(counts), "entries": str(text)}:
+            digests = array("Q")
+            digests.frombytes(b64decode(text))
+        case _:
+            return []
+    found = []
+    for number, digest in enumerate(digests):
+        count, naming = counts[2 * number : 2 * number + 2]
+        found.append((digest, KnownEntry(branch, first, first + naming, first + count - 1)))
+        first += count
+    return found

@@ -1,0 +1,181 @@
+"""The shape of a session file, found before any of it is read for good: its entries, their parents, the branches.
+
+What is kept of an entry is a few numbers, so that a file of a million fits.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from types import MappingProxyType
+
+import msgspec
+
+from .jsonl import Findings, Line
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_JOINED_WITHIN = 1_000  # records between two that are one entry: a message is written in one go
+
+
+class Placing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a record says that it belongs.
+
+    `name`: what others name it by (empty: nobody does). `after`: the name of the entry that it follows (None: of none,
+    it begins anew; unset: the one before it in the file). `key`: what the records of one entry have in common: it is a
+    further record of the latest such entry, unless `begins`. `speaks`: it is part of the conversation; a branch where
+    nothing is said is none.
+    """
+
+    name: str = ""
+    after: str | msgspec.UnsetType | None = msgspec.UNSET
+    key: str = ""
+    begins: bool = True
+    speaks: bool = True
+
+
+class Outline:
+    """Entries by number, from 0 in the order of their first records; records by number, from 0 too."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._places: dict[int, int] = {}
+        self._keys: dict[int, int] = {}
+        self._speaks = bytearray()
+        self._contents = array("Q")
+        self.parents = array("q")
+        """The entry that each one follows; -1: it begins anew."""
+        self.lines = array("q")
+        """The line where each one begins."""
+        self.entry_of = array("q")
+        """The entry that each record belongs to."""
+        self.last_record = array("q")
+        """The last record of each entry."""
+
+    def add(self, placing: Placing, line: Line) -> int:
+        """Take the next record. Returns: its entry."""
+        record = len(self.entry_of)
+        joined = None if placing.begins else self._keys.get(_digest(placing.key))
+        if joined is not None and record - self.last_record[joined] <= _JOINED_WITHIN:
+            number = joined
+            self.last_record[number] = record
+            self._speaks[number] |= placing.speaks
+        else:
+            number = len(self.parents)
+            self.parents.append(self._parent(placing, number, line.number))
+            self.lines.append(line.number)
+            self.last_record.append(record)
+            self._contents.append(0)
+            self._speaks.append(placing.speaks)
+        said = self._contents[number].to_bytes(8) + _ENCODER.encode(line.fields)
+        self._contents[number] = int.from_bytes(blake2b(said, digest_size=8).digest())
+        self.entry_of.append(number)
+        if placing.key:
+            self._keys[_digest(placing.key)] = number
+        if placing.name:
+            self._name(placing.name, number, line.number)
+        return number
+
+    def _name(self, name: str, number: int, line: int) -> None:
+        before = self._places.get(_digest(name))
+        if before is not None and before != number:
+            self._findings.recover(line, f"its name {name!r} is that of line {self.lines[before]} too; both are kept")
+        self._places[_digest(name)] = number
+
+    def _parent(self, placing: Placing, number: int, line: int) -> int:
+        if placing.after is None:
+            return -1
+        if isinstance(placing.after, msgspec.UnsetType):
+            return number - 1
+        found = self.find(placing.after)
+        if found is not None:
+            return found
+        after_loss = number and any(0 < note.number <= line for note in self._findings.lost)
+        where = "the entry before it" if after_loss else "none"
+        self._findings.recover(line, f"its parent {placing.after!r} is missing; it follows {where}")
+        return number - 1 if after_loss else -1
+
+    def find(self, name: str) -> int | None:
+        """Return the entry of a name, the latest if there are several."""
+        return self._places.get(_digest(name))
+
+    def is_above(self, wanted: int, at: int) -> bool:
+        """Return whether an entry lies on the path from another one to its root."""
+        while at >= 0 and at != wanted:
+            at = self.parents[at]
+        return at >= 0
+
+    def digests(self) -> array[int]:
+        """Compute what names each entry by what it holds and what it follows, back to its root."""
+        chained = array("Q", bytes(8 * len(self.parents)))
+        for number, parent in enumerate(self.parents):
+            before = chained[parent] if parent >= 0 else 0
+            said = before.to_bytes(8) + self._contents[number].to_bytes(8)
+            chained[number] = int.from_bytes(blake2b(said, digest_size=8).digest())
+        return chained
+
+    def branches(self, known: array[int] | None = None, tips: Mapping[int, int] = MappingProxyType({})) -> Branches:
+        """Part the entries into branches: first the one the file ends in, then one for each other that nothing follows.
+
+        Args:
+            known: the branch of each entry that is there already; -1: it is new.
+            tips: entries that a branch which is there ends with, and can be gone on with; and which branch.
+        """
+        size = len(self.parents)
+        branch_of = array("q", known) if known is not None else array("q", [-1]) * size
+        taken = bytearray(branch >= 0 for branch in branch_of)
+        left = dict(tips)
+        begun = max(branch_of, default=-1) + 1
+        begins: list[int] = []
+        silent: list[list[int]] = []
+        for leaf in self._leaves():
+            own: list[int] = []
+            at = leaf
+            while at >= 0 and not taken[at]:
+                own.append(at)
+                taken[at] = 1
+                at = self.parents[at]
+            if own and (at >= 0 or begins or begun) and not any(self._speaks[one] for one in own):
+                silent.append(own)
+            elif own:
+                number = left.pop(at, -1)
+                if number < 0:
+                    number = begun + len(begins)
+                    begins.append(own[-1])
+                for one in own:
+                    branch_of[one] = number
+        for own in silent:
+            above = self.parents[own[-1]]
+            beside = branch_of[above] if above >= 0 else 0
+            gone_on = known is not None and above >= 0 and known[above] >= 0 and beside not in tips.values()
+            for one in own:
+                branch_of[one] = -1 if gone_on else beside
+        return Branches(begins=begins, branch_of=branch_of)
+
+    def _leaves(self) -> Iterator[int]:
+        """Go through the entries that nothing follows: first that of the last entry that speaks, then in order."""
+        size = len(self.parents)
+        inner = bytearray(size)
+        for parent in self.parents:
+            if parent >= 0:
+                inner[parent] = 1
+        said = max(self._speaks.rfind(1), 0)
+        ends = (number for number in range(size - 1, said - 1, -1) if not inner[number])
+        last = next((number for number in ends if self.is_above(said, number)), -1)
+        if last >= 0:
+            yield last
+        yield from (number for number in range(size) if not inner[number] and number != last)
+
+
+class Branches(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file's entries part: the first entry of each new branch, and of each entry its branch.
+
+    -1: nothing is said there, and the session that it stands beside was gone on with here.
+    """
+
+    begins: list[int]
+    branch_of: array[int]
+
+
+def _digest(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest())

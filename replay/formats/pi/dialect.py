@@ -1,0 +1,190 @@
+"""Sessions of pi: JSON Lines in versions 1, 2 and 3, a tree of entries, compactions, branch summaries, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from eventsource.codec import to_json
+from eventsource.events import ConfigChange, ContextEdit, Event, Label, MessageAdopt, MetadataSet, ModelRef
+from eventsource.messages import AssistantMessage, ToolResultMessage
+from eventsource.models.options import ThinkingLevel
+
+from ..dialect import InContext, PathState, Seqs, Told
+from ..jsonl import Fields, Line
+from ..outline import Placing
+from ..times import read_time
+from .entries import origin_of, read_entry, with_call, write_entry
+
+FORMAT = "pi"
+_LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
+_APIS = {"anthropic": "anthropic-messages", "google": "google-generative-ai", "openai": "openai-responses"}
+"""Wire protocol of a vendor, for a model that was chosen and never answered."""
+
+
+def is_record(fields: Fields) -> bool:
+    """Return whether an object has the shape of an entry or of a header."""
+    return isinstance(fields.get("type"), str) and ("timestamp" in fields or fields["type"] == "session")
+
+
+def is_pi(fields: Fields) -> bool:
+    """Return whether an object is an entry or a header that only pi writes."""
+    match fields:
+        case {"type": "session", "id": str(), "timestamp": str()}:
+            return True
+        case {"type": "message", "timestamp": str(), "message": {"role": str()}}:
+            return True
+        case _:
+            return False
+
+
+class PiDialect:
+    """How a session file of pi tells its session.
+
+    Version 1 has no names: entries follow one another, and are named e00001 and so on. `named` says of a file without a
+    header whether its entries name their parents, as those of version 3 do.
+    """
+
+    format = FORMAT
+    first_words = ""
+    unfinished = 0  # pi writes a message when it is whole
+
+    def __init__(self, *, named: bool) -> None:
+        self.version = 3 if named else 1
+        self.header: Fields = {}
+        self._records = 0
+        self._header_line = 0
+        self._readable: list[str | None] = []  # what pi counts lines by: the name of the entry on each that is whole
+        self._entries = 0
+        self._apis: dict[tuple[str, str], str] = {}
+
+    @property
+    def session(self) -> str:
+        """What pi calls this session."""
+        return str(self.header.get("id", ""))
+
+    @property
+    def began_us(self) -> int | None:
+        """When the session began, by its header."""
+        return read_time(self.header.get("timestamp"))
+
+    def place(self, line: Line) -> Placing | None:
+        """Say where an entry belongs; None: it is the header."""
+        fields = line.fields
+        self._records += 1
+        if self._records == 1 and fields.get("type") == "session":
+            given = fields.get("version")
+            self.header, self._header_line = fields, line.number
+            self.version = given if type(given) is int else 1
+            self._readable.append(None)
+            return None
+        self._entries += 1
+        name = self.name([line], self._entries)
+        if line.whole:
+            self._readable.append(name)
+        message = fields.get("message")
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            self._apis[str(message.get("provider")), str(message.get("model"))] = str(message.get("api", ""))
+        return Placing(name=name, after=self._after(fields))
+
+    def _after(self, fields: Fields) -> str | msgspec.UnsetType | None:
+        if self.version < 2 or "parentId" not in fields:
+            return msgspec.UNSET if self._entries > 1 else None
+        named = fields["parentId"]
+        return None if named is None else str(named)
+
+    def is_header(self, line: Line) -> bool:
+        """Return whether a record is the header."""
+        return line.number == self._header_line and line.fields == self.header
+
+    def name(self, records: Sequence[Line], number: int) -> str:
+        """Return what an entry is named by."""
+        own = records[0].fields.get("id") if self.version > 1 else None
+        return str(own) if isinstance(own, str | int) else f"e{number:05d}"
+
+    def opening(self) -> Sequence[Event]:
+        """Return the agent and its folder, by which sessions are found."""
+        folder = self.header.get("cwd")
+        named = [("agent", FORMAT), *([("folder", folder)] if isinstance(folder, str) and folder else [])]
+        return [MetadataSet(name=name, value=to_json(value)) for name, value in named]
+
+    def read(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
+        """Read an entry; at each seq of a branch the context is the one that pi would build there."""
+        fields = records[0].fields
+        event = read_entry(fields, origin_of(self.session, name), self._kept(fields, seqs))
+        at_us = read_time(fields.get("timestamp"))
+        if event is None:
+            before, after = [], self._settings(fields, state)
+        else:
+            before, after = self._answered(event, state), []
+            if isinstance(event, MessageAdopt) and isinstance(event.message, ToolResultMessage):
+                found = state.call(event.message.tool_call_id)
+                event = with_call(event, found[0] if found is not None else None)
+        return Told(
+            at_us=at_us,
+            events=() if event is None else (event,),
+            before=tuple(before),
+            after=tuple(after),
+            label=_label(fields),
+        )
+
+    def _kept(self, fields: Fields, seqs: Seqs) -> int:
+        """Find where the entry lies that a compaction keeps first (0: it keeps nothing)."""
+        if fields.get("type") != "compaction":
+            return 0
+        index, named = fields.get("firstKeptEntryIndex"), fields.get("firstKeptEntryId")
+        if self.version < 2 and type(index) is int:
+            kept = self._readable[index] if 0 <= index < len(self._readable) else None
+        else:
+            kept = str(named) if isinstance(named, str | int) else None
+        return seqs.first_seq(kept) if kept is not None else 0
+
+    def write(self, events: Sequence[InContext], at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
+        """Write an entry as far as the log says it by itself."""
+        event = events[0]
+        if isinstance(event, ContextEdit):  # pi has none, and `read` makes none
+            return []
+        fields = write_entry(event, at_us)
+        if self.version > 1:
+            fields["parentId"] = state.name or None
+            fields["id"] = name
+        return [fields]
+
+    def passed(self, records: Sequence[Fields], name: str, state: PathState) -> None:
+        """Nothing of an entry is left out of those that follow it."""
+
+    def _settings(self, fields: Fields, state: PathState) -> list[Event]:
+        """Return what an entry that is no message changes: the model, the thinking level, the session's name."""
+        match fields:
+            case {"type": "model_change", "provider": str(provider), "modelId": str(model)}:
+                api = self._apis.get((provider, model)) or _APIS.get(provider, "")
+                return _model(ModelRef(api=api, provider=provider, model=model), state)
+            case {"type": "thinking_level_change", "thinkingLevel": str(level)} if level in _LEVELS:
+                return [ConfigChange(options=to_json({"thinking": level}))]
+            case {"type": "session_info", "name": str(title)} if title:
+                return [Label(text=title)]
+            case _:
+                return []
+
+    def _answered(self, event: InContext, state: PathState) -> list[Event]:
+        """Return the model that answered, where it is not the one in force."""
+        message = event.message if isinstance(event, MessageAdopt) else None
+        if not isinstance(message, AssistantMessage) or not message.provider or not message.model:
+            return []
+        return _model(ModelRef(api=message.api, provider=message.provider, model=message.model), state)
+
+
+def _model(ref: ModelRef, state: PathState) -> list[Event]:
+    changed = ref != state.model
+    state.model = ref
+    return [ConfigChange(model=ref)] if changed else []
+
+
+def _label(fields: Fields) -> tuple[str, str] | None:
+    match fields:
+        case {"type": "label", "targetId": str() | int() as target}:
+            text = fields.get("label")
+            return text if isinstance(text, str) else "", str(target)
+        case _:
+            return None

@@ -1,0 +1,394 @@
+"""What an import will write, computed from a file's records and from what the log has of them already."""
+
+from __future__ import annotations
+
+from array import array
+from base64 import b64encode
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from eventsource.codec import to_json
+from eventsource.events import Custom, Event, Label, MessageAdopt
+from eventsource.first_words import title_of_first
+
+from .dialect import Dialect, InContext, PathState, Told
+from .differences import difference
+from .jsonl import Fields, Findings, Line
+from .outline import Outline
+
+_BATCH = 1_000  # entries written at once; each batch says which entries it holds
+_LOST_LIMIT = 200_000  # characters of a damaged line that are kept in the log
+Timed = tuple[int, Event]
+
+
+class Kinds:
+    """The kinds of `custom` events that an import of one format writes beside the messages.
+
+    `session`: the header, at the beginning of the main branch. `branch`: at the beginning of another. `entry`: an entry
+    that is no message, whole. `rest`: what the next event does not say of its entry. `lost`: a damaged line. `lines`:
+    which entries the events before it are, and on which lines they stood.
+    """
+
+    def __init__(self, format: str) -> None:  # noqa: A002 - the word of the whole package
+        self.session, self.branch, self.entry = f"{format}.session", f"{format}.branch", f"{format}.entry"
+        self.rest, self.lost, self.lines = f"{format}.rest", f"{format}.lost", f"{format}.lines"
+
+
+class OpenBranch(msgspec.Struct, frozen=True, kw_only=True):
+    """Begin a branch: the session (`parent` is None), or a fork of a branch that was begun before, after a seq."""
+
+    branch: int
+    parent: int | None
+    fork_seq: int
+    at_us: int
+
+
+class WriteEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """Append events to a branch, all at once; `entries` and `messages` count what they hold, `leaf` names the last."""
+
+    branch: int
+    events: tuple[Timed, ...]
+    leaf: str = ""
+    entries: int = 0
+    messages: int = 0
+
+
+Action = OpenBranch | WriteEvents
+
+
+class KnownEntry(msgspec.Struct, frozen=True):
+    """Where an entry lies in the log already: its branch, its first seq, the one that names it, and its last."""
+
+    branch: int
+    first: int
+    seq: int
+    last: int
+
+
+class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that an earlier import of the same file wrote.
+
+    `head`: of the session. `tip`: the last seq that an import wrote; a head beyond it: it was gone on with here.
+    `last`: the last seq of its last entry.
+    """
+
+    session: str
+    head: int
+    tip: int
+    last: int
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log has of a file already, entries by their digests."""
+
+    branches: tuple[KnownBranch, ...] = ()
+    entries: Mapping[int, KnownEntry] = MappingProxyType({})
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an entry went: its branch, the seq that names it, and the last seq that belongs to it."""
+
+    entry: str
+    line: int
+    branch: int
+    seq: int
+    last_seq: int
+
+
+class _Branch:
+    """A branch that is being filled."""
+
+    def __init__(self, number: int, head: int, state: PathState) -> None:
+        self.number, self.head, self.state = number, head, state
+        self.events: list[Timed] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin another batch."""
+        self.digests = array("Q")
+        self.counts: list[int] = []
+        self.lines: list[int] = []
+        self.messages = 0
+        self.leaf = ""
+        self.first = self.head + 1
+
+    def add(self, at_us: int, *events: Event) -> None:
+        self.events += [(at_us, event) for event in events]
+        self.head += len(events)
+
+
+class Planner:
+    """Assigns every entry its place in a branch, and its events."""
+
+    def __init__(self, dialect: Dialect, outline: Outline, findings: Findings, known: Known | None = None) -> None:
+        self.dialect, self.outline, self._findings = dialect, outline, findings
+        self.kinds = Kinds(dialect.format)
+        self._known = known or Known()
+        size = len(outline.parents)
+        self.digests = outline.digests()
+        self._seqs = tuple(array("q", bytes(8 * size)) for _ in range(3))  # first, naming, last
+        self.branch_of = self._find_branches()
+        self._crossed = {
+            parent
+            for number, parent in enumerate(outline.parents)
+            if parent >= 0 and self.branch_of[number] != self.branch_of[parent]
+        }
+        self._states: dict[int, PathState] = {}
+        self._open: dict[int, _Branch] = {}
+        self._elsewhere: list[tuple[int, int, str]] = []  # bookmarks on other branches: entry, time, text
+        self._at = 0
+        self._first_words = ""
+        self.title = ""
+        """What the file calls its session, or what it is called here (empty: nothing new)."""
+        self.entries: list[Placed] | None = None
+        """Where each new entry went; kept if it is a list."""
+
+    def _find_branches(self) -> array[int]:
+        known, size = self._known, len(self.digests)
+        there = array("q", [-1]) * size
+        tips: dict[int, int] = {}
+        for number, digest in enumerate(self.digests):
+            found = known.entries.get(digest)
+            if found is not None:
+                there[number] = found.branch
+                for seqs, seq in zip(self._seqs, (found.first, found.seq, found.last), strict=True):
+                    seqs[number] = seq
+                branch = known.branches[found.branch]
+                if found.last == branch.last and branch.head == branch.tip:
+                    tips[number] = found.branch
+        self._is_known = there
+        return self.outline.branches(there, tips).branch_of
+
+    def plan(
+        self, records: Iterable[Line], *, title: str = "", last_title: str = "", file: str = ""
+    ) -> Iterator[Action]:
+        """Go through the records a second time, and say what to write, in order.
+
+        Args:
+            title: what a new session is called if the file does not say; else its first words, else `last_title`.
+            file: where the records stand, for whoever asks where a message came from.
+        """
+        if not self._known.branches:
+            yield from self._begin(file)
+        for number, own in self._entries(records):
+            if self._is_known[number] >= 0:
+                self._pass(number, own)
+            elif self.branch_of[number] >= 0:
+                yield from self._place(number, own)
+        for target, at_us, text in self._elsewhere:
+            branch = self._open.get(self.branch_of[target])
+            if branch is not None:
+                branch.add(at_us, Label(text=text, target_seq=self._seqs[1][target]))
+        if not self._known.branches and not self.title:
+            main = self._open[0]
+            words = self.dialect.first_words or self._first_words
+            self.title = title or words or title_of_first(event for _, event in main.events) or last_title
+            if self.title:
+                main.add(main.events[-1][0] if main.events else main.state.at_us, Label(text=self.title))
+        for branch in self._open.values():
+            yield from self._flush(branch)
+
+    def _begin(self, file: str) -> Iterator[Action]:
+        """Open the session with what is known of its file."""
+        time = self.dialect.began_us or 0
+        yield OpenBranch(branch=0, parent=None, fork_seq=0, at_us=time)
+        main = self._open[0] = _Branch(0, 0, PathState())
+        main.state.at_us = time
+        said = {"header": dict(self.dialect.header), **({"file": file} if file else {})}
+        main.add(time, Custom(kind=self.kinds.session, data=to_json(said)))
+        for note in self._findings.lost:
+            cut = {"line": note.number, "text": note.text[:_LOST_LIMIT]}
+            main.add(time, Custom(kind=self.kinds.lost, data=to_json(cut)))
+        main.add(time, *self.dialect.opening())
+        main.first = main.head + 1
+
+    def _entries(self, records: Iterable[Line]) -> Iterator[tuple[int, list[Line]]]:
+        """Give the entries in the order in which they begin, each when its last record was read."""
+        waiting: deque[int] = deque()
+        held: dict[int, list[Line]] = {}
+        entry_of, last = self.outline.entry_of, self.outline.last_record
+        count = -1
+        for line in records:
+            if self.dialect.is_header(line):
+                continue
+            count += 1
+            if count >= len(entry_of):  # it was written meanwhile, or waits for what follows it
+                return
+            number = entry_of[count]
+            if number not in held:
+                held[number] = []
+                waiting.append(number)
+            held[number].append(line)
+            while waiting and last[waiting[0]] <= count:
+                yield waiting[0], held.pop(waiting.popleft())
+
+    def _pass(self, number: int, records: Sequence[Line]) -> None:
+        """Go past an entry that the log has: what follows it may need to know what it said."""
+        branch = self._open.get(self.branch_of[number])
+        if branch is None:
+            there = self._known.branches[self.branch_of[number]]
+            branch = self._open[self.branch_of[number]] = _Branch(
+                self.branch_of[number], there.head, self._state(number)
+            )
+        name = self.dialect.name(records, number + 1)
+        told = self._read(number, records, name, branch.state)
+        named = self._seqs[1][number] - len(told.events)
+        for seq, event in enumerate(told.events, named + 1):
+            if isinstance(event, MessageAdopt):
+                branch.state.said(event.message, seq)
+        self._leave(number, records, name, branch.state, told)
+
+    def _state(self, number: int) -> PathState:
+        """Return what holds where a branch begins with an entry."""
+        parent = self.outline.parents[number]
+        if parent < 0:
+            return PathState()
+        return self._states[parent].copy()
+
+    def _read(self, number: int, records: Sequence[Line], name: str, state: PathState) -> Told:
+        self._at = number
+        return self.dialect.read(records, name, state, self)
+
+    def _leave(self, number: int, records: Sequence[Line], name: str, state: PathState, told: Told) -> None:
+        """Keep what holds after an entry, for those that follow it."""
+        if told.at_us is not None:
+            state.at_us = told.at_us
+        self.dialect.passed([line.fields for line in records], name, state)
+        state.name = name
+        if number in self._crossed:
+            self._states[number] = state.copy()
+
+    def _place(self, number: int, records: Sequence[Line]) -> Iterator[Action]:
+        branch = self._open.get(self.branch_of[number])
+        name = self.dialect.name(records, number + 1)
+        if branch is None:
+            state = self._state(number)
+            told = self._read(number, records, name, state)
+            yield from self._fork(number, told, state)
+            branch = self._open[self.branch_of[number]]
+        else:
+            told = self._read(number, records, name, branch.state)
+        first = branch.head + 1
+        at_us = told.at_us if told.at_us is not None else branch.state.at_us
+        seq = self._add(branch, told, at_us, name, [line.fields for line in records])
+        for seqs, value in zip(self._seqs, (first, seq, seq), strict=True):
+            seqs[number] = value
+        branch.add(at_us, *told.after)
+        if told.label is not None:
+            self._label(told.label, number, branch, at_us)
+        self._seqs[2][number] = branch.head
+        self._leave(number, records, name, branch.state, told)
+        self._note(number, name, branch, told)
+        branch.leaf = name
+        branch.digests.append(self.digests[number])
+        branch.counts += [branch.head - first + 1, seq - first]
+        branch.lines += [line.number for line in records]
+        if len(branch.digests) >= _BATCH:
+            yield from self._flush(branch)
+
+    def _note(self, number: int, name: str, branch: _Branch, told: Told) -> None:
+        """Take note of what an entry says of the whole session."""
+        titles = [event.text for event in told.after if isinstance(event, Label) and not event.target_seq]
+        if branch.number == 0 and titles:
+            self.title = titles[-1]
+        if self.entries is not None:
+            _, naming, last = self._seqs
+            line = self.outline.lines[number]
+            self.entries.append(
+                Placed(entry=name, line=line, branch=branch.number, seq=naming[number], last_seq=last[number])
+            )
+
+    def _fork(self, number: int, told: Told, state: PathState) -> Iterator[Action]:
+        """Begin the branch of an entry: with no parent in the file it begins right after the header."""
+        parent = self.outline.parents[number]
+        above = self.branch_of[parent] if parent >= 0 else 0
+        if above in self._open:
+            yield from self._flush(self._open[above])
+        fork_seq = self._seqs[2][parent] if parent >= 0 else 1
+        at_us = told.at_us if told.at_us is not None else state.at_us
+        branch = self._open[self.branch_of[number]] = _Branch(self.branch_of[number], fork_seq + 1, state)
+        yield OpenBranch(branch=branch.number, parent=above, fork_seq=fork_seq, at_us=at_us)
+        branch.add(at_us, Custom(kind=self.kinds.branch, data=to_json({})))
+        branch.first = branch.head + 1
+
+    def _add(self, branch: _Branch, told: Told, at_us: int, name: str, records: list[Fields]) -> int:
+        """Add the events of an entry. Returns: the seq of the one that names it."""
+        branch.add(at_us, *told.before)
+        if not told.events:
+            said = {"id": name, "entry": records[0]} if len(records) == 1 else {"id": name, "entries": records}
+            branch.add(at_us, Custom(kind=self.kinds.entry, data=to_json(said)))
+            return branch.head
+        lacks = self._lacks(told.events, at_us, name, records, branch.state)
+        if lacks or not isinstance(told.events[0], MessageAdopt) or name == branch.state.name:
+            branch.add(at_us, Custom(kind=self.kinds.rest, data=to_json({"id": name, **lacks})))
+        for event in told.events:
+            branch.add(at_us, event)
+            if isinstance(event, MessageAdopt):
+                branch.messages += 1
+                branch.state.said(event.message, branch.head)
+        return branch.head
+
+    def _lacks(
+        self, events: Sequence[InContext], at_us: int, name: str, records: list[Fields], state: PathState
+    ) -> Mapping[str, object]:
+        """Compute what events do not say of their entry's records."""
+        written = self.dialect.write(events, at_us, name, state)
+        if len(written) != len(records):
+            return {"records": records}
+        found = [difference(own, said) for own, said in zip(records, written, strict=True)]
+        return found[0] if len(found) == 1 else {"each": found} if any(found) else {}
+
+    def _label(self, label: tuple[str, str], number: int, branch: _Branch, at_us: int) -> None:
+        """Set a bookmark; on another branch it is set when all is placed."""
+        text, name = label
+        target = self.outline.find(name)
+        if target is None:
+            return
+        if self._seqs[1][target] and self.outline.is_above(target, self.outline.parents[number]):
+            branch.add(at_us, Label(text=text, target_seq=self._seqs[1][target]))
+        else:
+            self._elsewhere.append((target, at_us, text))
+
+    def _flush(self, branch: _Branch) -> Iterator[Action]:
+        """Write what a branch has, with the list of its entries."""
+        if not branch.events:
+            return
+        said = {
+            "first": branch.first,
+            "events": branch.counts,
+            "entries": b64encode(branch.digests.tobytes()).decode(),
+            "lines": runs(branch.lines),
+        }
+        branch.add(branch.events[-1][0], Custom(kind=self.kinds.lines, data=to_json(said)))
+        if branch.number == 0 and not self._first_words:
+            self._first_words = title_of_first(event for _, event in branch.events)
+        yield WriteEvents(
+            branch=branch.number,
+            events=tuple(branch.events),
+            leaf=branch.leaf,
+            entries=len(branch.digests),
+            messages=branch.messages,
+        )
+        branch.events = []
+        branch.begin()
+
+    def first_seq(self, name: str) -> int:
+        """Return the seq that an entry begins with, if it lies on the path of the one that is being read; else 0."""
+        found = self.outline.find(name)
+        if found is None or not self.outline.is_above(found, self.outline.parents[self._at]):
+            return 0
+        return self._seqs[0][found]
+
+
+def runs(numbers: Sequence[int]) -> list[list[int]]:
+    """Group numbers into ranges [first, last] of consecutive ones."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found

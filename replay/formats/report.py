@@ -1,0 +1,40 @@
+"""What an import did."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .jsonl import LineNote
+
+
+class ImportedBranch(msgspec.Struct, frozen=True, kw_only=True):
+    """One session that was written or added to; `messages` counts its new ones, `leaf` is its last new entry."""
+
+    session: str
+    leaf: str = ""
+    parent: str | None = None
+    fork_seq: int = 0
+    messages: int = 0
+
+
+class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did; `recovered` and `lost` name the lines that were damaged.
+
+    `entries`, `messages`: how many are new. `known`: the session was there from an earlier import; `branches` are then
+    those that something was added to, and none if there was nothing new. `left`: records at the end that wait for what
+    follows them. `children`: what was done of the sub-agents' sessions.
+    """
+
+    path: str
+    format: str
+    version: int
+    session: str
+    title: str
+    branches: tuple[ImportedBranch, ...]
+    entries: int
+    messages: int
+    known: bool = False
+    left: int = 0
+    recovered: tuple[LineNote, ...] = ()
+    lost: tuple[LineNote, ...] = ()
+    children: tuple[ImportReport, ...] = ()

@@ -1,0 +1,134 @@
+"""Session files that were damaged in any way: a sentence, or an import with what was found; never a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventsource.errors import TranscriptError
+from eventsource.log import open_store
+from eventsource.machine.evolve import fold
+from replay.formats import import_file
+
+FULL = os.environ.get("REFOLD_FAULTS") == "full"
+DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve() / "transcripts"
+FILES = {name: sorted((DATA / name).glob("*.jsonl")) for name in ("claude-code", "codex", "pi")}
+TRIES, LARGEST = (20_000, 1 << 20) if FULL else (60, 1 << 17)
+GROWN_KB = 200 << 10
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.skipif(not all(FILES.values()), reason=f"needs recorded sessions in {DATA} (set REFOLD_DATA)"),
+]
+VALUES: list[Any] = [None, True, 0, -1, 1e308, 2**70, "", "\ud800", "x" * 5_000, [], {}, [[]], {"type": "text"}]
+
+
+def flip(lines: list[bytes], chance: random.Random) -> None:
+    at = chance.randrange(len(lines))
+    line = bytearray(lines[at])
+    for _ in range(chance.randint(1, 8)):
+        line[chance.randrange(len(line))] = chance.randrange(256)
+    lines[at] = bytes(line)
+
+
+def cut(lines: list[bytes], chance: random.Random) -> None:
+    at = chance.randrange(len(lines))
+    lines[at] = lines[at][: chance.randrange(len(lines[at]))]
+    if chance.random() < 0.5:
+        del lines[at + 1 :]
+
+
+def shuffle(lines: list[bytes], chance: random.Random) -> None:
+    chance.shuffle(lines)
+
+
+def repeat(lines: list[bytes], chance: random.Random) -> None:
+    lines.insert(chance.randrange(len(lines)), chance.choice(lines))
+
+
+def drop(lines: list[bytes], chance: random.Random) -> None:
+    del lines[chance.randrange(len(lines))]
+
+
+def join(lines: list[bytes], chance: random.Random) -> None:
+    at = chance.randrange(len(lines))
+    lines[at] = lines[at].rstrip(b"\n")
+
+
+def nest(lines: list[bytes], chance: random.Random) -> None:
+    depth = chance.choice((50, 300, 5_000))
+    lines.insert(chance.randrange(len(lines)), b'{"type":"user","message":' * depth + b"1" + b"}" * depth + b"\n")
+
+
+def change(lines: list[bytes], chance: random.Random) -> None:
+    """Put another value at some place of a record, however deep."""
+    at = chance.randrange(len(lines))
+    try:
+        record = json.loads(lines[at])
+    except (ValueError, RecursionError):
+        return
+    places = list(_places(record))
+    if places:
+        holder, key = chance.choice(places)
+        other, name = chance.choice(places)
+        holder[key] = chance.choice([*VALUES, deepcopy(other[name])])
+        lines[at] = json.dumps(record).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    found: list[tuple[Any, Any]] = []
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        items = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
+        for key, item in items:
+            found.append((one, key))
+            waiting.append(item)
+    return found
+
+
+DAMAGES: list[Callable[[list[bytes], random.Random], None]] = [
+    *(flip, cut, shuffle, repeat, drop, join, nest),
+    *[change] * 6,
+]
+
+
+@pytest.mark.parametrize("form", FILES)
+async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(form: str, tmp_path: Path) -> None:
+    files = [data for path in FILES[form] if len(data := _content(path)) < LARGEST]
+    path = tmp_path / "session.jsonl"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(TRIES):
+        chance = random.Random(f"{form} {number}")
+        lines = chance.choice(files).splitlines(keepends=True)
+        for _ in range(chance.randint(1, 4)):
+            if lines and (lines := [line for line in lines if line]):
+                chance.choice(DAMAGES)(lines, chance)
+        _write(path, b"".join(lines))
+        async with open_store() as log:
+            try:
+                await import_file(log, str(path))
+            except TranscriptError:
+                continue
+            for info in await log.sessions(limit=1_000):
+                fold(await log.read(info.id, limit=1_000_000))
+            again = await import_file(log, str(path))
+            assert not again.branches, number
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < GROWN_KB, f"{grown} kB"
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)

@@ -1,0 +1,322 @@
+"""Sessions of Claude Code become sessions and forks: a batch of calls is one path, rewinds are branches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from eventsource.events import Compaction, ConfigChange, MessageAdopt, ModelRef
+from eventsource.log import open_store
+from eventsource.log.protocol import EventLog
+from eventsource.messages import AssistantMessage, Message, ToolResultMessage, UserMessage
+from projections import CONTEXT, history, parts, project
+from replay.formats import ImportReport, detect, import_file
+from replay.formats.claude_code.write import claude_code_copy, claude_code_parts
+
+Record = dict[str, Any]
+SESSION = "0a1b2c3d-4e5f-4061-8071-2a3b4c5d6e7f"
+_times = count(1)
+
+
+def record(name: str, parent: str | None, kind: str, **fields: Any) -> Record:
+    time = f"2026-01-01T00:00:{next(_times) % 60:02d}.000Z"
+    shared = {"isSidechain": False, "userType": "external", "cwd": "/work", "sessionId": SESSION, "version": "2.1.14"}
+    named = {"parentUuid": parent, "uuid": name, "timestamp": time, "type": kind}
+    return {**named, **shared, "gitBranch": "main", **fields}
+
+
+def prompt(name: str, parent: str | None, text: str, **fields: Any) -> Record:
+    return record(name, parent, "user", message={"role": "user", "content": text}, **fields)
+
+
+def answer(name: str, parent: str | None, answer_id: str, *blocks: Record, **usage: int) -> Record:
+    counts = {"input_tokens": 5, "output_tokens": 7} | usage
+    message = {"id": answer_id, "type": "message", "role": "assistant", "model": "claude-x", "content": list(blocks)}
+    return record(name, parent, "assistant", message={**message, "stop_reason": None, "usage": counts})
+
+
+def text(said: str) -> Record:
+    return {"type": "text", "text": said}
+
+
+def call(call_id: str, tool: str = "Bash", **arguments: Any) -> Record:
+    return {"type": "tool_use", "id": call_id, "name": tool, "input": arguments}
+
+
+def result(name: str, parent: str, call_id: str, said: str = "done", **fields: Any) -> Record:
+    block = {"tool_use_id": call_id, "type": "tool_result", "content": said}
+    return record(name, parent, "user", message={"role": "user", "content": [block]}, **fields)
+
+
+async def put(log: EventLog, folder: Path, *records: Record) -> ImportReport:
+    path = folder / f"{SESSION}.jsonl"
+    _write(path, records)
+    return await import_file(log, str(path))
+
+
+def _write(path: Path, records: Sequence[Record]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+
+
+async def said(log: EventLog, session: str) -> list[Message]:
+    view = project(CONTEXT, await log.read(session, limit=100_000))
+    return [entry.message for entry in history(view) if entry.message is not None]
+
+
+async def words(log: EventLog, session: str) -> list[object]:
+    return [message.content for message in await said(log, session) if isinstance(message, UserMessage)]
+
+
+async def back(log: EventLog, session: str) -> list[Record]:
+    return [json.loads(line) async for line in claude_code_parts(log, session)]
+
+
+BATCH = (
+    prompt("p", None, "look"),
+    answer("a1", "p", "m1", text("I look.")),
+    answer("a2", "a1", "m1", call("x")),
+    answer("a3", "a2", "m1", call("y")),
+    result("r1", "a2", "x", toolUseResult={"stdout": "1"}),
+    result("r2", "a3", "y"),
+    answer("b", "r2", "m2", text("Done.")),
+)
+
+
+async def test_the_records_of_one_answer_are_one_message_and_its_usage_counts_once(
+    log: EventLog, tmp_path: Path
+) -> None:
+    report = await put(log, tmp_path, *BATCH)
+    first, second = (one for one in await said(log, report.session) if isinstance(one, AssistantMessage))
+    assert [first.text, [one.id for one in first.tool_calls], second.text] == ["I look.", ["x", "y"], "Done."]
+    assert (await log.info(report.session)).input_tokens == 10
+
+
+async def test_parallel_calls_are_one_path_and_each_result_names_its_call(log: EventLog, tmp_path: Path) -> None:
+    report = await put(log, tmp_path, *BATCH)
+    assert len(report.branches) == 1
+    adopted = [one for one in await log.read(report.session) if isinstance(one.event, MessageAdopt)]
+    places = [
+        (one.event.call.content_index if one.event.call else None, one.event.message.tool_name)
+        for one in adopted
+        if isinstance(one.event, MessageAdopt) and isinstance(one.event.message, ToolResultMessage)
+    ]
+    assert places == [(1, "Bash"), (2, "Bash")]
+
+
+async def test_an_answer_whose_first_call_is_answered_before_its_second_is_written_is_still_one(
+    log: EventLog, tmp_path: Path
+) -> None:
+    p, a1, a2, a3, r1, r2, b = BATCH
+    report = await put(log, tmp_path, p, a1, a2, r1, a3, r2, b)
+    assert [type(one).__name__ for one in await said(log, report.session)] == [
+        "UserMessage",
+        "AssistantMessage",
+        "ToolResultMessage",
+        "ToolResultMessage",
+        "AssistantMessage",
+    ]
+    assert await back(log, report.session) == [p, a1, a2, r1, a3, r2, b]
+
+
+async def test_a_rewind_is_a_branch_and_what_stands_beside_the_conversation_is_none(
+    log: EventLog, tmp_path: Path
+) -> None:
+    beside = record("s", "b", "system", subtype="turn_duration", durationMs=5)
+    progress = record("g", "a2", "progress", data={"type": "hook_progress"})
+    snapshot = {"type": "file-history-snapshot", "messageId": "p", "snapshot": {}, "isSnapshotUpdate": False}
+    records = [snapshot, *BATCH, progress, beside, prompt("n", "b", "new"), prompt("o", "b", "other")]
+    report = await put(log, tmp_path, *records)
+    assert [(branch.parent is None, branch.messages) for branch in report.branches] == [(True, 6), (False, 1)]
+    assert await words(log, report.session) == ["look", "other"]
+    assert await words(log, report.branches[1].session) == ["look", "new"]
+    assert await back(log, report.session) == records
+
+
+async def test_a_compaction_stands_for_what_was_said_before_but_for_what_it_keeps(
+    log: EventLog, tmp_path: Path
+) -> None:
+    kept = {"trigger": "auto", "preTokens": 99, "preservedMessages": {"anchorUuid": "s", "uuids": ["b"]}}
+    boundary = record("c", None, "system", subtype="compact_boundary", logicalParentUuid="b", compactMetadata=kept)
+    summary = prompt("s", "c", "In short: looked.", isCompactSummary=True)
+    records = [*BATCH, boundary, summary, prompt("n", "s", "go on")]
+    report = await put(log, tmp_path, *records)
+    recorded = await log.read(report.session)
+    (compaction,) = (one.event for one in recorded if isinstance(one.event, Compaction))
+    assert (compaction.summary, compaction.tokens_before) == ("In short: looked.", 99)
+    assert len(parts(project(CONTEXT, recorded))) == 3
+    assert len(report.branches) == 1
+    assert await back(log, report.session) == records
+
+
+async def test_what_was_typed_while_the_agent_worked_is_said_once(log: EventLog, tmp_path: Path) -> None:
+    queued = {"type": "queue-operation", "operation": "remove", "content": "also this", "sessionId": SESSION}
+    attached = record("q", "b", "attachment", attachment={"type": "queued_command", "prompt": "also this"})
+    alone = await put(log, tmp_path, *BATCH, queued)
+    assert await words(log, alone.session) == ["look", "also this"]
+    async with open_store() as other:
+        both = await put(other, tmp_path, *BATCH, queued, attached)
+        assert await words(other, both.session) == ["look", "also this"]
+
+
+async def test_a_session_has_its_title_agent_folder_branch_and_model(log: EventLog, tmp_path: Path) -> None:
+    meta = prompt("m", None, "Caveat: not typed", isMeta=True)
+    command = prompt("k", "m", "<command-name>/model</command-name><command-args></command-args>")
+    first = prompt("p", "k", "Fix the bug")
+    records = [meta, command, first, answer("a", "p", "m1", text("Yes."))]
+    report = await put(log, tmp_path, *records)
+    info = await log.info(report.session)
+    assert (info.title, info.agent, info.folder, info.branch) == ("Fix the bug", "claude-code", "/work", "main")
+    assert info.source == f"claude-code:{SESSION}"
+    changes = [one.event.model for one in await log.read(report.session) if isinstance(one.event, ConfigChange)]
+    assert changes == [ModelRef(api="anthropic-messages", provider="anthropic", model="claude-x")]
+    named = {"type": "custom-title", "customTitle": "My work", "sessionId": SESSION}
+    again = await put(log, tmp_path, *records, named)
+    assert (again.entries, (await log.info(report.session)).title) == (1, "My work")
+
+
+async def test_a_failed_request_is_an_error_and_not_sent_to_a_model(log: EventLog, tmp_path: Path) -> None:
+    failed = answer("e", "p", "m1", text("API Error: 529"))
+    failed = {**failed, "isApiErrorMessage": True, "message": {**failed["message"], "model": "<synthetic>"}}
+    report = await put(log, tmp_path, prompt("p", None, "hi"), failed)
+    (found,) = (one for one in await said(log, report.session) if isinstance(one, AssistantMessage))
+    assert (found.stop_reason, found.error) == ("error", "API Error: 529")
+    assert (await log.info(report.session)).model == ""
+
+
+async def test_a_sub_agent_in_a_file_of_its_own_is_a_child_of_the_call_that_began_it(
+    log: EventLog, tmp_path: Path
+) -> None:
+    asked = answer("a", "p", "m1", call("t", "Task", prompt="search", description="s"))
+    told = result("r", "a", "t", "found", toolUseResult={"agentId": "abc123", "status": "completed"})
+    child = [
+        {**prompt("c1", None, "search"), "isSidechain": True, "agentId": "abc123"},
+        {**answer("c2", "c1", "m9", text("found")), "isSidechain": True, "agentId": "abc123"},
+    ]
+    _write(tmp_path / SESSION / "subagents" / "agent-abc123.jsonl", child)
+    report = await put(log, tmp_path, prompt("p", None, "go"), asked, told)
+    (below,) = report.children
+    (adopted,) = (
+        one.event
+        for one in await log.read(report.session)
+        if isinstance(one.event, MessageAdopt) and isinstance(one.event.message, ToolResultMessage)
+    )
+    info = await log.info(below.session)
+    assert (adopted.child, info.started_by, below.messages) == (info.id, report.session, 2)
+    await log.delete(report.session)
+    again = await put(log, tmp_path, prompt("p", None, "go"), asked, told)
+    assert (again.known, again.children[0].known, again.children[0].session) == (False, True, info.id)
+    assert [one.event.child for one in await log.read(again.session) if isinstance(one.event, MessageAdopt)][
+        2
+    ] == info.id
+
+
+async def test_a_sub_agent_in_the_same_file_is_found_by_what_it_is_told(log: EventLog, tmp_path: Path) -> None:
+    asked = answer("a", "p", "m1", call("t", "Task", prompt="search", description="s"))
+    records = [
+        prompt("p", None, "go"),
+        asked,
+        {**prompt("c1", None, "search"), "isSidechain": True},
+        {**answer("c2", "c1", "m9", text("found")), "isSidechain": True},
+        result("r", "a", "t", "found"),
+    ]
+    report = await put(log, tmp_path, *records)
+    (below,) = report.children
+    assert await words(log, below.session) == ["search"]
+    assert (await log.info(below.session)).started_by == report.session
+    assert [one.event.child for one in await log.read(report.session) if isinstance(one.event, MessageAdopt)] == [
+        "",
+        "",
+        below.session,
+    ]
+    assert await back(log, report.session) == records
+
+
+async def test_a_copy_is_one_path_under_a_new_id_with_what_was_said_here(log: EventLog, tmp_path: Path) -> None:
+    report = await put(log, tmp_path, *BATCH)
+    (summary, _) = [one.seq for one in await log.read(report.session) if isinstance(one.event, MessageAdopt)][-2:]
+    fork = await log.fork(report.session, summary, at_us=1)
+    new, body = await claude_code_copy(log, fork.id)
+    written = [json.loads(line) for line in body.splitlines()]
+    assert {one["sessionId"] for one in written} == {new}
+    assert [one["uuid"] for one in written] == ["p", "a1", "a2", "a3", "r1", "r2"]
+
+
+def test_files_of_claude_code_are_known(tmp_path: Path) -> None:
+    _write(tmp_path / "a.jsonl", BATCH)
+    assert detect(str(tmp_path / "a.jsonl")) == "claude-code"
+    _write(tmp_path / "b.jsonl", [{"type": "summary", "summary": "s", "leafUuid": "x"}, *BATCH])
+    assert detect(str(tmp_path / "b.jsonl")) == "claude-code"
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+BLOCKS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "thinking", "tool_use", "tool_result", "image", "odd"])},
+    optional={
+        "text": st.text("ab", max_size=2) | JSON,
+        "thinking": st.text("ab", max_size=2),
+        "signature": JSON,
+        "id": st.sampled_from("xy") | JSON,
+        "tool_use_id": st.sampled_from("xy") | JSON,
+        "name": st.sampled_from(["Bash", "Task"]) | JSON,
+        "input": JSON,
+        "content": JSON | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": st.text("ab")}), max_size=2),
+        "is_error": JSON,
+        "source": JSON,
+    },
+)
+MESSAGES = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant"]), "content": st.lists(BLOCKS, max_size=3) | st.text("ab") | JSON},
+    optional={
+        "id": st.sampled_from(["m1", "m2"]) | JSON,
+        "model": JSON,
+        "usage": JSON,
+        "stop_reason": JSON,
+    },
+)
+RECORDS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["user", "assistant", "system", "attachment", "summary", "queue-operation", "odd"])},
+    optional={
+        "uuid": st.sampled_from("abcdef") | JSON,
+        "parentUuid": st.sampled_from("abcdef") | JSON,
+        "logicalParentUuid": st.sampled_from("abcdef"),
+        "subtype": st.sampled_from(["compact_boundary", "api_error"]),
+        "sessionId": st.just("s") | JSON,
+        "message": MESSAGES | JSON,
+        "timestamp": st.just("2026-01-01T00:00:00.000Z") | JSON,
+        "isSidechain": st.booleans() | JSON,
+        "isMeta": st.booleans() | JSON,
+        "isCompactSummary": st.booleans() | JSON,
+        "compactMetadata": JSON,
+        "toolUseResult": JSON,
+        "attachment": JSON,
+        "operation": st.just("remove"),
+        "content": st.text("ab", max_size=2) | JSON,
+        "customTitle": JSON,
+        "cwd": JSON,
+        "agentId": JSON,
+    },
+)
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_a_file_holds_is_written_back_as_it_was_read(tmp_path: Path, records: list[Record]) -> None:
+    first = {"type": "user", "uuid": "first", "sessionId": "s", "parentUuid": None, "message": {"role": "user"}}
+    async with open_store() as log:
+        report = await put(log, tmp_path, first, *records)
+        found = await back(log, report.session)
+        assert json.dumps(found, sort_keys=True) == json.dumps([first, *records], sort_keys=True)
+        for info in await log.sessions():
+            project(CONTEXT, await log.read(info.id, limit=1_000))
+        again = await put(log, tmp_path, first, *records)
+        assert (again.known, again.entries) == (True, 0)

@@ -1,0 +1,219 @@
+"""Sessions of Codex: an answer is its items and the count of its tokens; what was rolled back is a branch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from eventsource.events import Compaction, ConfigChange, MessageAdopt
+from eventsource.log import open_store
+from eventsource.log.protocol import EventLog
+from eventsource.messages import AssistantMessage, Message, ThinkingContent, ToolResultMessage, UserMessage
+from projections import CONTEXT, history, parts, project
+from replay.formats import ImportReport, detect, import_file
+from replay.formats.codex.write import codex_parts
+
+Record = dict[str, Any]
+META: Record = {"id": "0193", "timestamp": "2026-01-01T00:00:00.000Z", "cwd": "/work", "cli_version": "0.128.0"}
+
+
+def record(kind: str, **payload: Any) -> Record:
+    return {"timestamp": "2026-01-01T00:00:01.000Z", "type": kind, "payload": payload}
+
+
+def item(kind: str, **fields: Any) -> Record:
+    return record("response_item", type=kind, **fields)
+
+
+def said(text: str, role: str = "user") -> Record:
+    part = "output_text" if role == "assistant" else "input_text"
+    return item("message", role=role, content=[{"type": part, "text": text}])
+
+
+def called(call_id: str, **arguments: Any) -> Record:
+    return item("function_call", name="shell", arguments=json.dumps(arguments), call_id=call_id)
+
+
+def output(call_id: str, text: str) -> Record:
+    return item("function_call_output", call_id=call_id, output=text)
+
+
+def counted(total: int, last: int) -> Record:
+    usage = {"input_tokens": last, "cached_input_tokens": 1, "output_tokens": 2, "total_tokens": last + 2}
+    return record(
+        "event_msg", type="token_count", info={"total_token_usage": {"input_tokens": total}, "last_token_usage": usage}
+    )
+
+
+HEAD = [record("session_meta", **META), record("turn_context", model="gpt-5", effort="high", cwd="/work")]
+TURN = [
+    said("look"),
+    record("event_msg", type="user_message", message="look"),
+    item("reasoning", summary=[{"type": "summary_text", "text": "Hm."}], content=None, encrypted_content="opaque"),
+    called("x", cmd="ls"),
+    record("event_msg", type="agent_message", message="I look."),
+    called("y", cmd="pwd"),
+    counted(10, 10),
+    output("y", "/work"),
+    output("x", "a.txt"),
+    said("Done.", "assistant"),
+    counted(30, 20),
+]
+
+
+async def put(log: EventLog, folder: Path, *records: Record) -> ImportReport:
+    path = folder / "rollout-x.jsonl"
+    _write(path, "".join(json.dumps(one) + "\n" for one in records))
+    return await import_file(log, str(path))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+async def messages(log: EventLog, session: str) -> list[Message]:
+    view = project(CONTEXT, await log.read(session, limit=100_000))
+    return [entry.message for entry in history(view) if entry.message is not None]
+
+
+async def back(log: EventLog, session: str) -> list[Record]:
+    return [json.loads(line) async for line in codex_parts(log, session)]
+
+
+async def test_the_items_of_one_answer_are_one_message_with_its_tokens(log: EventLog, tmp_path: Path) -> None:
+    report = await put(log, tmp_path, *HEAD, *TURN)
+    first, second = (one for one in await messages(log, report.session) if isinstance(one, AssistantMessage))
+    assert [one.id for one in first.tool_calls] == ["x", "y"]
+    assert [one.thinking for one in first.content if isinstance(one, ThinkingContent)] == ["Hm."]
+    assert second.text == "Done."
+    assert [one.usage and (one.usage.input_tokens, one.usage.cache_read_tokens) for one in (first, second)] == [
+        (9, 1),
+        (19, 1),
+    ]
+    assert (await back(log, report.session)) == [*HEAD, *TURN]
+
+
+async def test_a_result_names_its_call_in_whatever_order_they_come(log: EventLog, tmp_path: Path) -> None:
+    report = await put(log, tmp_path, *HEAD, *TURN)
+    results = [
+        (one.event.message.tool_call_id, one.event.message.tool_name, one.event.call and one.event.call.content_index)
+        for one in await log.read(report.session)
+        if isinstance(one.event, MessageAdopt) and isinstance(one.event.message, ToolResultMessage)
+    ]
+    assert results == [("y", "shell", 2), ("x", "shell", 1)]
+
+
+async def test_the_model_the_level_and_the_instructions_are_in_force(log: EventLog, tmp_path: Path) -> None:
+    meta = record("session_meta", **META, base_instructions={"text": "Be brief."}, git={"branch": "main"})
+    report = await put(log, tmp_path, meta, HEAD[1], *TURN)
+    changes = [one.event for one in await log.read(report.session) if isinstance(one.event, ConfigChange)]
+    assert [change.system_prompt for change in changes if change.system_prompt] == ["Be brief."]
+    assert [change.model.model for change in changes if change.model] == ["gpt-5"]
+    info = await log.info(report.session)
+    assert (info.title, info.agent, info.folder, info.branch, info.source) == (
+        "look",
+        "codex",
+        "/work",
+        "main",
+        "codex:0193",
+    )
+
+
+async def test_a_compaction_that_is_a_list_is_the_whole_context(log: EventLog, tmp_path: Path) -> None:
+    kept = [said("look")["payload"], said("In short: done.", "assistant")["payload"]]
+    compacted = record("compacted", message="", replacement_history=kept)
+    report = await put(log, tmp_path, *HEAD, *TURN, compacted, said("more"))
+    recorded = await log.read(report.session)
+    shown = [part.message for part in parts(project(CONTEXT, recorded))]
+    assert [type(one).__name__ for one in shown] == ["UserMessage", "AssistantMessage", "UserMessage"]
+    assert sum(isinstance(one.event, Compaction) for one in recorded) == 1
+    assert await back(log, report.session) == [*HEAD, *TURN, compacted, said("more")]
+
+
+async def test_what_was_rolled_back_is_a_branch(log: EventLog, tmp_path: Path) -> None:
+    rolled = record("event_msg", type="thread_rolled_back", num_turns=1)
+    records = [*HEAD, *TURN, said("wrong way"), said("Wrong.", "assistant"), rolled, said("right way")]
+    report = await put(log, tmp_path, *records)
+    texts = [
+        [one.content for one in await messages(log, branch.session) if isinstance(one, UserMessage)]
+        for branch in report.branches
+    ]
+    assert [[part[0].text for part in branch] for branch in texts] == [["look", "right way"], ["look", "wrong way"]]  # type: ignore[union-attr]  # texts only
+    assert await back(log, report.session) == records
+
+
+async def test_a_result_in_json_says_whether_it_failed(log: EventLog, tmp_path: Path) -> None:
+    told = json.dumps({"output": "no such file", "metadata": {"exit_code": 2}})
+    report = await put(log, tmp_path, *HEAD, said("look"), called("x"), output("x", told))
+    (result,) = (one for one in await messages(log, report.session) if isinstance(one, ToolResultMessage))
+    assert (result.is_error, result.content[0].text) == (True, "no such file")  # type: ignore[union-attr]  # a text
+    assert await back(log, report.session) == [*HEAD, said("look"), called("x"), output("x", told)]
+
+
+def test_files_of_codex_are_known(tmp_path: Path) -> None:
+    _write(tmp_path / "a.jsonl", json.dumps(HEAD[0]) + "\n")
+    assert detect(str(tmp_path / "a.jsonl")) == "codex"
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+PARTS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["input_text", "output_text", "input_image", "refusal", "odd"])},
+    optional={"text": st.text("ab", max_size=2) | JSON, "image_url": st.just("data:image/png;base64,AA==") | JSON},
+)
+PAYLOADS = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(
+            [
+                *("message", "reasoning", "function_call", "function_call_output", "custom_tool_call"),
+                *("custom_tool_call_output", "web_search_call", "token_count", "user_message", "thread_rolled_back"),
+                *("agent_message", "tool_search_output", "thread_name_updated", "odd"),
+            ]
+        )
+    },
+    optional={
+        "role": st.sampled_from(["user", "assistant", "developer"]) | JSON,
+        "content": st.lists(PARTS, max_size=2) | JSON,
+        "summary": st.lists(st.fixed_dictionaries({"type": st.just("summary_text"), "text": st.text("ab")})) | JSON,
+        "encrypted_content": JSON,
+        "name": st.just("shell") | JSON,
+        "arguments": st.just("{}") | JSON,
+        "input": JSON,
+        "call_id": st.sampled_from("xy") | JSON,
+        "output": st.text("ab") | JSON,
+        "info": st.fixed_dictionaries({"total_token_usage": st.fixed_dictionaries({"n": st.integers(0, 2)})}) | JSON,
+        "num_turns": st.integers(0, 3) | JSON,
+        "thread_name": JSON,
+        "id": st.text("ab") | JSON,
+        "status": JSON,
+        "replacement_history": JSON,
+        "message": JSON,
+        "model": st.just("gpt-5") | JSON,
+        "effort": st.just("high") | JSON,
+    },
+)
+RECORDS = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["response_item", "event_msg", "turn_context", "compacted", "session_meta", "odd"]),
+        "payload": PAYLOADS | JSON,
+    },
+    optional={"timestamp": st.just("2026-01-01T00:00:00.000Z") | JSON},
+)
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_a_file_holds_is_written_back_as_it_was_read(tmp_path: Path, records: list[Record]) -> None:
+    async with open_store() as log:
+        report = await put(log, tmp_path, HEAD[0], *records)
+        found = await back(log, report.session)
+        assert json.dumps(found, sort_keys=True) == json.dumps([HEAD[0], *records], sort_keys=True)
+        for info in await log.sessions():
+            project(CONTEXT, await log.read(info.id, limit=1_000))
+        assert not (await put(log, tmp_path, HEAD[0], *records)).branches
