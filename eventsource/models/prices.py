@@ -27,7 +27,8 @@ def priced(usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") 
         at_us: when the call was made; some prices change with the hour.
         answered_by: the model as the provider names it, which is looked up first.
 
-    Returns: the usage as it was when the package is absent, or does not know the price of each of its parts.
+    Returns: the usage as it was when the package is absent, or does not know the price of each of its parts, or when
+        the counts contradict each other.
     """
     try:
         import genai_prices
@@ -49,7 +50,7 @@ def priced(usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") 
                 provider_id=_NAMES.get(model.provider, model.provider),
                 genai_request_timestamp=datetime.fromtimestamp(at_us / 1e6, UTC),
             )
-        except LookupError:
+        except (LookupError, ValueError):  # no such model; or counts that cannot be, as more kept than was written
             continue
         if usage.cache_write_1h_tokens and found.model_price.cache_write_1h_mtok is None:
             return usage  # the price of five minutes would be too low: none is better than a wrong one

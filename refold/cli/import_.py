@@ -13,7 +13,7 @@ import msgspec
 
 from eventsource.errors import RefoldError, TranscriptError, UnknownSessionError
 from replay.formats import FORMATS, ImportReport, LineNote, import_file
-from replay.formats.finding import FoundFile, find_files, kept_files
+from replay.formats.finding import Finder, FoundFile
 
 from ..log import Log
 from .arguments.options import since
@@ -95,14 +95,15 @@ class _Source:
     def __init__(self, files: tuple[str, ...], agent: str | None, *, all_: bool, since_us: int) -> None:
         self._paths = [Path(file) for file in files]
         self._agent, self._all, self._since_us = agent, all_, since_us
+        self._finder = Finder()
         self._folder: Path | None = None
         self._others = 0
 
     def files(self) -> list[FoundFile | TranscriptError]:
         """Find the files that are wanted. Raises: TranscriptError when the agent keeps none."""
         if self._agent is None:
-            return [one for one in find_files(self._paths) if self._is_new(one)]
-        self._folder, found = kept_files(self._agent, os.environ)
+            return [one for one in self._finder.among(self._paths) if self._is_new(one)]
+        self._folder, found = self._finder.kept_by(self._agent, os.environ)
         wanted = [one for one in found if self._is_new(one)]
         here = [one for one in wanted if self._all or not isinstance(one, FoundFile) or _is_here(one.folder)]
         self._others = len(wanted) - len(here)
@@ -225,6 +226,11 @@ def _print_report(screen: Screen, report: ImportReport) -> None:
         text = f": {shorten(note.text)}" if note.text else ""
         place = (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red")
         screen.note(place, f"{note.problem}{text}")
+    left = sum(one.left for one in [report, *report.children])
+    if left:
+        screen.note(
+            (f"  {count(left, 'record')} at the end left for the next time, when it is known what follows", "yellow")
+        )
     print_next(screen, screen.command("show", report.session))
 
 

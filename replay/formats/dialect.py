@@ -94,7 +94,12 @@ class PathState:
 
 
 class Seqs(Protocol):
-    """Where entries lie that were placed before."""
+    """Where entries lie that were placed before, and what becomes of the one that is being read."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the entry will be written; else it is there already, and only what it says to others counts."""
+        ...
 
     def first_seq(self, name: str) -> int:
         """Return the seq that an entry begins with, if it lies on the path of the one being read; else 0."""

@@ -10,14 +10,17 @@ import msgspec
 from eventsource.errors import TranscriptError
 
 from . import FORMATS, REFOLD, format_of
-from .format import Format, head_of, unreadable
+from .format import head_of, unreadable
 from .refold.file import is_export
 
 _SUFFIXES = (".jsonl", ".json")
 
 
 class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A session file: its format, where its agent worked (empty: it does not say), and when it was last changed."""
+    """A file: its format (empty: none that is known), where its agent worked (empty: unsaid), and its last change.
+
+    `changed_us` and `size_bytes` count the files of its sub-agents too.
+    """
 
     path: Path
     format: str
@@ -26,70 +29,80 @@ class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-def find_files(paths: Sequence[Path]) -> Iterator[FoundFile | TranscriptError]:
-    """Find session files: those that are named, and of each folder those in it, changed last first.
+class Finder:
+    """Looks for session files. A file that has not changed since it was looked at is not read again."""
 
-    A file that is named and looks like none is given all the same; in a folder such are passed over.
-    """
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(_sessions_among(_files_in(path)), key=_latest)
-            continue
+    def __init__(self) -> None:
+        self._looked: dict[Path, FoundFile] = {}
+
+    def among(self, paths: Sequence[Path]) -> Iterator[FoundFile | TranscriptError]:
+        """Find session files: those that are named, and of each folder those in it, changed last first.
+
+        A file that is named and looks like none is given all the same; in a folder such are passed over.
+        """
+        for path in paths:
+            if path.is_dir():
+                within = (one for one in sorted(path.rglob("*")) if one.suffix in _SUFFIXES and one.is_file())
+                yield from self._sessions(within)
+                continue
+            try:
+                yield self._look(path)
+            except TranscriptError as error:
+                yield error
+
+    def kept_by(self, agent: str, environment: Mapping[str, str]) -> tuple[Path, list[FoundFile | TranscriptError]]:
+        """Find the sessions that an agent keeps. Returns: the folder, and the files, those changed last first.
+
+        Raises: TranscriptError when it keeps none where that agent does.
+        """
+        home = next(one for one in FORMATS if one.name == agent).home(environment)
+        if not home.folder.is_dir():
+            raise TranscriptError(str(home.folder), f"is where {agent} keeps its sessions, and it is not there")
+        return home.folder, list(self._sessions(home.folder.glob(home.pattern)))
+
+    def _sessions(self, paths: Iterable[Path]) -> list[FoundFile | TranscriptError]:
+        found: list[FoundFile | TranscriptError] = []
+        for path in paths:
+            try:
+                looked = self._look(path)
+            except TranscriptError as error:
+                found.append(error)
+                continue
+            if looked.format and not _is_owned(looked):
+                found.append(looked)
+        return sorted(found, key=_latest)
+
+    def _look(self, path: Path) -> FoundFile:
+        """Look at a file. Raises: TranscriptError when it cannot be read."""
         try:
-            yield _look(path) or FoundFile(path=path, format="", folder="", changed_us=0, size_bytes=0)
-        except TranscriptError as error:
-            yield error
+            stat = path.stat()
+            state = (stat.st_mtime_ns // 1000, stat.st_size)
+            known = self._looked.get(path)
+            if known is None or (known.changed_us, known.size_bytes) != state:
+                known = self._looked[path] = _read(path, *state)
+            beside = next((one.beside(path) for one in FORMATS if one.name == known.format), ())
+            states = [(one.st_mtime_ns // 1000, one.st_size) for one in [other.stat() for other in beside]]
+        except OSError as error:
+            raise unreadable(path, error) from error
+        latest = max([state[0], *(changed_us for changed_us, _ in states)])
+        return msgspec.structs.replace(known, changed_us=latest, size_bytes=state[1] + sum(size for _, size in states))
 
 
-def kept_files(name: str, environment: Mapping[str, str]) -> tuple[Path, list[FoundFile | TranscriptError]]:
-    """Find the sessions that an agent keeps. Returns: the folder, and the files, those changed last first.
-
-    Raises: TranscriptError when the agent keeps none, or not where it is looked for.
-    """
-    kept = next(one for one in FORMATS if one.name == name)
-    home = kept.home(environment)
-    if not home.folder.is_dir():
-        raise TranscriptError(str(home.folder), f"is where {name} keeps its sessions, and it is not there")
-    return home.folder, sorted(_sessions_among(home.folder.glob(home.pattern)), key=_latest)
-
-
-def _sessions_among(paths: Iterable[Path]) -> Iterator[FoundFile | TranscriptError]:
-    for path in paths:
-        try:
-            looked = _look(path)
-        except TranscriptError as error:
-            yield error
-            continue
-        if looked is not None and not _is_owned(looked):
-            yield looked
+def _read(path: Path, changed_us: int, size_bytes: int) -> FoundFile:
+    """Read what a file is."""
+    head = head_of(path)
+    found = format_of(head)
+    return FoundFile(
+        path=path,
+        format=REFOLD if is_export(head.data) else found.name if found is not None else "",
+        folder=found.folder(head) if found is not None else "",
+        changed_us=changed_us,
+        size_bytes=size_bytes,
+    )
 
 
 def _latest(one: FoundFile | TranscriptError) -> int:
     return -one.changed_us if isinstance(one, FoundFile) else 0
-
-
-def _files_in(folder: Path) -> Iterable[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES and path.is_file())
-
-
-def _look(path: Path) -> FoundFile | None:
-    """Look at a file; None when it is no session. Raises: TranscriptError when it cannot be read."""
-    head = head_of(path)
-    found: Format | None = format_of(head)
-    name = REFOLD if is_export(head.data) else found.name if found is not None else ""
-    if not name:
-        return None
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return FoundFile(
-        path=path,
-        format=name,
-        folder=found.folder(head) if found is not None else "",
-        changed_us=stat.st_mtime_ns // 1000,
-        size_bytes=stat.st_size,
-    )
 
 
 def _is_owned(file: FoundFile) -> bool:

@@ -66,8 +66,8 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     """A format: its name, what its files are, and whether a file is one, by how it begins.
 
     `sessions`: those that a file holds, a session before its children. `owner`: the file with which another one is
-    imported, if it is not imported by itself. `folder`: where the agent worked, by how a file
-    begins. `home`: where the agent keeps its sessions, by its environment.
+    imported, if it is not imported by itself; `beside`: those that may still be written with it. `folder`: where the
+    agent worked, by how a file begins. `home`: where the agent keeps its sessions, by its environment.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     fits: Callable[[Head], bool]
     sessions: Sessions
     owner: Callable[[Path], Path | None]
+    beside: Callable[[Path], Iterable[Path]]
     folder: Callable[[Head], str]
     home: Callable[[Mapping[str, str]], Home]
 

@@ -254,7 +254,7 @@ class _Writing:
             entries=self._entries,
             messages=sum(branch.messages for branch in done),
             known=self._known is not None,
-            left=left,
+            left=left + planner.left,
             recovered=findings.recovered,
             lost=(*findings.lost, *lost),
         )

@@ -141,6 +141,8 @@ class Planner:
         self._elsewhere: list[tuple[int, int, str]] = []  # bookmarks on other branches: entry, time, text
         self._at = 0
         self._first_words = ""
+        self.left = self.branch_of.count(-1)
+        """How many entries are not written: nothing is said there, and their session was gone on with here."""
         self.title = ""
         """What the file calls its session, or what it is called here (empty: nothing new)."""
         self.entries: list[Placed] | None = None
@@ -374,6 +376,11 @@ class Planner:
         )
         branch.events = []
         branch.begin()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the entry that is being read will be written."""
+        return self._is_known[self._at] < 0
 
     def first_seq(self, name: str) -> int:
         """Return the seq that an entry begins with, if it lies on the path of the one that is being read; else 0."""

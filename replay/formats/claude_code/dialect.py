@@ -235,7 +235,7 @@ class ClaudeCodeDialect:
         origin = Origin(source=FORMAT, session=self.session, entry=name)
         match fields:
             case {"type": "assistant", "message": dict()}:
-                return self._read_answer([line.fields for line in records], origin, at_us, state)
+                return self._read_answer([line.fields for line in records], origin, at_us, state, new=seqs.is_new)
             case {"type": "user", "isCompactSummary": True, "message": dict(message)}:
                 return self._read_summary(message, at_us, state, seqs)
             case {"type": "user", "message": dict(message)} if fields.get("isVisibleInTranscriptOnly") is not True:
@@ -247,7 +247,9 @@ class ClaudeCodeDialect:
             case _:
                 return Told(at_us=at_us, after=tuple(self._beside(fields, state)))
 
-    def _read_answer(self, records: Sequence[Fields], origin: Origin, at_us: int | None, state: PathState) -> Told:
+    def _read_answer(
+        self, records: Sequence[Fields], origin: Origin, at_us: int | None, state: PathState, *, new: bool
+    ) -> Told:
         message = read_answer(records)
         times = [read_time(fields.get("timestamp")) for fields in records]
         ended = next((time for time in reversed(times) if time is not None), at_us)
@@ -257,7 +259,7 @@ class ClaudeCodeDialect:
             if ref != state.model:
                 state.model = ref
                 before.append(ConfigChange(model=ref))
-            if message.usage is not None:
+            if message.usage is not None and new:
                 usage = priced(message.usage, ref, at_us=ended or 0, answered_by=message.model)
                 message = msgspec.structs.replace(message, usage=usage)
         adopted = MessageAdopt(message=message, origin=origin, sent_at_us=ended or 0)

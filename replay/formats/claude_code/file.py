@@ -48,11 +48,16 @@ def _agents(path: Path) -> list[Path]:
     if path.stem.startswith(_AGENT):
         return []
     try:
-        within = sorted((path.with_suffix("") / "subagents").glob(f"{_AGENT}*.jsonl"))
+        within = _within(path)
         beside = sorted(one for one in path.parent.glob(f"{_AGENT}*.jsonl") if _session_of(one) == path.stem)
     except OSError as error:
         raise unreadable(path, error) from error
     return [*within, *beside]
+
+
+def _within(path: Path) -> list[Path]:
+    """Find the files of sub-agents in a session's own folder."""
+    return sorted((path.with_suffix("") / "subagents").glob(f"{_AGENT}*.jsonl"))
 
 
 def _owner(path: Path) -> Path | None:
@@ -141,6 +146,7 @@ CLAUDE_CODE = Format(
     fits=_fits,
     sessions=_sessions,
     owner=_owner,
+    beside=_within,
     folder=_folder,
     home=_home,
 )

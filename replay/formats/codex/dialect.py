@@ -168,7 +168,7 @@ class CodexDialect:
         origin = Origin(source=FORMAT, session=self.session, entry=name)
         match fields.get("type"):
             case "response_item" if is_said_by_model(payload):
-                return self._read_answer(records, origin, at_us, state)
+                return self._read_answer(records, origin, at_us, state, new=seqs.is_new)
             case "response_item" if is_result(payload):
                 found = state.call(text_of(payload.get("call_id")))
                 result = read_result(payload, found[1] if found is not None else "")
@@ -192,7 +192,9 @@ class CodexDialect:
             case _:
                 return self._read_other(fields, payload, origin, at_us, state)
 
-    def _read_answer(self, records: Sequence[Line], origin: Origin, at_us: int | None, state: PathState) -> Told:
+    def _read_answer(
+        self, records: Sequence[Line], origin: Origin, at_us: int | None, state: PathState, *, new: bool
+    ) -> Told:
         payloads = [fields_of(line.fields.get("payload")) for line in records]
         items = [payload for payload in payloads if payload.get("type") != "token_count"]
         counts = [payload for payload in payloads if payload.get("type") == "token_count"]
@@ -201,7 +203,7 @@ class CodexDialect:
         message = read_answer(items, model, usage)
         if state.model is not None:
             message = msgspec.structs.replace(message, provider=state.model.provider)
-            if usage is not None:
+            if usage is not None and new:
                 message = msgspec.structs.replace(message, usage=priced(usage, state.model, at_us=at_us or 0))
         times = [read_time(line.fields.get("timestamp")) for line in records[: len(items)]]
         ended = next((time for time in reversed(times) if time is not None), at_us)

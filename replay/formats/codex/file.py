@@ -33,6 +33,7 @@ CODEX = Format(
     fits=_fits,
     sessions=_sessions,
     owner=lambda _: None,
+    beside=lambda _: (),
     folder=_folder,
     home=_home,
 )

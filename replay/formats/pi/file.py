@@ -32,6 +32,7 @@ PI = Format(
     fits=_fits,
     sessions=_sessions,
     owner=lambda _: None,
+    beside=lambda _: (),
     folder=_folder,
     home=_home,
 )

@@ -45,3 +45,8 @@ def test_an_unknown_model_has_no_cost() -> None:
 
 def test_a_known_model_has_a_window() -> None:
     assert context_window(SONNET) == 200_000
+
+
+def test_counts_that_contradict_each_other_have_no_cost() -> None:
+    usage = Usage(input_tokens=1, cache_write_tokens=2, cache_write_1h_tokens=5)
+    assert priced(usage, SONNET, at_us=AT_US) == usage
