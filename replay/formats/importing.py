@@ -137,7 +137,8 @@ class _Reading:
         stem, file = _names(path)
         plan = planner.plan(self._source.records(Findings()), title=title, last_title=stem, file=file)
         await writing.write(plan)
-        return writing.report(self._findings, path, left=self._left)
+        named = planner.title or ((await log.info(session)).title if self.known is not None else "")
+        return writing.report(self._findings, path, left=self._left, title=named)
 
 
 def _names(path: str) -> tuple[str, str]:
@@ -239,7 +240,7 @@ class _Writing:
         self._heads[action.branch] = 0 if parent is None else action.fork_seq + 1
         self._done[action.branch] = ImportedBranch(session=made, parent=parent, fork_seq=action.fork_seq)
 
-    def report(self, findings: Findings, path: str, *, left: int) -> ImportReport:
+    def report(self, findings: Findings, path: str, *, left: int, title: str) -> ImportReport:
         """Say what was done."""
         planner = self._planner
         lost = (LineNote(0, f"{self._redacted} {_SECRETS}"),) if self._redacted else ()
@@ -249,7 +250,7 @@ class _Writing:
             format=planner.dialect.format,
             version=planner.dialect.version,
             session=self._sessions[0],
-            title=planner.title,
+            title=title,
             branches=done,
             entries=self._entries,
             messages=sum(branch.messages for branch in done),

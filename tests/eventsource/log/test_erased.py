@@ -86,6 +86,7 @@ STAYS = frozenset(
         *("MessageStart.api", "MessageStart.model", "MessageStart.provider", "MetadataSet.name", "ModelRef.api"),
         *("ModelRef.base_url", "ModelRef.model", "ModelRef.provider", "ModelRequest.body_codec"),
         *("ModelRequest.body_sha256", "ModelRequest.request_sha256", "Origin.entry", "Origin.session", "Origin.source"),
+        "MessageAdopt.child",
         *("ProviderContent.api", "QueuePush.key", "Resume.runner", "StepEnd.key", "StepStart.input_sha256"),
         *(
             "StepStart.key",

@@ -348,7 +348,8 @@ def test_an_imported_session_is_called_by_its_first_words(shell: Shell) -> None:
     file = shell.folder / "2026-01-01_x.jsonl"
     file.write_text("\n".join(map(json.dumps, (record, entry))))
     assert "Do I need a coat?" in shell.good("import", file).split("\n")[0]
-    assert "Named" in shell.good("import", file, "--title", "Named")
+    assert "Do I need a coat?" in shell.good("import", file, "--title", "Named").split("\n")[0]
+    assert "Named" in shell.good("import", file, "--again", "--title", "Named")
     assert [row["title"] for row in json.loads(shell.good("ls", "--json"))] == ["Named", "Do I need a coat?"]
 
 
