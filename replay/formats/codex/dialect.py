@@ -46,6 +46,7 @@ from .items import (
 FORMAT = "codex"
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
 _TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
+_TOLD = ("<", "# AGENTS.md")  # begins what Codex says in the person's place
 _NAMES = UUID("3c1f4f0e-0a53-4d0e-9a4c-6b7c1c52f9a1")  # what is recorded here is named within this
 
 
@@ -75,7 +76,7 @@ class CodexDialect:
         self.header: Fields = {}
         self.session = ""
         self.began_us: int | None = None
-        self.first_words = ""
+        self._shown = self._typed = ""
         self._records = 0
         self._last: str | None = None
         self._turns: list[str | None] = []  # the entry before each turn
@@ -110,16 +111,29 @@ class CodexDialect:
             self._open = False
             self._tail = 0
         if payload.get("type") == "user_message":
-            self.first_words = self.first_words or title_of(text_of(payload.get("message")))
+            self._shown = self._shown or title_of(text_of(payload.get("message")))
         if fields.get("type") == "response_item" and payload.get("role") == "user":
             self._turns.append(self._last)
+            self._meet(payload)
         if payload.get("type") == "thread_rolled_back":
             self._roll_back(payload.get("num_turns"))
         return self._placed(name, speaks=not beside)
 
+    def _meet(self, payload: Fields) -> None:
+        """Take what a person said first for the title, where no event says that they typed it."""
+        text = "".join(text_of(fields_of(part).get("text")) for part in list_of(payload.get("content")))
+        if text.strip() and not text.lstrip().startswith(_TOLD):
+            self._typed = self._typed or title_of(text)
+
+    @property
+    def first_words(self) -> str:
+        """What a person typed first."""
+        return self._shown or self._typed
+
     def _placed(self, name: str, *, speaks: bool = True, key: str = "", begins: bool = True) -> Placing:
         placing = Placing(name=name, after=self._last, speaks=speaks, key=key, begins=begins)
-        self._last = name
+        if begins:  # what goes on with an answer stands where that began, and others may have come since
+            self._last = name
         return placing
 
     def _place_answer(self, name: str) -> Placing:

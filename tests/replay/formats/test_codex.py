@@ -106,6 +106,30 @@ async def test_a_result_names_its_call_in_whatever_order_they_come(log: EventLog
     assert results == [("y", "shell", 2), ("x", "shell", 1)]
 
 
+async def test_tokens_that_are_counted_behind_the_results_are_the_answers_and_part_nothing(
+    log: EventLog, tmp_path: Path
+) -> None:
+    told = said("<environment_context>here</environment_context>")
+    records = [
+        *HEAD,
+        told,
+        said("look"),
+        called("x"),
+        output("x", "a.txt"),
+        counted(10, 10),
+        said("Done.", "assistant"),
+    ]
+    report = await put(log, tmp_path, *records, said("more"))
+    assert len(report.branches) == 1
+    assert [type(one).__name__ for one in await messages(log, report.session)] == [
+        *("UserMessage", "UserMessage", "AssistantMessage", "ToolResultMessage", "AssistantMessage", "UserMessage"),
+    ]
+    (first, _) = (one for one in await messages(log, report.session) if isinstance(one, AssistantMessage))
+    assert first.usage is not None
+    assert (first.usage.input_tokens, report.title) == (9, "look")
+    assert await back(log, report.session) == [*records, said("more")]
+
+
 async def test_the_model_the_level_and_the_instructions_are_in_force(log: EventLog, tmp_path: Path) -> None:
     meta = record("session_meta", **META, base_instructions={"text": "Be brief."}, git={"branch": "main"})
     report = await put(log, tmp_path, meta, HEAD[1], *TURN)
