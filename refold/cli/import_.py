@@ -115,7 +115,8 @@ class _Source:
     def tell(self, screen: Screen, found: int) -> None:
         """Say where the agent's files lie, and how many are left out."""
         others = f", and {self._others} of other folders (--all takes them too)" if self._others else ""
-        screen.note((f"{self._folder}: {count(found, 'session')} of this folder{others}", "dim"))
+        where = "" if self._all else " of this folder"
+        screen.note((f"{self._folder}: {count(found, 'session')}{where}{others}", "dim"))
 
 
 def _is_here(folder: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
 import msgspec
@@ -118,6 +118,11 @@ class Dialect(Protocol):
     @property
     def first_words(self) -> str:
         """What a person said first, as far as the format tells that from other words; known when all was read."""
+        ...
+
+    @property
+    def begun(self) -> Set[str]:
+        """Links of the sessions that this one began, as far as its results name them; known when all were placed."""
         ...
 
     @property

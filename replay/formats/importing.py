@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -69,18 +70,40 @@ async def import_sessions(
     if not reading.outline.parents:
         raise TranscriptError(path, f"holds no entry of a {reading.dialect.format} session")
     made = reading.known.branches[0].session if reading.known is not None else session or random_id()
-    below: list[tuple[SourceSession, _Reading, str]] = []
+    below: list[_Child] = []
     for child in children:
         found = await _Reading.of(log, child, links, again=again, growing=growing, within=reading.dialect.session)
         if found.outline.parents:
             own = found.known.branches[0].session if found.known is not None else f"{made}-{child.name[:_NAMED]}"
             links |= {link: own for link in child.links if link}
-            below.append((child, found, own))
+            below.append(_Child(found, own, str(child.path or path)))
     reports = [await reading.write(log, session=made, path=path, title=title, dry=dry)]
-    for child, found, own in below:
-        where = str(child.path or path)
-        reports.append(await found.write(log, session=own, path=where, started_by=made, dry=dry))
+    for one, starter in _in_order(reading, made, below, links):
+        reports.append(await one.reading.write(log, session=one.session, path=one.path, started_by=starter, dry=dry))
     return tuple(reports)
+
+
+class _Child(NamedTuple):
+    """A child's session: what its file tells, the id that it has or gets, and its file."""
+
+    reading: _Reading
+    session: str
+    path: str
+
+
+def _in_order(
+    main: _Reading, session: str, children: Sequence[_Child], links: Mapping[str, str]
+) -> Iterator[tuple[_Child, str]]:
+    """Give the children, each behind the session that began it, which may be another child, and that one's id."""
+    left = {one.session: one for one in children}
+    made = [(session, main)]
+    for own, reading in made:  # grows while it is read
+        for link in sorted(reading.dialect.begun & links.keys()):
+            if (child := left.pop(links[link], None)) is not None:
+                made.append((child.session, child.reading))
+                yield child, own
+    for child in left.values():  # whose beginner does not say so
+        yield child, session
 
 
 class _Reading:

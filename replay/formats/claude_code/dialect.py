@@ -51,6 +51,7 @@ _SYNTHETIC = "<synthetic>"
 _COMMAND = re.compile(r"<command-name>([^<]*)</command-name>")
 _ARGUMENTS = re.compile(r"<command-args>([^<]*)</command-args>")
 _NAMES = UUID("5a4b44f8-1ff4-4a8e-9a35-6c2b0c9b8b11")  # what is recorded here is named within this, by where it lies
+_AGENT = re.compile(r"agentId: (\w+) ")  # begins the text that Claude Code adds to what a sub-agent answered
 _TAGS = ("<local-command", "<bash-", "<system-reminder>", "[Request interrupted")
 
 
@@ -102,6 +103,7 @@ class ClaudeCodeDialect:
         self._batches: OrderedDict[str, _Batch] = OrderedDict()
         self._answers: OrderedDict[str, _Batch] = OrderedDict()
         self._commands: set[str] = set()
+        self.begun: set[str] = set()
         self._named = False
         self._typed = self._command = ""
         self._tail, self._tail_of = 0, ""
@@ -138,6 +140,10 @@ class ClaudeCodeDialect:
             self.began_us = read_time(fields.get("timestamp"))
         if not self._first and "cwd" in fields:
             self._first = fields
+        if fields.get("type") == "user":
+            blocks = map(fields_of, list_of(fields_of(fields.get("message")).get("content")))
+            named = {_agent_of(block, fields.get("toolUseResult")) for block in blocks}
+            self.begun |= named - {""}
         attachment = fields_of(fields.get("attachment"))
         if attachment.get("type") == "queued_command":
             self._commands.add(text_of(attachment.get("prompt")))
@@ -302,9 +308,7 @@ class ClaudeCodeDialect:
         found = state.call(text_of(block.get("tool_use_id")))
         place_of, tool = found if found is not None else (None, "")
         result = read_result(block, tool, details if place == 0 else msgspec.UNSET)
-        agent = fields_of(details).get("agentId")
-        child = self._children.get(agent) if isinstance(agent, str) else None
-        child = child or self._children.get(result.tool_call_id, "")
+        child = self._children.get(_agent_of(block, details)) or self._children.get(result.tool_call_id, "")
         return MessageAdopt(message=result, origin=origin, sent_at_us=at_us or 0, call=place_of, child=child)
 
     def _beside(self, fields: Fields, state: PathState) -> list[Event]:
@@ -398,6 +402,16 @@ def _adopt(message: UserMessage, origin: Origin, at_us: int | None) -> MessageAd
 
 def _said(message: UserMessage, origin: Origin, at_us: int | None) -> Told:
     return Told(at_us=at_us, events=(_adopt(message, origin, at_us),))
+
+
+def _agent_of(block: Fields, details: object) -> str:
+    """Return the id of the sub-agent that made a result: what is kept beside it says so, or its own last words."""
+    if block.get("type") != "tool_result":
+        return ""
+    told = text_of(fields_of(details).get("agentId"))
+    texts = [text_of(fields_of(part).get("text")) for part in list_of(block.get("content"))]
+    found = _AGENT.match(texts[-1]) if texts and not told else None
+    return found[1] if found is not None else told
 
 
 def _answers(fields: Fields) -> bool:

@@ -71,6 +71,7 @@ class CodexDialect:
 
     format = FORMAT
     version = 1
+    begun: frozenset[str] = frozenset()  # a sub-agent's file names its parent, and is a session of its own
 
     def __init__(self, children: Mapping[str, str]) -> None:
         self.header: Fields = {}

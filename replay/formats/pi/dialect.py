@@ -48,6 +48,7 @@ class PiDialect:
 
     format = FORMAT
     first_words = ""
+    begun: frozenset[str] = frozenset()  # pi has no sub-agents
     unfinished = 0  # pi writes a message when it is whole
 
     def __init__(self, *, named: bool) -> None:

@@ -216,6 +216,27 @@ async def test_a_sub_agent_in_a_file_of_its_own_is_a_child_of_the_call_that_bega
     ] == info.id
 
 
+async def test_a_sub_agents_sub_agent_is_its_child(log: EventLog, tmp_path: Path) -> None:
+    def agent(name: str, *records: Record) -> None:
+        said = [{**one, "isSidechain": True, "agentId": name} for one in records]
+        _write(tmp_path / SESSION / "subagents" / f"agent-{name}.jsonl", said)
+
+    def asks(prefix: str, child: str) -> list[Record]:
+        asked = answer(f"{prefix}a", f"{prefix}p", f"m{prefix}", call(f"{prefix}t", "Agent", prompt="dig"))
+        told = result(f"{prefix}r", f"{prefix}a", f"{prefix}t")
+        if prefix == "0":
+            return [asked, {**told, "toolUseResult": {"agentId": child}}]
+        (block,) = told["message"]["content"]
+        block["content"] = [text("found"), text(f"agentId: {child} (use SendMessage to go on)")]
+        return [asked, told]
+
+    agent("aaa", prompt("1p", None, "dig"), *asks("1", "bbb"))
+    agent("bbb", prompt("2p", None, "dig"))
+    report = await put(log, tmp_path, prompt("0p", None, "go"), *asks("0", "aaa"))
+    started = {one.session[-3:]: (await log.info(one.session)).started_by for one in report.children}
+    assert started == {"aaa": report.session, "bbb": f"{report.session}-aaa"}
+
+
 async def test_a_sub_agent_in_the_same_file_is_found_by_what_it_is_told(log: EventLog, tmp_path: Path) -> None:
     asked = answer("a", "p", "m1", call("t", "Task", prompt="search", description="s"))
     records = [
