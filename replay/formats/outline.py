@@ -8,7 +8,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from types import MappingProxyType
 
 import msgspec
 
@@ -114,67 +113,51 @@ class Outline:
             chained[number] = int.from_bytes(blake2b(said, digest_size=8).digest())
         return chained
 
-    def branches(self, known: array[int] | None = None, tips: Mapping[int, int] = MappingProxyType({})) -> Branches:
+    def branches(self, known: array[int], tips: Mapping[int, int], there: int) -> array[int]:
         """Part the entries into branches: first the one the file ends in, then one for each other that nothing follows.
 
         Args:
             known: the branch of each entry that is there already; -1: it is new.
             tips: entries that a branch which is there ends with, and can be gone on with; and which branch.
+            there: how many branches there are; new ones are numbered from it.
+
+        Returns: of each entry its branch. -1: nothing is said there, and the session that it stands beside was gone on
+            with here.
         """
         size = len(self.parents)
-        branch_of = array("q", known) if known is not None else array("q", [-1]) * size
-        taken = bytearray(branch >= 0 for branch in branch_of)
-        left = dict(tips)
-        begun = max(branch_of, default=-1) + 1
-        begins: list[int] = []
-        silent: list[list[int]] = []
+        branch_of, left, begun = array("q", known), dict(tips), there
         for leaf in self._leaves():
             own: list[int] = []
             at = leaf
-            while at >= 0 and not taken[at]:
+            while at >= 0 and branch_of[at] < 0:
                 own.append(at)
-                taken[at] = 1
+                branch_of[at] = size  # until it is known which
                 at = self.parents[at]
-            if own and (at >= 0 or begins or begun) and not any(self._speaks[one] for one in own):
-                silent.append(own)
-            elif own:
+            if own:
                 number = left.pop(at, -1)
                 if number < 0:
-                    number = begun + len(begins)
-                    begins.append(own[-1])
+                    number, begun = begun, begun + 1
                 for one in own:
                     branch_of[one] = number
-        for own in silent:
-            above = self.parents[own[-1]]
-            beside = branch_of[above] if above >= 0 else 0
-            gone_on = known is not None and above >= 0 and known[above] >= 0 and beside not in tips.values()
-            for one in own:
-                branch_of[one] = -1 if gone_on else beside
-        return Branches(begins=begins, branch_of=branch_of)
+        closed = set(range(there)) - set(tips.values())
+        for number, parent in enumerate(self.parents):  # what is left says nothing, nor does what follows it
+            if branch_of[number] < 0:
+                beside = branch_of[parent] if parent >= 0 else 0
+                branch_of[number] = -1 if beside in closed else beside
+        return branch_of
 
     def _leaves(self) -> Iterator[int]:
-        """Go through the entries that nothing follows: first that of the last entry that speaks, then in order."""
+        """Go through the entries that speak and are followed by none that does: first the last one, then in order."""
         size = len(self.parents)
-        inner = bytearray(size)
-        for parent in self.parents:
-            if parent >= 0:
-                inner[parent] = 1
-        said = max(self._speaks.rfind(1), 0)
-        ends = (number for number in range(size - 1, said - 1, -1) if not inner[number])
-        last = next((number for number in ends if self.is_above(said, number)), -1)
+        followed = bytearray(size)
+        for number in reversed(range(size)):
+            parent = self.parents[number]
+            if parent >= 0 and (self._speaks[number] or followed[number]):
+                followed[parent] = 1
+        last = self._speaks.rfind(1)
         if last >= 0:
             yield last
-        yield from (number for number in range(size) if not inner[number] and number != last)
-
-
-class Branches(msgspec.Struct, frozen=True, kw_only=True):
-    """How a file's entries part: the first entry of each new branch, and of each entry its branch.
-
-    -1: nothing is said there, and the session that it stands beside was gone on with here.
-    """
-
-    begins: list[int]
-    branch_of: array[int]
+        yield from (one for one in range(size) if self._speaks[one] and not followed[one] and one != last)
 
 
 def _digest(name: str) -> int:

@@ -162,7 +162,7 @@ class Planner:
                 if found.last == branch.last and branch.head == branch.tip:
                     tips[number] = found.branch
         self._is_known = there
-        return self.outline.branches(there, tips).branch_of
+        return self.outline.branches(there, tips, len(known.branches))
 
     def plan(
         self, records: Iterable[Line], *, title: str = "", last_title: str = "", file: str = ""
@@ -229,12 +229,7 @@ class Planner:
 
     def _pass(self, number: int, records: Sequence[Line]) -> None:
         """Go past an entry that the log has: what follows it may need to know what it said."""
-        branch = self._open.get(self.branch_of[number])
-        if branch is None:
-            there = self._known.branches[self.branch_of[number]]
-            branch = self._open[self.branch_of[number]] = _Branch(
-                self.branch_of[number], there.head, self._state(number)
-            )
+        branch = self._open.get(self.branch_of[number]) or self._go_on(number)
         name = self.dialect.name(records, number + 1)
         told = self._read(number, records, name, branch.state)
         named = self._seqs[1][number] - len(told.events)
@@ -242,6 +237,12 @@ class Planner:
             if isinstance(event, MessageAdopt):
                 branch.state.said(event.message, seq)
         self._leave(number, records, name, branch.state, told)
+
+    def _go_on(self, number: int) -> _Branch:
+        """Begin to read, or to go on with, a branch that is there."""
+        at = self.branch_of[number]
+        branch = self._open[at] = _Branch(at, self._known.branches[at].head, self._state(number))
+        return branch
 
     def _state(self, number: int) -> PathState:
         """Return what holds where a branch begins with an entry."""
@@ -266,6 +267,8 @@ class Planner:
     def _place(self, number: int, records: Sequence[Line]) -> Iterator[Action]:
         branch = self._open.get(self.branch_of[number])
         name = self.dialect.name(records, number + 1)
+        if branch is None and self.branch_of[number] < len(self._known.branches):
+            branch = self._go_on(number)
         if branch is None:
             state = self._state(number)
             told = self._read(number, records, name, state)

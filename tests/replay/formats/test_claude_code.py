@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from eventsource.events import Compaction, ConfigChange, MessageAdopt, ModelRef
+from eventsource.events import Compaction, ConfigChange, Custom, MessageAdopt, ModelRef
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Message, ToolResultMessage, UserMessage
@@ -341,3 +341,15 @@ async def test_whatever_a_file_holds_is_written_back_as_it_was_read(tmp_path: Pa
             project(CONTEXT, await log.read(info.id, limit=1_000))
         again = await put(log, tmp_path, first, *records)
         assert (again.known, again.entries) == (True, 0)
+
+
+async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_what_is_said_becomes_a_fork(
+    log: EventLog, tmp_path: Path
+) -> None:
+    report = await put(log, tmp_path, *BATCH)
+    await log.append(report.session, [(1, Custom(kind="mine"))])
+    beside = record("g", "b", "progress", data={})
+    more = [record("h", "g", "progress", data={}), prompt("n", "g", "new"), prompt("o", "b", "other")]
+    again = await put(log, tmp_path, *BATCH, beside, *more)
+    assert [await words(log, branch.session) for branch in again.branches] == [["look", "other"], ["look", "new"]]
+    assert (await log.info(report.session)).input_tokens == 10
