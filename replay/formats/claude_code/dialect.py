@@ -20,6 +20,7 @@ from eventsource.messages import AssistantMessage, CustomMessage, ToolResultMess
 from eventsource.models.prices import priced
 
 from ..dialect import InContext, PathState, Seqs, Told
+from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields, Line
 from ..numbers import read_count
 from ..outline import Placing
@@ -27,12 +28,9 @@ from ..times import read_time, write_time
 from .messages import (
     API,
     PROVIDER,
-    fields_of,
-    list_of,
     read_answer,
     read_result,
     read_shown,
-    text_of,
     write_answer,
     write_result,
     write_user,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from ..fields import fields_of, list_of, text_of
 from ..format import Format, Head, Home, SourceSession, lines_of, unreadable
 from ..jsonl import Findings, Line
 from .dialect import FORMAT, ClaudeCodeDialect, is_claude_code, is_record
-from .messages import fields_of, list_of, text_of
 
 _AGENT = "agent-"  # how the files of sub-agents are called
 _AGENT_TOOLS = frozenset(("Task", "Agent"))

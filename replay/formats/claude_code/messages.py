@@ -28,6 +28,7 @@ from eventsource.messages import (
 )
 
 from ..differences import same
+from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
 from ..numbers import read_count
 
@@ -59,21 +60,6 @@ _TOKENS = (
     ("cache_read_input_tokens", "cache_read_tokens"),
     ("cache_creation_input_tokens", "cache_write_tokens"),
 )
-
-
-def fields_of(value: object) -> Fields:
-    """Return an object's fields; those of anything else are none."""
-    return value if isinstance(value, dict) else {}
-
-
-def list_of(value: object) -> Sequence[object]:
-    """Return a list; of anything else an empty one."""
-    return value if isinstance(value, list) else ()
-
-
-def text_of(value: object) -> str:
-    """Return a text; of anything else an empty one."""
-    return value if isinstance(value, str) else ""
 
 
 def read_answer(records: Sequence[Fields]) -> AssistantMessage:

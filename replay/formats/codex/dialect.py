@@ -25,8 +25,8 @@ from eventsource.messages import (
 from eventsource.models.options import ThinkingLevel
 from eventsource.models.prices import priced
 
-from ..claude_code.messages import fields_of, list_of, text_of
 from ..dialect import InContext, PathState, Seqs, Told
+from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields, Line
 from ..numbers import read_count
 from ..outline import Placing

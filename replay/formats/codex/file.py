@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..claude_code.messages import fields_of
+from ..fields import fields_of
 from ..format import Format, Head, Home, SourceSession, lines_of
 from .dialect import FORMAT, CodexDialect, is_codex, is_record
 

@@ -22,7 +22,7 @@ from eventsource.models.openai.responses_reader import API, ItemReader
 from eventsource.models.protocol import StreamEnd
 from eventsource.models.transport.sse import ServerEvent
 
-from ..claude_code.messages import fields_of, list_of, text_of
+from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
 
 __all__ = [

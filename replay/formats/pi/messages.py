@@ -30,6 +30,7 @@ from eventsource.messages import (
 )
 
 from ..differences import same
+from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
 from ..numbers import read_count, read_millionths
 
@@ -94,59 +95,47 @@ def write_message(message: Message, sent_at_us: int) -> dict[str, object]:
     return {**fields, **read_object(raw)}
 
 
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _fields(value: object) -> Fields:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> Sequence[object]:
-    return value if isinstance(value, list) else ()
-
-
 def _read_shown(content: object) -> tuple[TextContent | ImageContent, ...]:
     """Read the texts and images of a list; other blocks stay in the message's `raw`."""
-    blocks = (_read_block(block) for block in _list(content))
+    blocks = (_read_block(block) for block in list_of(content))
     return tuple(block for block in blocks if isinstance(block, TextContent | ImageContent))
 
 
 def _read_block(block: object) -> AssistantContent | ImageContent | None:
-    fields = _fields(block)
+    fields = fields_of(block)
     match fields:
         case {"type": "text", "text": str(text)}:
             read: AssistantContent | ImageContent = TextContent(
-                text=text, signature=_string(fields.get("textSignature"))
+                text=text, signature=text_of(fields.get("textSignature"))
             )
         case {"type": "image", "data": str(data), "mimeType": str(media_type)}:
             read = ImageContent(data=data, media_type=media_type)
         case {"type": "thinking", "thinking": str(thinking)}:
-            signature, redacted = _string(fields.get("thinkingSignature")), fields.get("redacted") is True
+            signature, redacted = text_of(fields.get("thinkingSignature")), fields.get("redacted") is True
             read = ThinkingContent(thinking=thinking, signature=signature, redacted=redacted)
         case {"type": "toolCall", "id": str(call_id), "name": str(name), "arguments": arguments}:
-            signature = _string(fields.get("thoughtSignature"))
+            signature = text_of(fields.get("thoughtSignature"))
             text = bytes(to_json(arguments)).decode()
             read = ToolCall(id=call_id, name=name, arguments=text, signature=signature)
         case _:
             return None
-    extra = missing_fields(fields, _fields(_write_block(read)))
+    extra = missing_fields(fields, fields_of(_write_block(read)))
     return msgspec.structs.replace(read, raw=to_json(extra)) if extra else read
 
 
 def _read_assistant(fields: Fields) -> AssistantMessage:
-    reason = _string(fields.get("stopReason"))
+    reason = text_of(fields.get("stopReason"))
     usage = fields.get("usage")
     return AssistantMessage(
-        content=tuple(_read_reply(block) for block in _list(fields.get("content"))),
+        content=tuple(_read_reply(block) for block in list_of(fields.get("content"))),
         stop_reason=_READ_STOP.get(reason, "stop"),
         raw_stop_reason="" if reason in _READ_STOP else reason,
-        error=_string(fields.get("errorMessage")),
+        error=text_of(fields.get("errorMessage")),
         usage=_read_usage(usage) if isinstance(usage, dict) else None,
-        api=_string(fields.get("api")),
-        provider=_string(fields.get("provider")),
-        model=_string(fields.get("model")),
-        response_id=_string(fields.get("responseId")),
+        api=text_of(fields.get("api")),
+        provider=text_of(fields.get("provider")),
+        model=text_of(fields.get("model")),
+        response_id=text_of(fields.get("responseId")),
     )
 
 
@@ -174,8 +163,8 @@ def _read_usage(fields: Fields) -> Usage:
 
 def _read_result(fields: Fields) -> ToolResultMessage:
     return ToolResultMessage(
-        tool_call_id=_string(fields.get("toolCallId")),
-        tool_name=_string(fields.get("toolName")),
+        tool_call_id=text_of(fields.get("toolCallId")),
+        tool_name=text_of(fields.get("toolName")),
         content=_read_shown(fields.get("content")),
         details=to_json(fields["details"]) if "details" in fields else msgspec.UNSET,
         is_error=fields.get("isError") is True,
