@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Mapping
+
 import click
 
+from eventsource.log.protocol import EventLog
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
 from replay.formats.pi.write import pi_parts
@@ -14,6 +17,14 @@ from .arguments.files import check_target, writing
 from .command import command
 from .terminal.formatting import count, size
 from .terminal.screen import Screen
+
+WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
+    "refold": export_parts,
+    "claude-code": claude_code_parts,
+    "codex": codex_parts,
+    "pi": pi_parts,
+}
+"""What writes a session, by the name of the format."""
 
 
 @command(
@@ -28,9 +39,7 @@ from .terminal.screen import Screen
 @click.argument("session")
 @click.option("-o", "--output", metavar="FILE", help="Write a file instead of stdout; with --json, stdout says what.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-@click.option(
-    "--format", "form", type=click.Choice(["refold", "claude-code", "codex", "pi"]), default="refold", show_default=True
-)
+@click.option("--format", "form", type=click.Choice([*WRITERS]), default="refold", show_default=True)
 @click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (Refold's own format).")
 async def export(
     screen: Screen, log: Log, session: str, output: str | None, force: bool, form: str, at: int | None
@@ -43,14 +52,7 @@ async def export(
     if output is not None:
         check_target(output)
     found = await log.find(session)
-    if form == "pi":
-        parts = pi_parts(log.store, found.id)
-    elif form == "claude-code":
-        parts = claude_code_parts(log.store, found.id)
-    elif form == "codex":
-        parts = codex_parts(log.store, found.id)
-    else:
-        parts = export_parts(log.store, found.id, upto=at)
+    parts = export_parts(log.store, found.id, upto=at) if at is not None else WRITERS[form](log.store, found.id)
     if output is None:
         async for part in parts:
             screen.raw_json(part, end="")
