@@ -12,6 +12,7 @@ import msgspec
 from eventsource.errors import TranscriptError
 
 from .dialect import Dialect
+from .document import beginning
 from .jsonl import Fields, Findings, Line, each_record, read_lines
 
 _LOOK = 1 << 16  # bytes read at once while the end of the last whole line is looked for
@@ -19,11 +20,15 @@ HEAD_BYTES = 1 << 20  # enough for a header and some records; what it cuts short
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """How a file begins: its first bytes, and the objects that stand in them, one a line."""
+    """How a file begins: its first bytes, and the objects that stand in them, one a line.
+
+    `document`: if the file is one JSON document, the members of its object, or of the first one in its list.
+    """
 
     path: Path
     data: bytes
     records: tuple[Fields, ...]
+    document: Fields
 
 
 class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +96,7 @@ def head_of(path: Path) -> Head:
     except OSError as error:
         raise unreadable(path, error) from error
     records = read_lines(data, lambda fields: isinstance(fields.get("type"), str)).records
-    return Head(path=path, data=data, records=tuple(record.fields for record in records))
+    return Head(path=path, data=data, records=tuple(record.fields for record in records), document=beginning(data))
 
 
 def lines_of(

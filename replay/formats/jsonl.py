@@ -14,11 +14,10 @@ from eventsource.codec import clean_text
 
 Fields = Mapping[str, object]
 
+DEPTH = 200  # levels of lists and objects; what is written for a person has a dozen
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put before the first line
 _NOTES_KEPT = 1_000
 _TRIES = 1_000  # places of a damaged line where a record might begin; each takes a look at what follows
-_DEPTH = 200  # levels of lists and objects; what is written for a person has a dozen
-_TEXTS_OR_SIGNS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -130,30 +129,57 @@ def _whole(raw: bytes) -> Fields | None:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return value if isinstance(value, dict) and not _too_deep(raw) else None
+    if not isinstance(value, dict) or (raw.count(b"{") + raw.count(b"[") > DEPTH and too_deep(value)):
+        return None
+    return value
 
 
-def _too_deep(raw: bytes) -> bool:
-    """Return whether a line nests deeper than is read here."""
-    if raw.count(b"{") + raw.count(b"[") <= _DEPTH:
-        return False
-    depth = deepest = 0
-    for sign in _TEXTS_OR_SIGNS.findall(raw):
-        depth += (sign in b"{[") - (sign in b"}]") if len(sign) == 1 else 0
-        deepest = max(deepest, depth)
-    return deepest > _DEPTH
+def too_deep(value: object) -> bool:
+    """Return whether a value nests deeper than is read here."""
+    level = [value]
+    for _ in range(DEPTH):
+        level = [
+            item
+            for one in level
+            if isinstance(one, dict | list)
+            for item in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, dict | list) for one in level)
+
+
+class Decoder(json.JSONDecoder):
+    """Reads values wherever they begin in a text; NaN and infinities become null, and `repaired` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_constant=self._nothing, parse_float=self._float)
+        self.repaired = False
+
+    def _nothing(self, text: str) -> None:
+        self.repaired = True
+
+    def _float(self, text: str) -> float | None:
+        number = float(text)
+        if math.isfinite(number):
+            return number
+        self.repaired = True
+        return None
 
 
 class _LineReader:
     """Reads the objects on one line and remembers whether it had to repair one."""
 
     def __init__(self, raw: bytes) -> None:
-        self.repaired = False
+        self._decoder = Decoder()
         try:
             self._text = raw.decode()
         except UnicodeDecodeError:
-            self._text, self.repaired = raw.decode("utf-8", "replace"), True
-        self._decoder = json.JSONDecoder(parse_constant=self._constant, parse_float=self._float)
+            self._text, self._decoder.repaired = raw.decode("utf-8", "replace"), True
+
+    @property
+    def repaired(self) -> bool:
+        return self._decoder.repaired
 
     def read(self, is_record: Callable[[Fields], bool]) -> tuple[list[Fields], str]:
         """Return the records on the line, and the text that is none (empty: everything was read)."""
@@ -179,27 +205,18 @@ class _LineReader:
                 value, end = self._decoder.raw_decode(text, start)
             except (ValueError, RecursionError):
                 return found, start
-            if not isinstance(value, dict) or _too_deep(text[start:end].encode("utf-8", "surrogatepass")):
+            if not isinstance(value, dict) or too_deep(value):
                 return found, start
-            fields = _clean(value) if "\\u" in text else value
-            self.repaired |= fields != value
+            fields = clean(value) if "\\u" in text else value
+            self._decoder.repaired |= fields != value
             found.append(fields if isinstance(fields, dict) else value)
             start = end
 
-    def _constant(self, text: str) -> None:
-        self.repaired = True
 
-    def _float(self, text: str) -> float | None:
-        number = float(text)
-        if math.isfinite(number):
-            return number
-        self.repaired = True
-        return None
-
-
-def _clean(value: object) -> object:
+def clean(value: object) -> object:
+    """Return a value with U+FFFD in place of what no text may hold."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, dict):
-        return {clean_text(name): _clean(item) for name, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, list) else value
+        return {clean_text(name): clean(item) for name, item in value.items()}
+    return [clean(item) for item in value] if isinstance(value, list) else value
