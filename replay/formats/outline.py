@@ -6,7 +6,7 @@ What is kept of an entry is a few numbers, so that a file of a million fits.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from hashlib import blake2b
 
 import msgspec
@@ -113,6 +113,27 @@ class Outline:
             chained[number] = int.from_bytes(blake2b(said, digest_size=8).digest())
         return chained
 
+    def tips(self, known: array[int], open_: Set[int]) -> dict[int, int]:
+        """Find the entries behind which a branch that is there goes on: its last that speaks, and silent ones behind.
+
+        Args:
+            known: the branch of each entry that is there already; -1: it is new.
+            open_: branches that can be gone on with.
+
+        Returns: the branch of each such entry; that of -1 is one where nothing was said yet.
+        """
+        if not open_:
+            return {}
+        heard = array("q", [-1]) * len(self.parents)  # of each entry the last one on its path that speaks
+        last: dict[int, int] = {}
+        for number, parent in enumerate(self.parents):
+            heard[number] = number if self._speaks[number] else heard[parent] if parent >= 0 else -1
+            if self._speaks[number] and known[number] in open_:
+                last[known[number]] = number
+        empty = [(-1, branch) for branch in open_ if branch not in last]
+        behind = enumerate(known)
+        return dict(empty) | {one: at for one, at in behind if at in open_ and heard[one] == last.get(at, -1)}
+
     def branches(self, known: array[int], tips: Mapping[int, int], there: int) -> array[int]:
         """Part the entries into branches: first the one the file ends in, then one for each other that nothing follows.
 
@@ -125,7 +146,7 @@ class Outline:
             with here.
         """
         size = len(self.parents)
-        branch_of, left, begun = array("q", known), dict(tips), there
+        branch_of, begun, left = array("q", known), there, set(tips.values())
         for leaf in self._leaves():
             own: list[int] = []
             at = leaf
@@ -134,9 +155,10 @@ class Outline:
                 branch_of[at] = size  # until it is known which
                 at = self.parents[at]
             if own:
-                number = left.pop(at, -1)
-                if number < 0:
+                number = tips.get(at, -1)
+                if number not in left:
                     number, begun = begun, begun + 1
+                left.discard(number)
                 for one in own:
                     branch_of[one] = number
         closed = set(range(there)) - set(tips.values())

@@ -151,7 +151,7 @@ class Planner:
     def _find_branches(self) -> array[int]:
         known, size = self._known, len(self.digests)
         there = array("q", [-1]) * size
-        tips: dict[int, int] = {}
+        open_: set[int] = set()
         for number, digest in enumerate(self.digests):
             found = known.entries.get(digest)
             if found is not None:
@@ -160,9 +160,9 @@ class Planner:
                     seqs[number] = seq
                 branch = known.branches[found.branch]
                 if found.last == branch.last and branch.head == branch.tip:
-                    tips[number] = found.branch
+                    open_.add(found.branch)
         self._is_known = there
-        return self.outline.branches(there, tips, len(known.branches))
+        return self.outline.branches(there, self.outline.tips(there, open_), len(known.branches))
 
     def plan(
         self, records: Iterable[Line], *, title: str = "", last_title: str = "", file: str = ""

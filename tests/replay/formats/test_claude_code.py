@@ -343,6 +343,22 @@ async def test_whatever_a_file_holds_is_written_back_as_it_was_read(tmp_path: Pa
         assert (again.known, again.entries) == (True, 0)
 
 
+async def test_what_is_written_beside_the_conversation_parts_nothing_however_the_file_grows(
+    log: EventLog, tmp_path: Path
+) -> None:
+    queued = {"type": "queue-operation", "operation": "enqueue", "sessionId": SESSION}
+    snapshot = {"type": "file-history-snapshot", "messageId": "u1", "snapshot": {}}
+    records = [
+        *(queued, prompt("u1", None, "hi"), snapshot, answer("a1", "u1", "m1", text("ho")), queued, queued),
+        *(prompt("u2", "a1", "more"), snapshot, prompt("u3", "u1", "other")),
+    ]
+    for size in range(1, len(records) + 1):
+        report = await put(log, tmp_path, *records[:size])
+    assert len(await log.sessions()) == 2
+    assert await words(log, report.session) == ["hi", "more"]
+    assert (await back(log, report.session)) == records
+
+
 async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_what_is_said_becomes_a_fork(
     log: EventLog, tmp_path: Path
 ) -> None:
