@@ -111,11 +111,10 @@ def history(view: ContextView) -> tuple[Entry, ...]:
     return tuple(entry for entry in view.entries if not entry.edits)
 
 
-def messages(view: ContextView) -> tuple[ContextMessage, ...]:
-    """List the context as agent messages, each with its name."""
-    return tuple(
-        ContextMessage(entry.seq, entry.standing, entry.call) for entry in _in_force(view) if entry.standing is not None
-    )
+def messages(view: ContextView, among: Iterable[Entry] | None = None) -> tuple[ContextMessage, ...]:
+    """List the context as agent messages, each with its name; or what stands of some entries of the history."""
+    found = _in_force(view, among)
+    return tuple(ContextMessage(entry.seq, entry.standing, entry.call) for entry in found if entry.standing is not None)
 
 
 def shown(view: ContextView) -> tuple[ContextMessage, ...]:
@@ -220,15 +219,18 @@ def is_failed(message: Message) -> bool:
     return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
 
 
-def _in_force(view: ContextView) -> Iterator[Entry]:
-    """Yield the entries in force, in the order of the context, edits applied."""
-    entries = view.entries.between(view.kept)
-    edits = {entry.edits: entry for entry in entries if entry.edits}
-    if view.summary >= 0:
-        entries.insert(0, view.entries[view.summary])
-    for place, entry in enumerate(entries):
-        if entry.edits or (place and entry.summary):
-            continue  # an earlier compaction, or this one a second time, contributes nothing
+def _in_force(view: ContextView, among: Iterable[Entry] | None = None) -> Iterator[Entry]:
+    """Yield the entries in force, in the order of the context, edits applied; or those among some of the history."""
+    kept = view.entries.between(view.kept)
+    edits = {entry.edits: entry for entry in kept if entry.edits}
+    summary = view.entries[view.summary] if view.summary >= 0 else None
+    if among is None:
+        entries = [*([summary] if summary is not None else ()), *(entry for entry in kept if not entry.summary)]
+    else:
+        entries = [one for one in among if one is summary or (kept and one.seq >= kept[0].seq and not one.summary)]
+    for entry in entries:  # an earlier compaction contributes nothing
+        if entry.edits:
+            continue
         edit = edits.get(entry.seq)
         if edit is None:
             yield entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 
 import msgspec
 
@@ -46,19 +46,9 @@ class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
     seen: bool = True
 
 
-def standing_messages(view: ContextView) -> Mapping[int, Message]:
-    """Return the messages of the context by their names."""
-    return {part.seq: part.message for part in messages(view)}
-
-
-def read_transcript(
-    view: ContextView, entries: Iterable[Entry] | None = None, seen: Mapping[int, Message] | None = None
-) -> tuple[TranscriptMessage, ...]:
-    """List what was said, in order, compacted and failed messages included; or only some entries of the history.
-
-    `seen`: the view's `standing_messages`, for whoever asks several times.
-    """
-    seen = standing_messages(view) if seen is None else seen
+def read_transcript(view: ContextView, entries: Collection[Entry] | None = None) -> tuple[TranscriptMessage, ...]:
+    """List what was said, in order, compacted and failed messages included; or only some entries of the history."""
+    seen = {part.seq: part.message for part in messages(view, entries)}
     said = []
     for entry in history(view) if entries is None else entries:
         if entry.message is not None:

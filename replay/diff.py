@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher, unified_diff
 from itertools import takewhile, zip_longest
 from typing import Literal, TypeAlias
@@ -26,13 +26,13 @@ from eventsource.events import (
 )
 from eventsource.log.load import load, read_all
 from eventsource.machine.state import Config
-from eventsource.messages import AssistantMessage, Message, Usage
+from eventsource.messages import AssistantMessage, Usage
 from eventsource.session import SessionHandle
 from projections.calls import CALLS, CallView, calls_by_message, tool_calls
 from projections.context import CONTEXT, ContextView, Entry
 from projections.projection import AppendOnlyList, Projection
 from projections.timeline import SpanReader
-from projections.transcript import TranscriptMessage, read_transcript, standing_messages
+from projections.transcript import TranscriptMessage, read_transcript
 from projections.usage import USAGE, UsageView
 
 from .diff_text import fingerprint, pretty, readable
@@ -217,7 +217,6 @@ class _Read:
         self._entries = folds.context.entries
         self._edits = {entry.edits: entry for entry in self._entries if entry.edits}
         self._messages = [entry for entry in self._entries if not entry.edits and entry.message is not None]
-        self._standing: Mapping[int, Message] | None = None
         self.side = Side(
             session=info.id,
             title=info.title,
@@ -256,11 +255,11 @@ class _Read:
         named = {seq for seq, entry in self._edits.items() if entry.seq > self.shared}
         waits: set[str] = set()
         trail = self.folds.calls
-        for recorded in trail.between(trail.find(self.shared + 1, _seq)):
-            event = recorded.event
+        events = (recorded.event for recorded in trail.between(trail.find(self.shared + 1, _seq)))
+        for event in (one for one in events if type(one) is not MessageEnd):
             if isinstance(event, WaitEnd | ChildEnd):
                 waits.add(event.key)
-            elif not isinstance(event, MessageEnd):
+            else:
                 named.add(_message_of(event))
         if waits:
             begun = trail.between(0, trail.find(self.shared + 1, _seq))
@@ -286,9 +285,7 @@ class _Read:
         if not entries:
             return []
         made = calls_by_message(tool_calls(self._trail(entries)))
-        if self._standing is None:
-            self._standing = standing_messages(self.folds.context)
-        said = read_transcript(self.folds.context, entries, self._standing)
+        said = read_transcript(self.folds.context, entries)
         return [
             _item(one, entry, self._edits.get(entry.seq), made.get(entry.seq, ()))
             for one, entry in zip(said, entries, strict=True)

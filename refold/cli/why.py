@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from eventsource.events import MessageAdopt, MessageEnd
 from eventsource.messages import AssistantMessage
 
 from ..log import Log
@@ -11,6 +12,9 @@ from ..session import Session
 from .command import command
 from .terminal.paging import PAGE
 from .terminal.screen import Screen
+
+_SAID = (MessageEnd, MessageAdopt)
+_LOOK = 64  # facts at the end of a session that are looked at first
 
 
 @command(
@@ -35,7 +39,7 @@ async def why(screen: Screen, log: Log, session: str, seq: int | None, limit: in
     """
     asked = await log.find(session)
     most = limit if limit is not None else PAGE if screen.out.is_terminal and not screen.as_json else 0
-    found = await asked.why(seq if seq is not None else await _last_answer(asked), limit=most or None)
+    found = await asked.why(seq if seq is not None else await _last_answer(log, asked), limit=most or None)
     if screen.as_json:
         screen.json(found)
         return
@@ -43,7 +47,12 @@ async def why(screen: Screen, log: Log, session: str, seq: int | None, limit: in
         screen.cut_line((line, {"+": "green", "-": "red", "~": "yellow"}.get(line[:1], "")))
 
 
-async def _last_answer(session: Session) -> int:
+async def _last_answer(log: Log, session: Session) -> int:
     """Find the last answer of a model; where there is none, the head, and what would be asked there."""
-    answers = [entry.seq for entry in await session.history() if isinstance(entry.message, AssistantMessage)]
-    return answers[-1] if answers else (await session.info()).head
+    head, look = (await session.info()).head, _LOOK
+    while True:
+        (facts,) = await log.store.last_facts([session.id], _SAID, limit=look)
+        answers = [one.seq for one in facts if isinstance(getattr(one.event, "message", None), AssistantMessage)]
+        if answers or look >= head:
+            return answers[-1] if answers else head
+        look *= 8
