@@ -57,10 +57,16 @@ def fork_tree(
         row = waiting.pop()
         order.append(row)
         waiting += forks.get(row.id, ())
+    marks = labels or {}
     for row in reversed(order):
-        inherited = row.fork_seq if row.parent in known else 0
-        own = tuple((seq, text) for seq, text in (labels or {}).get(row.id, ()) if seq > inherited)
-        below = forks.get(row.id, ())
+        own: Labels = ()
+        if row.id in marks:
+            inherited = row.fork_seq if row.parent in known else 0
+            own = tuple((seq, text) for seq, text in marks[row.id] if seq > inherited)
+        if row.id not in forks:
+            branches[row.id] = Branch(row, own)
+            continue
+        below = forks[row.id]
         begun = sorted((one for one in below if one.parent is not None), key=lambda fork: fork.fork_seq)
         started = sorted((one for one in below if one.parent is None), key=lambda child: child.created_at_us)
         children = tuple(branches[child.id] for child in started)
@@ -80,6 +86,8 @@ def tree_lines(branches: Sequence[Branch]) -> Iterator[str]:
     while waiting:
         branch, lead, below, child = waiting.pop()
         yield lead + _line(branch, child=child)
+        if not branch.forks and not branch.children:
+            continue
         both = [*((one, True) for one in branch.children), *((one, False) for one in branch.forks)]
         for number, (one, started) in enumerate(reversed(both)):
             last = number == 0
@@ -90,4 +98,5 @@ def _line(branch: Branch, *, child: bool) -> str:
     info = branch.info
     words = ["child"] if child else [f"at {info.fork_seq}"] if info.parent is not None else []
     words += [info.id, *([info.title] if info.title else []), f"{info.head} events", info.status]
-    return "  ".join(words + [f"[{seq} {text}]" for seq, text in branch.labels])
+    words += [f"[{seq} {text}]" for seq, text in branch.labels]
+    return "  ".join(words)

@@ -65,7 +65,7 @@ async def root_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
 
 
 class RelatedSessions(NamedTuple):
-    """Sessions, parents first; each one's bookmarks, inherited ones too."""
+    """Sessions, parents first; the bookmarks of those that have some, inherited ones too."""
 
     rows: list[SessionInfo]
     labels: dict[str, Labels]
@@ -90,7 +90,7 @@ async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
                 if isinstance(one.event, Label)
             ]
         rows += [one for one in below.get(row.id, ()) if one.number > row.number]
-    return RelatedSessions(rows, {name: project(LABELS, found) for name, found in labelled.items()})
+    return RelatedSessions(rows, {name: project(LABELS, found) for name, found in labelled.items() if found})
 
 
 async def read_labels(store: EventLog, session: str) -> Labels:
