@@ -13,7 +13,7 @@ from eventsource.log.protocol import EventLog
 
 from ..lineage import forks_of
 from .jsonl import Fields
-from .plan import Kinds, Known, KnownBranch, KnownEntry
+from .plan import Kinds, Known, KnownBranch, KnownEntries, KnownEntry
 
 _PAGE = 1_000
 
@@ -30,13 +30,13 @@ async def find_known(log: EventLog, source: str, kinds: Kinds) -> Known | None:
     if not found:
         return None
     branches: list[KnownBranch] = []
-    entries: dict[int, KnownEntry] = {}
+    entries = KnownEntries()
     async for info in _family(log, found[0], kinds):
         tip = last = info.fork_seq + 1
         async for seq, said in _lists(log, info, kinds):
             tip = seq
             for digest, entry in _entries(said, len(branches)):
-                entries.setdefault(digest, entry)
+                entries.add(digest, entry)
                 last = entry.last
         branches.append(KnownBranch(session=info.id, head=info.head, tip=tip, last=last))
     return Known(branches=tuple(branches), entries=entries)

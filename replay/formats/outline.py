@@ -42,13 +42,13 @@ class Outline:
         self._keys: dict[int, int] = {}
         self._speaks = bytearray()
         self._contents = array("Q")
-        self.parents = array("q")
+        self.parents = array("i")
         """The entry that each one follows; -1: it begins anew."""
-        self.lines = array("q")
+        self.lines = array("i")
         """The line where each one begins."""
-        self.entry_of = array("q")
+        self.entry_of = array("i")
         """The entry that each record belongs to."""
-        self.last_record = array("q")
+        self.last_record = array("i")
         """The last record of each entry."""
 
     def add(self, placing: Placing, line: Line) -> int:
@@ -71,6 +71,9 @@ class Outline:
         self.entry_of.append(number)
         if placing.key:
             self._keys[_digest(placing.key)] = number
+            if len(self._keys) > 2 * _JOINED_WITHIN:
+                ends = self.last_record
+                self._keys = {key: one for key, one in self._keys.items() if record - ends[one] <= _JOINED_WITHIN}
         if placing.name:
             self._name(placing.name, number, line.number)
         return number
@@ -124,7 +127,7 @@ class Outline:
         """
         if not open_:
             return {}
-        heard = array("q", [-1]) * len(self.parents)  # of each entry the last one on its path that speaks
+        heard = array("i", [-1]) * len(self.parents)  # of each entry the last one on its path that speaks
         last: dict[int, int] = {}
         for number, parent in enumerate(self.parents):
             heard[number] = number if self._speaks[number] else heard[parent] if parent >= 0 else -1
@@ -146,7 +149,7 @@ class Outline:
             with here.
         """
         size = len(self.parents)
-        branch_of, begun, left = array("q", known), there, set(tips.values())
+        branch_of, begun, left = array("i", known), there, set(tips.values())
         for leaf in self._leaves():
             own: list[int] = []
             at = leaf

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from base64 import b64encode
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from functools import cached_property
 
 import msgspec
 
@@ -68,6 +69,33 @@ class KnownEntry(msgspec.Struct, frozen=True):
     last: int
 
 
+class KnownEntries:
+    """Entries by their digests, of several with one digest the first. A million take 40 MB."""
+
+    def __init__(self) -> None:
+        self._digests = array("Q")
+        self._columns = tuple(array("q") for _ in msgspec.structs.fields(KnownEntry))
+
+    def add(self, digest: int, entry: KnownEntry) -> None:
+        """Add one; none is added when the first was looked for."""
+        self._digests.append(digest)
+        for column, value in zip(self._columns, msgspec.structs.astuple(entry), strict=True):
+            column.append(value)
+
+    @cached_property
+    def _order(self) -> tuple[array[int], array[int]]:
+        numbers = array("i", sorted(range(len(self._digests)), key=self._digests.__getitem__))
+        return numbers, array("Q", (self._digests[number] for number in numbers))
+
+    def find(self, digest: int) -> KnownEntry | None:
+        """Return where an entry lies; None: it is new."""
+        numbers, digests = self._order
+        at = bisect_left(digests, digest)
+        if at == len(digests) or digests[at] != digest:
+            return None
+        return KnownEntry(*(column[numbers[at]] for column in self._columns))
+
+
 class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
     """A session that an earlier import of the same file wrote.
 
@@ -82,10 +110,10 @@ class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log has of a file already, entries by their digests."""
+    """What the log has of a file already."""
 
     branches: tuple[KnownBranch, ...] = ()
-    entries: Mapping[int, KnownEntry] = MappingProxyType({})
+    entries: KnownEntries = msgspec.field(default_factory=KnownEntries)
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,10 +178,10 @@ class Planner:
 
     def _find_branches(self) -> array[int]:
         known, size = self._known, len(self.digests)
-        there = array("q", [-1]) * size
+        there = array("i", [-1]) * size
         open_: set[int] = set()
         for number, digest in enumerate(self.digests):
-            found = known.entries.get(digest)
+            found = known.entries.find(digest)
             if found is not None:
                 there[number] = found.branch
                 for seqs, seq in zip(self._seqs, (found.first, found.seq, found.last), strict=True):

@@ -5,6 +5,7 @@ A sub-agent's session is a child: in a file of its own beside the session's, or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..jsonl import Findings, Line
 from .dialect import FORMAT, ClaudeCodeDialect, is_claude_code, is_record
 
 _AGENT = "agent-"  # how the files of sub-agents are called
+_SIDE_CHAIN = re.compile(rb'"isSidechain"\s*:\s*true')
 _AGENT_TOOLS = frozenset(("Task", "Agent"))
 Records = Callable[[Findings], Iterator[Line]]
 
@@ -25,8 +27,8 @@ def _fits(head: Head) -> bool:
 
 def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
     read = lines_of(path, is_record, growing=growing)
-    chains = _SideChains(read)
-    if chains.roots:
+    chains = _SideChains(read) if _tells_of_side_chains(path) else None
+    if chains is not None and chains.roots:
         yield SourceSession(dialect=ClaudeCodeDialect, records=chains.main)
         for root, call in chains.roots.items():
             dialect = partial(ClaudeCodeDialect, within=True)
@@ -41,6 +43,15 @@ def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
             name=agent.stem.removeprefix(_AGENT),
             links=(agent.stem.removeprefix(_AGENT),),
         )
+
+
+def _tells_of_side_chains(path: Path) -> bool:
+    """Return whether a file may hold conversations of sub-agents; reading its records for that takes long."""
+    try:
+        with path.open("rb") as file:
+            return any(_SIDE_CHAIN.search(line) for line in file)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _agents(path: Path) -> list[Path]:
