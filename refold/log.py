@@ -118,11 +118,28 @@ class Log:
         unfinished: bool | None = None,
         status: str | None = None,
         title: str | None = None,
+        agent: str | None = None,
+        folder: str | None = None,
+        branch: str | None = None,
+        model: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
-        """List sessions' rows, latest updated first; `after` is the id of the last one of the page before."""
-        return await self.store.sessions(open=unfinished, status=status, title=title, after=after, limit=limit)
+        """List sessions' rows, latest updated first; `after` is the id of the last one of the page before.
+
+        `title` and `model` match a part; `folder` is where an agent worked, or a folder above.
+        """
+        return await self.store.sessions(
+            open=unfinished,
+            status=status,
+            title=title,
+            agent=agent,
+            folder=folder,
+            branch=branch,
+            model=model,
+            after=after,
+            limit=limit,
+        )
 
     @checked()
     async def sessions(self, *, open: bool | None = None, limit: int = 100) -> tuple[Session, ...]:  # noqa: A002 - the word users know

@@ -28,12 +28,25 @@ async def session_pages(
     status: str | None = None,
     tree: str | None = None,
     title: str | None = None,
+    agent: str | None = None,
+    folder: str | None = None,
+    branch: str | None = None,
+    model: str | None = None,
     limit: int = PAGE,
 ) -> AsyncIterator[tuple[SessionInfo, ...]]:
-    """Read the rows of all sessions, latest updated first, in pages of so many."""
+    """Read the rows of all sessions, latest updated first, in pages of so many; see `EventLog.sessions`."""
     after: str | None = None
     while page := await store.sessions(
-        open=unfinished, status=status, tree=tree, title=title, after=after, limit=limit
+        open=unfinished,
+        status=status,
+        tree=tree,
+        title=title,
+        agent=agent,
+        folder=folder,
+        branch=branch,
+        model=model,
+        after=after,
+        limit=limit,
     ):
         yield page
         after = page[-1].id

@@ -194,6 +194,10 @@ class MemoryLog:
         source: str | None = None,
         title: str | None = None,
         task: str | None = None,
+        agent: str | None = None,
+        folder: str | None = None,
+        branch: str | None = None,
+        model: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -215,6 +219,10 @@ class MemoryLog:
             and (source is None or info.source == source)
             and (title is None or title.casefold() in info.title.casefold())
             and (task is None or info.task == task)
+            and (agent is None or info.agent == agent)
+            and (folder is None or (info.folder and f"{info.folder}/".startswith(f"{folder.rstrip('/')}/")))
+            and (branch is None or info.branch == branch)
+            and (model is None or any(model.lower() in one.lower() for one in info.models))
         ]
         return tuple(wanted[:limit])
 

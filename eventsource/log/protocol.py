@@ -117,13 +117,18 @@ class EventLog(Protocol):
         source: str | None = None,
         title: str | None = None,
         task: str | None = None,
+        agent: str | None = None,
+        folder: str | None = None,
+        branch: str | None = None,
+        model: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first; `after` is the id of the last one of the page before.
 
         `tree`: a session; all that belong to its tree, of forks and of children that sessions started. `title` matches
-        a part of the title, in any case; `task` is the id of the last task.
+        a part of the title, in any case, and `model` a part of the name of one that answered, as provider/model;
+        `folder` is where an agent worked, or a folder above. `task` is the id of the last task.
         """
         ...
 

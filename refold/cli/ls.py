@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from eventsource.envelope import SessionInfo
@@ -19,11 +22,16 @@ _SHOWN = 100
 _TOKENS = ("tokens", "inherited")
 
 
+def _absolute(context: click.Context, option: click.Parameter, folder: str | None) -> str | None:
+    return None if folder is None else os.path.abspath(Path(folder).expanduser())
+
+
 @command(
     "ls",
     ("refold ls", "the latest hundred"),
     ("refold ls --open", "runs that are unfinished, as after a crash"),
     ("refold ls --title oslo", "whose title holds a text"),
+    ("refold ls --agent claude-code --folder .", "of an agent, in this folder or below"),
     ("refold ls --json", "all of them, as an array of objects with `id`"),
 )
 @click.option("--open", "unfinished", is_flag=True, help="Only sessions whose run is unfinished.")
@@ -33,6 +41,10 @@ _TOKENS = ("tokens", "inherited")
     help="Only sessions that stand so.",
 )
 @click.option("--title", metavar="TEXT", help="Only sessions whose title holds a text, in any case.")
+@click.option("--agent", metavar="NAME", help="Only sessions of an agent: `claude-code`, `codex`.")
+@click.option("--folder", metavar="PATH", callback=_absolute, help="Only sessions whose agent worked there or below.")
+@click.option("--branch", metavar="NAME", help="Only sessions whose agent worked on that Git branch.")
+@click.option("--model", metavar="TEXT", help="Only sessions in which a model answered whose name holds a text.")
 @click.option(
     "-n",
     "--limit",
@@ -41,7 +53,16 @@ _TOKENS = ("tokens", "inherited")
     help="At most so many; 0: all. [default: 100, all in JSON]",
 )
 async def ls(
-    screen: Screen, log: Log, unfinished: bool, status: str | None, title: str | None, limit: int | None
+    screen: Screen,
+    log: Log,
+    unfinished: bool,
+    status: str | None,
+    title: str | None,
+    agent: str | None,
+    folder: str | None,
+    branch: str | None,
+    model: str | None,
+    limit: int | None,
 ) -> None:
     """List sessions, latest updated first; the first one can be named `last`.
 
@@ -56,7 +77,17 @@ async def ls(
     among = row_statuses(status) if status is not None else ()
     only = among[0] if len(among) == 1 else None
     at_once = min(wanted + 1, PAGE) if wanted and not among else PAGE
-    pages = session_pages(log.store, unfinished=unfinished or None, status=only, title=title, limit=at_once)
+    pages = session_pages(
+        log.store,
+        unfinished=unfinished or None,
+        status=only,
+        title=title,
+        agent=agent,
+        folder=folder,
+        branch=branch,
+        model=model,
+        limit=at_once,
+    )
     async for page in pages:
         kept = [info for info in page if not among or info.status in among]
         told = zip(kept, await find_statuses(log.store, kept), strict=True)
@@ -76,8 +107,10 @@ async def ls(
         screen.table(("id", "updated", "status", "msgs", *_TOKENS, "title"), lines, right=("msgs", *_TOKENS))
     if more:
         screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
-    elif not (shown or lines) and not (unfinished or status or title):
-        screen.note(f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`.")
+    elif not (shown or lines):
+        asked = unfinished or any((status, title, agent, folder, branch, model))
+        none = f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`."
+        screen.note("No session is like that." if asked else none)
 
 
 def _row(info: SessionInfo, stands: SessionStatus, updated: str) -> tuple[str, ...]:

@@ -27,16 +27,19 @@ from ...events import (
     Event,
     Fork,
     Label,
+    MessageAdopt,
     MessageEnd,
     MessageStart,
     MessageUpdate,
+    MetadataSet,
+    Origin,
     QueuePush,
     StreamUpdate,
     TurnStart,
     WaitEnd,
     WaitStart,
 )
-from ...messages import ImageContent, UserMessage
+from ...messages import AssistantMessage, ImageContent, UserMessage
 from ..protocol import EventLog
 from .archiving import ArchiveContract
 from .fork_erase import LifeContract
@@ -312,6 +315,41 @@ class LogContract(LifeContract, DueContract, ArchiveContract, SearchContract, Wa
             with refused(UnknownSessionError) as caught:
                 await log.resolve("session")
             assert "session0" in str(caught[0])
+
+    async def test_sessions_are_found_by_where_an_agent_worked_and_which_model_answered(self) -> None:
+        """By the agent, the folder or one above it, the branch, and a part of a model's name; a fork has them too."""
+        async with self.open() as log:
+            for number, (agent, folder, branch, model) in enumerate(
+                [
+                    ("codex", "/code", "main", "gpt-5"),
+                    ("codex", "/code_1", "dev", "o%"),
+                    ("pi", "/code/App", "main", ""),
+                ]
+            ):
+                said: dict[str, str] = {"agent": agent, "folder": folder, "branch": branch}
+                await log.create(f"s{number}")
+                await log.append(
+                    f"s{number}",
+                    timed([MetadataSet(name=name, value=msgspec.Raw(f'"{value}"')) for name, value in said.items()]),
+                )
+                if model:
+                    message = AssistantMessage(content=(), model=model, provider="openai")
+                    adopt = MessageAdopt(message=message, origin=Origin(source="test"))
+                    await log.append(f"s{number}", timed([adopt]))
+            fork = (await log.fork("s2", 3, at_us=9)).id
+            await log.create("plain")
+
+            async def found(**by: str) -> set[str]:
+                return {info.id for info in await log.sessions(**by)}  # type: ignore[arg-type]  # texts, all of them
+
+            assert await found(agent="codex") == {"s0", "s1"}
+            assert await found(folder="/code") == await found(folder="/code/") == {"s0", "s2", fork}
+            assert await found(folder="/code/app") == set()
+            assert await found(folder="/") == {"s0", "s1", "s2", fork}
+            assert await found(branch="main") == {"s0", "s2", fork}
+            assert await found(model="GPT") == {"s0"}
+            assert await found(model="%") == {"s1"}
+            assert await found(model="openai/", branch="main") == {"s0"}
 
     async def test_a_whole_name_never_leads_to_another_session(self) -> None:
         """A title, or a whole id; the beginning of a stranger's id is neither, and what fits two is refused."""

@@ -200,6 +200,10 @@ class SqlLog(ABC):
         source: str | None = None,
         title: str | None = None,
         task: str | None = None,
+        agent: str | None = None,
+        folder: str | None = None,
+        branch: str | None = None,
+        model: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -213,6 +217,10 @@ class SqlLog(ABC):
             source=source,
             title=title,
             task=task,
+            agent=agent,
+            folder=folder,
+            branch=branch,
+            model=model,
             after=after,
             limit=limit,
         )

@@ -232,6 +232,10 @@ def sessions(
     source: str | None,
     title: str | None,
     task: str | None,
+    agent: str | None,
+    folder: str | None,
+    branch: str | None,
+    model: str | None,
     after: str | None,
     limit: int,
 ) -> tuple[SessionInfo, ...]:
@@ -256,11 +260,18 @@ def sessions(
         ("s.root = (SELECT root FROM sessions WHERE id = ?)", tree),
         ("s.source = ?", source),
         ("s.task = ?", task),
+        ("s.agent = ?", agent),
+        ("s.branch = ?", branch),
+        ("lower(s.models) LIKE ? ESCAPE '!'", None if model is None else f"%{_literally(model.lower())}%"),
         ("s.title_folded LIKE ? ESCAPE '!'", None if title is None else f"%{_literally(title.casefold())}%"),
     ):
         if value is not None:
             where.append(condition)
             values.append(value)
+    if folder is not None:
+        within = f"{folder.rstrip('/')}/"
+        where.append("s.folder != '' AND substr(s.folder || '/', 1, ?) = ?")
+        values += [len(within), within]
     if after is not None:
         row = connection.execute("SELECT updated_at_us, number FROM sessions WHERE id = ?", (after,)).fetchone()
         if row is None:
