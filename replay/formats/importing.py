@@ -158,7 +158,9 @@ class _Reading:
         planner = Planner(self.dialect, self.outline, self._findings, self.known)
         writing = _Writing(log, planner, self.known, session=session, source=self._key, started_by=started_by, dry=dry)
         stem, file = _names(path)
-        plan = planner.plan(self._source.records(Findings()), title=title, last_title=stem, file=file)
+        written_us = await asyncio.to_thread(_written_us, path)
+        records = self._source.records(Findings())
+        plan = planner.plan(records, title=title, last_title=stem, file=file, at_us=written_us)
         await writing.write(plan)
         named = planner.title or ((await log.info(session)).title if self.known is not None else "")
         return writing.report(self._findings, path, left=self._left, title=named)
@@ -167,6 +169,14 @@ class _Reading:
 def _names(path: str) -> tuple[str, str]:
     """Return what a file is called, and where it lies."""
     return clean_text(Path(path).stem), clean_text(os.path.abspath(path))
+
+
+def _written_us(path: str) -> int:
+    """Return when a file was written last, as far as it can be known."""
+    try:
+        return os.stat(path).st_mtime_ns // 1000
+    except OSError:
+        return 0
 
 
 class ImportPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,7 +167,7 @@ class Planner:
         self._states: dict[int, PathState] = {}
         self._open: dict[int, _Branch] = {}
         self._elsewhere: list[tuple[int, int, str]] = []  # bookmarks on other branches: entry, time, text
-        self._at = 0
+        self._at = self._began_us = 0
         self._first_words = ""
         self.left = self.branch_of.count(-1)
         """How many entries are not written: nothing is said there, and their session was gone on with here."""
@@ -193,14 +193,17 @@ class Planner:
         return self.outline.branches(there, self.outline.tips(there, open_), len(known.branches))
 
     def plan(
-        self, records: Iterable[Line], *, title: str = "", last_title: str = "", file: str = ""
+        self, records: Iterable[Line], *, title: str = "", last_title: str = "", file: str = "", at_us: int = 0
     ) -> Iterator[Action]:
         """Go through the records a second time, and say what to write, in order.
 
         Args:
             title: what a new session is called if the file does not say; else its first words, else `last_title`.
             file: where the records stand, for whoever asks where a message came from.
+            at_us: when the file was written, for what has no time of its own.
         """
+        began_us = self.dialect.began_us
+        self._began_us = at_us if began_us is None else began_us
         if not self._known.branches:
             yield from self._begin(file)
         for number, own in self._entries(records):
@@ -223,10 +226,9 @@ class Planner:
 
     def _begin(self, file: str) -> Iterator[Action]:
         """Open the session with what is known of its file."""
-        time = self.dialect.began_us or 0
+        time = self._began_us
         yield OpenBranch(branch=0, parent=None, fork_seq=0, at_us=time)
-        main = self._open[0] = _Branch(0, 0, PathState())
-        main.state.at_us = time
+        main = self._open[0] = _Branch(0, 0, self._first_state())
         said = {"header": dict(self.dialect.header), **({"file": file} if file else {})}
         main.add(time, Custom(kind=self.kinds.session, data=to_json(said)))
         for note in self._findings.lost:
@@ -275,9 +277,12 @@ class Planner:
     def _state(self, number: int) -> PathState:
         """Return what holds where a branch begins with an entry."""
         parent = self.outline.parents[number]
-        if parent < 0:
-            return PathState()
-        return self._states[parent].copy()
+        return self._first_state() if parent < 0 else self._states[parent].copy()
+
+    def _first_state(self) -> PathState:
+        state = PathState()
+        state.at_us = self._began_us
+        return state
 
     def _read(self, number: int, records: Sequence[Line], name: str, state: PathState) -> Told:
         self._at = number

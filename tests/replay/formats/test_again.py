@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,19 @@ async def test_the_same_file_again_adds_nothing_and_says_so(log: EventLog, tmp_p
     assert (first.known, first.entries) == (False, 3)
     assert (again.known, again.entries, again.branches, again.session) == (True, 0, (), first.session)
     assert [(info.id, info.head) for info in await log.sessions()] == heads
+
+
+async def test_what_tells_no_time_is_as_old_as_its_file(log: EventLog, tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    lines = [{"type": "message", "message": {"role": "user", "content": text}} for text in ("a", "b")]
+    _write(path, "".join(json.dumps(line) + "\n" for line in lines))
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    report = await import_file(log, str(path), format="pi")
+    info = await log.info(report.session)
+    assert (info.created_at_us, info.updated_at_us) == (1_700_000_000_000_000, 1_700_000_000_000_000)
+    back = [json.loads(line) for line in (await export_pi(log, report.session)).splitlines()[1:]]
+    assert [one | line for one, line in zip(back, lines, strict=True)] == back, "no time was invented"
+    assert not any("timestamp" in one for one in back)
 
 
 async def test_what_was_added_to_a_file_is_added_to_its_session(log: EventLog, tmp_path: Path) -> None:
