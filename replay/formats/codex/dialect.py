@@ -47,6 +47,7 @@ FORMAT = "codex"
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
 _TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
 _TOLD = ("<", "# AGENTS.md")  # begins what Codex says in the person's place
+_REQUEST = "## My request for Codex:"  # ends what an editor says before it
 _NAMES = UUID("3c1f4f0e-0a53-4d0e-9a4c-6b7c1c52f9a1")  # what is recorded here is named within this
 
 
@@ -112,7 +113,7 @@ class CodexDialect:
             self._open = False
             self._tail = 0
         if payload.get("type") == "user_message":
-            self._shown = self._shown or title_of(text_of(payload.get("message")))
+            self._shown = self._shown or title_of(_asked(text_of(payload.get("message"))))
         if fields.get("type") == "response_item" and payload.get("role") == "user":
             self._turns.append(self._last)
             self._meet(payload)
@@ -124,7 +125,7 @@ class CodexDialect:
         """Take what a person said first for the title, where no event says that they typed it."""
         text = "".join(text_of(fields_of(part).get("text")) for part in list_of(payload.get("content")))
         if text.strip() and not text.lstrip().startswith(_TOLD):
-            self._typed = self._typed or title_of(text)
+            self._typed = self._typed or title_of(_asked(text))
 
     @property
     def first_words(self) -> str:
@@ -349,3 +350,8 @@ def _usage(payload: Fields) -> Usage | None:
         reasoning_tokens=read_count(raw.get("reasoning_output_tokens")),
         raw=to_json(dict(raw)),
     )
+
+
+def _asked(text: str) -> str:
+    """Return what a person asked, without what an editor wrote before it: open files and the like."""
+    return text.rpartition(_REQUEST)[2].strip() or text

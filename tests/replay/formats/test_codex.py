@@ -130,6 +130,15 @@ async def test_tokens_that_are_counted_behind_the_results_are_the_answers_and_pa
     assert await back(log, report.session) == [*records, said("more")]
 
 
+async def test_a_session_is_called_by_what_was_asked_and_not_by_what_the_editor_said(
+    log: EventLog, tmp_path: Path
+) -> None:
+    editor = "# Context from my IDE setup:\n\n## Open tabs:\n- a.py: a.py\n\n"
+    report = await put(log, tmp_path, *HEAD, said(f"{editor}## My request for Codex:\nWhy two lists?\n"))
+    assert report.title == "Why two lists?"
+    assert await back(log, report.session) == [*HEAD, said(f"{editor}## My request for Codex:\nWhy two lists?\n")]
+
+
 async def test_the_model_the_level_and_the_instructions_are_in_force(log: EventLog, tmp_path: Path) -> None:
     meta = record("session_meta", **META, base_instructions={"text": "Be brief."}, git={"branch": "main"})
     report = await put(log, tmp_path, meta, HEAD[1], *TURN)
