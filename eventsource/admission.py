@@ -36,7 +36,7 @@ from .events import (
     TurnStart,
 )
 from .messages import AssistantMessage
-from .models.secrets import redact_json, redact_known
+from .models.secrets import are_known_absent, redact_json, redact_known
 
 Redact = Callable[[str], str]
 S = TypeVar("S")
@@ -101,8 +101,8 @@ def admit(at_us: int, event: Event, redact: Redact | None = None) -> Admitted:
         return Admitted(at_us, event, body)
     # the encoder tells a default by identity: it writes a text that equals one and was made at run time
     given = _read_back(event, body) if kind in _HOLDERS else event
-    event = redact_event(given, redact)
-    redacted = event != given
+    event = given if are_known_absent(body, redact) else redact_event(given, redact)
+    redacted = event is not given and event != given
     if redacted or kind in _HOLDERS:
         body = _ENCODER.encode(event)
     if redacted or kind not in _HOLDERS:  # those were read back just now

@@ -20,12 +20,17 @@ _JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[0-9.eE+-]*', re.DOTALL)
 _SECRET_NAME = re.compile(r"auth|key|token|secret|password|cookie|credential|signature|^sig$", re.IGNORECASE)
 
 
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
+_LOOK_BYTES = 1 << 16  # of JSON; most of what is longer is images, which nobody looks at
+
+
 class Secrets:
     """The secret values a program knows. Values are only ever added: an expired key stays secret."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._in_json: tuple[bytes, ...] | None = ()  # as JSON writes them; None: some it may write in several ways
 
     def add(self, value: str | None) -> None:
         """Keep a value out of texts from now on, also as URLs, JSON and basic authorization write it."""
@@ -38,6 +43,11 @@ class Secrets:
         self._values |= {value, quote(value, safe="", errors="replace"), *escaped, *twice, b64encode(whole).decode()}
         # backwards, so that of two values that begin alike the longer one comes first
         self._pattern = re.compile("|".join(map(re.escape, sorted(self._values, reverse=True))))
+        self._in_json = (
+            None
+            if any(map(_ESCAPED.search, self._values))
+            else tuple(one.encode("utf-8", "replace") for one in self._values)
+        )
         if self is not _KNOWN:
             _KNOWN.add(value)
 
@@ -69,6 +79,14 @@ class Secrets:
             if not (" " in value or _WORDS.fullmatch(value) or _PLACE.match(value)):
                 self.add(value)
 
+    def are_absent(self, body: bytes) -> bool:
+        """Return whether JSON surely tells none of the values: then its texts need not be looked at one by one."""
+        if self._in_json is None or len(body) > _LOOK_BYTES:
+            return not self._values
+        if b"\\u" in body or b"\\/" in body:  # what is escaped needlessly is found only when it is read
+            return not self._values
+        return not any(value in body for value in self._in_json)
+
     def redact(self, text: str) -> str:
         """Replace every known value in a text."""
         return text if self._pattern is None else self._pattern.sub(MARK, text)
@@ -85,6 +103,12 @@ _KNOWN = Secrets()  # of this process: a key that one agent was given must not t
 def redact_known(text: str) -> str:
     """Replace every value that anything in this process has learned to be secret."""
     return _KNOWN.redact(text)
+
+
+def are_known_absent(body: bytes, redact: Callable[[str], str] | None) -> bool:
+    """Return whether JSON surely tells nothing that this process knows to be secret, nor what `redact` replaces."""
+    covered = redact is None or isinstance(getattr(redact, "__self__", None), Secrets)  # all of theirs is known
+    return covered and _KNOWN.are_absent(body)
 
 
 def know_environment(variables: Mapping[str, str]) -> None:

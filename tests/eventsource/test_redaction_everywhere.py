@@ -92,6 +92,26 @@ def test_a_known_key_is_in_no_event_of_any_kind(text: str) -> None:
     assert held > 20
 
 
+@pytest.mark.parametrize(
+    "said", [KEY, KEY.replace("s", "\\u0073"), KEY.replace("-", "\\u002d"), json.dumps(json.dumps(KEY))[1:-1]]
+)
+def test_events_are_looked_at_one_by_one_wherever_a_secret_may_be_written(said: str) -> None:
+    secrets = known(KEY)
+    for event in (*every_event(KEY), Custom(kind="k", data=msgspec.Raw(b'{"a": "%b"}' % said.encode()))):
+        body = encode(event)
+        assert not secrets.are_absent(body) or KEY.encode() not in body, type(event)
+    assert not secrets.are_absent(b'{"a": "%b"}' % said.encode())
+    assert not known(ODD).are_absent(b'{"a": "b"}'), "it may be written in several ways"
+    assert Secrets().are_absent(b'{"a": "%b"}' % said.encode())
+
+
+@given(events(), st.sampled_from([KEY, "a", "abcdefgh", "00000000"]))
+def test_where_no_secret_can_be_nothing_is_replaced(event: Event, secret: str) -> None:
+    secrets = known(secret)
+    if secrets.are_absent(encode(event)):
+        assert redact_event(event, secrets.redact) == redact_event(event)
+
+
 @given(events())
 def test_an_event_without_secrets_stays_the_same_object(event: Event) -> None:
     assert redact_event(event, known("never-in-any-event-42").redact) is event or redact_event(event) == event
