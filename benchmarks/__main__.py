@@ -29,6 +29,7 @@ NAMES = {
     "reading": "Reading and room",
     "replay": "Replay",
     "importing": "Importing",
+    "transcripts": "Session files of other agents",
     "memory": "Memory of the big commands",
     "pages": "Pages of long sessions",
     "many": "Many sessions",

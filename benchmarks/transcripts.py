@@ -1,0 +1,100 @@
+"""Session files of other agents: how fast a large one comes in, and the most memory that it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from eventsource.events import Event
+from eventsource.log import open_store
+from eventsource.log.admitted import admitted, append_admitted
+from eventsource.log.protocol import EventLog
+from replay.formats import import_file
+
+from .exchange import SESSION
+from .measure import compare
+from .memory import peak_mb
+from .rows import Row, ratio_row, row
+from .stores import new_folder
+
+_AT_ONCE = 1_000  # events of one append, as an import makes them
+_SLOW = (
+    "Of the time of a record two fifths are the price list's, which is asked for each answer; the rest is reading it "
+    "twice, placing it, and comparing what is written back with what was read, so that nothing of it is lost."
+)
+_APPEND = (
+    "Half of it is making the bytes and digests of the chain, a third is reading each event back before it counts."
+)
+
+
+def run(quick: bool) -> list[Row]:
+    """Import a made session of Claude Code, and append the same events as they are; then a large one in a process."""
+    few, many = (200, 500) if quick else (20_000, 1_000_000)
+    place = new_folder()
+    small, large = _write(place / "small.jsonl", few), _write(place / "large.jsonl", many)
+    appended = []
+
+    def append() -> float:
+        appended.append(asyncio.run(_appended(small)))
+        return appended[-1]
+
+    found = compare(1 if quick else 3, lambda: asyncio.run(_imported(small)), append)
+    command = ["import", "--db", str(place / "large.db"), str(large)]
+    return [
+        row("adopted messages appended, a second of CPU", appended, "messages/s", goal=">= 50,000", missed=_APPEND),
+        ratio_row("records imported, to that", found, "records/s", goal=">= 0.9x", missed=_SLOW),
+        row(f"refold import, a file of {many:,} records", [peak_mb(command)], "MB", goal="<= 300"),
+    ]
+
+
+def _write(path: Path, records: int) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(one)}\n" for one in _records(records))
+    return path
+
+
+def _records(count: int) -> Iterator[dict[str, object]]:
+    """Make records as Claude Code writes them: a person and a model in turns."""
+    before = None
+    for number in range(count):
+        name = f"00000000-0000-4000-8000-{number:012x}"
+        place = {"parentUuid": before, "isSidechain": False, "sessionId": "bench", "cwd": "/code", "version": "2.1.14"}
+        said: dict[str, object] = {"role": "user", "content": f"please look at part {number} of it " * 8}
+        if number % 2:
+            answer = [{"type": "text", "text": f"part {number} is like the others " * 10}]
+            usage = {"input_tokens": 3, "cache_read_input_tokens": 20_000, "output_tokens": 90}
+            said = {"role": "assistant", "model": "claude-opus-4-5", "id": f"msg_{number}", "content": answer}
+            said |= {"type": "message", "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
+        kind = "assistant" if number % 2 else "user"
+        time = (
+            f"2026-01-{1 + number // 86_400 % 28:02}T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z"
+        )
+        yield {**place, "type": kind, "message": said, "uuid": name, "timestamp": time}
+        before = name
+
+
+async def _imported(path: Path) -> float:
+    async with open_store(new_folder() / "imported.db") as log:
+        began = time.process_time()
+        report = await import_file(log, str(path))
+        return report.entries / (time.process_time() - began)
+
+
+async def _appended(path: Path) -> float:
+    """Append what an import of the file wrote, which is made beforehand."""
+    async with open_store() as made:
+        report = await import_file(made, str(path))
+        events = [(one.at_us, one.event) for one in await made.read(report.session, limit=10_000_000)]
+    async with open_store(new_folder() / "appended.db") as log:
+        return await _append(log, events, report.entries)
+
+
+async def _append(log: EventLog, events: list[tuple[int, Event]], messages: int) -> float:
+    await log.create(SESSION)
+    began, head = time.process_time(), 0
+    for first in range(0, len(events), _AT_ONCE):
+        head = await append_admitted(log, SESSION, admitted(events[first : first + _AT_ONCE]), expected=head)
+    return messages / (time.process_time() - began)
