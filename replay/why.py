@@ -20,6 +20,7 @@ from eventsource.events import (
     Custom,
     MessageEnd,
     ModelRequest,
+    Origin,
     QueuePush,
     Retry,
     ToolExecutionEnd,
@@ -57,7 +58,8 @@ class RequestPart(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a request.
 
     `name`: a message's name, 0 if it has none. `seq`: the event that put it there, 0 for `nobody` and `completed`.
-    `detail` says more of the source: a call's place, the child session of a summary, where a message was adopted from.
+    `detail` says more of the source: a call's place, the child session of a summary, where a message was adopted from;
+    `origin` and `file`, the file that was imported, say that in parts.
     """
 
     what: PartKind
@@ -67,6 +69,8 @@ class RequestPart(msgspec.Struct, frozen=True, kw_only=True):
     name: int = 0
     role: str = ""
     detail: str = ""
+    origin: Origin | None = None
+    file: str = ""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,8 +204,18 @@ class _Built:
         if not part.seq:
             return RequestPart(what="message", source="completed", seq=0, text=shown(message), role=role)
         source, seq, detail = self._source(part.seq, message)
+        entry = entry_of(self.view, part.seq) if source == "adopted" else None
+        origin = entry.origin if entry is not None else None
         return RequestPart(
-            what="message", source=source, seq=seq, text=shown(message), name=part.seq, role=role, detail=detail
+            what="message",
+            source=source,
+            seq=seq,
+            text=shown(message),
+            name=part.seq,
+            role=role,
+            detail=detail,
+            origin=origin,
+            file=self.trace.files.get(origin.source, "") if origin is not None else "",
         )
 
     def _source(self, name: int, message: Message) -> tuple[Source, int, str]:

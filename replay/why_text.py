@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from difflib import unified_diff
 from typing import TYPE_CHECKING
@@ -117,13 +118,19 @@ def _pretty(found: Why, last: int | None) -> Iterator[str]:
             yield f"body     {_agreement(found.body)}{settings}"
     else:
         yield "request  not sent: it is what the model would get next"
-    yield ""
     said = [part for part in found.parts if part.what == "message"]
     left = max(len(said) - last, 0) if last is not None else 0
+    listed = said[left:]
+    place = _common_place(listed)
+    if place is not None:
+        yield f"from     {' '.join(filter(None, place[:2]))}{f', {place[2]}' if place[2] else ''}"
+    yield ""
     yield from (_part(part) for part in found.parts if part.what != "message")
     if left + found.earlier:
         yield f"  … {_count(left + found.earlier, 'earlier message')} (--limit 0 shows all)"
-    yield from map(_part, said[left:])
+    for part in listed:
+        entry = part.origin.entry if part.origin is not None and place == _place(part) else ""
+        yield _part(part, how=f"{_SOURCES[part.source]} {part.seq} ({entry})" if entry else "")
     yield from (_part(part, how=f"{_from(part)}, left out by a hook") for part in found.left_out)
     if not found.before_seq:
         return
@@ -137,6 +144,17 @@ def _pretty(found: Why, last: int | None) -> Iterator[str]:
         yield from _change(change)
     if found.more_changes:
         yield f"  … {_count(found.more_changes, 'more change')} (--limit 0 shows all)"
+
+
+def _common_place(parts: Sequence[RequestPart]) -> tuple[str, str, str] | None:
+    """Return from where most of the messages were adopted, if several were from one session: it is said once."""
+    places = Counter(place for part in parts if (place := _place(part)) is not None)
+    most = places.most_common(1)
+    return most[0][0] if most and most[0][1] > 1 else None
+
+
+def _place(part: RequestPart) -> tuple[str, str, str] | None:
+    return None if part.origin is None else (part.origin.source, part.origin.session, part.file)
 
 
 def _agreement(how: str) -> str:

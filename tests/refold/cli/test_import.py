@@ -195,3 +195,18 @@ def wait_for(lines: IO[str], wanted: str) -> None:
         if wanted in line:
             return
     pytest.fail(f"it never said {wanted!r}")
+
+
+def test_why_says_once_from_which_file_and_of_each_part_which_record(shell: Shell) -> None:
+    file = claude(shell.folder, "abc", "one", "two")
+    found = shell.json("import", file)
+    assert isinstance(found, list)
+    said = shell.good("why", found[0]["id"])
+    records = [json.loads(line)["uuid"] for line in file.read_text().splitlines()]
+    assert said.count(str(file)) == 1
+    assert f"from     claude-code abc, {file}" in said
+    assert all(f"({record})" in said for record in records)
+    parts = shell.json("why", found[0]["id"])
+    assert isinstance(parts, dict)
+    told = [part for part in parts["parts"] if part["what"] == "message"]
+    assert [(one["origin"]["entry"], one["file"]) for one in told] == [(record, str(file)) for record in records]
