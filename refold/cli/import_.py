@@ -135,8 +135,10 @@ class _Import:
         self._done: list[object] = []
         self._rows: list[tuple[str, ...]] = []
         self._same = 0
-        self.sessions: dict[Path, str] = {}
-        """The session that each file became."""
+        self.sessions: dict[Path, dict[str, str]] = {}
+        """The sessions that each file became, by their sources."""
+        self.gone: set[str] = set()
+        """Sources of sessions that were deleted here."""
 
     async def take(self, file: FoundFile | TranscriptError, *, alone: bool = False, growing: bool = False) -> None:
         """Import a file. Raises: RefoldError when it cannot be, and is the only one."""
@@ -154,20 +156,23 @@ class _Import:
                     again=self._again,
                     dry=self._dry,
                     growing=growing,
+                    without=self.gone,
                 )
         except (RefoldError, OSError) as error:
             if alone:
                 raise
             self._fail(path, error)
             return
-        self.sessions[file.path] = report.session
+        reports = [msgspec.structs.replace(report, others=()), *report.others]
+        self.sessions[file.path] = {one.source: one.session for one in reports if one.session}
+        new = [one for one in reports if alone or one.branches or not one.known]
         if self._dry:
-            self._rows.append((date_time(file.changed_us), shorten(report.title), _what(report), path))
-        elif alone or report.branches or not report.known:
-            _print_report(self._screen, report)
-        else:
-            self._same += 1
-        self._done.append({"id": report.session, **msgspec.to_builtins(report)})
+            changed = date_time(file.changed_us)
+            self._rows += [(changed, shorten(one.title), _what([one]), path) for one in reports]
+        elif new:
+            _print_reports(self._screen, new)
+        self._same += 0 if self._dry else len(reports) - len(new)
+        self._done += [{"id": one.session, **msgspec.to_builtins(one)} for one in reports]
 
     def _fail(self, path: str, error: RefoldError | OSError) -> None:
         self.code = self.code or exit_code_of(error)
@@ -190,28 +195,25 @@ class _Import:
 async def _watch(screen: Screen, log: Log, source: _Source, work: _Import) -> None:
     """Look at the files again and again, and import what was written; until interrupted."""
     seen: dict[Path, tuple[int, int, bool]] = {}
-    gone: set[Path] = set()
     screen.note(("following; Ctrl-C ends it", "dim"))
     while True:
         for one in source.files():
-            if not isinstance(one, FoundFile) or one.path in gone:
+            if not isinstance(one, FoundFile):
                 continue
             rests = time.time() - one.changed_us / 1e6 >= _RESTS_S
             state = (one.changed_us, one.size_bytes, rests)
             if seen.get(one.path) == state:
                 continue
-            if await _is_gone(log, work.sessions.get(one.path)):
-                screen.note((f"{one.path}: its session was deleted here, and does not come back", "yellow"))
-                gone.add(one.path)
-                continue
+            for key, session in work.sessions.get(one.path, {}).items():
+                if await _is_gone(log, session):
+                    screen.note((f"{one.path}: session {session} was deleted here, and does not come back", "yellow"))
+                    work.gone.add(key)
             await work.take(one, growing=not rests)
             seen[one.path] = state
         await asyncio.sleep(_LOOK_S)
 
 
-async def _is_gone(log: Log, session: str | None) -> bool:
-    if session is None:
-        return False
+async def _is_gone(log: Log, session: str) -> bool:
     try:
         await log.store.info(session)
     except UnknownSessionError:
@@ -219,33 +221,43 @@ async def _is_gone(log: Log, session: str | None) -> bool:
     return False
 
 
-def _print_report(screen: Screen, report: ImportReport) -> None:
+def _print_reports(screen: Screen, reports: Sequence[ImportReport]) -> None:
+    """Print what was done of a file's sessions."""
+    first = reports[0]
     if not screen.as_json:
-        screen.line((report.session, "bold"), f"  {report.title}")
-    screen.note((f"{report.path}: {report.format} version {report.version}, {_what(report)}", "dim"))
-    for what, note in _notes([report, *report.children]):
+        for report in reports:
+            screen.line((report.session, "bold"), f"  {report.title}")
+    screen.note((f"{first.path}: {first.format} version {first.version}, {_what(reports)}", "dim"))
+    whole = _with_children(reports)
+    for what, note in _notes(whole):
         text = f": {shorten(note.text)}" if note.text else ""
         place = (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red")
         screen.note(place, f"{note.problem}{text}")
-    left = sum(one.left for one in [report, *report.children])
+    left = sum(one.left for one in whole)
     if left:
         screen.note(
             (f"  {count(left, 'record')} at the end left for the next time, when it is known what follows", "yellow")
         )
-    print_next(screen, screen.command("show", report.session))
+    print_next(screen, screen.command("show", first.session))
 
 
-def _what(report: ImportReport) -> str:
-    """Say what is new of a session: all of it, if it was not there."""
-    new = [report, *report.children]
-    forks = sum(branch.parent is not None for one in new for branch in one.branches)
-    agents = sum(not one.known for one in report.children)
-    said = [count(sum(one.messages for one in new), "message")]
+def _with_children(reports: Sequence[ImportReport]) -> list[ImportReport]:
+    return [one for report in reports for one in (report, *report.children)]
+
+
+def _what(reports: Sequence[ImportReport]) -> str:
+    """Say what is new of sessions: all of each that was not there."""
+    whole = _with_children(reports)
+    forks = sum(branch.parent is not None for one in whole for branch in one.branches)
+    agents = sum(not one.known for report in reports for one in report.children)
+    sessions = sum(not one.known for one in reports)
+    said = [count(sessions, "session")] if sessions and len(reports) > 1 else []
+    said += [count(sum(one.messages for one in whole), "message")]
     said += [count(forks, "branch")] if forks else []
     said += [count(agents, "sub-agent")] if agents else []
-    if not report.known:
+    if not all(one.known for one in reports):
         return ", ".join(said)
-    if any(one.branches for one in new):
+    if any(one.branches for one in whole):
         return f"imported before; new: {', '.join(said)}"
     return "imported before; nothing new"
 

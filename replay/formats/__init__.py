@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -36,8 +37,9 @@ async def import_file(
     again: bool = False,
     dry: bool = False,
     growing: bool = False,
+    without: Collection[str] = (),
 ) -> ImportReport:
-    """Write a session file into the log; of one that was imported before, only what is new.
+    """Write the sessions of a file into the log; of those that were imported before, only what is new.
 
     Args:
         session: the id of a new session.
@@ -46,7 +48,9 @@ async def import_file(
         again: make a copy, though it was imported before.
         dry: write nothing, and say what would be written.
         growing: somebody writes the file: what may not have come whole is left for the next time.
+        without: sources of sessions that are left out (`ImportReport.source`).
 
+    Returns: what was done of the file's first session, with those of the others.
     Raises: TranscriptError when it is of no format, cannot be read or holds nothing; SessionExistsError.
     """
     name = format or await asyncio.to_thread(detect, path)
@@ -59,10 +63,18 @@ async def import_file(
         known = ", ".join([REFOLD, *(one.name for one in FORMATS)])
         raise TranscriptError(path, f"{name} is no format that is read here; there are {known}")
     sources = await asyncio.to_thread(lambda: list(found.sessions(Path(path), growing=growing)))
-    main, *children = await import_sessions(
-        log, sources, path=path, session=session, title=title, again=again, dry=dry, growing=growing
+    first, *others = await import_sessions(
+        log,
+        sources,
+        path=path,
+        session=session,
+        title=title,
+        again=again,
+        dry=dry,
+        growing=growing,
+        without=without,
     )
-    return msgspec.structs.replace(main, children=tuple(children))
+    return msgspec.structs.replace(first, others=tuple(others))
 
 
 def detect(path: str) -> str:

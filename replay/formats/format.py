@@ -35,8 +35,8 @@ class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
     """One session of a file: its dialect, and its records, which are read twice.
 
     `dialect` is made with the sessions of its children by their links; `records` gives the records, and tells what was
-    repaired or lost. `name`: of a child (empty: the session itself, which comes first), `links`: what that says of it.
-    `path`: of a child that has a file of its own.
+    repaired or lost. `name`: of a child, which comes behind the session that began it (empty: it is no child), `links`:
+    what that says of it. `path`: of a child that has a file of its own.
     """
 
     dialect: Callable[[Mapping[str, str]], Dialect]
@@ -70,7 +70,7 @@ class Sessions(Protocol):
 class Format(msgspec.Struct, frozen=True, kw_only=True):
     """A format: its name, what its files are, and whether a file is one, by how it begins.
 
-    `sessions`: those that a file holds, a session before its children. `owner`: the file with which another one is
+    `sessions`: those that a file holds, each before its children. `owner`: the file with which another one is
     imported, if it is not imported by itself; `beside`: those that may still be written with it. `folder`: where the
     agent worked, by how a file begins. `home`: where the agent keeps its sessions, by its environment.
     """

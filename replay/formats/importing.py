@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,37 +50,74 @@ async def import_sessions(
     again: bool = False,
     dry: bool = False,
     growing: bool = False,
+    without: Collection[str] = (),
 ) -> tuple[ImportReport, ...]:
-    """Write what the log does not have yet of a session and its children: each new one all or nothing.
+    """Write what the log does not have yet of a file's sessions and their children: each new one all or nothing.
 
     Args:
-        sources: the session, then its children.
-        session: the id of the new session; the children have ids that begin with it.
-        title: what it is called if the file does not say.
-        again: make a copy, whatever is there.
+        sources: the sessions, each with its children behind it.
+        session: the id of the first one, if it is new; its children, and the other ones, have ids that begin with it.
+        title: what a new one is called if the file does not say.
+        again: make copies, whatever is there.
         dry: write nothing, and say what would be written.
         growing: somebody writes the file: an answer at its end that may not have come whole is left for later.
+        without: sources of sessions that are left out, as if they were there.
 
-    Returns: what was done of each, but of children without an entry.
+    Returns: what was done of each session that has an entry, with what was done of its children that have one.
     Raises: TranscriptError when the file holds no entry; SessionExistsError.
     """
-    main, *children = sources
-    links: dict[str, str] = {}  # filled before any is read for the second time
-    reading = await _Reading.of(log, main, links, again=again, growing=growing)
-    if not reading.outline.parents:
-        raise TranscriptError(path, f"holds no entry of a {reading.dialect.format} session")
-    made = reading.known.branches[0].session if reading.known is not None else session or random_id()
-    below: list[_Child] = []
-    for child in children:
-        found = await _Reading.of(log, child, links, again=again, growing=growing, within=reading.dialect.session)
-        if found.outline.parents:
-            own = found.known.branches[0].session if found.known is not None else f"{made}-{child.name[:_NAMED]}"
-            links |= {link: own for link in child.links if link}
-            below.append(_Child(found, own, str(child.path or path)))
-    reports = [await reading.write(log, session=made, path=path, title=title, dry=dry)]
-    for one, starter in _in_order(reading, made, below, links):
-        reports.append(await one.reading.write(log, session=one.session, path=one.path, started_by=starter, dry=dry))
+    reports: list[ImportReport] = []
+    families: list[list[SourceSession]] = []
+    for source in sources:
+        if source.name:
+            families[-1].append(source)
+        else:
+            families.append([source])
+    format_ = ""
+    for main, *children in families:
+        links: dict[str, str] = {}  # filled before any is read for the second time
+        reading = await _Reading.of(log, main, links, again=again, growing=growing)
+        format_ = reading.dialect.format
+        if not reading.outline.parents:
+            continue
+        if reading.source in without:
+            reports.append(reading.left_out(path))
+            continue
+        new = f"{session}-{len(reports) + 1}" if session and reports else session or random_id()
+        made = reading.known.branches[0].session if reading.known is not None else new
+        below = await _children(log, reading, made, children, links, path=path, again=again, growing=growing)
+        report = await reading.write(log, session=made, path=path, title=title, dry=dry)
+        under = [
+            await one.reading.write(log, session=one.session, path=one.path, started_by=starter, dry=dry)
+            for one, starter in _in_order(reading, made, below, links)
+        ]
+        reports.append(msgspec.structs.replace(report, children=tuple(under)))
+    if not reports:
+        raise TranscriptError(path, f"holds no entry of a {format_} session" if format_ else "holds no session")
     return tuple(reports)
+
+
+async def _children(
+    log: EventLog,
+    main: _Reading,
+    session: str,
+    sources: Sequence[SourceSession],
+    links: dict[str, str],
+    *,
+    path: str,
+    again: bool,
+    growing: bool,
+) -> list[_Child]:
+    """Read the children of a session, and fill in which session each of their links means."""
+    found: list[_Child] = []
+    for source in sources:
+        reading = await _Reading.of(log, source, links, again=again, growing=growing, within=main.dialect.session)
+        if reading.outline.parents:
+            known = reading.known
+            own = known.branches[0].session if known is not None else f"{session}-{source.name[:_NAMED]}"
+            links |= {link: own for link in source.links if link}
+            found.append(_Child(reading, own, str(source.path or path)))
+    return found
 
 
 class _Child(NamedTuple):
@@ -120,7 +157,7 @@ class _Reading:
         left: int,
     ) -> None:
         self._source, self.dialect, self.outline, self._findings = source, dialect, outline, findings
-        self.known, self._key, self._left = known, key, left
+        self.known, self.source, self._left = known, key, left
 
     @classmethod
     async def of(
@@ -156,7 +193,9 @@ class _Reading:
     ) -> ImportReport:
         """Write what is new, or (`dry`) count it."""
         planner = Planner(self.dialect, self.outline, self._findings, self.known)
-        writing = _Writing(log, planner, self.known, session=session, source=self._key, started_by=started_by, dry=dry)
+        writing = _Writing(
+            log, planner, self.known, session=session, source=self.source, started_by=started_by, dry=dry
+        )
         stem, file = _names(path)
         written_us = await asyncio.to_thread(_written_us, path)
         records = self._source.records(Findings())
@@ -164,6 +203,22 @@ class _Reading:
         await writing.write(plan)
         named = planner.title or ((await log.info(session)).title if self.known is not None else "")
         return writing.report(self._findings, path, left=self._left, title=named)
+
+    def left_out(self, path: str) -> ImportReport:
+        """Say that nothing was done."""
+        dialect = self.dialect
+        return ImportReport(
+            path=path,
+            format=dialect.format,
+            version=dialect.version,
+            session="",
+            title="",
+            branches=(),
+            entries=0,
+            messages=0,
+            source=self.source,
+            known=True,
+        )
 
 
 def _names(path: str) -> tuple[str, str]:
@@ -287,6 +342,7 @@ class _Writing:
             branches=done,
             entries=self._entries,
             messages=sum(branch.messages for branch in done),
+            source=self._source,
             known=self._known is not None,
             left=left + planner.left,
             recovered=findings.recovered,

@@ -20,9 +20,10 @@ class ImportedBranch(msgspec.Struct, frozen=True, kw_only=True):
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """What an import did; `recovered` and `lost` name the lines that were damaged.
 
-    `entries`, `messages`: how many are new. `known`: the session was there from an earlier import; `branches` are then
-    those that something was added to, and none if there was nothing new. `left`: records at the end that wait for what
-    follows them. `children`: what was done of the sub-agents' sessions.
+    `source`: what the session is found by again: its format and its own name there. `entries`, `messages`: how many are
+    new. `known`: the session was there from an earlier import; `branches` are then those that something was added to,
+    and none if there was nothing new. `left`: records at the end that wait for what follows them. `children`: what was
+    done of the sub-agents' sessions. `others`: of the file's further sessions.
     """
 
     path: str
@@ -33,8 +34,10 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     branches: tuple[ImportedBranch, ...]
     entries: int
     messages: int
+    source: str = ""
     known: bool = False
     left: int = 0
     recovered: tuple[LineNote, ...] = ()
     lost: tuple[LineNote, ...] = ()
     children: tuple[ImportReport, ...] = ()
+    others: tuple[ImportReport, ...] = ()

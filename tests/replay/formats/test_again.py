@@ -15,6 +15,9 @@ from eventsource.log.protocol import EventLog
 from eventsource.messages import UserMessage
 from projections import CONTEXT, history, project
 from replay.formats import ImportReport, import_file
+from replay.formats.format import SourceSession
+from replay.formats.importing import import_sessions
+from replay.formats.pi.file import PI
 from replay.formats.pi.write import export_pi
 
 Line = dict[str, Any]
@@ -160,3 +163,26 @@ async def test_a_file_of_many_batches_is_whole_and_found_again(log: EventLog, tm
     adopted = [one for one in await log.read(first.session, limit=10_000) if isinstance(one.event, MessageAdopt)]
     assert len(adopted) == 2_500
     assert (await put(log, tmp_path, *lines, said("last", names[-1]))).entries == 1
+
+
+async def test_of_several_sessions_in_one_file_each_is_reported_titled_and_found_again(
+    log: EventLog, tmp_path: Path
+) -> None:
+    sources: list[SourceSession] = []
+    for name in "xyz":
+        path = tmp_path / f"{name}.jsonl"
+        lines = [HEADER | {"id": name}, *([] if name == "y" else [said("a", None, f"I am {name}.")])]
+        _write(path, "".join(json.dumps(line) + "\n" for line in lines))
+        sources += PI.sessions(path, growing=False)
+    reports = await import_sessions(log, sources, path="all.db", session="mine")
+    assert [(one.session, one.title, one.source) for one in reports] == [
+        ("mine", "I am x.", "pi:x"),
+        ("mine-2", "I am z.", "pi:z"),
+    ]
+    assert [await texts(log, one.session) for one in reports] == [["I am x."], ["I am z."]]
+    again = await import_sessions(log, sources, path="all.db")
+    assert [(one.session, one.known, one.branches) for one in again] == [("mine", True, ()), ("mine-2", True, ())]
+    await log.delete("mine")
+    left = await import_sessions(log, sources, path="all.db", without={"pi:x"})
+    assert [(one.session, one.branches) for one in left] == [("", ()), ("mine-2", ())]
+    assert [info.id for info in await log.sessions()] == ["mine-2"]
