@@ -22,7 +22,8 @@ def serve_script(file: Path, host: str, port: int, allow_hosts: tuple[str, ...],
     """Answer OpenAI's, Anthropic's and Google's protocols from a FILE of answers: test any client without a provider.
 
     FILE is a JSON list. An answer is a text, or a list of texts and items: ["Hello.", [{"call": "weather",
-    "arguments": {"city": "Oslo"}}], "It rains."].
+    "arguments": {"city": "Oslo"}}], "It rains."]. {"when": {"said": "title"}, "answer": "Oslo"} is a rule: it answers
+    what says so, whenever that is asked; "system", "tool" and "schema" can be wanted too.
 
     Point a client's base URL at it: OPENAI_BASE_URL with /v1 behind it, ANTHROPIC_BASE_URL as it is.
     """

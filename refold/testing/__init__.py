@@ -6,7 +6,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from eventsource.models.scripted import Answer, ScriptedModel, call, fail, scripted, stop
+from eventsource.models.scripted import Answer, Rule, ScriptedModel, When, call, fail, rule, scripted, stop
 
 if TYPE_CHECKING:
     from .event_strategies import events
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentMachine",
     "Answer",
+    "Rule",
     "ScriptedModel",
+    "When",
     "agent_machine",
     "call",
     "events",
     "fail",
     "histories",
+    "rule",
     "scripted",
     "stop",
 ]

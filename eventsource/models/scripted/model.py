@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal
 
@@ -16,6 +17,7 @@ from ...request import Request
 from ...user_code.argument_checks import checked
 from ...user_code.argument_types import shown
 from ..protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry, StreamStart, StreamUsage, WireBody
+from .rules import Rule, ScriptEntry, fits, said_since
 from .script import (
     Answer,
     CutItem,
@@ -23,7 +25,6 @@ from .script import (
     PauseItem,
     StallItem,
     StreamedAnswer,
-    Words,
     fail,
     follows,
     read_answer,
@@ -34,6 +35,7 @@ from .script import (
 SCRIPTED = ModelRef(api="scripted", provider="scripted", model="scripted")
 ABORTED_TEXT = "Request was aborted"
 EXHAUSTED_TEXT = "script exhausted"
+_SHOWN = 80  # characters of what was said, in an error
 
 
 class ScriptedCall(msgspec.Struct, frozen=True):
@@ -55,12 +57,15 @@ class ScriptedModel:
     request; so another process, a fork, or a history that comes from elsewhere gets the answer that makes sense there.
     An answer that leaves nothing in the context (a failure) is given once in a process, then the one after it.
 
+    Among the answers may stand rules (`rule`), which answer whatever says what they want. The first of the script that
+    fits is given: a rule that does, or the answer whose turn it is; rules count for no answer's turn.
+
     Source: docs/decisions/0033-which-scripted-answer.md
     """
 
     def __init__(
         self,
-        answers: Sequence[Answer] | Callable[[Request], Answer],
+        answers: Sequence[ScriptEntry] | Callable[[Request], Answer],
         *,
         by: Literal["call", "request"] = "call",
         ref: ModelRef = SCRIPTED,
@@ -71,12 +76,12 @@ class ScriptedModel:
 
         Raises: ArgumentError for what is no answer.
         """
-        self._answers = answers if callable(answers) else _read(answers)
-        self._said: list[Words | None] = []
-        if by == "request" and not callable(self._answers):
-            self._said = [words(answer) for answer in self._answers]
+        self._function = answers if callable(answers) else None
+        self._script = [] if callable(answers) else _read(answers)
+        self._leaves = [words(one.answer if isinstance(one, Rule) else one) for one in self._script]  # in a context
+        self._in_turn = [place for place, one in enumerate(self._script) if not isinstance(one, Rule)]
         self._by, self._ref, self._pace_s, self._sleep = by, ref, pace_ms / 1000, sleep
-        self._times: dict[int, int] = {}
+        self._times, self._turns = Counter[int](), Counter[int]()
         self.asked: list[ScriptedCall] = []
 
     @property
@@ -123,33 +128,66 @@ class ScriptedModel:
                     if inspect.isawaitable(done):
                         await done
 
-    def choose(self, request: Request) -> tuple[int, Answer]:
-        """Take the answer to a request, and its number (from 1)."""
-        if callable(self._answers):
-            return len(self.asked), read_answer(self._answers(request), len(self.asked))
-        number = len(self.asked) - 1
-        if self._by == "request":
-            place = follows(self._said, request)
-            number, self._times[place] = place, self._times.get(place, 0) + 1
-            for _ in range(self._times[place] - 1):
-                if number < len(self._said) and self._said[number] is None:
+    def choose(self, request: Request) -> tuple[str, Answer]:
+        """Take the answer to a request, and its number (from 1), which names what it makes: `2`, then `2_2`."""
+        if self._function is not None:
+            number = str(len(self.asked))
+            return number, read_answer(self._function(request), f"answer {number}")
+        in_turn, turn = self._turn(request)
+        for place, one in enumerate(self._script):
+            if not isinstance(one, Rule):
+                if place == in_turn:
+                    self._turns[turn] += 1
+                    return str(place + 1), one
+            elif fits(one.when, request) and not (self._leaves[place] is None and self._times[place]):
+                self._times[place] += 1
+                again = self._times[place]
+                return str(place + 1) if again == 1 else f"{place + 1}_{again}", one.answer
+        return str(len(self._script) + 1), [fail(_exhausted(request) if self._has_rules else EXHAUSTED_TEXT)]
+
+    def _turn(self, request: Request) -> tuple[int, int]:
+        """Find the answer whose turn it is, by its place in the script, and as what its turn is counted."""
+        if self._by == "call":
+            turn, number = -1, self._turns[-1]
+        else:
+            said = [self._leaves[place] for place in self._in_turn]
+            turn = number = follows(said, request)
+            for _ in range(self._turns[turn]):
+                if number < len(said) and said[number] is None:
                     number += 1
-        answer = self._answers[number] if number < len(self._answers) else [fail(EXHAUSTED_TEXT)]
-        return number + 1, answer
+        return self._in_turn[number] if number < len(self._in_turn) else len(self._script), turn
+
+    @property
+    def _has_rules(self) -> bool:
+        return len(self._in_turn) < len(self._script)
 
 
-def _read(answers: Sequence[object]) -> list[Answer]:
+def _exhausted(request: Request) -> str:
+    said = said_since(request)
+    told = f"what was said last begins with {said[-1][:_SHOWN]!r}" if said else "nothing was said"
+    return f"{EXHAUSTED_TEXT}: no rule fits, and no answer is left by turn; {told}"
+
+
+def _read(answers: Sequence[object]) -> list[ScriptEntry]:
     if not isinstance(answers, str | list | tuple):
         expected = "a list of answers, or a function that makes an answer of a request"
         raise ArgumentError(
             "ScriptedModel", "answers", expected, shown(answers), "scripted('first', 'second') is shorter"
         )
     given = [answers] if isinstance(answers, str) else answers
-    return [read_answer(answer, number) for number, answer in enumerate(given, 1)]
+    return [_read_entry(one, f"answer {number}") for number, one in enumerate(given, 1)]
+
+
+def _read_entry(given: object, where: str) -> ScriptEntry:
+    if isinstance(given, Rule):
+        return Rule(when=given.when, answer=read_answer(given.answer, where))
+    return read_answer(given, where)
 
 
 @checked("answers")
-def scripted(*answers: Answer | Callable[[Request], Answer], by: Literal["call", "request"] = "call") -> ScriptedModel:
+def scripted(
+    *answers: ScriptEntry | Callable[[Request], Answer], by: Literal["call", "request"] = "call"
+) -> ScriptedModel:
     """Make a model of its answers: `scripted(call("weather", {"city": "Oslo"}), ["Rain", "."])`.
 
     A function alone makes each answer of the request. Raises: ArgumentError for what is no answer.

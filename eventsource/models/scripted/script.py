@@ -164,17 +164,17 @@ def deaf() -> DeafItem:
     return DeafItem()
 
 
-def read_answer(given: object, number: int) -> AssistantMessage | Sequence[Item]:
-    """Read what a caller wrote as the answer of a number (from 1). Raises: ArgumentError, naming what is none."""
+def read_answer(given: object, where: str) -> AssistantMessage | Sequence[Item]:
+    """Read what a caller wrote as an answer. Raises: ArgumentError, naming what is none, and where."""
     if isinstance(given, AssistantMessage):
         return given
     items = given if isinstance(given, list | tuple) else [given]
     if not isinstance(given, str | ScriptItem | list | tuple):
-        raise _no_item(f"answer {number}", given, "an answer")
+        raise _no_item(where, given, "an answer")
     read = list[Item]()
     for place, item in enumerate(items, 1):
         if not isinstance(item, _ITEMS) and not callable(item):
-            raise _no_item(f"answer {number}, item {place}", item, "an item of an answer")
+            raise _no_item(f"{where}, item {place}", item, "an item of an answer")
         read.append(item)
     return read
 
@@ -202,8 +202,8 @@ _ITEMS = (str, ScriptItem, AssistantMessage, MessageUpdate, StreamStart, StreamE
 _ENDS = (StopItem, FailItem, RetryItem, CutItem, StallItem, AssistantMessage, StreamEnd, StreamRetry)
 
 
-def steps(answer: Answer, number: int) -> Iterator[ScriptStep]:
-    """Spell an answer out: start, updates and end, in order. `number` (from 1) makes the ids of its calls."""
+def steps(answer: Answer, number: str) -> Iterator[ScriptStep]:
+    """Spell an answer out: start, updates and end, in order. Its number makes the ids of its calls."""
     items = list(answer) if isinstance(answer, Sequence) and not isinstance(answer, str) else [answer]
     own_start = any(isinstance(item, StreamStart) for item in items)
     blocks, started, text_open, calls, ended = 0, False, False, False, False
@@ -304,7 +304,7 @@ class StreamedAnswer:
 def words(answer: Answer) -> Words | None:
     """Return what an answer leaves in a context, without thinking and ids; None when it fails, so leaves nothing."""
     transcript = StreamedAnswer()
-    for step in steps(answer, 1):
+    for step in steps(answer, "1"):
         match step:
             case StreamStart() | MessageUpdate():
                 transcript.add(step)

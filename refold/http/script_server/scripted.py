@@ -14,7 +14,8 @@ from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import StreamEnd, StreamRetry, StreamStart
 from eventsource.models.scripted.file import read_answers, read_json
 from eventsource.models.scripted.model import ScriptedModel
-from eventsource.models.scripted.script import Answer, CutItem, PauseItem, StallItem, steps
+from eventsource.models.scripted.rules import ScriptEntry
+from eventsource.models.scripted.script import CutItem, PauseItem, StallItem, steps
 
 from ..guard import unpacked
 from ..server import CutError, Exchange
@@ -30,7 +31,7 @@ _KEPT = 1_000  # requests that are kept to be looked at
 class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What a scripted server says, and how it behaves: the n-th behaviour is the n-th request's, then all goes well."""
 
-    answers: Sequence[Answer]
+    answers: Sequence[ScriptEntry]
     behaviours: tuple[Behaviour, ...] = ()
 
 
@@ -60,7 +61,7 @@ class ScriptServer:
     `pace_ms` passes before every delta. `asked` keeps the last requests, for a test to look at.
     """
 
-    def __init__(self, script: Script | Sequence[Answer], *, pace_ms: int = 0) -> None:
+    def __init__(self, script: Script | Sequence[ScriptEntry], *, pace_ms: int = 0) -> None:
         self._script = script if isinstance(script, Script) else Script(answers=script)
         self._model = ScriptedModel(self._script.answers, by="request")
         self._pace_s = pace_ms / 1000

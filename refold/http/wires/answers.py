@@ -54,7 +54,7 @@ class AnswerSender:
         failed = message.stop_reason in ("error", "aborted")
         message = replace(self._expected, stop_reason=message.stop_reason, error=message.error)
         if failed and not self._begun:
-            await self._refuse(_NO_MORE if message.error == EXHAUSTED_TEXT else _BROKEN, message.error)
+            await self._refuse(_NO_MORE if message.error.startswith(EXHAUSTED_TEXT) else _BROKEN, message.error)
             return
         if self._asked.form == "whole":
             await self._begin()

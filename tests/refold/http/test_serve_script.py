@@ -28,6 +28,7 @@ from eventsource.messages import (
 )
 from eventsource.models.catalog import find_codec, model
 from eventsource.models.protocol import StreamEnd
+from eventsource.models.scripted.rules import ScriptEntry, rule
 from eventsource.models.scripted.script import Answer, call, cut, fail, pause, retry, stall, stop, think
 from eventsource.models.transport.body import BodyParser
 from eventsource.models.transport.http import HttpModel
@@ -240,6 +241,89 @@ async def test_what_fails_before_it_begins_is_an_http_error_in_the_protocols_wor
         assert (await client.get(f"{url}/v1/nothing")).status_code == 404
 
 
+SCHEMA = {"type": "object", "properties": {"degrees": {"type": "integer"}}, "required": ["degrees"]}
+
+
+def asks(api: str, *said: str, system: str, tool: str, schema: bool, stream: bool) -> tuple[str, dict[str, object]]:
+    """Ask in a protocol's own words; what was said second is a call's result. Returns: the path and the body."""
+    result = said[1:]
+    answered: list[object]
+    turns: list[object]
+    messages: list[object]
+    body: dict[str, object]
+    format_: dict[str, object]
+    match api:
+        case "anthropic-messages":
+            use = {"type": "tool_use", "id": "c", "name": tool, "input": {}}
+            answered = [{"type": "tool_result", "tool_use_id": "c", "content": text} for text in result]
+            turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": answered}]
+            messages = [{"role": "user", "content": said[0]}, *(turns if result else [])]
+            tools = [{"name": tool, "input_schema": {"type": "object"}}]
+            format_ = {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}
+            body = {"system": system, "messages": messages, "tools": tools, "stream": stream}
+            return "/v1/messages", {"model": "m", **body, **(format_ if schema else {})}
+        case "openai-completions":
+            calls = [{"id": "c", "type": "function", "function": {"name": tool, "arguments": "{}"}}]
+            answered = [{"role": "tool", "tool_call_id": "c", "content": text} for text in result]
+            turns = [{"role": "assistant", "tool_calls": calls}, *answered] if result else []
+            messages = [{"role": "system", "content": system}, {"role": "user", "content": said[0]}, *turns]
+            tools = [{"type": "function", "function": {"name": tool, "parameters": {"type": "object"}}}]
+            format_ = {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}}
+            body = {"messages": messages, "tools": tools, "stream": stream}
+            return "/v1/chat/completions", {"model": "m", **body, **(format_ if schema else {})}
+        case "openai-responses":
+            answered = [{"type": "function_call_output", "call_id": "c", "output": text} for text in result]
+            turns = [{"type": "function_call", "call_id": "c", "name": tool, "arguments": "{}"}, *answered]
+            messages = [{"role": "user", "content": said[0]}, *(turns if result else [])]
+            tools = [{"type": "function", "name": tool, "parameters": {"type": "object"}}]
+            format_ = {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}}
+            body = {"instructions": system, "input": messages, "tools": tools, "stream": stream}
+            return "/v1/responses", {"model": "m", **body, **(format_ if schema else {})}
+        case _:
+            call_ = {"role": "model", "parts": [{"functionCall": {"name": tool, "args": {}}}]}
+            answered = [{"functionResponse": {"name": tool, "response": {"output": text}}} for text in result]
+            turns = [call_, {"role": "user", "parts": answered}] if result else []
+            config = {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA} if schema else {}
+            body = {
+                "systemInstruction": {"parts": [{"text": system}]},
+                "contents": [{"role": "user", "parts": [{"text": said[0]}]}, *turns],
+                "tools": [{"functionDeclarations": [{"name": tool}]}],
+                "generationConfig": config,
+            }
+            return f"/v1beta/models/m:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}", body
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("api", APIS)
+async def test_rules_answer_over_every_protocol_streamed_and_whole(api: str, *, stream: bool) -> None:
+    script: list[ScriptEntry] = [
+        rule([think("Hm."), "Titled."], system="title"),
+        rule("Shaped.", schema='"degrees"'),
+        rule([fail("Broken.")], said="break"),
+        rule([pause(1), "Seen."], said="sunny"),
+        rule([call("look", {"at": "Called."})], said="sky", tool="look"),
+        "In turn.",
+    ]
+    requests = [
+        (("Sky?",), "Write a title.", "see", False),
+        (("The weather?",), "", "see", True),
+        (("break",), "", "see", False),
+        (("The sky?", "sunny"), "", "look", False),
+        (("The sky?",), "", "look", False),
+        (("The sky?",), "", "see", False),
+    ]
+    async with serving(ScriptServer(script)) as running, httpx.AsyncClient(base_url=running.url) as client:
+        for (said, system, tool, schema), word in zip(requests, WORDS, strict=True):
+            path, body = asks(api, *said, system=system, tool=tool, schema=schema, stream=stream)
+            answer = await client.post(path, json=body)
+            assert answer.status_code == (500 if word == "Broken." else 200)
+            assert [one for one in WORDS if one in answer.text] == [word]
+
+
+WORDS = ("Titled.", "Shaped.", "Broken.", "Seen.", "Called.", "In turn.")
+
+
 def test_who_lets_others_in_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     for host in ("127.0.0.1", "127.0.0.2", "::1", "localhost"):
         warn_if_public(host)
@@ -315,4 +399,4 @@ def test_the_files_that_the_documentation_shows_are_scripts(tmp_path: Path) -> N
     page = (Path(__file__).parents[3] / "docs" / "proxy.md").read_text(encoding="utf-8")
     shown = [json.loads(block.partition("```")[0]) for block in page.split("```json\n")[1:]]
     scripts = [load_served_script(write(tmp_path, given)) for given in shown]
-    assert [(len(script.answers), len(script.behaviours)) for script in scripts] == [(3, 0), (1, 6)]
+    assert [(len(script.answers), len(script.behaviours)) for script in scripts] == [(3, 0), (5, 0), (1, 6)]

@@ -11,8 +11,8 @@ import pytest
 from eventsource.errors import RefoldError, ScriptFileError
 from eventsource.messages import TextContent, ToolCall, Usage
 from eventsource.models.protocol import CallOptions, StreamEnd, StreamEvent, StreamRetry
-from eventsource.models.scripted import ScriptedModel
-from eventsource.models.scripted.file import load_script
+from eventsource.models.scripted import ScriptedModel, call, rule
+from eventsource.models.scripted.file import load_script, read_answers
 from eventsource.models.scripted.model import SCRIPTED
 from eventsource.request import Request
 
@@ -64,6 +64,19 @@ async def test_every_kind_of_item_can_be_written(tmp_path: Path) -> None:
     assert last.message.text == "Rain."
 
 
+async def test_a_rule_in_a_file_is_a_rule(tmp_path: Path) -> None:
+    when = {"said": "sun", "system": "short", "tool": "look", "schema": "degrees"}
+    given = [{"when": when, "answer": [{"call": "look"}]}, {"when": {}, "answer": "No."}]
+    path = script(tmp_path, json.dumps(given))
+    assert read_answers(str(path), given) == [
+        rule([call("look")], said="sun", system="short", tool="look", schema="degrees"),
+        rule("No."),
+    ]
+    last = (await play(load_script(path)))[-1]
+    assert isinstance(last, StreamEnd)
+    assert last.message.text == "No."
+
+
 async def test_two_processes_with_one_file_go_on_from_each_other(tmp_path: Path) -> None:
     path = script(tmp_path, '["one", "two"]')
     first = (await play(load_script(path)))[-1]
@@ -82,8 +95,17 @@ async def test_two_processes_with_one_file_go_on_from_each_other(tmp_path: Path)
         ('["x", 3]', ", answer 2: expected a text or a list of items, found 3"),
         (
             '[{"call": "x"}]',
-            ", answer 1: expected a text or a list of items, found an object; an answer of one item is a list",
+            ", answer 1: expected a text, a list of items or a rule, found an object with 'call'; an answer of one ",
         ),
+        (
+            '[{"when": {}}]',
+            ", answer 1: expected a text, a list of items or a rule, found an object with 'when'; a rule has ",
+        ),
+        ('["x", {"when": {"sayd": "y"}, "answer": "z"}]', ", answer 2: when: object contains unknown field `sayd`"),
+        ('[{"when": {"said": 3}, "answer": "z"}]', ", answer 1: when: expected `str | null`, got `int` - at `said`"),
+        ('[{"when": "x", "answer": "z"}]', ", answer 1: when: expected `object`, got `str`"),
+        ('[{"when": {}, "answer": {}}]', ", answer 1: expected a text or a list of items, found an object"),
+        ('[{"when": {}, "answer": ["x", {"sya": "y"}]}]', ", answer 1, item 2: expected one of the keys say, think, "),
         ('[["x", ["y"]]]', ", answer 1, item 2: expected a text or an object, found a list"),
         ('[[{"sya": "x"}]]', ", answer 1, item 1: expected one of the keys say, think, call, stop, fail, retry, "),
         ('[[{"say": "x", "call": "y"}]]', ", answer 1, item 1: expected one of the keys say, think, call, "),

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from eventsource.assemble import Assembler, content_differs
-from eventsource.events import MessageUpdate
+from eventsource.codec import to_json
+from eventsource.errors import ArgumentError
+from eventsource.events import MessageUpdate, ToolSpec
 from eventsource.messages import (
     AssistantMessage,
     Message,
@@ -22,8 +24,9 @@ from eventsource.messages import (
     UserMessage,
 )
 from eventsource.models.protocol import CallOptions, Model, StreamEnd, StreamEvent, StreamRetry, StreamStart
-from eventsource.models.scripted import ScriptedModel, scripted
+from eventsource.models.scripted import ScriptedModel, rule, scripted
 from eventsource.models.scripted.model import SCRIPTED
+from eventsource.models.scripted.rules import ScriptEntry
 from eventsource.models.scripted.script import Answer, call, cut, deaf, fail, pause, retry, say, stall, stop, think
 from eventsource.request import Request
 
@@ -346,6 +349,87 @@ async def test_by_request_a_failure_is_given_once_and_then_the_answer_after_it()
     assert await said(model, YOU, one) == "two"
     assert await said(model, YOU, one) == "two"
     assert await said(ScriptedModel(script, by="request"), YOU, one) == "529"
+
+
+def ask(*messages: Message, system: str = "", tools: tuple[str, ...] = (), **options: object) -> Request:
+    """Make a request, by what rules look at."""
+    specs = tuple(ToolSpec(name=name, description="", schema=to_json({})) for name in tools)
+    return Request(model=SCRIPTED, system_prompt=system, tools=specs, options=to_json(dict(options)), messages=messages)
+
+
+async def chosen(model: ScriptedModel, request: Request) -> str:
+    last = (await play(model, request))[-1]
+    assert isinstance(last, StreamEnd)
+    return last.message.text or last.message.error
+
+
+RULED = (
+    rule("by prompt", said="sun", system="short"),
+    rule("by system", system="a title"),
+    rule("by tool", tool="look"),
+    rule("by schema", schema="degrees"),
+    rule("any schema", schema=""),
+    rule("by said", said="sun"),
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (ask(UserMessage(content="Is there sun?"), system="Be short."), "by prompt"),
+        (ask(UserMessage(content="Is there sun?"), system="Write a title."), "by system"),
+        (ask(YOU, tools=("see", "look")), "by tool"),
+        (ask(YOU, tools=("looks",)), "one"),
+        (ask(YOU, extra_body={"tools": [{"type": "custom", "name": "look"}]}), "by tool"),
+        (ask(YOU, extra_body={"tools": [{"look": {}}]}), "by tool"),
+        (ask(YOU, output_schema={"properties": {"degrees": {}}}), "by schema"),
+        (ask(YOU, extra_body={"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}), "any schema"),
+        (ask(YOU, extra_body={"response_format": {"type": "text"}}), "one"),
+        (ask(YOU, extra_body={"text": {"format": {"type": "json_schema", "name": "degrees"}}}), "by schema"),
+        (ask(YOU, extra_body={"generationConfig": {"responseSchema": {"type": "OBJECT"}}}), "any schema"),
+        (ask(ToolResultMessage(tool_call_id="c", tool_name="t", content=(TextContent(text="sunny"),))), "by said"),
+        (ask(UserMessage(content="sun"), AssistantMessage(content=(TextContent(text="yes"),)), YOU), "one"),
+        (ask(UserMessage(content="sun"), AssistantMessage(content=(TextContent(text="{"),))), "by said"),
+    ],
+)
+async def test_a_rule_answers_what_says_all_that_it_wants_since_the_last_answer(request_: Request, answer: str) -> None:
+    assert await chosen(ScriptedModel([*RULED, "one"], by="request"), request_) == answer
+
+
+async def test_the_first_that_fits_is_given_and_rules_take_nobodys_turn() -> None:
+    script: list[ScriptEntry] = [rule("title", system="title"), "one", "two", rule("else")]
+    one = AssistantMessage(content=(TextContent(text="one"),))
+    title = AssistantMessage(content=(TextContent(text="title"),))
+    two = AssistantMessage(content=(TextContent(text="two"),))
+    model = ScriptedModel(script, by="request")
+    assert await chosen(model, ask(YOU, system="title")) == "title"
+    assert await said(model, YOU) == "one"
+    assert await said(model, YOU, one, YOU, title, YOU) == "two"
+    assert await said(model, YOU, one, YOU, two, YOU) == "else"
+    counted = ScriptedModel(script)
+    assert [await chosen(counted, ask(YOU, system=system)) for system in ("title", "", "title", "", "")] == [
+        *("title", "one", "title", "two", "else")
+    ]
+
+
+async def test_a_rule_that_fails_is_given_once_and_one_that_calls_makes_new_ids() -> None:
+    model = ScriptedModel([rule([fail("529")], said="?"), rule([call("look")], said="?")], by="request")
+    assert await said(model, YOU) == "529"
+    ids = [[block.id for block in (await end(model, YOU)).tool_calls] for _ in range(3)]
+    assert ids == [["call_2_0"], ["call_2_2_0"], ["call_2_3_0"]]
+
+
+async def test_a_script_of_rules_says_what_no_rule_fits() -> None:
+    model = ScriptedModel([rule("x", said="sun")], by="request")
+    assert await said(model, UserMessage(content="Rain?")) == (
+        "script exhausted: no rule fits, and no answer is left by turn; what was said last begins with 'Rain?'"
+    )
+    assert (await said(model)).endswith("nothing was said")
+
+
+def test_what_is_no_answer_of_a_rule_is_named() -> None:
+    with pytest.raises(ArgumentError, match="answer 2, item 1"):
+        scripted("x", rule([3], said="y"))  # type: ignore[list-item]  # the mistake
 
 
 TEXTS = st.text(max_size=4)
