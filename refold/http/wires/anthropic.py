@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from eventsource.codec import clean_text, read_object, to_json
@@ -257,7 +258,9 @@ def _messages(message: JsonObject) -> list[Message]:
         return [AssistantMessage(content=tuple(map(_assistant, blocks)))]
     results = [block for block in blocks if block.get("type") == "tool_result"]
     rest = tuple(_user(block) for block in blocks if block.get("type") != "tool_result")
-    return [*map(_result, results), *([UserMessage(content=rest)] if rest else [])]
+    role = message.get("role")
+    raw = msgspec.UNSET if role == "user" else to_json({"role": role})  # a client's own words have another
+    return [*map(_result, results), *([UserMessage(content=rest, raw=raw)] if rest else [])]
 
 
 def _result(block: JsonObject) -> Message:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from hypothesis import given, strategies as st
 
-from eventsource.codec import to_json
+from eventsource.codec import read_object, to_json
 from eventsource.errors import ScriptFileError
 from eventsource.events import ModelRef
 from eventsource.messages import (
@@ -25,6 +25,7 @@ from eventsource.messages import (
     ThinkingContent,
     ToolCall,
     Usage,
+    UserMessage,
 )
 from eventsource.models.catalog import find_codec, model
 from eventsource.models.protocol import StreamEnd
@@ -322,6 +323,13 @@ async def test_rules_answer_over_every_protocol_streamed_and_whole(api: str, *, 
 
 
 WORDS = ("Titled.", "Shaped.", "Broken.", "Seen.", "Called.", "In turn.")
+
+
+def test_what_a_client_says_in_its_own_name_keeps_its_role() -> None:
+    said = [{"role": role, "content": [{"type": "text", "text": role}]} for role in ("user", "system", "user")]
+    asked = WIRES["anthropic-messages"].read("/v1/messages", {"model": "m", "messages": said}, "")
+    roles = [read_object(one.raw).get("role") for one in asked.request.messages if isinstance(one, UserMessage)]
+    assert roles == [None, "system", None]
 
 
 def test_who_lets_others_in_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
