@@ -66,7 +66,8 @@ async def import_(
     """Read session files into the log: messages with their own times, branches as forks; nothing is lost.
 
     Of a file that was imported before, what is new is added; entries that part from what is there become a fork.
-    Damaged lines are recovered where possible and named. A file that cannot be read is skipped and named.
+    Damaged lines are recovered where possible and named, and so is what is kept and not understood. A file that cannot
+    be read is skipped and named.
     """
     if bool(files) == bool(agent):
         raise click.UsageError("name files or folders, or an agent with --from")
@@ -134,7 +135,7 @@ class _Import:
         self.code = OK
         self._done: list[object] = []
         self._rows: list[tuple[str, ...]] = []
-        self._same = 0
+        self._same = self._new = 0
         self.sessions: dict[Path, dict[str, str]] = {}
         """The sessions that each file became, by their sources."""
         self.gone: set[str] = set()
@@ -171,6 +172,9 @@ class _Import:
             self._rows += [(changed, shorten(one.title), _what([one]), path) for one in reports]
         elif new:
             _print_reports(self._screen, new)
+            if alone:
+                print_next(self._screen, self._screen.command("show", new[0].session))
+        self._new += len(new) * (not alone)
         self._same += 0 if self._dry else len(reports) - len(new)
         self._done += [{"id": one.session, **msgspec.to_builtins(one)} for one in reports]
 
@@ -190,6 +194,8 @@ class _Import:
             self._screen.note((f"{count(self._same, 'session')} imported before, with nothing new", "dim"))
         if not self._done:
             self._screen.note(("no session file was found", "yellow"))
+        if self._new and not self._dry:
+            print_next(self._screen, self._screen.command("ls"))
 
 
 async def _watch(screen: Screen, log: Log, source: _Source, work: _Import) -> None:
@@ -227,18 +233,18 @@ def _print_reports(screen: Screen, reports: Sequence[ImportReport]) -> None:
     if not screen.as_json:
         for report in reports:
             screen.line((report.session, "bold"), f"  {report.title}")
-    screen.note((f"{first.path}: {first.format} version {first.version}, {_what(reports)}", "dim"))
+    version = f" version {first.version}" if first.version > 1 else ""
+    screen.note((f"{first.path}: {first.format}{version}, {_what(reports)}", "dim"))
     whole = _with_children(reports)
     for what, note in _notes(whole):
         text = f": {shorten(note.text)}" if note.text else ""
-        place = (f"  {what}, line {note.number}: ", "yellow" if what == "recovered" else "red")
+        place = (f"  {what}, line {note.number}: ", "red" if what == "lost" else "yellow")
         screen.note(place, f"{note.problem}{text}")
     left = sum(one.left for one in whole)
     if left:
         screen.note(
             (f"  {count(left, 'record')} at the end left for the next time, when it is known what follows", "yellow")
         )
-    print_next(screen, screen.command("show", first.session))
 
 
 def _with_children(reports: Sequence[ImportReport]) -> list[ImportReport]:
@@ -266,3 +272,4 @@ def _notes(reports: Sequence[ImportReport]) -> Iterator[tuple[str, LineNote]]:
     for report in reports:
         yield from (("recovered", note) for note in report.recovered)
         yield from (("lost", note) for note in report.lost)
+        yield from (("kept, not understood", note) for note in report.kept)

@@ -23,7 +23,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     `at_us`: its time (None: it has none, and takes the one of the entry before). `events`: what stands in the context,
     adopted messages with the origin of this entry; none: the entry is kept as it is. `before`, `after`: what else
     follows from it, in the log before and after `events`. `label`: a bookmark, and the name of the entry where it
-    belongs.
+    belongs. `unclear`: what is not understood of it, as "of type 'x', which is not known here"; it is kept as it is.
     """
 
     at_us: int | None
@@ -31,6 +31,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[Event, ...] = ()
     after: tuple[Event, ...] = ()
     label: tuple[str, str] | None = None
+    unclear: tuple[str, ...] = ()
 
 
 class _Calls(msgspec.Struct):

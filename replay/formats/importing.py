@@ -347,4 +347,5 @@ class _Writing:
             left=left + planner.left,
             recovered=findings.recovered,
             lost=(*findings.lost, *lost),
+            kept=findings.kept,
         )

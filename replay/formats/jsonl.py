@@ -45,7 +45,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Findings:
-    """What was found while a file was read: lines that were repaired, and what was lost of others.
+    """What was found while a file was read: lines that were repaired, what was lost of others, what nobody understood.
 
     Only the first thousand of each are kept; the last one then says how many there are.
     """
@@ -54,6 +54,7 @@ class Findings:
         self._recovered: list[LineNote] = []
         self._lost: list[LineNote] = []
         self._more = {"recovered": 0, "lost": 0}
+        self._kept: dict[str, tuple[int, int]] = {}
 
     def recover(self, number: int, problem: str) -> None:
         """Note what was wrong with a line, of which nothing was lost."""
@@ -62,6 +63,12 @@ class Findings:
     def lose(self, number: int, problem: str, text: str) -> None:
         """Note what could not be read of a line."""
         self._add("lost", self._lost, LineNote(number, problem, text))
+
+    def keep(self, number: int, what: str) -> None:
+        """Note that a record was kept as it is and not, or not wholly, understood: what kind of record that is."""
+        first, count = self._kept.get(what, (number, 0))
+        if count or len(self._kept) < _NOTES_KEPT:
+            self._kept[what] = (first, count + 1)
 
     def _add(self, kind: str, notes: list[LineNote], note: LineNote) -> None:
         if len(notes) < _NOTES_KEPT:
@@ -78,6 +85,14 @@ class Findings:
     def lost(self) -> tuple[LineNote, ...]:
         """What was lost, in the order in which it was found."""
         return self._told("lost", self._lost)
+
+    @property
+    def kept(self) -> tuple[LineNote, ...]:
+        """What was not understood, each kind once: how many records, and the line of the first."""
+        return tuple(
+            LineNote(first, f"{count:,} record{'s' * (count != 1)} {what}")
+            for what, (first, count) in self._kept.items()
+        )
 
     def _told(self, kind: str, notes: list[LineNote]) -> tuple[LineNote, ...]:
         more = self._more[kind]

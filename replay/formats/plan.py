@@ -14,6 +14,7 @@ import msgspec
 from eventsource.codec import to_json
 from eventsource.events import Custom, Event, Label, MessageAdopt
 from eventsource.first_words import title_of_first
+from eventsource.messages import ToolResultMessage
 
 from .dialect import Dialect, InContext, PathState, Told
 from .differences import difference
@@ -329,12 +330,16 @@ class Planner:
 
     def _note(self, number: int, name: str, branch: _Branch, told: Told) -> None:
         """Take note of what an entry says of the whole session."""
+        line = self.outline.lines[number]
+        for what in told.unclear:
+            self._findings.keep(line, what)
+        if told.events and _is_orphan(told.events[0]):
+            self._findings.keep(line, "with a result of a call that is nowhere before it")
         titles = [event.text for event in told.after if isinstance(event, Label) and not event.target_seq]
         if branch.number == 0 and titles:
             self.title = titles[-1]
         if self.entries is not None:
             _, naming, last = self._seqs
-            line = self.outline.lines[number]
             self.entries.append(
                 Placed(entry=name, line=line, branch=branch.number, seq=naming[number], last_seq=last[number])
             )
@@ -424,6 +429,10 @@ class Planner:
         if found is None or not self.outline.is_above(found, self.outline.parents[self._at]):
             return 0
         return self._seqs[0][found]
+
+
+def _is_orphan(event: InContext) -> bool:
+    return isinstance(event, MessageAdopt) and isinstance(event.message, ToolResultMessage) and event.call is None
 
 
 def runs(numbers: Sequence[int]) -> list[list[int]]:

@@ -18,7 +18,7 @@ class ImportedBranch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did; `recovered` and `lost` name the lines that were damaged.
+    """What an import did; `recovered` and `lost` name the lines that were damaged, `kept` what was not understood.
 
     `source`: what the session is found by again: its format and its own name there. `entries`, `messages`: how many are
     new. `known`: the session was there from an earlier import; `branches` are then those that something was added to,
@@ -39,5 +39,6 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
     recovered: tuple[LineNote, ...] = ()
     lost: tuple[LineNote, ...] = ()
+    kept: tuple[LineNote, ...] = ()
     children: tuple[ImportReport, ...] = ()
     others: tuple[ImportReport, ...] = ()

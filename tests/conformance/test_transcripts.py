@@ -128,6 +128,12 @@ async def test_the_counts_of_a_file_of_codex_come_out(path: Path) -> None:
     assert sum(not isinstance(one.raw, bytes) for one in said) >= wanted["user_response_items"]
 
 
+@pytest.mark.parametrize("path", [path for path in ALL if path.name.startswith("real-")], ids=name_of)
+async def test_nothing_of_a_real_file_is_not_understood(path: Path) -> None:
+    async with open_store() as log:
+        assert (await import_file(log, str(path))).kept == ()
+
+
 @pytest.mark.parametrize("path", ALL, ids=name_of)
 async def test_a_real_file_is_written_back_as_it_was_read(path: Path) -> None:
     async with open_store() as log:

@@ -35,6 +35,7 @@ from .messages import (
     write_result,
     write_user,
 )
+from .unclear import unclear_in
 
 FORMAT = "claude-code"
 WITHIN = "within"
@@ -234,6 +235,11 @@ class ClaudeCodeDialect:
 
     def read(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         """Read an entry; the context is the one that Claude Code would build there."""
+        told = self._told(records, name, state, seqs)
+        unclear = tuple(dict.fromkeys(what for line in records for what in unclear_in(line.fields)))
+        return msgspec.structs.replace(told, unclear=unclear) if unclear and seqs.is_new else told
+
+    def _told(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         fields = records[0].fields
         at_us = read_time(fields.get("timestamp"))
         origin = Origin(source=FORMAT, session=self.session, entry=name)

@@ -42,6 +42,7 @@ from .items import (
     write_result,
     write_said,
 )
+from .unclear import unclear_in
 
 FORMAT = "codex"
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
@@ -178,6 +179,11 @@ class CodexDialect:
 
     def read(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         """Read an entry; the context is the one that Codex would build there."""
+        told = self._told(records, name, state, seqs)
+        unclear = tuple(dict.fromkeys(what for line in records for what in unclear_in(line.fields)))
+        return msgspec.structs.replace(told, unclear=unclear) if unclear and seqs.is_new else told
+
+    def _told(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         fields = records[0].fields
         payload = fields_of(fields.get("payload"))
         at_us = read_time(fields.get("timestamp"))

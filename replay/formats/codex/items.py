@@ -27,6 +27,7 @@ from ..jsonl import Fields
 
 __all__ = [
     "API",
+    "is_readable",
     "is_said_by_model",
     "read_answer",
     "read_result",
@@ -87,6 +88,11 @@ def _read_parts(content: object) -> tuple[UserContent, ...]:
         return (TextContent(text=content),)
     blocks = [content] if isinstance(content, dict) else list_of(content)
     return tuple(part for part in map(_read_part, map(fields_of, blocks)) if part is not None)
+
+
+def is_readable(part: Fields) -> bool:
+    """Return whether a part of a message has a neutral form."""
+    return _read_part(part) is not None
 
 
 def _read_part(part: Fields) -> UserContent | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -12,12 +12,21 @@ from eventsource.messages import AssistantMessage, ToolResultMessage
 from eventsource.models.options import ThinkingLevel
 
 from ..dialect import InContext, PathState, Seqs, Told
+from ..fields import shown, unknown_type
 from ..jsonl import Fields, Line
 from ..outline import Placing
 from ..times import read_time
 from .entries import origin_of, read_entry, with_call, write_entry
 
 FORMAT = "pi"
+_VERSIONS = (1, 2, 3)
+_TYPES = frozenset(
+    (
+        *("message", "model_change", "thinking_level_change", "compaction", "branch_summary", "custom"),
+        *("custom_message", "label", "session_info"),
+    )
+)
+_ROLES = ("user", "assistant", "toolResult", "bashExecution", "hookMessage", "custom")
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
 _APIS = {"anthropic": "anthropic-messages", "google": "google-generative-ai", "openai": "openai-responses"}
 """Wire protocol of a vendor, for a model that was chosen and never answered."""
@@ -128,7 +137,25 @@ class PiDialect:
             before=tuple(before),
             after=tuple(after),
             label=_label(fields),
+            unclear=tuple(self._unclear(fields)),
         )
+
+    def _unclear(self, fields: Fields) -> Iterator[str]:
+        """Say what is not understood of an entry."""
+        kind = fields.get("type")
+        if kind not in _TYPES:
+            yield unknown_type(kind)
+        if self.version not in _VERSIONS:
+            yield f"of version {self.version} of pi's format; {_VERSIONS[-1]} is the newest that is known here"
+        if "timestamp" in fields and read_time(fields["timestamp"]) is None:
+            yield "whose time cannot be read"
+        if kind == "message":
+            message = fields.get("message")
+            role = message.get("role") if isinstance(message, dict) else None
+            if not isinstance(message, dict):
+                yield "of type 'message' without a message"
+            elif role not in _ROLES:
+                yield f"with a message of the role {shown(role)}, which is not known here"
 
     def _kept(self, fields: Fields, seqs: Seqs) -> int:
         """Find where the entry lies that a compaction keeps first (0: it keeps nothing)."""

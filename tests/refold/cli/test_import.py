@@ -210,3 +210,25 @@ def test_why_says_once_from_which_file_and_of_each_part_which_record(shell: Shel
     assert isinstance(parts, dict)
     told = [part for part in parts["parts"] if part["what"] == "message"]
     assert [(one["origin"]["entry"], one["file"]) for one in told] == [(record, str(file)) for record in records]
+
+
+def test_what_is_kept_and_not_understood_is_named_each_kind_once(shell: Shell) -> None:
+    file = claude(shell.folder, "abc", "one", "two")
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    strange = [{**records[1], "uuid": f"x{number}", "type": "hologram"} for number in range(3)]
+    orphan = {"type": "tool_result", "tool_use_id": "nobody", "content": [{"type": "video"}]}
+    records += [*strange, {**records[1], "uuid": "r", "message": {"role": "user", "content": [orphan]}}]
+    records += [{**records[1], "uuid": "n", "version": "9.0.1", "timestamp": 5, "message": 7}]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    said = shell("import", file).stderr
+    for line, what in (
+        (3, "3 records of type 'hologram', which is not known here"),
+        (6, "1 record with a block of type 'video', which no model is sent from here"),
+        (6, "1 record with a result of a call that is nowhere before it"),
+        (7, "1 record of version '9.0.1', which is newer than what is known here (2)"),
+        (7, "1 record whose time cannot be read"),
+        (7, "1 record of type 'user' without a message"),
+    ):
+        assert f"kept, not understood, line {line}: {what}" in said
+    assert said.count("not understood") == 6
+    assert "not understood" not in shell("import", file).stderr, "nothing is new"

@@ -186,3 +186,18 @@ async def test_of_several_sessions_in_one_file_each_is_reported_titled_and_found
     left = await import_sessions(log, sources, path="all.db", without={"pi:x"})
     assert [(one.session, one.branches) for one in left] == [("", ()), ("mine-2", ())]
     assert [info.id for info in await log.sessions()] == ["mine-2"]
+
+
+async def test_entries_of_pi_that_are_not_understood_are_kept_and_named(log: EventLog, tmp_path: Path) -> None:
+    odd = {**said("b", "a"), "message": {"role": "oracle"}}
+    lines = [said("a", None), {**said("h", "a"), "type": "hologram"}, odd, {**said("c", "b"), "timestamp": 5}]
+    path = tmp_path / "session.jsonl"
+    _write(path, "".join(json.dumps(line) + "\n" for line in ({**HEADER, "version": 9}, *lines)))
+    report = await import_file(log, str(path))
+    assert {(note.number, note.problem) for note in report.kept} == {
+        (2, "4 records of version 9 of pi's format; 3 is the newest that is known here"),
+        (3, "1 record of type 'hologram', which is not known here"),
+        (4, "1 record with a message of the role 'oracle', which is not known here"),
+        (5, "1 record whose time cannot be read"),
+    }
+    assert not (await import_file(log, str(path))).kept, "nothing is new"

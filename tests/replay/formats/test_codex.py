@@ -250,3 +250,28 @@ async def test_whatever_a_file_holds_is_written_back_as_it_was_read(tmp_path: Pa
         for info in await log.sessions():
             project(CONTEXT, await log.read(info.id, limit=1_000))
         assert not (await put(log, tmp_path, HEAD[0], *records)).branches
+
+
+async def test_what_is_not_understood_is_kept_and_named(log: EventLog, tmp_path: Path) -> None:
+    image = {"type": "input_image", "image_url": "https://a.example/x.png"}
+    records = [
+        record("session_meta", **{**META, "cli_version": "1.0.0"}),
+        item("message", role="user", content=[{"type": "input_text", "text": "look"}, image]),
+        record("hologram", a=1),
+        item("hologram_item", a=2),
+        item("message", role="oracle", content="x"),
+        output("nobody", "text"),
+        {"timestamp": "soon", "type": "response_item", "payload": 7},
+    ]
+    report = await put(log, tmp_path, *records)
+    assert [(note.number, note.problem) for note in report.kept] == [
+        (1, "1 record of version '1.0.0', which is newer than what is known here (0)"),
+        (2, "1 record with a part of type 'input_image', which no model is sent from here"),
+        (3, "1 record of type 'hologram', which is not known here"),
+        (4, "1 record with an item of type 'hologram_item', which is not known here"),
+        (5, "1 record of the role 'oracle', which goes on as the user's"),
+        (6, "1 record with a result of a call that is nowhere before it"),
+        (7, "1 record whose time cannot be read"),
+        (7, "1 record of type 'response_item' without its payload"),
+    ]
+    assert await back(log, report.session) == records
