@@ -26,6 +26,7 @@ from .terminal.screen import Screen
 _LOOK_S = 1.0  # between two looks at files that are followed
 _RESTS_S = 2.0  # a file that nobody has changed for so long has come whole
 _NAMES = [one.name for one in FORMATS]
+_KEEPERS = [one.name for one in FORMATS if one.home is not None]
 
 
 @command(
@@ -40,7 +41,7 @@ _NAMES = [one.name for one in FORMATS]
     creates=True,
 )
 @click.argument("files", nargs=-1, metavar="[FILE|FOLDER]...", type=click.Path())
-@click.option("--from", "agent", type=click.Choice(_NAMES), help="Sessions that an agent keeps on this machine.")
+@click.option("--from", "agent", type=click.Choice(_KEEPERS), help="Sessions that an agent keeps on this machine.")
 @click.option("--all", "all_", is_flag=True, help="With --from: of every folder, not of this one alone.")
 @click.option(
     "--since", metavar="WHEN", callback=since, help="Only files changed since then: `7d`, `12h`, `2026-11-20`."

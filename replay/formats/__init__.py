@@ -16,6 +16,7 @@ from .codex.file import CODEX
 from .format import Format, Head, head_of
 from .importing import import_sessions
 from .jsonl import LineNote
+from .openai_agents.file import OPENAI_AGENTS
 from .pi.file import PI
 from .refold.file import is_export
 from .refold.read import FORMAT as REFOLD, import_refold
@@ -23,7 +24,7 @@ from .report import ImportedBranch, ImportReport
 
 __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
 
-FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX)
+FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, OPENAI_AGENTS)
 """The formats of other agents that are read here; the first that fits a file is taken."""
 
 

@@ -13,7 +13,7 @@ from . import FORMATS, REFOLD, format_of
 from .format import head_of, unreadable
 from .refold.file import is_export
 
-_SUFFIXES = (".jsonl", ".json")
+_SUFFIXES = (".jsonl", ".json", ".db", ".sqlite", ".sqlite3")
 
 
 class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,10 @@ class Finder:
 
         Raises: TranscriptError when it keeps none where that agent does.
         """
-        home = next(one for one in FORMATS if one.name == agent).home(environment)
+        where = next(one.home for one in FORMATS if one.name == agent)
+        if where is None:
+            raise TranscriptError(agent, "keeps its sessions wherever a program says: name files or folders")
+        home = where(environment)
         if not home.folder.is_dir():
             raise TranscriptError(str(home.folder), f"is where {agent} keeps its sessions, and it is not there")
         return home.folder, list(self._sessions(home.folder.glob(home.pattern)))

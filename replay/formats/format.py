@@ -72,7 +72,8 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 
     `sessions`: those that a file holds, each before its children. `owner`: the file with which another one is
     imported, if it is not imported by itself; `beside`: those that may still be written with it. `folder`: where the
-    agent worked, by how a file begins. `home`: where the agent keeps its sessions, by its environment.
+    agent worked, by how a file begins. `home`: where the agent keeps its sessions, by its environment (None: wherever a
+    program says).
     """
 
     name: str
@@ -82,7 +83,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     owner: Callable[[Path], Path | None]
     beside: Callable[[Path], Iterable[Path]]
     folder: Callable[[Head], str]
-    home: Callable[[Mapping[str, str]], Home]
+    home: Callable[[Mapping[str, str]], Home] | None = None
 
 
 def head_of(path: Path) -> Head:

@@ -71,7 +71,7 @@ def write_answer(message: AssistantMessage) -> list[dict[str, object]]:
 
 def read_said(item: Fields) -> UserMessage:
     """Read what a person, or the program in their place, said; `raw` keeps a role that is not the user's."""
-    content, role = _read_parts(item.get("content")), item.get("role")
+    content, role = read_parts(item.get("content")), item.get("role")
     return UserMessage(content=content, raw=msgspec.UNSET if role == "user" else to_json({"role": role}))
 
 
@@ -79,11 +79,11 @@ def write_said(message: UserMessage) -> dict[str, object]:
     """Write what a person said."""
     content = message.content
     parts: Sequence[UserContent] = (TextContent(text=content),) if isinstance(content, str) else content
-    written = {"type": "message", "role": "user", "content": [_write_part(part) for part in parts]}
+    written = {"type": "message", "role": "user", "content": [write_part(part) for part in parts]}
     return {**written, **read_object(message.raw)}
 
 
-def _read_parts(content: object) -> tuple[UserContent, ...]:
+def read_parts(content: object) -> tuple[UserContent, ...]:
     if isinstance(content, str):
         return (TextContent(text=content),)
     blocks = [content] if isinstance(content, dict) else list_of(content)
@@ -106,7 +106,7 @@ def _read_part(part: Fields) -> UserContent | None:
             return None
 
 
-def _write_part(part: UserContent) -> dict[str, object]:
+def write_part(part: UserContent) -> dict[str, object]:
     if isinstance(part, TextContent):
         return {"type": "input_text", "text": part.text}
     return {"type": "input_image", "image_url": f"data:{part.media_type};base64,{part.data}"}
@@ -126,7 +126,7 @@ def read_result(item: Fields, tool_name: str) -> ToolResultMessage:
             code = fields_of(told.get("metadata")).get("exit_code")
             failed = type(code) is int and code != 0
     else:
-        content = _read_parts(output)
+        content = read_parts(output)
     return ToolResultMessage(
         tool_call_id=text_of(item.get("call_id")),
         tool_name=tool_name,
@@ -154,5 +154,5 @@ def write_result(result: ToolResultMessage, *, custom: bool) -> dict[str, object
     if not isinstance(result.details, msgspec.UnsetType):
         output = json.dumps({"output": output, **fields_of(from_json(result.details))}, ensure_ascii=False)
     elif any(isinstance(part, ImageContent) for part in result.content):
-        output = [_write_part(part) for part in result.content]
+        output = [write_part(part) for part in result.content]
     return {"type": kind, "call_id": result.tool_call_id, "output": output}
