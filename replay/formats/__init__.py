@@ -18,13 +18,14 @@ from .importing import import_sessions
 from .jsonl import LineNote
 from .openai_agents.file import OPENAI_AGENTS
 from .pi.file import PI
+from .pydantic_ai.file import PYDANTIC_AI
 from .refold.file import is_export
 from .refold.read import FORMAT as REFOLD, import_refold
 from .report import ImportedBranch, ImportReport
 
 __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
 
-FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, OPENAI_AGENTS)
+FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, OPENAI_AGENTS, PYDANTIC_AI)
 """The formats of other agents that are read here; the first that fits a file is taken."""
 
 

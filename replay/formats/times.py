@@ -23,3 +23,8 @@ def write_time(at_us: int) -> str:
     """Write UTC microseconds as an ISO 8601 time in milliseconds, as programs in JavaScript do."""
     time = _EPOCH + timedelta(milliseconds=at_us // 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_us // 1000 % 1000:03d}Z"
+
+
+def write_exact_time(at_us: int) -> str:
+    """Write UTC microseconds as an ISO 8601 time, as programs in Python do."""
+    return (_EPOCH + timedelta(microseconds=at_us)).isoformat().replace("+00:00", "Z")

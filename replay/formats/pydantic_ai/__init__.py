@@ -1,0 +1,1 @@
+"""Message histories of Pydantic AI."""
