@@ -9,6 +9,7 @@ import click
 from eventsource.log.protocol import EventLog
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
+from replay.formats.inspect.write import inspect_parts
 from replay.formats.pi.write import pi_parts
 from replay.formats.refold.write import export_parts
 
@@ -22,6 +23,7 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "refold": export_parts,
     "claude-code": claude_code_parts,
     "codex": codex_parts,
+    "inspect": inspect_parts,
     "pi": pi_parts,
 }
 """What writes a session, by the name of the format."""

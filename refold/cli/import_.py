@@ -239,8 +239,8 @@ def _print_reports(screen: Screen, reports: Sequence[ImportReport]) -> None:
     whole = _with_children(reports)
     for what, note in _notes(whole):
         text = f": {shorten(note.text)}" if note.text else ""
-        place = (f"  {what}, line {note.number}: ", "red" if what == "lost" else "yellow")
-        screen.note(place, f"{note.problem}{text}")
+        where = f"  {what}, line {note.number}: " if note.number else f"  {what}: "
+        screen.note((where, "red" if what == "lost" else "yellow"), f"{note.problem}{text}")
     left = sum(one.left for one in whole)
     if left:
         screen.note(

@@ -15,6 +15,7 @@ from .claude_code.file import CLAUDE_CODE
 from .codex.file import CODEX
 from .format import Format, Head, head_of
 from .importing import import_sessions
+from .inspect.file import INSPECT
 from .jsonl import LineNote
 from .openai_agents.file import OPENAI_AGENTS
 from .pi.file import PI
@@ -25,7 +26,7 @@ from .report import ImportedBranch, ImportReport
 
 __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
 
-FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, OPENAI_AGENTS, PYDANTIC_AI)
+FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, OPENAI_AGENTS, PYDANTIC_AI, INSPECT)
 """The formats of other agents that are read here; the first that fits a file is taken."""
 
 
@@ -64,7 +65,7 @@ async def import_file(
     if found is None:
         known = ", ".join([REFOLD, *(one.name for one in FORMATS)])
         raise TranscriptError(path, f"{name} is no format that is read here; there are {known}")
-    sources = await asyncio.to_thread(lambda: list(found.sessions(Path(path), growing=growing)))
+    sources = await asyncio.to_thread(found.sessions, Path(path), growing=growing)
     first, *others = await import_sessions(
         log,
         sources,

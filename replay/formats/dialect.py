@@ -106,6 +106,10 @@ class Seqs(Protocol):
         """Return the seq that an entry begins with, if it lies on the path of the one being read; else 0."""
         ...
 
+    def message_seq(self, name: str) -> int:
+        """Return the seq of an entry's last message, if it lies on the path of the one being read; else 0."""
+        ...
+
 
 class Dialect(Protocol):
     """How one session is told by its file: it is given every record twice, first to place it, then to read it.

@@ -58,14 +58,19 @@ def document_of(path: Path) -> Document:
         data = path.read_bytes()
     except OSError as error:
         raise TranscriptError(str(path), f"cannot be read: {error.strerror or error}") from error
+    return document_from(data, str(path))
+
+
+def document_from(data: bytes, path: str) -> Document:
+    """Read a document that is held whole; see `document_of`."""
     try:
         read = Document(value=msgspec.json.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         read = _damaged(data)
     if read.problem and not read.value:
-        raise TranscriptError(str(path), "holds no JSON that can be read")
+        raise TranscriptError(path, "holds no JSON that can be read")
     if too_deep(read.value):
-        raise TranscriptError(str(path), "nests lists and objects deeper than is read here")
+        raise TranscriptError(path, "nests lists and objects deeper than is read here")
     return read
 
 

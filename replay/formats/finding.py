@@ -13,7 +13,7 @@ from . import FORMATS, REFOLD, format_of
 from .format import head_of, unreadable
 from .refold.file import is_export
 
-_SUFFIXES = (".jsonl", ".json", ".db", ".sqlite", ".sqlite3")
+_SUFFIXES = (".jsonl", ".json", ".db", ".sqlite", ".sqlite3", ".eval")
 
 
 class FoundFile(msgspec.Struct, frozen=True, kw_only=True):

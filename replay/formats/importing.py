@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from .outline import Outline
 from .plan import Action, Kinds, Known, OpenBranch, Placed, Planner
 from .report import ImportedBranch, ImportReport
 
+_LISTED = 3  # reasons why sessions of a file cannot be read, when none can
 _NAMED = 24  # characters of a child's name that its session is named by
 _SECRETS = f"of its events told a secret that this process knows (a key, a variable's value): {MARK} stands there"
 
@@ -42,7 +43,7 @@ def outline_of(source: SourceSession, dialect: Dialect, findings: Findings, upto
 
 async def import_sessions(
     log: EventLog,
-    sources: Sequence[SourceSession],
+    sources: Iterable[SourceSession],
     *,
     path: str,
     session: str | None = None,
@@ -55,7 +56,8 @@ async def import_sessions(
     """Write what the log does not have yet of a file's sessions and their children: each new one all or nothing.
 
     Args:
-        sources: the sessions, each with its children behind it.
+        sources: the sessions, each with its children behind it, which are made when it is their turn. One
+            that cannot be read is lost.
         session: the id of the first one, if it is new; its children, and the other ones, have ids that begin with it.
         title: what a new one is called if the file does not say.
         again: make copies, whatever is there.
@@ -64,19 +66,24 @@ async def import_sessions(
         without: sources of sessions that are left out, as if they were there.
 
     Returns: what was done of each session that has an entry, with what was done of its children that have one.
-    Raises: TranscriptError when the file holds no entry; SessionExistsError.
+    Raises: TranscriptError when the file holds no entry, or none can be read; SessionExistsError.
     """
     reports: list[ImportReport] = []
-    families: list[list[SourceSession]] = []
-    for source in sources:
-        if source.name:
-            families[-1].append(source)
-        else:
-            families.append([source])
+    lost: list[LineNote] = []
     format_ = ""
-    for main, *children in families:
+    left = iter(sources)
+    begun = await asyncio.to_thread(next, left, None)
+    while begun is not None:
+        main = begun
+        children, begun = await asyncio.to_thread(_rest_of_family, left)
         links: dict[str, str] = {}  # filled before any is read for the second time
-        reading = await _Reading.of(log, main, links, again=again, growing=growing)
+        try:
+            reading = await _Reading.of(log, main, links, again=again, growing=growing)
+        except TranscriptError as error:
+            if begun is None and not reports and not lost:
+                raise
+            lost.append(LineNote(0, error.problem))
+            continue
         format_ = reading.dialect.format
         if not reading.outline.parents:
             continue
@@ -93,8 +100,21 @@ async def import_sessions(
         ]
         reports.append(msgspec.structs.replace(report, children=tuple(under)))
     if not reports:
-        raise TranscriptError(path, f"holds no entry of a {format_} session" if format_ else "holds no session")
-    return tuple(reports)
+        told = "; ".join(note.problem for note in lost[:_LISTED])
+        raise TranscriptError(
+            path, told or (f"holds no entry of a {format_} session" if format_ else "holds no session")
+        )
+    return (msgspec.structs.replace(reports[0], lost=(*reports[0].lost, *lost)), *reports[1:])
+
+
+def _rest_of_family(left: Iterator[SourceSession]) -> tuple[list[SourceSession], SourceSession | None]:
+    """Take the children of the session that was taken last. Returns: these, and the next session that is no child."""
+    children: list[SourceSession] = []
+    for source in left:
+        if not source.name:
+            return children, source
+        children.append(source)
+    return children, None
 
 
 async def _children(

@@ -425,10 +425,17 @@ class Planner:
 
     def first_seq(self, name: str) -> int:
         """Return the seq that an entry begins with, if it lies on the path of the one that is being read; else 0."""
+        return self._seq(0, name)
+
+    def message_seq(self, name: str) -> int:
+        """Return the seq of an entry's last message, if it lies on the path of the one that is being read; else 0."""
+        return self._seq(1, name)
+
+    def _seq(self, which: int, name: str) -> int:
         found = self.outline.find(name)
         if found is None or not self.outline.is_above(found, self.outline.parents[self._at]):
             return 0
-        return self._seqs[0][found]
+        return self._seqs[which][found]
 
 
 def _is_orphan(event: InContext) -> bool:

@@ -204,7 +204,7 @@ class Walk:
 
     def _new(self, recorded: Recorded) -> None:
         """Write what was recorded here and stands in the context."""
-        entry = self._view.entries[-1]
+        entry = self._view.entries[len(self._view.entries) - 1]
         if entry.message is None or entry.edits:
             return
         event: InContext

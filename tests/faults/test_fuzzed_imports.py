@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import zipfile
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -17,10 +18,12 @@ from eventsource.errors import TranscriptError
 from eventsource.log import open_store
 from eventsource.machine.evolve import fold
 from replay.formats import import_file
+from replay.formats.inspect.archive import archive_of
 
 FULL = os.environ.get("REFOLD_FAULTS") == "full"
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve() / "transcripts"
 FILES = {name: sorted((DATA / name).glob("*.jsonl")) for name in ("claude-code", "codex", "pi")}
+FIXTURES = Path(__file__).parents[1] / "replay" / "formats" / "fixtures"
 TRIES, LARGEST = (20_000, 1 << 20) if FULL else (60, 1 << 17)
 GROWN_KB = 200 << 10
 pytestmark = [
@@ -132,3 +135,56 @@ def _content(path: Path) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
+
+
+def damaged(value: Any, chance: random.Random) -> Any:
+    """Put another value at some place of a document, or take one away."""
+    changed = deepcopy(value)
+    for _ in range(chance.randint(1, 4)):
+        places = list(_places(changed))
+        holder, key = chance.choice(places)
+        other, name = chance.choice(places)
+        if chance.random() < 0.2:
+            del holder[key]
+        else:
+            holder[key] = chance.choice([*VALUES, deepcopy(other[name])])
+        if not list(_places(changed)):
+            return value
+    return changed
+
+
+def archive(path: Path, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+
+
+@pytest.mark.skipif(not (DATA / "inspect-ai").is_dir(), reason=f"needs recorded sessions in {DATA} (set REFOLD_DATA)")
+async def test_a_damaged_log_of_inspect_is_a_sentence_or_an_import(tmp_path: Path) -> None:
+    files = sorted((DATA / "inspect-ai").glob("*.eval")) + sorted((FIXTURES).glob("inspect-*s*.eval"))
+    path = tmp_path / "log.eval"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(TRIES):
+        chance = random.Random(f"inspect {number}")
+        data = bytearray(_content(chance.choice(files)))
+        if number % 3 == 0:
+            for _ in range(chance.randint(1, 8)):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            _write(path, bytes(data[: chance.randint(1, len(data))] if chance.random() < 0.4 else data))
+        else:
+            found = archive_of(chance.choice(files[:4]))
+            members = {name: found.read(name) for name in found.members}
+            name = chance.choice([name for name in members if name.startswith(("samples/", "header"))])
+            members[name] = json.dumps(damaged(json.loads(members[name]), chance)).encode("utf-8", "surrogatepass")
+            archive(path, members)
+        async with open_store() as log:
+            try:
+                await import_file(log, str(path))
+            except TranscriptError:
+                continue
+            for info in await log.sessions(limit=1_000):
+                fold(await log.read(info.id, limit=1_000_000))
+            again = await import_file(log, str(path))
+            assert not any(one.branches for one in (again, *again.others)), number
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < GROWN_KB, f"{grown} kB"
