@@ -22,10 +22,15 @@ _WRAPPED = re.compile(r"<(?:command-args|user_query|user_message|query|prompt|qu
 
 def title_of(prompt: str) -> str:
     """Make a title: blocks in tags and fenced texts are left out, unless nothing else is said."""
+    return typed_words(prompt) or _line(prompt[:_LONGEST])
+
+
+def typed_words(prompt: str) -> str:
+    """Make a title of what stands outside of tags and fences, or in tags around what was typed; empty: nothing."""
     text = prompt[:_LONGEST]
     wrapped = " ".join(said for said in _WRAPPED.findall(text) if said.strip())
     bare = _BLOCK.sub(" ", _FENCE.sub(" ", text))
-    return next((_line(said) for said in (bare, wrapped, text) if said.strip()), "")
+    return next((_line(said) for said in (bare, wrapped) if said.strip()), "")
 
 
 def title_of_first(events: Iterable[EventBase]) -> str:

@@ -59,6 +59,11 @@ def priced(usage: Usage, model: ModelRef, *, at_us: int, answered_by: str = "") 
     return usage
 
 
+def load_prices() -> None:
+    """Load the price list, which takes a third of a second, before it is needed."""
+    priced(Usage(input_tokens=1), ModelRef(api="", provider="anthropic", model="claude-sonnet-4-5"), at_us=0)
+
+
 def context_window(model: ModelRef) -> int | None:
     """Return how many tokens a model takes; None when the package is absent or does not know."""
     try:

@@ -79,6 +79,21 @@ class Price(Protocol):
         ...
 
 
+def with_cost(event: StreamEvent, model: ModelRef, price: Price, *, at_us: int) -> StreamEvent:
+    """Add to the usage that an event tells what it cost, unless the provider said so."""
+
+    def cost(usage: Usage, answered_by: str = "") -> Usage:
+        known = usage.cost_microusd is not None
+        return usage if known else price(usage, model, at_us=at_us, answered_by=answered_by)
+
+    if isinstance(event, StreamUsage):
+        return StreamUsage(usage=cost(event.usage))
+    if isinstance(event, StreamEnd) and event.message.usage is not None:
+        said = event.message
+        return StreamEnd(message=msgspec.structs.replace(said, usage=cost(event.message.usage, said.model)))
+    return event
+
+
 @dataclass(eq=False, repr=False)
 class CallFailedError(ErrorFields, Exception):
     """The call failed in the transport, or with an HTTP status.
@@ -286,25 +301,17 @@ class HttpModel:
         redact = self.secrets.redact
         if isinstance(event, StreamRetry):
             return msgspec.structs.replace(event, cause=redact(event.cause))
-        if isinstance(event, StreamUsage):
-            return StreamUsage(usage=self._priced(event.usage))
+        if self._price is not None:
+            event = with_cost(event, self._ref, self._price, at_us=self._now_us())
         if not isinstance(event, StreamEnd):
             return event
         said = event.message
-        if said.usage is not None:
-            said = msgspec.structs.replace(said, usage=self._priced(said.usage, said.model))
         if said.error:
             raw = said.raw
             if not isinstance(raw, msgspec.UnsetType):
                 raw = msgspec.Raw(redact_json(bytes(raw).decode(), redact).encode())
             said = msgspec.structs.replace(said, error=redact(said.error), raw=raw)
         return StreamEnd(message=said)
-
-    def _priced(self, usage: Usage, answered_by: str = "") -> Usage:
-        """Add what it cost, unless the provider said so."""
-        if usage.cost_microusd is not None or self._price is None:
-            return usage
-        return self._price(usage, self._ref, at_us=self._now_us(), answered_by=answered_by)
 
     async def _key(self, given: str | None) -> str:
         """Find the key: the call's, the callback's, the given one, the first variable set. Raises: CallFailedError."""

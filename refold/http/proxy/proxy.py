@@ -11,6 +11,7 @@ import httpx
 from msgspec.structs import replace
 
 from eventsource.background import running
+from eventsource.models.prices import load_prices
 from eventsource.models.secrets import Secrets, public_url, redact_known
 
 from ..guard import RefusedError, unpacked
@@ -191,6 +192,7 @@ async def proxying(
     """Make a proxy with connections of its own; at the end, what has passed by is on record."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
     timeout = httpx.Timeout(None, connect=CONNECT_S)
+    await asyncio.to_thread(load_prices)  # before anybody waits for an answer
     async with httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
         try:
             yield Proxy(recorder, upstreams, client, replaying=replaying, live=live)

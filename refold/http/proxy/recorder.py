@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import httpx
 import msgspec
 
 from eventsource.background import outlast
@@ -19,10 +18,6 @@ from eventsource.machine.state import Config, Phase
 from eventsource.messages import AssistantMessage, UserMessage
 from eventsource.models.catalog import find_codec
 from eventsource.models.secrets import Secrets
-from eventsource.models.transport.body import BodyParser
-from eventsource.models.transport.failures import body_failure
-from eventsource.models.transport.sse import ServerEvent
-from eventsource.models.wire import Reader
 from eventsource.request import Request, request_sha256
 from eventsource.runner.advance import advance
 from eventsource.runner.flushing import flushing
@@ -36,19 +31,17 @@ from ...context_fold import CONTEXT
 from ...log import Log
 from ..wires.protocol import Asked
 from .answer_buffer import AnswerBuffer
+from .answer_reading import read_answer
 from .client_messages import record_messages
 from .known_sessions import KnownSessions, SessionMatch
 from .prefix_match import as_on_record, expected_messages, forkable, in_call_order, prefix_digests, shared_prefix
+from .titles import title_of_prompts
 
 CODEC = "client/1"
 """The codec of a body that the client wrote."""
-CUT = "the stream ended before the answer was complete"
 TASK_STAYS = "a client goes on from here; the task goes on in the session this one was forked from"
 UNPLACED = "exchanges that are not on record"
 """Title of the session that names what was lost before a session was found for it."""
-ANSWER_BYTES = 1 << 28
-"""256 MiB of an answer, unpacked; of an error 1 MiB."""
-ERROR_BYTES = 1 << 20
 FLUSH_UPDATES = 32
 
 
@@ -100,7 +93,8 @@ class ProxyRecorder:
                 session = writer.session
                 reply = ReplyReader(writer, call.ref, FLUSH_UPDATES)
                 async with flushing(writer):
-                    await _answer(buffer, find_codec(call.ref).reader(call.asked.request), reply)
+                    reader = find_codec(call.ref).reader(call.asked.request)
+                    await read_answer(buffer, reader, reply, call.ref, self._log.clock)
                 await advance(writer)
                 await writer.flush()
             self.recorded += 1
@@ -266,6 +260,8 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
     if writer.state.task:
         writer.outcome(AbortRequest(cause="cancel", error=TASK_STAYS))
     await advance(writer)
+    if not writer.head and (title := title_of_prompts(request.messages)):
+        writer.outcome(Label(text=title))
     config = Config(
         model=call.ref,
         system_prompt=request.system_prompt,
@@ -295,49 +291,3 @@ async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> Non
                 selection=sent,
             )
         )
-
-
-async def _answer(buffer: AnswerBuffer, reader: Reader, reply: ReplyReader[ContextView]) -> None:
-    """Read the answer into the log; what it ends in, well or badly, is the message that the log gets."""
-    response = await buffer.response()
-    status, problem, parser = response.status_code, "", BodyParser()
-    try:
-        if status >= 400:
-            reply.fail(body_failure(status, await _beginning(response)).text)
-            return
-        size = 0
-        async for piece in response.aiter_bytes():
-            size += len(piece)
-            if size > ANSWER_BYTES:
-                raise RefoldError(f"the answer has more than {ANSWER_BYTES:,} bytes")
-            for event in parser.feed(piece):
-                await _take(event, reader, reply)
-            buffer.complete = reader.done
-    except httpx.DecodingError as error:
-        problem = f"the answer (status {status}) cannot be decoded: {error}"
-    for event in parser.close():
-        await _take(event, reader, reply)
-    for said in reader.finish(buffer.problem or problem or CUT, aborted=buffer.aborted):
-        await reply.take(said)
-
-
-async def _beginning(response: httpx.Response) -> bytes:
-    """Read what of an error's body can matter."""
-    read = bytearray()
-    async for piece in response.aiter_bytes():
-        read += piece
-        if len(read) > ERROR_BYTES:
-            break
-    return bytes(read[:ERROR_BYTES])
-
-
-async def _take(event: ServerEvent, reader: Reader, reply: ReplyReader[ContextView]) -> None:
-    if reader.done or reader.failure is not None or reply.ended:
-        return
-    try:
-        events = reader.feed(event)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reply.fail(f"the stream holds an event of an unknown shape ({error!r}): {event.data[:500]}")
-        return
-    for said in events:
-        await reply.take(said)

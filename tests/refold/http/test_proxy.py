@@ -8,8 +8,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +21,20 @@ from eventsource.errors import StoreError
 from eventsource.events import MessageUpdate, ModelRequest, ToolExecutionEnd
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
-from eventsource.messages import AssistantMessage, Message, ToolResultMessage, Usage, UserMessage
+from eventsource.messages import AssistantMessage, Usage
 from eventsource.models.catalog import model
-from eventsource.models.scripted.script import Answer, call, fail, pause, stall, stop, think
-from refold import Agent, Run, Session, open_log
-from refold.http import Behaviour, ProxyRecorder, Replaying, Script, ScriptServer, Upstreams, proxying, serving
+from eventsource.models.scripted.script import Answer, call, fail, pause, stall, stop
+from refold import Agent, Run, open_log
+from refold.http import Behaviour, ProxyRecorder, Replaying, Upstreams, proxying, serving
 from refold.http.proxy.upstreams import model_ref
 from refold.http.server import Exchange, ServerUnavailableError
 from refold.http.wires.routes import find_wire
 from refold.log import Log
+from tests.refold.http.proxied import ANSWERS, KEY, history, proxied, result, script, sound, user
 
 pytestmark = pytest.mark.slow
 
-KEY = "sk-test-0123456789"
 GOOGLE = "https://generativelanguage.googleapis.com"
-USAGE = Usage(input_tokens=20, output_tokens=9, cache_read_tokens=5)
-ANSWERS: list[Answer] = [
-    [
-        think("Hm.", signature="c2ln"),
-        "Let me ",
-        "look.",
-        call("weather", {"city": "Oslo"}, deltas=('{"city', '":"Oslo"}')),
-    ],
-    ["It ", "rains.", stop(usage=USAGE)],
-    ["Goodbye."],
-]
 MESSAGES = [{"role": "user", "content": "Rain?"}]
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/messages": {"model": "m", "max_tokens": 9, "messages": MESSAGES},
@@ -55,83 +44,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1beta/models/m:streamGenerateContent": {"contents": [{"role": "user", "parts": [{"text": "Rain?"}]}]},
     "/v1beta/models/m:streamGenerateContent?alt=sse": {"contents": [{"role": "user", "parts": [{"text": "Rain?"}]}]},
 }
-
-
-def script(answers: Sequence[Answer] = ANSWERS, *behaviours: Behaviour) -> ScriptServer:
-    return ScriptServer(Script(answers=answers, behaviours=behaviours))
-
-
-class Setup:
-    """A client of the proxy, the log behind it, and what was lost."""
-
-    def __init__(self, url: str, log: Log, recorder: ProxyRecorder, lost: list[str]) -> None:
-        self.url, self.log, self.recording, self.lost = url, log, recorder, lost
-        self.client = httpx.AsyncClient(base_url=url, timeout=60, headers={"authorization": f"Bearer {KEY}"})
-
-    async def say(self, *messages: object, **more: object) -> dict[str, Any]:
-        """Ask over Chat Completions; give the answer as a message of the history."""
-        answer = await self.client.post("/v1/chat/completions", json={"model": "m", "messages": messages, **more})
-        assert answer.status_code == 200, answer.text
-        message: dict[str, Any] = answer.json()["choices"][0]["message"]
-        return {name: value for name, value in message.items() if value is not None}
-
-    async def sessions(self) -> list[Session]:
-        """Wait for what has passed by to be on record; list the sessions, oldest first."""
-        await self.recording.close()
-        assert self.recording.lost == len(self.lost)
-        infos = [await session.info() for session in await self.log.sessions()]
-        return [await self.log.find(info.id) for info in sorted(infos, key=lambda info: info.created_at_us)]
-
-    async def only(self) -> Session:
-        (session,) = await self.sessions()
-        return session
-
-
-@asynccontextmanager
-async def proxied(
-    upstream: object = None, *, log: Log | None = None, replaying: Replaying | None = None, live: bool = False
-) -> AsyncIterator[Setup]:
-    lost: list[str] = []
-    async with open_log() as own, serving(upstream or script()) as behind:  # type: ignore[arg-type]  # as the test says
-        recorder = ProxyRecorder(log or own, lose=lost.append)
-        async with (
-            proxying(recorder, Upstreams([behind.url]), replaying=replaying, live=live) as answering,
-            serving(answering) as running,
-        ):
-            setup = Setup(running.url, log or own, recorder, lost)
-            async with setup.client:
-                yield setup
-
-
-def user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
-
-
-def result(call: dict[str, Any], text: str) -> dict[str, str]:
-    return {"role": "tool", "tool_call_id": call["id"], "content": text}
-
-
-def said(message: Message) -> str:
-    match message:
-        case AssistantMessage():
-            return message.text
-        case UserMessage(content=str() as content):
-            return content
-        case UserMessage() | ToolResultMessage():
-            return "".join(getattr(part, "text", "") for part in message.content)
-        case _:
-            return ""
-
-
-async def history(session: Session) -> list[str]:
-    """Say what a model would be told of the session: not what failed."""
-    return [said(message) for message in (await session.request()).messages]
-
-
-async def sound(session: Session) -> None:
-    """Check that a session verifies and replays, and that its requests are those that were sent."""
-    assert (await session.verify()).ok
-    assert (await session.replay()).difference is None
 
 
 async def raw(client: httpx.AsyncClient, path: str, body: object, headers: dict[str, str]) -> tuple[object, ...]:
@@ -434,7 +346,7 @@ async def test_an_upstream_that_cannot_be_reached_is_said_in_the_protocols_words
         await sound(session)
 
 
-@pytest.mark.parametrize("limit", ["recorder.ANSWER_BYTES", "answer_buffer.HELD_BYTES"])
+@pytest.mark.parametrize("limit", ["answer_reading.ANSWER_BYTES", "answer_buffer.HELD_BYTES"])
 async def test_an_answer_that_is_too_large_to_record_passes_and_its_session_says_so(
     limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -682,3 +594,20 @@ async def test_a_recording_answers_no_request_that_differs_beside_its_messages(n
             assert (await setup.client.post("/v1/messages", json=body | change)).status_code == 200
         assert len(lax.drifts) == 1
         assert said in lax.drifts[0]
+
+
+async def test_a_session_has_a_title_and_its_answers_have_prices() -> None:
+    usage = Usage(input_tokens=1_000, output_tokens=100)
+    async with proxied(script([["Hm.", stop(usage=usage)]])) as setup:
+        content = [
+            {"type": "text", "text": "<system-reminder>Today.</system-reminder>"},
+            {"type": "text", "text": "Rain?"},
+        ]
+        body = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+        for more in ({"stream": True}, {}):
+            await setup.client.post("/v1/messages", json=body | more)
+        await setup.client.post("/v1/chat/completions", json={"model": "nobody/knows-it", "messages": [user("Snow?")]})
+        first, again, other = [await session.info() for session in await setup.sessions()]
+        assert (first.title, first.cost_microusd) == ("Rain?", 1_000 * 3 + 100 * 15)
+        assert again.cost_microusd == first.cost_microusd
+        assert (other.title, other.cost_microusd) == ("Snow?", None)
