@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eventsource.events import (
     AbortRequest,
+    ContextEdit,
     MessageAdopt,
     Origin,
     Place,
@@ -18,37 +19,48 @@ from eventsource.machine.state import Phase
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage, UserMessage
 from eventsource.runner.advance import advance
 from eventsource.runner.writer import Writer
-from projections.context import ContextView, history
+from projections.context import ContextView, history, parts
+
+from .child_links import ChildLinks
+from .prefix_match import is_made
 
 ORIGIN = Origin(source="client")
 """Where history comes from that a client brought along."""
 
 
-async def record_messages(writer: Writer[ContextView], messages: Sequence[Message]) -> None:
+async def record_messages(writer: Writer[ContextView], messages: Sequence[Message], links: ChildLinks) -> None:
     """Record the messages of a request that are not on record yet, in order; the machine says what lies between."""
-    left = _results(writer, messages) if writer.state.phase is Phase.TOOLS else messages
+    left = await record_results(writer, messages, links)
     await advance(writer)
     if writer.state.phase is Phase.TOOLS:  # calls that the client never answers
-        await _end_run(writer)
+        await end_run(writer)
     brought = max((n for n, m in enumerate(left, start=1) if not isinstance(m, UserMessage)), default=0)
     if brought:
-        await _end_run(writer)
-        _adopt(writer, left[:brought])
+        await end_run(writer)
+        adopt(writer, left[:brought])
     for message in left[brought:]:
         writer.outcome(QueuePush(queue="prompt" if writer.state.run is None else "steering", message=message))
 
 
-async def _end_run(writer: Writer[ContextView]) -> None:
+async def end_run(writer: Writer[ContextView], by: str = "") -> None:
+    """End the run that is open, if one is: its client does not go on with it."""
     if writer.state.run is not None:
-        writer.outcome(AbortRequest(reason="stop", cause="callback"))
+        writer.outcome(AbortRequest(reason="stop", cause="callback", by=by))
         await advance(writer)
 
 
-def _results(writer: Writer[ContextView], messages: Sequence[Message]) -> Sequence[Message]:
-    """Record the results at the beginning of some messages as their calls' ends. Returns: the messages left."""
+async def record_results(
+    writer: Writer[ContextView], messages: Sequence[Message], links: ChildLinks
+) -> Sequence[Message]:
+    """Record the results at the beginning of some messages as their calls' ends. Returns: the messages left.
+
+    A result that comes when its call was settled, since the proxy had ended before, stands in place of what settled it.
+    """
+    if writer.state.phase is not Phase.TOOLS:
+        return _late_results(writer, messages)
     batch = writer.state.batch
     calls = {} if batch is None else dict(_calls(writer, batch.message_seq))
-    waiting = [] if batch is None else [call.content_index for call in batch.calls if not call.ended]
+    waiting = {} if batch is None else {call.content_index: call for call in batch.calls if not call.ended}
     count = 0
     for message in messages:
         if not isinstance(message, ToolResultMessage) or batch is None:
@@ -56,9 +68,26 @@ def _results(writer: Writer[ContextView], messages: Sequence[Message]) -> Sequen
         found = next((place for place in waiting if calls[place].id == message.tool_call_id), None)
         if found is None:
             break
-        waiting.remove(found)
+        if child := waiting.pop(found).child:
+            writer.outcome(await links.end_of(writer, child))
         count += 1
         _ran(writer, Place(message_seq=batch.message_seq, content_index=found), calls[found].name, message)
+    return messages[count:]
+
+
+def _late_results(writer: Writer[ContextView], messages: Sequence[Message]) -> Sequence[Message]:
+    made = {
+        part.message.tool_call_id: part
+        for part in parts(writer.view)
+        if part.seq and isinstance(part.message, ToolResultMessage) and is_made(part.message)
+    }
+    count = 0
+    for message in messages:
+        part = made.pop(message.tool_call_id, None) if isinstance(message, ToolResultMessage) else None
+        if part is None:
+            break
+        count += 1
+        writer.outcome(ContextEdit(message_seq=part.seq, replacement=message))
     return messages[count:]
 
 
@@ -80,7 +109,7 @@ def _ran(writer: Writer[ContextView], place: Place, name: str, message: ToolResu
     )
 
 
-def _adopt(writer: Writer[ContextView], messages: Sequence[Message]) -> None:
+def adopt(writer: Writer[ContextView], messages: Sequence[Message]) -> None:
     """Take history over as it is."""
     calls: dict[str, Place] = {}
     for message in messages:

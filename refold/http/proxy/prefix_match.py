@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from eventsource.events import ToolExecutionStart
 from eventsource.machine.refusals import ABORTED, ABORTED_RUNNING, LOST_CHILD, UNKNOWN_OUTCOME, refusal_result
@@ -33,8 +34,24 @@ def expected_messages(view: ContextView) -> list[ContextMessage]:
     return [part for part in parts(view) if part.seq and _reaches_client(part.message)]
 
 
+def with_tools(messages: Sequence[Message]) -> list[Message]:
+    """Name the tools of a request's results, which most protocols say with the calls alone."""
+    names: dict[str, str] = {}
+    told: list[Message] = []
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            names |= {call.id: call.name for call in message.tool_calls}
+        if isinstance(message, ToolResultMessage) and not message.tool_name:
+            message = replace(message, tool_name=names.get(message.tool_call_id, ""))
+        told.append(message)
+    return told
+
+
 def in_call_order(messages: Sequence[Message]) -> list[Message]:
-    """Put the results of a request in the order of their calls, and leave out answers that say nothing."""
+    """Put the results of a request in the order of their calls.
+
+    Answers that say nothing are left out, and a result that is said twice is said once.
+    """
     told: list[Message] = []
     order: dict[str, int] = {}
     for message in messages:
@@ -44,10 +61,20 @@ def in_call_order(messages: Sequence[Message]) -> list[Message]:
             end = len(told)
             while end and _after(told[end - 1], message, order):
                 end -= 1
-            told.insert(end, message)
+            if not _is_repeated(told, end, message):
+                told.insert(end, message)
         elif _reaches_client(message):
             told.append(message)
     return told
+
+
+def _is_repeated(told: Sequence[Message], end: int, message: ToolResultMessage) -> bool:
+    """Return whether the results before a place hold one already."""
+    while end and isinstance(before := told[end - 1], ToolResultMessage):
+        if message.tool_call_id and before.tool_call_id == message.tool_call_id and before.content == message.content:
+            return True
+        end -= 1
+    return False
 
 
 def _after(before: Message, message: ToolResultMessage, order: dict[str, int]) -> bool:
@@ -60,22 +87,32 @@ def _reaches_client(message: Message) -> bool:
     match message:
         case AssistantMessage():
             return bool(message.text.strip() or message.tool_calls)
-        case ToolResultMessage(content=content):
-            return content not in _MADE
+        case ToolResultMessage():
+            return not is_made(message)
         case CustomMessage():
             return False
         case UserMessage():
             return True
 
 
+def is_made(message: ToolResultMessage) -> bool:
+    """Return whether the machine made a result, and no client knows it."""
+    return message.content in _MADE
+
+
 def prefix_digests(messages: Sequence[Message]) -> list[bytes]:
     """Digest each message together with all before it: equal digests are equal conversations up to there."""
-    digests: list[bytes] = []
+    return digest_chain([message_digest(message) for message in messages])
+
+
+def digest_chain(digests: Sequence[bytes]) -> list[bytes]:
+    """Digest each of some digests together with all before it."""
+    chain: list[bytes] = []
     digest = b""
-    for message in messages:
-        digest = hashlib.sha256(digest + message_digest(message)).digest()
-        digests.append(digest)
-    return digests
+    for one in digests:
+        digest = hashlib.sha256(digest + one).digest()
+        chain.append(digest)
+    return chain
 
 
 def message_digest(message: Message) -> bytes:

@@ -18,6 +18,7 @@ from ..guard import RefusedError, unpacked
 from ..script_server.recorded import RecordedAnswer, Replaying, replay_answer
 from ..server import Answering, CutError, Exchange
 from ..wires.answers import refuse
+from ..wires.client_name import read_client_name
 from ..wires.protocol import Wire, read_body
 from ..wires.routes import family, find_wire
 from .answer_buffer import AnswerBuffer
@@ -113,7 +114,15 @@ class Proxy:
             asked = wire.read(exchange.target, given, "")
             ref = model_ref(wire, whose, url, asked.request.model.model)
             asked = replace(asked, request=replace(asked.request, model=ref))
-            return Call(asked=asked, ref=ref, body_sha256=hashlib.sha256(body).hexdigest(), secrets=secrets)
+            named = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.headers)
+            headers = {name: value for name, value in named if secrets.redact(value) == value}
+            return Call(
+                asked=asked,
+                ref=ref,
+                body_sha256=hashlib.sha256(body).hexdigest(),
+                secrets=secrets,
+                client=read_client_name(headers, given),
+            )
 
         return self._recorder.begin(read, f"{exchange.method} {exchange.path}")
 
@@ -197,4 +206,4 @@ async def proxying(
         try:
             yield Proxy(recorder, upstreams, client, replaying=replaying, live=live)
         finally:
-            await recorder.close()
+            await recorder.leave()

@@ -3,55 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 
 from eventsource.background import outlast
-from eventsource.envelope import SessionInfo
 from eventsource.errors import LeaseHeldError, RefoldError
-from eventsource.events import AbortRequest, Label, ModelRef, ModelRequest, QueuePush, Resume
+from eventsource.events import AbortRequest, Label, ModelRef, QueuePush
 from eventsource.log.load import load
-from eventsource.machine.config_diff import difference
-from eventsource.machine.state import Config, Phase
-from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.machine.state import Phase
+from eventsource.messages import UserMessage
 from eventsource.models.catalog import find_codec
 from eventsource.models.secrets import Secrets
-from eventsource.request import Request, request_sha256
 from eventsource.runner.advance import advance
 from eventsource.runner.flushing import flushing
 from eventsource.runner.lease import hold
-from eventsource.runner.recorder import POLICIES
 from eventsource.runner.reply import ReplyReader
 from eventsource.runner.writer import Writer
 from projections.context import ContextView
 
 from ...context_fold import CONTEXT
 from ...log import Log
+from ..wires.client_name import ClientName
 from ..wires.protocol import Asked
+from .alignment import align, said
 from .answer_buffer import AnswerBuffer
 from .answer_reading import read_answer
-from .client_messages import record_messages
-from .known_sessions import KnownSessions, SessionMatch
-from .prefix_match import as_on_record, expected_messages, forkable, in_call_order, prefix_digests, shared_prefix
-from .titles import title_of_prompts
+from .asking import Conversation, record_request
+from .child_links import ChildLinks
+from .client_messages import end_run, record_results
+from .finding import SessionFinder
+from .prefix_match import expected_messages, forkable
+from .shortening import Shortened, asks_for_summary, find_shortened
+from .sub_agents import Beginning, find_beginning
+from .summaries import record_summary
 
-CODEC = "client/1"
-"""The codec of a body that the client wrote."""
-TASK_STAYS = "a client goes on from here; the task goes on in the session this one was forked from"
 UNPLACED = "exchanges that are not on record"
 """Title of the session that names what was lost before a session was found for it."""
+LEFT = "the proxy, which ended before the client answered"
 FLUSH_UPDATES = 32
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A model call that passes by: what was asked, whom, the digest of its body, and what must stay secret."""
+    """A model call that passes by: what was asked, whom, the digest of its body, and what must stay secret.
+
+    `client`: what its client calls the conversation.
+    """
 
     asked: Asked
     ref: ModelRef
     body_sha256: str
     secrets: Secrets
+    client: ClientName = ClientName()
 
 
 class ProxyRecorder:
@@ -59,13 +63,14 @@ class ProxyRecorder:
 
     def __init__(self, log: Log, *, lose: Callable[[str], None]) -> None:
         self._log, self._lose = log, lose
-        self._known = KnownSessions()
-        self._begun = self._learned = False
-        self._busy: set[str] = set()
+        self._finder = SessionFinder(log)
+        self._links = ChildLinks(log.store, self._finder.busy)
+        self._touched: set[str] = set()
         self._lock = asyncio.Lock()
         self._tasks: dict[asyncio.Task[None], AnswerBuffer] = {}
         self._unplaced: str | None = None
         self.recorded = self.lost = 0
+        self.notes: list[str] = []
 
     def begin(self, read: Callable[[], Call], what: str) -> AnswerBuffer:
         """Begin to record an exchange: `read` says what was asked, `what` names it if it is lost."""
@@ -89,13 +94,15 @@ class ProxyRecorder:
             call = read()
             for other in before:  # this request may be about what they have just said
                 await other.caught_up()
-            async with self._session(call) as writer:
+            async with self._session(call) as (writer, conversation):
                 session = writer.session
                 reply = ReplyReader(writer, call.ref, FLUSH_UPDATES)
                 async with flushing(writer):
                     reader = find_codec(call.ref).reader(call.asked.request)
                     await read_answer(buffer, reader, reply, call.ref, self._log.clock)
+                self._say_unkept(writer, conversation, what)
                 await advance(writer)
+                await self._links.record(writer)
                 await writer.flush()
             self.recorded += 1
         except Exception as error:  # whatever it is, the client must not notice
@@ -116,7 +123,7 @@ class ProxyRecorder:
                     if self._unplaced is None:
                         self._unplaced = (await self._log.store.create()).id
                     session = self._unplaced
-                self._busy.add(session)
+                self._finder.busy.add(session)
                 writer = await self._claim(session, call, holding)
                 if writer is None:
                     return
@@ -130,91 +137,149 @@ class ProxyRecorder:
                         await advance(writer)
                     await writer.flush()
                 finally:
-                    self._busy.discard(session)
+                    self._finder.busy.discard(session)
 
     @asynccontextmanager
-    async def _session(self, call: Call) -> AsyncIterator[Writer[ContextView]]:
+    async def _session(self, call: Call) -> AsyncIterator[tuple[Writer[ContextView], Conversation]]:
         """Open the session that the request goes on from, record the request, and hold the session meanwhile."""
         writer: Writer[ContextView] | None = None
+        parent = ""
         async with AsyncExitStack() as holding:
             try:
                 async with self._lock:
-                    writer, asked = await self._open(call, holding)
-                    self._busy.add(writer.session)
-                    await _ask(writer, asked, call)
-                    self._index(writer)
-                yield writer
+                    writer, conversation = await self._open(call, holding)
+                    parent = conversation.parent
+                    self._finder.busy.add(writer.session)
+                    self._touched.add(writer.session)
+                    await record_request(writer, conversation, self._links)
+                    self._finder.index(writer, call.client, parent)
+                    await self._leave_others(writer.session, conversation)
+                yield writer, conversation
             finally:
                 if writer is not None:
-                    self._index(writer)
-                    self._busy.discard(writer.session)
+                    self._finder.index(writer, call.client, parent)
+                    self._finder.busy.discard(writer.session)
 
-    def _index(self, writer: Writer[ContextView]) -> None:
-        self._known.put(writer.session, writer.head, expected_messages(writer.view), writer.state.config)
-
-    async def _open(self, call: Call, holding: AsyncExitStack) -> tuple[Writer[ContextView], Request]:
+    async def _open(self, call: Call, holding: AsyncExitStack) -> tuple[Writer[ContextView], Conversation]:
         """Find the session; a copy of it where the request says something else than it does, a new one for new talk."""
-        request = await self._whole(call.asked)
-        digests = prefix_digests(request.messages)
-        match = await self._find(digests, request)
+        finder, client = self._finder, call.client
+        request, unkept = await finder.whole(call.asked, client)
+        asked = [said(message) for message in request.messages]
+        match = await finder.find(asked, request, client)
+        talk = Conversation(request=request, asked=asked, client=client, ref=call.ref, body_sha256=call.body_sha256)
+        talk = msgspec.structs.replace(talk, unkept=unkept)
+        beginning: Beginning | None = None
+        if match is None or not match.answered or match.begins_anew:
+            shortened = find_shortened(finder.known, request.messages, asked, client)
+            writer = await self._shorten(shortened, talk, call, holding) if shortened is not None else None
+            if writer is not None:
+                return writer, msgspec.structs.replace(talk, parent=self._parent_of(writer.session))
+            fresh = match is None or not (match.whole or match.answered)
+            beginning = find_beginning(finder.known, request.messages, client, self._links.taken) if fresh else None
+            match = match if beginning is None else None
+        for_summary = match is not None and asks_for_summary(request.messages, client)
         if match is not None and match.whole:
             writer = await self._claim(match.session, call, holding)
-            if writer is not None and _fits(writer, digests) and not writer.state.task:
-                return writer, request
+            if writer is not None and not writer.state.task and talk.goes_on(writer):
+                if not for_summary:
+                    return writer, msgspec.structs.replace(talk, parent=self._parent_of(match.session))
+                await self._answer_calls(writer, talk)
             await holding.aclose()
-        session = await self._fork(match.session, digests) if match is not None else None
-        writer = await self._claim(session or (await self._log.store.create()).id, call, holding)
+        made = await self._fork(match.session, talk) if match is not None else None
+        if match is not None and made is not None:
+            talk = msgspec.structs.replace(talk, made="summary" if for_summary else "fork", parent=match.session)
+        else:
+            talk = msgspec.structs.replace(talk, made="new")
+        session = made or (await self._log.store.create(started_by=self._starter(beginning, client))).id
+        writer = await self._claim(session, call, holding)
         if writer is None:
             raise RefoldError("somebody else took the new session")
-        return writer, request
+        if beginning is not None:
+            await self._hang(beginning, session, call)
+        return writer, talk
 
-    async def _whole(self, asked: Asked) -> Request:
-        """Return the whole conversation, also where the client relies on what its provider keeps."""
-        request = msgspec.structs.replace(asked.request, messages=tuple(in_call_order(asked.request.messages)))
-        if not asked.previous:
-            return request
-        if self._known.answered(asked.previous) is None:
-            await self._learn()
-        found = self._known.answered(asked.previous)
-        if found is None:
-            return request
-        session, place = found
-        _, _, view = await load(self._log.store, session, context=CONTEXT)
-        before = [part.message for part in expected_messages(view)[:place]]
-        return msgspec.structs.replace(request, messages=(*before, *request.messages))
+    def _parent_of(self, session: str) -> str:
+        known = self._finder.known.get(session)
+        return known.parent if known is not None else ""
 
-    async def _find(self, digests: Sequence[bytes], request: Request) -> SessionMatch | None:
-        if not self._begun:  # what an earlier process left unfinished is asked again
-            self._begun = True
-            for info in await self._log.store.sessions(open=True):
-                await self._read_session(info)
-        match = self._known.find(digests, request.system_prompt, self._busy)
-        left = request.messages[match.shared if match is not None else 0 :]
-        if any(isinstance(message, AssistantMessage) for message in left) and await self._learn():
-            match = self._known.find(digests, request.system_prompt, self._busy)
-        return match
+    def _starter(self, beginning: Beginning | None, client: ClientName) -> str:
+        """Name the session that a new one hangs from: of the call that began it, else of the client's main agent."""
+        if beginning is not None:
+            return beginning.session
+        family = [one for one in self._finder.known.family(client) if one.has_tools and one.client.key != client.key]
+        main = next((one for one in family if one.client.agent == client.parent), None)
+        same = (one for one in self._finder.known.of_client(client) if one.has_tools and not one.parent)
+        found = main or next(same, None)
+        return found.session if found is not None else ""
 
-    async def _learn(self) -> bool:
-        """Read the sessions that the index does not hold as they stand now, latest first. Returns: were there any?"""
-        after, found = None, False
-        while page := await self._log.store.sessions(after=after):
-            for info in page:
-                if self._known.head(info.id) == info.head:
-                    if self._learned:
-                        return found
-                elif info.id not in self._busy:
-                    await self._read_session(info)
-                    found = True
-            after = page[-1].id
-        self._learned = True
-        return found
+    async def _hang(self, beginning: Beginning, child: str, call: Call) -> None:
+        """Record what can be recorded now of the call that began a session."""
+        self._links.add(beginning, child)
+        await self._visit(beginning.session, call, self._links.record)
 
-    async def _read_session(self, info: SessionInfo) -> None:
-        try:
-            head, state, view = await load(self._log.store, info.id, context=CONTEXT)
-        except RefoldError:  # a session nobody can read is none to go on from
+    async def _visit(
+        self, session: str, call: Call | None, change: Callable[[Writer[ContextView]], Awaitable[None]]
+    ) -> None:
+        """Change a session that no exchange is in; nothing happens if somebody holds it."""
+        if session in self._finder.busy:
             return
-        self._known.put(info.id, head, expected_messages(view), state.config)
+        async with AsyncExitStack() as holding:
+            writer = await self._claim(session, call, holding)
+            if writer is None:
+                return
+            await change(writer)
+            await writer.flush()
+            known = self._finder.known.get(session)
+            if known is not None:
+                self._finder.index(writer, known.client, known.parent)
+
+    async def _answer_calls(self, writer: Writer[ContextView], talk: Conversation) -> None:
+        """Record the results that a request for a summary brings where they belong, before that is asked for beside."""
+        await record_results(writer, talk.left(writer), self._links)
+        await advance(writer)
+        await writer.flush()
+        known = self._finder.known.get(writer.session)
+        if known is not None:
+            self._finder.index(writer, known.client, known.parent)
+
+    async def _shorten(
+        self, shortened: Shortened, talk: Conversation, call: Call, holding: AsyncExitStack
+    ) -> Writer[ContextView] | None:
+        """Record a summary in the session that it shortens; None when that is not to be had."""
+        if shortened.session in self._finder.busy:
+            return None
+        writer = await self._claim(shortened.session, call, holding)
+        if writer is None or writer.state.task:
+            await holding.aclose()
+            return None
+        await record_summary(writer, shortened, talk.request.messages)
+        return writer
+
+    async def _leave_others(self, session: str, talk: Conversation) -> None:
+        """End the run of the session that a client has left for a fork of it, once it goes on with the fork."""
+        if talk.made or not talk.parent or not talk.client.session:
+            return
+        left = self._finder.known.get(talk.parent)
+        if left is not None and left.client.key == talk.client.key and any(one.open for one in left.calls):
+            await self._visit(left.session, None, end_run)
+
+    def _say_unkept(self, writer: Writer[ContextView], talk: Conversation, what: str) -> None:
+        """Say in the session, and to whoever runs the proxy, what of the exchange cannot be kept."""
+        for sentence in talk.losses():
+            self.notes.append(f"{what}: {sentence}")
+            writer.outcome(Label(text=sentence, target_seq=writer.next_seq - 1))
+
+    async def leave(self) -> None:
+        """End the runs whose client has not answered, when the proxy ends; a client that comes back goes on there."""
+        await self.close()
+        for session in dict.fromkeys([*self._links.waiting(), *self._touched]):
+            with suppress(RefoldError, OSError):
+                await self._visit(session, None, self._end)
+
+    async def _end(self, writer: Writer[ContextView]) -> None:
+        if writer.state.phase is Phase.TOOLS and not writer.state.task:
+            await end_run(writer, LEFT)
+        await self._links.record(writer)
 
     async def _claim(self, session: str, call: Call | None, holding: AsyncExitStack) -> Writer[ContextView] | None:
         store = self._log.store
@@ -233,12 +298,14 @@ class ProxyRecorder:
         await writer.load()
         return writer
 
-    async def _fork(self, session: str, digests: Sequence[bytes]) -> str | None:
+    async def _fork(self, session: str, talk: Conversation) -> str | None:
         """Fork a session where the request parts from it; None when they share nothing after all."""
         store = self._log.store
         _, _, view = await load(store, session, context=CONTEXT)
         own = expected_messages(view)
-        place = forkable(own, shared_prefix(digests, prefix_digests([part.message for part in own])))
+        known = self._finder.known.get(session)
+        named = known is not None and known.client.key == talk.client.key and bool(talk.client.session)
+        place = forkable(own, align([said(part.message) for part in own], talk.asked, named=named).own)
         if place == 0:
             return None
         at = own[place - 1].seq
@@ -246,48 +313,3 @@ class ProxyRecorder:
         while info.parent is not None and at <= info.fork_seq:  # it was the parent that said this
             info = await store.info(info.parent)
         return (await store.fork(info.id, at, at_us=self._log.clock())).id
-
-
-def _fits(writer: Writer[ContextView], digests: Sequence[bytes]) -> bool:
-    own = prefix_digests([part.message for part in expected_messages(writer.view)])
-    return shared_prefix(digests, own) == len(own)
-
-
-async def _ask(writer: Writer[ContextView], request: Request, call: Call) -> None:
-    """Record what a request says that is not on record yet, and that the model is asked."""
-    if writer.state.phase in (Phase.REQUESTED, Phase.STREAMING):
-        writer.outcome(Resume(why="crash", runner=writer.lease.owner if writer.lease is not None else ""))
-    if writer.state.task:
-        writer.outcome(AbortRequest(cause="cancel", error=TASK_STAYS))
-    await advance(writer)
-    if not writer.head and (title := title_of_prompts(request.messages)):
-        writer.outcome(Label(text=title))
-    config = Config(
-        model=call.ref,
-        system_prompt=request.system_prompt,
-        tools=request.tools,
-        options=request.options,
-        policies=POLICIES,
-    )
-    change = difference(writer.state.config, config)
-    if change is not None:
-        writer.outcome(change)
-    own = prefix_digests([part.message for part in expected_messages(writer.view)])
-    await record_messages(writer, request.messages[shared_prefix(prefix_digests(request.messages), own) :])
-    recorded = False
-    while not recorded:  # what others append first makes it a new decision
-        await advance(writer)
-        if writer.state.run is None:  # nothing was said, or the run ended before it asked (at a limit)
-            writer.outcome(Resume(why="continue"))
-            await advance(writer)
-        run = writer.state.run
-        sent = CONTEXT.select(writer.view, as_on_record(writer.view, request.messages))
-        recorded = await writer.intend(
-            ModelRequest(
-                attempt=run.attempt + 1 if run is not None else 1,
-                request_sha256=request_sha256(CONTEXT.requests().build(writer.view, sent)),
-                body_sha256=call.body_sha256,
-                body_codec=CODEC,
-                selection=sent,
-            )
-        )

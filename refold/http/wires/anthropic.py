@@ -277,7 +277,9 @@ def _result(block: JsonObject) -> Message:
 def _user(block: JsonObject) -> UserContent:
     source = inner(block, "source")
     if block.get("type") == "text":
-        return TextContent(text=clean_text(text_of(block, "text")))
+        more = any(field is not None for field in without(block, "type", "text").values())
+        whole = to_json({"part": without(block)}) if more else msgspec.UNSET
+        return TextContent(text=clean_text(text_of(block, "text")), raw=whole)
     if block.get("type") == "image" and source.get("type", "base64") == "base64" and source.get("data"):
         return ImageContent(data=text_of(source, "data"), media_type=text_of(source, "media_type"))
     return foreign_part(block)
@@ -295,7 +297,10 @@ def _assistant(block: JsonObject) -> AssistantContent:
             return ThinkingContent(thinking="", signature=text_of(block, "data"), redacted=True)
         case "tool_use":
             return ToolCall(
-                id=text_of(block, "id"), name=string(block.get("name")), arguments=as_json(block.get("input") or {})
+                id=text_of(block, "id"),
+                name=string(block.get("name")),
+                arguments=as_json(block.get("input") or {}),
+                raw=rest_of(block, "type", "id", "name", "input"),
             )
         case _:
             return ProviderContent(api=API, block=to_json(without(block)))

@@ -42,6 +42,7 @@ _STATUS = {
 }
 _FINISH: Mapping[StopReason, str] = {"length": "MAX_TOKENS", "refusal": "SAFETY"}
 # Google takes both spellings of these, and two names for a tool's schema.
+_FUNCTION = {"name", "description", "parametersJsonSchema"}
 _SPELLINGS = {
     "function_call": "functionCall",
     "function_response": "functionResponse",
@@ -175,8 +176,11 @@ def read_request(path: str, given: Mapping[str, object], provider: str = "google
     if schema is not None and config.pop("responseMimeType", None) is not None:
         options["output_schema"] = config.pop("responseJsonSchema")
     tools = [_spelled(tool) for tool in objects(body.get("tools"))]
-    own = [_spelled(tool) for group in tools for tool in objects(group.get("functionDeclarations"))]
+    declared = [tool for group in tools for tool in objects(group.get("functionDeclarations"))]
+    own = [tool for tool in map(_spelled, declared) if not set(tool) - _FUNCTION]
+    unknown = [tool for tool in declared if set(_spelled(tool)) - _FUNCTION]
     other = [without(group, "functionDeclarations") for group in tools if set(group) - {"functionDeclarations"}]
+    other += [{"functionDeclarations": unknown}] if unknown else []
     extra = without(body, "contents", "systemInstruction", "generationConfig", "tools")
     _read_choice(extra, options)
     extra |= ({"generationConfig": config} if config else {}) | ({"tools": other} if other else {})

@@ -47,14 +47,18 @@ def _choice(value: object) -> object:
     return {"name": name} if name else None
 
 
+_FUNCTION = {"type", "function", "name", "description", "parameters", "strict"}
+"""Fields of a function that have a name here, or that Refold decides by itself."""
+
+
 def read_tools(body: Mapping[str, object]) -> tuple[tuple[ToolSpec, ...], list[JsonObject]]:
-    """Read the functions; tools of a server's own stay as they are."""
+    """Read the functions; tools of a server's own, and those with fields that have no name here, stay as they are."""
     own, foreign = [], []
     for tool in objects(body.get("tools")):
-        if tool.get("type") != "function":
+        function = inner(tool, "function") or tool
+        if tool.get("type") != "function" or set(without(tool)) - _FUNCTION or set(without(function)) - _FUNCTION:
             foreign.append(tool)
             continue
-        function = inner(tool, "function") or tool
         schema = to_json(function.get("parameters"))
         own.append(
             ToolSpec(name=text_of(function, "name"), schema=schema, description=text_of(function, "description"))
