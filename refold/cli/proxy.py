@@ -54,7 +54,9 @@ async def proxy(
         raise click.UsageError("--allow-drift goes with --replay")
     found = await log.find(replayed) if replayed is not None else None
     replaying = await Replaying.of(found, allow_drift=allow_drift) if found is not None else None
-    recorder = ProxyRecorder(log, lose=lambda what: screen.note((what, "red")))
+    recorder = ProxyRecorder(
+        log, lose=lambda what: screen.note((what, "red")), note=lambda what: screen.note((what, "yellow"))
+    )
     warn_if_public(host)
     async with (
         proxying(recorder, Upstreams(upstreams), replaying=replaying, live=live) as answering,

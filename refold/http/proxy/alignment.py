@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from eventsource.messages import AssistantMessage, Message, ToolResultMessage
+from eventsource.messages import AssistantMessage, Message, ToolResultMessage, UserMessage
 from eventsource.models.scripted.script import plain_arguments
 
 from .prefix_match import message_digest
@@ -22,10 +22,12 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     """What of a message counts: the digest of what it says, and the ids by which it is known though it was rewritten.
 
     `calls`: ids of an answer's calls, with `names` and `arguments`; `result`: id of the call that it answers.
+    `role`: of a prompt that is not the user's.
     """
 
     digest: bytes
     answer: bool = False
+    role: bytes = b""
     calls: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     arguments: tuple[int, ...] = ()
@@ -42,6 +44,8 @@ def said(message: Message) -> Said:
     digest = message_digest(message)
     if isinstance(message, ToolResultMessage):
         return Said(digest, result=message.tool_call_id)
+    if isinstance(message, UserMessage) and not isinstance(message.raw, msgspec.UnsetType):
+        return Said(digest, role=bytes(message.raw))
     if not isinstance(message, AssistantMessage):
         return Said(digest)
     calls = message.tool_calls
@@ -169,10 +173,18 @@ def _is_same(one: Said, other: Said) -> bool:
 
 def _between(own: Sequence[Said], asked: Sequence[Said], begin: tuple[int, int], end: tuple[int, int]) -> list[Rewrite]:
     """Say what became of the messages of a session up to the next one that a request has too."""
-    here, there = range(begin[0], end[0]), range(begin[1], end[1])
-    alike = len(here) == len(there) and all(own[a].answer == asked[b].answer for a, b in zip(here, there, strict=True))
-    if alike:
-        pairs = zip(here, there, strict=True)
-        return [Rewrite(a, b) for a, b in pairs if own[a].digest != asked[b].digest]
-    left = {asked[b].digest for b in there}
-    return [Rewrite(a, None) for a in here if own[a].digest not in left]
+    rewritten: list[Rewrite] = []
+    there = list(range(begin[1], end[1]))
+    for here in range(begin[0], end[0]):
+        one = own[here]
+        same = [at for at in there if asked[at].digest == one.digest]
+        alike = [at for at in there if _kind(asked[at]) == _kind(one)]
+        at = next(iter(same or alike), None)
+        there = there if at is None else [left for left in there if left > at]
+        if not same:
+            rewritten.append(Rewrite(here, at))
+    return rewritten
+
+
+def _kind(one: Said) -> tuple[bool, bool, bytes]:
+    return one.answer, bool(one.result), one.role

@@ -59,10 +59,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProxyRecorder:
-    """Records exchanges in a log, each in the session it goes on from. `lose` is told what could not be recorded."""
+    """Records exchanges in a log, each in the session it goes on from.
 
-    def __init__(self, log: Log, *, lose: Callable[[str], None]) -> None:
-        self._log, self._lose = log, lose
+    `lose` is told what could not be recorded, `note` what of an exchange that is on record could not be kept.
+    """
+
+    def __init__(
+        self, log: Log, *, lose: Callable[[str], None], note: Callable[[str], None] = lambda what: None
+    ) -> None:
+        self._log, self._lose, self._note = log, lose, note
         self._finder = SessionFinder(log)
         self._links = ChildLinks(log.store, self._finder.busy)
         self._touched: set[str] = set()
@@ -70,7 +75,6 @@ class ProxyRecorder:
         self._tasks: dict[asyncio.Task[None], AnswerBuffer] = {}
         self._unplaced: str | None = None
         self.recorded = self.lost = 0
-        self.notes: list[str] = []
 
     def begin(self, read: Callable[[], Call], what: str) -> AnswerBuffer:
         """Begin to record an exchange: `read` says what was asked, `what` names it if it is lost."""
@@ -266,7 +270,7 @@ class ProxyRecorder:
     def _say_unkept(self, writer: Writer[ContextView], talk: Conversation, what: str) -> None:
         """Say in the session, and to whoever runs the proxy, what of the exchange cannot be kept."""
         for sentence in talk.losses():
-            self.notes.append(f"{what}: {sentence}")
+            self._note(f"{what}: {sentence}")
             writer.outcome(Label(text=sentence, target_seq=writer.next_seq - 1))
 
     async def leave(self) -> None:

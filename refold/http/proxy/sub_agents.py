@@ -32,23 +32,23 @@ def find_beginning(
     """Find the call that began a conversation; one in `taken` (session, seq, content index) has begun another.
 
     A client that names its sessions is believed that both are of one; of another, the call must be open, and its whole
-    prompt the first that is said.
+    prompt all that is said. Of several the one that is open counts, then the latest.
     """
     texts = _first_prompts(messages)
     if not texts:
         return None
-    sessions = _named(known, client) if client.session else known.asking()
-    for session in sorted(sessions, key=lambda one: one.client.agent != client.parent):
+    found: list[Beginning] = []
+    for session in reversed(list(_named(known, client) if client.session else known.asking())):
         if not client.session and (session.client.session or session.client.program != client.program):
             continue
-        for asked in session.calls:
-            at = (session.session, asked.place.message_seq, asked.place.content_index)
-            if at in taken or not (asked.open or client.session):
+        for asked in reversed(session.calls):
+            at = (asked.place.message_seq, asked.place.content_index)
+            if (session.session, *at) in taken or (session.parent, *at) in taken:
                 continue
-            if _begins(texts, asked.call, alone=not client.session):
+            if (asked.open or client.session) and _begins(texts, asked.call, alone=not client.session):
                 key = f"{asked.call.name} {client.agent or asked.call.id}".strip()
-                return Beginning(session.session, asked.place, key, asked.open)
-    return None
+                found.append(Beginning(session.session, asked.place, key, asked.open))
+    return next((one for one in found if one.open), found[0] if found else None)
 
 
 def _named(known: KnownSessions, client: ClientName) -> Iterator[KnownSession]:
