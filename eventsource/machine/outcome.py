@@ -69,7 +69,7 @@ def outcome(ended: Ending) -> RunOutcome:
         case "stop" if ended.stop == "length":
             return RunOutcome("limit", "the answer was cut at the limit of output tokens (max_tokens)")
         case "stop" if ended.abort is not None:
-            return RunOutcome("done", f"a {ended.abort.cause} asked it to end")
+            return RunOutcome("done", f"{ended.abort.by or f'a {ended.abort.cause}'} asked it to end")
         case None | "stop":
             return RunOutcome("done")
         case "aborted":

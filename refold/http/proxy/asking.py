@@ -37,7 +37,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A request with all that was said before, as it is to be recorded.
 
     `made`: the session was made for it, as a new one, as a fork, or as the fork in which a summary is asked for;
-    `parent`: the session that it is a fork of. `unkept`: what of it is not to be had.
+    `parent`: the session that it is a fork of. `renamed`: the session has no name yet, and its client gives it one.
+    `unkept`: what of it is not to be had.
     """
 
     request: Request
@@ -47,6 +48,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     body_sha256: str
     made: Literal["", "new", "fork", "summary"] = ""
     parent: str = ""
+    renamed: bool = False
     unkept: str = ""
 
     def beside(self, writer: Writer[ContextView]) -> Alignment:
@@ -122,6 +124,8 @@ async def record_request(writer: Writer[ContextView], talk: Conversation, links:
 
 def _name(writer: Writer[ContextView], talk: Conversation, left: Sequence[Message]) -> None:
     """Say what a session that was just made is called, and what its client calls it."""
+    if talk.renamed:
+        writer.outcome(write_name(talk.client))
     if not talk.made:
         return
     title = f"summary for {talk.parent}" if talk.made == "summary" else title_of_prompts(left)

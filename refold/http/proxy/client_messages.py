@@ -31,13 +31,13 @@ ORIGIN = Origin(source="client")
 async def record_messages(writer: Writer[ContextView], messages: Sequence[Message], links: ChildLinks) -> None:
     """Record the messages of a request that are not on record yet, in order; the machine says what lies between."""
     left = await record_results(writer, messages, links)
+    brought = max((n for n, m in enumerate(left, start=1) if not isinstance(m, UserMessage)), default=0)
+    if brought:  # before a turn is due, which would end in an answer that nobody gave
+        await end_run(writer)
     await advance(writer)
     if writer.state.phase is Phase.TOOLS:  # calls that the client never answers
         await end_run(writer)
-    brought = max((n for n, m in enumerate(left, start=1) if not isinstance(m, UserMessage)), default=0)
-    if brought:
-        await end_run(writer)
-        adopt(writer, left[:brought])
+    adopt(writer, left[:brought])
     for message in left[brought:]:
         writer.outcome(QueuePush(queue="prompt" if writer.state.run is None else "steering", message=message))
 

@@ -20,7 +20,7 @@ from projections.projection import Projection
 
 from ...context_fold import CONTEXT
 from ...log import Log
-from ..wires.client_name import ClientName
+from ..wires.client_name import UNNAMED, ClientName
 from ..wires.protocol import Asked
 from .alignment import Said
 from .known_sessions import KnownSessions, SessionMatch
@@ -34,7 +34,7 @@ class Seen(msgspec.Struct, frozen=True):
     """A session's context, and what its client calls it."""
 
     view: ContextView = CONTEXT.initial
-    client: ClientName = ClientName()
+    client: ClientName = UNNAMED
 
 
 def _step(seen: Seen, recorded: Recorded) -> Seen:
@@ -139,4 +139,5 @@ class SessionFinder:
             head, state, seen = await load(self._log.store, info.id, context=_SEEN)
         except RefoldError:  # a session nobody can read is none to go on from
             return
-        self.known.put(info.id, head, expected_messages(seen.view), state, seen.client, info.parent or "")
+        client = seen.client if seen.client.program else msgspec.structs.replace(seen.client, program=info.agent)
+        self.known.put(info.id, head, expected_messages(seen.view), state, client, info.parent or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -11,10 +12,11 @@ from eventsource.machine.state import State
 from eventsource.messages import AssistantMessage, ToolCall
 from projections.pairing import ContextMessage
 
-from ..wires.client_name import ClientName
+from ..wires.client_name import UNNAMED, ClientName
 from .alignment import Alignment, Said, align, said
 from .prefix_match import digest_chain
 
+K = TypeVar("K")
 _BATCHES = 3  # answers with calls, the last ones, that a sub-agent may have been begun by
 
 
@@ -83,7 +85,7 @@ class KnownSessions:
         head: int,
         own: Sequence[ContextMessage],
         state: State,
-        client: ClientName = ClientName(),  # noqa: B008  # frozen
+        client: ClientName = UNNAMED,
         parent: str = "",
     ) -> None:
         """Add a session, or replace what was read of it."""
@@ -129,7 +131,7 @@ class KnownSessions:
         asked: Sequence[Said],
         system_prompt: str,
         busy: set[str],
-        client: ClientName = ClientName(),  # noqa: B008
+        client: ClientName = UNNAMED,
     ) -> SessionMatch | None:
         """Find the session that a request goes on from: the client's own if it names one, else what begins the same.
 
@@ -218,11 +220,11 @@ class KnownSessions:
         return self._answers.get(response_id)
 
 
-def _drop(holders: dict[str, dict[str, None]] | dict[bytes, dict[str, None]], key: str | bytes, session: str) -> None:
-    held = holders[key]  # type: ignore[index]  # the caller's key is of the caller's index
+def _drop(holders: dict[K, dict[str, None]], key: K, session: str) -> None:
+    held = holders[key]
     held.pop(session, None)
     if not held:
-        del holders[key]  # type: ignore[arg-type]  # as above
+        del holders[key]
 
 
 def _calls(own: Sequence[ContextMessage], state: State) -> Iterator[AskedCall]:

@@ -25,7 +25,7 @@ from projections.context import ContextView
 
 from ...context_fold import CONTEXT
 from ...log import Log
-from ..wires.client_name import ClientName
+from ..wires.client_name import UNNAMED, ClientName
 from ..wires.protocol import Asked
 from .alignment import align, said
 from .answer_buffer import AnswerBuffer
@@ -41,7 +41,7 @@ from .summaries import record_summary
 
 UNPLACED = "exchanges that are not on record"
 """Title of the session that names what was lost before a session was found for it."""
-LEFT = "the proxy, which ended before the client answered"
+LEFT = "the proxy, whose client had not answered,"
 FLUSH_UPDATES = 32
 
 
@@ -55,7 +55,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ref: ModelRef
     body_sha256: str
     secrets: Secrets
-    client: ClientName = ClientName()
+    client: ClientName = UNNAMED
 
 
 class ProxyRecorder:
@@ -147,6 +147,7 @@ class ProxyRecorder:
     async def _session(self, call: Call) -> AsyncIterator[tuple[Writer[ContextView], Conversation]]:
         """Open the session that the request goes on from, record the request, and hold the session meanwhile."""
         writer: Writer[ContextView] | None = None
+        conversation: Conversation | None = None
         parent = ""
         async with AsyncExitStack() as holding:
             try:
@@ -156,12 +157,13 @@ class ProxyRecorder:
                     self._finder.busy.add(writer.session)
                     self._touched.add(writer.session)
                     await record_request(writer, conversation, self._links)
-                    self._finder.index(writer, call.client, parent)
-                    await self._leave_others(writer.session, conversation)
+                    self._finder.index(writer, conversation.client, parent)
+                    await self._leave_others(conversation)
                 yield writer, conversation
             finally:
+                if writer is not None and conversation is not None:
+                    self._finder.index(writer, conversation.client, parent)
                 if writer is not None:
-                    self._finder.index(writer, call.client, parent)
                     self._finder.busy.discard(writer.session)
 
     async def _open(self, call: Call, holding: AsyncExitStack) -> tuple[Writer[ContextView], Conversation]:
@@ -177,7 +179,7 @@ class ProxyRecorder:
             shortened = find_shortened(finder.known, request.messages, asked, client)
             writer = await self._shorten(shortened, talk, call, holding) if shortened is not None else None
             if writer is not None:
-                return writer, msgspec.structs.replace(talk, parent=self._parent_of(writer.session))
+                return writer, self._known_by(talk, writer.session)
             fresh = match is None or not (match.whole or match.answered)
             beginning = find_beginning(finder.known, request.messages, client, self._links.taken) if fresh else None
             match = match if beginning is None else None
@@ -186,7 +188,7 @@ class ProxyRecorder:
             writer = await self._claim(match.session, call, holding)
             if writer is not None and not writer.state.task and talk.goes_on(writer):
                 if not for_summary:
-                    return writer, msgspec.structs.replace(talk, parent=self._parent_of(match.session))
+                    return writer, self._known_by(talk, match.session)
                 await self._answer_calls(writer, talk)
             await holding.aclose()
         made = await self._fork(match.session, talk) if match is not None else None
@@ -202,9 +204,14 @@ class ProxyRecorder:
             await self._hang(beginning, session, call)
         return writer, talk
 
-    def _parent_of(self, session: str) -> str:
+    def _known_by(self, talk: Conversation, session: str) -> Conversation:
+        """Say what is known of a session that is gone on with; the first client that names it gives it its name."""
         known = self._finder.known.get(session)
-        return known.parent if known is not None else ""
+        if known is None:
+            return talk
+        named = known.client if known.client.session or not talk.client.session else talk.client
+        renamed = named.key != known.client.key
+        return msgspec.structs.replace(talk, parent=known.parent, client=named, renamed=renamed)
 
     def _starter(self, beginning: Beginning | None, client: ClientName) -> str:
         """Name the session that a new one hangs from: of the call that began it, else of the client's main agent."""
@@ -259,7 +266,7 @@ class ProxyRecorder:
         await record_summary(writer, shortened, talk.request.messages)
         return writer
 
-    async def _leave_others(self, session: str, talk: Conversation) -> None:
+    async def _leave_others(self, talk: Conversation) -> None:
         """End the run of the session that a client has left for a fork of it, once it goes on with the fork."""
         if talk.made or not talk.parent or not talk.client.session:
             return
@@ -276,7 +283,8 @@ class ProxyRecorder:
     async def leave(self) -> None:
         """End the runs whose client has not answered, when the proxy ends; a client that comes back goes on there."""
         await self.close()
-        for session in dict.fromkeys([*self._links.waiting(), *self._touched]):
+        asking = (one.session for one in self._finder.known.asking() if one.session in self._touched)
+        for session in dict.fromkeys([*self._links.waiting(), *asking]):
             with suppress(RefoldError, OSError):
                 await self._visit(session, None, self._end)
 

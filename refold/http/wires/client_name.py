@@ -59,6 +59,10 @@ class ClientName(msgspec.Struct, frozen=True, kw_only=True):
         return self.session, self.agent if self.session else ""
 
 
+UNNAMED = ClientName()
+"""Of a client that says nothing."""
+
+
 def read_client_name(headers: Mapping[str, str], body: Mapping[str, object]) -> ClientName:
     """Read how a request's client names its conversation. `headers`: by their names in lower case."""
     program = next((name for begin, name in _PROGRAMS.items() if _agent(headers).startswith(begin)), "")

@@ -330,3 +330,30 @@ async def test_what_cannot_be_kept_is_said(passed: Passed) -> None:
         "POST /v1/chat/completions",
         "POST /v1/responses",
     ]
+
+
+async def test_what_a_client_says_of_an_interrupted_call_invents_no_answer(passed: Passed) -> None:
+    client = ClaudeCode(passed.recorder)
+    talk = await client.ask([first("Look")], told(ToolCall(id="c1", name="Bash", arguments='{"command":"sleep 9"}')))
+    said: JsonObject = {"role": "assistant", "content": [{"type": "text", "text": "No response requested."}]}
+    interrupted = [results(("c1", "rejected"), more="[Request interrupted by user for tool use]"), said]
+    talk = await client.ask([*talk, *interrupted, prompt("And on")], told("On."))
+    (session,) = await passed.sessions()
+    assert (await history(session))[2:] == [
+        *("rejected", "[Request interrupted by user for tool use]", "No response requested.", "And on", "On."),
+    ]
+    answers = [one.message for one in await session.history() if isinstance(one.message, AssistantMessage)]
+    assert len(answers) == 3
+
+
+async def test_a_session_without_a_name_gets_that_of_the_first_client_that_goes_on_with_it(passed: Passed) -> None:
+    body: JsonObject = {"model": "m", "max_tokens": 9, "messages": [prompt("Look")]}
+    await pass_by(passed.recorder, "anthropic-messages", "/v1/messages", body, told("A house."))
+    talk: list[JsonObject] = [prompt("Look"), {"role": "assistant", "content": "A house."}]
+    talk = await ClaudeCode(passed.recorder).ask([*talk, prompt("On")], told("A tree."))
+    other = ProxyRecorder(passed.log, lose=passed.lost.append)
+    await ClaudeCode(other).ask([*talk, prompt("More")], told("More."))
+    await ClaudeCode(other, OTHER).ask([*talk, prompt("Else")], told("Else."))
+    first_one, fork = await passed.sessions()
+    assert (await fork.info()).parent == first_one.id
+    assert (await history(first_one))[-1] == "More."
