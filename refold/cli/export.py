@@ -10,6 +10,7 @@ from eventsource.log.protocol import EventLog
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
 from replay.formats.inspect.write import inspect_parts
+from replay.formats.gemini.write import gemini_parts
 from replay.formats.pi.write import pi_parts
 from replay.formats.refold.write import export_parts
 
@@ -24,6 +25,7 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "claude-code": claude_code_parts,
     "codex": codex_parts,
     "inspect": inspect_parts,
+    "gemini": gemini_parts,
     "pi": pi_parts,
 }
 """What writes a session, by the name of the format."""
@@ -35,7 +37,7 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     ("refold export ID --at 42 -o oslo.jsonl", "up to a seq, to a file that must not exist yet"),
     (
         "refold export ID --format claude-code -o oslo.jsonl",
-        "as a session file of Claude Code (or `codex`, `pi`), with all branches",
+        "as a session file of Claude Code (or `codex`, `gemini`, `pi`), with all branches",
     ),
 )
 @click.argument("session")

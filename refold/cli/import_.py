@@ -32,7 +32,7 @@ _KEEPERS = [one.name for one in FORMATS if one.home is not None]
 @command(
     "import",
     ("refold import oslo.refold.jsonl", "what `refold export` wrote"),
-    ("refold import session.jsonl", "a session file of Claude Code, Codex or pi"),
+    ("refold import session.jsonl", "a session file of Claude Code, Codex, Gemini CLI or pi"),
     ("refold import ~/.claude/projects/my-project", "all session files in a folder"),
     ("refold import --from claude-code", "what Claude Code keeps of this folder; `--all`: of every folder"),
     ("refold import --from claude-code --all --since 7d --dry-run", "only say what would be imported"),

@@ -14,6 +14,7 @@ from eventsource.log.protocol import EventLog
 from .claude_code.file import CLAUDE_CODE
 from .codex.file import CODEX
 from .format import Format, Head, head_of
+from .gemini.file import GEMINI
 from .importing import import_sessions
 from .inspect.file import INSPECT
 from .jsonl import LineNote
@@ -26,7 +27,7 @@ from .report import ImportedBranch, ImportReport
 
 __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
 
-FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, OPENAI_AGENTS, PYDANTIC_AI, INSPECT)
+FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, GEMINI, OPENAI_AGENTS, PYDANTIC_AI, INSPECT)
 """The formats of other agents that are read here; the first that fits a file is taken."""
 
 

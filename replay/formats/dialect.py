@@ -110,6 +110,10 @@ class Seqs(Protocol):
         """Return the seq of an entry's last message, if it lies on the path of the one being read; else 0."""
         ...
 
+    def known_seq(self, name: str) -> int:
+        """Return the seq that names an entry which was imported before; 0: it is new."""
+        ...
+
 
 class Dialect(Protocol):
     """How one session is told by its file: it is given every record twice, first to place it, then to read it.

@@ -368,7 +368,7 @@ class Planner:
         if lacks or not isinstance(told.events[0], MessageAdopt) or name == branch.state.name:
             branch.add(at_us, Custom(kind=self.kinds.rest, data=to_json({"id": name, **lacks})))
         for event in told.events:
-            branch.add(at_us, event)
+            branch.add(at_us, _called(event, branch.state))
             if isinstance(event, MessageAdopt):
                 branch.messages += 1
                 branch.state.said(event.message, branch.head)
@@ -436,6 +436,23 @@ class Planner:
         if found is None or not self.outline.is_above(found, self.outline.parents[self._at]):
             return 0
         return self._seqs[which][found]
+
+    def known_seq(self, name: str) -> int:
+        """Return the seq that names an entry which was imported before; 0: it is new."""
+        found = self.outline.find(name)
+        return self._seqs[1][found] if found is not None and self._is_known[found] >= 0 else 0
+
+
+def _called(event: InContext, state: PathState) -> InContext:
+    """Let a result name its call, where that stands in the same entry."""
+    if (
+        not isinstance(event, MessageAdopt)
+        or not isinstance(event.message, ToolResultMessage)
+        or event.call is not None
+    ):
+        return event
+    found = state.call(event.message.tool_call_id)
+    return event if found is None else msgspec.structs.replace(event, call=found[0])
 
 
 def _is_orphan(event: InContext) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from eventsource.envelope import Recorded
+from eventsource.errors import TranscriptError
 from eventsource.events import Compaction, Custom, MessageAdopt
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
@@ -25,6 +26,7 @@ from refold.testing import scripted
 from replay.formats import import_file
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
+from replay.formats.gemini.write import gemini_parts
 from replay.formats.jsonl import read_lines
 
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve()
@@ -33,10 +35,16 @@ FILES = {
     name: sorted((TRANSCRIPTS / name).glob("*.jsonl")) + sorted((TRANSCRIPTS / name / "individual").glob("*.jsonl"))
     for name in ("claude-code", "codex")
 }
-ALL = [path for files in FILES.values() for path in files]
+DOCUMENTS = {
+    name: sorted((TRANSCRIPTS / name).glob("*.json")) + sorted((TRANSCRIPTS / name / "individual").glob("*.json"))
+    for name in ("gemini-cli",)
+}
+LINES = [path for files in FILES.values() for path in files]
+ALL = [*LINES, *(path for files in DOCUMENTS.values() for path in files)]
 WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "claude-code": claude_code_parts,
     "codex": codex_parts,
+    "gemini-cli": gemini_parts,
 }
 EXPECTED = json.loads(text.read_text()) if (text := TRANSCRIPTS / "expectations.json").is_file() else {}
 if not ALL:
@@ -52,7 +60,7 @@ def format_of(path: Path) -> str:
 
 
 def expected(form: str) -> list[Path]:
-    return [path for path in FILES[form] if name_of(path) in EXPECTED]
+    return [path for path in {**FILES, **DOCUMENTS}[form] if name_of(path) in EXPECTED]
 
 
 def content(path: Path) -> bytes:
@@ -60,7 +68,12 @@ def content(path: Path) -> bytes:
 
 
 def records(data: bytes) -> list[Mapping[str, Any]]:
-    return [record.fields for record in read_lines(data, lambda fields: isinstance(fields.get("type"), str)).records]
+    """Return the records of JSON Lines; of a document its one value."""
+    try:
+        return [json.loads(data)]
+    except ValueError:
+        found = read_lines(data, lambda fields: isinstance(fields.get("type"), str))
+        return [record.fields for record in found.records]
 
 
 async def own_events(log: EventLog) -> list[Recorded]:
@@ -134,6 +147,30 @@ async def test_nothing_of_a_real_file_is_not_understood(path: Path) -> None:
         assert (await import_file(log, str(path))).kept == ()
 
 
+@pytest.mark.parametrize("path", expected("gemini-cli"), ids=name_of)
+async def test_the_counts_of_a_file_of_gemini_cli_come_out(path: Path) -> None:
+    wanted = EXPECTED[name_of(path)]
+    async with open_store() as log:
+        await import_file(log, str(path))
+        events = await adopted(log)
+    answers = [one.message for one in events if isinstance(one.message, AssistantMessage)]
+    said = [one.message for one in events if isinstance(one.message, UserMessage)]
+    assert (len(said), len(answers)) == (wanted["types"]["user"], wanted["types"]["gemini"])
+    calls, results = calls_and_results(events)
+    assert calls.total() == results.total() == wanted["tool_calls"]
+    failed = sum(isinstance(one.message, ToolResultMessage) and one.message.is_error for one in events)
+    assert failed == sum(wanted["tool_status"].get(status, 0) for status in ("error", "cancelled"))
+    assert sum(isinstance(block, ThinkingContent) for one in answers for block in one.content) == wanted["thoughts"]
+    used = Counter[str]()
+    for usage in [one.usage for one in answers if one.usage is not None]:
+        used["input"] += usage.input_tokens + usage.cache_read_tokens
+        used["output"] += usage.output_tokens - usage.reasoning_tokens
+        used["cached"] += usage.cache_read_tokens
+        used["thoughts"] += usage.reasoning_tokens
+        used["total"] += usage.total_tokens
+    assert used == {name: count for name, count in wanted["tokens"].items() if name != "tool"}
+
+
 @pytest.mark.parametrize("path", ALL, ids=name_of)
 async def test_a_real_file_is_written_back_as_it_was_read(path: Path) -> None:
     async with open_store() as log:
@@ -160,7 +197,28 @@ async def test_an_imported_session_verifies_forks_replays_and_goes_on(path: Path
         assert (await session.replay()).difference is None
 
 
-@pytest.mark.parametrize("path", ALL, ids=name_of)
+@pytest.mark.parametrize("path", [*DOCUMENTS["gemini-cli"]], ids=name_of)
+async def test_the_same_document_twice_adds_nothing_and_a_cut_one_is_a_beginning(path: Path, tmp_path: Path) -> None:
+    data = content(path)
+    async with open_store() as log:
+        whole = await import_file(log, str(path))
+        assert not (await import_file(log, str(path))).branches
+        wanted = [str(one) for one in await told(log, whole.session)]
+    cut_file = tmp_path / path.name
+    for cut in range(len(data) // 8, len(data) - 2, len(data) // 8):
+        _write(cut_file, data[:cut])
+        async with open_store() as log:
+            try:
+                report = await import_file(log, str(cut_file), format="gemini")
+            except TranscriptError:
+                continue
+            assert report.lost
+            found = [str(one) for one in await told(log, report.session)]
+            same = sum(one == other for one, other in zip(found, wanted, strict=False))
+            assert same >= len(found) - 2, "only the last answer may be shorter, and a result of its last call"
+
+
+@pytest.mark.parametrize("path", LINES, ids=name_of)
 async def test_the_same_file_twice_adds_nothing_and_a_cut_one_is_a_beginning(path: Path, tmp_path: Path) -> None:
     lines = content(path).splitlines(keepends=True)
     step = max(2, len(lines) // 12)

@@ -24,6 +24,7 @@ FULL = os.environ.get("REFOLD_FAULTS") == "full"
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve() / "transcripts"
 FILES = {name: sorted((DATA / name).glob("*.jsonl")) for name in ("claude-code", "codex", "pi")}
 FIXTURES = Path(__file__).parents[1] / "replay" / "formats" / "fixtures"
+FILES |= {name: sorted((DATA / name).glob("*.json")) for name in ("gemini-cli",)}
 TRIES, LARGEST = (20_000, 1 << 20) if FULL else (60, 1 << 17)
 GROWN_KB = 200 << 10
 pytestmark = [
@@ -106,7 +107,7 @@ DAMAGES: list[Callable[[list[bytes], random.Random], None]] = [
 
 @pytest.mark.parametrize("form", FILES)
 async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(form: str, tmp_path: Path) -> None:
-    files = [data for path in FILES[form] if len(data := _content(path)) < LARGEST]
+    files = [data for path in FILES[form] for data in _contents(path) if len(data) < LARGEST]
     path = tmp_path / "session.jsonl"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(TRIES):
@@ -129,8 +130,16 @@ async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(for
     assert grown < GROWN_KB, f"{grown} kB"
 
 
-def _content(path: Path) -> bytes:
-    return path.read_bytes()
+def _contents(path: Path) -> list[bytes]:
+    """Read a file; of a document also what it is on one line, and as lines, so that its values can be damaged."""
+    data = path.read_bytes()
+    if path.suffix == ".jsonl":
+        return [data]
+    document = json.loads(data)
+    rest = {name: value for name, value in document.items() if name != "messages"}
+    records = [rest, *document.get("messages", []), {"$set": document}]
+    lines = "".join(json.dumps(one) + "\n" for one in records)
+    return [data, json.dumps(document).encode() + b"\n", lines.encode()]
 
 
 def _write(path: Path, data: bytes) -> None:
