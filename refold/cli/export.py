@@ -9,8 +9,8 @@ import click
 from eventsource.log.protocol import EventLog
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
-from replay.formats.inspect.write import inspect_parts
 from replay.formats.gemini.write import gemini_parts
+from replay.formats.inspect.write import inspect_parts
 from replay.formats.pi.write import pi_parts
 from replay.formats.refold.write import export_parts
 

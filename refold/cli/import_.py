@@ -32,7 +32,7 @@ _KEEPERS = [one.name for one in FORMATS if one.home is not None]
 @command(
     "import",
     ("refold import oslo.refold.jsonl", "what `refold export` wrote"),
-    ("refold import session.jsonl", "a session file of Claude Code, Codex, Gemini CLI or pi"),
+    ("refold import session.jsonl", "a session file of Claude Code, Codex, Gemini CLI, opencode or pi"),
     ("refold import ~/.claude/projects/my-project", "all session files in a folder"),
     ("refold import --from claude-code", "what Claude Code keeps of this folder; `--all`: of every folder"),
     ("refold import --from claude-code --all --since 7d --dry-run", "only say what would be imported"),
@@ -76,7 +76,7 @@ async def import_(
         raise click.UsageError("--all goes with --from: in a folder all files are read anyway")
     if watch and (dry or again):
         raise click.UsageError("--watch goes with neither --dry-run nor --again")
-    work = _Import(screen, log, title=title, format_=format_ or "", again=again, dry=dry)
+    work = _Import(screen, log, title=title, format_=format_ or "", again=again, dry=dry, here=bool(agent) and not all_)
     source = _Source(files, agent, all_=all_, since_us=since)
     found = source.files()
     if agent is not None:
@@ -107,7 +107,7 @@ class _Source:
             return [one for one in self._finder.among(self._paths) if self._is_new(one)]
         self._folder, found = self._finder.kept_by(self._agent, os.environ)
         wanted = [one for one in found if self._is_new(one)]
-        here = [one for one in wanted if self._all or not isinstance(one, FoundFile) or _is_here(one.folder)]
+        here = [one for one in wanted if self._all or not isinstance(one, FoundFile) or _is_of_here(one)]
         self._others = len(wanted) - len(here)
         return here
 
@@ -127,11 +127,18 @@ def _is_here(folder: str) -> bool:
     return bool(folder) and (Path(folder) == here or here in Path(folder).parents)
 
 
+def _is_of_here(file: FoundFile) -> bool:
+    """Return whether a file holds a session in which an agent worked here."""
+    return any(map(_is_here, file.folders.values() if file.folders else (file.folder,)))
+
+
 class _Import:
     """Imports files one by one, and says what became of each."""
 
-    def __init__(self, screen: Screen, log: Log, *, title: str, format_: str, again: bool, dry: bool) -> None:
-        self._screen, self._log = screen, log
+    def __init__(
+        self, screen: Screen, log: Log, *, title: str, format_: str, again: bool, dry: bool, here: bool
+    ) -> None:
+        self._screen, self._log, self._here = screen, log, here
         self._title, self._format, self._again, self._dry = title, format_, again, dry
         self.code = OK
         self._done: list[object] = []
@@ -148,6 +155,7 @@ class _Import:
             self._fail(file.path, file)
             return
         path = str(file.path)
+        elsewhere = {source for source, folder in file.folders.items() if self._here and not _is_here(folder)}
         try:
             with self._screen.busy(f"reading {path}"):
                 report = await import_file(
@@ -158,14 +166,15 @@ class _Import:
                     again=self._again,
                     dry=self._dry,
                     growing=growing,
-                    without=self.gone,
+                    without=self.gone | elsewhere,
                 )
         except (RefoldError, OSError) as error:
             if alone:
                 raise
             self._fail(path, error)
             return
-        reports = [msgspec.structs.replace(report, others=()), *report.others]
+        whole = [msgspec.structs.replace(report, others=()), *report.others]
+        reports = [one for one in whole if one.source not in elsewhere]
         self.sessions[file.path] = {one.source: one.session for one in reports if one.session}
         new = [one for one in reports if alone or one.branches or not one.known]
         if self._dry:

@@ -19,6 +19,7 @@ from .importing import import_sessions
 from .inspect.file import INSPECT
 from .jsonl import LineNote
 from .openai_agents.file import OPENAI_AGENTS
+from .opencode.file import OPENCODE
 from .pi.file import PI
 from .pydantic_ai.file import PYDANTIC_AI
 from .refold.file import is_export
@@ -27,7 +28,7 @@ from .report import ImportedBranch, ImportReport
 
 __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
 
-FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, GEMINI, OPENAI_AGENTS, PYDANTIC_AI, INSPECT)
+FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, GEMINI, OPENCODE, OPENAI_AGENTS, PYDANTIC_AI, INSPECT)
 """The formats of other agents that are read here; the first that fits a file is taken."""
 
 

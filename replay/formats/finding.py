@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -19,7 +20,8 @@ _SUFFIXES = (".jsonl", ".json", ".db", ".sqlite", ".sqlite3", ".eval")
 class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file: its format (empty: none that is known), where its agent worked (empty: unsaid), and its last change.
 
-    `changed_us` and `size_bytes` count the files of its sub-agents too.
+    `changed_us` and `size_bytes` count the files of its sub-agents too. `folders`: of a file that holds several
+    sessions, where the agent worked in each, by their sources.
     """
 
     path: Path
@@ -27,6 +29,7 @@ class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     changed_us: int
     size_bytes: int
+    folders: Mapping[str, str] = MappingProxyType({})
 
 
 class Finder:
@@ -61,7 +64,8 @@ class Finder:
         home = where(environment)
         if not home.folder.is_dir():
             raise TranscriptError(str(home.folder), f"is where {agent} keeps its sessions, and it is not there")
-        return home.folder, list(self._sessions(home.folder.glob(home.pattern)))
+        paths = (path for pattern in (home.pattern, *home.more) for path in home.folder.glob(pattern))
+        return home.folder, list(self._sessions(paths))
 
     def _sessions(self, paths: Iterable[Path]) -> list[FoundFile | TranscriptError]:
         found: list[FoundFile | TranscriptError] = []
@@ -101,6 +105,7 @@ def _read(path: Path, changed_us: int, size_bytes: int) -> FoundFile:
         folder=found.folder(head) if found is not None else "",
         changed_us=changed_us,
         size_bytes=size_bytes,
+        folders=found.folders(path) if found is not None else {},
     )
 
 

@@ -47,10 +47,11 @@ class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Home(msgspec.Struct, frozen=True):
-    """Where an agent keeps its sessions: a folder, and the pattern of the files in it."""
+    """Where an agent keeps its sessions: a folder, and the pattern of the files in it; others that it had before."""
 
     folder: Path
     pattern: str
+    more: tuple[str, ...] = ()
 
 
 class Sessions(Protocol):
@@ -73,7 +74,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     `sessions`: those that a file holds, each before its children. `owner`: the file with which another one is
     imported, if it is not imported by itself; `beside`: those that may still be written with it. `folder`: where the
     agent worked, by how a file begins. `home`: where the agent keeps its sessions, by its environment (None: wherever a
-    program says).
+    program says). `folders`: where it worked in each session of a file that holds several, by their sources.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     beside: Callable[[Path], Iterable[Path]]
     folder: Callable[[Head], str]
     home: Callable[[Mapping[str, str]], Home] | None = None
+    folders: Callable[[Path], Mapping[str, str]] = lambda _: {}
 
 
 def head_of(path: Path) -> Head:

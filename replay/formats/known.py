@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from eventsource.codec import read_object
 from eventsource.envelope import SessionInfo
-from eventsource.events import Custom
+from eventsource.events import Compaction, Custom, Event, MessageAdopt
 from eventsource.log.protocol import EventLog
 
 from ..lineage import forks_of
@@ -32,12 +32,16 @@ async def find_known(log: EventLog, source: str, kinds: Kinds) -> Known | None:
     branches: list[KnownBranch] = []
     entries = KnownEntries()
     async for info in _family(log, found[0], kinds):
-        tip = last = info.fork_seq + 1
-        async for seq, said in _lists(log, info, kinds):
+        tip, last, spoken = info.fork_seq + 1, 0, 0
+        async for seq, event in _facts(log, info):
+            if isinstance(event, MessageAdopt | Compaction):
+                spoken = seq
+            if not isinstance(event, Custom) or event.kind != kinds.lines:
+                continue
             tip = seq
-            for digest, entry in _entries(said, len(branches)):
+            for digest, entry in _entries(read_object(event.data), len(branches)):
                 entries.add(digest, entry)
-                last = entry.last
+                last = entry.last if entry.first <= spoken else last
         branches.append(KnownBranch(session=info.id, head=info.head, tip=tip, last=last))
     return Known(branches=tuple(branches), entries=entries)
 
@@ -54,13 +58,12 @@ async def _family(log: EventLog, main: SessionInfo, kinds: Kinds) -> AsyncIterat
                 waiting.append(fork)
 
 
-async def _lists(log: EventLog, info: SessionInfo, kinds: Kinds) -> AsyncIterator[tuple[int, Fields]]:
-    """Give what each list of entries says that stands in a session's own events, and where it stands."""
+async def _facts(log: EventLog, info: SessionInfo) -> AsyncIterator[tuple[int, Event]]:
+    """Give a session's own events, and where each stands."""
     after = info.fork_seq
     while page := await log.read(info.id, after=after, limit=_PAGE, updates=False):
         for recorded in page:
-            if isinstance(recorded.event, Custom) and recorded.event.kind == kinds.lines:
-                yield recorded.seq, read_object(recorded.event.data)
+            yield recorded.seq, recorded.event
         after = page[-1].seq
 
 

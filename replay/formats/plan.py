@@ -101,7 +101,7 @@ class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
     """A session that an earlier import of the same file wrote.
 
     `head`: of the session. `tip`: the last seq that an import wrote; a head beyond it: it was gone on with here.
-    `last`: the last seq of its last entry.
+    `last`: the last seq of its last entry that says something; 0: nothing was said.
     """
 
     session: str
@@ -180,7 +180,7 @@ class Planner:
     def _find_branches(self) -> array[int]:
         known, size = self._known, len(self.digests)
         there = array("i", [-1]) * size
-        open_: set[int] = set()
+        open_ = {number for number, one in enumerate(known.branches) if not one.last and one.head == one.tip}
         for number, digest in enumerate(self.digests):
             found = known.entries.find(digest)
             if found is not None:

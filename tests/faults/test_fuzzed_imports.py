@@ -130,9 +130,13 @@ async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(for
     assert grown < GROWN_KB, f"{grown} kB"
 
 
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def _contents(path: Path) -> list[bytes]:
     """Read a file; of a document also what it is on one line, and as lines, so that its values can be damaged."""
-    data = path.read_bytes()
+    data = _content(path)
     if path.suffix == ".jsonl":
         return [data]
     document = json.loads(data)

@@ -54,6 +54,7 @@ from .messages import (
     read_user,
     role_of,
     said_by,
+    unclear_in,
     write_answer,
     write_call,
     write_response,
@@ -166,16 +167,21 @@ class GeminiDialect:
         line = records[0]
         if not isinstance(line, GeminiLine):
             return Told(at_us=None)
+        told = self._told(line, name, state, seqs)
+        unclear = unclear_in(line.fields) if seqs.is_new else ()
+        return msgspec.structs.replace(told, unclear=unclear) if unclear else told
+
+    def _told(self, line: GeminiLine, name: str, state: PathState, seqs: Seqs) -> Told:
         at_us = read_time(line.message.get("timestamp") or line.fields.get("timestamp"))
         if line.summary:
             return Told(at_us=at_us, events=(Compaction(summary=line.summary, silent=True),))
         origin = Origin(source=FORMAT, session=self.session, entry=name)
         role = role_of(line.message)
         if role and line.first != line.name:
-            return self._read_rest(line, origin, at_us, seqs)
+            return self._read_rest(line, origin, at_us, state, seqs)
         match role:
             case "user":
-                return Told(at_us=at_us, events=tuple(self._read_user(line.message, origin, at_us)))
+                return Told(at_us=at_us, events=tuple(self._read_user(line.message, origin, at_us, state)))
             case "gemini" | "error":
                 return self._read_answer(line, read_answer(line.message), origin, at_us, state, new=seqs.is_new)
             case _:
@@ -185,14 +191,16 @@ class GeminiDialect:
         title = title_of(text_of(fields_of(fields.get("$set")).get("summary")))
         return [Label(text=title)] if title else []
 
-    def _read_user(self, message: Fields, origin: Origin, at_us: int | None) -> list[InContext]:
+    def _read_user(self, message: Fields, origin: Origin, at_us: int | None, state: PathState) -> list[InContext]:
         """Read what a person said, or results that stand in no call."""
         parts = parts_of(message)
         events: list[InContext] = []
         for part in parts:
             if "functionResponse" in part:
                 result = read_response(fields_of(part["functionResponse"]))
-                events.append(self._adopt(CallResult(message=result, at_us=at_us), origin, None, at_us))
+                call = state.call(result.tool_call_id)
+                answered = CallResult(message=result, at_us=at_us)
+                events.append(self._adopt(answered, origin, call[0] if call is not None else None, at_us))
         others = [part for part in parts if "functionResponse" not in part]
         if others or not events:
             said = read_user(message if not events else {"content": others})
@@ -223,7 +231,7 @@ class GeminiDialect:
         events += [self._adopt(one, origin, None, at_us) for one in read_results(line.message)]
         return Told(at_us=at_us, events=tuple(events), before=tuple(before))
 
-    def _read_rest(self, line: GeminiLine, origin: Origin, at_us: int | None, seqs: Seqs) -> Told:
+    def _read_rest(self, line: GeminiLine, origin: Origin, at_us: int | None, state: PathState, seqs: Seqs) -> Told:
         """Read what completes a message: told with it, unless that was imported before this came."""
         message, had = read_answer(line.message), read_answer(line.had)
         known = seqs.known_seq(line.after or "") if seqs.is_new else 0
@@ -248,7 +256,10 @@ class GeminiDialect:
             events.append(MessageAdopt(message=rest, origin=origin, sent_at_us=at_us or 0))
         for one in results:
             call_id = one.message.tool_call_id
-            events.append(self._adopt(one, origin, places.get(call_id), at_us))
+            call = state.call(call_id) if rest is None else None
+            events.append(
+                self._adopt(one, origin, places.get(call_id) or (call[0] if call is not None else None), at_us)
+            )
         return Told(at_us=at_us, events=tuple(events))
 
     def _adopt(self, result: CallResult, origin: Origin, call: Place | None, at_us: int | None) -> MessageAdopt:

@@ -115,7 +115,9 @@ def _session_of(path: Path) -> str:
 
 
 def _beside(path: Path) -> Iterable[Path]:
-    return _children(path)
+    """Find the files of its sub-agents by its name alone: it is asked again and again."""
+    named = path.parent.name == "chats" and path.stem.startswith("session-")
+    return sorted(path.parent.glob(f"{path.stem[-_IDS:]}*/*.json*")) if named else ()
 
 
 def _owner(path: Path) -> Path | None:
@@ -126,7 +128,7 @@ def _owner(path: Path) -> Path | None:
     """
     if path.parent.parent.name == "chats":
         sessions = path.parent.parent.glob(f"session-*-{path.parent.name[:_IDS]}.json*")
-        return next((one for one in sorted(sessions) if _session_of(one) == path.parent.name), None)
+        return next(iter(sorted(sessions)), None)
     if path.suffix == ".json" and (again := path.with_suffix(".jsonl")).is_file():
         return again
     others = path.parent.glob(f"session-*{path.stem[-_IDS - 1 :]}.json*") if path.stem.startswith("session-") else ()

@@ -50,6 +50,24 @@ def role_of(message: Fields) -> str:
             return ""
 
 
+_KNOWN = ("user", "gemini", "model", "info", "warning", "error")
+_RECORDS = ("$set", "$rewindTo", "sessionId", "$again")
+_PARTS = ("text", "inlineData", "functionCall", "functionResponse")
+
+
+def unclear_in(record: Fields) -> tuple[str, ...]:
+    """Say what is not understood of a record."""
+    if not isinstance(record.get("id"), str):
+        known = any(name in record for name in (*_RECORDS, "role", "type"))
+        return () if known else ("neither a message nor what is said of the session",)
+    kind = record.get("type") or record.get("role")
+    found = [] if kind in _KNOWN else [f"of type {kind!r}, which is not known here"]
+    if read_time(record.get("timestamp")) is None and "timestamp" in record:
+        found.append("with a time that cannot be read")
+    strange = [part for part in parts_of(record) if not any(name in part for name in _PARTS)]
+    return (*found, *(("with a part that is kept and not sent",) if strange else ()))
+
+
 def parts_of(message: Fields) -> list[Fields]:
     """Return the parts of a message; a text is one part."""
     return as_parts(message["content"] if "content" in message else message.get("parts"))
