@@ -96,7 +96,7 @@ class OpenAIAgentsDialect:
             plain = fields.get("role") == "user" and isinstance(text, str)
             said = UserMessage(content=text_of(text)) if plain else read_said(fields)
             return _told(MessageAdopt(message=said, origin=origin, sent_at_us=at_us or 0), at_us)
-        return Told(at_us=at_us)
+        return Told(at_us=at_us, unclear=("that is neither a message nor a result",))
 
     def _read_answer(
         self, records: Sequence[Line], origin: Origin, at_us: int | None, state: PathState, *, new: bool

@@ -12,7 +12,7 @@ from eventsource.messages import AssistantMessage, ToolResultMessage, UserMessag
 from eventsource.models.prices import priced
 
 from ..dialect import InContext, PathState, Seqs, Told
-from ..fields import fields_of, list_of, text_of
+from ..fields import fields_of, list_of, shown, text_of
 from ..jsonl import Fields, Line
 from ..outline import Placing
 from ..times import read_time, write_exact_time
@@ -69,7 +69,7 @@ class PydanticAIDialect:
         at_us = _time(fields)
         origin = Origin(source=FORMAT, session=self.session, entry=name)
         if not is_message(fields):
-            return Told(at_us=at_us)
+            return Told(at_us=at_us, unclear=(f"of kind {shown(fields.get('kind'))}, which is no message",))
         if fields.get("kind") == "response":
             return self._read_answer(fields, origin, at_us, state, new=seqs.is_new)
         parts = list(map(fields_of, list_of(fields.get("parts"))))
@@ -82,7 +82,9 @@ class PydanticAIDialect:
             for part in left
             if (message := read_part(part)) is not None
         ]
-        return Told(at_us=at_us, events=tuple(events), before=tuple(before))
+        kinds = dict.fromkeys(shown(part.get("part_kind")) for part in parts if _is_unclear(part))
+        unclear = tuple(f"with a part of kind {kind}, which no model is sent from here" for kind in kinds)
+        return Told(at_us=at_us, events=tuple(events), before=tuple(before), unclear=unclear)
 
     def _prompted(self, prompt: str, instructions: str, state: PathState) -> list[Event]:
         """Say which system prompt is in force: what the first request says, and the instructions of this one."""
@@ -154,6 +156,11 @@ def is_message(fields: Fields) -> bool:
 def api_of(message: AssistantMessage) -> str:
     """Return in which protocol a model answered, by its provider."""
     return APIS.get(message.provider, "openai-completions")
+
+
+def _is_unclear(part: Fields) -> bool:
+    """Return whether a part of a request is none that is known here, or holds what it should not."""
+    return read_part(part) is None
 
 
 def _prompt(parts: Sequence[Fields]) -> str:

@@ -282,3 +282,11 @@ async def test_whatever_rows_hold_is_kept_whole(tmp_path: Path, items: list[Item
         for info in await log.sessions():
             project(CONTEXT, await log.read(info.id, limit=1_000))
         assert not (await import_file(log, str(path))).branches
+
+
+async def test_items_that_are_neither_messages_nor_results_are_kept_and_named(log: EventLog, tmp_path: Path) -> None:
+    report = await import_file(log, str(chat(tmp_path / "a.db", [{"role": "user", "content": "hi"}, {"x": 1}])))
+    assert [note.problem for note in report.kept] == ["1 record that is neither a message nor a result"]
+    for name in ("openai-agents", "openai-agents-branches"):
+        report = await import_file(log, str(fixture(tmp_path, name)))
+        assert not any(one.kept for one in (report, *report.others))

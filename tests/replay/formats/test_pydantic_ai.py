@@ -282,3 +282,19 @@ async def test_whatever_a_history_holds_is_written_back_as_it_was_read(tmp_path:
         for info in await log.sessions():
             project(CONTEXT, await log.read(info.id, limit=1_000))
         assert not (await put(log, tmp_path, value)).branches
+
+
+async def test_parts_that_are_not_known_are_kept_and_named(log: EventLog, tmp_path: Path) -> None:
+    said = {"part_kind": "user-prompt", "content": "Oslo?", "timestamp": AT}
+    records = [request(said, {"part_kind": "hologram"}), {"kind": "riddle", "parts": []}]
+    report = await put(log, tmp_path, records)
+    assert [(note.number, note.problem) for note in report.kept] == [
+        (1, "1 record with a part of kind 'hologram', which no model is sent from here"),
+        (2, "1 record of kind 'riddle', which is no message"),
+    ]
+    assert await back(log, report.session) == records
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_nothing_of_what_the_library_writes_is_not_understood(log: EventLog, name: str) -> None:
+    assert (await import_file(log, str(FIXTURES / f"{name}.json"))).kept == ()
