@@ -133,6 +133,7 @@ class _Branch:
     def __init__(self, number: int, head: int, state: PathState) -> None:
         self.number, self.head, self.state = number, head, state
         self.events: list[Timed] = []
+        self.first_words = ""
         self.begin()
 
     def begin(self) -> None:
@@ -169,7 +170,6 @@ class Planner:
         self._open: dict[int, _Branch] = {}
         self._elsewhere: list[tuple[int, int, str]] = []  # bookmarks on other branches: entry, time, text
         self._at = self._began_us = 0
-        self._first_words = ""
         self.left = self.branch_of.count(-1)
         """How many entries are not written: nothing is said there, and their session was gone on with here."""
         self.title = ""
@@ -218,11 +218,15 @@ class Planner:
                 branch.add(at_us, Label(text=text, target_seq=self._seqs[1][target]))
         if not self._known.branches and not self.title:
             main = self._open[0]
-            words = self.dialect.first_words or self._first_words
+            words = self.dialect.first_words or main.first_words
             self.title = title or words or title_of_first(event for _, event in main.events) or last_title
             if self.title:
                 main.add(main.events[-1][0] if main.events else main.state.at_us, Label(text=self.title))
         for branch in self._open.values():
+            if branch.number >= max(1, len(self._known.branches)):
+                words = branch.first_words or title_of_first(event for _, event in branch.events)
+                if words and not words.startswith("<"):  # a command, or what a program said
+                    branch.add(branch.events[-1][0] if branch.events else branch.state.at_us, Label(text=words))
             yield from self._flush(branch)
 
     def _begin(self, file: str) -> Iterator[Action]:
@@ -406,8 +410,8 @@ class Planner:
             "lines": runs(branch.lines),
         }
         branch.add(branch.events[-1][0], Custom(kind=self.kinds.lines, data=to_json(said)))
-        if branch.number == 0 and not self._first_words:
-            self._first_words = title_of_first(event for _, event in branch.events)
+        if not branch.first_words:
+            branch.first_words = title_of_first(event for _, event in branch.events)
         yield WriteEvents(
             branch=branch.number,
             events=tuple(branch.events),

@@ -167,7 +167,7 @@ async def test_a_bookmark_is_set_at_its_target_also_on_another_branch(log: Event
         [(one.event.text, one.event.target_seq) for one in own if isinstance(one.event, Label)] for own in (main, fork)
     ]
     assert labels[0] == [("start", at["a"]), ("1", 0)]
-    assert labels[1] == [("left", at["c"])]
+    assert labels[1] == [("left", at["c"]), ("left", 0)], "a branch is called by what was said first on it"
 
 
 async def test_the_name_of_a_session_becomes_its_title(log: EventLog, tmp_path: Path) -> None:
