@@ -25,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = {"python", "sh", "console"}
 OTHER_NAMES_FOR_THESE = {"", "bash", "py", "pycon", "python3", "shell", "zsh"}
 LEFT = "# mypy: disable-error-code=exhaustive-match\n"  # which is no part of strict
+END = "--- end of what a command printed ---"
 MARK = re.compile(r"<!--\s*test:\s*(?:(needs data)|skip because (\S.*?))\s*-->")
 
 
@@ -85,12 +86,14 @@ def run_shell(script: str, folder: Path) -> str:
 
 
 def run_console(text: str, folder: Path) -> None:
-    """Run what follows each `$ ` (continued after `> `); what is shown below must come, `...` being anything."""
-    for command, shown in re.findall(r"^\$ (.*(?:\n> .*)*)\n?((?:(?!\$ ).*(?:\n|\Z))*)", text, re.MULTILINE):
-        printed = run_shell(command.replace("\n> ", "\n"), folder)
+    """Run what follows each `$ ` (continued after `> `) in one shell; what is shown below must come, `...` anything."""
+    shown = re.findall(r"^\$ (.*(?:\n> .*)*)\n?((?:(?!\$ ).*(?:\n|\Z))*)", text, re.MULTILINE)
+    commands = [command.replace("\n> ", "\n") for command, _ in shown]
+    printed = run_shell("\n".join(f"{command}\necho; echo {END}" for command in commands), folder).split(f"{END}\n")
+    for (command, wanted), came in zip(shown, printed, strict=False):
         options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-        as_shown = not shown.strip() or doctest.OutputChecker().check_output(shown, printed, options)
-        assert as_shown, f"$ {command}\nthe page shows:\n{shown}\nit prints:\n{printed}"
+        as_shown = not wanted.strip() or doctest.OutputChecker().check_output(wanted, came, options)
+        assert as_shown, f"$ {command}\nthe page shows:\n{wanted}\nit prints:\n{came}"
 
 
 @pytest.fixture
