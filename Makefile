@@ -7,7 +7,7 @@ BENCH := .venv/bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench faults mutants lock clean
+.PHONY: help demo test check bench clients faults mutants lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -27,6 +27,10 @@ check: .venv/ready ## check everything: format, lint, types, imports, tests
 
 bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md; half an hour
 	$(BENCH)/bin/python -m benchmarks --write
+
+clients: .venv/ready ## install four real coding agents (npm, 1 GB in ~/.cache/refold), and compare what they keep with what the proxy recorded
+	$(BIN)/python -m tests.clients.install
+	$(BIN)/pytest -q -n auto tests/clients
 
 faults: .venv/ready ## kill, cut, corrupt and contend, the full number of times
 	REFOLD_FAULTS=full $(BIN)/pytest -q -m faults

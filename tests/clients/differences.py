@@ -1,0 +1,204 @@
+"""What programs do differently by themselves: the only ways in which a file may part from what passed on the wire.
+
+Each is a rule about any conversation; one that no story needs fails the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from projections.pairing import NO_RESULT
+
+from .compare import Conversation, Exchange, Said, conversation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One of them: what of an account is left out, or becomes something else, before the accounts are compared.
+
+    program: whose it is; empty: of each. where: in which account; `question`: a whole exchange, known by what is asked
+    last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
+    becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
+    again: only what says the same as what comes before it. unanswered: only a call that has no result, and what
+    stands for that.
+    """
+
+    program: str = ""
+    where: Literal["wire", "file", "both", "question"]
+    kind: str = ".*"
+    text: str = ""
+    becomes: str | None = None
+    call: str = ""
+    again: bool = False
+    unanswered: bool = False
+    why: str
+
+
+DIFFERENCES: Sequence[Difference] = (
+    Difference(
+        where="both",
+        kind="cut .*",
+        why="an answer that was interrupted or failed is kept by some and dropped by others; no request holds it",
+    ),
+    Difference(
+        where="both",
+        kind="prompt",
+        text=r"The conversation history before this point was compacted[^<]*<summary>\n(.*)\n</summary>$",
+        becomes=r"\1",
+        why="a log says in its own words, which are those of pi, that what follows is a summary",
+    ),
+    Difference(
+        program="claude-code",
+        where="wire",
+        kind="system",
+        why="what it says of its tools, skills and agents is made anew for each request",
+    ),
+    Difference(
+        program="claude-code",
+        where="wire",
+        kind="prompt",
+        text="<system-reminder>",
+        why="reminders are made anew for each request",
+    ),
+    Difference(
+        program="claude-code",
+        where="both",
+        kind="prompt",
+        text=r"(.*?)\n+$",
+        becomes=r"\1",
+        why="texts that follow one another are joined with a line end",
+    ),
+    Difference(
+        program="claude-code",
+        where="question",
+        text="CRITICAL: Respond with TEXT ONLY",
+        why="how it asks for a summary is not kept, nor the words around the summary",
+    ),
+    Difference(
+        program="claude-code",
+        where="both",
+        kind="call|failed",
+        unanswered=True,
+        why="a call that was interrupted stays in the file, if there was time to write it, and is not sent again",
+    ),
+    Difference(
+        program="codex",
+        where="wire",
+        kind="prompt",
+        text="You are performing a CONTEXT CHECKPOINT",
+        why="how it asks for a summary is not kept, but the summary is",
+    ),
+    Difference(
+        program="gemini",
+        where="file",
+        kind="call|result|failed",
+        text="(.*)",
+        becomes=r"\1",
+        call=r"\w+?__(.+)",
+        why="it keeps a call's id with the tool's name before it, and takes that off before it sends it",
+    ),
+    Difference(
+        program="gemini",
+        where="both",
+        kind="prompt",
+        text="<session_context>",
+        why="what it says of the folder is made anew by each process",
+    ),
+    Difference(
+        program="gemini",
+        where="both",
+        kind="call|failed",
+        unanswered=True,
+        why="a call that was interrupted is dropped with what would have come of it",
+    ),
+    Difference(
+        program="gemini",
+        where="question",
+        text="(Generate a new|Critically evaluate the) <state_snapshot>",
+        why="how it asks for a summary is not kept, but the summary is",
+    ),
+    Difference(
+        program="gemini",
+        where="file",
+        kind="result",
+        text="Output submitted and task completed",
+        why="what the last call of a sub-agent gives is never sent",
+    ),
+    Difference(
+        program="gemini",
+        where="wire",
+        again=True,
+        why="a session that is resumed sends each result twice: it stands in its file with the call, and as a message",
+    ),
+    Difference(
+        program="pi",
+        where="question",
+        text="<conversation>",
+        why="how it asks for a summary is not kept, but the summary is",
+    ),
+    Difference(
+        program="pi",
+        where="file",
+        kind="failed",
+        text=re.escape(NO_RESULT),
+        becomes="No result provided",
+        why="what stands for a result that never came is made anew for each request",
+    ),
+)
+
+
+class Table:
+    """The differences of one program, and how often each was needed."""
+
+    def __init__(self, program: str, rows: Sequence[Difference] = DIFFERENCES) -> None:
+        self.rows = [row for row in rows if row.program in ("", program)]
+        self.used = Counter[Difference]()
+
+    def wire(self, exchanges: Sequence[Exchange]) -> list[Conversation]:
+        """Read the account of the wire."""
+        asked = [exchange for exchange in exchanges if not self._is_question(exchange)]
+        return [self._apply("wire", conversation(exchange)) for exchange in asked]
+
+    def file(self, contexts: Sequence[Conversation]) -> list[Conversation]:
+        """Read the account of the file."""
+        return [self._apply("file", one) for one in contexts]
+
+    def _is_question(self, exchange: Exchange) -> bool:
+        prompts = [one.text for one in conversation(Exchange(exchange.request, None)) if one.kind == "prompt"]
+        for row in self.rows:
+            if row.where == "question" and prompts and re.match(row.text, prompts[-1]):
+                self.used[row] += 1
+                return True
+        return False
+
+    def _apply(self, where: str, said: Conversation) -> Conversation:
+        rows = [row for row in self.rows if row.where in (where, "both")]
+        answered = {one.call for one in said if one.kind in ("result", "failed") and one.text != NO_RESULT}
+        kept: list[Said] = []
+        for one in said:
+            left: Said | None = one
+            for row in rows:
+                if left is None or (row.unanswered and one.call in answered) or (row.again and left not in kept[-1:]):
+                    continue
+                if found := _found(row, left):
+                    self.used[row] += 1
+                    left = _left(row, left, found)
+            kept += [left] if left is not None else []
+        return tuple(kept)
+
+
+def _found(row: Difference, said: Said) -> re.Match[str] | None:
+    if not re.fullmatch(row.kind, said.kind) or (row.call and not re.fullmatch(row.call, said.call)):
+        return None
+    return re.match(row.text, said.text, re.DOTALL)
+
+
+def _left(row: Difference, said: Said, found: re.Match[str]) -> Said | None:
+    if row.becomes is None:
+        return None
+    call = re.fullmatch(row.call, said.call) if row.call else None
+    return said._replace(text=found.expand(row.becomes), call=call[1] if call is not None else said.call)
