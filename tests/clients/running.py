@@ -18,7 +18,7 @@ from refold.http import ProxyRecorder, Script, ScriptServer, Upstreams, proxying
 
 from .programs import Program, Turn
 
-LIMIT_S = 30
+LIMIT_S = 90
 """A program that is not done then is ended, and the test fails."""
 STARTED = "started"
 """The file that a command makes which is to be interrupted."""
