@@ -14,9 +14,19 @@ from eventsource.events import ConfigChange, Event, MessageAdopt, MetadataSet, M
 from eventsource.messages import AssistantMessage, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.prices import priced
 
-from ..codex.items import API, read_answer, read_parts, read_said, write_answer, write_part, write_result, write_said
+from ..codex.items import (
+    API,
+    is_readable,
+    read_answer,
+    read_parts,
+    read_said,
+    write_answer,
+    write_part,
+    write_result,
+    write_said,
+)
 from ..dialect import InContext, PathState, Seqs, Told
-from ..fields import fields_of, text_of
+from ..fields import fields_of, list_of, shown, text_of
 from ..jsonl import Fields, Line
 from ..outline import Placing
 from .rows import Rows
@@ -90,13 +100,15 @@ class OpenAIAgentsDialect:
             result = ToolResultMessage(
                 tool_call_id=text_of(fields.get("call_id")), tool_name=tool, content=read_parts(fields.get("output"))
             )
-            return _told(MessageAdopt(message=result, origin=origin, sent_at_us=at_us or 0, call=place), at_us)
+            adopted = MessageAdopt(message=result, origin=origin, sent_at_us=at_us or 0, call=place)
+            return _told(adopted, at_us, fields.get("output"))
         if _speaks(fields):
             text = fields.get("content")
             plain = fields.get("role") == "user" and isinstance(text, str)
             said = UserMessage(content=text_of(text)) if plain else read_said(fields)
-            return _told(MessageAdopt(message=said, origin=origin, sent_at_us=at_us or 0), at_us)
-        return Told(at_us=at_us, unclear=("that is neither a message nor a result",))
+            return _told(MessageAdopt(message=said, origin=origin, sent_at_us=at_us or 0), at_us, text)
+        what = "that is encrypted" if fields.get("__enc__") == 1 else "that is neither a message nor a result"
+        return Told(at_us=at_us, unclear=(what,))
 
     def _read_answer(
         self, records: Sequence[Line], origin: Origin, at_us: int | None, state: PathState, *, new: bool
@@ -161,5 +173,8 @@ def _whole(item: Fields) -> Fields:
     return {**item, "type": "message", "content": parts}
 
 
-def _told(event: MessageAdopt, at_us: int | None) -> Told:
-    return Told(at_us=at_us, events=(event,))
+def _told(event: MessageAdopt, at_us: int | None, content: object) -> Told:
+    """Tell of a message; parts that no model is sent from here are named."""
+    kinds = [part.get("type") for part in map(fields_of, list_of(content)) if not is_readable(part)]
+    unclear = tuple(dict.fromkeys(f"with a part of type {shown(kind)}, which no model is sent" for kind in kinds))
+    return Told(at_us=at_us, events=(event,), unclear=unclear)

@@ -191,6 +191,7 @@ async def test_rows_that_are_no_items_are_named_and_encrypted_ones_are_kept(log:
     deep = b'{"role":"user","content":' + b"[" * 900 + b"]" * 900 + b"}"
     report = await import_file(log, str(chat(tmp_path / "a.db", [*said, deep])))
     assert [note.number for note in report.lost] == [2, 3, 4, 6]
+    assert [(note.number, note.problem) for note in report.kept] == [(5, "1 record that is encrypted")]
     assert await texts(log, report.session) == ["one"]
 
 
