@@ -12,7 +12,9 @@ from replay.formats.codex.write import codex_parts
 from replay.formats.gemini.write import gemini_parts
 from replay.formats.inspect.write import inspect_parts
 from replay.formats.pi.write import pi_parts
+from replay.formats.pydantic_ai.write import pydantic_ai_parts
 from replay.formats.refold.write import export_parts
+from replay.formats.requests import anthropic_parts, openai_chat_parts
 
 from ..log import Log
 from .arguments.files import check_target, writing
@@ -20,8 +22,18 @@ from .command import command
 from .terminal.formatting import count, size
 from .terminal.screen import Screen
 
+UPTO: Mapping[str, Callable[[EventLog, str, int | None], AsyncIterator[bytes]]] = {
+    "refold": lambda log, session, upto: export_parts(log, session, upto=upto),
+    "openai-chat": openai_chat_parts,
+    "anthropic": anthropic_parts,
+    "pydantic-ai": pydantic_ai_parts,
+}
+"""What writes a session up to a seq, by the name of the format: such a file holds one branch."""
 WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "refold": export_parts,
+    "openai-chat": openai_chat_parts,
+    "anthropic": anthropic_parts,
+    "pydantic-ai": pydantic_ai_parts,
     "claude-code": claude_code_parts,
     "codex": codex_parts,
     "inspect": inspect_parts,
@@ -39,24 +51,30 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
         "refold export ID --format claude-code -o oslo.jsonl",
         "as a session file of Claude Code (or `codex`, `gemini`, `pi`), with all branches",
     ),
+    (
+        "refold export ID --format openai-chat",
+        "what a model would be sent, as a request to an API (or `anthropic`), or for a library (`pydantic-ai`)",
+    ),
 )
 @click.argument("session")
 @click.option("-o", "--output", metavar="FILE", help="Write a file instead of stdout; with --json, stdout says what.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @click.option("--format", "form", type=click.Choice([*WRITERS]), default="refold", show_default=True)
-@click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (Refold's own format).")
+@click.option(
+    "--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (of formats that hold one branch)."
+)
 async def export(
     screen: Screen, log: Log, session: str, output: str | None, force: bool, form: str, at: int | None
 ) -> None:
     """Write a session to a file. What was read from another agent's file is written to one as it was read."""
     if screen.as_json and output is None:
         raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
-    if form != "refold" and at is not None:
-        raise click.UsageError(f"--at goes with Refold's own format: a file of {form} holds all branches")
+    if at is not None and form not in UPTO:
+        raise click.UsageError(f"--at goes with {', '.join(UPTO)}: a file of {form} holds all branches")
     if output is not None:
         check_target(output)
     found = await log.find(session)
-    parts = export_parts(log.store, found.id, upto=at) if at is not None else WRITERS[form](log.store, found.id)
+    parts = UPTO[form](log.store, found.id, at) if at is not None else WRITERS[form](log.store, found.id)
     if output is None:
         async for part in parts:
             screen.raw_json(part, end="")

@@ -19,8 +19,8 @@ from .importing import import_sessions
 from .inspect.file import INSPECT
 from .jsonl import LineNote
 from .openai_agents.file import OPENAI_AGENTS
-from .opencode.file import OPENCODE
 from .openai_chat.file import OPENAI_CHAT
+from .opencode.file import OPENCODE
 from .pi.file import PI
 from .pydantic_ai.file import PYDANTIC_AI
 from .refold.file import is_export
@@ -29,15 +29,16 @@ from .report import ImportedBranch, ImportReport
 
 __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
 
-FORMATS: tuple[Format, ...] = (PI, CLAUDE_CODE, CODEX, GEMINI, OPENCODE, OPENAI_AGENTS, PYDANTIC_AI, INSPECT)
 FORMATS: tuple[Format, ...] = (
     PI,
     CLAUDE_CODE,
     CODEX,
+    GEMINI,
+    OPENCODE,
     OPENAI_AGENTS,
     PYDANTIC_AI,
     INSPECT,
-    OPENAI_CHAT,  # the last, since its messages stand in files of others too
+    OPENAI_CHAT,  # the last, since such messages stand in files of others too
 )
 """The formats of other agents that are read here; the first that fits a file is taken."""
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from eventsource.codec import from_json, read_object, to_json
+from eventsource.codec import read_object, to_json
 from eventsource.messages import (
     AssistantContent,
     AssistantMessage,
@@ -23,6 +23,9 @@ from eventsource.messages import (
     UserContent,
     UserMessage,
 )
+from eventsource.models.adapt.reasoning import signed_fields
+from eventsource.models.openai.chat_reader import REASONING_FIELDS
+from eventsource.models.openai.responses_reader import API as RESPONSES
 
 from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
@@ -70,7 +73,7 @@ def read_part(part: Fields) -> UserMessage | ToolResultMessage | None:
 def write_part(message: UserMessage | ToolResultMessage) -> dict[str, object]:
     """Write what was said or answered as a part of a request."""
     if isinstance(message, ToolResultMessage):
-        told = from_json(message.details)
+        told = read_object(message.raw).get("content")
         kept = list(map(_write_shown, message.content))
         plain = kept[0] if len(kept) == 1 and isinstance(kept[0], str) else kept
         return {
@@ -80,7 +83,7 @@ def write_part(message: UserMessage | ToolResultMessage) -> dict[str, object]:
             "outcome": "failed" if message.is_error else "success",
             "part_kind": "tool-return",
         }
-    kind = "system-prompt" if read_object(message.raw).get("role") == "system" else "user-prompt"
+    kind = "system-prompt" if read_object(message.raw).get("role") in ("system", "developer") else "user-prompt"
     content: object = message.content
     if not isinstance(message.content, str):
         content = list(map(_write_shown, message.content))
@@ -95,8 +98,8 @@ def _result(part: Fields, content: tuple[UserContent, ...], *, failed: bool) -> 
         tool_call_id=text_of(part.get("tool_call_id")),
         tool_name=text_of(part.get("tool_name")),
         content=content,
-        details=msgspec.UNSET if isinstance(said, str) or said is None else to_json(said),
         is_error=failed,
+        raw=msgspec.UNSET if isinstance(said, str) or said is None else to_json({"content": said}),
     )
 
 
@@ -136,8 +139,8 @@ def _write_shown(part: UserContent) -> object:
     if isinstance(part, ImageContent):
         data = part.data.translate(_FOR_URLS)
         return {**read_object(part.raw), "data": data, "media_type": part.media_type, "kind": "binary"}
-    kept = read_object(part.raw)
-    return kept.get("part", part.text)
+    kept = read_object(part.raw).get("part")
+    return kept if "kind" in fields_of(kept) else part.text
 
 
 def _feedback(content: object) -> str:
@@ -173,7 +176,7 @@ def write_answer(message: AssistantMessage) -> dict[str, object]:
     """Write a response."""
     finish = message.raw_stop_reason or _WRITE_STOP.get(message.stop_reason)
     return {
-        "parts": list(map(_write_reply, message.content)),
+        "parts": [part for block in message.content if (part := _write_reply(block, message)) is not None],
         "usage": _write_usage(message.usage) if message.usage is not None else {},
         "model_name": message.model or None,
         "kind": "response",
@@ -200,14 +203,18 @@ def _read_reply(part: Fields) -> AssistantContent:
             return ProviderContent(api=API, block=to_json(part))
 
 
-def _write_reply(block: AssistantContent) -> dict[str, object]:
+def _write_reply(block: AssistantContent, message: AssistantMessage) -> dict[str, object] | None:
+    """Write a block; None for one of another provider's own."""
     match block:
         case TextContent(text=text):
             return {"content": text, "part_kind": "text"}
         case ThinkingContent(redacted=True, signature=signature):
-            return {"content": "", "id": _REDACTED, "signature": signature, "part_kind": "thinking"}
+            signed: dict[str, object] = {"id": _REDACTED, "signature": signature}
+            return {"content": "", **signed, "provider_name": message.provider or None, "part_kind": "thinking"}
         case ThinkingContent(thinking=text, signature=signature):
-            return {"content": text, "signature": signature or None, "part_kind": "thinking"}
+            signed = _signed(signature, message.api) if signature else {"signature": None}
+            own = message.provider if signature and message.provider else None
+            return {"content": text, **signed, "provider_name": own, "part_kind": "thinking"}
         case ToolCall(id=call_id, name=name, arguments=arguments):
             return {
                 "tool_name": name,
@@ -216,7 +223,15 @@ def _write_reply(block: AssistantContent) -> dict[str, object]:
                 "part_kind": "tool-call",
             }
         case ProviderContent(api=api, block=raw):
-            return dict(read_object(raw)) if api == API else {}
+            return dict(read_object(raw)) if api == API else None
+
+
+def _signed(signature: str, api: str) -> dict[str, object]:
+    """Write what reasoning is signed with, which Pydantic AI keeps in other fields."""
+    if api == RESPONSES:
+        item = signed_fields(signature)
+        return {"id": item.get("id"), "signature": item.get("encrypted_content")}
+    return {"id": signature, "signature": None} if signature in REASONING_FIELDS else {"signature": signature}
 
 
 def _arguments(text: str) -> object:
