@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -201,7 +202,8 @@ async def proxying(
     """Make a proxy with connections of its own; at the end, what has passed by is on record."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
     timeout = httpx.Timeout(None, connect=CONNECT_S)
-    await asyncio.to_thread(load_prices)  # before anybody waits for an answer
+    if "genai_prices" not in sys.modules:  # it is loaded before anybody waits for an answer
+        await asyncio.to_thread(load_prices)
     async with httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
         try:
             yield Proxy(recorder, upstreams, client, replaying=replaying, live=live)
