@@ -301,7 +301,7 @@ class HttpModel:
         redact = self.secrets.redact
         if isinstance(event, StreamRetry):
             return msgspec.structs.replace(event, cause=redact(event.cause))
-        if self._price is not None:
+        if self._price is not None and isinstance(event, StreamUsage | StreamEnd):
             event = with_cost(event, self._ref, self._price, at_us=self._now_us())
         if not isinstance(event, StreamEnd):
             return event

@@ -9,7 +9,7 @@ import httpx
 from eventsource.errors import RefoldError
 from eventsource.events import ModelRef
 from eventsource.models.prices import priced
-from eventsource.models.protocol import StreamEvent
+from eventsource.models.protocol import StreamEnd, StreamEvent, StreamUsage
 from eventsource.models.transport.body import BodyParser
 from eventsource.models.transport.failures import body_failure
 from eventsource.models.transport.http import with_cost
@@ -33,7 +33,8 @@ async def read_answer(
     asked_us = clock()
 
     async def record(said: StreamEvent) -> None:
-        await reply.take(with_cost(said, model, priced, at_us=asked_us))
+        told = isinstance(said, StreamUsage | StreamEnd)
+        await reply.take(with_cost(said, model, priced, at_us=asked_us) if told else said)
 
     response = await buffer.response()
     status, problem, parser = response.status_code, "", BodyParser()
