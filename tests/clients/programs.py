@@ -87,7 +87,7 @@ def _claude(turn: Turn, session: Path | None) -> list[str]:
 
 
 def _codex_settings(home: Path, url: str) -> Mapping[str, str]:
-    (home / ".codex").mkdir()
+    (home / ".codex").mkdir(exist_ok=True)
     provider = {"name": "local", "base_url": f"{url}/v1", "wire_api": "responses", "env_key": "OPENAI_API_KEY"}
     lines = [
         'model = "gpt-5"',
@@ -110,7 +110,7 @@ def _codex(turn: Turn, session: Path | None) -> list[str]:
 
 def _pi_settings(home: Path, url: str) -> Mapping[str, str]:
     folder = home / ".pi" / "agent"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "models.json").write_text(json.dumps({"providers": {"anthropic": {"baseUrl": url}}}))
     short = {"compaction": {"enabled": True, "keepRecentTokens": 1}}
     (folder / "settings.json").write_text(json.dumps(short))
@@ -125,7 +125,7 @@ def _pi(turn: Turn, session: Path | None) -> list[str]:
 
 
 def _gemini_settings(home: Path, url: str) -> Mapping[str, str]:
-    (home / ".gemini").mkdir()
+    (home / ".gemini").mkdir(exist_ok=True)
     security = {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}
     off = {"privacy": {"usageStatisticsEnabled": False}, "telemetry": {"enabled": False}}
     short = {"model": {"compressionThreshold": 0.01}}  # of a million tokens

@@ -37,11 +37,11 @@ class Ran:
 
 
 async def run_turns(program: Program, turns: Sequence[Turn], url: str, ran: Ran, log: Log | None = None) -> None:
-    """Run a program in an empty home, one turn after the other; a turn that is to be aborted needs the proxy's log.
+    """Run a program in a home of its own, one turn after the other; a turn that is to be aborted needs the proxy's log.
 
     Raises: TimeoutError for a program that does not end.
     """
-    ran.home.mkdir()
+    ran.home.mkdir(exist_ok=True)
     environment = {"PATH": os.environ["PATH"], "HOME": str(ran.home), **program.settle(ran.home, url)}
     for turn in turns:
         session = ran.files[-1] if (turn.resume or turn.fork) and ran.files else None
@@ -96,6 +96,13 @@ async def _begun(turn: Turn, ran: Ran, log: Log | None) -> bool:
         if any(isinstance(one.event, MessageUpdate) for one in last):
             return True
     return False
+
+
+@asynccontextmanager
+async def provided(script: Sequence[ScriptEntry]) -> AsyncIterator[str]:
+    """Serve a script without a proxy."""
+    async with serving(ScriptServer(Script(answers=script)), grace_s=1) as provider:
+        yield provider.url
 
 
 @asynccontextmanager
