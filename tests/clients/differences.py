@@ -177,7 +177,9 @@ class Table:
 
     def _apply(self, where: str, said: Conversation) -> Conversation:
         rows = [row for row in self.rows if row.where in (where, "both")]
-        answered = {one.call for one in said if one.kind in ("result", "failed") and one.text != NO_RESULT}
+        drops = [row for row in rows if row.becomes is None and not row.unanswered and not row.again]
+        results = [one for one in said if one.kind in ("result", "failed") and one.text != NO_RESULT]
+        answered = {one.call for one in results if not any(_found(row, one) for row in drops)}
         kept: list[Said] = []
         for one in said:
             left: Said | None = one
