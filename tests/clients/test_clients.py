@@ -46,7 +46,7 @@ async def differences(program: Program, story: Story, table: Table, ran: Ran) ->
     async with open_log(ran.home.with_name("proxy.db")) as log:
         async with proxied(log, story.script) as url:
             await run_turns(program, story.turns, url, ran, log)
-        asked = await exchanges(log)
+        asked, recorded = await exchanges(log), await log.store.sessions(limit=1_000)
     async with open_log(ran.home.with_name("import.db")) as log:
         reports = [await import_file(log.store, str(file)) for file in ran.files]
         wire, _ = headless(table.wire(asked))
@@ -57,5 +57,6 @@ async def differences(program: Program, story: Story, table: Table, ran: Ran) ->
         f"{report.path} was read as one of {report.format}" for report in reports if report.format != program.name
     ]
     problems += [f"lost of {report.path}: {note.problem}" for report in reports for note in report.lost]
+    problems += [f"the proxy left the session {info.id} open" for info in recorded if info.open]
     problems += [f"in no system prompt: {head!r}" for head in heads if not any(head in one for one in prompts)]
     return "\n".join(problem for problem in problems if problem)
