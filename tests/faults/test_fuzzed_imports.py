@@ -19,12 +19,14 @@ from eventsource.log import open_store
 from eventsource.machine.evolve import fold
 from replay.formats import import_file
 from replay.formats.inspect.archive import archive_of
+from tests.replay.formats.opencode_store import ROWS, store
 
 FULL = os.environ.get("REFOLD_FAULTS") == "full"
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve() / "transcripts"
 FILES = {name: sorted((DATA / name).glob("*.jsonl")) for name in ("claude-code", "codex", "pi")}
 FIXTURES = Path(__file__).parents[1] / "replay" / "formats" / "fixtures"
 FILES |= {name: sorted((DATA / name).glob("*.json")) for name in ("gemini-cli",)}
+FILES["opencode"] = [FIXTURES / "opencode-export.json"]
 TRIES, LARGEST = (20_000, 1 << 20) if FULL else (60, 1 << 17)
 GROWN_KB = 200 << 10
 pytestmark = [
@@ -201,3 +203,31 @@ async def test_a_damaged_log_of_inspect_is_a_sentence_or_an_import(tmp_path: Pat
             assert not any(one.branches for one in (again, *again.others)), number
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < GROWN_KB, f"{grown} kB"
+
+
+async def test_a_damaged_store_of_opencode_is_a_sentence_or_an_import(tmp_path: Path) -> None:
+    path = tmp_path / "opencode.db"
+    for number in range(TRIES):
+        chance = random.Random(f"opencode store {number}")
+        path.unlink(missing_ok=True)
+        if number % 3 == 0:
+            data = bytearray(_content(store(path, ROWS)))
+            for _ in range(chance.randint(1, 8)):
+                data[chance.randrange(100, len(data))] = chance.randrange(256)
+            _write(path, bytes(data[: chance.randint(100, len(data))] if chance.random() < 0.4 else data))
+        else:
+            rows = deepcopy(ROWS)
+            table = chance.choice(("session", "message", "part"))
+            place = chance.randrange(len(rows[table]))
+            row = damaged(rows[table][place], chance)
+            rows[table][place] = row if isinstance(row, dict) else {}
+            store(path, rows)
+        async with open_store() as log:
+            try:
+                await import_file(log, str(path))
+            except TranscriptError:
+                continue
+            for info in await log.sessions(limit=1_000):
+                fold(await log.read(info.id, limit=1_000_000))
+            again = await import_file(log, str(path))
+            assert not any(one.branches for one in (again, *again.others)), number

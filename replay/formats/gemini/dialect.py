@@ -92,6 +92,7 @@ class GeminiDialect:
         self.began_us: int | None = None
         self._children, self._folder, self._told_folder = children, folder, ""
         self._title = self._typed = ""
+        self._context = self._asked = ""  # the entries in which the program, and then a person, said something first
         self.begun: set[str] = set()
         self._tail, self._open = 0, False
         document = self.header.get("document")
@@ -124,7 +125,7 @@ class GeminiDialect:
         fields, message = line.fields, line.message
         self._meet(fields, fields_of(fields.get("$set")) or fields)
         if message and line.speaks and role_of(message) == "user":
-            self._hear(said_by(message))
+            self._hear(said_by(message), line.name)
         self.begun |= {one.agent for one in read_results(message)} - {""}
         if line.speaks:
             self._open, self._tail = role_of(message) == "gemini" and not message.get("toolCalls"), 1
@@ -139,10 +140,12 @@ class GeminiDialect:
         """Where the agent worked, as the file says, or the folders that it lies in."""
         return self._told_folder or self._folder
 
-    def _hear(self, text: str) -> None:
+    def _hear(self, text: str, name: str) -> None:
         """Look for the title, and for the folder, which the program tells its model."""
-        if not text.startswith(_OWN_WORDS):
-            self._typed = self._typed or title_of(text)
+        if text.startswith(_OWN_WORDS):
+            self._context = self._context or ("" if self._asked else name)
+        elif not self._typed:
+            self._typed, self._asked = title_of(text), name
         where = _WHERE.search(text) if not self._told_folder else None
         if where is not None:
             self._told_folder = where[1].strip()
@@ -181,7 +184,10 @@ class GeminiDialect:
             return self._read_rest(line, origin, at_us, state, seqs)
         match role:
             case "user":
-                return Told(at_us=at_us, events=tuple(self._read_user(line.message, origin, at_us, state)))
+                events = tuple(self._read_user(line.message, origin, at_us, state))
+                began = seqs.known_seq(self._context) if line.name == self._asked and self._context else 0
+                late = began and seqs.is_new and not self._title  # the session was there before it could have a title
+                return Told(at_us=at_us, events=events, after=(Label(text=self._typed),) if late else ())
             case "gemini" | "error":
                 return self._read_answer(line, read_answer(line.message), origin, at_us, state, new=seqs.is_new)
             case _:

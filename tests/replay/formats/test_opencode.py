@@ -25,29 +25,10 @@ from eventsource.messages import (
     UserMessage,
 )
 from projections import CONTEXT, USAGE, history, parts, project
-from replay.formats import ImportReport, detect, import_file
+from replay.formats import detect, import_file
 from replay.formats.finding import Finder, FoundFile
-
-Record = dict[str, Any]
-# Rows that opencode 1.18.33 wrote when it ran against a scripted provider: calls, a failing one, a sub-agent, an error,
-# a compaction, an image, an abort and a revert. The folder was renamed, and headers of the failed response left out.
-ROWS: dict[str, list[Record]] = json.loads((Path(__file__).parent / "fixtures" / "opencode.json").read_text())
-MAIN, CHILD = "ses_dde29a207ffejoYIsqXdCOaian", "ses_dde2735f1ffeqOr6OaaLBYcGn4"
-
-
-def store(path: Path, rows: dict[str, list[Record]]) -> Path:
-    """Write rows into a database as opencode lays it out."""
-    path.unlink(missing_ok=True)
-    connection = sqlite3.connect(path)
-    for table, own in rows.items():
-        columns = sorted({name for row in own for name in row} | {"id", "time_created", "time_updated"})
-        connection.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
-        for row in own:
-            values = [json.dumps(row[one]) if isinstance(row.get(one), dict) else row.get(one) for one in columns]
-            connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", values)
-    connection.commit()
-    connection.close()
-    return path
+from tests.replay.formats.first_class import check_first_class
+from tests.replay.formats.opencode_store import MAIN, ROWS, Record, store
 
 
 def upto(count: int) -> dict[str, list[Record]]:
@@ -214,17 +195,22 @@ async def test_sessions_are_found_where_opencode_keeps_them_and_in_a_folder(tmp_
     assert {one.path for one in Finder().among([tmp_path]) if isinstance(one, FoundFile)} == {one.path for one in files}
 
 
-async def test_an_imported_session_verifies_forks_and_is_there_once(log: EventLog, tmp_path: Path) -> None:
+EXPORT = Path(__file__).parent / "fixtures" / "opencode-export.json"  # of the same session, by `opencode export`
+
+
+async def test_a_store_is_read_and_not_changed_and_its_sessions_are_like_others(tmp_path: Path) -> None:
     path = store(tmp_path / "opencode.db", ROWS)
     before = path.read_bytes()
-    report: ImportReport = await import_file(log, str(path))
-    assert (await log.verify(report.session)).ok
-    head = (await log.info(report.session)).head
-    for seq in range(1, head + 1, max(1, head // 20)):
-        fork = await log.fork(report.session, seq, at_us=1)
-        fold(await log.read(fork.id, limit=1_000))
-    assert not (await import_file(log, str(path))).branches
-    assert path.read_bytes() == before
+    report = await check_first_class(path, tmp_path)
+    assert (path.read_bytes(), report.kept, report.lost) == (before, (), ())
+    (tmp_path / "other").mkdir()
+    assert (await check_first_class(EXPORT, tmp_path / "other")).kept == ()
+
+
+async def test_what_opencode_exports_is_the_same_session_as_the_one_in_its_store(log: EventLog, tmp_path: Path) -> None:
+    report = await import_file(log, str(store(tmp_path / "opencode.db", ROWS)))
+    again = await import_file(log, str(EXPORT))
+    assert (again.session, again.known, again.branches) == (report.session, True, ())
 
 
 def test_a_database_that_is_damaged_or_none_of_opencode_is_told(tmp_path: Path) -> None:
