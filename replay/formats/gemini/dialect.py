@@ -92,7 +92,7 @@ class GeminiDialect:
         self.began_us: int | None = None
         self._children, self._folder, self._told_folder = children, folder, ""
         self._title = self._typed = ""
-        self._context = self._asked = ""  # the entries in which the program, and then a person, said something first
+        self._begins = self._asked = ""  # the first entry, and the one in which a person said something first
         self.begun: set[str] = set()
         self._tail, self._open = 0, False
         document = self.header.get("document")
@@ -123,6 +123,7 @@ class GeminiDialect:
         if not isinstance(line, GeminiLine):
             return Placing(speaks=False)
         fields, message = line.fields, line.message
+        self._begins = self._begins or line.name
         self._meet(fields, fields_of(fields.get("$set")) or fields)
         if message and line.speaks and role_of(message) == "user":
             self._hear(said_by(message), line.name)
@@ -142,9 +143,7 @@ class GeminiDialect:
 
     def _hear(self, text: str, name: str) -> None:
         """Look for the title, and for the folder, which the program tells its model."""
-        if text.startswith(_OWN_WORDS):
-            self._context = self._context or ("" if self._asked else name)
-        elif not self._typed:
+        if not text.startswith(_OWN_WORDS) and not self._typed:
             self._typed, self._asked = title_of(text), name
         where = _WHERE.search(text) if not self._told_folder else None
         if where is not None:
@@ -185,7 +184,7 @@ class GeminiDialect:
         match role:
             case "user":
                 events = tuple(self._read_user(line.message, origin, at_us, state))
-                began = seqs.known_seq(self._context) if line.name == self._asked and self._context else 0
+                began = seqs.known_seq(self._begins) if line.name == self._asked and line.name != self._begins else 0
                 late = began and seqs.is_new and not self._title  # the session was there before it could have a title
                 return Told(at_us=at_us, events=events, after=(Label(text=self._typed),) if late else ())
             case "gemini" | "error":
@@ -272,7 +271,7 @@ class GeminiDialect:
         return MessageAdopt(
             message=result.message,
             origin=origin,
-            sent_at_us=(result.at_us if result.at_us is not None else at_us) or 0,
+            sent_at_us=max(result.at_us or 0, at_us or 0),  # it is written a little before its answer is
             call=call,
             child=self._children.get(result.agent, ""),
         )
