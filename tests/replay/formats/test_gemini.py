@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from eventsource.errors import TranscriptError
 from eventsource.events import Compaction, MessageAdopt, MessageEnd, Origin
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
@@ -340,8 +339,7 @@ def test_files_of_gemini_cli_are_known(tmp_path: Path) -> None:
         path.write_text(json.dumps(document, indent=1))
         assert detect(str(path)) == "gemini"
     path.write_text(json.dumps({"messages": [{"role": "user", "content": "hi"}]}))
-    with pytest.raises(TranscriptError):
-        detect(str(path))
+    assert detect(str(path)) != "gemini"
 
 
 JSON = st.recursive(
