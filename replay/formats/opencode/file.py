@@ -36,6 +36,11 @@ def _is_session(fields: Fields) -> bool:
             return False
 
 
+def _is_message(fields: Fields) -> bool:
+    """Return whether a document is a message, which lies beside its session's file and is imported with that."""
+    return fields.get("role") in ("user", "assistant") and isinstance(fields.get("sessionID"), str) and "time" in fields
+
+
 def _is_export(fields: Fields) -> bool:
     """Return whether a document is what `opencode export` writes."""
     return _is_session(fields_of(fields.get("info")))
@@ -43,7 +48,7 @@ def _is_export(fields: Fields) -> bool:
 
 def _fits(head: Head) -> bool:
     if not head.data.startswith(MAGIC):
-        return _is_session(head.document) or _is_export(head.document)
+        return _is_session(head.document) or _is_export(head.document) or _is_message(head.document)
     try:
         with opened(head.path) as connection:
             return _is_store(connection)
@@ -69,6 +74,8 @@ def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
     if _is_export(fields):
         messages = document.records(list_of(fields.get("messages")))
         return iter([_source(fields_of(fields["info"]), partial(_exported, messages))])
+    if _is_message(fields):
+        raise TranscriptError(str(path), "is one message of opencode; name the file of its session")
     return iter(_of_files(path, fields))
 
 
@@ -262,8 +269,10 @@ def _read_file(path: Path, findings: Findings) -> Fields | None:
 
 
 def _owner(path: Path) -> Path | None:
-    """Find the session that one was begun by: it is imported with that."""
+    """Find the session that one was begun by, or that a message is of: it is imported with that."""
     info = _document(path)
+    if _is_message(info):
+        return path.parent
     parent = info.get("parentID")
     if not isinstance(parent, str) or not _is_session(info):
         return None

@@ -162,6 +162,15 @@ async def test_a_store_that_grows_adds_what_is_new_though_opencode_changes_what_
     assert (await log.info(report.session)).title == "Title or summary 1"
 
 
+async def test_a_message_by_itself_is_imported_with_its_session_alone(log: EventLog, tmp_path: Path) -> None:
+    path = tmp_path / "message.json"
+    _write(path, {"id": "m", "role": "user", "sessionID": "s", "time": {"created": 1}})
+    assert detect(str(path)) == "opencode"
+    with pytest.raises(TranscriptError, match="name the file of its session"):
+        await import_file(log, str(path))
+    assert not [*Finder().among([tmp_path])]
+
+
 async def test_an_answer_of_several_steps_is_as_many_messages(log: EventLog, tmp_path: Path) -> None:
     tool = {"type": "tool", "tool": "bash", "callID": "x", "state": {"status": "completed", "input": {}, "output": "a"}}
     finish = {"type": "step-finish", "reason": "stop", "tokens": {"input": 10, "output": 2}, "cost": 0.001}
@@ -218,9 +227,6 @@ def test_a_database_that_is_damaged_or_none_of_opencode_is_told(tmp_path: Path) 
     sqlite3.connect(other).execute("CREATE TABLE session (id)").connection.commit()
     with pytest.raises(TranscriptError):
         detect(str(other))
-    _write(tmp_path / "message.json", {"id": "m", "role": "user", "sessionID": "s", "time": {"created": 1}})
-    with pytest.raises(TranscriptError):
-        detect(str(tmp_path / "message.json"))
 
 
 JSON = st.recursive(
