@@ -11,6 +11,7 @@ from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
 from replay.formats.gemini.write import gemini_parts
 from replay.formats.inspect.write import inspect_parts
+from replay.formats.openhands.write import openhands_parts
 from replay.formats.pi.write import pi_parts
 from replay.formats.pydantic_ai.write import pydantic_ai_parts
 from replay.formats.refold.write import export_parts
@@ -37,6 +38,7 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "claude-code": claude_code_parts,
     "codex": codex_parts,
     "inspect": inspect_parts,
+    "openhands": openhands_parts,
     "gemini": gemini_parts,
     "pi": pi_parts,
 }

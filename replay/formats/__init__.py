@@ -21,6 +21,7 @@ from .jsonl import LineNote
 from .openai_agents.file import OPENAI_AGENTS
 from .openai_chat.file import OPENAI_CHAT
 from .opencode.file import OPENCODE
+from .openhands.file import OPENHANDS
 from .pi.file import PI
 from .pydantic_ai.file import PYDANTIC_AI
 from .refold.file import is_export
@@ -38,6 +39,7 @@ FORMATS: tuple[Format, ...] = (
     OPENAI_AGENTS,
     PYDANTIC_AI,
     INSPECT,
+    OPENHANDS,
     OPENAI_CHAT,  # the last, since such messages stand in files of others too
 )
 """The formats of other agents that are read here; the first that fits a file is taken."""

@@ -19,12 +19,14 @@ from refold.testing import scripted
 from replay.formats import import_file
 from replay.formats.inspect.archive import archive_of
 from replay.formats.inspect.write import inspect_parts
+from replay.formats.openhands.write import openhands_parts
 
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve() / "transcripts"
 PIECES = ("log__test_skeleton", "timeline__")
 INSPECT = sorted(path for path in (DATA / "inspect-ai").glob("*") if not path.name.startswith(PIECES))
 NONE = sorted(path for path in (DATA / "inspect-ai").glob("*") if path.name.startswith(PIECES))
-ALL = INSPECT
+OPENHANDS = [*sorted((DATA / "openhands-v0").glob("*.jsonl")), *(DATA / "openhands-v1").glob("*.jsonl")]
+ALL = [*INSPECT, *OPENHANDS]
 if not ALL:
     pytest.skip(f"needs recorded sessions; there are none in {DATA} (set REFOLD_DATA)", allow_module_level=True)
 
@@ -38,6 +40,10 @@ def samples(path: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_bytes())["samples"])
     found = archive_of(path)
     return [json.loads(found.read(name)) for name in found.members if name.startswith("samples/")]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 @pytest.mark.parametrize("path", INSPECT, ids=name_of)
@@ -59,6 +65,21 @@ async def test_each_sample_of_inspect_has_its_messages_and_its_tokens_and_is_wri
             transcript = one.pop("transcript", {})
             one = {"events": transcript.get("events", []), "attachments": transcript.get("content", {}), **one}
             assert whole["samples"] == [one]
+
+
+@pytest.mark.parametrize("path", OPENHANDS, ids=name_of)
+async def test_what_openhands_wrote_is_written_back_and_its_tokens_count_once(path: Path) -> None:
+    wanted = lines(path)
+    async with open_store() as log:
+        report = await import_file(log, str(path))
+        every = (report, *report.others)
+        found = [json.loads(part) for one in every async for part in openhands_parts(log, one.session)]
+        infos = [await log.info(one.session) for one in every]
+    assert found == wanted
+    for one, info in zip(wanted, infos, strict=False):
+        total = one.get("metrics", {}).get("accumulated_token_usage")
+        if total:
+            assert (info.input_tokens, info.output_tokens) == (total["prompt_tokens"], total["completion_tokens"])
 
 
 @pytest.mark.parametrize("path", NONE, ids=name_of)

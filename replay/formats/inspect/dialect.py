@@ -19,10 +19,11 @@ from eventsource.models.prices import priced
 from ..dialect import InContext, PathState, Seqs, Told
 from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields, Line
+from ..model_names import model_of
 from ..outline import Placing
 from ..times import read_time
 from .conversations import Conversation, Step
-from .messages import model_of, read_answer, read_content, read_result, write_message
+from .messages import read_answer, read_content, read_result, write_message
 from .sample import Sample, sample_of
 
 FORMAT = "inspect"
@@ -31,6 +32,7 @@ _NO_LINKS: Mapping[str, str] = MappingProxyType({})
 _NO_SAMPLE = sample_of(_NOTHING)
 _NO_CONVERSATION = Conversation("", "", [])
 _ENCODER = msgspec.json.Encoder(order="sorted")
+_PARTS = ("text", "image", "reasoning", "tool_use")  # of a message; a model's own tools are kept with its answer
 _SHOWN = 200  # characters of a score or an error in a bookmark
 
 
@@ -156,7 +158,9 @@ class InspectDialect:
                 usage = priced(usage, state.model, at_us=step.at_us or 0)
             answer = msgspec.structs.replace(adopted.message, usage=usage)
             adopted = msgspec.structs.replace(adopted, message=answer)
-        return Told(at_us=step.at_us, events=(adopted,), before=tuple(before))
+        odd = [text_of(part.get("type")) for part in map(fields_of, list_of(message.get("content")))]
+        unclear = tuple(f"with a part of type {one!r}, which no model is sent" for one in odd if one not in _PARTS)
+        return Told(at_us=step.at_us, events=(adopted,), before=tuple(before), unclear=unclear)
 
     def _adopt(self, message: Fields, step: Step, origin: Origin, state: PathState) -> MessageAdopt:
         sent = step.at_us or self.began_us or 0

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 
 from eventsource.codec import from_json, to_json
-from eventsource.events import ModelRef
 from eventsource.messages import (
     AssistantContent,
     AssistantMessage,
@@ -23,14 +22,12 @@ from eventsource.messages import (
     UserContent,
     UserMessage,
 )
-from eventsource.models.catalog import VENDORS
 
 from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
 from ..numbers import read_count, read_millionths
 
 API = "inspect"  # of blocks that have no neutral form
-_CHAT = "openai-completions"
 _STOPS: dict[str, StopReason] = {
     "stop": "stop",
     "max_tokens": "length",
@@ -38,13 +35,6 @@ _STOPS: dict[str, StopReason] = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
-
-
-def model_of(name: str) -> ModelRef:
-    """Read a model's name, which begins with its provider's."""
-    provider, _, model = name.partition("/")
-    vendor = VENDORS.get(provider)
-    return ModelRef(api=vendor.api if vendor is not None else _CHAT, provider=provider, model=model or provider)
 
 
 def choice_of(event: Fields) -> Fields:
