@@ -50,7 +50,7 @@ class OpenAIResponses:
     """The codec. Nothing is stored at the server: every item goes back as it came."""
 
     name = API
-    version = 2
+    version = 3
 
     def __init__(self, rules: tuple[Rule, ...] = RULES) -> None:
         self._rules = rules
@@ -140,13 +140,19 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     return {"type": "function", **tool_fields(tool, strict=True, say_loose=True)}
 
 
+def _role(message: UserMessage) -> str:
+    """Return in whose name a message is sent: what a program said in its own is not the user's."""
+    role = read_object(message.raw).get("role")
+    return role if role in ("developer", "system") else "user"
+
+
 def _input(request: Request) -> list[dict[str, object]]:
     items: list[dict[str, object]] = []
     custom: set[str] = set()
     for message in request.messages:
         match message:
             case UserMessage(content=content):
-                items.append({"role": "user", "content": _content(content)})
+                items.append({"role": _role(message), "content": _content(content)})
             case AssistantMessage():
                 own = message_items(message)
                 custom |= {str(item.get("call_id")) for item in own if item.get("type") == "custom_tool_call"}

@@ -31,6 +31,7 @@ from ..jsonl import Fields, Line
 from ..numbers import read_count
 from ..outline import Placing
 from ..times import read_time, write_time
+from .compacted import TOLD, rebuilt
 from .items import (
     API,
     is_result,
@@ -47,7 +48,6 @@ from .unclear import unclear_in
 FORMAT = "codex"
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
 _TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
-_TOLD = ("<", "# AGENTS.md")  # begins what Codex says in the person's place
 _REQUEST = "## My request for Codex:"  # ends what an editor says before it
 _NAMES = UUID("3c1f4f0e-0a53-4d0e-9a4c-6b7c1c52f9a1")  # what is recorded here is named within this
 
@@ -87,6 +87,7 @@ class CodexDialect:
         self._open = self._counted = False
         self._tail = 0
         self._total: object = None
+        self._said: list[tuple[str, Fields]] = []  # each with the place of the one before it on its branch
         self._meta: Fields = {}
 
     @property
@@ -125,7 +126,7 @@ class CodexDialect:
     def _meet(self, payload: Fields) -> None:
         """Take what a person said first for the title, where no event says that they typed it."""
         text = "".join(text_of(fields_of(part).get("text")) for part in list_of(payload.get("content")))
-        if text.strip() and not text.lstrip().startswith(_TOLD):
+        if text.strip() and not text.lstrip().startswith(TOLD):
             self._typed = self._typed or title_of(_asked(text))
 
     @property
@@ -207,7 +208,7 @@ class CodexDialect:
                 )
             case "response_item" if payload.get("type") == "message":
                 said = read_said(payload)
-                state.settings = {**state.settings, "said": "1"}
+                self._remember(payload, state)
                 return _told(said, origin, at_us)
             case "compacted":
                 return self._read_compaction(payload, origin, at_us, state)
@@ -231,10 +232,25 @@ class CodexDialect:
         ended = next((time for time in reversed(times) if time is not None), at_us)
         return _told(message, origin, at_us, MessageAdopt(message=message, origin=origin, sent_at_us=ended or 0))
 
+    def _remember(self, item: Fields, state: PathState) -> None:
+        """Keep what was said to the model on this branch: a compaction may have to be computed from it."""
+        self._said.append((state.settings.get("said", ""), item))
+        state.settings = {**state.settings, "said": str(len(self._said) - 1)}
+
+    def _said_before(self, state: PathState) -> list[Fields]:
+        found: list[Fields] = []
+        at = state.settings.get("said", "")
+        while at:
+            at, item = self._said[int(at)]
+            found.append(item)
+        return found[::-1]
+
     def _read_compaction(self, payload: Fields, origin: Origin, at_us: int | None, state: PathState) -> Told:
-        """Read a compaction: the list that it gives becomes the whole context."""
-        silent = isinstance(payload.get("replacement_history"), list)
-        events: list[InContext] = [Compaction(summary=text_of(payload.get("message")), silent=silent)]
+        """Read a compaction: the list that it gives, or that Codex would make, is the whole context."""
+        summary = text_of(payload.get("message"))
+        given = payload.get("replacement_history")
+        whole = list_of(given) if isinstance(given, list) else rebuilt(self._said_before(state), summary)
+        events: list[InContext] = [Compaction(summary=summary, silent=True)]
         items: list[Fields] = []
         model = state.model.model if state.model is not None else ""
 
@@ -244,7 +260,8 @@ class CodexDialect:
                 events.append(MessageAdopt(message=message, origin=origin, sent_at_us=at_us or 0))
                 items.clear()
 
-        for item in map(fields_of, list_of(payload.get("replacement_history"))):
+        state.settings = {**state.settings, "said": ""}
+        for item in map(fields_of, whole):
             if is_said_by_model(item):
                 items.append(item)
                 continue
@@ -254,6 +271,8 @@ class CodexDialect:
                 events.append(MessageAdopt(message=result, origin=origin, sent_at_us=at_us or 0))
             elif item.get("type") == "message":
                 events.append(MessageAdopt(message=read_said(item), origin=origin, sent_at_us=at_us or 0))
+                if isinstance(given, list) or item is not whole[-1]:  # a summary is not what somebody said
+                    self._remember(item, state)
         answer()
         return Told(at_us=at_us, events=tuple(events))
 

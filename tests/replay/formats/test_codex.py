@@ -299,3 +299,44 @@ async def test_what_is_not_understood_is_kept_and_named(log: EventLog, tmp_path:
         (7, "1 record of type 'response_item' without its payload"),
     ]
     assert await back(log, report.session) == records
+
+
+async def test_a_compaction_without_a_list_keeps_what_people_said_and_its_summary(
+    log: EventLog, tmp_path: Path
+) -> None:
+    told = said("<environment_context>here</environment_context>")
+    compacted = record("compacted", message="In short: done.")
+    records = [
+        *HEAD,
+        said("Be careful.", "developer"),
+        told,
+        *TURN,
+        compacted,
+        said("more"),
+        compacted,
+        said("and now"),
+    ]
+    report = await put(log, tmp_path, *records)
+    shown = [part.message for part in parts(project(CONTEXT, await log.read(report.session)))]
+    texts = ["".join(getattr(block, "text", "") for block in getattr(one, "content", ())) for one in shown]
+    assert texts == [
+        *(
+            "Be careful.",
+            "<environment_context>here</environment_context>",
+            "look",
+            "more",
+            "In short: done.",
+            "and now",
+        ),
+    ]
+    assert await back(log, report.session) == records
+
+
+async def test_a_compaction_without_a_list_keeps_no_more_than_codex_does(log: EventLog, tmp_path: Path) -> None:
+    compacted = record("compacted", message="In short.")
+    report = await put(log, tmp_path, *HEAD, said("first"), said("x" * 100_000), said("last"), compacted)
+    shown = [part.message for part in parts(project(CONTEXT, await log.read(report.session)))]
+    texts = ["".join(getattr(block, "text", "") for block in getattr(one, "content", ())) for one in shown]
+    assert [text[-4:] for text in texts] == ["xxxx", "last", "ort."]
+    assert "tokens truncated" in texts[0]
+    assert len(texts[0]) < 81_000

@@ -245,3 +245,9 @@ def test_the_message_of_another_provider_goes_as_plain_text() -> None:
         {"role": "assistant", "content": "hm"},
         {"role": "assistant", "content": "so"},
     ]
+
+
+@pytest.mark.parametrize(("role", "sent"), [("developer", "developer"), ("system", "system"), ("tool", "user")])
+def test_what_a_program_said_in_its_own_name_is_not_sent_as_the_users(role: str, sent: str) -> None:
+    told = UserMessage(content="Be careful.", raw=to_json({"role": role}))
+    assert [item["role"] for item in body(told, HI)["input"]] == [sent, "user"]
