@@ -35,6 +35,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not all(FILES.values()), reason=f"needs recorded sessions in {DATA} (set REFOLD_DATA)"),
 ]
+NAMES = ("type", "id", "uuid", "parentUuid", "role", "content", "payload", "kind", "message", "action", "")
 VALUES: list[Any] = [None, True, 0, -1, 1e308, 2**70, "", "\ud800", "x" * 5_000, [], {}, [[]], {"type": "text"}]
 
 
@@ -90,6 +91,20 @@ def change(lines: list[bytes], chance: random.Random) -> None:
         lines[at] = json.dumps(record).encode("utf-8", "surrogatepass") + b"\n"
 
 
+def rename(lines: list[bytes], chance: random.Random) -> None:
+    """Put a value of a record where another belongs."""
+    at = chance.randrange(len(lines))
+    try:
+        record = json.loads(lines[at])
+    except (ValueError, RecursionError):
+        return
+    places = [pair for pair in _places(record) if isinstance(pair[0], dict)]
+    if places:
+        holder, key = chance.choice(places)
+        holder[chance.choice(NAMES)] = holder.pop(key)
+        lines[at] = json.dumps(record).encode("utf-8", "surrogatepass") + b"\n"
+
+
 def _places(value: Any) -> list[tuple[Any, Any]]:
     found: list[tuple[Any, Any]] = []
     waiting = [value]
@@ -105,6 +120,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 DAMAGES: list[Callable[[list[bytes], random.Random], None]] = [
     *(flip, cut, shuffle, repeat, drop, join, nest),
     *[change] * 6,
+    *[rename] * 3,
 ]
 
 

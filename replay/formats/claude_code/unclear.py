@@ -44,14 +44,14 @@ _NEWEST = 2  # version of Claude Code: what stands before its first point
 def unclear_in(fields: Fields) -> Iterator[str]:
     """Say what is not understood of a record."""
     kind, version = fields.get("type"), text_of(fields.get("version"))
-    if kind not in _TYPES:
+    if text_of(kind) not in _TYPES:
         yield unknown_type(kind)
     major = version.partition(".")[0]
     if major.isdecimal() and int(major[:9]) > _NEWEST:
         yield f"of version {shown(version)}, which is newer than what is known here ({_NEWEST})"
     if "timestamp" in fields and read_time(fields["timestamp"]) is None:
         yield "whose time cannot be read"
-    if kind in _SAID:
+    if text_of(kind) in _SAID:
         message = fields.get("message")
         if isinstance(message, dict):
             yield from _in_content(message.get("content"), calls_too=kind == "assistant")

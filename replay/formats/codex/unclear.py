@@ -28,7 +28,7 @@ def unclear_in(fields: Fields) -> Iterator[str]:
     kind, payload = fields.get("type"), fields.get("payload")
     if kind is None and fields.get("role") in _ROLES:  # as the first versions wrote messages
         return
-    if kind not in _TYPES:
+    if text_of(kind) not in _TYPES:
         yield unknown_type(kind)
     if "timestamp" in fields and read_time(fields["timestamp"]) is None:
         yield "whose time cannot be read"

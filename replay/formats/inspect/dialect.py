@@ -17,7 +17,7 @@ from eventsource.messages import AssistantMessage, CustomMessage, TextContent, U
 from eventsource.models.prices import priced
 
 from ..dialect import InContext, PathState, Seqs, Told
-from ..fields import fields_of, list_of, text_of
+from ..fields import fields_of, list_of, shown, text_of
 from ..jsonl import Fields, Line
 from ..model_names import model_of
 from ..outline import Placing
@@ -159,7 +159,7 @@ class InspectDialect:
             answer = msgspec.structs.replace(adopted.message, usage=usage)
             adopted = msgspec.structs.replace(adopted, message=answer)
         odd = [text_of(part.get("type")) for part in map(fields_of, list_of(message.get("content")))]
-        unclear = tuple(f"with a part of type {one!r}, which no model is sent" for one in odd if one not in _PARTS)
+        unclear = tuple(f"with a part of type {shown(one)}, which no model is sent" for one in odd if one not in _PARTS)
         return Told(at_us=step.at_us, events=(adopted,), before=tuple(before), unclear=unclear)
 
     def _adopt(self, message: Fields, step: Step, origin: Origin, state: PathState) -> MessageAdopt:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..fields import fields_of, list_of, text_of
+from ..fields import fields_of, list_of, shown, text_of
 from ..jsonl import Fields
 
 Kind = Literal["system", "user", "answer", "result", "compaction", "summary", "error", "other"]
@@ -119,7 +119,7 @@ def unclear(fields: Fields) -> tuple[str, ...]:
     for name, known in (("kind", _V1_SILENT), ("action", _SILENT_ACTIONS), ("observation", _SILENT_RESULTS)):
         if name in fields:
             own = fields[name]
-            return () if own in known else (f"of {name} {own!r}, which is not known here",)
+            return () if own in known else (f"of {name} {shown(own)}, which is not known here",)
     return ("that is no event",)
 
 

@@ -12,7 +12,7 @@ from eventsource.messages import AssistantMessage, ToolResultMessage
 from eventsource.models.options import ThinkingLevel
 
 from ..dialect import InContext, PathState, Seqs, Told
-from ..fields import shown, unknown_type
+from ..fields import shown, text_of, unknown_type
 from ..jsonl import Fields, Line
 from ..outline import Placing
 from ..times import read_time
@@ -143,7 +143,7 @@ class PiDialect:
     def _unclear(self, fields: Fields) -> Iterator[str]:
         """Say what is not understood of an entry."""
         kind = fields.get("type")
-        if kind not in _TYPES:
+        if text_of(kind) not in _TYPES:
             yield unknown_type(kind)
         if self.version not in _VERSIONS:
             yield f"of version {self.version} of pi's format; {_VERSIONS[-1]} is the newest that is known here"

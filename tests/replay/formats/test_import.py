@@ -186,3 +186,26 @@ def json_fails(line: str) -> bool:
     except ValueError:
         return bool(line)
     return False
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"type": {}, "id": "a", "parentId": None, "timestamp": "2026-01-01T00:00:00Z"},
+        {"type": "message", "id": "a", "timestamp": "2026-01-01T00:00:00Z", "message": {"role": {}, "content": []}},
+    ],
+    ids=["type", "role"],
+)
+async def test_a_type_or_a_role_that_is_no_text_is_named(tmp_path: Path, line: dict[str, object]) -> None:
+    header = '{"type":"session","version":3,"id":"x","timestamp":"2026-01-01T00:00:00Z"}'
+    others = ('{"type":"session_meta","timestamp":"2026-01-01T00:00:00Z","payload":{"id":"x"}}', ONE)
+    async with open_store() as log:
+        for number, first in enumerate((header, *others)):
+            path = tmp_path / f"{number}.jsonl"
+            _put(path, f"{first}\n{json.dumps(line | {'payload': {'role': {}}})}\n")
+            report = await import_file(log, str(path), format=("pi", "codex", "claude-code")[number])
+            assert report.kept
+
+
+def _put(path: Path, text: str) -> None:
+    path.write_text(text)
