@@ -70,7 +70,10 @@ def with_text(message: Message, text: str) -> Message:
         case ToolResultMessage():
             return msgspec.structs.replace(message, content=(block,), details=msgspec.UNSET)
         case CustomMessage():
-            return msgspec.structs.replace(message, body=to_json({**read_object(message.body), "content": text}))
+            body = read_object(message.body)
+            return msgspec.structs.replace(
+                message, body=to_json({**body, "summary" if "summary" in body else "content": text})
+            )
 
 
 def _said(entry: Entry, message: Message, *, seen: bool) -> TranscriptMessage:

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import click
 
+from eventsource.log.defaults import utc_now_us
 from eventsource.log.protocol import EventLog
+from eventsource.session import SessionHandle
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
 from replay.formats.gemini.write import gemini_parts
@@ -16,10 +18,13 @@ from replay.formats.pi.write import pi_parts
 from replay.formats.pydantic_ai.write import pydantic_ai_parts
 from replay.formats.refold.write import export_parts
 from replay.formats.requests import anthropic_parts, openai_chat_parts
+from replay.markdown import session_markdown
 
 from ..log import Log
+from ..session import Session
 from .arguments.files import check_target, writing
 from .command import command
+from .programs.handing_over import AGENTS, give, tell
 from .terminal.formatting import count, size
 from .terminal.screen import Screen
 
@@ -30,6 +35,16 @@ UPTO: Mapping[str, Callable[[EventLog, str, int | None], AsyncIterator[bytes]]] 
     "pydantic-ai": pydantic_ai_parts,
 }
 """What writes a session up to a seq, by the name of the format: such a file holds one branch."""
+
+
+async def _markdown(log: EventLog, session: str) -> AsyncIterator[bytes]:
+    yield (await session_markdown(log, session)).encode()
+
+
+async def _html(log: EventLog, session: str) -> AsyncIterator[bytes]:
+    yield (await Session(SessionHandle(log, session, clock=utc_now_us)).html()).encode()
+
+
 WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "refold": export_parts,
     "openai-chat": openai_chat_parts,
@@ -41,6 +56,8 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "openhands": openhands_parts,
     "gemini": gemini_parts,
     "pi": pi_parts,
+    "markdown": _markdown,
+    "html": _html,
 }
 """What writes a session, by the name of the format."""
 
@@ -57,6 +74,8 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
         "refold export ID --format openai-chat",
         "what a model would be sent, as a request to an API (or `anthropic`), or for a library (`pydantic-ai`)",
     ),
+    ("refold export ID --format markdown -o oslo.md", "as a document to read; `html`: as a page, with its forks"),
+    ("refold export ID --format codex --to-agent", "one branch, as the model reads it, where Codex looks for sessions"),
 )
 @click.argument("session")
 @click.option("-o", "--output", metavar="FILE", help="Write a file instead of stdout; with --json, stdout says what.")
@@ -65,10 +84,21 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
 @click.option(
     "--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (of formats that hold one branch)."
 )
+@click.option("--to-agent", is_flag=True, help="Put it where that agent looks for its sessions, as a new one.")
 async def export(
-    screen: Screen, log: Log, session: str, output: str | None, force: bool, form: str, at: int | None
+    screen: Screen,
+    log: Log,
+    session: str,
+    output: str | None,
+    force: bool,
+    form: str,
+    at: int | None,
+    to_agent: bool,
 ) -> None:
     """Write a session to a file. What was read from another agent's file is written to one as it was read."""
+    if to_agent:
+        await _give(screen, log, session, form, alone=output is None and at is None and not force)
+        return
     if screen.as_json and output is None:
         raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
     if at is not None and form not in UPTO:
@@ -90,3 +120,19 @@ async def export(
         screen.json({"id": found.id, "path": output, "size_bytes": written, "lines": lines})
     else:
         screen.note((f"{output}: {count(lines, 'line')}, {size(written)}", "dim"))
+
+
+async def _give(screen: Screen, log: Log, session: str, form: str, *, alone: bool) -> None:
+    """Put a session where an agent looks for its own."""
+    if form not in AGENTS:
+        raise click.UsageError(f"--to-agent needs --format {', '.join(AGENTS)}: no agent looks for files of {form}")
+    if not alone:
+        raise click.UsageError(
+            "--to-agent goes with none of -o, --force and --at: it is a new file, of a whole session"
+        )
+    given = await give(log, form, session)
+    if screen.as_json:
+        screen.json(given)
+        return
+    tell(screen, given)
+    screen.line(given.path)

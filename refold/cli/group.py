@@ -66,6 +66,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
             ("fork", "Begin a session that shares another's events up to a seq."),
             ("diff", "Compare two sessions: branches, or runs of their own."),
             ("adopt", "Take messages of one session into another."),
+            ("resume-in", "Go on with a session in Claude Code, Codex or pi."),
             ("compact", "Let a summary stand in place of a session's beginning."),
             ("label", "Name a session, or set a bookmark in it."),
         ),
@@ -87,6 +88,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
     (
         "Serve",
         (
+            ("record", "Run an agent with a proxy of its own, and record it."),
             ("proxy", "Stand before a provider: any agent, in any language, becomes a log."),
             ("serve-script", "Answer any client from a file of answers, as a provider would."),
         ),

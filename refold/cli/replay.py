@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -30,8 +32,13 @@ from .terminal.screen import Screen
     ("refold replay ID", "prove it: every decision must come out as it stands in the log"),
     ("refold replay ID --speed 1", "watch it as it happened; 10 is ten times as fast"),
     ("refold replay ID --step", "event by event; Enter goes on"),
+    ('refold replay ID -- claude -p "Look around"', "run that agent again, offline, against the recording"),
 )
 @click.argument("session")
+@click.argument("line", nargs=-1, metavar="[-- COMMAND...]")
+@click.option(
+    "--allow-drift", is_flag=True, help="With a command: answer though model, prompt, tools or options changed."
+)
 @click.option("--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), metavar="X", help="Play it X times as fast.")
 @click.option("--step", is_flag=True, help="Show one event after each Enter.")
@@ -44,13 +51,30 @@ from .terminal.screen import Screen
     help="With --speed, wait no longer than this for the next event.",
 )
 async def replay(
-    screen: Screen, log: Log, session: str, at: int | None, speed: float | None, step: bool, max_pause: float
+    screen: Screen,
+    log: Log,
+    session: str,
+    line: tuple[str, ...],
+    allow_drift: bool,
+    at: int | None,
+    speed: float | None,
+    step: bool,
+    max_pause: float,
 ) -> int | None:
     """Replay a session's record. No model is called, no tool runs.
 
     Inputs and outcomes are given by the record; every decision is predicted and compared, and so are each request's
     digest and each message with its pieces. The exit code is 1 when something differs.
+
+    With a command, that agent runs again, its tools too, and the recording answers its requests: what it does not have
+    is refused. The exit code is 1 when something was, else the agent's.
     """
+    if line:
+        if at is not None or speed is not None or step or screen.as_json:
+            raise click.UsageError("a command goes with --allow-drift alone: what is printed is its own")
+        return await _run_again(screen, log, session, line, allow_drift=allow_drift)
+    if allow_drift:
+        raise click.UsageError("--allow-drift goes with a command: refold replay ID --allow-drift -- COMMAND")
     if sum((screen.as_json, speed is not None, step)) > 1:
         raise click.UsageError("--speed, --step and --json exclude each other")
     found = await log.find(session)
@@ -66,6 +90,32 @@ async def replay(
             report = await found.replay(at)
     _print_result(screen, found, report)
     return None if report.difference is None else NO
+
+
+async def _run_again(screen: Screen, log: Log, session: str, line: Sequence[str], *, allow_drift: bool) -> int:
+    """Run an agent against a recording, and say what it asked that is not in it."""
+    from ..http import ProxyRecorder, Replaying, Upstreams, proxying, serving
+    from .programs.pointing import pointed, print_unreached
+    from .programs.process import check_program, run_program
+
+    check_program(line[0])
+    replaying = await Replaying.of(await log.find(session), allow_drift=allow_drift)
+    recorder = ProxyRecorder(log, lose=lambda _: None)  # has nothing to do: nothing goes on to a provider
+    async with (
+        proxying(recorder, Upstreams(), replaying=replaying) as answering,
+        serving(answering, host="127.0.0.1", port=0) as running,
+    ):
+        with pointed(line, os.environ, running.url) as pointing:
+            pointing.without_keys()
+            code = await run_program(pointing.line, environment=pointing.environment)
+    for drift in replaying.drifts:
+        screen.note(("answered all the same: ", "yellow"), drift)
+    for problem in replaying.refused:
+        screen.note(("refused: ", "red"), problem)
+    screen.note((f"{count(replaying.answered, 'request')} answered from the recording {replaying.session}", "dim"))
+    if not replaying.answered and not replaying.refused:
+        print_unreached(screen, line[0])
+    return NO if replaying.refused or not replaying.answered else code
 
 
 async def _play(screen: Screen, session: Session, at: int | None, *, speed: float, max_pause_s: float) -> ReplayReport:

@@ -122,7 +122,11 @@ class Dialect(Protocol):
     """
 
     format: str
-    version: int
+
+    @property
+    def version(self) -> int:
+        """The version of the format that the file has; known when all was placed."""
+        ...
 
     @property
     def first_words(self) -> str:

@@ -72,3 +72,23 @@ def _restored(written: object, inner: Fields) -> object:
             for one, said in zip(written, found, strict=True)
         ]
     return written
+
+
+def carried_over(received: Fields, written: Fields, wanted: Fields) -> dict[str, object]:
+    """Make in what was received the change that turns what was written of it into what is wanted; all else stays."""
+    fields = {name: value for name, value in received.items() if name in wanted or name not in written}
+    for name, value in wanted.items():
+        if name not in written or not same(written[name], value):
+            fields[name] = _carried_over(received.get(name), written.get(name), value)
+    return fields
+
+
+def _carried_over(received: object, written: object, wanted: object) -> object:
+    match received, written, wanted:
+        case dict(), dict(), dict():
+            return carried_over(received, written, wanted)
+        case list(), list(), list() if len(received) == len(written) == len(wanted):
+            three = zip(received, written, wanted, strict=True)
+            return [one if same(before, now) else _carried_over(one, before, now) for one, before, now in three]
+        case _:
+            return wanted

@@ -14,6 +14,7 @@ from eventsource.errors import TranscriptError
 from .dialect import Dialect
 from .document import beginning
 from .jsonl import Fields, Findings, Line, each_record, read_lines
+from .to_agent import ToAgent
 
 _LOOK = 1 << 16  # bytes read at once while the end of the last whole line is looked for
 HEAD_BYTES = 1 << 20  # enough for a header and some records; what it cuts short is not judged
@@ -75,6 +76,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     imported, if it is not imported by itself; `beside`: those that may still be written with it. `folder`: where the
     agent worked, by how a file begins. `home`: where the agent keeps its sessions, by its environment (None: wherever a
     program says). `folders`: where it worked in each session of a file that holds several, by their sources.
+    `to_agent`: how a session is given to the agent (None: nobody looks for files of this format).
     """
 
     name: str
@@ -86,6 +88,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     folder: Callable[[Head], str]
     home: Callable[[Mapping[str, str]], Home] | None = None
     folders: Callable[[Path], Mapping[str, str]] = lambda _: {}
+    to_agent: ToAgent | None = None
 
 
 def head_of(path: Path) -> Head:

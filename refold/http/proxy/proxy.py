@@ -99,7 +99,7 @@ class Proxy:
                 return True
             problem = found
         if not self._live:
-            await refuse(exchange, wire, _NOT_RECORDED, problem)
+            await refuse(exchange, wire, _NOT_RECORDED, problem, final=True)
         return not self._live
 
     def _begin_recording(self, exchange: Exchange, wire: Wire, body: bytes | None, url: str) -> AnswerBuffer:

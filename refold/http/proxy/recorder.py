@@ -75,6 +75,8 @@ class ProxyRecorder:
         self._tasks: dict[asyncio.Task[None], AnswerBuffer] = {}
         self._unplaced: str | None = None
         self.recorded = self.lost = 0
+        self.sessions: dict[str, int] = {}
+        """The sessions that exchanges were recorded in, and how many, in the order of the first."""
 
     def begin(self, read: Callable[[], Call], what: str) -> AnswerBuffer:
         """Begin to record an exchange: `read` says what was asked, `what` names it if it is lost."""
@@ -109,6 +111,7 @@ class ProxyRecorder:
                 await self._links.record(writer)
                 await writer.flush()
             self.recorded += 1
+            self.sessions[session] = self.sessions.get(session, 0) + 1
         except Exception as error:  # whatever it is, the client must not notice
             self.lost += 1
             words = str(error) if isinstance(error, RefoldError | OSError) else f"{type(error).__name__}: {error}"

@@ -32,11 +32,15 @@ class Upstreams:
     """The providers behind the proxy, by whose protocol is spoken."""
 
     def __init__(self, given: Sequence[str] = ()) -> None:
-        """Read `URL` (for all protocols) or `anthropic=URL`, `openai=URL`, `google=URL`.
+        """Read what `lead` reads. Raises: as `lead`."""
+        self._urls = dict(DEFAULTS)
+        self.lead(given)
+
+    def lead(self, given: Sequence[str]) -> None:
+        """Lead requests elsewhere: `URL` (for all protocols) or `anthropic=URL`, `openai=URL`, `google=URL`.
 
         Raises: ServerUnavailableError for anything else.
         """
-        self._urls = dict(DEFAULTS)
         for one in given:
             whose, named, url = one.partition("=")
             if not named or "/" in whose:

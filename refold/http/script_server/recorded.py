@@ -8,12 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from eventsource.codec import from_json, read_object
 from eventsource.events import MessageEnd, MessageStart, MessageUpdate, ModelRequest, ToolSpec
 from eventsource.log.load import read_all
 from eventsource.machine.state import Config
-from eventsource.messages import AssistantMessage, ProviderContent, TextContent, ThinkingContent, ToolCall
+from eventsource.messages import (
+    AssistantMessage,
+    Message,
+    ProviderContent,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+)
 from eventsource.models.protocol import StreamEnd, StreamStart
 from projections import CONTEXT
 
@@ -25,6 +34,8 @@ from ..wires.protocol import Asked, Wire
 from .behaviours import PLAIN, Body
 
 Deltas = dict[int, list[str]]
+_WHO_ASKS = frozenset({"client_metadata", "metadata", "prompt_cache_key", "safety_identifier", "user"})
+"""Options by which clients name themselves and their sessions; the same run again has others."""
 _BEFORE, _SHOWN = 20, 60  # characters shown before the place where two texts part, and in all
 
 
@@ -43,15 +54,22 @@ class RecordedAnswer(msgspec.Struct, frozen=True):
 class Replaying:
     """A recorded session that answers again.
 
-    `drifts`: what was answered though it was not asked so, each in a sentence.
+    `answered`: how many requests were. `drifts`: what was answered though it was not asked so, each in a sentence;
+    `refused`: what was not answered, and why, each once.
     """
 
     def __init__(
-        self, session: str, digests: Sequence[bytes], answers: dict[bytes, RecordedAnswer], *, allow_drift: bool
+        self,
+        session: str,
+        digests: Sequence[bytes],
+        answers: Mapping[bytes, RecordedAnswer],
+        like: Mapping[bytes, RecordedAnswer] | None,
     ) -> None:
-        self.session, self._digests, self._answers = session, digests, answers
-        self._allow_drift = allow_drift
+        """Take answers by the messages before them; `like` (None: no drift is allowed) counts no result's content."""
+        self.session, self._digests, self._answers, self._like = session, digests, answers, like
+        self.answered = 0
         self.drifts: list[str] = []
+        self.refused: dict[str, None] = {}
 
     @classmethod
     async def of(cls, session: Session, *, allow_drift: bool = False) -> Replaying:
@@ -59,10 +77,10 @@ class Replaying:
 
         Args:
             allow_drift: a request with the recorded messages is answered though its model, system prompt, tools or
-                options are others.
+                options are others, and so is one in which tools gave other results.
         """
         deltas: dict[int, Deltas] = {}
-        requests: dict[int, tuple[Config, int]] = {}
+        requests: dict[int, tuple[Config | None, int]] = {}
         streamed: Deltas = {}
         view, asked = CONTEXT.initial, (Config(), 0)
         async for recorded in read_all(session.core.log, session.id):
@@ -80,21 +98,38 @@ class Replaying:
                     pass
         own = expected_messages(view)
         digests = prefix_digests([part.message for part in own])
-        answers = {
-            before: RecordedAnswer(part.message, deltas.get(part.seq, {}), *requests.get(part.seq, (None, 0)))
-            for before, part in zip([b"", *digests], own, strict=False)
-            if isinstance(part.message, AssistantMessage)
-        }
-        return cls(session.id, digests, answers, allow_drift=allow_drift)
+        shapes = prefix_digests(_without_results([part.message for part in own]))
+        answers: dict[bytes, RecordedAnswer] = {}
+        like: dict[bytes, RecordedAnswer] = {}
+        for before, shape, part in zip([b"", *digests], [b"", *shapes], own, strict=False):
+            if isinstance(part.message, AssistantMessage):
+                config, seq = requests.get(part.seq, (None, 0))
+                answer = RecordedAnswer(part.message, deltas.get(part.seq, {}), config, seq)
+                answers[before] = like[shape] = answer
+        return cls(session.id, digests, answers, like if allow_drift else None)
 
     def answer(self, asked: Asked) -> RecordedAnswer | str:
         """Find the answer that the recording has for a request, or say why it has none."""
-        digests = prefix_digests(in_call_order(asked.request.messages))
+        found = self._find(asked)
+        if isinstance(found, str):
+            self.refused[found] = None
+        else:
+            self.answered += 1
+        return found
+
+    def _find(self, asked: Asked) -> RecordedAnswer | str:
+        messages = in_call_order(asked.request.messages)
+        digests = prefix_digests(messages)
         found = self._answers.get(digests[-1]) if digests else None
         if found is None:
-            return self._parted(digests)
+            parted = self._parted(digests)
+            shapes = prefix_digests(_without_results(messages))
+            found = self._like.get(shapes[-1]) if shapes and self._like is not None else None
+            if found is None:
+                return parted
+            self.drifts.append(parted)
         drift = self._drift(asked, found)
-        if drift and not self._allow_drift:
+        if drift and self._like is None:
             return drift
         if drift:
             self.drifts.append(drift)
@@ -114,7 +149,7 @@ class Replaying:
             *_changed_tools(was.tools, now.tools),
         ]
         if was.model.api == now.model.api:
-            said += _changed_options(read_object(was.options), read_object(now.options))
+            said += _changed_options(_options(read_object(was.options)), _options(read_object(now.options)))
         told = "; ".join(one for one in said if one)
         return f"not what was asked at seq {found.seq} of the recording {self.session}: {told}" if told else ""
 
@@ -124,6 +159,11 @@ class Replaying:
         if shared == len(digests):
             return f"the recording {self.session} has nothing after message {shared}"
         return f"message {shared + 1} of the request is not the one in the recording {self.session}"
+
+
+def _without_results(messages: Sequence[Message]) -> list[Message]:
+    """Take out what tools gave; that they gave something stays."""
+    return [replace(one, content=(), is_error=False) if isinstance(one, ToolResultMessage) else one for one in messages]
 
 
 def _changed(what: str, was: str, now: str) -> str:
@@ -147,6 +187,17 @@ def _changed_tools(was: Sequence[ToolSpec], now: Sequence[ToolSpec]) -> list[str
             if from_json(other.schema) != from_json(tool.schema):
                 said.append(f"schema of the tool {name}")
     return said
+
+
+def _options(options: Mapping[str, object]) -> Mapping[str, object]:
+    """Return options by name, those of one provider alone too, without what says who asks."""
+    extra = options.get("extra_body")
+    flat = {**{name: value for name, value in options.items() if name != "extra_body"}, **_fields(extra)}
+    return {name: value for name, value in flat.items() if name not in _WHO_ASKS}
+
+
+def _fields(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _changed_options(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

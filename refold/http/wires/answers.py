@@ -130,9 +130,12 @@ def as_updates(message: AssistantMessage, deltas: Mapping[int, Sequence[str]] | 
                 yield MessageUpdate(kind="provider_block", content_index=index)
 
 
-async def refuse(exchange: Exchange, wire: Wire | None, status: int, message: str, *, retry_after: str = "") -> None:
-    """Answer with an error, in the protocol's words."""
+async def refuse(
+    exchange: Exchange, wire: Wire | None, status: int, message: str, *, retry_after: str = "", final: bool = False
+) -> None:
+    """Answer with an error, in the protocol's words. `final`: to ask again, as clients do, is in vain."""
     after = [(b"retry-after", retry_after.encode())] if retry_after else []
+    after += [(b"x-should-retry", b"false")] if final else []
     body = wire.error(status, message) if wire is not None else {"error": {"message": message}}
     await answer_json(exchange, status, body, after)
 

@@ -16,7 +16,14 @@ import msgspec
 from eventsource.codec import from_json, read_object, to_json
 from eventsource.events import Compaction, ConfigChange, Event, Label, MessageAdopt, MetadataSet, ModelRef, Origin
 from eventsource.first_words import title_of
-from eventsource.messages import AssistantMessage, CustomMessage, ToolResultMessage, UserMessage
+from eventsource.messages import (
+    AssistantMessage,
+    CustomMessage,
+    Message,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
 from eventsource.models.prices import priced
 
 from ..dialect import InContext, PathState, Seqs, Told
@@ -25,6 +32,7 @@ from ..jsonl import Fields, Line
 from ..numbers import read_count
 from ..outline import Placing
 from ..times import read_time, write_time
+from ..to_agent import fitted
 from .messages import (
     API,
     PROVIDER,
@@ -51,6 +59,9 @@ _COMMAND = re.compile(r"<command-name>([^<]*)</command-name>")
 _ARGUMENTS = re.compile(r"<command-args>([^<]*)</command-args>")
 _NAMES = UUID("5a4b44f8-1ff4-4a8e-9a35-6c2b0c9b8b11")  # what is recorded here is named within this, by where it lies
 _AGENT = re.compile(r"agentId: (\w+) ")  # begins the text that Claude Code adds to what a sub-agent answered
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # characters that names and ids of calls may not have
+_NAME_CHARS = 128
+_MODEL = ModelRef(api=API, provider=PROVIDER, model="")
 _TAGS = ("<local-command", "<bash-", "<system-reminder>", "[Request interrupted")
 
 
@@ -347,6 +358,25 @@ class ClaudeCodeDialect:
         """Return what an entry is named by that was recorded here."""
         return str(uuid5(_NAMES, f"{session}/{seq}"))
 
+    def fit(self, message: Message) -> Message:
+        """Return a message with names and ids that the Anthropic API takes."""
+        message = fitted(message, _MODEL)
+        match message:
+            case AssistantMessage(content=content):
+                calls = [
+                    msgspec.structs.replace(
+                        block, id=_ILLEGAL.sub("_", block.id), name=_ILLEGAL.sub("_", block.name)[:_NAME_CHARS]
+                    )
+                    if isinstance(block, ToolCall)
+                    else block
+                    for block in content
+                ]
+                return msgspec.structs.replace(message, content=tuple(calls))
+            case ToolResultMessage(tool_call_id=call_id):
+                return msgspec.structs.replace(message, tool_call_id=_ILLEGAL.sub("_", call_id))
+            case _:
+                return message
+
     def write_new(self, event: InContext, at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
         """Write the records of an entry that was recorded here: each follows the one before it."""
         records: list[dict[str, object]] = []
@@ -359,6 +389,11 @@ class ClaudeCodeDialect:
             records = [{**shared, **behind, "type": "system", "level": "info", **boundary}, summary]
         elif isinstance(event, MessageAdopt) and not isinstance(event.message, CustomMessage):
             records = self.write([event], at_us, name, state)
+            for record in records:
+                if record["type"] == "assistant":  # Claude Code needs an id and counts
+                    answer = fields_of(record["message"])
+                    usage = answer.get("usage", {"input_tokens": 0, "output_tokens": 0})
+                    record["message"] = {**answer, "id": answer.get("id") or f"msg_{name}", "usage": usage}
         for place, record in enumerate(records[1:], 1):
             record["parentUuid"] = records[place - 1]["uuid"]
             record["uuid"] = str(uuid5(_NAMES, f"{name}/{place}"))

@@ -14,6 +14,7 @@ from ..fields import fields_of, list_of, text_of
 from ..format import Format, Head, Home, SourceSession, lines_of, unreadable
 from ..jsonl import Findings, Line
 from .dialect import FORMAT, ClaudeCodeDialect, is_claude_code, is_record
+from .write import TO_CLAUDE_CODE
 
 _AGENT = "agent-"  # how the files of sub-agents are called
 _SIDE_CHAIN = re.compile(rb'"isSidechain"\s*:\s*true')
@@ -160,4 +161,5 @@ CLAUDE_CODE = Format(
     beside=_within,
     folder=_folder,
     home=_home,
+    to_agent=TO_CLAUDE_CODE,
 )

@@ -17,6 +17,7 @@ from eventsource.first_words import title_of
 from eventsource.messages import (
     AssistantMessage,
     CustomMessage,
+    Message,
     TextContent,
     ToolResultMessage,
     Usage,
@@ -24,6 +25,7 @@ from eventsource.messages import (
 )
 from eventsource.models.options import ThinkingLevel
 from eventsource.models.prices import priced
+from projections.custom_messages import COMPACTION_SUMMARY, render
 
 from ..dialect import InContext, PathState, Seqs, Told
 from ..fields import fields_of, list_of, text_of
@@ -31,9 +33,11 @@ from ..jsonl import Fields, Line
 from ..numbers import read_count
 from ..outline import Placing
 from ..times import read_time, write_time
+from ..to_agent import fitted
 from .compacted import TOLD, rebuilt
 from .items import (
     API,
+    as_item,
     is_result,
     is_said_by_model,
     read_answer,
@@ -49,6 +53,7 @@ FORMAT = "codex"
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
 _TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
 _REQUEST = "## My request for Codex:"  # ends what an editor says before it
+_MODEL = ModelRef(api=API, provider="openai", model="")
 _NAMES = UUID("3c1f4f0e-0a53-4d0e-9a4c-6b7c1c52f9a1")  # what is recorded here is named within this
 
 
@@ -89,6 +94,7 @@ class CodexDialect:
         self._total: object = None
         self._said: list[tuple[str, Fields]] = []  # each with the place of the one before it on its branch
         self._meta: Fields = {}
+        self._custom: set[str] = set()
 
     @property
     def unfinished(self) -> int:
@@ -326,14 +332,36 @@ class CodexDialect:
         """Return what an entry is named by that was recorded here."""
         return str(uuid5(_NAMES, f"{session}/{seq}"))
 
+    def fit(self, message: Message) -> Message:
+        """Return a message as the Responses API takes it."""
+        return fitted(message, _MODEL)
+
     def write_new(self, event: InContext, at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
         """Write the records of an entry that was recorded here."""
-        if isinstance(event, MessageAdopt) and isinstance(event.message, CustomMessage):
-            return []
-        return self.write([event], at_us, name, state)
+        if isinstance(event, Compaction):
+            return [_compacted(event, at_us)]
+        message = event.message if isinstance(event, MessageAdopt) else None
+        match message:
+            case ToolResultMessage(tool_call_id=call_id):
+                items = [write_result(message, custom=call_id in self._custom)]
+            case _:
+                items = _items(event)
+        return [_record(item, at_us) for item in items]
 
     def passed(self, records: Sequence[Fields], name: str, state: PathState) -> None:
-        """No record leaves out what the one before it says."""
+        """Take note of calls whose results have a type of their own."""
+        payloads = [fields_of(record.get("payload")) for record in records]
+        custom = {text_of(one.get("call_id")) for one in payloads if one.get("type") == "custom_tool_call"}
+        self._custom |= custom
+
+
+def _compacted(event: Compaction, at_us: int) -> dict[str, object]:
+    """Write a compaction that was recorded here: its list is what its summary reads as."""
+    body = to_json({"summary": event.summary, "tokensBefore": event.tokens_before})
+    read = render(CustomMessage(kind=COMPACTION_SUMMARY, body=body))
+    history = [write_said(read)] if read is not None else []
+    payload = {"message": event.summary, "replacement_history": history}
+    return {"timestamp": write_time(at_us), "type": "compacted", "payload": payload}
 
 
 def _items(event: InContext) -> list[dict[str, object]]:
@@ -342,7 +370,7 @@ def _items(event: InContext) -> list[dict[str, object]]:
         case UserMessage():
             return [write_said(message)]
         case AssistantMessage():
-            return write_answer(message)
+            return [as_item(item) for item in write_answer(message)]
         case ToolResultMessage():
             return [write_result(message, custom=False)]
         case _:

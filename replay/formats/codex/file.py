@@ -16,6 +16,7 @@ from ..fields import fields_of, text_of
 from ..format import Format, Head, Home, SourceSession, lines_of
 from ..jsonl import Findings, Line
 from .dialect import FORMAT, CodexDialect, is_codex, is_record
+from .write import TO_CODEX
 
 Records = Callable[[Findings], Iterator[Line]]
 _ID = re.compile(r"[\w-]+")
@@ -106,4 +107,5 @@ CODEX = Format(
     beside=lambda _: (),
     folder=_folder,
     home=_home,
+    to_agent=TO_CODEX,
 )

@@ -27,6 +27,7 @@ from ..jsonl import Fields
 
 __all__ = [
     "API",
+    "as_item",
     "is_readable",
     "is_said_by_model",
     "read_answer",
@@ -67,6 +68,14 @@ def read_answer(items: Sequence[Fields], model: str, usage: Usage | None) -> Ass
 def write_answer(message: AssistantMessage) -> list[dict[str, object]]:
     """Write an answer as its items."""
     return message_items(message)
+
+
+def as_item(item: Fields) -> dict[str, object]:
+    """Write a piece of an answer with all that Codex wants of it; the API takes less."""
+    content = item.get("content")
+    if "type" in item or not isinstance(content, str):
+        return dict(item)
+    return {"type": "message", **item, "content": [{"type": "output_text", "text": content}]}
 
 
 def read_said(item: Fields) -> UserMessage:
@@ -150,9 +159,9 @@ def _told(output: str) -> Mapping[str, object]:
 def write_result(result: ToolResultMessage, *, custom: bool) -> dict[str, object]:
     """Write what a tool answered."""
     kind = "custom_tool_call_output" if custom else "function_call_output"
-    output: object = "\n".join(part.text for part in result.content if isinstance(part, TextContent))
-    if not isinstance(result.details, msgspec.UnsetType):
+    output: object = [write_part(part) for part in result.content]
+    if all(isinstance(part, TextContent) for part in result.content[:1]) and len(result.content) < 2:
+        output = "".join(part.text for part in result.content if isinstance(part, TextContent))
+    if isinstance(output, str) and not isinstance(result.details, msgspec.UnsetType):
         output = json.dumps({"output": output, **fields_of(from_json(result.details))}, ensure_ascii=False)
-    elif any(isinstance(part, ImageContent) for part in result.content):
-        output = [write_part(part) for part in result.content]
     return {"type": kind, "call_id": result.tool_call_id, "output": output}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 
 import msgspec
 
 from eventsource.codec import to_json
 from eventsource.events import ConfigChange, ContextEdit, Event, Label, MessageAdopt, MetadataSet, ModelRef
-from eventsource.messages import AssistantMessage, ToolResultMessage
+from eventsource.messages import AssistantMessage, Message, ProviderContent, ToolResultMessage
 from eventsource.models.options import ThinkingLevel
 
 from ..dialect import InContext, PathState, Seqs, Told
@@ -16,6 +17,7 @@ from ..fields import shown, text_of, unknown_type
 from ..jsonl import Fields, Line
 from ..outline import Placing
 from ..times import read_time
+from ..to_agent import bare
 from .entries import origin_of, read_entry, with_call, write_entry
 
 FORMAT = "pi"
@@ -61,13 +63,19 @@ class PiDialect:
     unfinished = 0  # pi writes a message when it is whole
 
     def __init__(self, *, named: bool) -> None:
-        self.version = 3 if named else 1
+        self._named = named
         self.header: Fields = {}
         self._records = 0
         self._header_line = 0
         self._readable: list[str | None] = []  # what pi counts lines by: the name of the entry on each that is whole
         self._entries = 0
         self._apis: dict[tuple[str, str], str] = {}
+
+    @property
+    def version(self) -> int:
+        """The version of the file, by its header."""
+        given = self.header.get("version", 1) if self.header else 3 if self._named else 1
+        return given if type(given) is int else 1
 
     @property
     def session(self) -> str:
@@ -84,9 +92,7 @@ class PiDialect:
         fields = line.fields
         self._records += 1
         if self._records == 1 and fields.get("type") == "session":
-            given = fields.get("version")
             self.header, self._header_line = fields, line.number
-            self.version = given if type(given) is int else 1
             self._readable.append(None)
             return None
         self._entries += 1
@@ -178,6 +184,22 @@ class PiDialect:
             fields["parentId"] = state.name or None
             fields["id"] = name
         return [fields]
+
+    def new_name(self, session: str, seq: int) -> str:
+        """Return what an entry is named by that was recorded here."""
+        return sha256(f"{session}/{seq}".encode()).hexdigest()[:8]
+
+    def fit(self, message: Message) -> Message:
+        """Return a message without what only another agent can read; pi translates for its providers itself."""
+        said = bare(message)
+        if not isinstance(said, AssistantMessage):
+            return said
+        kept = tuple(block for block in said.content if not isinstance(block, ProviderContent))
+        return msgspec.structs.replace(said, content=kept)
+
+    def write_new(self, event: InContext, at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
+        """Write the record of an entry that was recorded here."""
+        return self.write([event], at_us, name, state)
 
     def passed(self, records: Sequence[Fields], name: str, state: PathState) -> None:
         """Nothing of an entry is left out of those that follow it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..format import Format, Head, Home, SourceSession, head_of, lines_of
 from .dialect import FORMAT, PiDialect, is_pi, is_record
+from .write import TO_PI, agent_folder
 
 
 def _fits(head: Head) -> bool:
@@ -23,7 +24,8 @@ def _folder(head: Head) -> str:
 
 
 def _home(environment: Mapping[str, str]) -> Home:
-    return Home(Path("~/.pi/agent/sessions").expanduser(), "**/*.jsonl")
+    kept = environment.get("PI_CODING_AGENT_SESSION_DIR")
+    return Home(Path(kept).expanduser() if kept else agent_folder(environment) / "sessions", "**/*.jsonl")
 
 
 PI = Format(
@@ -35,4 +37,5 @@ PI = Format(
     beside=lambda _: (),
     folder=_folder,
     home=_home,
+    to_agent=TO_PI,
 )

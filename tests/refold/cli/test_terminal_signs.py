@@ -78,11 +78,21 @@ SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
         ["ID", "--format", "anthropic"],
         ["ID", "--format", "pydantic-ai"],
         ["ID", "-o", FILE],
+        ["ID", "--format", "pi", "--to-agent"],
+        ["ID", "--format", "markdown"],
+        ["ID", "--format", "html"],
     ],
     "verify": [[], ["ODD"]],
     "backup": [[FILE]],
     "erase": [["ID", "1"], ["ID", "1", "--yes", "--reason", EVIL]],
     "delete": [["ODD"], ["FORK", "--yes"]],
+    "resume-in": [
+        ["codex", "ID"],
+        ["claude-code", "FORK", "--folder", "."],
+        ["pi", "ID", "--json", "--", EVIL],
+        ["pi", EVIL],
+    ],
+    "record": [["--", EVIL], ["--", "true", EVIL]],
     "proxy": [["--upstream", EVIL], ["--replay", EVIL]],
     "serve-script": [[FILE], ["bad.jsonl"]],
 }
@@ -159,6 +169,9 @@ def test_no_command_sends_a_sign(
     name: str, built: tuple[Path, Mapping[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where agents keep their sessions
+    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR", "PI_CODING_AGENT_SESSION_DIR"):
+        monkeypatch.delenv(variable, raising=False)
     shutil.copytree(built[0], tmp_path, dirs_exist_ok=True)
     names = built[1]
     shell = Shell(tmp_path)

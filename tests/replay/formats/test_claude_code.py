@@ -16,7 +16,7 @@ from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Message, ToolResultMessage, UserMessage
 from projections import CONTEXT, history, parts, project
 from replay.formats import ImportReport, detect, import_file
-from replay.formats.claude_code.write import claude_code_copy, claude_code_parts
+from replay.formats.claude_code.write import claude_code_parts
 
 Record = dict[str, Any]
 SESSION = "0a1b2c3d-4e5f-4061-8071-2a3b4c5d6e7f"
@@ -256,16 +256,6 @@ async def test_a_sub_agent_in_the_same_file_is_found_by_what_it_is_told(log: Eve
         below.session,
     ]
     assert await back(log, report.session) == records
-
-
-async def test_a_copy_is_one_path_under_a_new_id_with_what_was_said_here(log: EventLog, tmp_path: Path) -> None:
-    report = await put(log, tmp_path, *BATCH)
-    (summary, _) = [one.seq for one in await log.read(report.session) if isinstance(one.event, MessageAdopt)][-2:]
-    fork = await log.fork(report.session, summary, at_us=1)
-    new, body = await claude_code_copy(log, fork.id)
-    written = [json.loads(line) for line in body.splitlines()]
-    assert {one["sessionId"] for one in written} == {new}
-    assert [one["uuid"] for one in written] == ["p", "a1", "a2", "a3", "r1", "r2"]
 
 
 def test_files_of_claude_code_are_known(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Other programs that commands start: agents, with sessions of their own."""
