@@ -38,7 +38,7 @@ def test_ids_and_titles_are_offered_where_a_session_is_named(shell: Shell, words
 
 
 def test_names_of_commands_are_offered(shell: Shell) -> None:
-    assert offered(shell, "re") == ["plain,replay", "plain,reexecute"]
+    assert sorted(offered(shell, "re")) == ["plain,record", "plain,reexecute", "plain,replay", "plain,resume-in"]
     assert "plain,--help" in offered(shell, "--")
 
 
