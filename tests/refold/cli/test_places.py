@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.refold.shell import Shell
 
 
-def test_the_command_line_takes_urls_too(shell: Shell) -> None:
+def test_the_command_line_takes_urls_too(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shell.folder)
     shell.good("demo", "--db", "sqlite:///other.db")
     assert shell.good("ls", "--db", "other.db") == shell.good("ls", "--db", "sqlite:///other.db") != ""
     for place in ("mysql://me:hunter2@host/db", "postgresql://me:hunter2@host/db"):
