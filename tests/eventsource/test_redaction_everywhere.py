@@ -107,9 +107,11 @@ def test_events_are_looked_at_one_by_one_wherever_a_secret_may_be_written(said: 
 
 @given(events(), st.sampled_from([KEY, "a", "abcdefgh", "00000000"]))
 def test_where_no_secret_can_be_nothing_is_replaced(event: Event, secret: str) -> None:
-    secrets = known(secret)
-    if secrets.are_absent(encode(event)):
-        assert redact_event(event, secrets.redact) == redact_event(event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eventsource.models.secrets._KNOWN", Secrets())  # else every later test would know these
+        secrets = known(secret)
+        if secrets.are_absent(encode(event)):
+            assert redact_event(event, secrets.redact) == redact_event(event, lambda text: text) == event
 
 
 @given(events())
