@@ -51,7 +51,7 @@ class MemorySession:
         self.due_at_us: int | None = None
         self.keys: dict[str, int] = {}
         self.facts = 0
-        self._given = title
+        self.given = title
         self.base_digest, self.base_updates = ZERO, b""
         self._base_folds = Folds()
         self._link = ZERO
@@ -303,10 +303,10 @@ class MemorySession:
         return [Finding(session=self.id, seq=seq, problem="the event was changed")]
 
     def _first(self) -> Folds:
-        return Folds(title=self._given) if self.parent is None else self._base_folds
+        return Folds(title=self.given) if self.parent is None else self._base_folds
 
     def _step(self, folds: Folds, seq: int, event: Event) -> Folds:
         after = step(folds, seq, event)
         if self.parent is not None and seq == self.fork_seq + 1:
-            return msgspec.structs.replace(after, title=self._given)
+            return msgspec.structs.replace(after, title=self.given)
         return after

@@ -171,10 +171,11 @@ class EventLog(Protocol):
         ...
 
     async def resolve(self, name: str, *, prefix: bool = True) -> str:
-        """Find the id of a session named by id, title, or unique prefix of an id.
+        """Find the id of a session named by id, title, the title it was made with, or unique prefix of an id.
 
-        `prefix=False` takes whole names only, so that a title never leads to another's session; a name that is the id
-        of one session and the title of another is then refused.
+        What comes first in this list is taken, before all that follows. `prefix=False` takes ids and titles only, so
+        that a title never leads to another's session; a name that is the id of one session and the title of another is
+        then refused.
 
         Raises: UnknownSessionError, with the candidates when there is more than one.
         """

@@ -213,10 +213,17 @@ class _Reading:
     ) -> ImportReport:
         """Write what is new, or (`dry`) count it."""
         planner = Planner(self.dialect, self.outline, self._findings, self.known)
-        writing = _Writing(
-            log, planner, self.known, session=session, source=self.source, started_by=started_by, dry=dry
-        )
         stem, file = _names(path)
+        writing = _Writing(
+            log,
+            planner,
+            self.known,
+            session=session,
+            stem=stem,
+            source=self.source,
+            started_by=started_by,
+            dry=dry,
+        )
         written_us = await asyncio.to_thread(_written_us, path)
         records = self._source.records(Findings())
         plan = planner.plan(records, title=title, last_title=stem, file=file, at_us=written_us)
@@ -291,11 +298,13 @@ class _Writing:
         known: Known | None,
         *,
         session: str,
+        stem: str,
         source: str,
         started_by: str,
         dry: bool,
     ) -> None:
         self._log, self._planner, self._known, self._dry = log, planner, known, dry
+        self._stem = "" if started_by else stem
         self._id, self._source, self._started_by = session, source, started_by
         there = known.branches if known is not None else ()
         self._sessions = {number: branch.session for number, branch in enumerate(there)}
@@ -338,7 +347,11 @@ class _Writing:
             return
         if action.parent is None:
             making = self._log.create(
-                self._id, created_at_us=action.at_us or None, source=self._source, started_by=self._started_by
+                self._id,
+                title=self._stem,  # it is found by that too when it is called by its own title or its first words
+                created_at_us=action.at_us or None,
+                source=self._source,
+                started_by=self._started_by,
             )
             parent = None
         else:

@@ -351,6 +351,17 @@ class LogContract(LifeContract, DueContract, ArchiveContract, SearchContract, Wa
             assert await found(model="%") == {"s1"}
             assert await found(model="openai/", branch="main") == {"s0"}
 
+    async def test_a_session_is_still_found_by_the_title_it_was_made_with(self) -> None:
+        """Where no session has that title now; never as a whole name, under which another one may be made."""
+        async with self.open() as log:
+            first = (await log.create("one", title="2026-01-01 draft")).id
+            await log.append(first, [(1, Label(text="Coats"))])
+            assert await log.resolve("2026-01-01 draft") == await log.resolve("Coats") == first
+            with refused(UnknownSessionError):
+                await log.resolve("2026-01-01 draft", prefix=False)
+            other = await log.named("2026-01-01 draft")
+            assert await log.resolve("2026-01-01 draft") == other != first
+
     async def test_a_whole_name_never_leads_to_another_session(self) -> None:
         """A title, or a whole id; the beginning of a stranger's id is neither, and what fits two is refused."""
         async with self.open() as log:

@@ -60,6 +60,7 @@ INSERT INTO sessions (number, id, parent, fork_seq, root, started_by, source, gi
 
 _OF_SOURCE = "SELECT id FROM sessions WHERE source = ?"
 _OF_TITLE = "SELECT id FROM sessions WHERE title = ? AND title != '' LIMIT 20"
+_OF_FIRST_TITLE = "SELECT id FROM sessions WHERE given = ? AND given != '' LIMIT 20"
 _BEGINS = "SELECT id FROM sessions WHERE id >= ? AND id < ? ORDER BY id LIMIT 20"
 _QUEUES = """
 WITH RECURSIVE line (queue) AS (
@@ -327,13 +328,17 @@ def due(connection: Sql, limit: int, queues: Collection[str] | None = None) -> t
 
 
 def resolve(connection: Sql, name: str, *, prefix: bool) -> str:
-    """Find a session by id, title or (`prefix`) the beginning of an id. Raises: UnknownSessionError."""
+    """Find a session by id, title or (`prefix`) its first title or the beginning of its id.
+
+    Raises: UnknownSessionError.
+    """
     is_id = connection.execute("SELECT 1 FROM sessions WHERE id = ?", (name,)).fetchone() is not None
     if is_id and prefix:
         return name
     titled = [_text(row[0]) for row in connection.execute(_OF_TITLE, (name,))]
     if not prefix:
         return choose_whole(name, titled, is_id=is_id)
+    titled = titled or [_text(row[0]) for row in connection.execute(_OF_FIRST_TITLE, (name,))]
     prefixed = connection.execute(_BEGINS, (name, f"{name}{chr(sys.maxunicode)}")).fetchall()
     return choose(name, titled, [_text(row[0]) for row in prefixed])
 

@@ -232,3 +232,10 @@ def test_what_is_kept_and_not_understood_is_named_each_kind_once(shell: Shell) -
         assert f"kept, not understood, line {line}: {what}" in said
     assert said.count("not understood") == 6
     assert "not understood" not in shell("import", file).stderr, "nothing is new"
+
+
+def test_an_imported_session_is_found_by_the_name_of_its_file_too(shell: Shell) -> None:
+    file = claude(shell.folder, "0f3c-a-name-of-claude-code", "What is here?")
+    shell.good("import", file)
+    assert "What is here?" in shell.good("ls")
+    assert shell.good("show", file.stem) == shell.good("show", "What is here?")
