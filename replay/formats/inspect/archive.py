@@ -82,7 +82,7 @@ def archive_of(path: Path) -> Archive:
         with path.open("rb") as file:
             try:
                 return Archive(path, _listed(file))
-            except (BadZipFile, NotImplementedError, ValueError, struct.error, EOFError, RuntimeError):
+            except (BadZipFile, ValueError, struct.error, EOFError, RuntimeError):
                 return Archive(path, dict(_found(file)), "its table of contents is missing: it is cut off or damaged")
     except OSError as error:
         raise unreadable(path, error) from error
