@@ -311,8 +311,8 @@ class MemoryLog:
         titled = [one.id for one in self._sessions.values() if one.folds.title == name]
         if not prefix:
             return choose_whole(name, titled, is_id=name in self._sessions)
-        titled = titled or [one.id for one in self._sessions.values() if one.given == name]
-        return choose(name, titled, [one for one in self._sessions if one.startswith(name)])
+        prefixed = [one for one in self._sessions if one.startswith(name)]
+        return choose(name, titled, prefixed or [one.id for one in self._sessions.values() if one.given == name])
 
     @checked()
     async def fork(

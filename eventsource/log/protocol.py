@@ -171,7 +171,7 @@ class EventLog(Protocol):
         ...
 
     async def resolve(self, name: str, *, prefix: bool = True) -> str:
-        """Find the id of a session named by id, title, the title it was made with, or unique prefix of an id.
+        """Find the id of a session named by id, title, unique prefix of an id, or the title it was made with.
 
         What comes first in this list is taken, before all that follows. `prefix=False` takes ids and titles only, so
         that a title never leads to another's session; a name that is the id of one session and the title of another is

@@ -328,7 +328,7 @@ def due(connection: Sql, limit: int, queues: Collection[str] | None = None) -> t
 
 
 def resolve(connection: Sql, name: str, *, prefix: bool) -> str:
-    """Find a session by id, title or (`prefix`) its first title or the beginning of its id.
+    """Find a session by id, title or (`prefix`) the beginning of its id or its first title.
 
     Raises: UnknownSessionError.
     """
@@ -338,8 +338,9 @@ def resolve(connection: Sql, name: str, *, prefix: bool) -> str:
     titled = [_text(row[0]) for row in connection.execute(_OF_TITLE, (name,))]
     if not prefix:
         return choose_whole(name, titled, is_id=is_id)
-    titled = titled or [_text(row[0]) for row in connection.execute(_OF_FIRST_TITLE, (name,))]
     prefixed = connection.execute(_BEGINS, (name, f"{name}{chr(sys.maxunicode)}")).fetchall()
+    if not titled and not prefixed:  # it has no index: only what would be no session at all is looked for there
+        prefixed = connection.execute(_OF_FIRST_TITLE, (name,)).fetchall()
     return choose(name, titled, [_text(row[0]) for row in prefixed])
 
 
