@@ -133,7 +133,8 @@ class _Trace(msgspec.Struct, frozen=True):
     """A session up to a seq, and where everything in its requests came from.
 
     `config`: who set each part of the configuration. `trail`: events that hold content, and the starts of calls.
-    `asked`: the last two requests. `last`: the last fact. `files`: what was imported from, by format.
+    `asked`: the last two requests. `last`: the last fact. `files`: what was imported from, by
+    format; of a fork, by its session too.
     """
 
     view: ContextView = CONTEXT.initial
@@ -166,15 +167,22 @@ def _step(trace: _Trace, recorded: Recorded) -> _Trace:
             trail = trail.append(recorded)
         case ConfigChange():
             config = config_seqs(config, recorded.seq, event)
-        case Custom(kind=kind, data=data) if kind.endswith(_FILE_HEADER):
-            files = {**files, kind.removesuffix(_FILE_HEADER): str(read_object(data).get("file", ""))}
+        case Custom(kind=kind, data=data) if kind.endswith((_FILE_HEADER, _FILE_OF_FORK)):
+            files = _with_file(files, kind.rpartition(".")[0], read_object(data))
         case _:
             pass
     return _Trace(CONTEXT.step(trace.view, recorded), config, trail, asked, in_turn, recorded, files)
 
 
-_FILE_HEADER = ".session"  # ends the kind of event in which an import says where it read
-_TRACE = Projection(name="why", version=2, initial=_Trace(), step=_step)
+def _with_file(files: Mapping[str, str], source: str, said: Mapping[str, object]) -> Mapping[str, str]:
+    """Add where an import read: that of a fork tells of which session."""
+    file, session = said.get("file"), said.get("session")
+    key = f"{source}:{session}" if isinstance(session, str) else source
+    return {**files, key: file} if isinstance(file, str) else files
+
+
+_FILE_HEADER, _FILE_OF_FORK = ".session", ".branch"  # end the kinds of events in which an import says where it read
+_TRACE = Projection(name="why", version=3, initial=_Trace(), step=_step)
 
 
 class _Built:
@@ -215,8 +223,13 @@ class _Built:
             role=role,
             detail=detail,
             origin=origin,
-            file=self.trace.files.get(origin.source, "") if origin is not None else "",
+            file=self._file(origin) if origin is not None else "",
         )
+
+    def _file(self, origin: Origin) -> str:
+        """Return where something was imported from."""
+        files = self.trace.files
+        return files.get(f"{origin.source}:{origin.session}") or files.get(origin.source, "")
 
     def _source(self, name: int, message: Message) -> tuple[Source, int, str]:
         entry, edit = entry_of(self.view, name), self.edits.get(name)
@@ -232,7 +245,7 @@ class _Built:
         if entry.origin is not None:
             origin = entry.origin
             said = " ".join(filter(None, (origin.source, origin.session, origin.entry)))
-            file = self.trace.files.get(origin.source, "")
+            file = self._file(origin)
             return "adopted", name, f"{said} of {file}" if file else said
         if isinstance(message, AssistantMessage):
             return "answer", name, ""

@@ -60,12 +60,8 @@ class MemoryLog:
     ) -> SessionInfo:
         """Create an empty session."""
         await self._turn()
-        check_title(source)
-        known = next((one.id for one in self._sessions.values() if source and one.source == source), "")
-        if known and session not in self._sessions:
-            raise SessionExistsError(known)
-        made = self._make(session, title, created_at_us)
-        made.source, made.started_by = source, started_by
+        made = self._make(session, title, created_at_us, source)
+        made.started_by = started_by
         if started_by in self._sessions:
             made.root = self._sessions[started_by].root
         return made.info(self._clock())
@@ -325,6 +321,7 @@ class MemoryLog:
         title: str = "",
         keeps: Sequence[int] | None = None,
         created_at_us: int | None = None,
+        source: str = "",
         base: str = "",
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
@@ -341,7 +338,7 @@ class MemoryLog:
             if not base:
                 raise UnknownSeqError(parent, at, head, "no fork can begin among updates that were dropped")
             digest, updates = read_base(base)[:32], read_base(base)[32:]
-        made = self._make(session, title, created_at_us)
+        made = self._make(session, title, created_at_us, source)
         made.begin(parent, at, digest, updates, folds)
         made.root = self._sessions[parent].root
         made.first_words = self._sessions[parent].first_words if folds.first_seq else ""
@@ -532,13 +529,19 @@ class MemoryLog:
             raise UnknownSessionError(session)
         return found
 
-    def _make(self, session: str | None, title: str, created_at_us: int | None = None) -> MemorySession:
+    def _make(
+        self, session: str | None, title: str, created_at_us: int | None = None, source: str = ""
+    ) -> MemorySession:
         name = check_id(self._new_id() if session is None else session)
-        if name in self._sessions:
-            raise SessionExistsError(name)
+        check_title(source)
+        of_source = (one.id for one in self._sessions.values() if source and one.source == source)
+        there = name if name in self._sessions else next(of_source, "")
+        if there:
+            raise SessionExistsError(there)
         made = self._sessions[name] = MemorySession(
             name, check_title(title), self._clock() if created_at_us is None else created_at_us
         )
+        made.source = source
         self._made += 1
         made.number = self._made
         self._touch(made)

@@ -200,15 +200,17 @@ class EventLog(Protocol):
         title: str = "",
         keeps: Sequence[int] | None = None,
         created_at_us: int | None = None,
+        source: str = "",
         base: str = "",
     ) -> SessionInfo:
         """Begin a session that shares its parent's events up to `at` and goes on with its own `fork` event at `at + 1`.
 
         Copies nothing: one row and one event, in one append. `keeps`: seqs of the pushes that stay queued in the fork;
-        without it, those that the turn under way was begun to deliver. For imports only: `created_at_us`, and `base`
-        (see `Removed`), with which alone a fork may begin among updates that were dropped.
+        without it, those that the turn under way was begun to deliver. For imports only: `created_at_us`, `source` (see
+        `create`), and `base` (see `Removed`), with which alone a fork may begin among updates that were dropped.
 
-        Raises: UnknownSeqError when the parent has no such seq, or updates that its digest is made of were dropped.
+        Raises: UnknownSeqError when the parent has no such seq, or updates that its digest is made of were dropped;
+        SessionExistsError, as `create`.
         """
         ...
 

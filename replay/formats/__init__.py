@@ -80,6 +80,7 @@ async def import_file(
     if found is None:
         known = ", ".join([REFOLD, *(one.name for one in FORMATS)])
         raise TranscriptError(path, f"{name} is no format that is read here; there are {known}")
+    earlier = [] if again else await _import_before(log, found, Path(path), dry=dry, growing=growing, without=without)
     sources = await asyncio.to_thread(found.sessions, Path(path), growing=growing)
     first, *others = await import_sessions(
         log,
@@ -92,7 +93,22 @@ async def import_file(
         growing=growing,
         without=without,
     )
-    return msgspec.structs.replace(first, others=tuple(others))
+    return msgspec.structs.replace(first, others=(*others, *earlier))
+
+
+async def _import_before(
+    log: EventLog, format_: Format, path: Path, *, dry: bool, growing: bool, without: Collection[str]
+) -> list[ImportReport]:
+    """Import what the sessions of a file go on from, the first one first. Returns: what was new of it."""
+    reports: list[ImportReport] = []
+    for one in await asyncio.to_thread(format_.before, path):
+        try:
+            sources = await asyncio.to_thread(format_.sessions, one, growing=growing)
+            done = await import_sessions(log, sources, path=str(one), dry=dry, growing=growing, without=without)
+        except TranscriptError:  # it is told of the session that goes on from it
+            continue
+        reports += [report for report in done if report.branches]
+    return reports
 
 
 def detect(path: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from eventsource.errors import TranscriptError
+from eventsource.log.protocol import EventLog
 
 from .dialect import Dialect
 from .document import beginning
@@ -32,19 +33,42 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     document: Fields
 
 
+Records = Callable[[Findings], Iterator[Line]]
+"""Reads the records of a session, and tells what was repaired or lost."""
+
+
+class SourceFork(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of a file of its own that goes on from another session, up to a record of that.
+
+    `name`: what the source calls it. `dialect`: reads the records of both. `whole`: makes a reader of them, given the
+    records of the session that is `missing`, whose file is not there (empty: none is). `written`: finds those in a log;
+    None: it does not have them. `lacks`: what its own records lack without those before them; empty: nothing.
+    """
+
+    name: str
+    dialect: Callable[[Mapping[str, str]], Dialect]
+    whole: Callable[[Records | None], Records]
+    missing: str
+    written: Callable[[EventLog, str], Awaitable[Records | None]]
+    lacks: str = ""
+
+
 class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
     """One session of a file: its dialect, and its records, which are read twice.
 
-    `dialect` is made with the sessions of its children by their links; `records` gives the records, and tells what was
-    repaired or lost. `name`: of a child, which comes behind the session that began it (empty: it is no child), `links`:
-    what that says of it. `path`: of a child that has a file of its own.
+    `dialect` is made with the sessions of its children by their links. `name`: of a child, which comes behind the
+    session that began it (empty: it is no child), `links`: what that says of it. `path`: of a child that has a file of
+    its own. `begun_by`: what the source calls the session that began one which is imported by itself. `fork`: it goes
+    on from another session, and `records` are its own alone.
     """
 
     dialect: Callable[[Mapping[str, str]], Dialect]
-    records: Callable[[Findings], Iterator[Line]]
+    records: Records
     name: str = ""
     links: tuple[str, ...] = ()
     path: Path | None = None
+    begun_by: str = ""
+    fork: SourceFork | None = None
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -73,10 +97,11 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     """A format: its name, what its files are, and whether a file is one, by how it begins.
 
     `sessions`: those that a file holds, each before its children. `owner`: the file with which another one is
-    imported, if it is not imported by itself; `beside`: those that may still be written with it. `folder`: where the
-    agent worked, by how a file begins. `home`: where the agent keeps its sessions, by its environment (None: wherever a
-    program says). `folders`: where it worked in each session of a file that holds several, by their sources.
-    `to_agent`: how a session is given to the agent (None: nobody looks for files of this format).
+    imported, if it is not imported by itself; `beside`: those that may still be written with it; `before`: those with
+    sessions that its own go on from. `folder`: where the agent worked, by how a file begins. `home`: where the agent
+    keeps its sessions, by its environment (None: wherever a program says). `folders`: where it worked in each session
+    of a file that holds several, by their sources. `to_agent`: how a session is given to the agent (None: nobody looks
+    for files of this format).
     """
 
     name: str
@@ -86,6 +111,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     owner: Callable[[Path], Path | None]
     beside: Callable[[Path], Iterable[Path]]
     folder: Callable[[Head], str]
+    before: Callable[[Path], Iterable[Path]] = lambda _: ()
     home: Callable[[Mapping[str, str]], Home] | None = None
     folders: Callable[[Path], Mapping[str, str]] = lambda _: {}
     to_agent: ToAgent | None = None

@@ -19,7 +19,7 @@ from eventsource.models.secrets import MARK
 
 from .atomic import create_session, roll_back
 from .dialect import Dialect
-from .format import SourceSession
+from .format import SourceFork, SourceSession
 from .jsonl import Findings, LineNote
 from .known import find_known
 from .outline import Outline
@@ -78,7 +78,7 @@ async def import_sessions(
         children, begun = await asyncio.to_thread(_rest_of_family, left)
         links: dict[str, str] = {}  # filled before any is read for the second time
         try:
-            reading = await _Reading.of(log, main, links, again=again, growing=growing)
+            reading = await _Reading.of(log, main, links, again=again, growing=growing, dry=dry)
         except TranscriptError as error:
             if begun is None and not reports and not lost:
                 raise
@@ -91,9 +91,10 @@ async def import_sessions(
             reports.append(reading.left_out(path))
             continue
         new = f"{session}-{len(reports) + 1}" if session and reports else session or random_id()
-        made = reading.known.branches[0].session if reading.known is not None else new
+        made = reading.session or new
         below = await _children(log, reading, made, children, links, path=path, again=again, growing=growing)
-        report = await reading.write(log, session=made, path=path, title=title, dry=dry)
+        starter = await reading.starter(log)
+        report = await reading.write(log, session=made, path=path, title=title, started_by=starter, dry=dry)
         under = [
             await one.reading.write(log, session=one.session, path=one.path, started_by=starter, dry=dry)
             for one, starter in _in_order(reading, made, below, links)
@@ -133,8 +134,7 @@ async def _children(
     for source in sources:
         reading = await _Reading.of(log, source, links, again=again, growing=growing, within=main.dialect.session)
         if reading.outline.parents:
-            known = reading.known
-            own = known.branches[0].session if known is not None else f"{session}-{source.name[:_NAMED]}"
+            own = reading.session or f"{session}-{source.name[:_NAMED].rstrip('-')}"
             links |= {link: own for link in source.links if link}
             found.append(_Child(reading, own, str(source.path or path)))
     return found
@@ -163,21 +163,32 @@ def _in_order(
         yield child, session
 
 
+class _FirstPass(NamedTuple):
+    """What was learnt from the records of a session when they were read for the first time."""
+
+    dialect: Dialect
+    outline: Outline
+    findings: Findings
+    left: int
+
+    @classmethod
+    def of(cls, source: SourceSession, links: Mapping[str, str], *, growing: bool) -> _FirstPass:
+        """Read them; what may not have come whole (`growing`) is left."""
+        findings, dialect = Findings(), source.dialect(links)
+        outline = outline_of(source, dialect, findings)
+        left = dialect.unfinished if growing else 0
+        if left:
+            findings, dialect = Findings(), source.dialect(links)
+            outline = outline_of(source, dialect, findings, len(outline.entry_of) - left)
+        return cls(dialect, outline, findings, left)
+
+
 class _Reading:
     """A session as its file tells it, and what the log has of it."""
 
-    def __init__(
-        self,
-        source: SourceSession,
-        dialect: Dialect,
-        outline: Outline,
-        findings: Findings,
-        known: Known | None,
-        key: str,
-        left: int,
-    ) -> None:
-        self._source, self.dialect, self.outline, self._findings = source, dialect, outline, findings
-        self.known, self.source, self._left = known, key, left
+    def __init__(self, source: SourceSession, first: _FirstPass, known: Known | None, key: str) -> None:
+        self._source, self.dialect, self.outline, self._findings = source, first.dialect, first.outline, first.findings
+        self.known, self.source, self._left = known, key, first.left
 
     @classmethod
     async def of(
@@ -188,25 +199,63 @@ class _Reading:
         *,
         again: bool,
         growing: bool,
+        dry: bool = False,
         within: str = "",
     ) -> _Reading:
         """Read a session for the first time, and look for it in the log."""
-        findings = Findings()
-        dialect = source.dialect(links)
-        outline = await asyncio.to_thread(outline_of, source, dialect, findings)
-        left = dialect.unfinished if growing else 0
-        if left:
-            findings, dialect = Findings(), source.dialect(links)
-            upto = len(outline.entry_of) - left
-            outline = await asyncio.to_thread(outline_of, source, dialect, findings, upto)
-        own = dialect.session
-        if source.name and not own.endswith(f"/{source.name}"):
+        if source.fork is not None:
+            found = await cls._of_fork(log, source, source.fork, links, again=again, growing=growing)
+            if found is not None:
+                return found
+        first = await asyncio.to_thread(_FirstPass.of, source, links, growing=growing)
+        own = first.dialect.session
+        if source.name and own != source.name and not own.endswith(f"/{source.name}"):
             own = f"{own or within}/{source.name}"
-        if not own and outline.parents:
-            own = f"{outline.digests()[0]:016x}"
-        key = "" if again else f"{dialect.format}:{own}"
-        known = await find_known(log, key, Kinds(dialect.format)) if key else None
-        return cls(source, dialect, outline, findings, known, key, left)
+        if not own and first.outline.parents:
+            own = f"{first.outline.digests()[0]:016x}"
+        key = "" if again else f"{first.dialect.format}:{own}"
+        known = await find_known(log, key, Kinds(first.dialect.format)) if key else None
+        lacks = source.fork.lacks if source.fork is not None and known is None else ""
+        if lacks and (source.fork is None or source.fork.missing or not dry):
+            first.findings.lose(0, lacks, "")
+        return cls(source, first, known, key)
+
+    @classmethod
+    async def _of_fork(
+        cls,
+        log: EventLog,
+        source: SourceSession,
+        fork: SourceFork,
+        links: Mapping[str, str],
+        *,
+        again: bool,
+        growing: bool,
+    ) -> _Reading | None:
+        """Read a session with the one that it goes on from; None: that is not there, or was not at the first import."""
+        format_ = fork.dialect({}).format
+        key = f"{format_}:{fork.name}"
+        there = [] if again else await log.sessions(source=key, limit=1)
+        base = await fork.written(log, fork.missing) if fork.missing else None
+        if (there and there[0].parent is None) or (fork.missing and base is None):
+            return None
+        whole = msgspec.structs.replace(source, dialect=fork.dialect, records=fork.whole(base))
+        first = await asyncio.to_thread(_FirstPass.of, whole, links, growing=growing)
+        if again:
+            return cls(whole, first, None, "")
+        known = await find_known(log, f"{format_}:{first.dialect.session}", Kinds(format_), fork=fork.name)
+        return cls(whole, first, known, key) if known is not None else None
+
+    @property
+    def session(self) -> str:
+        """The session that the log has of it; empty: none."""
+        known = self.known
+        return known.branches[known.main].session if known is not None and known.is_there else ""
+
+    async def starter(self, log: EventLog) -> str:
+        """Return the session that began it, if it is imported by itself and that one is there."""
+        name = self._source.begun_by
+        found = await log.sessions(source=f"{self.dialect.format}:{name}", limit=1) if name else ()
+        return found[0].id if found else ""
 
     async def write(
         self, log: EventLog, *, session: str, path: str, title: str = "", started_by: str = "", dry: bool = False
@@ -228,7 +277,7 @@ class _Reading:
         records = self._source.records(Findings())
         plan = planner.plan(records, title=title, last_title=stem, file=file, at_us=written_us)
         await writing.write(plan)
-        named = planner.title or ((await log.info(session)).title if self.known is not None else "")
+        named = planner.title or ((await log.info(session)).title if self.session else "")
         return writing.report(self._findings, path, left=self._left, title=named)
 
     def left_out(self, path: str) -> ImportReport:
@@ -307,6 +356,7 @@ class _Writing:
         self._stem = "" if started_by else stem
         self._id, self._source, self._started_by = session, source, started_by
         there = known.branches if known is not None else ()
+        self._main = known.main if known is not None else 0
         self._sessions = {number: branch.session for number, branch in enumerate(there)}
         self._heads = {number: branch.head for number, branch in enumerate(there)}
         self._made: list[str] = []
@@ -356,7 +406,8 @@ class _Writing:
             parent = None
         else:
             parent = self._sessions[action.parent]
-            making = self._log.fork(parent, action.fork_seq, at_us=action.at_us)
+            own = (self._id, self._source) if action.branch == self._main else (None, "")
+            making = self._log.fork(parent, action.fork_seq, at_us=action.at_us, session=own[0], source=own[1])
         made = self._sessions[action.branch] = await create_session(making, self._made)
         self._heads[action.branch] = 0 if parent is None else action.fork_seq + 1
         self._done[action.branch] = ImportedBranch(session=made, parent=parent, fork_seq=action.fork_seq)
@@ -370,13 +421,13 @@ class _Writing:
             path=path,
             format=planner.dialect.format,
             version=planner.dialect.version,
-            session=self._sessions[0],
+            session=self._sessions.get(self._main, ""),
             title=title,
             branches=done,
             entries=self._entries,
             messages=sum(branch.messages for branch in done),
             source=self._source,
-            known=self._known is not None,
+            known=self._known is not None and self._known.is_there,
             left=left + planner.left,
             recovered=findings.recovered,
             lost=(*findings.lost, *lost),

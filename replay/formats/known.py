@@ -18,11 +18,12 @@ from .plan import Kinds, Known, KnownBranch, KnownEntries, KnownEntry
 _PAGE = 1_000
 
 
-async def find_known(log: EventLog, source: str, kinds: Kinds) -> Known | None:
-    """Find the session that was imported from a source, and the forks that the import made.
+async def find_known(log: EventLog, source: str, kinds: Kinds, *, fork: str = "") -> Known | None:
+    """Find the session that was imported from a source, and the forks that imports made of it.
 
     Args:
         source: the format, and what the source itself calls the session.
+        fork: what the source calls the session that it is about, if that was forked from this one.
 
     Returns: None when there is none.
     """
@@ -31,7 +32,10 @@ async def find_known(log: EventLog, source: str, kinds: Kinds) -> Known | None:
         return None
     branches: list[KnownBranch] = []
     entries = KnownEntries()
+    files: dict[str, str] = {}
+    wanted = f"{source.partition(':')[0]}:{fork}" if fork else source
     async for info in _family(log, found[0], kinds):
+        files[info.id] = info.source or files[info.parent or ""]
         tip, last, spoken = info.fork_seq + 1, 0, 0
         async for seq, event in _facts(log, info):
             if isinstance(event, MessageAdopt | Compaction):
@@ -42,8 +46,10 @@ async def find_known(log: EventLog, source: str, kinds: Kinds) -> Known | None:
             for digest, entry in _entries(read_object(event.data), len(branches)):
                 entries.add(digest, entry)
                 last = entry.last if entry.first <= spoken else last
-        branches.append(KnownBranch(session=info.id, head=info.head, tip=tip, last=last))
-    return Known(branches=tuple(branches), entries=entries)
+        own = files[info.id] == wanted
+        branches.append(KnownBranch(session=info.id, head=info.head, tip=tip, last=last, own=own))
+    main = next((number for number, one in enumerate(branches) if one.own), len(branches))
+    return Known(branches=tuple(branches), entries=entries, main=main, fork=fork)
 
 
 async def _family(log: EventLog, main: SessionInfo, kinds: Kinds) -> AsyncIterator[SessionInfo]:

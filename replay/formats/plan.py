@@ -29,7 +29,8 @@ Timed = tuple[int, Event]
 class Kinds:
     """The kinds of `custom` events that an import of one format writes beside the messages.
 
-    `session`: the header, at the beginning of the main branch. `branch`: at the beginning of another. `entry`: an entry
+    `session`: the header, at the beginning of the main branch. `branch`: at the beginning of another, with its file and
+    what that calls it, if it has one of its own. `entry`: an entry
     that is no message, whole. `rest`: what the next event does not say of its entry. `lost`: a damaged line. `lines`:
     which entries the events before it are, and on which lines they stood.
     """
@@ -101,20 +102,33 @@ class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
     """A session that an earlier import of the same file wrote.
 
     `head`: of the session. `tip`: the last seq that an import wrote; a head beyond it: it was gone on with here.
-    `last`: the last seq of its last entry that says something; 0: nothing was said.
+    `last`: the last seq of its last entry that says something; 0: nothing was said. `own`: it is of this file, and not
+    of another one with a session that was forked from this, or from which this was.
     """
 
     session: str
     head: int
     tip: int
     last: int
+    own: bool = True
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log has of a file already."""
+    """What the log has of a file already.
+
+    `main`: the branch that is the file's session. `fork`: what the source calls that, if it was forked from another
+    file's; it may not be there yet, and will then be the first branch that is new.
+    """
 
     branches: tuple[KnownBranch, ...] = ()
     entries: KnownEntries = msgspec.field(default_factory=KnownEntries)
+    main: int = 0
+    fork: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file's session is there."""
+        return self.main < len(self.branches)
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +184,7 @@ class Planner:
         self._open: dict[int, _Branch] = {}
         self._elsewhere: list[tuple[int, int, str]] = []  # bookmarks on other branches: entry, time, text
         self._at = self._began_us = 0
+        self._file = ""
         self.left = self.branch_of.count(-1)
         """How many entries are not written: nothing is said there, and their session was gone on with here."""
         self.title = ""
@@ -180,15 +195,15 @@ class Planner:
     def _find_branches(self) -> array[int]:
         known, size = self._known, len(self.digests)
         there = array("i", [-1]) * size
-        open_ = {number for number, one in enumerate(known.branches) if not one.last and one.head == one.tip}
+        ends = {number for number, one in enumerate(known.branches) if one.own and one.head == one.tip}
+        open_ = {number for number in ends if not known.branches[number].last}
         for number, digest in enumerate(self.digests):
             found = known.entries.find(digest)
             if found is not None:
                 there[number] = found.branch
                 for seqs, seq in zip(self._seqs, (found.first, found.seq, found.last), strict=True):
                     seqs[number] = seq
-                branch = known.branches[found.branch]
-                if found.last == branch.last and branch.head == branch.tip:
+                if found.last == known.branches[found.branch].last and found.branch in ends:
                     open_.add(found.branch)
         self._is_known = there
         return self.outline.branches(there, self.outline.tips(there, open_), len(known.branches))
@@ -203,10 +218,11 @@ class Planner:
             file: where the records stand, for whoever asks where a message came from.
             at_us: when the file was written, for what has no time of its own.
         """
+        self._file = file
         began_us = self.dialect.began_us
         self._began_us = at_us if began_us is None else began_us
         if not self._known.branches:
-            yield from self._begin(file)
+            yield from self._begin()
         for number, own in self._entries(records):
             if self._is_known[number] >= 0:
                 self._pass(number, own)
@@ -224,17 +240,26 @@ class Planner:
                 main.add(main.events[-1][0] if main.events else main.state.at_us, Label(text=self.title))
         for branch in self._open.values():
             if branch.number >= max(1, len(self._known.branches)):
-                words = branch.first_words or title_of_first(event for _, event in branch.events)
-                if words and not words.startswith("<"):  # a command, or what a program said
-                    branch.add(branch.events[-1][0] if branch.events else branch.state.at_us, Label(text=words))
+                self._name_branch(branch)
             yield from self._flush(branch)
 
-    def _begin(self, file: str) -> Iterator[Action]:
+    def _name_branch(self, branch: _Branch) -> None:
+        """Call a new branch by what was said first on it."""
+        is_main = branch.number == self._known.main
+        if is_main and self.title:
+            return
+        words = (is_main and self.dialect.first_words) or branch.first_words
+        words = words or title_of_first(event for _, event in branch.events)
+        if words and not words.startswith("<"):  # a command, or what a program said
+            branch.add(branch.events[-1][0] if branch.events else branch.state.at_us, Label(text=words))
+            self.title = words if is_main else self.title
+
+    def _begin(self) -> Iterator[Action]:
         """Open the session with what is known of its file."""
         time = self._began_us
         yield OpenBranch(branch=0, parent=None, fork_seq=0, at_us=time)
         main = self._open[0] = _Branch(0, 0, self._first_state())
-        said = {"header": dict(self.dialect.header), **({"file": file} if file else {})}
+        said = {"header": dict(self.dialect.header), **({"file": self._file} if self._file else {})}
         main.add(time, Custom(kind=self.kinds.session, data=to_json(said)))
         for note in self._findings.lost:
             cut = {"line": note.number, "text": note.text[:_LOST_LIMIT]}
@@ -340,7 +365,7 @@ class Planner:
         if told.events and _is_orphan(told.events[0]):
             self._findings.keep(line, "with a result of a call that is nowhere before it")
         titles = [event.text for event in told.after if isinstance(event, Label) and not event.target_seq]
-        if branch.number == 0 and titles:
+        if branch.number == self._known.main and titles:
             self.title = titles[-1]
         if self.entries is not None:
             _, naming, last = self._seqs
@@ -358,7 +383,9 @@ class Planner:
         at_us = told.at_us if told.at_us is not None else state.at_us
         branch = self._open[self.branch_of[number]] = _Branch(self.branch_of[number], fork_seq + 1, state)
         yield OpenBranch(branch=branch.number, parent=above, fork_seq=fork_seq, at_us=at_us)
-        branch.add(at_us, Custom(kind=self.kinds.branch, data=to_json({})))
+        known = self._known
+        said = {"file": self._file, "session": known.fork} if known.fork and branch.number == known.main else {}
+        branch.add(at_us, Custom(kind=self.kinds.branch, data=to_json(said)))
         branch.first = branch.head + 1
 
     def _add(self, branch: _Branch, told: Told, at_us: int, name: str, records: list[Fields]) -> int:

@@ -83,17 +83,20 @@ class _Own(msgspec.Struct, frozen=True):
 
 
 async def walk_family(log: EventLog, session: str, dialect: WritingDialect) -> list[Walk]:
-    """Go through a session, what it was forked from and all forks of that.
+    """Go through what stands in one file: a session, what it was forked from and all forks of that.
 
-    Returns: a walk of each, the root's first.
+    Returns: a walk of each, the root's first: that of the session with the file, which may be a fork of another file's.
     """
-    info = await log.info(session)
-    while info.parent is not None:
-        info = await log.info(info.parent)
-    family = [_Own(info, None)]
+    line = await _lineage(log, session)
+    while len(line) > 1 and not line[-1].info.source:
+        line.pop()
+    above = len(line) - 1
+    family = line.copy()
     for number, one in enumerate(family):  # grows while it is read
-        family += [_Own(fork, number) for fork in await forks_of(log, one.info.id)]
-    return await _walks(log, family, dialect, None)
+        if number >= above:
+            forks = await forks_of(log, one.info.id)
+            family += [_Own(fork, number) for fork in forks if not fork.source]
+    return (await _walks(log, family, dialect, None))[above:]
 
 
 async def walk_lineage(log: EventLog, session: str, dialect: WritingDialect) -> Walk:

@@ -46,7 +46,7 @@ class Program:
     agent: how a sub-agent is called with a prompt, if it has any; agent_ends: a command that waits for its end, if the
     call does not; reports: how a sub-agent says what it found. summary: what its request for a summary says.
     compacts: the prompt that shortens its context; empty: it does so when the context is full.
-    forks: it can go on with a copy of a session.
+    forks: it can go on with a copy of a session; says_forks: its file says of which.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Program:
     summary: When
     compacts: str = ""
     forks: bool = True
+    says_forks: bool = False
     settle: Callable[[Path, str], Mapping[str, str]]
     command: Callable[[Turn, Path | None], list[str]]
 
@@ -160,6 +161,7 @@ CODEX = Program(
     agent=lambda prompt: call("spawn_agent", {"message": prompt}, signature='{"namespace": "multi_agent_v1"}'),
     agent_ends='until grep -qs \'"type":"task_complete"\' ~/.codex/sessions/*/*/*/*; do sleep 0.05; done; ',
     summary=When(said="CONTEXT CHECKPOINT"),
+    says_forks=True,
     settle=_codex_settings,
     command=_codex,
 )

@@ -51,8 +51,12 @@ async def differences(program: Program, story: Story, table: Table, ran: Ran) ->
         reports = [await import_file(log.store, str(file)) for file in ran.files]
         wire, _ = headless(table.wire(asked))
         file, heads = headless(table.file(await contexts(log)))
+        roots = [one for one in await log.store.sessions(limit=1_000) if one.parent is None and not one.started_by]
     prompts = [one.request.system_prompt for one in asked]
     problems = [parted(wire, file)]
+    apart = 0 if program.says_forks else sum(turn.fork for turn in story.turns)
+    if len(roots) != 1 + apart:
+        problems.append(f"{len(roots)} sessions below no other, where {1 + apart} should be")
     problems += [
         f"{report.path} was read as one of {report.format}" for report in reports if report.format != program.name
     ]

@@ -16,7 +16,14 @@ from ...envelope import (
     Removed,
     Restored,
 )
-from ...errors import HasForksError, LeaseHeldError, TailLostError, UnknownSeqError, UnknownSessionError
+from ...errors import (
+    HasForksError,
+    LeaseHeldError,
+    SessionExistsError,
+    TailLostError,
+    UnknownSeqError,
+    UnknownSessionError,
+)
 from ...events import (
     AgentStart,
     Erase,
@@ -154,6 +161,22 @@ class LifeContract(ABC):
             idle = await log.fork(parent, 0, at_us=1)
             assert (idle.status, idle.open, idle.messages) == ("idle", False, 0)
             assert await log.rebuild() == 0
+
+    async def test_a_fork_that_was_imported_is_found_by_its_source(self) -> None:
+        """As any session that was; a second one of the same source is refused."""
+        async with self.open() as log:
+            parent = (await log.create(source="agent:one")).id
+            await log.append(parent, timed(exchange()))
+            fork = await log.fork(parent, 10, at_us=1, source="agent:two")
+            plain = await log.fork(parent, 10, at_us=1)
+            assert (fork.source, fork.parent, plain.source) == ("agent:two", parent, "")
+            assert [one.id for one in await log.sessions(source="agent:two")] == [fork.id]
+            for source in ("agent:one", "agent:two"):
+                with refused(SessionExistsError):
+                    await log.fork(parent, 10, at_us=1, source=source)
+                with refused(SessionExistsError):
+                    await log.create(source=source)
+            assert (await log.verify()).ok
 
     async def test_a_follower_sees_every_event_once(self) -> None:
         """What is there, then what comes, whatever page or place it starts at."""

@@ -276,11 +276,12 @@ class SqlLog(ABC):
         title: str = "",
         keeps: Sequence[int] | None = None,
         created_at_us: int | None = None,
+        source: str = "",
         base: str = "",
     ) -> SessionInfo:
         """Begin a session at a seq of another."""
         name = check_id(self._new_id() if session is None else session)
-        row = rows.NewRow(name, check_title(title), created_at_us, base=read_base(base))
+        row = rows.NewRow(name, check_title(title), created_at_us, source=check_title(source), base=read_base(base))
 
         def work(connection: Sql) -> SessionInfo | None:
             begun = rows.fork(connection, self._tails, parent, at, at_us=at_us, row=row, keeps=keeps)

@@ -6,7 +6,8 @@ back is a branch that the file goes on beside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence, Set
 from uuid import UUID, uuid5
 
 import msgspec
@@ -52,6 +53,7 @@ from .unclear import unclear_in
 FORMAT = "codex"
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
 _TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
+_AGENT, _SPAWN = '"agent_id"', "spawnagent"  # what the call of a sub-agent gives; how the tool is called
 _REQUEST = "## My request for Codex:"  # ends what an editor says before it
 _MODEL = ModelRef(api=API, provider="openai", model="")
 _NAMES = UUID("3c1f4f0e-0a53-4d0e-9a4c-6b7c1c52f9a1")  # what is recorded here is named within this
@@ -73,15 +75,46 @@ def is_codex(fields: Fields) -> bool:
             return False
 
 
+def spawned(fields: Fields) -> tuple[str, str]:
+    """Return the call that began a sub-agent, and that one's session, if a record tells of it; else empty texts."""
+    match fields_of(fields.get("payload")):
+        case {"type": "collab_agent_spawn_end", "call_id": str(call), "new_thread_id": str(session)}:
+            return call, session
+        case {"type": "sub_agent_activity", "event_id": str(call), "agent_thread_id": str(session)}:
+            return call, session
+        case {
+            "type": "item_completed",
+            "item": {"id": str(call), "tool": str(tool), "receiver_thread_ids": [str(one)]},
+        }:
+            return (call, one) if tool.lower().replace("_", "") == _SPAWN else ("", "")
+        case {"type": "function_call_output", "call_id": str(call), "output": str(text)} if _AGENT in text:
+            return call, _agent_in(text)
+        case _:
+            return "", ""
+
+
+def _agent_in(output: str) -> str:
+    try:
+        return text_of(fields_of(json.loads(output)).get("agent_id"))
+    except (ValueError, RecursionError):
+        return ""
+
+
 class CodexDialect:
-    """How a session file of Codex tells its session."""
+    """How a session file of Codex tells its session.
+
+    Args:
+        children: sessions of sub-agents, by what the file calls them.
+        fork: the session that goes on from another one, whose records come first; empty: it goes on from none.
+    """
 
     format = FORMAT
     version = 1
-    begun: frozenset[str] = frozenset()  # a sub-agent's file names its parent, and is a session of its own
 
-    def __init__(self, children: Mapping[str, str]) -> None:
+    def __init__(self, children: Mapping[str, str], *, fork: str = "") -> None:
         self.header: Fields = {}
+        self._children, self._fork = children, fork
+        self._spawned: dict[str, str] = {}
         self.session = ""
         self.began_us: int | None = None
         self._shown = self._typed = ""
@@ -110,6 +143,13 @@ class CodexDialect:
             self._meta = payload
             self.session = text_of(payload.get("id"))
             self.began_us = read_time(payload.get("timestamp")) or read_time(fields.get("timestamp"))
+        elif fields.get("type") == "session_meta" and self._is_own(payload):
+            self._shown = self._typed = ""
+        elif self._records - 1 == self._meta.get("subagent_history_start_ordinal"):
+            self._shown = self._typed = ""  # until here it was told what was said before
+        call, agent = spawned(fields)
+        if agent:
+            self._spawned.setdefault(call, agent)
         if self.began_us is None:
             self.began_us = read_time(fields.get("timestamp"))
         if fields.get("type") == "response_item" and is_said_by_model(payload):
@@ -128,6 +168,15 @@ class CodexDialect:
         if payload.get("type") == "thread_rolled_back":
             self._roll_back(payload.get("num_turns"))
         return self._placed(name, speaks=not beside)
+
+    def _is_own(self, meta: Fields) -> bool:
+        """Return whether it is said here how a fork begins."""
+        return bool(self._fork) and meta.get("id") == self._fork
+
+    @property
+    def begun(self) -> Set[str]:
+        """Sub-agents that the session began."""
+        return set(self._spawned.values())
 
     def _meet(self, payload: Fields) -> None:
         """Take what a person said first for the title, where no event says that they typed it."""
@@ -180,9 +229,7 @@ class CodexDialect:
 
     def opening(self) -> Sequence[Event]:
         """Return the agent, its folder and its Git branch, by which sessions are found."""
-        said = (("folder", self._meta.get("cwd")), ("branch", fields_of(self._meta.get("git")).get("branch")))
-        named = [("agent", FORMAT), *((name, value) for name, value in said if isinstance(value, str) and value)]
-        return [MetadataSet(name=name, value=to_json(value)) for name, value in named]
+        return [MetadataSet(name="agent", value=to_json(FORMAT)), *_named(self._meta)]
 
     def read(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         """Read an entry; the context is the one that Codex would build there."""
@@ -194,7 +241,7 @@ class CodexDialect:
         fields = records[0].fields
         payload = fields_of(fields.get("payload"))
         at_us = read_time(fields.get("timestamp"))
-        origin = Origin(source=FORMAT, session=self.session, entry=name)
+        origin = Origin(source=FORMAT, session=self._fork or self.session, entry=name)
         match fields.get("type"):
             case "response_item" if is_said_by_model(payload):
                 return self._read_answer(records, origin, at_us, state, new=seqs.is_new)
@@ -210,6 +257,7 @@ class CodexDialect:
                         origin=origin,
                         sent_at_us=at_us or 0,
                         call=found[0] if found is not None else None,
+                        child=self._children.get(self._spawned.get(result.tool_call_id, ""), ""),
                     ),
                 )
             case "response_item" if payload.get("type") == "message":
@@ -289,7 +337,7 @@ class CodexDialect:
             case {"role": "assistant", "content": str(text)}:
                 return _told(AssistantMessage(content=(TextContent(text=text),)), origin, at_us)
             case {"type": "session_meta"}:
-                before = _instructions(payload)
+                before = self._begins(payload, state)
             case {"type": "turn_context"}:
                 before = self._settings(payload, state)
             case {"type": "event_msg", "payload": {"type": "thread_name_updated", "thread_name": str(title)}} if title:
@@ -298,10 +346,22 @@ class CodexDialect:
                 before = []
         return Told(at_us=at_us, after=tuple(before))
 
+    def _begins(self, meta: Fields, state: PathState) -> list[Event]:
+        """Return what is in force from the beginning; of a fork, what is not as in the session that it goes on from."""
+        told = {"provider": text_of(meta.get("model_provider")), "prompt": _instructions(meta)}
+        before, now = state.settings, {**state.settings, **{name: text for name, text in told.items() if text}}
+        state.settings = now
+        changes: list[Event] = []
+        if now.get("prompt") != before.get("prompt"):
+            changes.append(ConfigChange(system_prompt=now["prompt"]))
+        if self._is_own(meta):
+            changes += [one for one in _named(meta) if one not in _named(self._meta)]
+        return changes
+
     def _settings(self, payload: Fields, state: PathState) -> list[Event]:
         changes: list[Event] = []
         model = text_of(payload.get("model"))
-        provider = text_of(self._meta.get("model_provider")) or "openai"
+        provider = state.settings.get("provider") or "openai"
         ref = ModelRef(api=API, provider=provider, model=model)
         if model and ref != state.model:
             state.model = ref
@@ -387,9 +447,14 @@ def _told(message: object, origin: Origin, at_us: int | None, event: MessageAdop
     return Told(at_us=at_us, events=() if event is None else (event,))
 
 
-def _instructions(meta: Fields) -> list[Event]:
-    text = text_of(fields_of(meta.get("base_instructions")).get("text")) or text_of(meta.get("instructions"))
-    return [ConfigChange(system_prompt=text)] if text else []
+def _instructions(meta: Fields) -> str:
+    return text_of(fields_of(meta.get("base_instructions")).get("text")) or text_of(meta.get("instructions"))
+
+
+def _named(meta: Fields) -> list[Event]:
+    """Return by what a session is found."""
+    said = (("folder", meta.get("cwd")), ("branch", fields_of(meta.get("git")).get("branch")))
+    return [MetadataSet(name=name, value=to_json(value)) for name, value in said if isinstance(value, str) and value]
 
 
 def _usage(payload: Fields) -> Usage | None:

@@ -21,12 +21,20 @@ from ..walk import Instead, WrittenEntry, in_file_order, read_instead, walk_copy
 from .dialect import CodexDialect
 
 _VERSION = "0.171.0"  # of Codex, whose records new ones are like
+UPTO = "forked_from_ordinal_exclusive"
+_FORKED = (UPTO, "forked_from_id", "history_base")
+"""What a session says of the one that it goes on from."""
 _SHOWN = ("message", "text", "last_agent_message")  # fields in which a record for the screen repeats what was said
 
 
 async def codex_parts(log: EventLog, session: str) -> AsyncIterator[bytes]:
     """Write a session and what was rolled back in its file, line by line."""
-    for record in in_file_order(await walk_family(log, session, CodexDialect({}))):
+    walks = await walk_family(log, session, CodexDialect({}))
+    records = list(in_file_order(walks))
+    if walks[0].inherited and UPTO not in fields_of(records[0].get("payload")):  # its file begins with a copy
+        before = [record for entry in walks[0].entries[: walks[0].inherited] for record in entry.records]
+        records = [*records[:1], *before, *records[1:]]
+    for record in records:
         yield _line(record)
 
 
@@ -38,7 +46,7 @@ async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:
 
 
 def _path(entries: Sequence[WrittenEntry], new: NewSession, shown: _Shown) -> Iterator[Fields]:
-    records = [record for entry in entries for record in entry.records]
+    records = _whole([record for entry in entries for record in entry.records])
     meta = next((record for record in records if record.get("type") == "session_meta"), None)
     old = text_of(fields_of((meta or {}).get("payload")).get("id"))
     numbered = any("ordinal" in record for record in records)
@@ -55,6 +63,16 @@ def _path(entries: Sequence[WrittenEntry], new: NewSession, shown: _Shown) -> It
         written = fields_of(_renamed(kept, old, new.id) if old else kept)
         yield {**written, "ordinal": place} if numbered else written
         place += 1
+
+
+def _whole(records: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Let a session that goes on from another one be its own: what came before stands in it now."""
+    metas = [record for record in records if record.get("type") == "session_meta"]
+    said = fields_of(metas[-1].get("payload")) if metas else {}
+    if not any(name in said for name in _FORKED):
+        return records
+    payload = {name: value for name, value in said.items() if name not in _FORKED}
+    return [{**metas[-1], "payload": payload}, *(record for record in records if record not in metas)]
 
 
 def _meta(new: NewSession) -> dict[str, object]:

@@ -17,7 +17,6 @@ from replay.formats import ImportReport, detect, import_file
 from replay.formats.codex.write import codex_parts
 
 Record = dict[str, Any]
-UPTO = "forked_from_ordinal_exclusive"
 META: Record = {"id": "0193", "timestamp": "2026-01-01T00:00:00.000Z", "cwd": "/work", "cli_version": "0.128.0"}
 
 
@@ -185,29 +184,6 @@ async def test_a_result_in_json_says_whether_it_failed(log: EventLog, tmp_path: 
     (result,) = (one for one in await messages(log, report.session) if isinstance(one, ToolResultMessage))
     assert (result.is_error, result.content[0].text) == (True, "no such file")  # type: ignore[union-attr]  # a text
     assert await back(log, report.session) == [*HEAD, said("look"), called("x"), output("x", told)]
-
-
-async def test_a_fork_begins_with_what_stands_in_the_file_it_was_forked_from(log: EventLog, tmp_path: Path) -> None:
-    days = [tmp_path / "2026" / "01" / day for day in ("01", "02", "02")]
-    parts = [
-        [record("session_meta", **META), said("one"), said("two"), said("never heard")],
-        [record("session_meta", **META | {"id": "0194", "forked_from_id": "0193", UPTO: 3}), said("three"), said("no")],
-        [record("session_meta", **META | {"id": "0195", "forked_from_id": "0194", UPTO: 5}), said("four")],
-    ]
-    ordinals = [0, 3, 5]
-    for folder, records, first in zip(days, parts, ordinals, strict=True):
-        folder.mkdir(parents=True, exist_ok=True)
-        counted = [one | {"ordinal": n} for n, one in enumerate(records, first)]
-        path = folder / f"rollout-x-{records[0]['payload']['id']}.jsonl"
-        _write(path, "".join(json.dumps(one) + "\n" for one in counted))
-    report = await import_file(log, str(path))
-    heard = [message.content[0].text for message in await messages(log, report.session)]  # type: ignore[union-attr]  # each is a text
-    assert (heard, report.lost) == (["one", "two", "three", "four"], ())
-    assert not (await import_file(log, str(path))).branches
-    assert [one["payload"].get("id") for one in await back(log, report.session)] == ["0195", *[None] * 4]
-    days[0].joinpath("rollout-x-0193.jsonl").unlink()
-    (lost,) = (await import_file(log, str(path), again=True)).lost
-    assert "it goes on from session 0193, whose file is not there" in lost.problem
 
 
 def test_files_of_codex_are_known(tmp_path: Path) -> None:
