@@ -36,6 +36,7 @@ from ..outline import Placing
 from ..times import read_time, write_time
 from ..to_agent import fitted
 from .compacted import TOLD, rebuilt
+from .envelope import enveloped, is_bare, is_bare_header, is_state, payload_of
 from .items import (
     API,
     as_item,
@@ -61,7 +62,8 @@ _NAMES = UUID("3c1f4f0e-0a53-4d0e-9a4c-6b7c1c52f9a1")  # what is recorded here i
 
 def is_record(fields: Fields) -> bool:
     """Return whether an object has the shape of a record."""
-    return isinstance(fields.get("type"), str) and ("payload" in fields or "timestamp" in fields)
+    typed = isinstance(fields.get("type"), str) and ("payload" in fields or "timestamp" in fields)
+    return typed or is_bare(fields) or is_state(fields)
 
 
 def is_codex(fields: Fields) -> bool:
@@ -72,12 +74,12 @@ def is_codex(fields: Fields) -> bool:
         case {"timestamp": str(), "type": "tool_call" | "tool_result"}:
             return True
         case _:
-            return False
+            return is_bare_header(fields) or is_state(fields)
 
 
 def spawned(fields: Fields) -> tuple[str, str]:
     """Return the call that began a sub-agent, and that one's session, if a record tells of it; else empty texts."""
-    match fields_of(fields.get("payload")):
+    match payload_of(fields):
         case {"type": "collab_agent_spawn_end", "call_id": str(call), "new_thread_id": str(session)}:
             return call, session
         case {"type": "sub_agent_activity", "event_id": str(call), "agent_thread_id": str(session)}:
@@ -136,7 +138,7 @@ class CodexDialect:
 
     def place(self, line: Line) -> Placing | None:
         """Say where a record belongs: behind the one before it, but for what was rolled back."""
-        fields, payload = line.fields, fields_of(line.fields.get("payload"))
+        fields, payload = enveloped(line.fields), payload_of(line.fields)
         self._records += 1
         name = f"e{self._records:05d}"
         if fields.get("type") == "session_meta" and not self._meta:
@@ -238,7 +240,7 @@ class CodexDialect:
         return msgspec.structs.replace(told, unclear=unclear) if unclear and seqs.is_new else told
 
     def _told(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
-        fields = records[0].fields
+        fields = enveloped(records[0].fields)
         payload = fields_of(fields.get("payload"))
         at_us = read_time(fields.get("timestamp"))
         origin = Origin(source=FORMAT, session=self._fork or self.session, entry=name)
@@ -272,7 +274,7 @@ class CodexDialect:
     def _read_answer(
         self, records: Sequence[Line], origin: Origin, at_us: int | None, state: PathState, *, new: bool
     ) -> Told:
-        payloads = [fields_of(line.fields.get("payload")) for line in records]
+        payloads = [payload_of(line.fields) for line in records]
         items = [payload for payload in payloads if payload.get("type") != "token_count"]
         counts = [payload for payload in payloads if payload.get("type") == "token_count"]
         usage = _usage(counts[0]) if counts else None
@@ -410,7 +412,7 @@ class CodexDialect:
 
     def passed(self, records: Sequence[Fields], name: str, state: PathState) -> None:
         """Take note of calls whose results have a type of their own."""
-        payloads = [fields_of(record.get("payload")) for record in records]
+        payloads = [payload_of(record) for record in records]
         custom = {text_of(one.get("call_id")) for one in payloads if one.get("type") == "custom_tool_call"}
         self._custom |= custom
 

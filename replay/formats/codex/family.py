@@ -21,6 +21,7 @@ from ..fields import fields_of, text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Fields, Findings, Line
 from .dialect import FORMAT, CodexDialect, is_record, spawned
+from .envelope import kind_of, payload_of
 from .write import UPTO, codex_parts
 
 _ID = re.compile(r"[\w-]+")
@@ -48,7 +49,7 @@ class Begins(NamedTuple):
 def begins(first: Line | None) -> Begins:
     """Read the first record of a file."""
     fields = first.fields if first is not None else {}
-    meta = fields_of(fields.get("payload")) if fields.get("type") == "session_meta" else {}
+    meta = payload_of(fields) if kind_of(fields) == "session_meta" else {}
     upto = meta.get(UPTO)
     is_agent = meta.get("thread_source") == "subagent" or "subagent" in fields_of(meta.get("source"))
     return Begins(
@@ -259,9 +260,9 @@ class _Mark(NamedTuple):
 def _marks(lines: Iterator[Line]) -> list[_Mark]:
     found = []
     for line in lines:
-        kind, payload = line.fields.get("type"), line.fields.get("payload")
+        kind, payload = kind_of(line.fields), payload_of(line.fields)
         speaks = kind in ("response_item", "compacted")
-        ends = speaks or (kind == "event_msg" and fields_of(payload).get("type") not in _GOES_ON)
+        ends = speaks or (kind == "event_msg" and payload.get("type") not in _GOES_ON)
         found.append(_Mark(speaks, hash(json.dumps((kind, payload), sort_keys=True)), not ends))
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..fields import fields_of, list_of, shown, text_of, unknown_type
 from ..jsonl import Fields
 from ..times import read_time
+from .envelope import enveloped, is_state
 from .items import is_readable, is_result, is_said_by_model
 
 _TYPES = frozenset(
@@ -25,8 +26,9 @@ _NEWEST = 0  # version of Codex: what stands before its first point
 
 def unclear_in(fields: Fields) -> Iterator[str]:
     """Say what is not understood of a record."""
+    fields = enveloped(fields)
     kind, payload = fields.get("type"), fields.get("payload")
-    if kind is None and fields.get("role") in _ROLES:  # as the first versions wrote messages
+    if is_state(fields) or (kind is None and fields.get("role") in _ROLES):  # as the first versions wrote messages
         return
     if text_of(kind) not in _TYPES:
         yield unknown_type(kind)

@@ -19,6 +19,7 @@ from ..times import write_time
 from ..to_agent import Copied, NewSession, ToAgent
 from ..walk import Instead, WrittenEntry, in_file_order, read_instead, walk_copy, walk_family
 from .dialect import CodexDialect
+from .envelope import enveloped, is_state
 
 _VERSION = "0.171.0"  # of Codex, whose records new ones are like
 UPTO = "forked_from_ordinal_exclusive"
@@ -46,7 +47,8 @@ async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:
 
 
 def _path(entries: Sequence[WrittenEntry], new: NewSession, shown: _Shown) -> Iterator[Fields]:
-    records = _whole([record for entry in entries for record in entry.records])
+    told = [record for entry in entries for record in entry.records if not is_state(record)]
+    records = _whole([_timed(dict(enveloped(record)), new) for record in told])
     meta = next((record for record in records if record.get("type") == "session_meta"), None)
     old = text_of(fields_of((meta or {}).get("payload")).get("id"))
     numbered = any("ordinal" in record for record in records)
@@ -63,6 +65,11 @@ def _path(entries: Sequence[WrittenEntry], new: NewSession, shown: _Shown) -> It
         written = fields_of(_renamed(kept, old, new.id) if old else kept)
         yield {**written, "ordinal": place} if numbered else written
         place += 1
+
+
+def _timed(record: dict[str, object], new: NewSession) -> dict[str, object]:
+    """Give a record of the first versions a time, which Codex wants by now."""
+    return record if "timestamp" in record else {"timestamp": write_time(new.at_us), **record}
 
 
 def _whole(records: list[dict[str, object]]) -> list[dict[str, object]]:

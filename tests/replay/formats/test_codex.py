@@ -14,7 +14,8 @@ from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Message, ThinkingContent, ToolResultMessage, UserMessage
 from projections import CONTEXT, history, parts, project
 from replay.formats import ImportReport, detect, import_file
-from replay.formats.codex.write import codex_parts
+from replay.formats.codex.write import TO_CODEX, codex_parts
+from replay.formats.to_agent import hand_over
 
 Record = dict[str, Any]
 META: Record = {"id": "0193", "timestamp": "2026-01-01T00:00:00.000Z", "cwd": "/work", "cli_version": "0.128.0"}
@@ -72,6 +73,10 @@ async def put(log: EventLog, folder: Path, *records: Record) -> ImportReport:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text)
+
+
+def _lines(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 async def messages(log: EventLog, session: str) -> list[Message]:
@@ -250,6 +255,46 @@ async def test_whatever_a_file_holds_is_written_back_as_it_was_read(tmp_path: Pa
         for info in await log.sessions():
             project(CONTEXT, await log.read(info.id, limit=1_000))
         assert not (await put(log, tmp_path, HEAD[0], *records)).branches
+
+
+FIRST: list[Record] = [
+    {"id": "0200", "timestamp": "2025-07-01T10:00:00.000Z", "instructions": "Be brief.", "git": {"branch": "main"}},
+    {"record_type": "state"},
+    *(one["payload"] for one in (said("look"), TURN[2], called("x", cmd="ls"), output("x", "a.txt"))),
+    {"record_type": "state"},
+    said("Done.", "assistant")["payload"],
+]
+"""A file as Codex wrote it before each record had its time and its type around it."""
+
+
+async def test_a_file_of_the_first_versions_is_read_and_written_back(log: EventLog, tmp_path: Path) -> None:
+    report = await put(log, tmp_path, *FIRST)
+    told = await messages(log, report.session)
+    assert [type(one).__name__ for one in told] == [
+        *("UserMessage", "AssistantMessage", "ToolResultMessage", "AssistantMessage"),
+    ]
+    info = await log.info(report.session)
+    assert (info.title, info.branch, info.source, report.kept) == ("look", "main", "codex:0200", ())
+    assert info.created_at_us == 1751364000000000
+    changes = [one.event.system_prompt for one in await log.read(report.session) if isinstance(one.event, ConfigChange)]
+    assert changes == ["Be brief."]
+    assert await back(log, report.session) == FIRST
+    assert not (await put(log, tmp_path, *FIRST)).branches
+    home = {"CODEX_HOME": str(tmp_path / "home")}
+    given = await hand_over(log, report.session, "codex", TO_CODEX, folder="/there", environment=home, at_us=1)
+    records = _lines(Path(given.path))
+    assert [one["type"] for one in records] == ["session_meta", *["response_item"] * 5]
+    assert all(one["timestamp"] for one in records)
+
+
+async def test_a_document_of_the_very_first_version_is_read(log: EventLog, tmp_path: Path) -> None:
+    path = tmp_path / "rollout-2025-05-01-0200.json"
+    items = [one for one in FIRST[1:] if "type" in one]
+    _write(path, json.dumps({"session": {"id": "0200", "timestamp": FIRST[0]["timestamp"]}, "items": items}, indent=1))
+    assert detect(str(path)) == "codex"
+    report = await import_file(log, str(path))
+    assert (report.messages, report.title, report.kept) == (4, "look", ())
+    assert not (await import_file(log, str(path))).branches
 
 
 async def test_what_is_not_understood_is_kept_and_named(log: EventLog, tmp_path: Path) -> None:
