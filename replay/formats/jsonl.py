@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 
 import msgspec
 
@@ -17,7 +16,9 @@ Fields = Mapping[str, object]
 DEPTH = 200  # levels of lists and objects; what is written for a person has a dozen
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put before the first line
 _NOTES_KEPT = 1_000
-_TRIES = 1_000  # places of a damaged line where a record might begin; each takes a look at what follows
+_LOOKED_AT = 8  # times the length of a damaged line: how much is read of it to find where a record might begin
+_LOOKED_LEAST = 1 << 20
+_NESTED = 50_000  # characters whose reading takes as long as to find that something nests without end
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -187,6 +188,7 @@ class _LineReader:
 
     def __init__(self, raw: bytes) -> None:
         self._decoder = Decoder()
+        self._looked = 0
         try:
             self._text = raw.decode()
         except UnicodeDecodeError:
@@ -203,7 +205,10 @@ class _LineReader:
             return found, ""
         tail = self._text[end:]
         starts = (match.start() for match in re.finditer(r"\{", tail)) if tail.rstrip().endswith("}") else iter(())
-        for start in islice(starts, _TRIES):
+        most = max(_LOOKED_LEAST, _LOOKED_AT * len(tail))
+        for start in starts:
+            if self._looked >= most:
+                break
             behind, stop = self._objects(end + start) if start else ([], 0)
             if behind and stop == len(self._text) and all(is_record(fields) for fields in behind):
                 return [*found, *behind], self._text[end : end + start]
@@ -218,14 +223,26 @@ class _LineReader:
                 start += 1
             try:
                 value, end = self._decoder.raw_decode(text, start)
-            except (ValueError, RecursionError):
+            except RecursionError:
+                self._looked += _NESTED
                 return found, start
+            except ValueError as error:
+                self._looked += _read_upto(error, text) - start
+                return found, start
+            self._looked += end - start
             if not isinstance(value, dict) or too_deep(value):
                 return found, start
             fields = clean(value) if "\\u" in text else value
             self._decoder.repaired |= fields != value
             found.append(fields if isinstance(fields, dict) else value)
             start = end
+
+
+def _read_upto(error: ValueError, text: str) -> int:
+    """Return how far a text was read before a value turned out to be none."""
+    if not isinstance(error, json.JSONDecodeError) or error.msg.startswith("Unterminated"):  # then pos is its beginning
+        return len(text)
+    return error.pos
 
 
 def clean(value: object) -> object:

@@ -6,8 +6,9 @@ import json
 import os
 import random
 import resource
-import zipfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,19 @@ import pytest
 from eventsource.errors import TranscriptError
 from eventsource.log import open_store
 from eventsource.machine.evolve import fold
-from replay.formats import import_file
-from replay.formats.inspect.archive import archive_of
-from tests.replay.formats.opencode_store import ROWS, store
+from replay.formats import FORMATS, import_file
+
+from .corpora import CORPORA, DATA, Corpus, Record, encoded, lines as write_lines, size_of
 
 FULL = os.environ.get("REFOLD_FAULTS") == "full"
-DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve() / "transcripts"
-FORMS = ("claude-code", "codex", "pi", "openhands-v0", "openhands-v1")
-FILES = {name: sorted((DATA / name).glob("*.jsonl")) for name in FORMS}
-FIXTURES = Path(__file__).parents[1] / "replay" / "formats" / "fixtures"
-FILES |= {name: sorted((DATA / name).glob("*.json")) for name in ("gemini-cli",)}
-FILES["opencode"] = [FIXTURES / "opencode-export.json"]
 TRIES, LARGEST = (20_000, 1 << 20) if FULL else (60, 1 << 17)
 GROWN_KB = 200 << 10
+LONGEST_S = 1.0
+"""Of the processor, for one file."""
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.slow,
-    pytest.mark.skipif(not all(FILES.values()), reason=f"needs recorded sessions in {DATA} (set REFOLD_DATA)"),
+    pytest.mark.skipif(not CORPORA, reason=f"needs recorded sessions in {DATA} (set REFOLD_DATA)"),
 ]
 NAMES = ("type", "id", "uuid", "parentUuid", "role", "content", "payload", "kind", "message", "action", "")
 VALUES: list[Any] = [None, True, 0, -1, 1e308, 2**70, "", "\ud800", "x" * 5_000, [], {}, [[]], {"type": "text"}]
@@ -54,15 +51,15 @@ def cut(lines: list[bytes], chance: random.Random) -> None:
         del lines[at + 1 :]
 
 
-def shuffle(lines: list[bytes], chance: random.Random) -> None:
+def shuffle(lines: list[Record], chance: random.Random) -> None:
     chance.shuffle(lines)
 
 
-def repeat(lines: list[bytes], chance: random.Random) -> None:
+def repeat(lines: list[Record], chance: random.Random) -> None:
     lines.insert(chance.randrange(len(lines)), chance.choice(lines))
 
 
-def drop(lines: list[bytes], chance: random.Random) -> None:
+def drop(lines: list[Record], chance: random.Random) -> None:
     del lines[chance.randrange(len(lines))]
 
 
@@ -76,33 +73,50 @@ def nest(lines: list[bytes], chance: random.Random) -> None:
     lines.insert(chance.randrange(len(lines)), b'{"type":"user","message":' * depth + b"1" + b"}" * depth + b"\n")
 
 
-def change(lines: list[bytes], chance: random.Random) -> None:
+def change(records: list[Record], chance: random.Random) -> None:
     """Put another value at some place of a record, however deep."""
-    at = chance.randrange(len(lines))
-    try:
-        record = json.loads(lines[at])
-    except (ValueError, RecursionError):
-        return
-    places = list(_places(record))
-    if places:
-        holder, key = chance.choice(places)
-        other, name = chance.choice(places)
-        holder[key] = chance.choice([*VALUES, deepcopy(other[name])])
-        lines[at] = json.dumps(record).encode("utf-8", "surrogatepass") + b"\n"
+    with _opened(records, chance) as record:
+        places = list(_places(record))
+        if places:
+            holder, key = chance.choice(places)
+            other, name = chance.choice(places)
+            holder[key] = chance.choice([*VALUES, deepcopy(other[name])])
 
 
-def rename(lines: list[bytes], chance: random.Random) -> None:
+def rename(records: list[Record], chance: random.Random) -> None:
     """Put a value of a record where another belongs."""
-    at = chance.randrange(len(lines))
-    try:
-        record = json.loads(lines[at])
-    except (ValueError, RecursionError):
-        return
-    places = [pair for pair in _places(record) if isinstance(pair[0], dict)]
-    if places:
-        holder, key = chance.choice(places)
-        holder[chance.choice(NAMES)] = holder.pop(key)
-        lines[at] = json.dumps(record).encode("utf-8", "surrogatepass") + b"\n"
+    with _opened(records, chance) as record:
+        places = [pair for pair in _places(record) if isinstance(pair[0], dict)]
+        if places:
+            holder, key = chance.choice(places)
+            holder[chance.choice(NAMES)] = holder.pop(key)
+
+
+def leave_out(records: list[Record], chance: random.Random) -> None:
+    """Take a value away."""
+    with _opened(records, chance) as record:
+        places = list(_places(record))
+        if places:
+            holder, key = chance.choice(places)
+            del holder[key]
+
+
+@contextmanager
+def _opened(records: list[Record], chance: random.Random) -> Iterator[Any]:
+    """Give one record as a value that can be changed; a line that is none is left alone."""
+    at = chance.randrange(len(records))
+    record = records[at]
+    if isinstance(record, bytes):
+        try:
+            value = json.loads(record)
+        except (ValueError, RecursionError):
+            yield None
+            return
+        yield value
+        records[at] = encoded(value) + b"\n"
+    else:
+        records[at] = value = deepcopy(record)
+        yield value
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
@@ -117,123 +131,74 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-DAMAGES: list[Callable[[list[bytes], random.Random], None]] = [
-    *(flip, cut, shuffle, repeat, drop, join, nest),
+OF_RECORDS: list[Callable[[list[Record], random.Random], None]] = [
+    *(shuffle, repeat, drop),
     *[change] * 6,
     *[rename] * 3,
+    leave_out,
 ]
+OF_LINES: list[Callable[[list[bytes], random.Random], None]] = [flip, cut, join, nest]
 
 
-@pytest.mark.parametrize("form", FILES)
-async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(form: str, tmp_path: Path) -> None:
-    files = [data for path in FILES[form] for data in _contents(path) if len(data) < LARGEST]
-    path = tmp_path / "session.jsonl"
+def test_every_format_has_files_to_damage() -> None:
+    assert {corpus.form for corpus in CORPORA.values()} == {form.name for form in FORMATS}
+    assert all(corpus.samples for corpus in CORPORA.values())
+
+
+@pytest.mark.parametrize("name", CORPORA)
+async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(name: str, tmp_path: Path) -> None:
+    corpus = CORPORA[name]
+    await imported_or_named(corpus.write(tmp_path / "sound", corpus.samples[0]), -1)  # which loads what it takes
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(TRIES):
-        chance = random.Random(f"{form} {number}")
-        lines = chance.choice(files).splitlines(keepends=True)
-        for _ in range(chance.randint(1, 4)):
-            if lines and (lines := [line for line in lines if line]):
-                chance.choice(DAMAGES)(lines, chance)
-        _write(path, b"".join(lines))
-        await imported_or_named(path, number)
+        path = damaged(corpus, random.Random(f"{name} {number}"), tmp_path)
+        took = await imported_or_named(path, number)
+        assert took < LONGEST_S, f"{number}: {took:.2f} s"
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < GROWN_KB, f"{grown} kB"
 
 
-async def imported_or_named(path: Path, number: int) -> None:
-    """Import a damaged file: what comes of it folds, and the same again adds nothing."""
+def damaged(corpus: Corpus, chance: random.Random, folder: Path) -> Path:
+    """Write a damaged file: records are, and what they are written as."""
+    fitting = [sample for sample in corpus.samples if size_of(sample) < LARGEST]
+    records = list(chance.choice(fitting or corpus.samples))
+    in_lines = corpus.write is write_lines
+    for _ in range(chance.randint(1, 4)):
+        if records := [one for one in records if one != b""]:
+            _damage(records, chance, in_lines=in_lines)
+    path = corpus.write(folder / f"damaged{_SUFFIX.get(corpus.form, '.jsonl')}", records)
+    if not in_lines and chance.random() < 0.3:
+        _damage_bytes(path, chance)
+    return path
+
+
+def _damage(records: list[Record], chance: random.Random, *, in_lines: bool) -> None:
+    if in_lines and chance.random() < len(OF_LINES) / (len(OF_LINES) + len(OF_RECORDS)):
+        chance.choice(OF_LINES)(records, chance)
+    else:
+        chance.choice(OF_RECORDS)(records, chance)
+
+
+def _damage_bytes(path: Path, chance: random.Random) -> None:
+    whole = [path.read_bytes()]
+    chance.choice((flip, cut))(whole, chance)
+    path.write_bytes(whole[0])
+
+
+_SUFFIX = {"inspect": ".eval", "opencode": ".db", "openai-agents": ".db"}
+
+
+async def imported_or_named(path: Path, number: int) -> float:
+    """Import a damaged file: what comes of it folds, and the same again adds nothing. Returns: how long it took (s)."""
     async with open_store() as log:
+        began = time.process_time()
         try:
             await import_file(log, str(path))
         except TranscriptError:
-            return
+            return time.process_time() - began
+        took = time.process_time() - began
         for info in await log.sessions(limit=1_000):
             fold(await log.read(info.id, limit=1_000_000))
         again = await import_file(log, str(path))
         assert not any(one.branches for one in (again, *again.others)), number
-
-
-def _content(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def _contents(path: Path) -> list[bytes]:
-    """Read a file; of a document also what it is on one line, and as lines, so that its values can be damaged."""
-    data = _content(path)
-    if path.suffix == ".jsonl":
-        return [data]
-    document = json.loads(data)
-    rest = {name: value for name, value in document.items() if name != "messages"}
-    records = [rest, *document.get("messages", []), {"$set": document}]
-    lines = "".join(json.dumps(one) + "\n" for one in records)
-    return [data, json.dumps(document).encode() + b"\n", lines.encode()]
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
-def damaged(value: Any, chance: random.Random) -> Any:
-    """Put another value at some place of a document, or take one away."""
-    changed = deepcopy(value)
-    for _ in range(chance.randint(1, 4)):
-        places = list(_places(changed))
-        holder, key = chance.choice(places)
-        other, name = chance.choice(places)
-        if chance.random() < 0.2:
-            del holder[key]
-        else:
-            holder[key] = chance.choice([*VALUES, deepcopy(other[name])])
-        if not list(_places(changed)):
-            return value
-    return changed
-
-
-def archive(path: Path, members: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-
-
-@pytest.mark.skipif(not (DATA / "inspect-ai").is_dir(), reason=f"needs recorded sessions in {DATA} (set REFOLD_DATA)")
-async def test_a_damaged_log_of_inspect_is_a_sentence_or_an_import(tmp_path: Path) -> None:
-    files = sorted((DATA / "inspect-ai").glob("*.eval")) + sorted((FIXTURES).glob("inspect-*s*.eval"))
-    path = tmp_path / "log.eval"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(TRIES):
-        chance = random.Random(f"inspect {number}")
-        data = bytearray(_content(chance.choice(files)))
-        if number % 3 == 0:
-            for _ in range(chance.randint(1, 8)):
-                data[chance.randrange(len(data))] = chance.randrange(256)
-            _write(path, bytes(data[: chance.randint(1, len(data))] if chance.random() < 0.4 else data))
-        else:
-            found = archive_of(chance.choice(files[:4]))
-            members = {name: found.read(name) for name in found.members}
-            name = chance.choice([name for name in members if name.startswith(("samples/", "header"))])
-            members[name] = json.dumps(damaged(json.loads(members[name]), chance)).encode("utf-8", "surrogatepass")
-            archive(path, members)
-        await imported_or_named(path, number)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < GROWN_KB, f"{grown} kB"
-
-
-async def test_a_damaged_store_of_opencode_is_a_sentence_or_an_import(tmp_path: Path) -> None:
-    path = tmp_path / "opencode.db"
-    for number in range(TRIES):
-        chance = random.Random(f"opencode store {number}")
-        path.unlink(missing_ok=True)
-        if number % 3 == 0:
-            data = bytearray(_content(store(path, ROWS)))
-            for _ in range(chance.randint(1, 8)):
-                data[chance.randrange(100, len(data))] = chance.randrange(256)
-            _write(path, bytes(data[: chance.randint(100, len(data))] if chance.random() < 0.4 else data))
-        else:
-            rows = deepcopy(ROWS)
-            table = chance.choice(("session", "message", "part"))
-            place = chance.randrange(len(rows[table]))
-            row = damaged(rows[table][place], chance)
-            rows[table][place] = row if isinstance(row, dict) else {}
-            store(path, rows)
-        await imported_or_named(path, number)
+        return took

@@ -20,7 +20,8 @@ def store(path: Path, rows: dict[str, list[Record]]) -> Path:
     connection = sqlite3.connect(path)
     for table, own in rows.items():
         columns = sorted({name for row in own for name in row} | {"id", "time_created", "time_updated"})
-        connection.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+        quoted = ", ".join('"' + one.replace('"', '""') + '"' for one in map(_stored, columns))
+        connection.execute(f"CREATE TABLE {table} ({quoted})")
         for row in own:
             values = [_stored(row.get(one)) for one in columns]
             connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", values)
