@@ -49,8 +49,12 @@ from .user_code.argument_types import check_key
 class SessionHandle:
     """One conversation with its log. Data only: it may be used from several tasks at once."""
 
-    def __init__(self, log: EventLog, session: str, *, clock: Callable[[], int]) -> None:
-        self.log, self.id, self.clock = log, session, clock
+    def __init__(self, log: EventLog, session: str, *, clock: Callable[[], int], expected: int | None = None) -> None:
+        """Take a log and the id of a session in it.
+
+        `expected`: the head that its owner has seen; what is to be appended elsewhere is refused (ConflictError).
+        """
+        self.log, self.id, self.clock, self.expected = log, session, clock, expected
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -148,6 +152,8 @@ class SessionHandle:
             try:
                 return await self.append([end])
             except ConflictError:
+                if self.expected is not None:
+                    raise
                 continue  # something else came first; look again
             except IllegalEventError as error:
                 ended = token.end.outcome if token is not None and token.end is not None else ""
@@ -174,7 +180,10 @@ class SessionHandle:
             at, push = await self._before(before)
             kept = turn_messages(await self.state(at=at)) if push and at else ()
             keeps = [seq for seq in kept if seq != push]
-        place = at if at is not None else (await self.info()).head
+        head = (await self.info()).head
+        if self.expected is not None and head != self.expected:
+            raise ConflictError(self.id, self.expected, head)
+        place = at if at is not None else head
         info = await self.log.fork(self.id, place, at_us=self.clock(), session=session, title=title, keeps=keeps)
         return SessionHandle(self.log, info.id, clock=self.clock)
 
@@ -197,6 +206,8 @@ class SessionHandle:
         async with self._lock:
             info = await self.info()
             head, state = await load_state(self.log, self.id, info=info)
+            if self.expected is not None and head != self.expected:
+                raise ConflictError(self.id, self.expected, head)
             now = self.clock()
             pairs = admitted((now, event) for event in events)
             for seq, (_, event) in enumerate(pairs, start=head + 1):
@@ -213,7 +224,8 @@ class SessionHandle:
         return await self.log.verify(self.id)
 
     async def _input(self, *events: Event, key: str | None = None) -> int:
-        return await append_admitted(self.log, self.id, admitted((self.clock(), event) for event in events), key=key)
+        pairs = admitted((self.clock(), event) for event in events)
+        return await append_admitted(self.log, self.id, pairs, expected=self.expected, key=key)
 
     async def _before(self, message_seq: int) -> tuple[int, int]:
         """Find the seq to fork at so that a message is not yet there, and its push, if it was queued."""

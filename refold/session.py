@@ -11,7 +11,14 @@ import replay
 from eventsource import session as core
 from eventsource.codec import from_json
 from eventsource.envelope import Cursor, Recorded, SessionInfo, VerifyReport
-from eventsource.errors import TokenValueError, UnknownLabelError, UnknownSeqError, UnreadMessageError
+from eventsource.errors import (
+    SessionExistsError,
+    TokenValueError,
+    UnknownLabelError,
+    UnknownSeqError,
+    UnknownSessionError,
+    UnreadMessageError,
+)
 from eventsource.events import ContextEdit, EndReason, Event, ModelRequest, QueuePush, TaskStart
 from eventsource.log.load import load, read_all
 from eventsource.machine.approvals import verdict
@@ -27,6 +34,7 @@ from projections.transcript import with_text
 from projections.tree import Branch, Labels
 from replay.lineage import erased_seqs
 
+from .child_sessions import child_id
 from .context_fold import CONTEXT
 from .inbox_message import as_message
 from .models import encode_recorded
@@ -71,10 +79,11 @@ class Session:
         return self.core.follow(after)
 
     @checked()
-    def follow_tree(self, after: int = 0) -> AsyncIterator[tuple[str, Recorded]]:
+    def follow_tree(self, after: int | Mapping[str, int] = 0) -> AsyncIterator[tuple[str, Recorded]]:
         """Yield each event of the session and of its children, with the id of its session, as they come; never ends.
 
-        The events of one session come in their order, a child's after its `child_start`. `after`: of this session.
+        The events of one session come in their order, a child's after its `child_start`. `after`: a seq of this
+        session; or of each session the last seq that was seen, and then children that were begun before go on too.
         """
         return follow_tree(self.core.log, self.id, after)
 
@@ -202,23 +211,40 @@ class Session:
 
     @checked()
     async def fork(
-        self, *, at: int | str | None = None, before: ContextMessage | int | None = None, title: str = ""
+        self,
+        *,
+        at: int | str | None = None,
+        before: ContextMessage | int | None = None,
+        title: str = "",
+        key: str | None = None,
     ) -> Session:
         """Create a session that shares this one's events up to a seq or bookmark (else the head), or before a message.
 
+        The same key gives the same fork, made once.
+
         Raises: UnknownSeqError; UnknownLabelError when no bookmark, or more than one, has that text.
         """
+        made = child_id(f"fork {self.id}", key) if key is not None else None
+        if made is not None and await self._is_made(made):
+            return Session(core.SessionHandle(self.core.log, made, clock=self.core.clock))
         name = before.seq if isinstance(before, ContextMessage) else before
         if isinstance(at, str):
             found = [seq for seq, text in await self.labels() if text == at]
             if len(found) != 1:
                 raise UnknownLabelError(self.id, at, tuple(found))
             at = found[0]
-        return Session(await self.core.fork(at=at, before=name, title=title))
+        try:
+            return Session(await self.core.fork(at=at, before=name, title=title, session=made))
+        except SessionExistsError as error:  # of two that ask at the same time, both get the same
+            return Session(core.SessionHandle(self.core.log, error.session, clock=self.core.clock))
 
     @checked("new")
-    async def edit(self, message: ContextMessage | int, new: Prompt, *, title: str = "") -> Session:
+    async def edit(
+        self, message: ContextMessage | int, new: Prompt, *, title: str = "", key: str | None = None
+    ) -> Session:
         """Fork before a message that was said to the model, and queue another in its place; run the fork to go on.
+
+        The same key gives the same fork, made once.
 
         Raises: UnknownSeqError when no such message was a person's.
         """
@@ -227,9 +253,16 @@ class Session:
         said = next((entry for entry in await self.history() if entry.seq == name), None)
         if said is None or not isinstance(said.message, UserMessage):
             raise UnknownSeqError(self.id, name, (await self.info()).head, "no user message of this name")
-        fork = await self.fork(before=name, title=title)
-        await fork.core.push("prompt", *said_instead)
+        fork = await self.fork(before=name, title=title, key=key)
+        await fork.core.push("prompt", *said_instead, key="edit")
         return fork
+
+    async def _is_made(self, session: str) -> bool:
+        """Return whether a fork of this session is there."""
+        try:
+            return (await self.core.log.info(session)).parent == self.id
+        except UnknownSessionError:
+            return False
 
     @checked()
     async def adopt(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from eventsource.background import outlast, stop
 from eventsource.envelope import Lease, Recorded
@@ -30,8 +31,11 @@ from .runtime import CHILD_CONTEXT, ChildContext, Runtime
 from .tasks.runner import end_children
 from .waits import Waiting, waiting
 
+T = TypeVar("T")
+
 SHIELD_S = 10.0
 """How long a cancelled run may take to give its open calls their results."""
+_HAND_BACK = "hand back"
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ async def run_session(
     as what differs in the configuration. `resume`: an idle session is to be answered if its last message waits for it.
     `listen` is given each event that comes, `show` what the stream shows of it.
 
-    Raises: LeaseHeldError when somebody else runs it; CancelledError when cancelled, after the run was aborted.
+    Raises: LeaseHeldError when somebody else runs it; CancelledError when cancelled, after the run was aborted; see
+        `hand_back`.
     """
     recorded: list[Recorded] = []
     stream: Lifecycle | None = None
@@ -102,11 +107,16 @@ async def run_session(
         task = asyncio.create_task(_run(loop, log, program))
         try:
             end = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await _abort(loop, task)
+        except asyncio.CancelledError as error:
+            await (stop(task, timeout_s=SHIELD_S) if error.args == (_HAND_BACK,) else _abort(loop, task))
             raise
     waits = await waiting(log, session, writer.state, writer.view) if isinstance(end, Suspend) else ()
     return SessionRun(end, writer.state, writer.view, writer.head, tuple(recorded), waits)
+
+
+def hand_back(task: asyncio.Task[T]) -> None:
+    """Cancel a task that awaits a run, and do not end the run: as after a crash, whoever resumes it goes on."""
+    task.cancel(_HAND_BACK)
 
 
 async def lifecycle_of(writer: Writer[ContextView]) -> Lifecycle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from eventsource.background import stop
@@ -17,6 +17,8 @@ from projections.tree import LABELS, Branch, Labels, fork_tree
 
 PAGE = 2_000
 """Rows read at a time."""
+_MOST_WAITING = 1_000
+"""Events that wait for a reader who follows a tree."""
 _LOOK_S, _LONGEST_S = 0.02, 1.0
 """Between two looks for a session that is about to be made; twice as long each time."""
 
@@ -117,32 +119,43 @@ async def session_tree(store: EventLog, session: str) -> Branch:
     return fork_tree(rows, labels)[0]
 
 
-async def follow_tree(log: EventLog, session: str, after: int = 0) -> AsyncIterator[tuple[str, Recorded]]:
+async def follow_tree(
+    log: EventLog, session: str, after: int | Mapping[str, int] = 0
+) -> AsyncIterator[tuple[str, Recorded]]:
     """Yield each event of a session and of its children, theirs included, with the session it belongs to; never ends.
 
-    The events of one session come in their order, a child's after its `child_start`.
+    The events of one session come in their order, a child's after its `child_start`. `after`: a seq of this session;
+    or of each session the last seq that was seen, and then children that were begun before go on too.
     """
-    queue: asyncio.Queue[tuple[str, Recorded] | Exception] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[str, Recorded] | Exception] = asyncio.Queue(_MOST_WAITING)
     following: dict[str, asyncio.Task[None]] = {}
+    places = after if isinstance(after, Mapping) else {session: after}
 
-    async def follow(name: str, after: int) -> None:
+    def begin(name: str) -> None:
+        if name not in following:
+            following[name] = asyncio.create_task(follow(name, places.get(name, 0)))
+
+    async def follow(name: str, seen: int) -> None:
         try:
             await _exists(log, name)
-            async for recorded in log.follow(name, after):
-                queue.put_nowait((name, recorded))
+            if isinstance(after, Mapping) and seen:
+                async for recorded in read_all(log, name, upto=seen, updates=False):
+                    if isinstance(recorded.event, ChildStart):
+                        begin(recorded.event.child)
+            async for recorded in log.follow(name, seen):
+                await queue.put((name, recorded))
         except Exception as error:  # whoever reads is told
-            queue.put_nowait(error)
+            await queue.put(error)
 
-    following[session] = asyncio.create_task(follow(session, after))
+    begin(session)
     try:
         while True:
             found = await queue.get()
             if isinstance(found, Exception):
                 raise found
             yield found
-            event = found[1].event
-            if isinstance(event, ChildStart) and event.child not in following:
-                following[event.child] = asyncio.create_task(follow(event.child, 0))
+            if isinstance(found[1].event, ChildStart):
+                begin(found[1].event.child)
     finally:
         await stop(*following.values())
 

@@ -88,6 +88,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
     (
         "Serve",
         (
+            ("serve", "Let others read, follow, steer and answer sessions over HTTP."),
             ("record", "Run an agent with a proxy of its own, and record it."),
             ("proxy", "Stand before a provider: any agent, in any language, becomes a log."),
             ("serve-script", "Answer any client from a file of answers, as a provider would."),

@@ -20,6 +20,18 @@ HEAD_S = 10.0
 """For a request's head, and for a body to begin with; a body gets a second more for each `SLOW_BYTES` of it."""
 SLOW_BYTES = 10_000
 
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a server takes: how large a request's head and body may be, the latter when it is unpacked.
+
+    `navigation`: a link on a page of another site may lead a browser here; that page cannot read what it gets.
+    """
+
+    head_bytes: int = HEAD_BYTES
+    body_bytes: int = BODY_BYTES
+    navigation: bool = False
+
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -59,7 +71,14 @@ class Names(msgspec.Struct, frozen=True):
         return {name.lower() for name in (*self.bound, *self.allowed)}
 
 
-def check_request(method: str, target: str, version: str, headers: Headers, names: Names) -> None:
+def check_request(
+    method: str,
+    target: str,
+    version: str,
+    headers: Headers,
+    names: Names,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> None:
     """Refuse a request that is not for this server, or that two servers may read differently. Raises: RefusedError."""
     if method == "CONNECT" or target[:1] != "/" or target[:2] == "//":
         raise RefusedError(400, "expected a target that begins with one slash: a base URL is to be set, no HTTP proxy")
@@ -72,12 +91,18 @@ def check_request(method: str, target: str, version: str, headers: Headers, name
     if "transfer-encoding" in given and ("content-length" in given or version == "1.0"):
         raise RefusedError(400, "the body's length is said in two ways")
     (length,) = given.get("content-length", ["0"])
-    if len(length) > 12 or int(length) > BODY_BYTES:
-        raise too_large()
+    if len(length) > 12 or int(length) > limits.body_bytes:
+        raise too_large(limits.body_bytes)
     (host,) = given.get("host", [""])
     if ("host" in given or version != "1.0") and not names.knows(host):
         raise RefusedError(403, f"this server does not go by the name {host[:100]!r}; --allow-host NAME allows one")
-    _check_origin(given, names)
+    if not (limits.navigation and is_navigation(method, given.get("sec-fetch-mode", [""])[0])):
+        _check_origin(given, names)
+
+
+def is_navigation(method: str, mode: str) -> bool:
+    """Return whether a browser goes to a page, by a link or by its address: nothing is changed by that."""
+    return method in ("GET", "HEAD") and mode == "navigate"
 
 
 def _check_origin(given: dict[str, list[str]], names: Names) -> None:
@@ -107,7 +132,7 @@ def unpacked(body: bytes, encoding: str) -> bytes:
             except zlib.error as error:
                 raise RefusedError(400, f"the body is not {encoding}, as its header says") from error
             if len(plain) > BODY_BYTES:
-                raise too_large()
+                raise too_large(BODY_BYTES)
             if not unpacking.eof:
                 raise RefusedError(400, "the compressed body ends too early")
             return plain
@@ -115,9 +140,9 @@ def unpacked(body: bytes, encoding: str) -> bytes:
             raise RefusedError(415, f"a body of the encoding {encoding[:40]!r} cannot be read: gzip and deflate can")
 
 
-def too_large() -> RefusedError:
+def too_large(body_bytes: int) -> RefusedError:
     """Make the error for a body that is too large."""
-    return RefusedError(413, f"the body has more than {BODY_BYTES:,} bytes")
+    return RefusedError(413, f"the body has more than {body_bytes:,} bytes")
 
 
 def too_slow() -> RefusedError:

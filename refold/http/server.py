@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventsource.background import finish, running, stop
 from eventsource.errors import RefoldError
 
 from ..signals import on_signal
 from .guard import (
-    BODY_BYTES,
-    HEAD_BYTES,
     HEAD_S,
     SLOW_BYTES,
     Headers,
+    Limits,
     Names,
     RefusedError,
     check_request,
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     import uvicorn
-    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+    from uvicorn._types import (
+        ASGIReceiveCallable,
+        ASGIReceiveEvent,
+        ASGISendCallable,
+        HTTPScope,
+        Scope,
+    )
 
 LOOPBACK = "127.0.0.1"
 GRACE_S = 5.0
@@ -53,10 +60,28 @@ class ServerUnavailableError(RefoldError):
     problem: str
 
 
+Refusal = Callable[[RefusedError], tuple[str, bytes]]
+"""Writes why a request is refused: a media type, and the body."""
+
+
+def plain_refusal(refused: RefusedError) -> tuple[str, bytes]:
+    """Write a refusal in the form that clients of providers read."""
+    return "application/json", json.dumps({"error": {"message": refused.problem, "type": "refused"}}).encode()
+
+
 class Exchange:
     """One request and its answer. `target` is the path with its query, as it was sent."""
 
-    def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    def __init__(
+        self,
+        scope: HTTPScope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        refusal: Refusal = plain_refusal,
+    ) -> None:
+        self.scope, self._limits, self._refusal = scope, limits, refusal
         self.method, self.version = scope["method"], scope["http_version"]
         self.headers: Headers = list(scope["headers"])
         query = scope["query_string"].decode("latin-1")
@@ -91,8 +116,8 @@ class Exchange:
                 raise CutError
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
-            if size > BODY_BYTES:
-                raise too_large()
+            if size > self._limits.body_bytes:
+                raise too_large(self._limits.body_bytes)
             if not message.get("more_body", False):
                 break
         self._watch = asyncio.create_task(self._watching())
@@ -100,9 +125,9 @@ class Exchange:
 
     async def refuse(self, refused: RefusedError) -> None:
         """Answer that a request is refused, and close the connection: what else it holds is not read."""
-        body = json.dumps({"error": {"message": refused.problem, "type": "refused"}}).encode()
+        media_type, body = self._refusal(refused)
         headers = [
-            (b"content-type", b"application/json"),
+            (b"content-type", media_type.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ]
@@ -145,6 +170,19 @@ class Exchange:
         await self.begin(status, [*headers, (b"content-length", str(len(body)).encode())])
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
+    async def pass_to(self, app: Callable[..., Awaitable[None]], body: bytes) -> None:
+        """Let an ASGI application answer, given the body that was read. Raises: CutError when the client has left."""
+        left = asyncio.Event()  # the body is given once, what comes next is the client's leaving
+
+        async def receive() -> ASGIReceiveEvent:
+            if not left.is_set():
+                left.set()
+                return {"type": "http.request", "body": body, "more_body": False}
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+
+        await app(self.scope, receive, self._send)
+
     async def __aenter__(self) -> Exchange:
         """Begin."""
         return self
@@ -166,25 +204,28 @@ async def serving(
     *,
     host: str = LOOPBACK,
     port: int = 0,
+    socket_path: Path | None = None,
     grace_s: float = GRACE_S,
     allow_hosts: Sequence[str] = (),
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    refusal: Refusal = plain_refusal,
 ) -> AsyncIterator[Serving]:
     """Serve until the block ends; `port` 0 takes a free one. What `answering` does not complete is cut off.
+
+    `socket_path`: a Unix socket in place of an address, for its owner alone; one that nobody serves is made anew.
 
     Requests that name another host than this one (in `Host`, or in a browser's `Origin`) are refused, unless it is one
     of `allow_hosts`; so are those that are too large, too slow, or ambiguous.
 
     Raises: ServerUnavailableError when the address is taken or cannot be used, or the extra `server` is not installed.
     """
-    with _listening(host, port) as listening:
+    with _listening(host, port) if socket_path is None else _listening_on(socket_path) as (listening, url, bound):
         under_way: set[asyncio.Task[None]] = set()
-        address, number = listening.getsockname()[:2]
-        names = Names(bound=(host, address), allowed=tuple(allow_hosts))
-        server = _server(answering, grace_s, under_way, names)
+        names = Names(bound=bound, allowed=tuple(allow_hosts))
+        server = _server(answering, grace_s, under_way, names, limits, refusal)
         task = asyncio.create_task(server.serve([listening]))
-        named = f"[{host}]" if ":" in host else host
         try:
-            yield Serving(f"http://{named}:{number}", server)
+            yield Serving(url, server)
         finally:
             server.should_exit = True
             try:
@@ -212,8 +253,16 @@ class Serving:
         await stopped.wait()
 
 
+class _Listening(NamedTuple):
+    """A socket, the URL that leads to it, and the names that it is bound to."""
+
+    socket: socket.socket
+    url: str
+    bound: tuple[str, ...]
+
+
 @contextmanager
-def _listening(host: str, port: int) -> Generator[socket.socket, None, None]:
+def _listening(host: str, port: int) -> Generator[_Listening, None, None]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
@@ -224,10 +273,44 @@ def _listening(host: str, port: int) -> Generator[socket.socket, None, None]:
             f"cannot listen on {host}, port {port}: {problem.lower()}; try --port 0"
         ) from error
     with listening:
-        yield listening
+        address, number = listening.getsockname()[:2]
+        named = f"[{host}]" if ":" in host else host
+        yield _Listening(listening, f"http://{named}:{number}", (host, address))
 
 
-def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[None]], names: Names) -> uvicorn.Server:
+@contextmanager
+def _listening_on(path: Path) -> Generator[_Listening, None, None]:
+    """Listen on a Unix socket that its owner alone can use; the file goes at the end."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
+            if path.is_socket() and trying.connect_ex(str(path)) != 0:
+                path.unlink()  # whoever served it is gone
+        before = os.umask(0o177)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(before)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        problem = (error.strerror or str(error)).lower()
+        raise ServerUnavailableError(f"cannot listen on the socket {path}: {problem}") from error
+    with listening:
+        try:
+            yield _Listening(listening, f"unix://{path.absolute()}", ())
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _server(
+    answering: Answering,
+    grace_s: float,
+    under_way: set[asyncio.Task[None]],
+    names: Names,
+    limits: Limits,
+    refusal: Refusal,
+) -> uvicorn.Server:
     try:
         import uvicorn
 
@@ -244,8 +327,8 @@ def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[No
     async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] != "http":
             return
-        async with Exchange(scope, receive, send) as exchange:
-            async with running(_answered(exchange, answering, names)) as (task,):
+        async with Exchange(scope, receive, send, limits=limits, refusal=refusal) as exchange:
+            async with running(_answered(exchange, answering, names, limits)) as (task,):
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
                 await asyncio.wait([task])
@@ -265,15 +348,15 @@ def _server(answering: Answering, grace_s: float, under_way: set[asyncio.Task[No
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=max(1, round(grace_s)),
-        h11_max_incomplete_event_size=HEAD_BYTES,
+        h11_max_incomplete_event_size=limits.head_bytes,
     )
     return Server(config)
 
 
-async def _answered(exchange: Exchange, answering: Answering, names: Names) -> None:
+async def _answered(exchange: Exchange, answering: Answering, names: Names, limits: Limits) -> None:
     """Answer a request, or refuse it."""
     try:
-        check_request(exchange.method, exchange.target, exchange.version, exchange.headers, names)
+        check_request(exchange.method, exchange.target, exchange.version, exchange.headers, names, limits)
         await answering(exchange)
     except RefusedError as refused:
         await exchange.refuse(refused)

@@ -49,13 +49,17 @@ def address_options(port: int) -> Callable[[F], F]:
     return add
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def warn_if_public(host: str) -> None:
     """Print a warning if other machines can reach the server."""
-    try:
-        own = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        own = host == "localhost"
-    if not own:
+    if not is_loopback(host):
         write(f"refold: everybody who reaches {host} may use this server; nothing is asked of them", error=True)
 
 

@@ -94,6 +94,7 @@ SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     ],
     "record": [["--", EVIL], ["--", "true", EVIL]],
     "proxy": [["--upstream", EVIL], ["--replay", EVIL]],
+    "serve": [["--agent", EVIL], ["--tasks", EVIL], ["--host", EVIL]],
     "serve-script": [[FILE], ["bad.jsonl"]],
 }
 """Whoever adds a command adds a line here that makes it tell what a session holds."""

@@ -1,0 +1,258 @@
+"""Views of a session: folds over its log at the head, or at a seq."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import msgspec
+
+from eventsource.events import MetadataSet, ModelRef, Place, QueueName, StreamUpdate
+from eventsource.log.load import load, read_pages
+from eventsource.request import Request
+from projections import CALLS, tool_calls
+from projections.calls import CallView
+from replay.why import Why
+from replay.why_text import standing_text
+
+from ....spending import Spending, spending
+from ....status import SessionStatus, find_status, status_at
+from ....waits import Waiting, load_waiting
+from ..links import LONGEST_S, signed_url
+from ..routes import Call, Nothing, Route
+from .links import ANSWERED
+from .parameters import Anything, AtQuery, PageSize, Seq, session_of
+
+
+class QueuedMessage(msgspec.Struct, frozen=True):
+    """A message that waits to be delivered: the seq of its push."""
+
+    seq: int
+    queue: QueueName
+    role: str
+
+
+class OpenCall(msgspec.Struct, frozen=True):
+    """A call of the batch under way: its tool, whether it was begun and has ended, and the wait that holds it back."""
+
+    place: Place
+    name: str
+    started: bool
+    ended: bool
+    waits_for: str
+
+
+class StateAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a session stands at a seq.
+
+    `phase` is the machine's; `standing` says it in words. `waits_for`: keys of the waits that are open.
+    """
+
+    session: str
+    at: int
+    phase: str
+    standing: str
+    stands: SessionStatus
+    model: ModelRef | None
+    system_prompt: str
+    tools: tuple[str, ...]
+    queue: tuple[QueuedMessage, ...]
+    calls: tuple[OpenCall, ...]
+    waits_for: tuple[str, ...]
+    task: str
+    attempt: int
+
+
+class RequestAnswer(msgspec.Struct, frozen=True):
+    """What a model was, or would next be, sent: model, system prompt, tools, options and messages."""
+
+    session: str
+    request: Request
+
+
+class WhyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`at`: a seq; the head by default. `limit`: only the last so many messages, and so many changes."""
+
+    at: Seq | None = None
+    limit: PageSize = 50
+
+
+class CallList(msgspec.Struct, frozen=True):
+    """Tool calls, in the order in which they were made."""
+
+    session: str
+    calls: tuple[CallView, ...]
+
+
+class WaitsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`expires_s`: for how many seconds the links can be used; a week by default."""
+
+    expires_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_S)] = 7 * 24 * 3600
+
+
+class WaitLink(msgspec.Struct, frozen=True):
+    """A wait or an open token, in words, and a link with which whoever has it decides it, once, until it expires.
+
+    One that ends by itself, or by a message, has no link.
+    """
+
+    wait: Waiting
+    token: str
+    words: str
+    url: str = ""
+    expires_at_us: int | None = None
+
+
+class WaitList(msgspec.Struct, frozen=True):
+    """What a session waits for, and what the agents and tasks it waits for do."""
+
+    session: str
+    waits: tuple[WaitLink, ...]
+
+
+class MetadataAnswer(msgspec.Struct, frozen=True):
+    """Named values of a task: the last of each."""
+
+    session: str
+    metadata: dict[str, Anything]
+
+
+class StreamQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`after`: the seq of the last item of the page before."""
+
+    after: Seq = 0
+    limit: PageSize = 1000
+
+
+class StreamItem(msgspec.Struct, frozen=True):
+    """An item of a named stream, with the seq and the time (UTC microseconds) of its event."""
+
+    seq: int
+    at_us: int
+    item: Anything
+
+
+class StreamPage(msgspec.Struct, frozen=True):
+    """Items of a named stream, in order; `next`: the `after` of the page behind it, if there may be one."""
+
+    session: str
+    name: str
+    items: tuple[StreamItem, ...]
+    next: int | None = None
+
+
+async def read_state(call: Call[AtQuery, Nothing]) -> StateAnswer:
+    """Read where the session stands, or stood at a seq."""
+    session = await session_of(call)
+    state, info = await session.state(call.query.at), await session.info()
+    at = info.head if call.query.at is None else call.query.at
+    config, batch = state.config, state.batch
+    return StateAnswer(
+        session=session.id,
+        at=at,
+        phase=state.phase.value,
+        standing=standing_text(state),
+        stands=await find_status(session.core.log, info) if at == info.head else status_at(state),
+        model=config.model,
+        system_prompt=config.system_prompt,
+        tools=tuple(tool.name for tool in config.tools),
+        queue=tuple(QueuedMessage(push.seq, push.queue, push.role) for push in state.queue),
+        calls=()
+        if batch is None
+        else tuple(OpenCall(batch.place(one), one.name, one.started, one.ended, one.waiting) for one in batch.calls),
+        waits_for=tuple(wait.key for wait in state.waits),
+        task=state.task,
+        attempt=state.attempt,
+    )
+
+
+async def read_request(call: Call[AtQuery, Nothing]) -> RequestAnswer:
+    """Build the request that would be sent at the head; at a seq, the one of that `model_request`, or the next one."""
+    session = await session_of(call)
+    request = await session.request(call.query.at)
+    return RequestAnswer(session.id, request)
+
+
+async def read_why(call: Call[WhyQuery, Nothing]) -> Why:
+    """Explain where the run stood at a seq, and which event put each part of the request there."""
+    session = await session_of(call)
+    at = call.query.at if call.query.at is not None else (await session.info()).head
+    return await session.why(at, limit=call.query.limit)
+
+
+async def read_usage(call: Call[Nothing, Nothing]) -> Spending:
+    """Count what answers used, each once, in the session that recorded it; what counts elsewhere stands beside it."""
+    return await spending(call.served.log.store, (await session_of(call)).id)
+
+
+async def read_calls(call: Call[AtQuery, Nothing]) -> CallList:
+    """List tool calls and what came of them."""
+    session = await session_of(call)
+    _, _, trail = await load(call.served.log.store, session.id, context=CALLS, upto=call.query.at)
+    return CallList(session.id, tool_calls(trail))
+
+
+async def read_waits(call: Call[WaitsQuery, Nothing]) -> WaitList:
+    """List what the session waits for, each with a link by which whoever has it decides it."""
+    session, served = await session_of(call), call.served
+    expires_at_us = served.log.clock() + call.query.expires_s * 1_000_000
+    base = served.link_base(call.headers.get("host", ""))
+    waits = list(await load_waiting(served.log.store, session.id))
+    known = {(one.session, one.key) for one in waits}
+    waits += [
+        Waiting(session=session.id, key=token.key, deadline_us=token.deadline_us, tags=token.tags)
+        for token in (await session.state()).tokens
+        if token.end is None and (session.id, token.key) not in known
+    ]
+
+    def link(one: Waiting) -> WaitLink:
+        if one.reason not in ANSWERED:
+            return WaitLink(one, one.token, one.words)
+        url = signed_url(served.token, base, one.session, one.key, expires_at_us)
+        return WaitLink(one, one.token, one.words, url, expires_at_us)
+
+    return WaitList(session.id, tuple(link(one) for one in waits))
+
+
+async def read_metadata(call: Call[Nothing, Nothing]) -> MetadataAnswer:
+    """Read the named values of a task."""
+    session = await session_of(call)
+    found: dict[str, msgspec.Raw] = {}
+    async for page in read_pages(call.served.log.store, session.id, updates=False):
+        for event in (one.event for one in page):
+            if isinstance(event, MetadataSet):
+                found.pop(event.name, None)
+                if isinstance(event.value, msgspec.Raw):
+                    found[event.name] = event.value
+    return MetadataAnswer(session.id, found)
+
+
+async def read_stream(call: Call[StreamQuery, Nothing]) -> StreamPage:
+    """Read the items of a named stream of a task; what is to come of it is in its events."""
+    session, asked, name = await session_of(call), call.query, call.path["name"]
+    items: list[StreamItem] = []
+    async for page in read_pages(call.served.log.store, session.id, after=asked.after):
+        for one in page:
+            event = one.event
+            if isinstance(event, StreamUpdate) and event.name == name and isinstance(event.item, msgspec.Raw):
+                items.append(StreamItem(one.seq, one.at_us, event.item))
+        if len(items) >= asked.limit:
+            break
+    chosen = items[: asked.limit]
+    return StreamPage(session.id, name, tuple(chosen), chosen[-1].seq if len(items) >= asked.limit else None)
+
+
+def _view(name: str, does: Callable[..., Awaitable[msgspec.Struct]]) -> Route:
+    return Route(method="GET", path=f"/v1/sessions/{{session}}/{name}", does=does, tag="views", errors=(404,))
+
+
+VIEWS = (
+    _view("state", read_state),
+    _view("request", read_request),
+    _view("why", read_why),
+    _view("usage", read_usage),
+    _view("calls", read_calls),
+    _view("waits", read_waits),
+    _view("metadata", read_metadata),
+    _view("streams/{name}", read_stream),
+)
