@@ -27,6 +27,7 @@ from eventsource.machine.approvals import AGAIN, REASON, read_decision
 from eventsource.machine.refusals import refusal_result
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
 
+from .context import Entry
 from .projection import AppendOnlyList, Projection
 
 CallStatus: TypeAlias = Literal["open", "running", "done", "failed", "refused", "dropped"]
@@ -183,6 +184,31 @@ def _moved(call: CallView, event: ToolExecutionStart | ToolExecutionEnd, at_us: 
     return replace(
         call, status="running", attempts=event.attempt, arguments=arguments, asked=asked, started_at_us=at_us
     )
+
+
+def trail_of(
+    trail: AppendOnlyList[Recorded], entries: AppendOnlyList[Entry], first_seq: int, last_seq: int
+) -> AppendOnlyList[Recorded]:
+    """Cut out what tells of the calls of the messages between two names: what comes behind can tell nothing of them.
+
+    It ends before the second answer behind them begins. `entries`: the history that the trail is of.
+    """
+    at = entries.find(last_seq + 1, _entry_seq)
+    answers = 0
+    while at < len(entries) and answers < 2:
+        answers += isinstance(entries[at].message, AssistantMessage)
+        at += 1
+    last = len(trail) if at == len(entries) else trail.find(entries[at].seq, _seq)
+    part = trail.between(trail.find(first_seq, _seq), last)
+    return AppendOnlyList(part, len(part))
+
+
+def _entry_seq(entry: Entry) -> int:
+    return entry.seq
+
+
+def _seq(recorded: Recorded) -> int:
+    return recorded.seq
 
 
 def calls_by_message(calls: Iterable[CallView]) -> dict[int, list[CallView]]:

@@ -34,7 +34,7 @@ def context_tokens(view: ContextView) -> int:
     rest is estimated by its length.
     """
     sent = parts(view)
-    changed = max((entry.seq for entry in view.entries if entry.summary or entry.edits), default=0)
+    changed = view.entries[view.changed].seq if view.changed >= 0 else 0
     own = {entry.seq for entry in history(view) if entry.origin is None}
     for place in reversed(range(len(sent))):
         message = sent[place].message

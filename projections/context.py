@@ -18,6 +18,7 @@ The cost of a request depends on the messages in the context, not on the tokens 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -87,10 +88,13 @@ class ContextView(msgspec.Struct, frozen=True, kw_only=True):
     """The history so far, the configuration in force, and what is being delivered.
 
     `asked` is the model of the last request. `summary` is the place of the last compaction in the history (-1: none),
-    `kept` that of the first entry it kept.
+    `kept` that of the first entry it kept. `edits` are those of the entries that are one; `changed` is the place of the
+    last entry that made what came before it stand otherwise, a compaction or an edit (-1: none).
     """
 
     entries: AppendOnlyList[Entry] = AppendOnlyList()
+    edits: AppendOnlyList[Entry] = AppendOnlyList()
+    changed: int = -1
     config: Config = Config()
     summary: int = -1
     kept: int = 0
@@ -113,20 +117,20 @@ def history(view: ContextView) -> tuple[Entry, ...]:
 
 def messages(view: ContextView, among: Iterable[Entry] | None = None) -> tuple[ContextMessage, ...]:
     """List the context as agent messages, each with its name; or what stands of some entries of the history."""
-    found = _in_force(view, among)
+    found = in_force(view, among)
     return tuple(ContextMessage(entry.seq, entry.standing, entry.call) for entry in found if entry.standing is not None)
 
 
 def shown(view: ContextView) -> tuple[ContextMessage, ...]:
     """List what hooks are shown of the context: its messages, and for a hidden result what a model reads of it."""
-    found = ((entry, entry.sent if entry.standing is None else entry.standing) for entry in _in_force(view))
+    found = ((entry, entry.sent if entry.standing is None else entry.standing) for entry in in_force(view))
     return tuple(ContextMessage(entry.seq, message, entry.call) for entry, message in found if message is not None)
 
 
 def parts(view: ContextView) -> tuple[ContextMessage, ...]:
     """List what the next request holds if no hook changes it."""
     return paired(
-        [ContextMessage(entry.seq, entry.sent, entry.call) for entry in _in_force(view) if entry.sent is not None]
+        [ContextMessage(entry.seq, entry.sent, entry.call) for entry in in_force(view) if entry.sent is not None]
     )
 
 
@@ -154,7 +158,7 @@ def pushed(view: ContextView, seq: int) -> Message | None:
 
 def sent_entries(view: ContextView) -> tuple[Entry, ...]:
     """List the entries whose messages the next request holds if no hook changes it."""
-    return tuple(entry for entry in _in_force(view) if entry.sent is not None)
+    return tuple(entry for entry in in_force(view) if entry.sent is not None)
 
 
 class Requests:
@@ -187,10 +191,10 @@ class Requests:
     def _take(self, view: ContextView) -> None:
         """Pair what came since the last view; all that is in force, if what came changes what was there before."""
         entries, taken = view.entries, self._taken
-        goes_on = 0 < taken <= len(entries) and entries[taken - 1] is self._last
-        fresh: Iterable[Entry] = entries.between(taken)
-        if not goes_on or any(entry.edits or entry.summary for entry in fresh):
-            self._pairing, fresh = Pairing(), _in_force(view)
+        goes_on = 0 < taken <= len(entries) and entries[taken - 1] is self._last and view.changed < taken
+        fresh: Iterable[Entry] = entries.between(taken) if goes_on else in_force(view)
+        if not goes_on:
+            self._pairing = Pairing()
         for entry in fresh:
             if entry.sent is not None:
                 self._pairing.add(ContextMessage(entry.seq, entry.sent, entry.call))
@@ -219,15 +223,24 @@ def is_failed(message: Message) -> bool:
     return isinstance(message, AssistantMessage) and message.stop_reason in ("error", "aborted")
 
 
-def _in_force(view: ContextView, among: Iterable[Entry] | None = None) -> Iterator[Entry]:
+def edits_in_force(view: ContextView) -> dict[int, Entry]:
+    """Find the edits of what a compaction has left, the last of each entry, by the names of what they edit."""
+    if view.kept >= len(view.entries):
+        return {}
+    first = view.edits.find(view.entries[view.kept].seq, _entry_seq)
+    return {edit.edits: edit for edit in view.edits.between(first)}
+
+
+def in_force(view: ContextView, among: Iterable[Entry] | None = None) -> Iterator[Entry]:
     """Yield the entries in force, in the order of the context, edits applied; or those among some of the history."""
-    kept = view.entries.between(view.kept)
-    edits = {entry.edits: entry for entry in kept if entry.edits}
+    edits = edits_in_force(view)
     summary = view.entries[view.summary] if view.summary >= 0 else None
     if among is None:
-        entries = [*([summary] if summary is not None else ()), *(entry for entry in kept if not entry.summary)]
+        kept = (entry for entry in view.entries.between(view.kept) if not entry.summary)
+        entries = [*([summary] if summary is not None else ()), *kept]
     else:
-        entries = [one for one in among if one is summary or (kept and one.seq >= kept[0].seq and not one.summary)]
+        first = view.entries[view.kept].seq if view.kept < len(view.entries) else sys.maxsize
+        entries = [one for one in among if one is summary or (one.seq >= first and not one.summary)]
     for entry in entries:  # an earlier compaction contributes nothing
         if entry.edits:
             continue
@@ -367,7 +380,7 @@ def _compaction(view: ContextView, recorded: Recorded, event: Compaction) -> Con
     body = to_json({"summary": event.summary, "tokensBefore": event.tokens_before})
     entry = _entry(recorded, CustomMessage(kind=COMPACTION_SUMMARY, body=body))
     entry = replace(entry, summary=True, sent=None if event.silent else entry.sent)
-    return replace(view, entries=view.entries.append(entry), summary=place, kept=kept)
+    return replace(view, entries=view.entries.append(entry), changed=place, summary=place, kept=kept)
 
 
 def _edit(view: ContextView, recorded: Recorded, event: ContextEdit) -> ContextView:
@@ -382,7 +395,8 @@ def _edit(view: ContextView, recorded: Recorded, event: ContextEdit) -> ContextV
         edits=event.message_seq,
         says_hidden=event.says_hidden,
     )
-    return replace(view, entries=view.entries.append(entry))
+    place = len(view.entries)
+    return replace(view, entries=view.entries.append(entry), edits=view.edits.append(entry), changed=place)
 
 
 def _config(view: ContextView, recorded: Recorded, event: ConfigChange) -> ContextView:

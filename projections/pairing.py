@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import msgspec
 
@@ -34,6 +37,42 @@ def paired(messages: Iterable[ContextMessage]) -> tuple[ContextMessage, ...]:
     return pairing.parts()
 
 
+class PairedParts:
+    """The parts of a request, each call with a result, to be read from one place up to another."""
+
+    def __init__(self, kept: list[ContextMessage], length: int, made: dict[int, list[ContextMessage]]) -> None:
+        self._kept, self._length, self._made = kept, length, made
+        self._after = sorted(made)  # behind these of what is kept stand results that were made
+        self._ahead = [0, *accumulate(len(made[place]) for place in self._after)]
+
+    def __len__(self) -> int:
+        return self._length + self._ahead[-1]
+
+    def between(self, start: int, stop: int) -> list[ContextMessage]:
+        """List the parts from one place up to, not including, another."""
+        start, stop = max(start, 0), min(stop, len(self))
+        if not self._after:
+            return self._kept[start:stop]
+        first = self._kept_at(start)
+        found: list[ContextMessage] = []
+        at = self.place_of(first)
+        for place in range(first, self._length):
+            if at >= stop:
+                break
+            both = [self._kept[place], *self._made.get(place, ())]
+            found += both[max(start - at, 0) : stop - at]
+            at += len(both)
+        return found
+
+    def place_of(self, kept: int) -> int:
+        """Return the place at which one stands of what is kept."""
+        return kept + self._ahead[bisect_left(self._after, kept)]
+
+    def _kept_at(self, place: int) -> int:
+        """Find the last of what is kept that stands at a place or before it."""
+        return max(bisect_right(range(self._length), place, key=self.place_of) - 1, 0)
+
+
 class Pairing:
     """Pairs the calls and results of messages that come one by one; see `paired`."""
 
@@ -41,26 +80,32 @@ class Pairing:
         self._calls = _Calls()
         self._kept: list[ContextMessage] = []
         self._messages: list[Message] = []  # those of what is kept
+        self._owners = array("q")  # of each that is kept: the place of the message whose call it answers, or its own
         self._last: dict[int, int] = {}  # place of an assistant message -> place of its last result, or its own
+
+    def __len__(self) -> int:
+        """How many messages are kept."""
+        return len(self._kept)
 
     def add(self, one: ContextMessage) -> None:
         """Take the next message."""
-        owner = len(self._kept)
+        owner = place = len(self._kept)
         if isinstance(one.message, AssistantMessage):
             self._calls.open(one.seq, owner, one.message)
         elif isinstance(one.message, ToolResultMessage):
-            found = self._calls.answer(one.message.tool_call_id, one.call)
+            found = self._calls.answer(one.message.tool_call_id, one.call, place)
             if found is None:
                 return
             owner = found
-        self._last[owner] = len(self._kept)
+        self._last[owner] = place
+        self._owners.append(owner)
         self._kept.append(one)
         self._messages.append(one.message)
 
     def copy(self) -> Pairing:
         """Return what takes the next messages by itself."""
         copied = Pairing()
-        copied._calls = self._calls.copy()
+        copied._calls, copied._owners = self._calls.copy(), self._owners[:]
         copied._kept, copied._messages, copied._last = self._kept.copy(), self._messages.copy(), self._last.copy()
         return copied
 
@@ -82,42 +127,66 @@ class Pairing:
         made = {self._last[owner]: results for owner, results in missing.items()}
         return tuple(part for place, one in enumerate(self._kept) for part in (one, *made.get(place, ())))
 
+    def parts_after(self, length: int) -> PairedParts:
+        """Return the parts as they stood when so many messages were kept; it costs what is missing then."""
+        missing = self._calls.unanswered_before(length)
+        last = {owner: owner for owner in missing}
+        if missing:
+            first = min(missing)
+            for place, owner in enumerate(self._owners[first:length], first):
+                if owner in last:
+                    last[owner] = place
+        return PairedParts(self._kept, length, {last[owner]: results for owner, results in missing.items()})
+
+
+_NEVER = 2**62
+
 
 class _Calls:
-    """The calls seen so far that have no result yet, by their places and by their ids."""
+    """The calls seen so far that have no result yet, by their places and by their ids; and when each got its own."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[int, int], tuple[int, ToolCall]] = {}
+        self._open: dict[tuple[int, int], tuple[int, ToolCall, int]] = {}
         self._by_id: dict[str, list[tuple[int, int]]] = {}
+        self._calls: list[ToolCall] = []  # all of them
+        self._owners, self._answered = array("q"), array("q")  # of each: places of its message and of its result
 
     def copy(self) -> _Calls:
         copied = _Calls()
         copied._open = self._open.copy()
         copied._by_id = {call_id: keys.copy() for call_id, keys in self._by_id.items()}
+        copied._calls, copied._owners, copied._answered = self._calls.copy(), self._owners[:], self._answered[:]
         return copied
 
     def open(self, seq: int, owner: int, message: AssistantMessage) -> None:
         name = seq or -1 - owner  # messages without a name are told apart by where they stand
         for index, block in enumerate(message.content):
             if isinstance(block, ToolCall):
-                self._open[name, index] = (owner, block)
+                gone = self._open.get((name, index))
+                if gone is not None:
+                    self._answered[gone[2]] = owner
+                self._open[name, index] = (owner, block, len(self._calls))
+                self._calls.append(block)
+                self._owners.append(owner)
+                self._answered.append(_NEVER)
                 self._by_id.setdefault(block.id, []).append((name, index))
 
-    def answer(self, call_id: str, place: Place | None) -> int | None:
-        """Remove the call a result belongs to. Returns: its message's place; None when there is none."""
-        if place is not None:
-            return self._close(self._moved(call_id, place))
+    def answer(self, call_id: str, call: Place | None, place: int) -> int | None:
+        """Remove the call that the result at a place belongs to. Returns: its message's place; None without one."""
+        if call is not None:
+            return self._close(self._moved(call_id, call), place)
         candidates = [key for key in self._by_id.get(call_id, ()) if key in self._open]
         if not candidates:
             return None
         latest = max(self._open[key][0] for key in candidates)
-        return self._close(next(key for key in candidates if self._open[key][0] == latest))
+        return self._close(next(key for key in candidates if self._open[key][0] == latest), place)
 
-    def _close(self, key: tuple[int, int]) -> int | None:
+    def _close(self, key: tuple[int, int], place: int) -> int | None:
         found = self._open.pop(key, None)
         if found is None:
             return None
-        owner, call = found
+        owner, call, number = found
+        self._answered[number] = place
         same = self._by_id[call.id]
         same.remove(key)
         if not same:
@@ -135,8 +204,18 @@ class _Calls:
 
     def unanswered(self) -> dict[int, list[ContextMessage]]:
         results: dict[int, list[ContextMessage]] = {}
-        for owner, call in self._open.values():
+        for owner, call, _ in self._open.values():
             results.setdefault(owner, []).append(ContextMessage(0, _no_result(call.id, call.name)))
+        return results
+
+    def unanswered_before(self, length: int) -> dict[int, list[ContextMessage]]:
+        """Make what `unanswered` made when so many messages were kept."""
+        results: dict[int, list[ContextMessage]] = {}
+        made = bisect_left(self._owners, length)
+        for number, answered in enumerate(self._answered[:made]):
+            if answered >= length:
+                call = self._calls[number]
+                results.setdefault(self._owners[number], []).append(ContextMessage(0, _no_result(call.id, call.name)))
         return results
 
 

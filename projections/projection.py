@@ -50,6 +50,10 @@ class AppendOnlyList(Generic[Item]):  # noqa: PLW1641  # what it holds may be un
         items.append(item)
         return AppendOnlyList(items, self._length + 1)
 
+    def first(self, length: int) -> AppendOnlyList[Item]:
+        """Return the snapshot that had so many items; the same items, and nothing is copied."""
+        return AppendOnlyList(self._items, min(length, self._length))
+
     def find(self, key: int, seq_of: Callable[[Item], int]) -> int:
         """Return the place of the first item whose seq is `key` or later; items are in the order of their seqs."""
         return bisect_left(self._items, key, hi=self._length, key=seq_of)

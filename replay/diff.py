@@ -26,9 +26,9 @@ from eventsource.events import (
 )
 from eventsource.log.load import load, read_all
 from eventsource.machine.state import Config
-from eventsource.messages import AssistantMessage, Usage
+from eventsource.messages import Usage
 from eventsource.session import SessionHandle
-from projections.calls import CALLS, CallView, calls_by_message, tool_calls
+from projections.calls import CALLS, CallView, calls_by_message, tool_calls, trail_of
 from projections.context import CONTEXT, ContextView, Entry
 from projections.projection import AppendOnlyList, Projection
 from projections.timeline import SpanReader
@@ -153,7 +153,12 @@ _FOLDS = Projection(name="diff", version=1, initial=_Folds(), step=_step)
 
 
 async def diff(
-    left: SessionHandle, right: SessionHandle, *, limit: int | None = None, after: tuple[int, int] = (0, 0)
+    left: SessionHandle,
+    right: SessionHandle,
+    *,
+    limit: int | None = None,
+    after: tuple[int, int] = (0, 0),
+    totals: bool | None = None,
 ) -> SessionDiff:
     """Compare two sessions of one log or of two.
 
@@ -163,6 +168,7 @@ async def diff(
     Args:
         limit: make a page of so many pairs, in 64 kB, aligned within twice as many messages of each side.
         after: go on behind these seqs, the `next` of the page before.
+        totals: add up what either side used and how long it took; by default where the comparison is no page.
 
     Raises: UnknownSessionError.
     """
@@ -184,9 +190,10 @@ async def diff(
     if not edited and after == (0, 0):
         same += sum(1 for _ in takewhile(lambda pair: pair.kind == "same", pairs))
     differs = bool(edited or config) or any(pair.kind != "same" for pair in pairs)
+    adds_up = not is_page if totals is None else totals
     return SessionDiff(
-        left=ours.side if is_page else await _with_totals(left, ours.side, shared),
-        right=theirs.side if is_page else await _with_totals(right, theirs.side, shared),
+        left=await _with_totals(left, ours.side, shared) if adds_up else ours.side,
+        right=await _with_totals(right, theirs.side, shared) if adds_up else theirs.side,
         shared_seq=shared,
         same_messages=same,
         pairs=pairs if after != (0, 0) else (*edited, *pairs),
@@ -215,7 +222,7 @@ class _Read:
     def __init__(self, info: SessionInfo, folds: _Folds, shared: int, begin: int) -> None:
         self.folds, self.shared, self.begin = folds, shared, begin
         self._entries = folds.context.entries
-        self._edits = {entry.edits: entry for entry in self._entries if entry.edits}
+        self._edits = {entry.edits: entry for entry in folds.context.edits}
         self._messages = [entry for entry in self._entries if not entry.edits and entry.message is not None]
         self.side = Side(
             session=info.id,
@@ -284,24 +291,13 @@ class _Read:
     def _items(self, entries: Sequence[Entry]) -> list[_Item]:
         if not entries:
             return []
-        made = calls_by_message(tool_calls(self._trail(entries)))
+        trail = trail_of(self.folds.calls, self._entries, entries[0].seq, entries[-1].seq)
+        made = calls_by_message(tool_calls(trail))
         said = read_transcript(self.folds.context, entries)
         return [
             _item(one, entry, self._edits.get(entry.seq), made.get(entry.seq, ()))
             for one, entry in zip(said, entries, strict=True)
         ]
-
-    def _trail(self, entries: Sequence[Entry]) -> AppendOnlyList[Recorded]:
-        """Cut out what tells of the calls of some messages: it ends before the second answer behind them begins."""
-        trail = self.folds.calls
-        at = self._entries.find(entries[-1].seq + 1, _entry_seq)
-        answers = 0
-        while at < len(self._entries) and answers < 2:
-            answers += isinstance(self._entries[at].message, AssistantMessage)
-            at += 1
-        last = len(trail) if at == len(self._entries) else trail.find(self._entries[at].seq, _seq)
-        part = trail.between(trail.find(entries[0].seq, _seq), last)
-        return AppendOnlyList(part, len(part))
 
 
 async def _read(session: SessionHandle, shared: int, after: int, limit: int | None) -> _Read:

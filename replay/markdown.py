@@ -42,7 +42,7 @@ def _document(info: SessionInfo, view: ContextView) -> Iterator[str]:
     yield "\n".join(f"- {fact}" for fact in _facts(info))
     if view.config.system_prompt:
         yield f"## System prompt\n\n{_fenced(view.config.system_prompt, 'text')}"
-    edits = {entry.edits: entry for entry in view.entries if entry.edits}
+    edits = {entry.edits: entry for entry in view.edits}
     entries = [entry for entry in history(view) if entry.message is not None]
     for said, entry in zip(read_transcript(view), entries, strict=True):
         yield from _said(said, entry, edits)

@@ -9,11 +9,11 @@ from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 from eventsource.machine.state import Batch, Phase, State
-from eventsource.messages import AssistantMessage, Message
-from projections.transcript import text_of
 
 if TYPE_CHECKING:
-    from .why import Change, RequestPart, Why
+    from .request_changes import Change
+    from .request_parts import RequestPart
+    from .why import Why
 
 _LINE = 72
 """Characters shown of a message."""
@@ -34,15 +34,6 @@ _SOURCES = {
     "completed": "completed: its call has no result on record",
 }
 _GONE = {"hook": "left out by a hook at", "edit": "hidden by context_edit", "compaction": "compacted at"}
-
-
-def shown(message: Message) -> str:
-    """Write a message in one line."""
-    text = " ".join(text_of(message).split())
-    if isinstance(message, AssistantMessage):
-        calls = [f"calls {call.name}({call.arguments})" for call in message.tool_calls]
-        text = "; ".join(filter(None, (text, *calls)))
-    return text
 
 
 def standing_text(state: State) -> str:

@@ -120,7 +120,7 @@ async def _lineage(log: EventLog, session: str) -> list[_Own]:
 
 def read_instead(view: ContextView) -> Instead:
     """Find the messages in whose place the model reads something else, and what that is."""
-    edits = {entry.edits: entry.message for entry in view.entries if entry.edits}
+    edits = {entry.edits: entry.message for entry in view.edits}
     if not edits:
         return {}
     sent: dict[int, list[Message]] = {}

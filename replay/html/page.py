@@ -140,7 +140,7 @@ async def _read(log: EventLog, session: str, *, whole: bool) -> Chapter:
         said=tuple(both for both in said if both[0].seq > after),
         marks=tuple(marks),
         calls=_by_message(tool_calls(calls)),
-        edits={entry.edits: entry for entry in view.entries if entry.edits},
+        edits={entry.edits: entry for entry in view.edits},
         usage=usage,
         ending=last,
         forks=tuple(sorted(forks, key=lambda fork: (fork.fork_seq, fork.created_at_us))),

@@ -20,7 +20,7 @@ from projections.pairing import ContextMessage
 from refold import Agent, CompactionPolicy, Session, open_log, tool
 from refold.log import Log
 from refold.models import encode_recorded
-from replay.why import RequestPart
+from replay.request_parts import RequestPart
 
 ASKS: Answer = [call("weather", {"city": "Oslo"}), stop("tool_use")]
 
