@@ -32,6 +32,7 @@ NAMES = {
     "transcripts": "Session files of other agents",
     "memory": "Memory of the big commands",
     "pages": "Pages of long sessions",
+    "indexing": "The index of long sessions",
     "many": "Many sessions",
     "archiving": "Archiving",
     "commands": "Commands",

@@ -72,7 +72,7 @@ async def waiting(log: EventLog, session: str, state: State, view: ContextView) 
             found += await _of_child(log, child_id(session, wait.key.removeprefix(f"{CHILD}:")))
         else:
             token = state.token(wait.key)
-            found.append(_describe(session, wait, view, token.tags if token is not None else ()))
+            found.append(describe_wait(session, wait, view, token.tags if token is not None else ()))
     if state.retry_at_us is not None:
         found.append(Waiting(session=session, key="retry", reason="retry", deadline_us=state.retry_at_us))
     return tuple(found)
@@ -95,7 +95,8 @@ def _time(at_us: int) -> str:
     return f"{datetime.fromtimestamp(at_us / 1_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _describe(session: str, wait: Wait, view: ContextView, tags: tuple[str, ...]) -> Waiting:
+def describe_wait(session: str, wait: Wait, view: ContextView, tags: tuple[str, ...]) -> Waiting:
+    """Return what an open wait is about; `tags` are those of its token."""
     call = next(_call_at(view, wait.call), None) if wait.call is not None else None
     text = wait.arguments if wait.arguments is not None else call.arguments if call is not None else ""
     return Waiting(

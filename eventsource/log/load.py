@@ -13,7 +13,7 @@ from ..machine.evolve import evolve
 from ..machine.state import Phase, State
 from ..machine.steps import turn_messages
 from .protocol import EventLog
-from .warm import WarmFold, estimate_bytes
+from .warm import WarmFold, WarmFolds, estimate_bytes
 
 V = TypeVar("V")
 
@@ -37,21 +37,29 @@ PAGE = 2000
 
 
 async def load(
-    log: EventLog, session: str, *, context: Foldable[V], upto: int | None = None, info: SessionInfo | None = None
+    log: EventLog,
+    session: str,
+    *,
+    context: Foldable[V],
+    upto: int | None = None,
+    info: SessionInfo | None = None,
+    folds: WarmFolds | None = None,
 ) -> tuple[int, State, V]:
     """Fold a session up to its head, or up to a seq, from where the opened log keeps it folded.
 
     Reads facts only; the updates of a message that is still open there are read too, since only they still matter. The
     step of `context` must be the same function each time, and the values that it makes must never change. `info`: the
-    session's row, if it was just read.
+    session's row, if it was just read. `folds`: other ones to begin with, and to keep nothing in.
 
     Returns: the seq reached, the state, the context.
     Raises: UnknownSeqError when the session has no such seq; IllegalEventError for a log that cannot have come about.
     """
     info, upto = await _place(log, session, upto, info)
-    found = log.folds.find(info, context.step, context.initial, upto)
-    state, fold = await _fold(log, session, info, upto, context.step, found)
-    log.folds.keep(info, context.step, fold)
+    warm = log.folds if folds is None else folds
+    found = warm.find(info, context.step, context.initial, upto)
+    state, fold = await _fold(log, session, info, upto, context.step, found, folds)
+    if folds is None:
+        warm.keep(info, context.step, fold)
     return upto, state, fold.value
 
 
@@ -85,9 +93,11 @@ async def _fold(
     upto: int,
     step: Callable[[V, Recorded], V],
     found: WarmFold[V],
+    folds: WarmFolds | None = None,
 ) -> tuple[State, WarmFold[V]]:
-    """Fold the state up to a seq, from where it is kept, and a view from where it was found."""
-    state_seq, state, _ = log.folds.find(info, evolve, State(), upto)
+    """Fold the state up to a seq, from where it is kept, and a view from where it was found; see `load`."""
+    warm, keeps = (log.folds, True) if folds is None else (folds, False)
+    state_seq, state, _ = warm.find(info, evolve, State(), upto)
     view_seq, view, size_bytes = found
     before = (state_seq, state) if state.phase is Phase.STREAMING else None
     async for page in read_pages(log, session, after=min(state_seq, view_seq), upto=upto, updates=False):
@@ -105,15 +115,16 @@ async def _fold(
                         size_bytes += estimate_bytes(event)
             except IllegalEventError as error:
                 raise IllegalEventError(session, *error.args[1:]) from error
-            if seq > state_seq and state.phase is not Phase.STREAMING:  # while streaming it lacks the updates
+            if keeps and seq > state_seq and state.phase is not Phase.STREAMING:  # while streaming it lacks the updates
                 log.folds.keep(info, evolve, WarmFold(seq, state))
-            if seq > view_seq:
+            if keeps and seq > view_seq:
                 log.folds.keep(info, step, WarmFold(seq, view, size_bytes))
     if before is not None and state.phase is Phase.STREAMING:
         start, state = before
         async for recorded in read_all(log, session, after=start, upto=upto):
             state = evolve_in(session, state, recorded)
-    log.folds.keep(info, evolve, WarmFold(upto, state))
+    if keeps:
+        log.folds.keep(info, evolve, WarmFold(upto, state))
     return state, WarmFold(upto, view, size_bytes)
 
 

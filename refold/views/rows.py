@@ -1,0 +1,130 @@
+"""The rows of a session's list: columns for all of it at once, and the first words of a window of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from eventsource.messages import AssistantMessage, ToolCall
+from projections.context import ContextView, entry_of
+from replay.request_parts import shown
+
+from .columns import NONE, ROW_KINDS, Columns, RowKind
+
+PREVIEW_CHARACTERS = 80
+
+
+class RowColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """All rows of a session, a list for each field: the numbers of `seq` and `at_us` are steps from the row before.
+
+    `last_seq`: how many seqs behind its own the row goes on. `name`: how many behind its own stands the message that it
+    shows, -1 without one. `kind` and `who` are places in `kinds` and `whos`. `flags`: 1 it failed, 2 it lasts still, 4
+    it came from elsewhere, 8 it was refused, 16 it was cut off, 32 hidden from the model, 64 compacted away.
+    `duration_us` is -1 where nobody measured it. `indexed_to`: the seq up to which they are told.
+    """
+
+    indexed_to: int
+    kinds: tuple[RowKind, ...]
+    whos: list[str]
+    seq: list[int]
+    last_seq: list[int]
+    name: list[int]
+    kind: list[int]
+    who: list[int]
+    flags: list[int]
+    at_us: list[int]
+    duration_us: list[int]
+    tokens: list[int]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One row, by its number among them; see `RowColumns`. `name`: of its message, 0 without one."""
+
+    row: int
+    seq: int
+    last_seq: int
+    name: int
+    kind: RowKind
+    who: str
+    flags: int
+    at_us: int
+    duration_us: int
+    tokens: int
+    preview: str = ""
+    text_tail: str = ""
+
+
+def row_columns(columns: Columns) -> RowColumns:
+    """List all rows."""
+    seqs, names = columns.seqs, columns.names
+    return RowColumns(
+        indexed_to=columns.taken,
+        kinds=ROW_KINDS,
+        whos=list(columns.who_names),
+        seq=_steps(seqs),
+        last_seq=[last - seq for last, seq in zip(columns.lasts, seqs, strict=True)],
+        name=[name - seq if name else NONE for name, seq in zip(names, seqs, strict=True)],
+        kind=list(columns.kinds),
+        who=list(columns.whos),
+        flags=[columns.flags_of(row) for row in range(len(columns))],
+        at_us=_steps(columns.at_us),
+        duration_us=list(columns.durations_us),
+        tokens=list(columns.tokens),
+    )
+
+
+def _steps(numbers: Iterable[int]) -> list[int]:
+    steps, before = list[int](), 0
+    for number in numbers:
+        steps.append(number - before)
+        before = number
+    return steps
+
+
+def some_rows(columns: Columns, view: ContextView, rows: Iterable[int]) -> tuple[Row, ...]:
+    """List some rows, with their first words; `view` is what the session's context is at its head."""
+    return tuple(
+        Row(
+            row=row,
+            seq=columns.seqs[row],
+            last_seq=columns.lasts[row],
+            name=columns.names[row],
+            kind=ROW_KINDS[columns.kinds[row]],
+            who=columns.who_names[columns.whos[row]],
+            flags=columns.flags_of(row),
+            at_us=columns.at_us[row],
+            duration_us=columns.durations_us[row],
+            tokens=columns.tokens[row],
+            preview=preview(columns, view, row),
+        )
+        for row in rows
+        if 0 <= row < len(columns)
+    )
+
+
+def preview(columns: Columns, view: ContextView, row: int) -> str:
+    """Return the first words of a row: of a call what it was called with, of a message what it says."""
+    place = columns.places.get(row)
+    if place is not None:
+        arguments = _arguments(view, *place)
+        if arguments is not None:
+            return _cut(arguments)
+    entry = entry_of(view, columns.names[row]) if columns.names[row] else None
+    if entry is not None and entry.message is not None:
+        return shown(entry.message, PREVIEW_CHARACTERS)
+    return _cut(columns.texts.get(row, ""))
+
+
+def _arguments(view: ContextView, message_seq: int, content_index: int) -> str | None:
+    entry = entry_of(view, message_seq)
+    if entry is None or not isinstance(entry.message, AssistantMessage):
+        return None
+    content = entry.message.content
+    block = content[content_index] if content_index < len(content) else None
+    return block.arguments if isinstance(block, ToolCall) else None
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text[: 4 * PREVIEW_CHARACTERS].split())
+    return line if len(line) <= PREVIEW_CHARACTERS else f"{line[: PREVIEW_CHARACTERS - 1]}…"

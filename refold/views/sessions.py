@@ -1,0 +1,264 @@
+"""The sessions of a log as a table shows them, how they are filtered, and the family that one belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from eventsource.envelope import FoundText, SessionInfo
+from eventsource.found_text import pattern_of
+from projections.tree import Branch
+
+from ..session_tree import above
+from ..status import STATUSES, SessionStatus
+
+Sort: TypeAlias = Literal["updated", "created", "cost", "turns", "events", "errors"]
+_TIMES = ("after", "before")
+_COMPARED = ("cost", "turns", "errors", "events")
+_FIELDS = ("status", "model", "agent", "folder", "branch", "title", *_TIMES, *_COMPARED)
+_TERM = re.compile(r'(?:(?P<field>[a-z_]+)(?P<sign>[:<>]))?(?P<value>(?:"[^"]*"|[^\s"])+)')
+
+
+class FilterError(ValueError):
+    """A filter that cannot be understood; the words say why."""
+
+
+class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a filter asks for: of what the store looks up, and of what is compared. `words`: are searched for."""
+
+    status: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    folder: str | None = None
+    branch: str | None = None
+    title: str | None = None
+    after_us: int | None = None
+    before_us: int | None = None
+    compared: tuple[tuple[str, str, float], ...] = ()
+    words: tuple[str, ...] = ()
+
+    def fits(self, info: SessionInfo) -> bool:
+        """Return whether a row keeps what the store does not look up."""
+        if self.after_us is not None and info.updated_at_us < self.after_us:
+            return False
+        if self.before_us is not None and info.updated_at_us >= self.before_us:
+            return False
+        return all(_keeps(_figure(info, field), sign, value) for field, sign, value in self.compared)
+
+
+def read_filter(text: str) -> SessionFilter:
+    """Read a filter: `status:failed model:opus cost>1 after:2026-11-01 "exact words"`.
+
+    Raises: FilterError.
+    """
+    if text.count('"') % 2:
+        raise FilterError(f"filter {text!r}: a quotation mark is open")
+    fields: dict[str, str] = {}
+    times: dict[str, int] = {}
+    compared: list[tuple[str, str, float]] = []
+    words: list[str] = []
+    for term in _TERM.finditer(text):
+        field, sign, value = term["field"], term["sign"], (term["value"] or "").replace('"', "")
+        if field is None:
+            words.append(term[0].replace('"', ""))
+            continue
+        if field not in _FIELDS:
+            raise FilterError(f"filter: there is no field {field!r}; expected {', '.join(_FIELDS)}, or words in quotes")
+        if field in _TIMES:
+            times[field] = _time(field, value)
+        elif field in _COMPARED:
+            compared.append((field, sign, _number(field, value)))
+        elif sign != ":":
+            raise FilterError(f"filter: {field} is compared by `:`, found `{sign}`")
+        elif field == "status" and value not in STATUSES:
+            raise FilterError(f"filter: there is no status {value!r}; expected {', '.join(STATUSES)}")
+        else:
+            fields[field] = value
+    return SessionFilter(
+        status=fields.get("status"),
+        model=fields.get("model"),
+        agent=fields.get("agent"),
+        folder=fields.get("folder"),
+        branch=fields.get("branch"),
+        title=fields.get("title"),
+        after_us=times.get("after"),
+        before_us=times.get("before"),
+        compared=tuple(compared),
+        words=tuple(words),
+    )
+
+
+def _time(field: str, value: str) -> int:
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise FilterError(f"filter: {field} takes a day or a time such as 2026-11-01, found {value!r}") from error
+    return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
+def _number(field: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise FilterError(f"filter: {field} takes a number, found {value!r}") from error
+
+
+def _figure(info: SessionInfo, field: str) -> float:
+    match field:
+        case "cost":
+            return (info.cost_microusd or 0) / 1_000_000
+        case "turns":
+            return info.turns
+        case "errors":
+            return info.errors
+        case _:
+            return info.head
+
+
+def _keeps(figure: float, sign: str, value: float) -> bool:
+    return figure > value if sign == ">" else figure < value if sign == "<" else figure == value
+
+
+class TableRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table: the session's own row in the log, how it stands and why, and how many forks it has."""
+
+    info: SessionInfo
+    status: str
+    reason: str
+    forks: int
+    duration_us: int
+
+
+def session_row(info: SessionInfo, stands: SessionStatus, forks: int) -> TableRow:
+    """Make a row of the table."""
+    took = max(info.updated_at_us - info.created_at_us, 0)
+    return TableRow(info=info, status=stands.status, reason=stands.reason, forks=forks, duration_us=took)
+
+
+class TablePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of the table. `next`: the `after` of the page behind it, empty without one.
+
+    `looked_at`: how many sessions were looked at for a filter that compares; behind so many the page is given as it is.
+    """
+
+    sessions: tuple[TableRow, ...]
+    next: str
+    looked_at: int
+
+
+class OwnUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session used itself: what it shares with its parent was used there, and counts there."""
+
+    input_tokens: int
+    output_tokens: int
+    cost_microusd: int | None
+
+
+class FamilyMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of a family: a fork of its parent at a seq, or started by another one; the first one is neither.
+
+    `labels`: its own bookmarks, (seq, text). `used`: what it used itself, what it shares with its parent left out.
+    """
+
+    info: SessionInfo
+    above: str
+    depth: int
+    is_child: bool
+    labels: tuple[tuple[int, str], ...]
+    status: str
+    reason: str
+    used: OwnUsage
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """A family, parents before what begins in them. `session`: the one that was asked about."""
+
+    session: str
+    members: tuple[FamilyMember, ...]
+    used: OwnUsage
+
+
+def family(session: str, tree: Branch, statuses: Sequence[SessionStatus]) -> Family:
+    """Lay a tree out; `statuses` are those of its sessions, in the order of `tree_rows`."""
+    members = tuple(
+        FamilyMember(
+            info=branch.info,
+            above=above(branch.info) if depth else "",
+            depth=depth,
+            is_child=branch.info.parent is None and depth > 0,
+            labels=branch.labels,
+            status=stands.status,
+            reason=stands.reason,
+            used=_own(branch.info),
+        )
+        for (branch, depth), stands in zip(_walk(tree), statuses, strict=True)
+    )
+    return Family(session=session, members=members, used=_sum([member.used for member in members]))
+
+
+def tree_rows(tree: Branch) -> list[SessionInfo]:
+    """List the rows of a tree, parents first."""
+    return [branch.info for branch, _ in _walk(tree)]
+
+
+def _walk(tree: Branch) -> Iterator[tuple[Branch, int]]:
+    waiting = [(tree, 0)]
+    while waiting:  # without recursion: a tree may be deep
+        branch, depth = waiting.pop()
+        yield branch, depth
+        waiting += [(one, depth + 1) for one in reversed((*branch.children, *branch.forks))]
+
+
+def _own(info: SessionInfo) -> OwnUsage:
+    cost = info.cost_microusd
+    return OwnUsage(
+        input_tokens=info.input_tokens - info.inherited_input_tokens,
+        output_tokens=info.output_tokens - info.inherited_output_tokens,
+        cost_microusd=cost - (info.inherited_cost_microusd or 0) if cost is not None else None,
+    )
+
+
+def _sum(parts: Sequence[OwnUsage]) -> OwnUsage:
+    costs = [one.cost_microusd for one in parts if one.cost_microusd is not None]
+    return OwnUsage(
+        input_tokens=sum(one.input_tokens for one in parts),
+        output_tokens=sum(one.output_tokens for one in parts),
+        cost_microusd=sum(costs) if costs else None,
+    )
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in which a text was found. `marks`: where it stands in the excerpt, from and up to which character."""
+
+    session: str
+    title: str
+    seq: int
+    role: str
+    at_us: int
+    excerpt: str
+    marks: tuple[tuple[int, int], ...]
+
+
+class Hits(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found, on a page. `next`: the `after` of the page behind it, empty without one."""
+
+    hits: tuple[Hit, ...]
+    next: str
+
+
+def hit(found: FoundText, title: str, text: str) -> Hit:
+    """Return what was found, with marks."""
+    marks = tuple((match.start(), match.end()) for match in pattern_of(" ".join(text.split())).finditer(found.excerpt))
+    return Hit(
+        session=found.session,
+        title=title,
+        seq=found.seq,
+        role=found.role,
+        at_us=found.at_us,
+        excerpt=found.excerpt,
+        marks=marks,
+    )

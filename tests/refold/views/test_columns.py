@@ -1,0 +1,175 @@
+"""The rows of a session's list, its model calls, and the seqs that a reader jumps to."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from hypothesis import given
+
+from eventsource.envelope import Recorded
+from eventsource.events import (
+    UPDATE_TYPES,
+    AgentEnd,
+    Compaction,
+    ContextEdit,
+    MessageAdopt,
+    MessageEnd,
+    ModelRequest,
+    ToolExecutionEnd,
+    TurnStart,
+)
+from eventsource.messages import AssistantMessage
+from projections import CONTEXT, history as said, project
+from refold.testing import histories
+from refold.views.columns import ADOPTED, COMPACTED, ERROR, HIDDEN, NONE, OPEN, ROW_KINDS, before_and_after, fed
+from refold.views.rows import preview, row_columns, some_rows
+
+from .sessions import CountingLog, adopted, eventful
+
+
+def facts(history: tuple[Recorded, ...]) -> list[Recorded]:
+    return [one for one in history if not isinstance(one.event, UPDATE_TYPES)]
+
+
+@given(histories())
+def test_every_message_has_one_row_and_every_seq_belongs_to_one(history: tuple[Recorded, ...]) -> None:
+    columns = fed(facts(history))
+    names = [entry.seq for entry in said(project(CONTEXT, history)) if entry.message is not None]
+    assert sorted(name for name in columns.names if name) == names
+    assert list(columns.seqs) == sorted(columns.seqs)
+    for row, name in enumerate(columns.names):
+        assert columns.seqs[row] <= columns.lasts[row]
+        if name:
+            assert columns.seqs[row] <= name <= columns.lasts[row]
+            assert columns.row_at(name) == row == columns.row_named(name)
+    for one in history:
+        found = columns.row_at(one.seq, one.event)
+        assert (found is None) == (not len(columns))
+        if found is not None:
+            assert columns.seqs[found] <= max(one.seq, columns.seqs[0])
+
+
+@given(histories())
+def test_what_is_jumped_to_is_what_happened(history: tuple[Recorded, ...]) -> None:
+    columns, events = fed(facts(history)), {one.seq: one.event for one in history}
+    marks = columns.marks
+    assert list(marks.turns) == [seq for seq, event in events.items() if isinstance(event, TurnStart)]
+    changes = [seq for seq, event in events.items() if isinstance(event, Compaction | ContextEdit)]
+    assert list(marks.compactions) == changes
+    failed = {
+        seq
+        for seq, event in events.items()
+        if (isinstance(event, ToolExecutionEnd) and event.is_error)
+        or (isinstance(event, AgentEnd) and event.reason == "error")
+    }
+    assert failed <= set(marks.errors)
+    assert list(marks.errors) == sorted(set(marks.errors))
+
+
+@given(histories())
+def test_each_model_call_is_told_once_with_what_it_used(history: tuple[Recorded, ...]) -> None:
+    calls = fed(facts(history)).calls
+    asked = [one.seq for one in history if isinstance(one.event, ModelRequest)]
+    assert set(asked) <= set(calls.seqs)
+    used = [
+        one.event.message.usage
+        for one in history
+        if isinstance(one.event, MessageEnd | MessageAdopt) and isinstance(one.event.message, AssistantMessage)
+    ]
+    ends = {one.seq for one in history if isinstance(one.event, MessageEnd | MessageAdopt)}
+    told = [usage for usage, last in zip(calls.usages, calls.lasts, strict=True) if last in ends]
+    assert [usage for usage in told if usage is not None] == [usage for usage in used if usage is not None]
+
+
+@given(histories())
+def test_the_rows_that_changed_are_told_behind_any_seq(history: tuple[Recorded, ...]) -> None:
+    told, cut = facts(history), len(history) // 2
+    before, after = fed([one for one in told if one.seq <= cut]), fed(told)
+    view = project(CONTEXT, history)
+    shared = range(len(before))
+    changed = {
+        row
+        for row, (old, new) in enumerate(
+            zip(some_rows(before, view, shared), some_rows(after, view, shared), strict=True)
+        )
+        if (old.last_seq, old.name, old.flags & ~COMPACTED, old.duration_us, old.tokens)
+        != (new.last_seq, new.name, new.flags & ~COMPACTED, new.duration_us, new.tokens)
+    }
+    assert changed | set(range(len(before), len(after))) <= set(after.touched_after(cut))
+
+
+@given(histories())
+def test_columns_are_steps_that_add_up_to_the_rows(history: tuple[Recorded, ...]) -> None:
+    columns = fed(facts(history))
+    whole = row_columns(columns)
+    seq = at_us = 0
+    for row in range(len(columns)):
+        seq, at_us = seq + whole.seq[row], at_us + whole.at_us[row]
+        assert (seq, at_us, seq + whole.last_seq[row]) == (columns.seqs[row], columns.at_us[row], columns.lasts[row])
+        name = seq + whole.name[row] if whole.name[row] != NONE else 0
+        assert name == columns.names[row]
+        assert whole.kinds[whole.kind[row]] == ROW_KINDS[columns.kinds[row]]
+
+
+@given(histories())
+def test_neighbours_are_the_nearest_on_either_side(history: tuple[Recorded, ...]) -> None:
+    turns = list(fed(facts(history)).marks.turns)
+    for seq in range(len(history) + 2):
+        before, after = before_and_after(turns, seq)
+        assert before == max((turn for turn in turns if turn < seq), default=0)
+        assert after == min((turn for turn in turns if turn > seq), default=0)
+        assert bisect_right(turns, seq) - (seq in turns) == sum(turn < seq for turn in turns)
+
+
+async def test_an_eventful_session_reads_from_its_rows() -> None:
+    log = CountingLog()
+    session = await eventful(log)
+    history = await session.events()
+    columns, view = fed(facts(history)), project(CONTEXT, history)
+    rows = some_rows(columns, view, range(len(columns)))
+    told = [(row.kind, row.who, row.preview) for row in rows]
+    asks = ("assistant", "scripted", 'calls weather({"city":"Oslo"})')
+    assert told == [
+        ("config", "", "model, system prompt, tools, policies"),
+        ("user", "prompt", "Do I need a coat?"),
+        asks,
+        ("tool", "weather", '{"city":"Oslo"}'),
+        ("assistant", "scripted", "Take a coat."),
+        ("user", "prompt", "And now?"),
+        asks,
+        ("tool", "weather", '{"city":"Oslo"}'),
+        ("assistant", "scripted", "Rain."),
+        ("edit", "hides", "hides 6"),
+        ("edit", "replaces", "replaces 24"),
+        ("config", "", "system prompt"),
+        ("user", "prompt", "Well?"),
+        ("assistant", "scripted", "Fine."),
+        ("child", "s2", "compaction:s2"),
+        ("compaction", "", "All of it."),
+        ("user", "prompt", "Still there?"),
+        ("assistant", "scripted", ""),
+        ("end", "error", "overloaded"),
+        ("resume", "continue", ""),
+        ("assistant", "scripted", "Yes."),
+    ]
+    flags = {row.row: row.flags for row in rows if row.flags}
+    assert flags == {1: HIDDEN | COMPACTED, 2: COMPACTED, 3: COMPACTED, 17: ERROR, 18: ERROR}
+    assert all(row.duration_us >= 0 for row in rows if row.kind in ("assistant", "tool"))
+    assert not any(row.flags & OPEN for row in rows)
+
+
+async def test_a_session_from_elsewhere_has_its_rows_too() -> None:
+    log = CountingLog()
+    await adopted(log, 3)
+    history = await log.read("long")
+    columns, view = fed(history), project(CONTEXT, history)
+    rows = some_rows(columns, view, range(4))
+    assert [(row.kind, row.who, row.preview) for row in rows] == [
+        ("user", "test", "question 0"),
+        ("assistant", "m", 'calls bash({"n": 0})'),
+        ("tool", "bash", '{"n": 0}'),
+        ("assistant", "m", "answer 0"),
+    ]
+    assert all(row.flags == ADOPTED for row in rows)
+    assert preview(columns, view, 7) == "answer 1"
+    assert list(columns.calls.seqs) == [2, 4, 6, 8, 10, 12]

@@ -1,0 +1,75 @@
+"""The table of sessions: filters, families, hits."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventsource.envelope import FoundText, SessionInfo
+from refold import Log
+from refold.status import find_statuses
+from refold.views.sessions import FilterError, family, hit, read_filter, tree_rows
+
+from .sessions import CountingLog, agent
+
+
+def test_a_filter_is_read_word_by_word() -> None:
+    found = read_filter('status:failed model:opus cost>1 after:2026-11-01 "exact words" flaky')
+    assert (found.status, found.model, found.words) == ("failed", "opus", ("exact words", "flaky"))
+    assert found.compared == (("cost", ">", 1.0),)
+    assert found.after_us == 1_793_491_200_000_000
+    assert read_filter("") == read_filter("   ")
+    assert read_filter('"http://example.org/a:b" title:"two words"').words == ("http://example.org/a:b",)
+    assert read_filter('title:"two words"').title == "two words"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("colour:red", "there is no field 'colour'"),
+        ("cost>much", "cost takes a number, found 'much'"),
+        ("after:tomorrow", "after takes a day or a time"),
+        ("model>opus", "model is compared by `:`"),
+        ("status:fine", "there is no status 'fine'"),
+        ('"open', "a quotation mark is open"),
+    ],
+)
+def test_a_filter_that_is_none_says_why(text: str, says: str) -> None:
+    with pytest.raises(FilterError, match=says):
+        read_filter(text)
+
+
+def test_figures_are_compared() -> None:
+    info = SessionInfo(id="s", cost_microusd=2_000_000, turns=3, head=50, updated_at_us=10)
+    for text, fits in (
+        ("cost>1", True),
+        ("cost>2", False),
+        ("turns:3", True),
+        ("events<50", False),
+        ("errors:0", True),
+    ):
+        assert read_filter(text).fits(info) is fits
+    assert not read_filter("after:2026-11-01").fits(info)
+    assert read_filter("before:2026-11-01").fits(info)
+
+
+async def test_a_family_counts_nothing_twice() -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    root = await log.session("root")
+    await agent("One.").run("First?", session=root)
+    fork = await root.fork(title="fork")
+    await agent("Two.").run("Second?", session=fork)
+    await fork.label("here", (await fork.info()).head)
+    tree = await root.tree()
+    rows = tree_rows(tree)
+    found = family(fork.id, tree, await find_statuses(store, rows))
+    assert [(one.info.id, one.above, one.depth) for one in found.members] == [(root.id, "", 0), (fork.id, root.id, 1)]
+    assert [text for _, text in found.members[1].labels] == ["here"]
+    whole = await fork.info()
+    assert found.used.input_tokens == whole.input_tokens
+    assert found.members[1].used.input_tokens == whole.input_tokens - whole.inherited_input_tokens
+
+
+def test_a_hit_is_marked_in_its_excerpt() -> None:
+    one = FoundText(session="s", seq=3, role="user", at_us=1, excerpt="…the Cat and the cat…", text_seq=3)
+    assert hit(one, "title", "cat").marks == ((5, 8), (17, 20))
