@@ -31,6 +31,8 @@ from eventsource.models.openai.shared import sent_arguments
 from eventsource.models.rules import limits_for
 from projections.context import ContextView, parts, pushed
 
+from ..lineage import lineage
+
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     """The session that a copy becomes: its id, the folder in which its agent works, its Git branch, and when."""
@@ -52,12 +54,14 @@ class ToAgent(msgspec.Struct, frozen=True, kw_only=True):
     """How a session is given to an agent.
 
     `copy`: writes a session with what it inherits as the model reads it at its head. `path`: where the agent looks for
-    a session, by its environment. `resume`: the agent's own command to go on with it, and with a prompt, if it has one.
+    a session, by its environment. `around`: what else must be there for that, and what it says. `resume`: the agent's
+    own command to go on with it, and with a prompt, if it has one.
     """
 
     copy: Callable[[EventLog, str, NewSession], Awaitable[Copied]]
     path: Callable[[NewSession, Mapping[str, str]], Path]
     resume: Callable[[NewSession, Path, Sequence[str]], Sequence[str]]
+    around: Callable[[NewSession, Path], Mapping[Path, str]] = lambda *_: {}
 
 
 class HandedOver(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +104,9 @@ async def hand_over(
         raise TranscriptError(session, "holds no message that a model reads; there is nothing to give to an agent")
     path = to_agent.path(new, environment)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for beside, text in to_agent.around(new, path).items():
+        if not beside.exists():
+            beside.write_text(text, encoding="utf-8")
     try:
         with path.open("xb") as file:
             file.write(copied.data)
@@ -118,8 +125,19 @@ async def hand_over(
         command=tuple(to_agent.resume(new, path, [prompt] if prompt else [])),
         messages=len(said),
         unanswered=not prompt and isinstance(said[-1], UserMessage),
-        lost=tuple(_lost(copied.view, waiting, own=info.agent == agent)),
+        lost=(*_lost(copied.view, waiting, own=info.agent == agent), *await _children(log, session)),
     )
+
+
+async def _children(log: EventLog, session: str) -> list[str]:
+    """Say what a copy lacks of the sessions below it, or below what it inherits."""
+    above = {name for name, _ in await lineage(log, session)}
+    found = 0
+    after: str | None = None
+    while page := await log.sessions(tree=session, after=after):
+        found += sum(one.started_by in above for one in page)
+        after = page[-1].id
+    return [f"what {found} sub-agent{'s' * (found != 1)} did: their answers are there"] if found else []
 
 
 def _lost(view: ContextView, waiting: Sequence[Message], *, own: bool) -> list[str]:

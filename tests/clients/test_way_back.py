@@ -18,7 +18,12 @@ from .programs import PROGRAMS, Program, Turn
 from .running import Ran, proxied, run_turns
 
 AGENTS = {form.name: form.to_agent for form in FORMATS if form.to_agent is not None}
-KEPT_IN = {"CLAUDE_CONFIG_DIR": ".claude", "CODEX_HOME": ".codex", "PI_CODING_AGENT_DIR": ".pi/agent"}
+KEPT_IN = {
+    "CLAUDE_CONFIG_DIR": ".claude",
+    "CODEX_HOME": ".codex",
+    "GEMINI_CLI_HOME": ".",
+    "PI_CODING_AGENT_DIR": ".pi/agent",
+}
 
 
 @pytest.mark.slow

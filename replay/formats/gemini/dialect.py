@@ -29,6 +29,7 @@ from eventsource.messages import (
     AssistantContent,
     AssistantMessage,
     CustomMessage,
+    Message,
     TextContent,
     ThinkingContent,
     ToolCall,
@@ -43,6 +44,7 @@ from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields, Line
 from ..outline import Placing
 from ..times import read_time, write_time
+from ..to_agent import fitted
 from .messages import (
     PROVIDER,
     CallResult,
@@ -63,6 +65,7 @@ from .messages import (
 from .reading import SNAPSHOT, GeminiLine
 
 FORMAT = "gemini"
+_MODEL = ModelRef(api=API, provider=PROVIDER, model="")
 LIST = "list"
 """Says in the header of a document which of its members holds the messages (empty: it is a single message)."""
 _OWN_WORDS = ("<session_context>", "<hook_context>", "<state_snapshot>", "/")  # begin what no person wrote
@@ -301,6 +304,10 @@ class GeminiDialect:
     def new_name(self, session: str, seq: int) -> str:
         """Return what an entry is named by that was recorded here."""
         return str(uuid5(NAMES, f"{session}/{seq}"))
+
+    def fit(self, message: Message) -> Message:
+        """Return a message as Google's API takes it."""
+        return fitted(message, _MODEL)
 
     def write_new(self, event: InContext, at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
         """Write the record of an entry that was recorded here; who writes the file joins results to their calls."""

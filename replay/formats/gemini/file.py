@@ -15,10 +15,9 @@ from ..jsonl import Fields, Findings, Line
 from .dialect import FORMAT, LIST, GeminiDialect
 from .messages import role_of
 from .reading import is_message, told_lines, told_messages
+from .write import IDS, ROOT, TO_GEMINI
 
-_ROOT = ".project_root"  # beside the folder of the sessions: where the agent worked
 _LISTS = ("messages", "history")
-_IDS = 8  # characters of a session's id that its file is named by
 
 
 def is_record(fields: Fields) -> bool:
@@ -117,7 +116,7 @@ def _session_of(path: Path) -> str:
 def _beside(path: Path) -> Iterable[Path]:
     """Find the files of its sub-agents by its name alone: it is asked again and again."""
     named = path.parent.name == "chats" and path.stem.startswith("session-")
-    return sorted(path.parent.glob(f"{path.stem[-_IDS:]}*/*.json*")) if named else ()
+    return sorted(path.parent.glob(f"{path.stem[-IDS:]}*/*.json*")) if named else ()
 
 
 def _owner(path: Path) -> Path | None:
@@ -127,11 +126,11 @@ def _owner(path: Path) -> Path | None:
     says nothing; and a document was written anew, as JSON Lines, when it was gone on with.
     """
     if path.parent.parent.name == "chats":
-        sessions = path.parent.parent.glob(f"session-*-{path.parent.name[:_IDS]}.json*")
+        sessions = path.parent.parent.glob(f"session-*-{path.parent.name[:IDS]}.json*")
         return next(iter(sorted(sessions)), None)
     if path.suffix == ".json" and (again := path.with_suffix(".jsonl")).is_file():
         return again
-    others = path.parent.glob(f"session-*{path.stem[-_IDS - 1 :]}.json*") if path.stem.startswith("session-") else ()
+    others = path.parent.glob(f"session-*{path.stem[-IDS - 1 :]}.json*") if path.stem.startswith("session-") else ()
     rest = [one for one in sorted(others) if one != path]
     return next(iter(rest), None) if rest and not _speaks(path) else None
 
@@ -164,7 +163,7 @@ def _folder_of(path: Path) -> str:
     """Return the folder that stands beside those of the sessions."""
     for above in path.parents[1:3]:
         try:
-            return (above / _ROOT).read_text(encoding="utf-8").strip()
+            return (above / ROOT).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             continue
     return ""
@@ -193,4 +192,5 @@ GEMINI = Format(
     beside=_beside,
     folder=_folder,
     home=_home,
+    to_agent=TO_GEMINI,
 )

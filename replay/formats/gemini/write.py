@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+import os
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count, islice
+from pathlib import Path
 from uuid import uuid5
 
 from eventsource.control_characters import escaped_json
@@ -16,11 +21,16 @@ from projections.pairing import NO_RESULT
 from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields, Line
 from ..times import write_time
-from ..walk import Walk, walk_family, walk_lineage
+from ..to_agent import Copied, NewSession, ToAgent
+from ..walk import Instead, Walk, WrittenEntry, read_instead, walk_copy, walk_family, walk_lineage
 from .dialect import KEPT, LIST, NAMES, RESULT, GeminiDialect
-from .messages import write_response
+from .messages import answered_in, responses_of, write_response
 from .reading import AGAIN, ITEM, in_force, is_message
 
+ROOT = ".project_root"
+"""Beside the folder of the sessions: where the agent worked."""
+IDS = 8
+"""Characters of a session's id that its file is named by."""
 _NEAR = 50  # messages before a result among which its call is looked for
 
 
@@ -40,11 +50,101 @@ async def gemini_parts(log: EventLog, session: str) -> AsyncIterator[bytes]:
         yield _line(record)
 
 
+async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:
+    """Write a session with what it inherits, as messages that stand one behind the other."""
+    walk, view = await walk_copy(log, session, GeminiDialect({}))
+    time = write_time(new.at_us)
+    first: dict[str, object] = {"sessionId": new.id, "projectHash": _project(new.folder)}
+    first |= {"startTime": time, "lastUpdated": time, "kind": "main"}
+    messages = _in_place(walk.entries, read_instead(view))
+    return Copied(b"".join(_line(record) for record in (first, *messages)), view)
+
+
+def _in_place(entries: Sequence[WrittenEntry], instead: Instead) -> list[dict[str, object]]:
+    """Return the messages of a copy, each once: what completes one that reads otherwise now would say what it was."""
+    changed = set(_changed(entries, instead))
+    said: dict[str, dict[str, object]] = {}
+    for entry in entries:
+        names: set[str] = set()
+        for record in entry.records:
+            message = dict(fields_of(record.get(AGAIN)) or _message(record))
+            if fields_of(record.get("$set")).get("messages") == [] or KEPT in record:
+                said = {}
+            if _answers(list(islice(reversed(said.values()), _NEAR))[::-1], record) or not is_message(message):
+                continue
+            if text_of(message["id"]) in names:  # of two with one name the first would be forgotten
+                message["id"] = str(uuid5(NAMES, f"{message['id']}/{len(names)}"))
+            names.add(text_of(message["id"]))
+            if entry.event is None and message["id"] in changed:
+                continue
+            said[text_of(message["id"])] = message
+    found = list(_each_result_once(list(said.values())))
+    _close_calls(found[:-1])
+    return found
+
+
+def _changed(entries: Sequence[WrittenEntry], instead: Instead) -> Iterator[str]:
+    """Give the names of entries of which something reads otherwise now; each ends with its seq."""
+    last = 0
+    for entry in sorted(entries, key=lambda one: one.seq):
+        if any(seq in instead for seq in range(last + 1, entry.seq + 1)):
+            yield entry.name
+        last = entry.seq
+
+
+def _each_result_once(said: Sequence[dict[str, object]]) -> Iterator[dict[str, object]]:
+    """Leave out messages that say again what stands beside its call: there it may read otherwise now."""
+    answered: set[str] = set()
+    for message in said:
+        answered |= answered_in(message)
+        given = responses_of(message)
+        if given is None or not {text_of(one.get("id")) for one in given} <= answered:
+            yield message
+
+
+def _path_of(new: NewSession, environment: Mapping[str, str]) -> Path:
+    began = datetime.fromtimestamp(new.at_us / 1_000_000, UTC)
+    home = Path(environment.get("GEMINI_CLI_HOME") or "~").expanduser() / ".gemini" / "tmp"
+    return _own_folder(home, new.folder) / "chats" / f"session-{began:%Y-%m-%dT%H-%M}-{new.id[:IDS]}.jsonl"
+
+
+def _own_folder(home: Path, folder: str) -> Path:
+    """Find the folder that Gemini CLI has for a working folder, as it finds it; or one that it can take for that."""
+    for one in sorted(home.glob(f"*/{ROOT}")):
+        if _is_of(one, folder):
+            return one.parent
+    name = re.sub(r"[^a-z0-9]+", "-", Path(folder).name.lower()).strip("-") or "project"
+    names = (name if number == 0 else f"{name}-{number}" for number in count())
+    return next(home / one for one in names if not (home / one).exists() or _is_of(home / one / ROOT, folder))
+
+
+def _is_of(marker: Path, folder: str) -> bool:
+    try:
+        return os.path.abspath(marker.read_text(encoding="utf-8").strip()) == os.path.abspath(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _marker(new: NewSession, path: Path) -> Mapping[Path, str]:
+    return {path.parent.parent / ROOT: os.path.abspath(new.folder)}
+
+
+def _resume(new: NewSession, path: Path, prompt: Sequence[str]) -> Sequence[str]:
+    return ["gemini", "--resume", new.id, *prompt]
+
+
+TO_GEMINI = ToAgent(copy=_copy, path=_path_of, around=_marker, resume=_resume)
+
+
+def _project(folder: str) -> str:
+    """Return what Gemini CLI calls a working folder in its files."""
+    return hashlib.sha256(folder.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _metadata(info: SessionInfo) -> dict[str, object]:
     """Return the first line of a session that was recorded here."""
-    project = hashlib.sha256(info.folder.encode("utf-8", "surrogatepass")).hexdigest()
     times = {"startTime": write_time(info.created_at_us), "lastUpdated": write_time(info.updated_at_us)}
-    return {"sessionId": str(uuid5(NAMES, info.id)), "projectHash": project, **times, "kind": "main"}
+    return {"sessionId": str(uuid5(NAMES, info.id)), "projectHash": _project(info.folder), **times, "kind": "main"}
 
 
 def _document(walk: Walk) -> bytes:

@@ -32,11 +32,11 @@ def home(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = shell.folder / "home"
     programs = shell.folder / "programs"
     programs.mkdir()
-    for name in ("claude", "codex", "pi"):
+    for name in ("claude", "codex", "gemini", "pi"):
         (programs / name).write_text(AGENT.format(python=sys.executable))
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR"):
+    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "PI_CODING_AGENT_DIR"):
         monkeypatch.setenv(variable, str(folder))
     monkeypatch.chdir(shell.folder)
     return folder
@@ -57,7 +57,7 @@ def seq_of(shell: Shell, session: str, text: str) -> str:
     return next(str(seq) for seq, said in found if text in said)
 
 
-@pytest.mark.parametrize("agent", ["claude-code", "codex", "pi"])
+@pytest.mark.parametrize("agent", ["claude-code", "codex", "gemini", "pi"])
 def test_a_session_is_written_and_the_agents_command_is_printed(agent: str, shell: Shell, home: Path) -> None:
     session = shell.said("Oslo?")
     told = shell("resume-in", agent, session)
@@ -66,8 +66,13 @@ def test_a_session_is_written_and_the_agents_command_is_printed(agent: str, shel
     assert str(file) in told.stderr
     cd, folder, *command = shlex.split(told.stdout)
     assert (cd, folder, command[0]) == ("cd", str(shell.folder), "&&")
-    named = file.stem[-36:] if agent != "pi" else str(file)
-    says = {"claude-code": ["claude", "--resume"], "codex": ["codex", "resume"], "pi": ["pi", "--session"]}
+    named = {"pi": str(file), "gemini": lines(file)[0].get("sessionId")}.get(agent, file.stem[-36:])
+    says = {
+        "claude-code": ["claude", "--resume"],
+        "codex": ["codex", "resume"],
+        "gemini": ["gemini", "--resume"],
+        "pi": ["pi", "--session"],
+    }
     assert command[1:] == [*says[agent], named]
     document = shell.json("resume-in", agent, session)
     assert isinstance(document, dict)

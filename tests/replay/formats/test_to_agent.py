@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventsource.events import Compaction, ContextEdit, Fork, MessageAdopt, Origin, Place, QueuePush
@@ -37,6 +38,10 @@ from tests.lives import Life
 TO = {one.name: one.to_agent for one in FORMATS if one.to_agent is not None}
 AGENTS = [*TO]
 AT_US = 1_767_225_600_000_000  # 2026-01-01
+_SUMMARY = re.compile(
+    r"\A(?:The conversation history before .*<summary>\n(.*)\n</summary>|<state_snapshot>\n(.*))\Z", re.S
+)
+"""How a model is told what was said before: each agent has its own words around it."""
 HELLO = ImageContent(data="aGVsbG8=", media_type="image/png")
 
 
@@ -85,7 +90,8 @@ async def talk(log: EventLog, said: Sequence[Message] = TALK) -> str:
 
 
 async def give(log: EventLog, session: str, agent: str, home: Path, folder: str = "/work") -> HandedOver:
-    kept = {"CLAUDE_CONFIG_DIR": str(home), "CODEX_HOME": str(home), "PI_CODING_AGENT_DIR": str(home)}
+    names = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "PI_CODING_AGENT_DIR")
+    kept = dict.fromkeys(names, str(home))
     return await hand_over(log, session, agent, TO[agent], folder=folder, environment=kept, at_us=AT_US)
 
 
@@ -109,13 +115,20 @@ async def read(log: EventLog, session: str) -> list[tuple[str, tuple[Any, ...]]]
     return found
 
 
+def _unwrapped(text: str) -> str:
+    found = _SUMMARY.match(text)
+    return text if found is None else found[1] or found[2] or ""
+
+
 def shown(message: Message) -> tuple[str, tuple[Any, ...]]:
     match message:
         case UserMessage(content=str() as text):
-            return "user", (text,)
+            return "user", (_unwrapped(text),)
         case UserMessage(content=content) | ToolResultMessage(content=content):
             seen = tuple(
-                one.data if isinstance(one, ImageContent) else one.text for one in content if not isinstance(one, str)
+                one.data if isinstance(one, ImageContent) else _unwrapped(one.text)
+                for one in content
+                if not isinstance(one, str)
             )
             return (message.role, seen) if isinstance(message, UserMessage) else (message.tool_call_id, seen)
         case AssistantMessage(content=blocks):
@@ -137,6 +150,14 @@ async def read_file(given: HandedOver, agent: str) -> list[tuple[str, tuple[Any,
         report = await import_file(other, given.path, format=agent)
         assert (len(report.branches), report.recovered, report.lost) == (1, (), ())
         return await read(other, report.session)
+
+
+def _results_first(found: list[tuple[str, tuple[Any, ...]]]) -> list[tuple[str, tuple[Any, ...]]]:
+    """Put what tools gave right behind the answer that asked for it, where Gemini CLI keeps it."""
+    turns = [number for number, (who, _) in enumerate(found) if who == "assistant"]
+    turn = dict(enumerate(sum(begin <= place for begin in turns) for place in range(len(found))))
+    order = sorted(range(len(found)), key=lambda place: (turn[place], found[place][0] == "user"))
+    return [found[place] for place in order] if turns else found
 
 
 def content(given: HandedOver) -> str:
@@ -170,8 +191,8 @@ async def test_each_edit_of_a_fork_stands_in_the_file_and_everything_else_as_it_
                 edit = ContextEdit(message_seq=part.seq, replacement=new, says_hidden=True)
                 await log.append(fork.id, [(AT_US, edit)])
                 given = await give(log, fork.id, agent, tmp_path)
-                found = await read_file(given, agent)
-                assert found == await read(log, fork.id) != before
+                found, wanted = await read_file(given, agent), await read(log, fork.id)
+                assert found == (_results_first(wanted) if agent == "gemini" else wanted) != before
                 if new is changed[0]:
                     assert "EDITED" in str(found[place])
                     assert found[:place] + found[place + 1 :] == before[:place] + before[place + 1 :]
@@ -268,6 +289,66 @@ def said_by(who: str, found: Sequence[Any]) -> list[object]:
 def _calls(found: Sequence[Any]) -> Counter[str]:
     blocks = [one for who, said in found if who == "assistant" for one in said if isinstance(one, tuple)]
     return Counter(json.dumps([re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:128], told]) for _, name, told in blocks)
+
+
+async def test_gemini_finds_a_session_in_the_folder_that_it_has_for_the_working_folder(
+    log: EventLog, tmp_path: Path
+) -> None:
+    session = await talk(log)
+    kept = tmp_path / ".gemini" / "tmp"
+    for name, folder in (("x", "/elsewhere"), ("my-work", "/other/My Work"), ("z", "/there/z")):
+        (kept / name).mkdir(parents=True)
+        (kept / name / ".project_root").write_text(folder)
+    places = [(await give(log, session, "gemini", tmp_path, folder)).path for folder in ("/there/z", "/there/My Work")]
+    assert [str(Path(place).parent.relative_to(kept)) for place in places] == ["z/chats", "my-work-1/chats"]
+    assert (kept / "my-work-1" / ".project_root").read_text() == "/there/My Work"
+    assert [(kept / name / ".project_root").read_text() for name in ("x", "my-work")] == [
+        "/elsewhere",
+        "/other/My Work",
+    ]
+
+
+async def test_an_edited_result_of_gemini_is_told_nowhere_as_it_was(log: EventLog, tmp_path: Path) -> None:
+    path = tmp_path / "session-x.jsonl"
+    asked = {"id": "c1", "name": "run_shell_command", "args": {"command": "ls"}}
+    response = {"functionResponse": {"id": "c1", "name": "run_shell_command", "response": {"output": "old words"}}}
+    answer = {"id": "b", "timestamp": "2026-01-01T00:00:02Z", "type": "gemini", "content": "I look.", "model": "m"}
+    records: list[dict[str, Any]] = [
+        {"sessionId": "s", "projectHash": "h", "startTime": "2026-01-01T00:00:00Z", "kind": "main"},
+        {"id": "a", "timestamp": "2026-01-01T00:00:01Z", "type": "user", "content": [{"text": "Look."}]},
+        answer,
+        {**answer, "toolCalls": [{**asked, "result": [response], "status": "success"}]},
+        {"id": "c", "timestamp": "2026-01-01T00:00:03Z", "type": "user", "content": [response]},
+        {"id": "d", "timestamp": "2026-01-01T00:00:04Z", "type": "gemini", "content": "Done.", "model": "m"},
+    ]
+    _put(path, records)
+    session = (await import_file(log, str(path))).session
+    plain = await give(log, session, "gemini", tmp_path)
+    assert [one.get("id") for one in lines(plain)] == [None, "a", "b", "d"]
+    assert await read_file(plain, "gemini") == await read(log, session)
+    (seq,) = [
+        one.seq
+        for one in await log.read(session)
+        if isinstance(one.event, MessageAdopt) and isinstance(one.event.message, ToolResultMessage)
+    ]
+    new = msgspec.structs.replace(result("c1", "new words"), tool_name="run_shell_command")
+    await log.append(session, [(AT_US, ContextEdit(message_seq=seq, replacement=new))])
+    given = await give(log, session, "gemini", tmp_path / "edited")
+    assert ("old words" in content(given), content(given).count("new words")) == (False, 1)
+    assert await read_file(given, "gemini") == await read(log, session)
+
+
+def _put(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+
+
+async def test_it_is_said_that_what_sub_agents_did_is_not_there(log: EventLog, tmp_path: Path) -> None:
+    session = await talk(log)
+    fork = await log.fork(session, 4, at_us=AT_US)
+    for place in range(2):
+        await log.create(started_by=session if place else fork.id)
+    given = await give(log, fork.id, "claude-code", tmp_path)
+    assert given.lost == ("what 2 sub-agents did: their answers are there",)
 
 
 async def test_thinking_of_another_provider_is_a_text_where_its_own_would_be_signed(
