@@ -171,7 +171,10 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def pass_to(self, app: Callable[..., Awaitable[None]], body: bytes) -> None:
-        """Let an ASGI application answer, given the body that was read. Raises: CutError when the client has left."""
+        """Let an ASGI application answer, given the body that was read, and the path as it was sent, escaped.
+
+        Raises: CutError when the client has left.
+        """
         left = asyncio.Event()  # the body is given once, what comes next is the client's leaving
 
         async def receive() -> ASGIReceiveEvent:
@@ -181,7 +184,7 @@ class Exchange:
             await self.gone.wait()
             return {"type": "http.disconnect"}
 
-        await app(self.scope, receive, self._send)
+        await app({**self.scope, "path": self.target.partition("?")[0]}, receive, self._send)
 
     async def __aenter__(self) -> Exchange:
         """Begin."""

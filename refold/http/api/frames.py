@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -12,24 +12,11 @@ from eventsource.codec import encode
 from eventsource.envelope import Recorded
 from eventsource.events import UPDATE_TYPES, MessageUpdate
 
-Updates: TypeAlias = Literal["joined", "all", "none"]
-"""Deltas as they came, none of them, or those of one block that came close together as one."""
+from ..interface.events import SentEvent, Updates
+
 RETRY = b"retry: 500\n\n"
 PING = b": ping\n\n"
 _DELTAS = ("text_delta", "thinking_delta", "tool_call_delta")
-
-
-class SentEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event in its envelope: its session, its seq and its time (UTC microseconds), and the event as it is stored.
-
-    `first_seq`: of joined deltas, the seq of the first; `seq` is that of the last.
-    """
-
-    session: str
-    seq: int
-    at_us: int
-    event: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Event"})]
-    first_seq: int = 0
 
 
 def sent_event(session: str, recorded: Recorded, first_seq: int = 0) -> SentEvent:

@@ -14,7 +14,8 @@ from eventsource.log.protocol import EventLog
 from eventsource.runner.operator_log import logger
 from eventsource.user_code.error_words import words
 
-from .frames import PING, RETRY, Updates, event_frame, notice_frame, select
+from ..interface.events import Updates
+from .frames import PING, RETRY, event_frame, notice_frame, select
 from .problems import ProblemError
 
 if TYPE_CHECKING:
@@ -190,7 +191,9 @@ class Hub:
         finally:
             self._readers.discard(reader)
 
-    async def stream(self, reader: Reader, session: str, after: Cursor, updates: Updates) -> AsyncIterator[bytes]:
+    async def stream(
+        self, reader: Reader, session: str, after: Cursor, updates: Updates, at_us: int | None = None
+    ) -> AsyncIterator[bytes]:
         """Yield what is sent to one who watches a session: first what is there, then what comes; pieces of a stream.
 
         It ends with a notice when the server stops, when the session is deleted, or when the place to begin at is in
@@ -198,7 +201,7 @@ class Hub:
         """
         yield RETRY
         try:
-            await check_place(self._log, session, after)
+            await check_place(self._log, session, after, at_us)
             async with aclosing(self._stream(reader, session, after.seq, updates)) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -254,13 +257,26 @@ class Hub:
 STOPPED = notice_frame("end", reason="the server stops")
 
 
-async def check_place(log: EventLog, session: str, after: Cursor) -> None:
-    """Check that a place is in the log. Raises: TailLostError; UnknownSessionError."""
+async def check_place(log: EventLog, session: str, after: Cursor, at_us: int | None = None) -> None:
+    """Check that a place is in the log; `at_us`: the time of the event there.
+
+    Raises: TailLostError; UnknownSessionError.
+    """
     head = (await log.info(session)).head
     if after.seq > head:
         raise TailLostError(session, after.seq, head)
     if after.digest and (await log.cursor(session, after.seq)).digest not in ("", after.digest):
         raise TailLostError(session, after.seq, head)
+    if at_us is not None and after.seq and not await _is_there(log, session, after.seq, at_us):
+        raise TailLostError(session, after.seq, head)
+
+
+async def _is_there(log: EventLog, session: str, seq: int, at_us: int) -> bool:
+    """Return whether an event of this time is at a seq, or was one, whose content was dropped."""
+    page = await log.read(session, after=seq - 1, upto=seq, limit=1)
+    if page:
+        return page[0].at_us == at_us
+    return any(first <= seq <= last for first, last in await log.dropped(session))
 
 
 def ending_frame(error: Exception) -> bytes:

@@ -7,11 +7,10 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from typing import NamedTuple
 
+from ..interface.links import PATH
 from .credentials import signature
 from .problems import ProblemError
 
-LONGEST_S = 366 * 24 * 3600
-PATH = "/v1/tokens/"
 _MOST_CHARS = 4_000
 
 

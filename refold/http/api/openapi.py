@@ -11,7 +11,8 @@ import msgspec
 
 from eventsource.events import Event
 
-from .problems import MEDIA_TYPE, Problem
+from ..interface.problems import MEDIA_TYPE, Problem
+from ..interface.values import IDS, NAMES_HEADER
 from .routes import Nothing, Route
 
 VERSION = "3.1.0"
@@ -118,6 +119,9 @@ def _in_header(route: Route) -> list[Json]:
         said = "What is sent again with the same key happens once, and is answered as the first time."
         schema = {"type": "string", "minLength": 1, "maxLength": 255}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": schema, "description": said})
+    if "{session}" in route.path:
+        said = "`ids`: the path names a session by its whole id, and never by a title."
+        found.append({"name": NAMES_HEADER, "in": "header", "schema": {"const": IDS}, "description": said})
     if route.takes_match:
         said = 'The seq of the head that was seen, such as "42": if others have gone on since, nothing happens (409).'
         schema = {"type": "string", "pattern": '^"[0-9]{1,11}"$'}

@@ -12,23 +12,7 @@ from eventsource.errors import RefoldError
 
 from ...tasks.errors import NoTaskError, TaskPayloadError
 from ..guard import RefusedError
-
-MEDIA_TYPE = "application/problem+json"
-
-
-class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Why a request was not done: RFC 9457.
-
-    `error` is the class of the error and `fields` what it says beside its sentence (`detail`), such as the seqs of a
-    conflict.
-    """
-
-    title: str
-    status: int
-    detail: str
-    type: str = "about:blank"
-    error: str = ""
-    fields: Mapping[str, object] = {}
+from ..interface.problems import MEDIA_TYPE, Problem
 
 
 class ProblemError(Exception):

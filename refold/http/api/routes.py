@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, TypeAlias, TypeVar, get_args, get_type_hints
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from starlette.datastructures import Headers
@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
-from .problems import MEDIA_TYPE, ProblemError, problem_of
+from ..interface.problems import MEDIA_TYPE
+from .problems import ProblemError, problem_of
 from .served import Served
 
 _MAX_KEY = 255
@@ -132,7 +133,7 @@ async def _call(served: Served, route: Route, request: Request) -> Call[msgspec.
         raise ProblemError(422, f"Idempotency-Key: expected 1 to {_MAX_KEY} printable characters of ASCII")
     return Call(
         served=served,
-        path=request.path_params,
+        path={name: unquote(value) for name, value in request.path_params.items()},
         query=_query(route.query, request),
         body=await _body(route, request),
         headers=request.headers,

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import groupby
-from urllib.parse import quote, unquote
 
 from eventsource.background import running
-from eventsource.envelope import Recorded
+from eventsource.envelope import Cursor, Recorded
+from eventsource.errors import UnknownSessionError
 from eventsource.log.protocol import EventLog
 
 from ...session_tree import follow_tree
-from .frames import RETRY, Updates, event_frame, select
-from .hub import Holder, Reader, ending_frame
-
-_MOST_PLACES = 10_000
-
-
-def place_name(session: str, places: Mapping[str, int]) -> str:
-    """Write how far a tree was sent: `session:seq` of the event itself, then those of the others."""
-    others = (name for name in places if name != session)
-    return ",".join(f"{quote(name, safe='')}:{places[name]}" for name in (session, *others))
-
-
-def read_place(session: str, name: str) -> Mapping[str, int]:
-    """Read what `place_name` wrote; a number alone is the seq of the session itself. Raises: ValueError."""
-    if name.isascii() and name.isdecimal():
-        return {session: int(name)}
-    parts = name.split(",")
-    if len(parts) > _MOST_PLACES:
-        raise ValueError(f"more than {_MOST_PLACES} sessions")
-    places: dict[str, int] = {}
-    for part in parts:
-        named, colon, seq = part.rpartition(":")
-        if not colon or not named or not (seq.isascii() and seq.isdecimal() and len(seq) < 12):
-            raise ValueError(f"expected SESSION:SEQ, or several with commas between them, found {part[:100]!r}")
-        places[unquote(named)] = int(seq)
-    return places
+from ..interface.events import Updates, place_name
+from .frames import RETRY, event_frame, select
+from .hub import Holder, Reader, check_place, ending_frame
 
 
 async def tree_stream(
@@ -56,6 +33,9 @@ async def tree_stream(
     async def pump() -> None:
         holder = Holder(updates, write)
         try:
+            for name, seq in after.items():
+                with suppress(UnknownSessionError):  # a child that is yet to be made, or was deleted
+                    await check_place(log, name, Cursor(seq))
             async with aclosing(follow_tree(log, session, after)) as events:  # type: ignore[type-var]  # a generator
                 async for name, recorded in events:
                     holder.hold((name, recorded), is_delta=recorded.event.type == "message_update")

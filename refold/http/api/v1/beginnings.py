@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 from starlette.responses import Response
 
 from eventsource.codec import from_json
 from eventsource.envelope import SessionInfo
 from eventsource.errors import SessionExistsError
-from eventsource.messages import Message, Usage
+from eventsource.messages import Message
 from eventsource.prompts import as_messages
 
 from ....child_sessions import child_id
 from ....run import Run
-from ....run_result import RunStatus
 from ....session import Session
+from ...interface.beginnings import NewSession, PromptBody, RunAnswer, WaitQuery
+from ...interface.values import Head
 from ..problems import ProblemError
 from ..routes import B, Call, Nothing, Route, json_response
-from .parameters import Anything, Head, Text, session_of
-
-_LONGEST_S = 300.0
-
-
-class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A session to be made, or a run of a task to be started for a worker.
-
-    `name`: its id; one is made without it. `title`: a name that `find` knows too. With `task`: that task's `payload`
-    (any JSON), and tags. `key`, or the header Idempotency-Key: the same key makes the same session, once.
-    """
-
-    name: Text | None = None
-    title: Text = ""
-    task: Text | None = None
-    payload: Anything | msgspec.UnsetType = msgspec.UNSET
-    key: Text | None = None
-    tags: tuple[Text, ...] = ()
-
-
-class WaitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`wait`: seconds to wait for the end of the run; without it the answer comes as soon as it has begun."""
-
-    wait: Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_S)] = 0.0
-
-
-class PromptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is said: a text, a message, or a list of messages or of texts and images.
-
-    `key`: as the header Idempotency-Key; the same key says it once.
-    """
-
-    prompt: Anything
-    key: Text | None = None
-
-
-class RunAnswer(msgspec.Struct, frozen=True):
-    """A run that has ended, or waits for somebody (`status`); `text`: the last answer's."""
-
-    session: str
-    head: int
-    status: RunStatus
-    text: str
-    error: str
-    usage: Usage
+from .parameters import session_of
 
 
 async def create(call: Call[Nothing, NewSession]) -> SessionInfo:
@@ -71,7 +26,7 @@ async def create(call: Call[Nothing, NewSession]) -> SessionInfo:
     body, log = call.body, call.served.log
     key = call.key or body.key
     if body.task is not None:
-        if body.name is not None or body.title:
+        if body.name is not None or body.named is not None or body.title:
             raise ProblemError(422, "the body: a run of a task has no name and title of its own; give a key")
         task = call.served.tasks.get(body.task)
         if task is None:
@@ -81,6 +36,10 @@ async def create(call: Call[Nothing, NewSession]) -> SessionInfo:
         return await run.session.info()
     if not isinstance(body.payload, msgspec.UnsetType) or body.tags:
         raise ProblemError(422, "the body: payload and tags go with a task")
+    if body.named is not None:
+        if body.name is not None or body.title or key is not None:
+            raise ProblemError(422, "the body: named goes without name, title and key: it finds, or makes one")
+        return await log.store.info(await log.store.named(body.named))
     name = body.name if body.name is not None or key is None else child_id("session", key)
     try:
         return await log.store.create(name, title=body.title)

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
 from starlette.responses import Response
 
 from eventsource.envelope import Cursor
 
+from ...interface.events import EVENT_STREAM, EventPage, EventsQuery, TreeQuery, read_place
 from ..event_stream import EventStream
-from ..frames import SentEvent, Updates, select, sent_event
+from ..frames import select, sent_event
 from ..problems import ProblemError
 from ..routes import Call, Nothing, Route, json_response
-from ..tree_stream import read_place, tree_stream
-from .parameters import PageSize, Seq, Text, session_of
-
-EVENT_STREAM = "text/event-stream"
-
-
-class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events: those with `after < seq <= upto`.
-
-    `updates`: deltas as they came (`all`), none of them, or (`joined`) those of one block that follow each other as
-    one; by default `all` of a page, `joined` of a stream. `at_digest`: the digest at `after`, of a cursor; if it is
-    another one now, the tail that was seen is in the log no more, and a stream says so.
-    """
-
-    after: Seq = 0
-    upto: Seq | None = None
-    limit: PageSize = 1000
-    updates: Updates | None = None
-    at_digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
-
-
-class EventPage(msgspec.Struct, frozen=True):
-    """A page of events; `next`: the `after` of the page behind it, if there may be one."""
-
-    events: tuple[SentEvent, ...]
-    next: int | None = None
-
-
-class TreeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`after`: the id of the last event that was seen, or a seq of the session itself."""
-
-    after: Text = "0"
-    updates: Updates = "joined"
+from ..tree_stream import tree_stream
+from .parameters import session_of
 
 
 async def read_events(call: Call[EventsQuery, Nothing]) -> Response:
@@ -63,13 +30,14 @@ async def read_events(call: Call[EventsQuery, Nothing]) -> Response:
         chosen = select(page, asked.updates or "all")
         sent = tuple(sent_event(session.id, one.recorded, one.first_seq) for one in chosen)
         return json_response(EventPage(sent, page[-1].seq if len(page) == asked.limit else None))
-    after, digest = asked.after, asked.at_digest or ""
+    after, digest, at_us = asked.after, asked.at_digest or "", asked.at_us
     if (last := call.headers.get("last-event-id")) is not None:
         if not (last.isascii() and last.isdecimal() and len(last) < 12):
             raise ProblemError(422, f"Last-Event-ID: expected a seq, found {last[:100]!r}")
-        after, digest = int(last), digest if int(last) == asked.after else ""
+        if int(last) != asked.after:
+            after, digest, at_us = int(last), "", None
     hub, updates = call.served.hub, asked.updates or "joined"
-    return EventStream(hub, lambda reader: hub.stream(reader, session.id, Cursor(after, digest), updates))
+    return EventStream(hub, lambda reader: hub.stream(reader, session.id, Cursor(after, digest), updates, at_us))
 
 
 async def read_tree_events(call: Call[TreeQuery, Nothing]) -> Response:

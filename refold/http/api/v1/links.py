@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 from starlette.responses import Response
 
@@ -16,38 +14,16 @@ from eventsource.machine.approvals import REASON, verdict
 from eventsource.machine.state import State
 
 from ....waits import Waiting, load_waiting
+from ...interface.links import Decided, LinkBody
 from ..link_page import decided_page, missing_page, outcome_words, question_page, typed_value
 from ..links import Link, no_link, read_link
 from ..problems import ProblemError, problem_of
 from ..routes import Call, Nothing, Route, json_response, problem_response
-from .parameters import Anything, Text
 
 FORM = "application/x-www-form-urlencoded"
 PAGE = "text/html"
 ANSWERED = ("", REASON, "in_doubt", "repeat")
 """The reasons of waits that a link decides; others end by themselves, or by a message."""
-
-
-class LinkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the wait is decided: a call is approved or not, a token gets a value; `text`: one as a person types it.
-
-    `by`: who decides. `outcome`: `cancelled` lets the run go on without an answer.
-    """
-
-    approve: bool | None = None
-    reason: Text = ""
-    value: Anything | msgspec.UnsetType = msgspec.UNSET
-    text: Text | None = None
-    by: Text = ""
-    outcome: Literal["completed", "cancelled"] = "completed"
-
-
-class Decided(msgspec.Struct, frozen=True):
-    """How the wait ended, and the seq of the session's last event then."""
-
-    session: str
-    head: int
-    outcome: str
 
 
 async def show_question(call: Call[Nothing, Nothing]) -> Response:

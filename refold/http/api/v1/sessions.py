@@ -2,103 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 
-from eventsource.envelope import Cursor, FoundText, Removed, SessionInfo
+from eventsource.envelope import Cursor, FoundText, Removed, SessionInfo, VerifyReport
+from eventsource.events import EVENT_TYPES
 
 from ....status import SessionStatus, find_status, find_statuses
+from ...interface.sessions import (
+    CursorQuery,
+    DroppedRanges,
+    DueQuery,
+    DueSessions,
+    FactsBody,
+    FindQuery,
+    Found,
+    LastFacts,
+    ListQuery,
+    RowQuery,
+    SearchPage,
+    SearchQuery,
+    SessionPage,
+    SessionRow,
+)
+from ..frames import sent_event
 from ..problems import ProblemError
 from ..routes import Call, Nothing, Route
-from .parameters import PageSize, Seq, Text, session_of
+from .parameters import session_of
 
-
-class SessionRow(SessionInfo, frozen=True, kw_only=True):
-    """A session's row as the log keeps it, and how it stands, in words."""
-
-    stands: SessionStatus
-
-
-class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which sessions: `title` and `model` match a part, `folder` is where an agent worked, or a folder above.
-
-    `open`: whose run is unfinished, or not. `parent`: forks of this session; `tree`: all of its tree. `after`: the id
-    of the last one of the page before.
-    """
-
-    open: bool | None = None
-    status: Text | None = None
-    parent: Text | None = None
-    tree: Text | None = None
-    source: Text | None = None
-    title: Text | None = None
-    task: Text | None = None
-    agent: Text | None = None
-    folder: Text | None = None
-    branch: Text | None = None
-    model: Text | None = None
-    after: Text | None = None
-    limit: PageSize = 100
-
-
-class SessionPage(msgspec.Struct, frozen=True):
-    """Sessions, latest updated first; `next`: the `after` of the page behind it, if there may be one."""
-
-    sessions: tuple[SessionRow, ...]
-    next: str | None = None
-
-
-class FindQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`name`: an id, a title, or the beginning of an id (unless `prefix` is false)."""
-
-    name: Text
-    prefix: bool = True
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The id of the session that a name means."""
-
-    session: str
-
-
-class SearchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`q`: a text, found in any case. `session`: in this one only. `after`: the `next` of the page before."""
-
-    q: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
-    session: Text | None = None
-    after: Text | None = None
-    limit: PageSize = 100
-
-
-class SearchPage(msgspec.Struct, frozen=True):
-    """Messages in which a text stands; `next`: the `after` of the page behind it, if there may be one."""
-
-    found: tuple[FoundText, ...]
-    next: str | None = None
-
-
-class CursorQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`seq`: a place; the head by default."""
-
-    seq: Seq | None = None
+_TYPES = {kind.__struct_config__.tag: kind for kind in EVENT_TYPES}
 
 
 async def list_sessions(call: Call[ListQuery, Nothing]) -> SessionPage:
     """List sessions, latest updated first."""
     asked, store = call.query, call.served.log.store
-    rows = await store.sessions(**{name: getattr(asked, name) for name in ListQuery.__struct_fields__})
-    stands = await find_statuses(store, rows)
+    chosen = {name: getattr(asked, name) for name in ListQuery.__struct_fields__ if name != "stands"}
+    rows = await store.sessions(**chosen)
+    stands = await find_statuses(store, rows) if asked.stands else [None] * len(rows)
     return SessionPage(
         tuple(_row(info, one) for info, one in zip(rows, stands, strict=True)),
         rows[-1].id if len(rows) == asked.limit else None,
     )
 
 
-async def read_session(call: Call[Nothing, Nothing]) -> SessionRow:
+async def read_session(call: Call[RowQuery, Nothing]) -> SessionRow:
     """Read a session's row, and how it stands."""
     info = await (await session_of(call)).info()
-    return _row(info, await find_status(call.served.log.store, info))
+    return _row(info, await find_status(call.served.log.store, info) if call.query.stands else None)
 
 
 async def find_session(call: Call[FindQuery, Nothing]) -> Found:
@@ -136,7 +85,43 @@ async def read_removed(call: Call[Nothing, Nothing]) -> Removed:
     return await call.served.log.store.removed((await session_of(call)).id)
 
 
-def _row(info: SessionInfo, stands: SessionStatus) -> SessionRow:
+async def read_dropped(call: Call[Nothing, Nothing]) -> DroppedRanges:
+    """List the ranges of updates whose content was dropped or erased, inherited ones included."""
+    session = await session_of(call)
+    return DroppedRanges(session.id, await call.served.log.store.dropped(session.id))
+
+
+async def read_last_facts(call: Call[Nothing, FactsBody]) -> LastFacts:
+    """Read the ends of many sessions at once: of each those of some types among its last facts, in order.
+
+    It changes nothing; what is asked for is in the body, since it may be long. A session that is not there has none.
+    """
+    asked = call.body
+    types = [_TYPES[name] for name in asked.types if name in _TYPES]
+    if unknown := sorted(set(asked.types) - set(_TYPES)):
+        raise ProblemError(422, f"the body: types: there are no events of type {', '.join(unknown)[:200]}")
+    found = await call.served.log.store.last_facts(asked.sessions, types, limit=asked.limit)
+    return LastFacts(
+        tuple(tuple(sent_event(name, one) for one in facts) for name, facts in zip(asked.sessions, found, strict=True))
+    )
+
+
+async def read_due(call: Call[DueQuery, Nothing]) -> DueSessions:
+    """Name sessions with an open task that a worker should look at now, the longest due first."""
+    return DueSessions(await call.served.log.store.due(limit=call.query.limit))
+
+
+async def verify_log(call: Call[Nothing, Nothing]) -> VerifyReport:
+    """Read every session again and find any changed, missing, swapped or added byte, and where. It takes its time."""
+    return await call.served.log.store.verify()
+
+
+async def verify_session(call: Call[Nothing, Nothing]) -> VerifyReport:
+    """Read a session again and find any changed, missing, swapped or added byte, and where."""
+    return await call.served.log.store.verify((await session_of(call)).id)
+
+
+def _row(info: SessionInfo, stands: SessionStatus | None) -> SessionRow:
     fields = {name: getattr(info, name) for name in SessionInfo.__struct_fields__}
     return SessionRow(**fields, stands=stands)
 
@@ -148,4 +133,9 @@ SESSIONS = (
     Route(method="GET", path="/v1/search", does=search, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/sessions/{session}/cursor", does=read_cursor, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/sessions/{session}/removed", does=read_removed, tag="sessions", errors=(404,)),
+    Route(method="GET", path="/v1/sessions/{session}/dropped", does=read_dropped, tag="sessions", errors=(404,)),
+    Route(method="GET", path="/v1/sessions/{session}/verify", does=verify_session, tag="sessions", errors=(404,)),
+    Route(method="GET", path="/v1/verify", does=verify_log, tag="sessions"),
+    Route(method="GET", path="/v1/due", does=read_due, tag="sessions"),
+    Route(method="POST", path="/v1/last-facts", does=read_last_facts, tag="sessions"),
 )

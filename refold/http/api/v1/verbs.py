@@ -3,75 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
 
 import msgspec
 
 from eventsource.codec import from_json
 from eventsource.envelope import SessionInfo
+from eventsource.errors import ConflictError, SessionExistsError
 from eventsource.prompts import as_messages
 
+from ....child_sessions import child_id
+from ....session import Session
+from ...interface.values import Head
+from ...interface.verbs import AbortBody, CancelBody, DecisionBody, ForkBody, LabelBody, MessageBody
 from ..problems import ProblemError
 from ..routes import Call, Nothing, Route
-from .parameters import Anything, Head, Seq, Text, session_of
-
-
-class MessageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message, and where it waits: before the next model call, at the end of the run, or for a task's code.
-
-    `message`: a text, or a message as JSON; in the inbox any JSON. `key`: as the header Idempotency-Key.
-    """
-
-    queue: Literal["steering", "follow_up", "inbox"]
-    message: Anything
-    key: Text | None = None
-
-
-class AbortBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why the run under way is to end, and who says so."""
-
-    error: Text = ""
-    by: Text = ""
-
-
-class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why the task is to end."""
-
-    reason: Text = ""
-
-
-class LabelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A bookmark at a seq (an empty text removes it); without a seq, the session's title."""
-
-    text: Text
-    seq: Seq | None = None
-
-
-class DecisionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a wait ends: a call is approved or not, with other arguments if given; a token gets its value.
-
-    `wait`: its key, or `session:key` (also a child's). `outcome`: `cancelled` lets the run go on without an answer.
-    """
-
-    wait: Text
-    value: Anything | msgspec.UnsetType = msgspec.UNSET
-    approve: bool | None = None
-    reason: Text = ""
-    arguments: dict[str, msgspec.Raw] | None = None
-    outcome: Literal["completed", "cancelled"] = "completed"
-    decided_by: Text = ""
-
-
-class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a fork begins: at a seq or bookmark (else the head), or before a message, named by its seq.
-
-    `edit`: with `before`, what is said in that message's place; it is queued in the fork, and a run delivers it.
-    """
-
-    at: Seq | Text | None = None
-    before: Seq | None = None
-    edit: Anything | msgspec.UnsetType = msgspec.UNSET
-    title: Text = ""
+from .parameters import session_of
 
 
 async def push_message(call: Call[Nothing, MessageBody]) -> Head:
@@ -83,6 +29,8 @@ async def push_message(call: Call[Nothing, MessageBody]) -> Head:
             head = await session.core.steer(list(as_messages(message, where="message")), key=key)
         case "follow_up":
             head = await session.core.follow_up(list(as_messages(message, where="message")), key=key)
+        case "prompt":
+            head = await session.core.push("prompt", *as_messages(message, where="message"), key=key)
         case "inbox":
             head = await session.send(message, key=key)
     return Head(session.id, head)
@@ -91,7 +39,7 @@ async def push_message(call: Call[Nothing, MessageBody]) -> Head:
 async def abort(call: Call[Nothing, AbortBody]) -> Head:
     """Ask the run under way to end; it reaches a runner in any process. In an idle session it has no effect."""
     session = await session_of(call)
-    return Head(session.id, await session.abort(error=call.body.error, by=call.body.by))
+    return Head(session.id, await session.abort(call.body.reason, error=call.body.error, by=call.body.by))
 
 
 async def cancel(call: Call[Nothing, CancelBody]) -> Head:
@@ -129,6 +77,8 @@ async def fork(call: Call[Nothing, ForkBody]) -> SessionInfo:
     session, body = await session_of(call), call.body
     if body.at is not None and body.before is not None:
         raise ProblemError(422, "the body: a fork begins at a seq or before a message: give one of at and before")
+    if body.name is not None or body.keeps is not None:
+        return await _fork_named(call, session)
     if isinstance(body.edit, msgspec.UnsetType):
         forked = await session.fork(at=body.at, before=body.before, title=body.title, key=call.key)
     elif body.before is None:
@@ -137,6 +87,27 @@ async def fork(call: Call[Nothing, ForkBody]) -> SessionInfo:
         said = list(as_messages(from_json(body.edit), where="edit"))
         forked = await session.edit(body.before, said, title=body.title, key=call.key)
     return await forked.info()
+
+
+async def _fork_named(call: Call[Nothing, ForkBody], session: Session) -> SessionInfo:
+    """Fork as a store does: at a seq, under an id of its own, keeping what it is told to."""
+    body, handle = call.body, session.core
+    head = (await handle.info()).head
+    at = head if body.at is None else body.at
+    if not isinstance(at, int) or body.before is not None or not isinstance(body.edit, msgspec.UnsetType):
+        raise ProblemError(422, "the body: name and keeps go with a fork at a seq, without before and edit")
+    if call.key is not None and body.name is not None:
+        raise ProblemError(422, "the body: a fork has a name, or a key that makes one: give one of them")
+    if handle.expected not in (None, head):
+        raise ConflictError(session.id, handle.expected, head)
+    name = child_id(f"fork {session.id}", call.key) if call.key is not None else body.name
+    log = handle.log
+    try:
+        return await log.fork(session.id, at, at_us=handle.clock(), session=name, title=body.title, keeps=body.keeps)
+    except SessionExistsError as error:
+        if call.key is None:
+            raise
+        return await log.info(error.session)
 
 
 def _verb(name: str, does: Callable[..., Awaitable[msgspec.Struct]], *, status: int = 200, key: bool = False) -> Route:

@@ -1,0 +1,123 @@
+"""Sessions as resources: what is asked of them, and their rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from eventsource.envelope import FoundText, SessionInfo
+
+from ...status import SessionStatus
+from .events import SentEvent
+from .values import MOST, PageSize, Seq, Text
+
+
+class SessionRow(SessionInfo, frozen=True, kw_only=True):
+    """A session's row as the log keeps it, and how it stands, in words, unless that was not asked for."""
+
+    stands: SessionStatus | None = None
+
+
+class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which sessions: `title` and `model` match a part, `folder` is where an agent worked, or a folder above.
+
+    `open`: whose run is unfinished, or not. `parent`: forks of this session; `tree`: all of its tree. `after`: the id
+    of the last one of the page before. `stands`: false leaves out how they stand, which is not in their rows.
+    """
+
+    open: bool | None = None
+    status: Text | None = None
+    parent: Text | None = None
+    tree: Text | None = None
+    source: Text | None = None
+    title: Text | None = None
+    task: Text | None = None
+    agent: Text | None = None
+    folder: Text | None = None
+    branch: Text | None = None
+    model: Text | None = None
+    after: Text | None = None
+    limit: PageSize = 100
+    stands: bool = True
+
+
+class RowQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`stands`: false leaves out how the session stands."""
+
+    stands: bool = True
+
+
+class SessionPage(msgspec.Struct, frozen=True):
+    """Sessions, latest updated first; `next`: the `after` of the page behind it, if there may be one."""
+
+    sessions: tuple[SessionRow, ...]
+    next: str | None = None
+
+
+class FindQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`name`: an id, a title, or the beginning of an id (unless `prefix` is false)."""
+
+    name: Text
+    prefix: bool = True
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The id of the session that a name means."""
+
+    session: str
+
+
+class SearchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`q`: a text, found in any case. `session`: in this one only. `after`: the `next` of the page before."""
+
+    q: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    session: Text | None = None
+    after: Text | None = None
+    limit: PageSize = 100
+
+
+class SearchPage(msgspec.Struct, frozen=True):
+    """Messages in which a text stands; `next`: the `after` of the page behind it, if there may be one."""
+
+    found: tuple[FoundText, ...]
+    next: str | None = None
+
+
+class CursorQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`seq`: a place; the head by default."""
+
+    seq: Seq | None = None
+
+
+class DroppedRanges(msgspec.Struct, frozen=True):
+    """Ranges (first seq, last seq) of updates whose content was dropped or erased."""
+
+    session: str
+    dropped: tuple[tuple[int, int], ...]
+
+
+class FactsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which sessions, by their whole ids, which types of events are looked for among so many last facts of each."""
+
+    sessions: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST)]
+    types: tuple[Text, ...]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)] = 64
+
+
+class LastFacts(msgspec.Struct, frozen=True):
+    """What was found of each session, in the order in which they were named."""
+
+    facts: tuple[tuple[SentEvent, ...], ...]
+
+
+class DueQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many sessions are named at most."""
+
+    limit: PageSize = 100
+
+
+class DueSessions(msgspec.Struct, frozen=True):
+    """The ids of sessions that are due."""
+
+    due: tuple[str, ...]
