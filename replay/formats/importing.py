@@ -23,7 +23,7 @@ from .format import SourceFork, SourceSession
 from .jsonl import Findings, LineNote
 from .known import find_known
 from .outline import Outline
-from .plan import Action, Kinds, Known, OpenBranch, Placed, Planner
+from .plan import Action, Kinds, Known, OpenBranch, Planner
 from .report import ImportedBranch, ImportReport
 
 _LISTED = 3  # reasons why sessions of a file cannot be read, when none can
@@ -308,33 +308,6 @@ def _written_us(path: str) -> int:
         return os.stat(path).st_mtime_ns // 1000
     except OSError:
         return 0
-
-
-class ImportPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import would write, and where each entry would go, in the order of their lines."""
-
-    actions: tuple[Action, ...]
-    entries: tuple[Placed, ...]
-    title: str
-    recovered: tuple[LineNote, ...]
-    lost: tuple[LineNote, ...]
-
-
-def plan_session(source: SourceSession) -> ImportPlan:
-    """Compute what an import into an empty log would write, and write nothing."""
-    findings = Findings()
-    dialect = source.dialect({})
-    planner = Planner(dialect, outline_of(source, dialect, findings), findings)
-    entries: list[Placed] = []
-    planner.entries = entries
-    actions = tuple(planner.plan(source.records(Findings())))
-    return ImportPlan(
-        actions=actions,
-        entries=tuple(sorted(entries, key=lambda one: one.line)),
-        title=planner.title,
-        recovered=findings.recovered,
-        lost=findings.lost,
-    )
 
 
 class _Writing:

@@ -131,16 +131,6 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
         return self.main < len(self.branches)
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an entry went: its branch, the seq that names it, and the last seq that belongs to it."""
-
-    entry: str
-    line: int
-    branch: int
-    seq: int
-    last_seq: int
-
-
 class _Branch:
     """A branch that is being filled."""
 
@@ -189,8 +179,6 @@ class Planner:
         """How many entries are not written: nothing is said there, and their session was gone on with here."""
         self.title = ""
         """What the file calls its session, or what it is called here (empty: nothing new)."""
-        self.entries: list[Placed] | None = None
-        """Where each new entry went; kept if it is a list."""
 
     def _find_branches(self) -> array[int]:
         known, size = self._known, len(self.digests)
@@ -367,11 +355,6 @@ class Planner:
         titles = [event.text for event in told.after if isinstance(event, Label) and not event.target_seq]
         if branch.number == self._known.main and titles:
             self.title = titles[-1]
-        if self.entries is not None:
-            _, naming, last = self._seqs
-            self.entries.append(
-                Placed(entry=name, line=line, branch=branch.number, seq=naming[number], last_seq=last[number])
-            )
 
     def _fork(self, number: int, told: Told, state: PathState) -> Iterator[Action]:
         """Begin the branch of an entry: with no parent in the file it begins right after the header."""

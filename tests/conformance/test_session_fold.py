@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,15 +17,18 @@ from eventsource.codec import read_object
 from eventsource.envelope import Recorded
 from eventsource.events import Place
 from eventsource.log import open_store
+from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
 from projections import CONTEXT, ContextView, convert, history, messages, parts, project
 from replay.formats import ImportReport, import_file
-from replay.formats.importing import ImportPlan, plan_session
-from replay.formats.jsonl import read_lines
+from replay.formats.importing import outline_of
+from replay.formats.jsonl import Findings, read_lines
+from replay.formats.known import find_known
 from replay.formats.pi.dialect import is_record
 from replay.formats.pi.file import PI
 from replay.formats.pi.messages import write_message
 from replay.formats.pi.write import export_pi
+from replay.formats.plan import Kinds
 
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve()
 FOLDS, TRANSCRIPTS = DATA / "oracle" / "session-fold", DATA / "transcripts" / "pi"
@@ -36,9 +39,30 @@ if not SESSIONS:
     pytest.skip(f"needs recorded sessions; there are none in {DATA} (set REFOLD_DATA)", allow_module_level=True)
 
 
-def plan(path: Path) -> ImportPlan:
+class Lies(NamedTuple):
+    """Where an entry of a file went: which of the report's branches, the seq that names it, and its last."""
+
+    branch: int
+    seq: int
+    last_seq: int
+
+
+async def places(log: EventLog, path: Path, report: ImportReport) -> dict[str, Lies]:
+    """Find where each entry of a file lies, by its digest, as an import that comes again does."""
     (source,) = PI.sessions(path, growing=False)
-    return plan_session(source)
+    dialect = source.dialect({})
+    outline = outline_of(source, dialect, Findings())
+    known = await find_known(log, report.source, Kinds(dialect.format))
+    assert known is not None
+    numbers = {branch.session: number for number, branch in enumerate(report.branches)}
+    entries = [line for line in source.records(Findings()) if not dialect.is_header(line)]
+    found: dict[str, Lies] = {}
+    for number, (line, digest) in enumerate(zip(entries, outline.digests(), strict=True), 1):
+        there = known.entries.find(digest)
+        assert there is not None
+        place = Lies(numbers[known.branches[there.branch].session], there.seq, there.last)
+        found[dialect.name([line], number)] = place
+    return found
 
 
 def content(path: Path) -> bytes:
@@ -67,12 +91,17 @@ def records(data: bytes) -> list[Mapping[str, Any]]:
 
 
 class Imported:
-    """A file in a log in memory: its plan, its report, and the events of each branch with what it inherits."""
+    """A file in a log in memory: where its entries went, its report, and the events of each branch."""
 
-    def __init__(self, plan: ImportPlan, report: ImportReport, lineages: Sequence[tuple[Recorded, ...]], back: bytes):
-        self.plan, self.report, self.lineages, self.back = plan, report, lineages, back
-        self.places = {entry.entry: entry for entry in plan.entries}
-        self.names = [{entry.seq: entry.entry for entry in plan.entries if entry.branch == n} for n in range(99)]
+    def __init__(
+        self,
+        places: Mapping[str, Lies],
+        report: ImportReport,
+        lineages: Sequence[tuple[Recorded, ...]],
+        back: bytes,
+    ) -> None:
+        self.places, self.report, self.lineages, self.back = places, report, lineages, back
+        self.names = [{one.seq: name for name, one in places.items() if one.branch == n} for n in range(99)]
 
     def at(self, entry: str) -> ContextView:
         place = self.places[entry]
@@ -83,7 +112,7 @@ async def load(path: Path) -> Imported:
     async with open_store() as log:
         report = await import_file(log, str(path))
         lineages = [await log.read(branch.session, limit=1_000_000) for branch in report.branches]
-        return Imported(plan(path), report, lineages, await export_pi(log, report.session))
+        return Imported(await places(log, path, report), report, lineages, await export_pi(log, report.session))
 
 
 def written(message: Message, at_us: int) -> dict[str, object]:
@@ -233,7 +262,7 @@ async def test_a_version_1_file_written_as_version_3_is_what_its_own_program_mak
     # pi skips a line with two records; a repaired session has them apart
     lines = content(source).split(b"\n")
     if not golden["repaired"]:
-        damaged = {note.number for note in plan(source).recovered}
+        damaged = {note.number for note in read_lines(content(source), is_record).recovered}
         lines = [line for number, line in enumerate(lines, 1) if number not in damaged]
     file = tmp_path / source.name
     file.write_bytes(b"\n".join(lines))
