@@ -113,6 +113,8 @@ class ClaudeCodeDialect:
         self._batches: OrderedDict[str, _Batch] = OrderedDict()
         self._answers: OrderedDict[str, _Batch] = OrderedDict()
         self._commands: set[str] = set()
+        self._locals: set[str] = set()  # what commands put out, by name; and what of it the conversation goes on from
+        self._heard: set[str] = set()
         self.begun: set[str] = set()
         self._named = False
         self._typed = self._command = ""
@@ -154,6 +156,10 @@ class ClaudeCodeDialect:
             blocks = map(fields_of, list_of(fields_of(fields.get("message")).get("content")))
             named = {_agent_of(block, fields.get("toolUseResult")) for block in blocks}
             self.begun |= named - {""}
+        if fields.get("subtype") == "local_command":
+            self._locals.add(text_of(fields.get("uuid")))
+        if (parent := text_of(fields.get("parentUuid"))) in self._locals:
+            self._heard.add(parent)
         attachment = fields_of(fields.get("attachment"))
         if attachment.get("type") == "queued_command":
             self._commands.add(text_of(attachment.get("prompt")))
@@ -262,6 +268,8 @@ class ClaudeCodeDialect:
             case {"type": "user", "message": dict(message)} if fields.get("isVisibleInTranscriptOnly") is not True:
                 return self._read_user(fields, message, origin, at_us, state)
             case {"type": "attachment", "attachment": {"type": "queued_command", "prompt": str(text)}} if text:
+                return _said(UserMessage(content=text), origin, at_us)
+            case {"subtype": "local_command", "content": str(text), "uuid": str(own)} if own in self._heard:
                 return _said(UserMessage(content=text), origin, at_us)
             case {"type": "queue-operation", "content": str(text)} if self._steers(fields):
                 return _said(UserMessage(content=text), origin, at_us)

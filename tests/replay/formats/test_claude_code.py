@@ -300,7 +300,7 @@ RECORDS = st.fixed_dictionaries(
         "uuid": st.sampled_from("abcdef") | JSON,
         "parentUuid": st.sampled_from("abcdef") | JSON,
         "logicalParentUuid": st.sampled_from("abcdef"),
-        "subtype": st.sampled_from(["compact_boundary", "api_error"]),
+        "subtype": st.sampled_from(["compact_boundary", "api_error", "local_command"]),
         "sessionId": st.just("s") | JSON,
         "message": MESSAGES | JSON,
         "timestamp": st.just("2026-01-01T00:00:00.000Z") | JSON,
@@ -359,3 +359,25 @@ async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_
     again = await put(log, tmp_path, *BATCH, beside, *more)
     assert [await words(log, branch.session) for branch in again.branches] == [["look", "other"], ["look", "new"]]
     assert (await log.info(report.session)).input_tokens == 10
+
+
+async def test_what_a_local_command_put_out_is_told_to_the_model_where_the_session_goes_on_from_it(
+    log: EventLog, tmp_path: Path
+) -> None:
+    def ran(name: str, parent: str, shown: str) -> Record:
+        text = f"<local-command-stdout>{shown}</local-command-stdout>"
+        return record(name, parent, "system", subtype="local_command", content=text, level="info", isMeta=False)
+
+    records = [
+        *(prompt("u1", None, "hi"), prompt("c1", "u1", "<command-name>/cost</command-name>"), ran("l1", "c1", "$1")),
+        *(prompt("u2", "l1", "more"), prompt("c2", "u2", "<command-name>/context</command-name>")),
+        *(ran("l2", "c2", "20 %"), answer("a1", "c2", "m1", text("No response requested.")), prompt("u3", "a1", "end")),
+    ]
+    report = await put(log, tmp_path, *records)
+    assert len(report.branches) == 1
+    assert await words(log, report.session) == [
+        *("hi", "<command-name>/cost</command-name>", "<local-command-stdout>$1</local-command-stdout>", "more"),
+        *("<command-name>/context</command-name>", "end"),
+    ]
+    assert await back(log, report.session) == records
+    assert not (await put(log, tmp_path, *records)).branches
