@@ -26,6 +26,7 @@ from .child_links import ChildLinks
 from .client_messages import record_messages
 from .finding import write_name
 from .prefix_match import as_on_record, expected_messages
+from .surroundings import read_surroundings
 from .titles import title_of_prompts
 
 CODEC = "client/1"
@@ -133,6 +134,11 @@ def _name(writer: Writer[ContextView], talk: Conversation, left: Sequence[Messag
         writer.outcome(Label(text=title))
     if talk.client.program and talk.made == "new":
         writer.outcome(MetadataSet(name="agent", value=to_json(talk.client.program)))
+    if talk.made == "new":
+        where = read_surroundings(talk.request.system_prompt, talk.request.messages)
+        for name, value in (("folder", where.folder), ("branch", where.branch)):
+            if value:
+                writer.outcome(MetadataSet(name=name, value=to_json(value)))
     if talk.client.session:
         writer.outcome(write_name(talk.client))
 
