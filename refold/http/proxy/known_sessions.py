@@ -148,11 +148,16 @@ class KnownSessions:
     def _find_named(
         self, asked: Sequence[Said], system_prompt: str, busy: set[str], client: ClientName
     ) -> SessionMatch | None:
-        """Find the best of the sessions that the client calls by this name."""
+        """Find the best of the sessions that the client calls by this name.
+
+        Where no answer is shared, the system prompt must be the same, or the request brings answers of its own: then it
+        is a conversation that begins so, of which the client has left out what was not finished.
+        """
+        brings = any(one.answer for one in asked)
         best: tuple[tuple[bool, ...] | tuple[object, ...], SessionMatch] | None = None
         for known in self.of_client(client):
             found = align(known.said, asked, named=True)
-            if not found.own or not (found.answers or known.system_prompt == system_prompt):
+            if not found.own or not (found.answers or brings or known.system_prompt == system_prompt):
                 continue
             match = _match(known, found, busy)
             rank = (match.whole and match.answered, match.answered, found.own, match.whole, -len(found.rewritten))

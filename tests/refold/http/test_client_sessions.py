@@ -11,7 +11,7 @@ from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
 from refold import Log, Session, open_log
 from refold.http import ProxyRecorder
 from refold.http.wires.protocol import JsonObject
-from tests.refold.http.clients import ClaudeCode, first, pass_by, prompt, results, told
+from tests.refold.http.clients import ClaudeCode, first, pass_by, prompt, results, said_back, told
 from tests.refold.http.proxied import history, sound
 
 OTHER = "8c1adf66-9516-4168-9491-9b93a5a9c6a7"
@@ -357,3 +357,18 @@ async def test_a_session_without_a_name_gets_that_of_the_first_client_that_goes_
     first_one, fork = await passed.sessions()
     assert (await fork.info()).parent == first_one.id
     assert (await history(first_one))[-1] == "More."
+
+
+async def test_a_client_that_comes_back_without_the_call_that_was_cut_off_goes_on_in_a_fork(passed: Passed) -> None:
+    client = ClaudeCode(passed.recorder)
+    slow = ToolCall(id="c1", name="Bash", arguments='{"command":"sleep 20"}')
+    await client.ask([first("Be slow")], told("Go.", slow))
+    await passed.recorder.leave()
+    talk = [first("Be slow"), said_back(told("Go.")), prompt("Are you there?")]
+    back = await client.ask(talk, told("I am back."), system="You are it, in a new process.")
+    await client.ask([*back, prompt("Good")], told("Yes."), system="You are it, in a new process.")
+    assert passed.lost == []
+    main, fork = sorted([await one.info() for one in await passed.log.sessions()], key=lambda one: one.number)
+    assert (fork.parent, fork.started_by, main.open, fork.open) == (main.id, "", False, False)
+    said = await history(await passed.log.find(fork.id))
+    assert said[1:] == ["Go.", "Are you there?", "I am back.", "Good", "Yes."]
