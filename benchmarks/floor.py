@@ -20,7 +20,7 @@ import msgspec
 from eventsource.codec import decode, encode
 from eventsource.envelope import Recorded
 from eventsource.events import UPDATE_TYPES, MessageUpdate, UpdateKind
-from eventsource.log.sqlite.thread import SqlThread
+from eventsource.log.sql.thread import SqlThread
 
 from .exchange import Append, Timed
 
@@ -53,7 +53,7 @@ def connect(path: Path) -> sqlite3.Connection:
 @asynccontextmanager
 async def open_floor(path: Path, *, updates: bool = True) -> AsyncIterator[Floor]:
     """Open a file of the floor to append to it; `updates=False` stores no delta at all."""
-    thread = SqlThread(lambda: connect(path))
+    thread = SqlThread(lambda: connect(path), end=sqlite3.Connection.close, closed=sqlite3.ProgrammingError)
     await thread.start()
     try:
         yield Floor(thread, updates=updates)

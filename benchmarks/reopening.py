@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from eventsource.log import open_store
 from eventsource.log.load import load
-from eventsource.log.sqlite.thread import SqlThread
+from eventsource.log.sql.thread import SqlThread
 from eventsource.machine.evolve import evolve
 from eventsource.machine.state import State
 from projections.context import CONTEXT
@@ -62,7 +63,7 @@ async def refold_ms(path: Path, upto: int) -> float:
 async def floor_ms(path: Path, upto: int) -> float:
     """Read facts that were stored without any delta: one call into a thread, the same decoder and the same folds."""
     began = time.perf_counter()
-    thread = SqlThread(lambda: floor.connect(path))
+    thread = SqlThread(lambda: floor.connect(path), end=sqlite3.Connection.close, closed=sqlite3.ProgrammingError)
     await thread.start()
     history = await thread.call(lambda connection: list(floor.read_facts(connection, upto=upto)))
     state, view = State(), CONTEXT.initial

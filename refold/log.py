@@ -13,6 +13,7 @@ from eventsource import session as core
 from eventsource.envelope import SessionInfo, VerifyReport
 from eventsource.errors import StoreError, UnknownSessionError
 from eventsource.log import start_store, utc_now_us
+from eventsource.log.place import shown
 from eventsource.log.protocol import EventLog
 from eventsource.user_code.argument_checks import checked
 from projections.context import ContextView
@@ -40,7 +41,7 @@ class Log:
         path: str | Path | None = None,
         clock: Callable[[], int] = utc_now_us,
     ) -> None:
-        """Wrap an open store, or name the file that `open` opens; `open_log` is shorter."""
+        """Wrap an open store, or name the file or server that `open` opens; `open_log` is shorter."""
         self.clock = clock
         self._store, self._path = store, path
         self._opening = asyncio.Lock()
@@ -49,7 +50,7 @@ class Log:
     def store(self) -> EventLog:
         """The store underneath. Raises: StoreError before `open`, and after `close`."""
         if self._store is None:
-            name = "the log in memory" if self._path is None else str(self._path)
+            name = "the log in memory" if self._path is None else shown(self._path)
             raise StoreError(
                 name, "this log is not open", "use `async with open_log(...) as log`, or `await log.open()`"
             )
@@ -209,7 +210,8 @@ class Log:
 def open_log(path: str | Path | None = None, *, clock: Callable[[], int] = utc_now_us) -> Log:
     """Return a log, not open yet: open it by `async with`, or by `await log.open()` and `await log.close()`.
 
-    Without a path it lives in memory and ends with being closed. Opening raises StoreError when the file is no log, is
-    of a newer format, or cannot be opened.
+    `path`: a file, or `postgresql://...` where the extra `postgres` is installed. Without one it lives in memory and
+    ends with being closed. Opening raises StoreError when there is no log, when it is of a newer format, or when it
+    cannot be opened.
     """
     return Log(path=path, clock=clock)

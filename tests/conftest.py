@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import Phase
 
 from eventsource.log.protocol import EventLog
+from tests.postgres import empty_log, start_server
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,10 +51,21 @@ def data(data_folder: Path) -> Path:
     return data_folder
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """Start a server, one for all processes that test, or skip. Returns: its URL."""
+    return start_server(os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(8))
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EventLog]:
     """Open an empty log of each kind."""
     from eventsource.log import open_store
 
+    if request.param == "postgres":
+        with empty_log(request.getfixturevalue("postgres")) as url:
+            async with open_store(url) as store:
+                yield store
+        return
     async with open_store(tmp_path / "log.db" if request.param == "sqlite" else None) as store:
         yield store

@@ -13,11 +13,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+
+from tests.postgres import empty_schema
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("eventsource", "projections", "refold", "replay")
@@ -119,7 +122,17 @@ def place(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if any(b.language in RUN for b in blocks(p))], ids=lambda page: page.name
 )
-def test_every_block_of_a_page_runs(page: Path, place: Path, data_folder: Path) -> None:
+def test_every_block_of_a_page_runs(
+    page: Path, place: Path, data_folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        if "REFOLD_PG" in page.read_text(encoding="utf-8"):
+            server = request.getfixturevalue("postgres")
+            monkeypatch.setenv("REFOLD_PG", stack.enter_context(empty_schema(server)))
+        _run_blocks(page, place, data_folder)
+
+
+def _run_blocks(page: Path, place: Path, data_folder: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     left_out = []
     with asyncio.Runner() as runner:

@@ -10,9 +10,14 @@ _SHIFTS = (0, 16, 32)
 _SPREAD, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 
+def in_one_case(text: str) -> str:
+    """Return what is the same of texts that match each other in any case."""
+    return text.replace("İ", "i").lower().upper()  # the one letter of which `lower` makes two
+
+
 def letters_of(text: str) -> set[str]:
     """Return each three letters in a row; texts that match each other in any case have the same."""
-    folded = text.replace("İ", "i").lower().upper()  # the one letter of which `lower` makes two
+    folded = in_one_case(text)
     return {folded[at : at + 3] for at in range(len(folded) - 2)}
 
 

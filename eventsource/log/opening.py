@@ -1,4 +1,4 @@
-"""Opening a log, in memory or in a file: what a place does not need is not loaded."""
+"""Opening a log, in memory, in a file or on a server: what a place does not need is not loaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .defaults import random_id, utc_now_us
 from .encode import LIMIT_BYTES
-from .place import file_of
+from .place import file_of, is_server
 from .protocol import EventLog
 
 
@@ -23,8 +23,8 @@ async def open_store(
     """Open a log, and close it at the end; without a path it lives in memory and ends with the program.
 
     Args:
-        path: a file, or `sqlite:///FILE`.
-        clock: gives UTC microseconds.
+        path: a file, or `sqlite:///FILE`, or `postgresql://...` (needs the extra `postgres`).
+        clock: gives UTC microseconds; on a server its own is used unless another is given.
         new_id: makes the id of a session that is created without one.
         limit_bytes: no event may be larger.
 
@@ -49,6 +49,12 @@ async def start_store(
         from .memory import MemoryLog
 
         return MemoryLog(clock=clock, new_id=new_id, limit_bytes=limit_bytes)
+    if is_server(path):
+        from .postgres.store import PostgresLog
+
+        server = PostgresLog(path, clock=clock, new_id=new_id, limit_bytes=limit_bytes)
+        await server.start()
+        return server
     from .sqlite.store import SqliteLog
 
     log = SqliteLog(file_of(path), clock=clock, new_id=new_id, limit_bytes=limit_bytes)

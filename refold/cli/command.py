@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec
@@ -38,11 +38,17 @@ class RefoldCommand(click.Command):
         super().format_help(ctx, formatter)
 
 
-def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Callable[[Body[P]], RefoldCommand]:
+def command(
+    name: str,
+    *examples: tuple[str, str],
+    creates: bool = False,
+    opens: Callable[[Mapping[str, object]], bool] = lambda values: True,
+) -> Callable[[Body[P]], RefoldCommand]:
     """Make a command of an async function that works on the log; what it returns is the exit code (None: 0).
 
     Args:
         creates: the log is made if it is not there; other commands then find it empty, or say that it is not there.
+        opens: of the values of a call, whether the log is to be opened for it; else the function is given it closed.
     """
 
     def wrap(body: Body[P]) -> RefoldCommand:
@@ -53,10 +59,12 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
             screen = Screen(file, as_json=choices.json)
 
             async def work() -> int | None:
+                if not opens(kwargs):
+                    return await body(screen, open_log(file.place), *args, **kwargs)
                 before = _format(file.path)
                 async with opened(file, creates=creates) as log:
                     if before < _format(file.path):
-                        screen.note((f"{file.path} had format {before}, and has format {FORMAT} now.", "dim"))
+                        screen.note((f"{file.shown} had format {before}, and has format {FORMAT} now.", "dim"))
                     return await body(screen, log, *args, **kwargs)
 
             return asyncio.run(work())
@@ -72,8 +80,10 @@ def command(name: str, *examples: tuple[str, str], creates: bool = False) -> Cal
     return wrap
 
 
-def _format(path: Path) -> int:
-    """Return the format of a log; who cannot read it will be told when it is opened."""
+def _format(path: Path | None) -> int:
+    """Return the format of a log in a file; who cannot read it will be told when it is opened."""
+    if path is None:
+        return FORMAT
     try:
         return format_of(path) or FORMAT if path.exists() else FORMAT
     except (RefoldError, OSError):
@@ -84,7 +94,9 @@ def _format(path: Path) -> int:
 async def opened(file: LogFile, *, creates: bool) -> AsyncIterator[Log]:
     """Open the log. One that is not there yet is made, or read as an empty one if nobody said it should be there."""
     path = file.path
-    if creates:
+    if path is None:
+        pass  # a server says itself what is there
+    elif creates:
         if file.named_by == "nobody":
             path.parent.mkdir(parents=True, exist_ok=True)
         check_target(path)
@@ -94,5 +106,5 @@ async def opened(file: LogFile, *, creates: bool) -> AsyncIterator[Log]:
         async with open_log() as log:
             yield log
         return
-    async with open_log(path) as log:
+    async with open_log(file.place) as log:
         yield log

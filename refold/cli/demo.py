@@ -110,7 +110,7 @@ def _is_answer_start(recorded: Recorded) -> bool:
 
 def _summary(screen: Screen, ran: Run[object], again: Run[object], middle: int, *, differs: bool) -> dict[str, object]:
     return {
-        "log": str(screen.log.path),
+        "log": screen.log.shown,
         "id": ran.session.id,
         "text": ran.text,
         "replayed": not differs,
@@ -128,7 +128,7 @@ async def _print_next_steps(screen: Screen, log: Log, session: str, fork: str, m
         (("fork", one, "--at", str(middle - 3)), "another fork"),
         (("continue", other, "--agent", _AGENT, "--prompt", "And here?"), "go on"),
     )
-    screen.line("\n", ("Try next", "bold"), (f"  the log is {screen.log.path}", "dim"))
+    screen.line("\n", ("Try next", "bold"), (f"  the log is {screen.log.shown}", "dim"))
     lines = [(screen.command(*words), says) for words, says in tries]
     width = max(len(line) for line, _ in lines)
     width = width if width + 40 <= screen.width else 0

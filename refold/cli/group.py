@@ -80,7 +80,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
             ("backup", "Copy the whole log to a new file while it is in use."),
             ("archive", "Compress closed sessions where they lie."),
             ("vacuum", "Give back the room that nothing uses any more."),
-            ("db", "Look after a log as a whole: upgrade, rebuild."),
+            ("db", "Look after a log as a whole: init, check, copy, upgrade, rebuild."),
             ("erase", "Remove what one event says, for ever."),
             ("delete", "Delete a session, for ever."),
         ),

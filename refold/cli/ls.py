@@ -109,7 +109,7 @@ async def ls(
         screen.note((f"There are more than these {wanted}; -n 0 lists all.", "dim"))
     elif not (shown or lines):
         asked = unfinished or any((status, title, agent, folder, branch, model))
-        none = f"No sessions yet in {screen.log.path}; begin with `refold demo` or `refold run`."
+        none = f"No sessions yet in {screen.log.shown}; begin with `refold demo` or `refold run`."
         screen.note("No session is like that." if asked else none)
 
 

@@ -71,6 +71,10 @@ async def serve(
     if socket is None and not is_loopback(host) and not os.environ.get(VARIABLE):
         raise click.UsageError(f"--host {host}: other machines can ask there; give a token of your own in {VARIABLE}")
     place = log_file(click.get_current_context().ensure_object(SharedOptions).db).path
+    if place is None and not os.environ.get(VARIABLE):
+        raise click.UsageError(
+            f"a log on a server has no file beside it for a token: give one of your own in {VARIABLE}"
+        )
     token = server_token(place, os.environ.get(VARIABLE))
     async with open_named_agent(agent_name, model_name, system) as (agent, deps):
         model = named_model(model_name) if model_name is not None and agent is None else None
@@ -92,7 +96,7 @@ async def serve(
             allow_hosts=allow_hosts,
         ) as running:
             print_address("Listening at", running.url)
-            where = VARIABLE if os.environ.get(VARIABLE) else str(token_path(place))
+            where = VARIABLE if place is None or os.environ.get(VARIABLE) else str(token_path(place))
             screen.note((f"Whoever asks bears the token in {where}", "dim"))
             await running.until_interrupted()
     return OK

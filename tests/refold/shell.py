@@ -17,14 +17,14 @@ ANSWERS: Sequence[object] = (
 
 
 class Shell:
-    """A folder with a log in it."""
+    """A folder with a log in it, unless the log is elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, db: str = "") -> None:
         self.folder = folder
         self.script = folder / "answers.json"
         self.script.write_text(json.dumps(ANSWERS))
         self._runner = CliRunner(
-            env={"REFOLD_DB": str(folder / "refold.db"), "COLUMNS": "100", "NO_COLOR": "1", "REFOLD_TRACE": "0"}
+            env={"REFOLD_DB": db or str(folder / "refold.db"), "COLUMNS": "100", "NO_COLOR": "1", "REFOLD_TRACE": "0"}
         )
 
     def __call__(self, *words: str | int | Path, input: str | None = None, trace: bool = False) -> Result:  # noqa: A002  # click's word

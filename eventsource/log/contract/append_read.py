@@ -83,6 +83,25 @@ class LogContract(LifeContract, DueContract, ArchiveContract, SearchContract, Wa
                 with refused(InvalidTextError):
                     await log.create(name)
 
+    async def test_a_text_may_hold_any_sign(self) -> None:
+        """In titles, keys, names and what is said; also NUL, which some databases do not keep."""
+        odd = "\0a\x1a0\x1a\x1a\0\0 \x7f ☂"
+        async with self.open() as log:
+            session = (await log.create(title=odd)).id
+            assert (await log.info(session)).title == odd
+            assert await log.resolve(odd) == await log.named(odd) == session
+            said = QueuePush(queue="prompt", message=UserMessage(content=odd))
+            folder = MetadataSet(name="folder", value=msgspec.Raw(msgspec.json.encode(odd)))
+            head = await log.append(session, [(1, said), (2, folder), (3, Label(text=f"2 {odd}"))], key=odd)
+            assert await log.append(session, LABEL, key=odd) == head
+            info = await log.info(session)
+            assert (info.title, info.folder) == (f"2 {odd}", odd)
+            assert [one.id for one in await log.sessions(title=odd)] == [session]
+            assert [one.text_seq for one in await log.search(odd)] == [1]
+            assert (await log.read(session))[0].event == said
+            assert (await log.verify()).findings == ()
+            assert await log.rebuild() == 0
+
     async def test_an_unknown_session_is_named(self) -> None:
         """Every method that takes a session says so when there is none."""
         async with self.open() as log:

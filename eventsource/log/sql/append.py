@@ -23,13 +23,19 @@ from .tails import Tail, Tails
 
 INLINE_BYTES = 32 * 1024
 SNAPSHOT_FACTS = 64
-_INSERT_FACT = "INSERT INTO events (id, at_us, body, u, link, b) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_FACT = "INSERT INTO events (id, at_us, body, u, link, b) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_UPDATES = "INSERT INTO updates (id, kind, count, body) VALUES (?, ?, ?, ?)"
-_MOVE = "UPDATE sessions SET head = ?, link = ?, updated_at_us = ? WHERE number = ?"
-_MOVE_AND_FOLD = f"UPDATE sessions SET head = ?, link = ?, updated_at_us = ?, {FOLDS_SET}"
-_DUE = """
+MOVE = "UPDATE sessions SET head = ?, link = ?, updated_at_us = ? WHERE number = ?"
+MOVE_AND_FOLD = f"UPDATE sessions SET head = ?, link = ?, updated_at_us = ?, {FOLDS_SET}"
+DUE = """
 UPDATE sessions SET due_at_us = CASE WHEN owner IS NULL OR expires_at_us <= ? THEN ? ELSE expires_at_us END
 WHERE number = ?"""
+NOT_DUE = "UPDATE sessions SET due_at_us = NULL WHERE number = ?"
+INSERT_KEY = "INSERT INTO keys (number, key, head, crc) VALUES (?, ?, ?, ?)"
+INSERT_BODY = "INSERT INTO bodies (sha256, body) VALUES (?, ?) ON CONFLICT DO NOTHING"
+INSERT_REF = "INSERT INTO refs (sha256, id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+SET_FIRST_WORDS = "UPDATE sessions SET first_words = ? WHERE number = ?"
+PUT_SNAPSHOT = "INSERT INTO snapshots (id, folds) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET folds = excluded.folds"
 _ENCODER = msgspec.json.Encoder()
 FactRow = tuple[int, int, str, bytes | None, bytes | None, bytes | None]
 
@@ -66,12 +72,12 @@ def append(
     wakes = epoch is None and any(isinstance(part, Fact) and isinstance(part.event, WAKING) for part in parts)
     if tail.folds.working and (wakes or not before.working):
         at_us = max(part.at_us for part in parts if isinstance(part, Fact))
-        connection.execute(_DUE, (at_us, at_us, tail.number))
+        connection.execute(DUE, (at_us, at_us, tail.number))
     elif before.working and not tail.folds.working:
-        connection.execute("UPDATE sessions SET due_at_us = NULL WHERE number = ?", (tail.number,))
+        connection.execute(NOT_DUE, (tail.number,))
     if key is not None:
         row = (tail.number, key, tail.head)
-        connection.execute("INSERT INTO keys (number, key, head, crc) VALUES (?, ?, ?, ?)", (*row, row_crc(*row)))
+        connection.execute(INSERT_KEY, (*row, row_crc(*row)))
     return tail.head
 
 
@@ -154,10 +160,8 @@ class _Append:
             tail.message_seq, tail.flushed = seq, False
 
     def _aside(self, seq: int, name: bytes, body: bytes) -> None:
-        self._connection.execute("INSERT INTO bodies (sha256, body) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, body))
-        self._connection.execute(
-            "INSERT INTO refs (sha256, id) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, self._base | seq)
-        )
+        self._connection.execute(INSERT_BODY, (name, body))
+        self._connection.execute(INSERT_REF, (name, self._base | seq))
 
     def _seal(self, event: MessageEnd, seq: int) -> None:
         """Seal the message's updates: those of this append, and the rows that earlier flushes left."""
@@ -197,19 +201,19 @@ class _Append:
     def _end(self, at_us: int) -> None:
         tail = self._tail
         self._facts[-1] = (*self._facts[-1][:4], tail.link, self._facts[-1][5])
-        self._connection.executemany(_INSERT_FACT, self._facts)
+        self._connection.executemany(INSERT_FACT, self._facts)
         if tail.parent is not None and self._facts[0][0] == self._base | tail.fork_seq + 1:
             tail.folds = msgspec.structs.replace(tail.folds, title=tail.given)
         here = tail.head > tail.fork_seq + 1 or tail.parent is None  # a fork that has only begun is kept small
         link_kept = tail.link if here else None
         if tail.folds is self._folds and tail.row_head:
-            self._connection.execute(_MOVE, (tail.head, link_kept, at_us, tail.number))
+            self._connection.execute(MOVE, (tail.head, link_kept, at_us, tail.number))
         else:
             folds = folds_row(tail.folds)
-            self._connection.execute(_MOVE_AND_FOLD, (tail.head, link_kept, at_us, *folds, tail.number))
+            self._connection.execute(MOVE_AND_FOLD, (tail.head, link_kept, at_us, *folds, tail.number))
         tail.row_head = tail.head
         if self._words:
-            self._connection.execute("UPDATE sessions SET first_words = ? WHERE number = ?", (self._words, tail.number))
+            self._connection.execute(SET_FIRST_WORDS, (self._words, tail.number))
 
 
 def stub(body: bytes) -> bytes:
@@ -220,5 +224,4 @@ def stub(body: bytes) -> bytes:
 def snapshot(connection: Sql, key: int, folds: Folds) -> None:
     """Keep the folds at a fact; the title stays out, a fork does not inherit it."""
     encoded = _ENCODER.encode(msgspec.structs.replace(folds, title=""))
-    sql = "INSERT INTO snapshots (id, folds) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET folds = excluded.folds"
-    connection.execute(sql, (key, encoded.decode()))
+    connection.execute(PUT_SNAPSHOT, (key, encoded.decode()))

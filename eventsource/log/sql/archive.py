@@ -65,6 +65,7 @@ def put_away(connection: Sql, tails: Tails, session: str, packed: Packed, *, at_
 
     Raises: UnknownSessionError, SessionOpenError, LeaseHeldError.
     """
+    connection.hold_line(session)
     state, is_packed = _closed(connection, session)
     number = state.number
     if is_packed:

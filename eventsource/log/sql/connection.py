@@ -27,10 +27,12 @@ class Sql(Protocol):
     """A connection. Statements are in the words that SQLite and PostgreSQL share, with `?` for values.
 
     Texts come back as bytes: a damaged database may hold anything. `fault` is what a statement raises that cannot be
-    done, and whoever finds a row that no log can hold.
+    done, and whoever finds a row that no log can hold. `lock_found` stands behind a query whose rows are kept for the
+    transaction, and passes over those that others keep; it is empty where who writes has everything to himself.
     """
 
     fault: type[Exception]
+    lock_found: str
 
     def execute(self, sql: str, values: Sequence[object] = ..., /) -> Rows:
         """Run a statement."""
@@ -46,6 +48,22 @@ class Sql(Protocol):
 
     def lives(self, owner: str) -> bool:
         """Return whether the opened log of that name is still open; its process may have ended without a word."""
+        ...
+
+    def hold(self, session: str) -> None:
+        """Let nobody else change a session until the transaction ends, before it is looked at."""
+        ...
+
+    def hold_line(self, session: str) -> None:
+        """Let nobody else change a session, or whatever it inherits from, until the transaction ends."""
+        ...
+
+    def hold_forks(self, number: int) -> None:
+        """Let nobody else change what inherits from a session, until the transaction ends; its line is held."""
+        ...
+
+    def hold_title(self, title: str) -> None:
+        """Let nobody else look for a session of a title, to make one, until the transaction ends."""
         ...
 
     def next_number(self) -> int:

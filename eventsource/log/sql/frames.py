@@ -37,7 +37,7 @@ _FRAMES = "SELECT id, kind, rows, size, sha256, body FROM frames WHERE id BETWEE
 _PUT_FACT = "INSERT INTO {}events (id, at_us, body, u, link, b) VALUES (?, ?, ?, ?, ?, ?)"
 _PUT_UPDATES = "INSERT INTO {}updates (id, kind, count, body) VALUES (?, ?, ?, ?)"
 _PUT_BODY = "INSERT INTO {}bodies (sha256, body) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_PUT_REF = "INSERT INTO {}refs (sha256, id) VALUES (?, ?)"
+PUT_REF = "INSERT INTO {}refs (sha256, id) VALUES (?, ?)"
 _FactRow = tuple[int, int, bytes, bytes | None, bytes | None, bytes | None]
 
 
@@ -132,7 +132,7 @@ def put_rows(connection: Sql, number: int, into: str = "") -> int:
         for name, seqs, aside in piece.aside:
             if aside is not None:
                 connection.execute(_PUT_BODY.format(into), (name, aside))
-            connection.executemany(_PUT_REF.format(into), [(name, base | seq) for seq in seqs])
+            connection.executemany(PUT_REF.format(into), [(name, base | seq) for seq in seqs])
     return size
 
 

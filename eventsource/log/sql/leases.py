@@ -33,8 +33,8 @@ def check_free(connection: Sql, session: str) -> int:
 
 def claim(connection: Sql, tails: Tails, *, session: str, owner: str, ttl_us: int) -> Lease:
     """Take a lease, raising its epoch. Raises: LeaseHeldError."""
-    epoch, now_us = check_free(connection, session) + 1, connection.now_us()
     tail = tails.get(connection, session)
+    epoch, now_us = check_free(connection, session) + 1, connection.now_us()
     tail.epoch = epoch
     connection.execute(_SET, (owner, epoch, now_us + ttl_us, now_us + ttl_us if tail.folds.working else None, session))
     return Lease(session, owner, epoch, now_us + ttl_us)
@@ -54,7 +54,7 @@ def take_due(
     """Claim what is due, in the transaction that finds it."""
     taken, passed, size = list[Lease](), set[str](), 2 * limit
     while len(taken) < limit:
-        names = due(connection, size, queues)
+        names = due(connection, size, queues, lock=connection.lock_found)
         for name in (name for name in names if name not in passed):
             if len(taken) == limit:
                 break
@@ -91,22 +91,22 @@ def _is_working(connection: Sql, session: bytes) -> bool:
     return folds_of(stored_folds(connection, number)).working
 
 
-def renew(connection: Sql, tails: Tails, *, lease: Lease, ttl_us: int) -> Lease:
+def renew(connection: Sql, tails: Tails, *, lease: Lease, owner: str, ttl_us: int) -> Lease:
     """Prolong a lease. Raises: FencedError."""
-    now_us = connection.now_us()
-    owner, epoch, _ = _row(connection, lease.session)
-    if (owner, epoch) != (lease.owner, lease.epoch):
+    tail, now_us = tails.get(connection, lease.session), connection.now_us()
+    stored, epoch, _ = _row(connection, lease.session)
+    if (stored, epoch) != (lease.owner, lease.epoch):
         raise FencedError(lease.session, lease.epoch, epoch)
-    due_at_us = now_us + ttl_us if tails.get(connection, lease.session).folds.working else None
+    due_at_us = now_us + ttl_us if tail.folds.working else None
     connection.execute(_SET, (owner, epoch, now_us + ttl_us, due_at_us, lease.session))
     return Lease(lease.session, owner, epoch, now_us + ttl_us)
 
 
 def release(connection: Sql, tails: Tails, *, lease: Lease, head: int | None) -> None:
     """Release a lease, if it still is this owner's; a session whose owner has not seen all of it is due at once."""
+    tail = tails.get(connection, lease.session)
     if _row(connection, lease.session)[:2] != (lease.owner, lease.epoch):
         return
-    tail = tails.get(connection, lease.session)
     due_at_us = None
     if tail.folds.working:
         due_at_us = tail.folds.wake_at_us if head == tail.head else connection.now_us()

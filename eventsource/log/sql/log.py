@@ -35,10 +35,10 @@ class SqlLog(ABC):
 
     _read_only = False
 
-    def __init__(self, *, new_id: Callable[[], str], limit_bytes: int) -> None:
+    def __init__(self, *, new_id: Callable[[], str], limit_bytes: int, tails: Tails | None = None) -> None:
         self._new_id, self._limit_bytes = new_id, limit_bytes
         self._notifier = Notifier(self._begin_watching)
-        self._tails = Tails()
+        self._tails = Tails() if tails is None else tails
         self.folds = WarmFolds()
 
     @abstractmethod
@@ -80,7 +80,7 @@ class SqlLog(ABC):
         """Do long reading beside whatever else goes on. Raises: StoreError."""
 
     @abstractmethod
-    def _owner_name(self) -> str:
+    async def _owner_name(self) -> str:
         """Name the owner of leases that this opened log is, which others then see to live. Raises: StoreError."""
 
     @abstractmethod
@@ -244,7 +244,7 @@ class SqlLog(ABC):
         """Claim sessions that are due."""
         if self._read_only or not await self._read_with(lambda connection: rows.due(connection, 1, queues)):
             return ()
-        taken = partial(leases.take_due, tails=self._tails, owner=self._owner_name())
+        taken = partial(leases.take_due, tails=self._tails, owner=await self._owner_name())
         work = partial(taken, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues, but=but)
         return await self._write(Job(work, session="", durable=False))
 
@@ -317,15 +317,16 @@ class SqlLog(ABC):
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
         self._check_usable()
-        claimed = partial(leases.claim, tails=self._tails, session=session, owner=self._owner_name(), ttl_us=ttl_us)
+        owner = await self._owner_name()
+        claimed = partial(leases.claim, tails=self._tails, session=session, owner=owner, ttl_us=ttl_us)
         return await self._write(Job(claimed, session=session, durable=False, appends=False))
 
     @checked()
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
-        """Prolong a lease; an owner's file that somebody has removed is made again."""
+        """Prolong a lease, under the name that the owner has now: what others see of it may have gone meanwhile."""
         self._check_usable()
-        self._owner_name()
-        renewed = partial(leases.renew, tails=self._tails, lease=lease, ttl_us=ttl_us)
+        owner = await self._owner_name()
+        renewed = partial(leases.renew, tails=self._tails, lease=lease, owner=owner, ttl_us=ttl_us)
         return await self._write(Job(renewed, session=lease.session, durable=False, appends=False))
 
     @checked()
@@ -381,6 +382,10 @@ class SqlLog(ABC):
             put = partial(archive.put_away, tails=self._tails, session=session, packed=packed, at_us=at_us)
             size_bytes = await self._write(Job(put, session=session, durable=True, size_bytes=packed.size))
         return size_bytes
+
+    async def beside(self, work: Callable[[Sql], T]) -> T:
+        """Do long reading of rows in one transaction, beside whatever else goes on. Raises: StoreError."""
+        return await self._beside(work)
 
     async def _heads(self, sessions: Sequence[str]) -> dict[str, int]:
         return await self._read_with(lambda connection: heads_of(connection, sessions))

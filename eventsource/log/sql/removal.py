@@ -25,7 +25,7 @@ from .tails import Tails
 
 _SEEING = """
 WITH RECURSIVE seeing (number, last) AS (
-    SELECT ?, 4294967295
+    SELECT CAST(? AS BIGINT), 4294967295
     UNION ALL
     SELECT s.number, CASE WHEN s.fork_seq < seeing.last THEN s.fork_seq ELSE seeing.last END
     FROM sessions s JOIN seeing ON s.parent = seeing.number WHERE s.fork_seq >= ? AND seeing.last >= ?
@@ -35,7 +35,9 @@ SELECT number FROM seeing ORDER BY number"""
 
 def drop_updates(connection: Sql, tails: Tails, session: str) -> int:
     """Drop the updates of closed messages that no fork begins in. Returns: how many."""
+    connection.hold_line(session)
     (number, fork_seq), *_ = lineage(connection, session)
+    connection.hold_forks(number)
     connection.unarchive(number)
     page = Page(connection, session)
     facts = page.read(fork_seq, MAX_SEQ, MAX_SEQ, updates=False)
@@ -84,9 +86,11 @@ def _drop(connection: Sql, page: Page, number: int, gone: set[int]) -> int:
 
 def erase(connection: Sql, tails: Tails, session: str, seq: int, *, at_us: int, reason: str) -> int:
     """Remove the content of an event where it was recorded. Returns: the new head there. Raises: UnknownSeqError."""
+    connection.hold_line(session)
     chain = lineage(connection, session)
-    head = head_of(connection, chain[0][0])
     number = next((number for number, fork_seq in chain if fork_seq < seq), 0)
+    connection.hold_forks(number)
+    head = head_of(connection, chain[0][0])
     if not 1 <= seq <= head:
         raise UnknownSeqError(session, seq, head)
     key = number << 32 | seq
@@ -171,6 +175,7 @@ def forget_bodies(connection: Sql, first: int, last: int) -> None:
 
 def delete(connection: Sql, tails: Tails, session: str) -> None:
     """Delete a session and everything of it. Raises: HasForksError, LeaseHeldError, UnknownSessionError."""
+    connection.hold_line(session)
     number = lineage(connection, session)[0][0]
     sql = "SELECT id FROM sessions WHERE parent = ? ORDER BY number"
     forks = tuple(row[0].decode("utf-8", "replace") for row in connection.execute(sql, (number,)))

@@ -146,6 +146,7 @@ def fork(
     Raises: UnknownSeqError, SessionExistsError.
     """
     session, base = row.session, row.base
+    connection.hold_line(parent)
     chain = lineage(connection, parent)
     head = head_of(connection, chain[0][0])
     if not 0 <= at <= head:
@@ -271,7 +272,7 @@ def sessions(
             values.append(value)
     if folder is not None:
         within = f"{folder.rstrip('/')}/"
-        where.append("s.folder != '' AND substr(s.folder || '/', 1, ?) = ?")
+        where.append("s.folder != '' AND substr(s.folder || '/', 1, CAST(? AS INTEGER)) = ?")
         values += [len(within), within]
     if after is not None:
         row = connection.execute("SELECT updated_at_us, number FROM sessions WHERE id = ?", (after,)).fetchone()
@@ -308,20 +309,24 @@ def _held(connection: Sql) -> tuple[str, list[object]]:
     return f"(s.expires_at_us > ? AND coalesce({among}, false))", [now_us, *living]
 
 
-def due(connection: Sql, limit: int, queues: Collection[str] | None = None) -> tuple[str, ...]:
-    """Name sessions that are due, those of dead owners included, the longest due first."""
+def due(connection: Sql, limit: int, queues: Collection[str] | None = None, *, lock: str = "") -> tuple[str, ...]:
+    """Name sessions that are due, those of dead owners included, the longest due first.
+
+    Args:
+        lock: how those that are found are kept for this transaction, passing over what others keep.
+    """
     found, now_us = list[tuple[int, str]](), connection.now_us()
     if queues is None:
         queues = [_text(queue) for (queue,) in connection.execute(_QUEUES).fetchall()]
     for queue in queues:
-        rows = connection.execute(_DUE, (queue, now_us, limit))
+        rows = connection.execute(_DUE + lock, (queue, now_us, limit))
         found += [(due_at_us, _text(name)) for due_at_us, name in rows]
     names = [name for _, name in sorted(found)[:limit]]
-    among = f"queue IN ({', '.join('?' * len(queues))})"
+    among = f"queue IN ({', '.join('?' * len(queues))})" if queues else "false"
     owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
     for owner in (_text(row[0]) for row in owners):
         if len(names) < limit and not connection.lives(owner):
-            sql = f"SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? AND {among} LIMIT ?"
+            sql = f"SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? AND {among} LIMIT ?{lock}"
             values = (owner, now_us, *queues, limit - len(names))
             names += [_text(row[0]) for row in connection.execute(sql, values)]
     return tuple(names)
@@ -346,6 +351,7 @@ def resolve(connection: Sql, name: str, *, prefix: bool) -> str:
 
 def named(connection: Sql, tails: Tails, name: str, session: str) -> str:
     """Find a session by its whole name, or insert one of that title. Raises: UnknownSessionError when several fit."""
+    connection.hold_title(name)
     try:
         return resolve(connection, name, prefix=False)
     except UnknownSessionError as error:

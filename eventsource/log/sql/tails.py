@@ -75,8 +75,13 @@ class Tails:
             self._known.clear()
         self._known[session] = tail
 
+    def known(self, session: str) -> Tail | None:
+        """Return a session's tail as it was when it was used last."""
+        return self._known.get(session)
+
     def get(self, connection: Sql, session: str) -> Tail:
         """Return a session's tail, read from the database if need be. Raises: UnknownSessionError."""
+        connection.hold(session)
         tail = self._known.get(session)
         if tail is not None and (tail.valid or _is_current(connection, session, tail)):
             tail.valid = True

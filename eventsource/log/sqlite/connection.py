@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..sql.frames import delete_rows, put_rows
+from ..sql.frames import put_rows
+from ..sql.lending import Lending
 from ..sql.reading import span_of
 from .database_format import FORMAT, schema_of
 from .locks import owner_lives
@@ -41,6 +42,7 @@ class SqliteConnection(sqlite3.Connection):
     """SQLite's own connection, which knows its file, the clock and the owners of leases. It reads no archive."""
 
     fault: type[Exception] = sqlite3.DatabaseError
+    lock_found = ""
     _path = Path()
     _clock: Callable[[], int] = staticmethod(lambda: time.time_ns() // 1000)
 
@@ -56,6 +58,18 @@ class SqliteConnection(sqlite3.Connection):
     def lives(self, owner: str) -> bool:
         """Return whether an owner's process still holds its file."""
         return owner_lives(self._path, owner)
+
+    def hold(self, session: str) -> None:
+        """Nothing: who writes has the whole file to himself."""
+
+    def hold_line(self, session: str) -> None:
+        """Nothing, as `hold`."""
+
+    def hold_forks(self, number: int) -> None:
+        """Nothing, as `hold`."""
+
+    def hold_title(self, title: str) -> None:
+        """Nothing, as `hold`."""
 
     def next_number(self) -> int:
         """Return the number behind the last that was given."""
@@ -176,32 +190,20 @@ class WritingConnection(SqliteConnection):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # whatever `sqlite3.connect` is given
-        self._lent: set[int] = set()
+        self._lending = Lending()
 
     def unpack(self, numbers: Sequence[int]) -> None:
         """Put the rows in their tables again, until `put_back`."""
-        for number in numbers:
-            if number not in self._lent:
-                put_rows(self, number)
-                self._lent.add(number)
+        self._lending.unpack(self, numbers)
 
     def unarchive(self, number: int) -> None:
-        """Put the rows in their tables again, remove the frames, and let the search take the session in."""
-        sql = "SELECT 1 FROM sessions WHERE number = ? AND archived_at_us IS NOT NULL"
-        if self.execute(sql, (number,)).fetchone() is None:
-            return
-        self.unpack([number])
-        self._lent.discard(number)
-        with self.erasing():
-            self.execute("DELETE FROM frames WHERE id BETWEEN ? AND ?", span_of(number))
-        self.execute("UPDATE sessions SET archived_at_us = NULL, searched = 0 WHERE number = ?", (number,))
+        """Take a session out of the archive for good."""
+        self._lending.unarchive(self, number)
 
     def put_back(self) -> None:
         """Remove the rows that were unpacked for this transaction."""
-        for number in self._lent:
-            delete_rows(self, number)
-        self._lent.clear()
+        self._lending.put_back(self)
 
     def forget_lent(self) -> None:
         """Note that the transaction was undone, and with it what was unpacked."""
-        self._lent.clear()
+        self._lending.forget()

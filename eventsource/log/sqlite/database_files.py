@@ -13,7 +13,7 @@ import weakref
 from pathlib import Path
 
 from ...errors import StoreError
-from .thread import leak
+from ..sql.thread import leak
 
 _File = tuple[int, int]
 _AGAIN = "close this log everywhere and open it again"

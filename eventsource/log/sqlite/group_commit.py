@@ -16,12 +16,12 @@ import msgspec
 from ...errors import CorruptLogError, OutcomeUnknownError, RefoldError, StoreError
 from ..sql.jobs import Job, JobQueue
 from ..sql.tails import Tails
+from ..sql.thread import SqlThread
 from .connect import connect_writer
 from .connection import SqliteConnection, WritingConnection
 from .database_files import DatabaseFiles
 from .locks import WriterLock
 from .sqlite_errors import store_error, translated
-from .thread import SqlThread
 
 T = TypeVar("T")
 _CHECKPOINT_PAGES = 1_000
@@ -89,7 +89,8 @@ class GroupCommit(JobQueue):
 
     async def start(self) -> None:
         """Open the connection."""
-        thread = SqlThread(partial(connect_writer, self._files, self._writer_lock, self._clock), end=self._files.end)
+        connect = partial(connect_writer, self._files, self._writer_lock, self._clock)
+        thread = SqlThread(connect, end=self._files.end, closed=sqlite3.ProgrammingError)
         await thread.start()
         self._thread, self._broken, self._version, self._level = thread, False, -1, "FULL"
         self.own = OwnCommit()

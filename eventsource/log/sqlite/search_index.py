@@ -17,12 +17,13 @@ import msgspec
 
 from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
-from ...found_text import AHEAD, find_in, pattern_of
+from ...found_text import find_in, pattern_of
 from ...message_text import TOLD_BY, said_in
-from ..letters import letters_of, may_have
-from ..lineage import MAX_SEQ, segments
+from ..letters import letters_of
+from ..lineage import MAX_SEQ
 from ..sql.connection import Sql
-from ..sql.reading import id_of, lineage, load_fact, span_of
+from ..sql.reading import id_of, load_fact, span_of
+from ..sql.searching import facts_behind, ranges_of, with_archived
 
 _MAKE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram')"
 _MAKE_BLOCKS = """
@@ -60,9 +61,6 @@ _MOST_LIKE = 1_000  # characters of a pattern; SQLite takes 50,000 bytes
 _FEW = 250
 """After so many blocks, then after twice as many, what was found is looked through for what can be yielded."""
 _KEYS = "SELECT id FROM main.events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
-_NEXT = """
-SELECT id, at_us, body, b FROM (SELECT * FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)
-WHERE body GLOB '{"type":"message_start"*' OR body GLOB '{"type":"message_end"*'"""
 _ROWS = 20
 _MOST_TRIGRAMS, _ASKED, _SAMPLE = 24, 6, 300
 """Of so many three letters of a text those are asked for that the fewest of the latest blocks have: few short lists."""
@@ -245,9 +243,9 @@ def find(
     if lacks and not must_read:
         return None
     raw, letters = _raw_of(text), letters_of(text)
-    for low, high in _ranges(connection, session, after):
+    for low, high in ranges_of(connection, session, after):
         candidates = _candidates(connection, None if lacks else text, raw, low, high)
-        for key in _with_archived(connection, candidates, letters, low, high):
+        for key in with_archived(connection, candidates, letters, low, high):
             row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
             if row is None or not row[1].startswith(TOLD_BY) or not _may_hold(row[1], row[2], raw):
                 continue
@@ -256,7 +254,7 @@ def find(
                 one = Recorded(key & MAX_SEQ, row[0], load_fact(connection, name, key & MAX_SEQ, row[1], row[2]))
             except CorruptLogError:
                 continue
-            hit = find_in(name, one, wanted, _behind(connection, key))
+            hit = find_in(name, one, wanted, facts_behind(connection, key))
             if hit is not None:
                 found.append(hit)
                 if len(found) == limit:
@@ -298,54 +296,6 @@ def _is_otherwise(body: bytes, b: bytes | None) -> bool:
 def _is_odd(body: bytes, b: bytes | None) -> bool:
     """Return whether a text may not be found as `_like` says: a call's name and arguments are two strings in JSON."""
     return _CALL in body or _is_otherwise(body, b)
-
-
-def _ranges(connection: Sql, session: str | None, after: FoundText | None) -> Iterator[tuple[int, int]]:
-    """Yield the first and last keys of where to look, the latest first."""
-    end = None
-    if after is not None:
-        end = lineage(connection, after.session)[0][0] << 32 | after.text_seq
-    if session is None:
-        yield 0, 2**63 - 1 if end is None else end - 1
-        return
-    parts = segments(lineage(connection, session))
-    for part in reversed(parts):
-        low, high = part.session << 32 | part.first, part.session << 32 | part.last
-        if end is not None and end >> 32 == part.session:
-            high, end = min(high, end - 1), None
-        if end is None:
-            yield low, high
-
-
-def _with_archived(
-    connection: Sql, candidates: Iterable[int], letters: Collection[str], low: int, high: int
-) -> Iterator[int]:
-    """Put the keys of facts between others that lie in the archive, of sessions that may have these letters."""
-    numbers = _archived(connection, letters, low, high)
-    number = next(numbers, -1)
-    for key in candidates:
-        while number > key >> 32:
-            yield from _unpacked(connection, number, low, high)
-            number = next(numbers, -1)
-        yield key
-    while number >= 0:
-        yield from _unpacked(connection, number, low, high)
-        number = next(numbers, -1)
-
-
-def _archived(connection: Sql, letters: Collection[str], low: int, high: int) -> Iterator[int]:
-    sql = "SELECT number FROM sessions WHERE archived_at_us IS NOT NULL AND number BETWEEN ? AND ? ORDER BY number DESC"
-    for (number,) in connection.execute(sql, (low >> 32, high >> 32)):
-        row = connection.execute("SELECT letters FROM frames WHERE id = ?", (number << 32,)).fetchone()
-        if row is not None and may_have(row[0], letters):
-            yield number
-
-
-def _unpacked(connection: Sql, number: int, low: int, high: int) -> Iterator[int]:
-    connection.unpack([number])
-    sql = "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC"
-    span = (max(low, number << 32), min(high, number << 32 | MAX_SEQ))
-    yield from [key for (key,) in connection.execute(sql, span)]
 
 
 def _candidates(connection: Sql, text: str | None, raw: _Raw, low: int, high: int) -> Iterator[int]:
@@ -425,13 +375,3 @@ def _query(connection: Sql, text: str) -> str:
 
 def _quoted(term: str) -> str:
     return '"' + term.replace('"', '""') + '"'
-
-
-def _behind(connection: Sql, key: int) -> Iterator[Recorded]:
-    """Yield the facts close behind one that bring a message, of the same session."""
-    for later, at_us, body, b in connection.execute(_NEXT, (key, key | MAX_SEQ, AHEAD)):
-        try:
-            event = load_fact(connection, "", later & MAX_SEQ, body, b)
-        except CorruptLogError:
-            continue
-        yield Recorded(later & MAX_SEQ, at_us, event)

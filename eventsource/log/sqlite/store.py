@@ -22,6 +22,7 @@ from ..sql.jobs import Job
 from ..sql.log import SqlLog
 from ..sql.reading import heads_of
 from ..sql.rebuild import all_numbers, refold
+from ..sql.thread import SqlThread
 from . import search_index
 from .connect import connect_reader, is_read_only
 from .connection import ArchivedError, SqliteConnection
@@ -30,7 +31,6 @@ from .group_commit import Counts, GroupCommit, data_version
 from .indexing import Indexing
 from .locks import Owner
 from .sqlite_errors import store_error, translated
-from .thread import SqlThread
 from .watch import ChangeWatcher
 
 T = TypeVar("T")
@@ -236,7 +236,7 @@ class SqliteLog(SqlLog):
                     raise store_error(self._path, error) from error
                 # it was given up meanwhile, since something was erased
 
-    def _owner_name(self) -> str:
+    async def _owner_name(self) -> str:
         if not self._read_only:
             with translated(self._path):
                 self._owner.hold()
@@ -274,7 +274,7 @@ class SqliteLog(SqlLog):
 
     async def _connect(self, *, archive: bool = False) -> SqlThread[SqliteConnection]:
         connect = partial(connect_reader, self._files, self._clock, immutable=self._read_only, archive=archive)
-        reader = SqlThread(connect)
+        reader = SqlThread(connect, end=SqliteConnection.close, closed=sqlite3.ProgrammingError)
         with translated(self._path):
             await reader.start()
         return reader

@@ -43,8 +43,8 @@ class SessionName(click.ParamType[str]):
 
 
 async def _listed(choices: SharedOptions) -> Sequence[SessionInfo]:
-    path = log_file(choices.db).path
-    if not path.exists():
+    file = log_file(choices.db)
+    if file.path is not None and not file.path.exists():
         return ()
-    async with asyncio.timeout(_WAIT_S), open_log(path) as log:
+    async with asyncio.timeout(_WAIT_S), open_log(file.place) as log:
         return await log.list(limit=_LISTED)

@@ -15,7 +15,7 @@ from eventsource.log.defaults import utc_now_us
 
 Examples = Sequence[tuple[str, str]]
 
-WHERE = "The log: this file, else the one REFOLD_DB names, else refold.db in your data folder."
+WHERE = "The log: this file or postgresql://..., else what REFOLD_DB names, else refold.db in your data folder."
 
 JSON_HELP = "Print exactly one JSON document."
 
@@ -63,7 +63,7 @@ def shared_options() -> list[click.Parameter]:
         choices = ctx.ensure_object(SharedOptions)
         if parameter.name == "db" and isinstance(value, str):
             if not value:
-                raise click.BadParameter("expected a file, found nothing", ctx, parameter)
+                raise click.BadParameter("expected a file or URL, found nothing", ctx, parameter)
             choices.db = value
         elif value is True:
             choices.json = True

@@ -125,7 +125,7 @@ class Screen:
 
     def command(self, *words: str) -> str:
         """Return a command that works on this log, so that it can be copied."""
-        named = ["--db", str(self.log.path)] if self.log.named_by == "option" else []
+        named = ["--db", self.log.shown] if self.log.named_by == "option" else []
         return " ".join([_program(), *map(shlex.quote, [*words[:1], *named, *words[1:]])])
 
     @contextmanager

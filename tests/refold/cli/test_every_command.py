@@ -156,6 +156,7 @@ def test_without_a_name_the_log_lies_in_the_users_data_folder(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("REFOLD_DB", raising=False)
     found = log_file()
+    assert found.path is not None
     assert (found.named_by, found.path.name) == ("nobody", "refold.db")
     assert found.path.is_relative_to(tmp_path)
     monkeypatch.setenv("REFOLD_DB", "~/mine.db")

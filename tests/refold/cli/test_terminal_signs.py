@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[3]
 SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     # what each command is asked, besides what every command is: ID stands for the session, END for its last seq
     "demo": [[]],
-    "db": [["upgrade"], ["rebuild"]],
+    "db": [["upgrade"], ["rebuild"], ["check"], ["copy", f"{EVIL}.db"], ["copy", EVIL, "--role", EVIL]],
     "archive": [["ODD"], [EVIL], ["--older-than", EVIL]],
     "vacuum": [[]],
     "run": [

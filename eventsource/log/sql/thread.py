@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import ctypes
 import os
-import sqlite3
 import threading
 import time
 import weakref
@@ -20,7 +19,7 @@ from ...background import settled
 from ...errors import StoreError
 
 T = TypeVar("T")
-C = TypeVar("C", bound=sqlite3.Connection)
+C = TypeVar("C")
 _EXIT_S = 5.0
 _Work: TypeAlias = tuple["asyncio.Future[Any] | None", Callable[[], object]]
 _Queue: TypeAlias = "SimpleQueue[_Work | None]"
@@ -32,14 +31,14 @@ class _ThreadConnection(aiosqlite.Connection):
     def __init__(self) -> None:
         super().__init__(_nothing, 64)  # type: ignore[arg-type]  # `SqlThread` connects
         self.queue: _Queue = self._tx  # type: ignore[assignment]  # ours also takes None: the thread's end
-        self._thread = threading.Thread(target=_serve, args=(self.queue,), name="refold-sqlite", daemon=True)
+        self._thread = threading.Thread(target=_serve, args=(self.queue,), name="refold-log", daemon=True)
 
     def begin(self) -> threading.Thread:
         """Start the thread. Raises: RuntimeError when the system gives none."""
         self._thread.start()
         return self._thread
 
-    def use(self, raw: sqlite3.Connection | None) -> None:
+    def use(self, raw: Any) -> None:  # noqa: ANN401 - whatever kind of connection it is
         """Take the connection that was made in the thread, or give it up."""
         self._connection = raw
 
@@ -63,10 +62,15 @@ class SqlThread(Generic[C]):
         self,
         connect: Callable[[], C],
         *,
-        end: Callable[[C], None] = sqlite3.Connection.close,
+        end: Callable[[C], None],
+        closed: type[Exception],
     ) -> None:
-        """Prepare; `connect` and `end` are called in the thread."""
-        self._connect, self._end = connect, end
+        """Prepare; `connect` and `end` are called in the thread.
+
+        Args:
+            closed: what a call raises once the connection is closed.
+        """
+        self._connect, self._end, self._closed = connect, end, closed
         self._connection = _ThreadConnection()
         self._thread: threading.Thread | None = None
         self._raw: C | None = None
@@ -98,7 +102,7 @@ class SqlThread(Generic[C]):
         """
         raw = self._raw
         if raw is None or self._is_forked:
-            raise sqlite3.ProgrammingError("the connection is closed")
+            raise self._closed("the connection is closed")
         try:
             return await self._connection.run(work, raw)
         except asyncio.CancelledError:
@@ -161,8 +165,8 @@ class SqlThread(Generic[C]):
             self._stop(None)
 
 
-def leak(connection: sqlite3.Connection) -> None:
-    """Never close a connection in this process: closing would remove files that are another's."""
+def leak(connection: object) -> None:
+    """Never close a connection in this process: closing would remove files that are another's, or end its session."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 

@@ -1,0 +1,1 @@
+"""One log in a PostgreSQL database, which processes on many machines use at the same time."""
