@@ -64,7 +64,7 @@ def archived(path: Path, records: Sequence[Record]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a member that comes twice
         for name, value in pairs(records):
-            file.writestr(name, encoded(value))
+            file.writestr(name.encode("utf-8", "replace").decode() or "unnamed", encoded(value))
     return path
 
 

@@ -56,7 +56,7 @@ class OpenHandsDialect:
         self._last: str | None = None
         self._open = ""
         self._used: dict[str, Usage] = {}
-        self._counted: Fields = {}
+        self._counted: dict[str, Fields] = {}
         self._waiting: Usage | None = None
         self._model = _model_in(self.header)
         self._view: list[tuple[str, Fields]] = []
@@ -111,15 +111,19 @@ class OpenHandsDialect:
         for name, metrics in fields_of(stats.get("usage_to_metrics")).items():
             if name != _CONDENSER:
                 self._model = self._model or text_of(fields_of(metrics).get("model_name"))
-                self._add(fields_of(fields_of(metrics).get("accumulated_token_usage")))
+                self._add(name, fields_of(fields_of(metrics).get("accumulated_token_usage")))
 
-    def _add(self, total: Fields) -> None:
-        """Take the tokens of all calls so far: what is new is those of the answer that follows."""
-        own = {name: _number(total.get(name)) - _number(self._counted.get(name)) for name in _FIELDS}
+    def _add(self, whose: str, total: Fields) -> None:
+        """Take the tokens of all calls so far that were made for one use: what is new counts with the answer to come.
+
+        So do those of agents that work was delegated to, of whom nothing else is kept (version 1).
+        """
+        counted = self._counted.get(whose, {})
+        own = {name: _number(total.get(name)) - _number(counted.get(name)) for name in _FIELDS}
         if any(value > 0 for value in own.values()) and all(value >= 0 for value in own.values()):
             usage = read_usage(own)
             self._waiting = usage if self._waiting is None else self._waiting + usage
-            self._counted = total
+            self._counted[whose] = total
 
     def _count(self, answer: str) -> None:
         if self._waiting is not None:

@@ -49,9 +49,11 @@ def observed(name: str, call: str, words: str, **more: Any) -> Fields:
     return event("ObservationEvent", name, "environment", **told, **more)
 
 
-def counted(name: str, prompt: int, completion: int) -> Fields:
+def counted(name: str, prompt: int, completion: int, **others: int) -> Fields:
+    """Make an event with the tokens so far: the agent's, and prompts of those that work was delegated to."""
     tokens = {"prompt_tokens": prompt, "completion_tokens": completion}
-    stats = {"agent": {"model_name": "openai/gpt-4o", "accumulated_token_usage": tokens}}
+    stats: Fields = {"agent": {"model_name": "openai/gpt-4o", "accumulated_token_usage": tokens}}
+    stats |= {f"delegate:{one}": {"accumulated_token_usage": {"prompt_tokens": n}} for one, n in others.items()}
     value = {"usage_to_metrics": stats}
     return event("ConversationStateUpdateEvent", name, "environment", key="stats", value=value)
 
@@ -153,6 +155,14 @@ async def test_the_usage_of_a_response_counts_once(log: EventLog, tmp_path: Path
     report = await put(log, tmp_path, *V0, name="trajectory.json")
     info = await log.info(report.session)
     assert (info.input_tokens, info.cache_read_tokens, info.output_tokens) == (6, 4, 2)
+
+
+async def test_tokens_of_agents_below_count_beside_those_of_the_agent(log: EventLog, tmp_path: Path) -> None:
+    records = [*V1[:6], counted("c2", 15, 3, dig=500), said("m", "Dug.", "agent", llm_response_id="r2")]
+    records += [counted("c3", 25, 5, dig=500), said("n", "Done.", "agent", llm_response_id="r3")]
+    report = await put(log, tmp_path, *records)
+    used = [one.usage for one in await messages(log, report.session) if isinstance(one, AssistantMessage)]
+    assert [one and one.input_tokens for one in used] == [10, 505, 10]
 
 
 async def test_tokens_of_all_calls_so_far_are_those_of_each(log: EventLog, tmp_path: Path) -> None:
