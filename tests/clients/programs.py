@@ -149,6 +149,7 @@ CLAUDE_CODE = Program(
     agent=lambda prompt: call("Agent", {"description": "digs", "prompt": prompt, "subagent_type": "general-purpose"}),
     summary=When(said="summary of the conversation"),
     compacts="/compact",
+    says_forks=True,
     settle=_claude_settings,
     command=_claude,
 )

@@ -99,13 +99,15 @@ class ClaudeCodeDialect:
     Args:
         children: sessions of sub-agents, by what the file says of each: the agent's id, or the call that began it.
         within: it is a sub-agent's, told in the file of the session that began it.
+        fork: the session that goes on from another one, whose records come first; empty: it goes on from none.
     """
 
     format = FORMAT
     version = 1
 
-    def __init__(self, children: Mapping[str, str], *, within: bool = False) -> None:
+    def __init__(self, children: Mapping[str, str], *, within: bool = False, fork: str = "") -> None:
         self.header: Fields = {WITHIN: True} if within else {}
+        self._fork, self._parted = fork, False
         self.session = ""
         self.began_us: int | None = None
         self._children = children
@@ -246,20 +248,27 @@ class ClaudeCodeDialect:
 
     def opening(self) -> Sequence[Event]:
         """Return the agent, its folder and its Git branch, by which sessions are found."""
-        said = (("folder", self._first.get("cwd")), ("branch", self._first.get("gitBranch")))
-        named = [("agent", FORMAT), *((name, value) for name, value in said if isinstance(value, str) and value)]
-        return [MetadataSet(name=name, value=to_json(value)) for name, value in named]
+        return [MetadataSet(name="agent", value=to_json(FORMAT)), *_where(self._first)]
+
+    def _is_own(self, fields: Fields) -> bool:
+        """Return whether a record is one of the session's own, of one that goes on from another session."""
+        return bool(self._fork) and fields.get("sessionId") == self._fork
 
     def read(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         """Read an entry; the context is the one that Claude Code would build there."""
         told = self._told(records, name, state, seqs)
+        if self._is_own(records[0].fields) and not self._parted and "cwd" in records[0].fields:
+            self._parted = True
+            before = _where(self._first)
+            changed = [one for one in _where(records[0].fields) if one not in before]
+            told = msgspec.structs.replace(told, after=(*told.after, *changed))
         unclear = tuple(dict.fromkeys(what for line in records for what in unclear_in(line.fields)))
         return msgspec.structs.replace(told, unclear=unclear) if unclear and seqs.is_new else told
 
     def _told(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         fields = records[0].fields
         at_us = read_time(fields.get("timestamp"))
-        origin = Origin(source=FORMAT, session=self.session, entry=name)
+        origin = Origin(source=FORMAT, session=self._fork or self.session, entry=name)
         match fields:
             case {"type": "assistant", "message": dict()}:
                 return self._read_answer([line.fields for line in records], origin, at_us, state, new=seqs.is_new)
@@ -310,7 +319,7 @@ class ClaudeCodeDialect:
 
     def _read_user(self, fields: Fields, message: Fields, origin: Origin, at_us: int | None, state: PathState) -> Told:
         content = message.get("content")
-        if fields.get("isMeta") is not True:
+        if fields.get("isMeta") is not True and (not self._fork or self._is_own(fields)):
             typed, command = _words(content)
             self._typed, self._command = self._typed or typed, self._command or command
         if isinstance(content, str):
@@ -414,6 +423,12 @@ class ClaudeCodeDialect:
         """Keep what the next record has like this one."""
         if isinstance(records[-1].get("uuid"), str):
             state.before = {key: records[-1][key] for key in (*_CARRIED, "uuid") if key in records[-1]}
+
+
+def _where(fields: Fields) -> list[Event]:
+    """Return by what a session is found: its folder and its branch."""
+    said = (("folder", fields.get("cwd")), ("branch", fields.get("gitBranch")))
+    return [MetadataSet(name=name, value=to_json(value)) for name, value in said if isinstance(value, str) and value]
 
 
 def _words(content: object) -> tuple[str, str]:

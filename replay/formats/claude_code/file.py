@@ -14,6 +14,7 @@ from ..fields import fields_of, list_of, text_of
 from ..format import Format, Head, Home, SourceSession, lines_of, unreadable
 from ..jsonl import Findings, Line
 from .dialect import FORMAT, ClaudeCodeDialect, is_claude_code, is_record
+from .family import files_before, fork_of
 from .write import TO_CLAUDE_CODE
 
 _AGENT = "agent-"  # how the files of sub-agents are called
@@ -35,7 +36,7 @@ def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
             dialect = partial(ClaudeCodeDialect, within=True)
             yield SourceSession(dialect=dialect, records=chains.of(root), name=root, links=(call,))
     else:
-        yield SourceSession(dialect=ClaudeCodeDialect, records=read)
+        yield SourceSession(dialect=ClaudeCodeDialect, records=read, fork=fork_of(path, read))
     for agent in _agents(path):
         yield SourceSession(
             dialect=ClaudeCodeDialect,
@@ -159,6 +160,7 @@ CLAUDE_CODE = Format(
     sessions=_sessions,
     owner=_owner,
     beside=_within,
+    before=files_before,
     folder=_folder,
     home=_home,
     to_agent=TO_CLAUDE_CODE,

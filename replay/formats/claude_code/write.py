@@ -16,7 +16,7 @@ from eventsource.log.protocol import EventLog
 from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
 from ..to_agent import Copied, NewSession, ToAgent
-from ..walk import WrittenEntry, in_file_order, walk_copy, walk_family
+from ..walk import Walk, WrittenEntry, in_file_order, walk_copy, walk_family
 from .dialect import WITHIN, ClaudeCodeDialect
 
 _CHILDREN = 100_000
@@ -38,8 +38,19 @@ async def claude_code_parts(log: EventLog, session: str) -> AsyncIterator[bytes]
             below = await walk_family(log, child.id, dialect)
             if dialect.header.get(WITHIN) is True:
                 walks += below
-    for record in in_file_order(walks):
+    for record in _with_copies(walks[0], list(in_file_order(walks))):
         yield _line(record)
+
+
+def _with_copies(walk: Walk, records: Sequence[Fields]) -> Iterator[Fields]:
+    """Put into the file of a fork the records that it copied, where its own leave room for them."""
+    session = walk.info.source.partition(":")[2]
+    lines = sorted(line for entry in walk.own() for line in entry.lines)
+    first = next((place for place, line in enumerate(lines, 1) if line != place), len(lines) + 1) - 1
+    yield from records[:first] if walk.inherited else ()
+    for entry in walk.entries[: walk.inherited]:
+        yield from ({**one, "sessionId": session} for one in entry.records if "uuid" in one)
+    yield from records[first:] if walk.inherited else records
 
 
 async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:

@@ -1,0 +1,154 @@
+"""Session files of Claude Code that were forked: each begins with a copy of the session that it goes on from.
+
+No record says which one that is. The copies keep their names, so it is a file beside it that begins with the same
+record, under another session's id, and that was begun before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from eventsource.errors import TranscriptError
+from eventsource.log.protocol import EventLog
+
+from ..fields import text_of
+from ..format import Records, SourceFork, lines_of
+from ..jsonl import Findings, Line
+from .dialect import ClaudeCodeDialect, is_record
+
+_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_AGENT = "agent-"  # how the files of sub-agents are called
+_FIRST = 100  # records among which the first one with a name stands
+_LOOKED = 10_000  # files whose beginnings are remembered
+_LIMIT = 100  # sessions in one line
+
+
+class _Begins(NamedTuple):
+    """How a file begins: its session, the name of its first record that has one, and when it was begun."""
+
+    session: str = ""
+    name: str = ""
+    time: str = ""
+
+
+def _begins(path: Path) -> _Begins:
+    try:
+        stat = path.stat()
+        return _begins_of(path, stat.st_mtime_ns, stat.st_size)
+    except (OSError, TranscriptError):
+        return _Begins()
+
+
+@lru_cache(maxsize=_LOOKED)
+def _begins_of(path: Path, changed_ns: int, size: int) -> _Begins:
+    session = name = time = ""
+    for line in islice(lines_of(path, is_record)(Findings()), _FIRST):
+        session = session or text_of(line.fields.get("sessionId"))
+        time = time or text_of(line.fields.get("timestamp"))
+        name = text_of(line.fields.get("uuid"))
+        if name:
+            break
+    return _Begins(session, name if _NAME.fullmatch(name) else "", time)
+
+
+def _original(path: Path) -> Path | None:
+    """Find the file that another one goes on from: of several the one that has most of it."""
+    own = _begins(path)
+    if not own.name or not own.session or path.stem.startswith(_AGENT):
+        return None
+    earlier = [
+        one
+        for other, one in _beside(path.parent).get(own.name, ())
+        if other.session not in ("", own.session) and (other.time, one.name) < (own.time, path.name)
+    ]
+    names = _names(lines_of(path, is_record)) if len(earlier) > 1 else set()
+    return (
+        max(earlier, key=lambda one: len(names & _names(lines_of(one, is_record))), default=None) if earlier else None
+    )
+
+
+def _beside(folder: Path) -> Mapping[str, Sequence[tuple[_Begins, Path]]]:
+    """Find the files of a folder by the name of their first record; they are looked at when one comes or goes."""
+    try:
+        return _named_in(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=_LIMIT)
+def _named_in(folder: Path, changed_ns: int) -> Mapping[str, Sequence[tuple[_Begins, Path]]]:
+    found: dict[str, list[tuple[_Begins, Path]]] = {}
+    for one in sorted(folder.glob("*.jsonl")):
+        if not one.stem.startswith(_AGENT) and (begins := _begins(one)).name:
+            found.setdefault(begins.name, []).append((begins, one))
+    return found
+
+
+def _names(records: Records) -> set[str]:
+    return {name for line in records(Findings()) if (name := text_of(line.fields.get("uuid")))}
+
+
+def _line_of(path: Path) -> list[Path]:
+    """Follow forks back: the file, and those before it."""
+    found = [path]
+    while len(found) < _LIMIT and (one := _original(found[-1])) is not None and one not in found:
+        found.append(one)
+    return found
+
+
+def files_before(path: Path) -> list[Path]:
+    """Find the files with what a session goes on from, the first one first."""
+    return _line_of(path)[:0:-1]
+
+
+def fork_of(path: Path, own: Records) -> SourceFork | None:
+    """Describe a session that goes on from another one; None: it does not."""
+    line = _line_of(path)
+    if len(line) < 2:
+        return None
+
+    def whole(base: Records | None) -> Records:
+        """Join the files, the first one first."""
+        for one in reversed(line[1:]):
+            base = _joined(lines_of(one, is_record), base)
+        return _joined(own, base)
+
+    session = _begins(path).session
+    dialect = partial(ClaudeCodeDialect, fork=session)
+    return SourceFork(name=session, dialect=dialect, whole=whole, missing="", written=_written)
+
+
+async def _written(log: EventLog, session: str) -> Records | None:
+    return None
+
+
+def _joined(own: Records, base: Records | None) -> Records:
+    """Make a reader of a session's records behind those that it copied, which are read where they stood first."""
+    if base is None:
+        return own
+    copied = _names(own)
+    named: Sequence[str] = [text_of(line.fields.get("uuid")) for line in base(Findings())]
+    taken = max((place for place, name in enumerate(named, 1) if name in copied), default=0)
+    there = set(named[:taken])
+
+    def read(findings: Findings) -> Iterator[Line]:
+        yield from islice(base(Findings()), taken)
+        waiting: list[Line] | None = []  # what stands beside the conversation belongs behind where it parts
+        for line in own(findings):
+            name = text_of(line.fields.get("uuid"))
+            if name and name in there:
+                continue
+            if waiting is not None and not name:
+                waiting.append(line)
+                continue
+            yield line
+            yield from waiting or ()
+            waiting = None
+        yield from waiting or ()
+
+    return read

@@ -1,0 +1,174 @@
+"""A session that Claude Code forked begins with a copy of another one: here it is a fork of that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from eventsource.events import MessageAdopt
+from eventsource.log import open_store
+from eventsource.log.protocol import EventLog
+from eventsource.messages import UserMessage
+from projections import CONTEXT, history, project
+from replay.formats import ImportReport, import_file
+from replay.formats.claude_code.write import TO_CLAUDE_CODE, claude_code_parts
+from replay.formats.to_agent import hand_over
+
+from .first_class import check_first_class
+
+Record = dict[str, Any]
+FIRST, SECOND, THIRD = (str(UUID(int=number << 64)) for number in (3, 2, 1))
+
+
+def uuid(name: str) -> str:
+    return str(UUID(int=int.from_bytes(name.encode())))
+
+
+def record(name: str, parent: str | None, kind: str, session: str, at: int, **fields: Any) -> Record:
+    named = {"parentUuid": uuid(parent) if parent else None, "uuid": uuid(name), "type": kind}
+    shared = {"isSidechain": False, "userType": "external", "cwd": "/work", "sessionId": session, "version": "2.1.14"}
+    return {**named, "timestamp": f"2026-01-01T00:00:{at:02d}.000Z", **shared, "gitBranch": "main", **fields}
+
+
+def prompt(name: str, parent: str | None, text: str, session: str = FIRST, at: int = 1, **fields: Any) -> Record:
+    return record(name, parent, "user", session, at, message={"role": "user", "content": text}, **fields)
+
+
+def answer(name: str, parent: str, answer_id: str, text: str, session: str = FIRST, at: int = 1) -> Record:
+    message = {"id": answer_id, "type": "message", "role": "assistant", "model": "claude-x", "stop_reason": None}
+    counts = {"input_tokens": 5, "output_tokens": 7}
+    whole = {**message, "content": [{"type": "text", "text": text}], "usage": counts}
+    return record(name, parent, "assistant", session, at, message=whole)
+
+
+def queued(session: str, at: int) -> Record:
+    time = f"2026-01-01T00:00:{at:02d}.000Z"
+    return {"type": "queue-operation", "operation": "enqueue", "timestamp": time, "sessionId": session}
+
+
+def copied(records: Sequence[Record], session: str) -> list[Record]:
+    return [{**one, "sessionId": session} for one in records if "uuid" in one]
+
+
+ONE = [queued(FIRST, 0), prompt("u1", None, "one"), answer("a1", "u1", "m1", "One."), prompt("u2", "a1", "two", at=2)]
+TWO = [
+    queued(SECOND, 10),
+    *copied(ONE[:3], SECOND),
+    prompt("u3", "a1", "aside", SECOND, 11, gitBranch="aside"),
+    answer("a3", "u3", "m3", "Aside.", SECOND, 12),
+]
+THREE = [
+    *({"type": "mode", "mode": "default", "sessionId": THIRD}, queued(THIRD, 20)),
+    *(*copied(TWO, THIRD), prompt("u4", "a3", "further", THIRD, 21)),
+    {"type": "last-prompt", "sessionId": THIRD, "lastPrompt": "further"},
+]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    return [write(tmp_path, one) for one in (ONE, TWO, THREE)]
+
+
+def write(folder: Path, records: Sequence[Record]) -> Path:
+    path = folder / f"{records[0]['sessionId']}.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    return path
+
+
+async def imported(log: EventLog, path: Path) -> ImportReport:
+    return await import_file(log, str(path))
+
+
+async def words(log: EventLog, session: str) -> list[object]:
+    view = project(CONTEXT, await log.read(session, limit=10_000))
+    return [one.message.content for one in history(view) if isinstance(one.message, UserMessage)]
+
+
+async def back(log: EventLog, session: str) -> list[Record]:
+    return [json.loads(line) async for line in claude_code_parts(log, session)]
+
+
+async def test_a_fork_is_a_fork_of_what_it_copied_which_comes_with_it(log: EventLog, files: list[Path]) -> None:
+    report = await imported(log, files[2])
+    third = await log.info(report.session)
+    second = await log.info(third.parent or "")
+    first = await log.info(second.parent or "")
+    assert [one.source for one in (first, second, third)] == [f"claude-code:{one}" for one in (FIRST, SECOND, THIRD)]
+    assert [one.title for one in (first, second, third)] == ["one", "aside", "further"]
+    assert [await words(log, one.id) for one in (first, second, third)] == [
+        ["one", "two"],
+        ["one", "aside"],
+        ["one", "aside", "further"],
+    ]
+    assert (first.branch, second.branch, second.folder) == ("main", "aside", "/work")
+    own = [one.input_tokens - one.inherited_input_tokens for one in (first, second, third)]
+    assert own == [5, 5, 0], "each answer counts once"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+async def test_in_whatever_order_they_come_they_are_the_same_family(
+    log: EventLog, files: list[Path], order: Sequence[int]
+) -> None:
+    for number in order:
+        await imported(log, files[number])
+    assert len(await log.sessions()) == 3
+    for path, records in zip(files, (ONE, TWO, THREE), strict=True):
+        report = await imported(log, path)
+        assert (report.known, report.branches, report.others) == (True, (), ())
+        assert await back(log, report.session) == records
+
+
+async def test_each_goes_on_by_itself(log: EventLog, files: list[Path], tmp_path: Path) -> None:
+    third = await imported(log, files[2])
+    more = prompt("u5", "u2", "two and a half", at=3)
+    first = await imported(log, write(tmp_path, [*ONE, more]))
+    later = await imported(log, write(tmp_path, [*THREE, prompt("u6", "u4", "last", THIRD, 22)]))
+    assert [len(one.branches) for one in (first, later)] == [1, 1]
+    assert await words(log, first.session) == ["one", "two", "two and a half"]
+    assert (later.session, await words(log, later.session)) == (third.session, ["one", "aside", "further", "last"])
+
+
+async def test_a_session_that_was_imported_as_one_of_its_own_stays_one(
+    log: EventLog, files: list[Path], tmp_path: Path
+) -> None:
+    files[0].rename(tmp_path / "elsewhere")
+    alone = await imported(log, files[1])
+    (tmp_path / "elsewhere").rename(files[0])
+    again = await imported(log, files[1])
+    assert (again.session, again.branches, (await log.info(again.session)).parent) == (alone.session, (), None)
+    assert await words(log, alone.session) == ["one", "aside"]
+
+
+async def test_a_copy_of_a_file_is_no_fork(log: EventLog, files: list[Path], tmp_path: Path) -> None:
+    first = await imported(log, files[0])
+    (tmp_path / "backup.jsonl").write_text(files[0].read_text())
+    assert (await imported(log, tmp_path / "backup.jsonl")).session == first.session
+
+
+async def test_a_fork_of_the_agents_own_is_given_to_it_whole(log: EventLog, files: list[Path], tmp_path: Path) -> None:
+    report = await imported(log, files[1])
+    kept = {"CLAUDE_CONFIG_DIR": str(tmp_path / "home")}
+    given = await hand_over(log, report.session, "claude-code", TO_CLAUDE_CODE, folder="/", environment=kept, at_us=1)
+    async with open_store() as other:
+        assert await words(other, (await imported(other, Path(given.path))).session) == ["one", "aside"]
+
+
+async def test_a_fork_is_a_session_like_any_other(files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    report = await check_first_class(files[2], tmp_path / "x")
+    assert report.messages == 1
+
+
+async def test_the_usage_of_a_family_counts_once(log: EventLog, files: list[Path]) -> None:
+    for path in files:
+        await imported(log, path)
+    answers = 0
+    for info in await log.sessions():
+        own = await log.read(info.id, after=info.fork_seq, limit=1_000)
+        answers += sum(isinstance(one.event, MessageAdopt) and one.event.message.role == "assistant" for one in own)
+    assert answers == 2
