@@ -174,6 +174,7 @@ PI = Program(
     reader=("read", "path"),
     agent=None,
     summary=When(system="context summarization assistant"),
+    says_forks=True,
     settle=_pi_settings,
     command=_pi,
 )

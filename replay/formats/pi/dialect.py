@@ -54,7 +54,8 @@ class PiDialect:
     """How a session file of pi tells its session.
 
     Version 1 has no names: entries follow one another, and are named e00001 and so on. `named` says of a file without a
-    header whether its entries name their parents, as those of version 3 do.
+    header whether its entries name their parents, as those of version 3 do. `fork`: the session that goes on from
+    another one, whose entries come first; its own header is an entry.
     """
 
     format = FORMAT
@@ -62,8 +63,8 @@ class PiDialect:
     begun: frozenset[str] = frozenset()  # pi has no sub-agents
     unfinished = 0  # pi writes a message when it is whole
 
-    def __init__(self, *, named: bool) -> None:
-        self._named = named
+    def __init__(self, *, named: bool, fork: str = "") -> None:
+        self._named, self._fork = named, fork
         self.header: Fields = {}
         self._records = 0
         self._header_line = 0
@@ -102,7 +103,12 @@ class PiDialect:
         message = fields.get("message")
         if isinstance(message, dict) and message.get("role") == "assistant":
             self._apis[str(message.get("provider")), str(message.get("model"))] = str(message.get("api", ""))
+        if self._is_own_header(fields):
+            return Placing(speaks=False)
         return Placing(name=name, after=self._after(fields))
+
+    def _is_own_header(self, fields: Fields) -> bool:
+        return bool(self._fork) and fields.get("type") == "session" and fields.get("id") == self._fork
 
     def _after(self, fields: Fields) -> str | msgspec.UnsetType | None:
         if self.version < 2 or "parentId" not in fields:
@@ -121,15 +127,15 @@ class PiDialect:
 
     def opening(self) -> Sequence[Event]:
         """Return the agent and its folder, by which sessions are found."""
-        folder = self.header.get("cwd")
-        named = [("agent", FORMAT), *([("folder", folder)] if isinstance(folder, str) and folder else [])]
-        return [MetadataSet(name=name, value=to_json(value)) for name, value in named]
+        return [MetadataSet(name="agent", value=to_json(FORMAT)), *_where(self.header)]
 
     def read(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
         """Read an entry; at each seq of a branch the context is the one that pi would build there."""
         fields = records[0].fields
-        event = read_entry(fields, origin_of(self.session, name), self._kept(fields, seqs))
         at_us = read_time(fields.get("timestamp"))
+        if self._is_own_header(fields):
+            return Told(at_us=None, after=tuple(one for one in _where(fields) if one not in _where(self.header)))
+        event = read_entry(fields, origin_of(self._fork or self.session, name), self._kept(fields, seqs))
         if event is None:
             before, after = [], self._settings(fields, state)
         else:
@@ -223,6 +229,12 @@ class PiDialect:
         if not isinstance(message, AssistantMessage) or not message.provider or not message.model:
             return []
         return _model(ModelRef(api=message.api, provider=message.provider, model=message.model), state)
+
+
+def _where(header: Fields) -> list[Event]:
+    """Return by what a session is found: its folder."""
+    folder = header.get("cwd")
+    return [MetadataSet(name="folder", value=to_json(folder))] if isinstance(folder, str) and folder else []
 
 
 def _model(ref: ModelRef, state: PathState) -> list[Event]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..format import Format, Head, Home, SourceSession, head_of, lines_of
 from .dialect import FORMAT, PiDialect, is_pi, is_record
+from .family import files_before, fork_of
 from .write import TO_PI, agent_folder
 
 
@@ -16,7 +17,8 @@ def _fits(head: Head) -> bool:
 
 def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
     named = any("parentId" in fields for fields in head_of(path).records)
-    yield SourceSession(dialect=lambda _: PiDialect(named=named), records=lines_of(path, is_record, growing=growing))
+    own = lines_of(path, is_record, growing=growing)
+    yield SourceSession(dialect=lambda _: PiDialect(named=named), records=own, fork=fork_of(path, own))
 
 
 def _folder(head: Head) -> str:
@@ -35,6 +37,7 @@ PI = Format(
     sessions=_sessions,
     owner=lambda _: None,
     beside=lambda _: (),
+    before=files_before,
     folder=_folder,
     home=_home,
     to_agent=TO_PI,

@@ -6,6 +6,7 @@ import json
 import os
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -46,9 +47,23 @@ async def pi_parts(log: EventLog, session: str, *, version: Literal[3] | None = 
     if not header:
         info = walks[0].info
         header = {"type": "session", "id": info.id, "timestamp": write_time(info.created_at_us), "cwd": info.folder}
-    yield _line(header if wanted == given and dialect.header else {**header, "version": wanted})
-    for walk, entry, record in placed_records(walks):
-        yield _line(_entry(walk.entries, entry, record, given, wanted))
+    own = next((one for entry in walks[0].own() for one in entry.records if _is_header(one)), None)
+    yield _line(own or (header if wanted == given and dialect.header else {**header, "version": wanted}))
+    entries = {walk.info.id: _entries(walk) for walk in walks}
+    inherited = walks[0].entries[: walks[0].inherited]  # which the file of a fork begins with
+    copies = ((walks[0], entry, record) for entry in inherited for record in entry.records)
+    for walk, entry, record in chain(copies, placed_records(walks)):
+        if not _is_header(record):
+            yield _line(_entry(entries[walk.info.id], entry, record, given, wanted))
+
+
+def _is_header(record: Fields) -> bool:
+    return record.get("type") == "session"
+
+
+def _entries(walk: Walk) -> list[WrittenEntry]:
+    """Return the entries of a session: the header of a fork stands among them in the log."""
+    return [entry for entry in walk.entries if not (entry.records and _is_header(entry.records[0]))]
 
 
 def _entry(entries: Sequence[WrittenEntry], one: WrittenEntry, record: Fields, given: int, wanted: int) -> Fields:
@@ -84,7 +99,7 @@ async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:
 
 
 def _path(walk: Walk, given: int) -> Iterator[Fields]:
-    entries = [entry for entry in walk.entries if entry.records]
+    entries = [entry for entry in _entries(walk) if entry.records]
     last: str | None = None
     names = {entry.name for entry in entries}
     for entry in entries:
