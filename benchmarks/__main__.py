@@ -39,6 +39,7 @@ NAMES = {
     "proxy": "Proxy",
     "worker": "A worker",
     "waiting": "Waiting",
+    "streams": "Streams over HTTP",
     "peers": "Peers",
     "recorders": "What recorders keep",
 }

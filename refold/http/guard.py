@@ -84,6 +84,8 @@ def check_request(
         raise RefusedError(400, "expected a target that begins with one slash: a base URL is to be set, no HTTP proxy")
     if {".", ".."} & set(unquote(target.partition("?")[0]).replace("\\", "/").split("/")):
         raise RefusedError(400, "the target has . or .. among its parts")
+    if sum(len(name) + len(value) for name, value in headers) > limits.head_bytes:
+        raise RefusedError(431, f"the headers have more than {limits.head_bytes:,} bytes")
     given = _values(headers)
     for name in ("content-length", "transfer-encoding", "host", "origin", "content-encoding"):
         if len(given.get(name, ())) > 1:

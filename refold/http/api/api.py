@@ -59,6 +59,8 @@ class Api:
             raise RefusedError(403, "a page of another origin may not ask this server")
         if (origin := exchange.header("origin")) and not self._is_own(origin, exchange.header("host")):
             raise RefusedError(403, f"a page of {origin[:100]!r} may not ask this server")
+        if sum(name == b"authorization" for name, _ in exchange.headers) > 1:
+            raise RefusedError(400, "the header authorization is there twice")
         if exchange.path.startswith(self._open):
             return
         if not bears(exchange.header("authorization"), self.served.token):

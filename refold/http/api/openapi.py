@@ -16,6 +16,7 @@ from ..interface.values import IDS, NAMES_HEADER
 from .routes import Nothing, Route
 
 VERSION = "3.1.0"
+JSON = "application/json"
 _REFERENCE = "#/components/schemas/{name}"
 _ALWAYS = (400, 401, 403, 408, 422, 503)
 _WITH_BODY = (413, 415)
@@ -45,7 +46,7 @@ def document(routes: Sequence[Route], *, version: str) -> Json:
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": components,
+            "schemas": _tuples(components),
         },
     }
 
@@ -67,7 +68,7 @@ def _operation(route: Route, refer: Mapping[type[msgspec.Struct], Json]) -> Json
     if rest.strip():
         operation["description"] = " ".join(rest.split())
     if route.body is not Nothing:
-        content: Json = {"application/json": {"schema": refer[route.body]}}
+        content: Json = {JSON: {"schema": refer[route.body]}}
         if route.takes_forms:
             content["application/x-www-form-urlencoded"] = {"schema": refer[route.body]}
         is_needed = any(field.required for field in msgspec.structs.fields(route.body))
@@ -132,12 +133,7 @@ def _in_header(route: Route) -> list[Json]:
 def _responses(route: Route, refer: Mapping[type[msgspec.Struct], Json]) -> Json:
     found: dict[int, Json] = {}
     for status, kinds in route.answers.items():
-        content = {
-            kind if isinstance(kind, str) else "application/json": {
-                "schema": {"type": "string"} if isinstance(kind, str) else refer[kind]
-            }
-            for kind in kinds
-        }
+        content = {kind if isinstance(kind, str) else JSON: {"schema": _schema(kind, refer)} for kind in kinds}
         found[status] = {"description": HTTPStatus(status).phrase, "content": content}
     problem = {MEDIA_TYPE: {"schema": refer[Problem]}}
     errors = {*_ALWAYS, *route.errors, *(_WITH_BODY if route.body is not Nothing else ())}
@@ -145,6 +141,24 @@ def _responses(route: Route, refer: Mapping[type[msgspec.Struct], Json]) -> Json
         answer = found.setdefault(status, {"description": HTTPStatus(status).phrase, "content": {}})
         answer["content"] |= problem
     return {str(status): found[status] for status in sorted(found)}
+
+
+def _schema(kind: type[msgspec.Struct] | str, refer: Mapping[type[msgspec.Struct], Json]) -> Json:
+    if isinstance(kind, str):
+        return {"type": "object" if kind == JSON else "string"}
+    return refer[kind]
+
+
+def _tuples(schema: object) -> Any:  # noqa: ANN401 - a document
+    """Describe what stands in a tuple as one of several: readers of documents get lost in `prefixItems`."""
+    if isinstance(schema, list | tuple):
+        return [_tuples(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _tuples(one) for name, one in schema.items()}
+    if "prefixItems" in found:
+        found["items"] = {"anyOf": found.pop("prefixItems")}
+    return found
 
 
 def _any(kind: type) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from eventsource.errors import ArgumentError
 from eventsource.user_code.error_words import words
@@ -41,14 +42,16 @@ async def serving_log(
         choose: gives the agent and deps for a session; without it this process runs nothing.
         tasks: those that can be started, for a worker.
         read_only: nothing can be changed.
-        public_url: by which address others reach it, for links.
+        public_url: by which address others reach it, for links; its host is allowed then.
         tell: hears in a sentence of what went wrong and no client can be told.
         host, port, socket_path, allow_hosts: as `serving` takes them.
 
-    Raises: ServerUnavailableError; ArgumentError for a token that is too short.
+    Raises: ServerUnavailableError; ArgumentError for a token that is too short, or a public URL that is none.
     """
     if len(token) < 16:
         raise ArgumentError("serving_log", "token", "16 characters at least", f"{len(token)}")
+    if public_url and urlsplit(public_url).scheme not in ("http", "https"):
+        raise ArgumentError("serving_log", "public_url", "http://... or https://...", repr(public_url))
     runs = None
     if choose is not None:
         runs = AgentRuns(choose, lambda session, error: tell(f"session {session}: {words(error)}"))
@@ -66,7 +69,7 @@ async def serving_log(
         host=host,
         port=port,
         socket_path=socket_path,
-        allow_hosts=allow_hosts,
+        allow_hosts=[*allow_hosts, *([named] if (named := urlsplit(public_url).hostname) else [])],
         limits=LIMITS,
         refusal=refusal,
     ) as running:

@@ -68,7 +68,7 @@ def place_name(session: str, places: Mapping[str, int]) -> str:
 
 def read_place(session: str, name: str) -> Mapping[str, int]:
     """Read what `place_name` wrote; a number alone is the seq of the session itself. Raises: ValueError."""
-    if name.isascii() and name.isdecimal():
+    if _is_seq(name):
         return {session: int(name)}
     parts = name.split(",")
     if len(parts) > _MOST_PLACES:
@@ -76,7 +76,11 @@ def read_place(session: str, name: str) -> Mapping[str, int]:
     places: dict[str, int] = {}
     for part in parts:
         named, colon, seq = part.rpartition(":")
-        if not colon or not named or not (seq.isascii() and seq.isdecimal() and len(seq) < 12):
+        if not colon or not named or not _is_seq(seq):
             raise ValueError(f"expected SESSION:SEQ, or several with commas between them, found {part[:100]!r}")
         places[unquote(named)] = int(seq)
     return places
+
+
+def _is_seq(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 12
