@@ -177,7 +177,7 @@ class SessionHandle:
         """
         keeps = None
         if before is not None:
-            at, push = await self._before(before)
+            at, push = await self.place_before(before)
             kept = turn_messages(await self.state(at=at)) if push and at else ()
             keeps = [seq for seq in kept if seq != push]
         head = (await self.info()).head
@@ -227,8 +227,11 @@ class SessionHandle:
         pairs = admitted((self.clock(), event) for event in events)
         return await append_admitted(self.log, self.id, pairs, expected=self.expected, key=key)
 
-    async def _before(self, message_seq: int) -> tuple[int, int]:
-        """Find the seq to fork at so that a message is not yet there, and its push, if it was queued."""
+    async def place_before(self, message_seq: int) -> tuple[int, int]:
+        """Find the seq to fork at so that a message is not yet there, and its push, if it was queued (else 0).
+
+        Raises: UnknownSeqError when no message ends at this seq.
+        """
         run, start, push, messages = 0, 0, 0, 0
         async for recorded in read_all(self.log, self.id, upto=message_seq, updates=False):
             match recorded.event:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from msgspec.structs import replace
-
 import replay
 from eventsource import session as core
 from eventsource.codec import from_json
@@ -19,22 +17,22 @@ from eventsource.errors import (
     UnknownSessionError,
     UnreadMessageError,
 )
-from eventsource.events import ContextEdit, EndReason, Event, ModelRequest, QueuePush, TaskStart
+from eventsource.events import EndReason, Event, ModelRequest, QueuePush, TaskStart
 from eventsource.log.load import load, read_all
 from eventsource.machine.approvals import verdict
 from eventsource.machine.state import State
 from eventsource.machine.steps import Step
-from eventsource.messages import ToolResultMessage, UserMessage
+from eventsource.messages import UserMessage
 from eventsource.prompts import Prompt, as_message as as_prompt, as_messages
 from eventsource.request import Request
 from eventsource.user_code.argument_checks import checked
 from projections.context import Entry, history, messages, request
 from projections.pairing import ContextMessage
-from projections.transcript import with_text
 from projections.tree import Branch, Labels
 from replay.lineage import erased_seqs
 
 from .child_sessions import child_id
+from .context_edits import hiding, replacing
 from .context_fold import CONTEXT
 from .inbox_message import as_message
 from .models import encode_recorded
@@ -287,7 +285,7 @@ class Session:
 
         Raises: UnknownSeqError when the context holds no such message.
         """
-        return await self.core.append([ContextEdit(message_seq=(await self._standing(message)).seq, says_hidden=True)])
+        return await self.core.append([hiding(await self._standing(message))])
 
     @checked("new")
     async def replace(self, message: ContextMessage | int, new: Prompt) -> int:
@@ -297,13 +295,8 @@ class Session:
 
         Raises: UnknownSeqError when the context holds no such message.
         """
-        instead = None if isinstance(new, str) else as_prompt(new, where="Session.replace", parameter="new")
-        standing = await self._standing(message)
-        said = with_text(standing.message, new) if isinstance(new, str) else instead
-        result = standing.message
-        if isinstance(said, ToolResultMessage) and isinstance(result, ToolResultMessage):
-            said = replace(said, tool_call_id=result.tool_call_id, tool_name=result.tool_name)
-        return await self.core.append([ContextEdit(message_seq=standing.seq, replacement=said, says_hidden=True)])
+        said = new if isinstance(new, str) else as_prompt(new, where="Session.replace", parameter="new")
+        return await self.core.append([replacing(await self._standing(message), said)])
 
     @checked()
     async def replay(self, upto: int | None = None) -> ReplayReport:

@@ -71,20 +71,22 @@ def request_changes(new: At, old: At | None, start: int, limit: int) -> RequestC
         added=kinds.count("added"),
         removed=kinds.count("removed"),
         changed=kinds.count("changed"),
-        changes=tuple(map(_described, page)),
+        changes=tuple(map(described, page)),
         more=max(len(found) - start - len(page), 0),
     )
 
 
-def _described(one: FoundChange) -> PartChange:
+def described(one: FoundChange) -> PartChange:
+    """Describe a change, with the words that were changed."""
     change = one.describe()
     is_message = one.before is not None or one.after is not None
     was = _text(one.before) if is_message else change.before.text if change.before is not None else ""
     now = _text(one.after) if is_message else change.part.text if change.kind != "removed" else ""
-    shorter = change.kind == "changed" and len(now) < len(was) and was.startswith(now[: max(len(now) - _MARK, 1)])
+    is_shorter = change.kind == "changed" and is_message and 0 < len(now) < len(was)
+    is_truncated = is_shorter and was.startswith(now[: max(len(now) - _MARK, 1)])
     pieces = word_diff(was[:TEXT_CHARACTERS], now[:TEXT_CHARACTERS]) if change.kind == "changed" else ()
     return PartChange(
-        kind="truncated" if shorter else change.kind,
+        kind="truncated" if is_truncated else change.kind,
         part=change.part,
         before=change.before,
         characters=len(now) - len(was),

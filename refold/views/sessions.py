@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -142,7 +142,7 @@ def session_row(info: SessionInfo, stands: SessionStatus, forks: int) -> TableRo
 class TablePage(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of the table. `next`: the `after` of the page behind it, empty without one.
 
-    `looked_at`: how many sessions were looked at for a filter that compares; behind so many the page is given as it is.
+    `looked_at`: how many sessions were read for it.
     """
 
     sessions: tuple[TableRow, ...]
@@ -156,6 +156,21 @@ class OwnUsage(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     cost_microusd: int | None
+
+
+def sorted_by(rows: Sequence[SessionInfo], sort: Sort) -> list[SessionInfo]:
+    """Sort rows: the largest or the latest first, and of equal ones the one that was updated last."""
+    return sorted(rows, key=lambda info: (_SORTS[sort](info), info.updated_at_us), reverse=True)
+
+
+_SORTS: Mapping[Sort, Callable[[SessionInfo], float]] = {
+    "updated": lambda info: info.updated_at_us,
+    "created": lambda info: info.created_at_us,
+    "cost": lambda info: info.cost_microusd or 0,
+    "turns": lambda info: info.turns,
+    "events": lambda info: info.head,
+    "errors": lambda info: info.errors,
+}
 
 
 class FamilyMember(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,6 +71,11 @@ class SqliteLog(SqlLog):
         self._closed = False
 
     @property
+    def path(self) -> Path:
+        """Where the file is, as its path led there when the log was opened."""
+        return self._path
+
+    @property
     def counts(self) -> Counts:
         """What this opened log has committed so far."""
         return self._commits.counts

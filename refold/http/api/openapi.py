@@ -13,7 +13,7 @@ from eventsource.events import Event
 
 from ..interface.problems import MEDIA_TYPE, Problem
 from ..interface.values import IDS, NAMES_HEADER
-from .routes import Nothing, Route
+from .routes import MARK, MARKED, Nothing, Route
 
 VERSION = "3.1.0"
 JSON = "application/json"
@@ -116,6 +116,9 @@ def _plain(schema: Json) -> Json:
 
 def _in_header(route: Route) -> list[Json]:
     found: list[Json] = []
+    if route.is_marked:
+        said = "Sent by a page of this server: no form of another page can send it."
+        found.append({"name": MARK, "in": "header", "required": True, "schema": {"const": MARKED}, "description": said})
     if route.takes_key:
         said = "What is sent again with the same key happens once, and is answered as the first time."
         schema = {"type": "string", "minLength": 1, "maxLength": 255}

@@ -16,11 +16,14 @@ from ..interface.problems import MEDIA_TYPE, Problem
 
 
 class ProblemError(Exception):
-    """Raised to answer with a problem that no error of the library stands for."""
+    """Raised to answer with a problem that no error of the library stands for.
 
-    def __init__(self, status: int, detail: str, *, error: str = "") -> None:
+    `retry_after_s`: when to ask again, if that helps.
+    """
+
+    def __init__(self, status: int, detail: str, *, error: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.error = status, detail, error
+        self.status, self.detail, self.error, self.retry_after_s = status, detail, error, retry_after_s
 
 
 _STATUSES: Mapping[type[RefoldError], int] = {

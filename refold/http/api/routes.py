@@ -19,6 +19,8 @@ from .problems import ProblemError, problem_of
 from .served import Served
 
 _MAX_KEY = 255
+MARK, MARKED = "x-refold", "1"
+"""A header, and its value, of what the page has done: a browser sends it for no page of another origin."""
 
 Answer: TypeAlias = "msgspec.Struct | Response"
 
@@ -72,6 +74,7 @@ class Route:
     writes: bool = False
     runs: bool = False
     is_open: bool = False
+    is_marked: bool = False
     takes_forms: bool = False
     takes_key: bool = False
     takes_match: bool = False
@@ -106,8 +109,9 @@ def json_response(answer: msgspec.Struct, status: int = 200, headers: Mapping[st
 
 def problem_response(error: Exception) -> Response:
     """Answer with a problem."""
-    said = problem_of(error)
-    return Response(msgspec.json.encode(said), said.status, media_type=MEDIA_TYPE)
+    said, after_s = problem_of(error), error.retry_after_s if isinstance(error, ProblemError) else None
+    headers = {"retry-after": str(after_s)} if after_s is not None else None
+    return Response(msgspec.json.encode(said), said.status, headers, media_type=MEDIA_TYPE)
 
 
 def starlette_route(served: Served, route: Route) -> StarletteRoute:
@@ -128,6 +132,8 @@ def starlette_route(served: Served, route: Route) -> StarletteRoute:
 
 async def _call(served: Served, route: Route, request: Request) -> Call[msgspec.Struct, msgspec.Struct]:
     """Read a request. Raises: ProblemError."""
+    if route.is_marked and request.headers.get(MARK) != MARKED:
+        raise ProblemError(403, f"expected the header {MARK}: {MARKED}, which a page of this server sends")
     key = request.headers.get("idempotency-key") if route.takes_key else None
     if key is not None and not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
         raise ProblemError(422, f"Idempotency-Key: expected 1 to {_MAX_KEY} printable characters of ASCII")

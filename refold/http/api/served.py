@@ -8,6 +8,7 @@ from typing import Any
 
 from ...log import Log
 from ...tasks.task import Task
+from ...views.index import SessionIndex
 from .agent_runs import AgentRuns
 from .hub import Hub
 
@@ -30,9 +31,10 @@ class Served:
     describe: Callable[[], dict[str, Any]] = dict  # a document, not data of ours
 
     def __post_init__(self) -> None:
-        """Prepare the live streams."""
+        """Prepare the live streams, and what is kept folded for the page."""
         self.public_url = self.public_url.rstrip("/")
         self.hub = Hub(self.log.store)
+        self.index = SessionIndex(self.log.store)
 
     def link_base(self, host: str) -> str:
         """Return where links begin: the public address, else the one that the client asked by (its Host)."""
@@ -41,5 +43,6 @@ class Served:
     async def stop(self) -> None:
         """End what is under way: streams are told so, runs are handed back, so that another process can go on."""
         await self.hub.stop()
+        await self.index.close()
         if self.runs is not None:
             await self.runs.stop()

@@ -15,6 +15,7 @@ from ...tasks.task import Task
 from ..server import LOOPBACK, Serving, serving
 from .agent_runs import AgentRuns, Chooser
 from .api import LIMITS, Api
+from .page import PAGE
 from .problems import refusal
 from .served import Served
 from .v1 import ROUTES
@@ -63,7 +64,7 @@ async def serving_log(
         public_url=public_url,
         tell=lambda where, error: tell(f"{where}: {words(error, typed=True)}"),
     )
-    api = Api(served, ROUTES, read_only=read_only)
+    api = Api(served, (*ROUTES, *PAGE), read_only=read_only)
     async with serving(
         api.answer,
         host=host,

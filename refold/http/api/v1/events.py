@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from eventsource.envelope import Cursor
@@ -31,13 +32,20 @@ async def read_events(call: Call[EventsQuery, Nothing]) -> Response:
         sent = tuple(sent_event(session.id, one.recorded, one.first_seq) for one in chosen)
         return json_response(EventPage(sent, page[-1].seq if len(page) == asked.limit else None))
     after, digest, at_us = asked.after, asked.at_digest or "", asked.at_us
-    if (last := call.headers.get("last-event-id")) is not None:
-        if not (last.isascii() and last.isdecimal() and len(last) < 12):
-            raise ProblemError(422, f"Last-Event-ID: expected a seq, found {last[:100]!r}")
-        if int(last) != asked.after:
-            after, digest, at_us = int(last), "", None
+    if (last := last_event_id(call.headers)) is not None and last != asked.after:
+        after, digest, at_us = last, "", None
     hub, updates = call.served.hub, asked.updates or "joined"
     return EventStream(hub, lambda reader: hub.stream(reader, session.id, Cursor(after, digest), updates, at_us))
+
+
+def last_event_id(headers: Headers) -> int | None:
+    """Read the seq that a stream which was cut off had come to. Raises: ProblemError."""
+    last = headers.get("last-event-id")
+    if last is None:
+        return None
+    if not (last.isascii() and last.isdecimal() and len(last) < 12):
+        raise ProblemError(422, f"Last-Event-ID: expected a seq, found {last[:100]!r}")
+    return int(last)
 
 
 async def read_tree_events(call: Call[TreeQuery, Nothing]) -> Response:

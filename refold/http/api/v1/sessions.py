@@ -63,15 +63,19 @@ async def search(call: Call[SearchQuery, Nothing]) -> SearchPage:
     """
     store, asked = call.served.log.store, call.query
     session = await store.resolve(asked.session, prefix=False) if asked.session is not None else None
-    after = None
-    if asked.after is not None:
-        try:
-            after = msgspec.json.decode(asked.after, type=FoundText)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ProblemError(422, f"the query: after: expected the `next` of a page: {error}") from error
-    found = await store.search(asked.q, session=session, after=after, limit=asked.limit)
+    found = await store.search(asked.q, session=session, after=read_after(asked.after), limit=asked.limit)
     last = msgspec.json.encode(found[-1]).decode() if len(found) == asked.limit else None
     return SearchPage(found, last)
+
+
+def read_after(after: str | None) -> FoundText | None:
+    """Read the place behind which a search goes on. Raises: ProblemError."""
+    if not after:
+        return None
+    try:
+        return msgspec.json.decode(after, type=FoundText)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProblemError(422, f"the query: after: expected the `next` of a page: {error}") from error
 
 
 async def read_cursor(call: Call[CursorQuery, Nothing]) -> Cursor:

@@ -1,0 +1,18 @@
+"""What the page asks for, under /api: it may change with the page, and is not promised to others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..routes import Route
+from .charts import CHARTS
+from .live import LIVE
+from .reading import READING
+from .requests import REQUESTS
+from .store import STORE
+from .tables import TABLES
+from .writing import WRITING
+
+PAGE: Sequence[Route] = (*TABLES, *READING, *REQUESTS, *CHARTS, *LIVE, *WRITING, *STORE)
+
+__all__ = ["PAGE"]

@@ -1,0 +1,68 @@
+"""What a session's timeline and charts are drawn from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec.structs import replace
+
+from eventsource.events import MessageUpdate
+from eventsource.log.protocol import EventLog
+
+from ....views.columns import NONE, ModelCalls
+from ....views.series import CallSeries, Timespans, call_series, joined_spans
+from ..routes import Call, Nothing, Route
+from .parameters import WindowQuery, whole_of
+
+_MOST_PIXELS = 10_000
+_MOST_FILLED = 500
+"""Bars of single model calls for which it is read when the first token came."""
+
+
+class SpansQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Between which times (UTC microseconds; by default all), and on how many pixels: what is narrower is joined."""
+
+    from_us: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    to_us: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    px: Annotated[int, msgspec.Meta(ge=1, le=_MOST_PIXELS)] = 1_000
+
+
+async def read_spans(call: Call[SpansQuery, Nothing]) -> Timespans:
+    """Read what took time, as bars; of the first 500 that are one model call, when its answer began to come."""
+    asked, (at, whole) = call.query, await whole_of(call)
+    found = joined_spans(whole.columns.spans, whole.reached, asked.from_us, asked.to_us, asked.px)
+    calls, bars = whole.columns.calls, list(found.bars)
+    alone = [n for n, bar in enumerate(bars) if bar.kind == "model" and bar.spans == 1]
+    for number in alone[:_MOST_FILLED]:
+        place = calls.place(bars[number].start_seq)
+        if place < len(calls) and calls.seqs[place] == bars[number].start_seq:
+            await _fill(call.served.log.store, at.info.id, calls, place)
+            first = calls.first_token_us[place]
+            bars[number] = replace(bars[number], first_token_us=first if first != NONE else None)
+    return replace(found, bars=tuple(bars))
+
+
+async def read_series(call: Call[WindowQuery, Nothing]) -> CallSeries:
+    """Read the figures of model calls, from one on."""
+    asked, (at, whole) = call.query, await whole_of(call)
+    calls = whole.columns.calls
+    for place in range(asked.start, min(asked.start + asked.limit, len(calls))):
+        await _fill(call.served.log.store, at.info.id, calls, place)
+    return call_series(whole.columns, asked.start, asked.limit)
+
+
+async def _fill(store: EventLog, session: str, calls: ModelCalls, place: int) -> None:
+    """Read when the first piece of an answer came: the index takes facts only, and reads no updates for it."""
+    begun, last = calls.begun[place], calls.lasts[place]
+    if begun == NONE or calls.first_token_us[place] != NONE or (last != NONE and last <= begun + 1):
+        return
+    page = await store.read(session, after=begun, upto=last if last != NONE else None, limit=1)
+    if page and isinstance(page[0].event, MessageUpdate):
+        calls.first_token_us[place] = max(page[0].at_us - calls.at_us[place], 0)
+
+
+CHARTS = (
+    Route(method="GET", path="/api/sessions/{session}/spans", does=read_spans, tag="page", errors=(404,)),
+    Route(method="GET", path="/api/sessions/{session}/series", does=read_series, tag="page", errors=(404,)),
+)

@@ -1,0 +1,264 @@
+"""What the page reads over HTTP is what the views say, and costs what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventsource.codec import encode
+from eventsource.events import ModelRequest
+from refold import Log, Session
+from refold.views.index import SessionIndex
+from refold.views.jump import jump_to
+from refold.views.requests import part_window, request_head
+from refold.views.rows import row_columns
+from refold.views.series import call_series
+from refold.views.transcript import transcript_window
+from tests.refold.http.pages import Page, served_page
+from tests.refold.views.sessions import CountingLog, adopted, agent, eventful
+
+
+def plain(value: msgspec.Struct) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Page, Session, CountingLog]]:
+    store = CountingLog()
+    session = await eventful(store)
+    async with served_page(Log(store, clock=lambda: 7)) as page:
+        yield page, session, store
+
+
+async def test_each_view_is_answered_as_it_is(served: tuple[Page, Session, CountingLog]) -> None:
+    page, session, store = served
+    index, path = SessionIndex(store), f"/sessions/{session.id}"
+    head = await index.at(session.id)
+    assert await page.get(f"{path}/rows") == plain(row_columns(head.whole.columns))
+    assert await page.get(f"{path}/series") == plain(call_series(head.whole.columns, 0, 100)) | {
+        "first_token_us": [0, 0, 0, 0, 0, -1, 0]  # the clock stands still, and one call failed
+    }
+    for seq in (1, 14, 36, 53, 78):
+        at = await index.at(session.id, seq)
+        [event] = await store.read(session.id, after=seq - 1, upto=seq)
+        found = await page.get(f"{path}/at/{seq}")
+        assert {**found, "streaming": []} == plain(jump_to(at, event))
+        assert await page.get(f"{path}/requests/{seq}") == plain(request_head(at))
+        assert await page.get(f"{path}/requests/{seq}/parts", limit=3) == plain(part_window(at, 0, 3))
+        shown = await page.get(f"{path}/transcript", around=seq, before=5, after=5, at=seq)
+        assert shown == plain(transcript_window(at, seq, 5, 5))
+
+
+async def test_every_request_checks_out_and_its_parts_are_found_by_their_hashes(
+    served: tuple[Page, Session, CountingLog],
+) -> None:
+    page, session, _ = served
+    seqs = [one.seq for one in await session.events() if isinstance(one.event, ModelRequest)]
+    for seq in seqs:
+        path = f"/sessions/{session.id}/requests/{seq}"
+        check = await page.get(f"{path}/check")
+        assert (check["digest"], check["body"], check["request_seq"]) == ("equal", "unchecked", seq)
+        head, window = await page.get(path), await page.get(f"{path}/parts", limit=500)
+        contents = await page.get(f"{path}/contents", limit=500)
+        assert [one["sha256"] for one in contents["parts"]] == [one["sha256"] for one in window["parts"]]
+        for part in (*head["parts"], *window["parts"]):
+            answer = await page.client.get(
+                f"/api/parts/{part['sha256']}", params={"session": session.id, "seq": seq, "name": part["name"]}
+            )
+            assert answer.status_code == 200, answer.text
+            assert hashlib.sha256(answer.content).hexdigest() == part["sha256"]
+            assert "immutable" in answer.headers["cache-control"]
+    await page.get(f"/parts/{'0' * 64}", 404, session=session.id, seq=seqs[0])
+
+
+async def test_the_head_says_what_stands_above_the_page(served: tuple[Page, Session, CountingLog]) -> None:
+    page, session, _ = served
+    await session.label("here", 30)
+    fork = await session.fork(at=40)
+    head, info = await page.get(f"/sessions/{session.id}"), await session.info()
+    assert (head["info"]["id"], head["info"]["head"], head["indexed_to"]) == (session.id, info.head, info.head)
+    assert head["labels"] == [[30, "here"]]
+    assert (head["forks"], head["family"]) == ([40], 3)  # with the session that summed up
+    assert head["lineage"] == [[session.id, info.head]]
+    assert head["cursor"]["digest"] == info.digest
+    assert head["used"]["input_tokens"] == info.input_tokens
+    assert sum(one["used"]["input_tokens"] for one in head["models"]) == info.input_tokens
+    assert (await page.get(f"/sessions/{fork.id}"))["lineage"] == [[fork.id, 41], [session.id, 40]]
+
+
+async def test_an_event_is_read_whole_and_in_pages(served: tuple[Page, Session, CountingLog]) -> None:
+    page, session, _ = served
+    history = await session.events()
+    assert await page.get(f"/sessions/{session.id}/events/12") == json.loads(encode(history[11].event))
+    found = await page.get(f"/sessions/{session.id}/events", after=10, limit=5)
+    assert [one["seq"] for one in found["events"]] == [11, 12, 13, 14, 15]
+    await page.get(f"/sessions/{session.id}/events/0", 404)
+    await page.get(f"/sessions/{session.id}/events/{len(history) + 1}", 404)
+
+
+async def test_a_request_is_compared_with_another_of_any_session(served: tuple[Page, Session, CountingLog]) -> None:
+    page, session, _ = served
+    fork = await session.fork(at=30)
+    path = f"/sessions/{session.id}/requests/84/changes"
+    default = await page.get(path)
+    assert (default["request_seq"], default["against_seq"]) == (84, 76)
+    early = await page.get(path, against=20)
+    assert early["against_seq"] == 19  # the request that seq 20 is about
+    other = await page.get(path, against=f"{fork.id}:20")
+    assert other["against_session"] == fork.id
+    assert [one["kind"] for one in other["changes"]] == [one["kind"] for one in early["changes"]]
+    await page.get(path, 422, against="soon")
+    await page.get(path, 404, against="nobody:3")
+
+
+async def test_two_branches_are_compared_by_pages(served: tuple[Page, Session, CountingLog]) -> None:
+    page, session, _ = served
+    fork = await session.fork(at=30)
+    await agent("Another.").run("And now?", session=fork)
+    head = await page.get("/diff", left=session.id, right=fork.id)
+    assert (head["shared_seq"], head["differs"]) == (30, True)
+    assert head["left"]["usage"] is not None
+    assert head["own_messages"] == [head["left"]["messages"], head["right"]["messages"]]
+    pairs: list[dict[str, Any]] = []
+    after: dict[str, Any] = {}
+    while True:
+        found = await page.get("/diff/pairs", left=session.id, right=fork.id, limit=2, **after)
+        pairs += found["pairs"]
+        if found["next"] is None:
+            break
+        after = {"after_left": found["next"][0], "after_right": found["next"][1]}
+    left = sum(one["count"] for one in pairs if one["left"] is not None and one["left"]["seq"] > 30)
+    assert left == head["left"]["messages"]
+    assert any(one["kind"] == "changed" and one["pieces"] for one in pairs)
+
+
+async def test_a_family_and_a_search_are_answered(served: tuple[Page, Session, CountingLog]) -> None:
+    page, session, _ = served
+    fork = await session.fork(at=40, title="fork")
+    family = await page.get(f"/sessions/{fork.id}/family")
+    assert [one["info"]["id"] for one in family["members"]] == [session.id, "s2", fork.id]
+    hits = await page.get("/search", q="coat", limit=2)
+    assert len(hits["hits"]) == 2
+    assert hits["next"]
+    rest = await page.get("/search", q="coat", after=hits["next"])
+    assert {one["seq"] for one in hits["hits"]}.isdisjoint(one["seq"] for one in rest["hits"])
+    first = hits["hits"][0]
+    [start, stop] = first["marks"][0]
+    assert first["excerpt"][start:stop].lower() == "coat"
+
+
+async def test_the_table_is_filtered_sorted_and_paged() -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    for number in range(5):
+        session = await log.session(f"session {number}")
+        for _ in range(number + 1):
+            await agent("Fine.").run(f"Question {number}?", session=session)
+    fork = await (await log.session("session 1")).fork(title="fork of one")
+    async with served_page(log) as page:
+        whole = await page.get("/sessions")
+        assert len(whole["sessions"]) == 6
+        assert {one["info"]["title"]: one["forks"] for one in whole["sessions"]}["session 1"] == 1
+        by_turns = await page.get("/sessions", sort="turns", limit=2)
+        assert [one["info"]["turns"] for one in by_turns["sessions"]] == [5, 4]
+        next_page = await page.get("/sessions", sort="turns", limit=2, after=by_turns["next"])
+        assert [one["info"]["turns"] for one in next_page["sessions"]] == [3, 2]
+        few = await page.get("/sessions", filter="turns>2")
+        assert sorted(one["info"]["turns"] for one in few["sessions"]) == [3, 4, 5]
+        words = await page.get("/sessions", filter='"Question 3"')
+        assert [one["info"]["title"] for one in words["sessions"]] == ["session 3"]
+        assert [one["info"]["id"] for one in (await page.get("/sessions", filter="title:fork"))["sessions"]] == [
+            fork.id
+        ]
+        assert (await page.get("/sessions", filter="status:failed"))["sessions"] == []
+        seen: list[str] = []
+        after: dict[str, Any] = {}
+        while True:
+            found = await page.get("/sessions", limit=2, **after)
+            seen += [one["info"]["id"] for one in found["sessions"]]
+            if not found["next"]:
+                break
+            after = {"after": found["next"]}
+        assert sorted(seen) == sorted(one["info"]["id"] for one in whole["sessions"])
+        refused = await page.get("/sessions", 422, filter="colour:red")
+        assert "there is no field 'colour'" in refused["detail"]
+
+
+async def test_a_page_of_a_long_session_reads_the_log_once_and_then_a_few_facts() -> None:
+    store = CountingLog()
+    name = await adopted(store, 500)
+    async with served_page(Log(store, clock=lambda: 7)) as page:
+        await page.get(f"/sessions/{name}/rows")
+        assert store.read_events == 2_000
+        for seq in (3, 777, 1_999):
+            before = store.read_events
+            found = await page.client.get(f"/api/sessions/{name}/at/{seq}")
+            assert store.read_events - before <= 51
+            assert len(found.content) < 8_000
+            before = store.read_events
+            await page.get(f"/sessions/{name}/requests/{seq}")
+            await page.get(f"/sessions/{name}/requests/{seq}/parts", limit=50)
+            await page.get(f"/sessions/{name}/transcript", around=seq)
+            assert store.read_events - before <= 150
+        rows = await page.client.get(f"/api/sessions/{name}/rows")
+        assert len(rows.content) < 40 * 2_000
+
+
+async def test_many_who_ask_at_once_have_the_log_read_once() -> None:
+    store = CountingLog()
+    name = await adopted(store, 200)
+    async with served_page(Log(store, clock=lambda: 7)) as page:
+        await asyncio.gather(*(page.get(f"/sessions/{name}/rows") for _ in range(8)))
+        assert store.read_events == 800
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/sessions/nobody", 404),
+        ("/sessions/nobody/rows", 404),
+        ("/sessions/main/at/1000", 404),
+        ("/sessions/main/at/x", 422),
+        ("/sessions/main/at/-1", 422),
+        ("/sessions/main/at/99999999999", 422),
+        ("/sessions/main/previews?limit=0", 422),
+        ("/sessions/main/previews?limit=501", 422),
+        ("/sessions/main/previews?from=-1", 422),
+        ("/sessions/main/transcript?around=x", 422),
+        ("/sessions/main/requests/20/body", 404),
+        ("/sessions/main/spans?px=0", 422),
+        ("/diff?left=main", 422),
+        ("/sessions?sort=colour", 422),
+        ("/search?q=", 422),
+        ("/search?q=x&after=x", 422),
+    ],
+)
+async def test_what_cannot_be_asked_says_why(served: tuple[Page, Session, CountingLog], path: str, status: int) -> None:
+    page, _, _ = served
+    found = await page.get(path, status)
+    assert found["status"] == status
+    assert found["detail"]
+
+
+async def test_previews_spans_and_the_wire_body_are_answered() -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    name = await adopted(store, 3)
+    async with served_page(log) as page:
+        found = await page.get(f"/sessions/{name}/previews", **{"from": 4, "limit": 2})
+        assert [one["preview"] for one in found["rows"]] == ["question 1", 'calls bash({"n": 1})']
+        assert found["rows_in_all"] == 12
+        spans = await page.get(f"/sessions/{name}/spans", px=10)
+        assert spans["spans_in_all"] == sum(bar["spans"] for bar in spans["bars"])
+
+
+async def test_without_the_token_nothing_is_told(served: tuple[Page, Session, CountingLog]) -> None:
+    page, session, _ = served
+    for path in ("/api/sessions", f"/api/sessions/{session.id}/rows", f"/api/sessions/{session.id}/at/3"):
+        assert (await page.client.get(path, headers={"authorization": "Bearer wrong"})).status_code == 401
