@@ -22,8 +22,8 @@ from .stores import new_folder
 
 _AT_ONCE = 1_000  # events of one append, as an import makes them
 _SLOW = (
-    "Of the time of a record two fifths are the price list's, which is asked for each answer; the rest is reading it "
-    "twice, placing it, and comparing what is written back with what was read, so that nothing of it is lost."
+    "A record is read twice, placed, written back and compared with what was read, so that nothing of it is lost; that "
+    "is five times the work of appending what comes of it."
 )
 _APPEND = (
     "Half of it is making the bytes and digests of the chain, a third is reading each event back before it counts."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from eventsource.events import ModelRef
 from eventsource.messages import Usage
+from eventsource.models import prices
 from eventsource.models.prices import context_window, priced
 
 genai_prices = pytest.importorskip("genai_prices", reason="the extra `prices` is not installed")
@@ -50,3 +53,30 @@ def test_a_known_model_has_a_window() -> None:
 def test_counts_that_contradict_each_other_have_no_cost() -> None:
     usage = Usage(input_tokens=1, cache_write_tokens=2, cache_write_1h_tokens=5)
     assert priced(usage, SONNET, at_us=AT_US) == usage
+
+
+def test_what_the_list_was_asked_once_is_what_it_says_each_time() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    chance, quick = random.Random(3), 0
+    for provider in get_snapshot().providers:
+        for model in provider.models[::4]:
+            ref = ModelRef(api="", provider=provider.id, model=model.id)
+            most = chance.choice((10, 1_000, 100_000, 1_000_000))
+            read, written, hour = (chance.randint(0, most) * chance.randint(0, 1) for _ in range(3))
+            usage = Usage(
+                input_tokens=chance.randint(0, most),
+                output_tokens=chance.randint(0, most),
+                cache_read_tokens=read,
+                cache_write_tokens=written,
+                cache_write_1h_tokens=min(hour, written),
+            )
+            try:
+                wanted = prices._asked(usage, provider.id, model.id, AT_US)
+            except (LookupError, ValueError):
+                continue
+            rates = prices._rates(provider.id, model.id, get_snapshot().timestamp)
+            quick += rates is not None
+            found = rates.cost(usage) if rates is not None else None
+            assert found in (None, wanted), (ref, usage)
+    assert quick > 300
