@@ -14,6 +14,7 @@ from eventsource.events import (
     AgentStart,
     EventBase,
     MessageEnd,
+    Resume,
     TaskEnd,
     TaskStart,
     TurnStart,
@@ -129,6 +130,14 @@ def _of_asked(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | N
     return SessionStatus(status=info.status, reason=words) if has_begun and words is not None else None
 
 
+def _of_stuck(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | None:
+    """Return the status of a session that nobody could go on with, and why."""
+    last = facts[-1].event if facts else None
+    if isinstance(last, Resume) and last.why == "stuck":
+        return SessionStatus(status=info.status, reason=last.problem)
+    return None
+
+
 def _of_ended(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | None:
     found = _fold_end(facts)
     if isinstance(found, TaskEnd):
@@ -141,6 +150,7 @@ def _of_ended(info: SessionInfo, facts: Sequence[Recorded]) -> SessionStatus | N
 _TOLD_BY: tuple[tuple[tuple[str, ...], tuple[type[EventBase], ...], _Telling], ...] = (
     (("interrupted",), (AgentStart, TurnStart, WaitStart, WaitEnd), _of_interrupted),
     (("cancelled",), (TaskStart, AbortRequest), _of_asked),
+    (("stuck",), (TaskStart, Resume), _of_stuck),
     (("idle", "failed", "queued"), (*ENDING_TYPES, TaskEnd), _of_ended),
 )
 """Which of a session's last facts tell how it stands, and how; None: they do not."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from eventsource.lazy_names import load_when_asked
 
 if TYPE_CHECKING:
+    from .api.credentials import server_token
     from .api.links import signed_url
     from .api.serving import serving_log
     from .proxy.proxy import proxying
@@ -29,6 +30,7 @@ __all__ = [
     "Upstreams",
     "load_served_script",
     "proxying",
+    "server_token",
     "serving",
     "serving_log",
     "signed_url",
@@ -37,6 +39,7 @@ __all__ = [
 load_when_asked(
     __name__,
     {
+        ".api.credentials": "server_token",
         ".api.links": "signed_url",
         ".api.serving": "serving_log",
         ".proxy.proxy": "proxying",

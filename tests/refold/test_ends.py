@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from eventsource.envelope import Recorded
 from eventsource.errors import OutputError
-from eventsource.events import AgentEnd, AgentStart, QueuePush
+from eventsource.events import AgentEnd, AgentStart, QueuePush, Resume, TaskStart
 from eventsource.log import open_store
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from eventsource.models.scripted import scripted
@@ -227,11 +227,14 @@ async def test_how_sessions_stand_is_read_of_all_together(tmp_path: Path) -> Non
             await queued.follow_up("Go on.")
             failed = await log.session(f"failed {number}")
             await log.store.append(failed.id, [(1, AgentStart()), (2, AgentEnd(reason="error", error="no credit"))])
+            stuck = await log.session(f"stuck {number}")
+            await log.store.append(stuck.id, [(1, TaskStart(task="t")), (2, Resume(why="stuck", problem="other code"))])
         rows = await log.list(limit=1000)
         statements = list[str]()
         await log.store._read_with(lambda connection: connection.set_trace_callback(statements.append))  # type: ignore[attr-defined]
         found = await find_statuses(log.store, rows)
     told = Counter((one.status, one.reason) for one in found)
     assert set(told.values()) == {30, 31}
-    assert len(told) == 4
+    assert len(told) == 5
+    assert ("stuck", "other code") in told
     assert len(statements) < 2 * len(rows) + 10

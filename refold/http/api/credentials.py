@@ -22,20 +22,21 @@ def token_path(log: Path) -> Path:
     return real.with_name(f"{real.name}-token")
 
 
-def server_token(log: Path | None, environment: str | None) -> str:
+def server_token(log: str | Path | None, environment: str | None = None) -> str:
     """Return the token of a log's servers: REFOLD_TOKEN's, else the one in the file beside the log, made if needed.
 
-    It is kept out of whatever this process records. Without a file to keep it in, it lasts as long as the server.
+    `environment`: what stands in REFOLD_TOKEN; it is read if it is not given. The token is kept out of whatever this
+    process records. Without a file to keep it in, it lasts as long as the server.
 
     Raises: StoreError when it is no token, or others may read the file.
     """
-    given = (environment or "").strip()
+    given = (os.environ.get(VARIABLE, "") if environment is None else environment).strip()
     if given:
         if len(given) < _MIN_CHARS or not given.isascii() or not given.isprintable() or " " in given:
             raise StoreError(VARIABLE, "it holds no token", f"at least {_MIN_CHARS} characters of ASCII, no spaces")
         token = given
     else:
-        token = _kept(token_path(log)) if log is not None else secrets.token_urlsafe(32)
+        token = _kept(token_path(Path(log))) if log is not None else secrets.token_urlsafe(32)
     Secrets().add(token)
     return token
 
