@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from .digest_table import DigestTable
 from .jsonl import Findings, Line
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -38,7 +39,7 @@ class Outline:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._places: dict[int, int] = {}
+        self._places = DigestTable()
         self._keys: dict[int, int] = {}
         self._speaks = bytearray()
         self._contents = array("Q")
@@ -80,9 +81,9 @@ class Outline:
 
     def _name(self, name: str, number: int, line: int) -> None:
         before = self._places.get(_digest(name))
-        if before is not None and before != number:
+        if before not in (-1, number):
             self._findings.recover(line, f"its name {name!r} is that of line {self.lines[before]} too; both are kept")
-        self._places[_digest(name)] = number
+        self._places.put(_digest(name), number)
 
     def _parent(self, placing: Placing, number: int, line: int) -> int:
         if placing.after is None:
@@ -99,7 +100,8 @@ class Outline:
 
     def find(self, name: str) -> int | None:
         """Return the entry of a name, the latest if there are several."""
-        return self._places.get(_digest(name))
+        found = self._places.get(_digest(name))
+        return found if found >= 0 else None
 
     def is_above(self, wanted: int, at: int) -> bool:
         """Return whether an entry lies on the path from another one to its root."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from array import array
 from base64 import b64encode
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 
 import msgspec
 
@@ -18,6 +16,7 @@ from eventsource.messages import ToolResultMessage
 
 from .dialect import Dialect, InContext, PathState, Told
 from .differences import difference
+from .digest_table import DigestTable
 from .jsonl import Fields, Findings, Line
 from .outline import Outline
 
@@ -72,30 +71,23 @@ class KnownEntry(msgspec.Struct, frozen=True):
 
 
 class KnownEntries:
-    """Entries by their digests, of several with one digest the first. A million take 40 MB."""
+    """Entries by their digests, of several with one digest the first. A million take 60 MB."""
 
     def __init__(self) -> None:
-        self._digests = array("Q")
+        self._numbers = DigestTable()
         self._columns = tuple(array("q") for _ in msgspec.structs.fields(KnownEntry))
 
     def add(self, digest: int, entry: KnownEntry) -> None:
-        """Add one; none is added when the first was looked for."""
-        self._digests.append(digest)
-        for column, value in zip(self._columns, msgspec.structs.astuple(entry), strict=True):
-            column.append(value)
-
-    @cached_property
-    def _order(self) -> tuple[array[int], array[int]]:
-        numbers = array("i", sorted(range(len(self._digests)), key=self._digests.__getitem__))
-        return numbers, array("Q", (self._digests[number] for number in numbers))
+        """Add one."""
+        if self._numbers.get(digest) < 0:
+            self._numbers.put(digest, len(self._columns[0]))
+            for column, value in zip(self._columns, msgspec.structs.astuple(entry), strict=True):
+                column.append(value)
 
     def find(self, digest: int) -> KnownEntry | None:
         """Return where an entry lies; None: it is new."""
-        numbers, digests = self._order
-        at = bisect_left(digests, digest)
-        if at == len(digests) or digests[at] != digest:
-            return None
-        return KnownEntry(*(column[numbers[at]] for column in self._columns))
+        number = self._numbers.get(digest)
+        return KnownEntry(*(column[number] for column in self._columns)) if number >= 0 else None
 
 
 class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
