@@ -8,7 +8,7 @@ import random
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from eventsource.machine.evolve import fold
 from replay.formats import FORMATS, import_file
 
 from .corpora import CORPORA, DATA, Corpus, Record, encoded, lines as write_lines, size_of
+from .families import FAMILIES
 
 FULL = os.environ.get("REFOLD_FAULTS") == "full"
 TRIES, LARGEST = (20_000, 1 << 20) if FULL else (60, 1 << 17)
@@ -131,6 +132,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+ALL = {**CORPORA, **FAMILIES}
 OF_RECORDS: list[Callable[[list[Record], random.Random], None]] = [
     *(shuffle, repeat, drop),
     *[change] * 6,
@@ -145,9 +147,9 @@ def test_every_format_has_files_to_damage() -> None:
     assert all(corpus.samples for corpus in CORPORA.values())
 
 
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(name: str, tmp_path: Path) -> None:
-    corpus = CORPORA[name]
+    corpus = ALL[name]
     await imported_or_named(corpus.write(tmp_path / "sound", corpus.samples[0]), -1)  # which loads what it takes
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(TRIES):
@@ -189,7 +191,11 @@ _SUFFIX = {"inspect": ".eval", "opencode": ".db", "openai-agents": ".db"}
 
 
 async def imported_or_named(path: Path, number: int) -> float:
-    """Import a damaged file: what comes of it folds, and the same again adds nothing. Returns: how long it took (s)."""
+    """Import a damaged file: what comes of it folds, and the same again adds nothing. Returns: how long it took (s).
+
+    So do the files beside it, if it is one of a family.
+    """
+    files = sorted(path.parent.glob("*.jsonl"), reverse=True) if path.parent.name == "family" else []
     async with open_store() as log:
         began = time.process_time()
         try:
@@ -199,6 +205,11 @@ async def imported_or_named(path: Path, number: int) -> float:
         took = time.process_time() - began
         for info in await log.sessions(limit=1_000):
             fold(await log.read(info.id, limit=1_000_000))
-        again = await import_file(log, str(path))
-        assert not any(one.branches for one in (again, *again.others)), number
+        for file in files:
+            with suppress(TranscriptError):
+                await import_file(log, str(file))
+        for one in (path, *files):
+            with suppress(TranscriptError):
+                again = await import_file(log, str(one))
+                assert not any(each.branches for each in (again, *again.others)), number
         return took

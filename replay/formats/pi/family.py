@@ -34,7 +34,14 @@ def _original(path: Path) -> Path | None:
     if not isinstance(named, str) or not named or type(version) is not int or version < _VERSION or "\0" in named:
         return None
     places = (Path(named), path.with_name(PurePath(named.replace("\\", "/")).name))
-    return next((one for one in places if one != path and one.is_file()), None)
+    return next((one for one in places if one != path and _is_file(one)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file can be called so
+        return False
 
 
 def _line_of(path: Path) -> list[Path]:
