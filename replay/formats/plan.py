@@ -186,6 +186,8 @@ class Planner:
                 if found.last == known.branches[found.branch].last and found.branch in ends:
                     open_.add(found.branch)
         self._is_known = there
+        self.last_branch = next((branch for branch in reversed(there) if branch >= 0), -1)
+        """The branch that has the last entry which is there: all of a fork that says nothing of its own yet."""
         return self.outline.branches(there, self.outline.tips(there, open_), len(known.branches))
 
     def plan(

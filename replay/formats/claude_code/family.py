@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
@@ -21,6 +24,7 @@ from ..format import Records, SourceFork, lines_of
 from ..jsonl import Findings, Line
 from .dialect import ClaudeCodeDialect, is_record
 
+_ENCODER = msgspec.json.Encoder(order="sorted")
 _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AGENT = "agent-"  # how the files of sub-agents are called
 _FIRST = 100  # records among which the first one with a name stands
@@ -131,24 +135,37 @@ def _joined(own: Records, base: Records | None) -> Records:
     """Make a reader of a session's records behind those that it copied, which are read where they stood first."""
     if base is None:
         return own
-    copied = _names(own)
-    named: Sequence[str] = [text_of(line.fields.get("uuid")) for line in base(Findings())]
-    taken = max((place for place, name in enumerate(named, 1) if name in copied), default=0)
-    there = set(named[:taken])
+    told = {text_of(line.fields.get("uuid")): (place, _said(line)) for place, line in enumerate(base(Findings()), 1)}
+    taken = 0
+    there: set[str] = set()
+    for line in own(Findings()):
+        name = text_of(line.fields.get("uuid"))
+        place, said = told.get(name, (0, b"")) if name else (0, b"")
+        if name and said != _said(line):  # it says something else from here on, whatever it calls that
+            break
+        if name:
+            taken = max(taken, place)
+            there.add(name)
+    return partial(_read, own, base, taken, there) if there else own
 
-    def read(findings: Findings) -> Iterator[Line]:
-        yield from islice(base(Findings()), taken)
-        waiting: list[Line] | None = []  # what stands beside the conversation belongs behind where it parts
-        for line in own(findings):
-            name = text_of(line.fields.get("uuid"))
-            if name and name in there:
-                continue
-            if waiting is not None and not name:
-                waiting.append(line)
-                continue
-            yield line
-            yield from waiting or ()
-            waiting = None
+
+def _said(line: Line) -> bytes:
+    """Digest a record without the session that it is of."""
+    kept = {name: value for name, value in line.fields.items() if name != "sessionId"}
+    return blake2b(_ENCODER.encode(kept), digest_size=16).digest()
+
+
+def _read(own: Records, base: Records, taken: int, there: set[str], findings: Findings) -> Iterator[Line]:
+    yield from islice(base(Findings()), taken)
+    waiting: list[Line] | None = []  # what stands beside the conversation belongs behind where it parts
+    for line in own(findings):
+        name = text_of(line.fields.get("uuid"))
+        if waiting is not None and name and name in there:
+            continue
+        if waiting is not None and not name:
+            waiting.append(line)
+            continue
+        yield line
         yield from waiting or ()
-
-    return read
+        waiting = None
+    yield from waiting or ()

@@ -82,25 +82,27 @@ async def _written(log: EventLog, session: str) -> Records | None:
 
 def _joined(own: Records, base: Records) -> Records:
     """Make a reader of a session's entries behind those that it copied, which are read where they stood first."""
-    copied = {text_of(line.fields.get("id")): line.fields for line in own(Findings())}
+    told = {text_of(line.fields.get("id")): (place, line.fields) for place, line in enumerate(base(Findings()), 1)}
     taken = 0
     there: set[str] = set()
-    for place, line in enumerate(base(Findings()), 1):
+    for line in islice(own(Findings()), 1, None):
         name = text_of(line.fields.get("id"))
-        if name and copied.get(name) == line.fields:
-            taken = place
-            there.add(name)
+        place, fields = told.get(name, (0, None))
+        if not name or fields != line.fields:  # it says something else from here on, whatever it calls that
+            break
+        taken = max(taken, place)
+        there.add(name)
     return partial(_read, own, base, taken, there) if there else own
 
 
 def _read(own: Records, base: Records, taken: int, there: set[str], findings: Findings) -> Iterator[Line]:
     yield from islice(base(Findings()), taken)
-    waiting: Sequence[Line] = ()  # the header stands beside the conversation, so behind where it parts
+    waiting: Sequence[Line] | None = ()  # the header stands beside the conversation, so behind where it parts
     for line in own(findings):
-        if line.fields.get("type") == "session":
+        if waiting is not None and line.fields.get("type") == "session":
             waiting = (*waiting, line)
-        elif text_of(line.fields.get("id")) not in there:
+        elif waiting is None or text_of(line.fields.get("id")) not in there:
             yield line
-            yield from waiting
-            waiting = ()
-    yield from waiting
+            yield from waiting or ()
+            waiting = None
+    yield from waiting or ()

@@ -144,6 +144,31 @@ async def test_a_session_that_was_imported_as_one_of_its_own_stays_one(
     assert await words(log, alone.session) == ["one", "aside"]
 
 
+async def test_a_fork_in_which_nothing_was_said_yet_is_the_session_that_it_copied(
+    log: EventLog, tmp_path: Path
+) -> None:
+    first = await imported(log, write(tmp_path, ONE))
+    records = [queued(SECOND, 10), *copied(ONE, SECOND)]
+    for silent in (records[1:], records):
+        report = await imported(log, write(tmp_path, silent))
+        assert (report.session, report.known, report.branches) == (first.session, True, ())
+    report = await imported(log, write(tmp_path, [*records, prompt("u9", "u2", "aside", SECOND, 11)]))
+    assert (await log.info(report.session)).parent == first.session
+    assert await words(log, report.session) == ["one", "two", "aside"]
+
+
+async def test_what_a_copy_says_otherwise_is_its_own_with_all_that_follows_it(log: EventLog, tmp_path: Path) -> None:
+    write(tmp_path, ONE)
+    edited = copied(ONE, SECOND)
+    edited[1] = answer("a1", "u1", "m1", "One, as edited.", SECOND)
+    report = await imported(log, write(tmp_path, [queued(SECOND, 10), *edited]))
+    view = project(CONTEXT, await log.read(report.session))
+    said = [getattr(one.message, "text", "") or getattr(one.message, "content", "") for one in history(view)]
+    assert said == ["one", "One, as edited.", "two"]
+    assert (await log.info(report.session)).parent
+    assert await back(log, report.session) == [queued(SECOND, 10), *edited]
+
+
 async def test_a_copy_of_a_file_is_no_fork(log: EventLog, files: list[Path], tmp_path: Path) -> None:
     first = await imported(log, files[0])
     (tmp_path / "backup.jsonl").write_text(files[0].read_text())

@@ -101,6 +101,14 @@ async def test_a_fork_of_a_file_that_is_gone_or_of_another_copy_is_a_session_of_
     assert (len(await words(log, alone.session)), (await log.info(alone.session)).parent) == (4, None)
 
 
+async def test_what_a_copy_says_otherwise_is_its_own_with_all_that_follows_it(log: EventLog, tmp_path: Path) -> None:
+    write(tmp_path, ONE)
+    edited = [header("s2", parentSession="/gone/s1.jsonl"), ONE[1], said("b", "a", "two, as edited"), ONE[3]]
+    report = await imported(log, write(tmp_path, edited))
+    assert await words(log, report.session) == ["one", "two, as edited", "never heard"]
+    assert ((await log.info(report.session)).parent is not None, await back(log, report.session)) == (True, edited)
+
+
 async def test_a_fork_is_given_to_pi_with_all_that_it_copied(log: EventLog, files: list[Path], tmp_path: Path) -> None:
     report = await imported(log, files[1])
     kept = {"PI_CODING_AGENT_DIR": str(tmp_path / "home")}

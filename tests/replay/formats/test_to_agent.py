@@ -146,8 +146,10 @@ def shown(message: Message) -> tuple[str, tuple[Any, ...]]:
 
 
 async def read_file(given: HandedOver, agent: str) -> list[tuple[str, tuple[Any, ...]]]:
+    alone = Path(given.path).with_suffix("") / Path(given.path).name  # else it is a fork of those beside it
+    _put_aside(Path(given.path), alone)
     async with open_store() as other:
-        report = await import_file(other, given.path, format=agent)
+        report = await import_file(other, str(alone), format=agent)
         assert (len(report.branches), report.recovered, report.lost) == (1, (), ())
         return await read(other, report.session)
 
@@ -158,6 +160,11 @@ def _results_first(found: list[tuple[str, tuple[Any, ...]]]) -> list[tuple[str, 
     turn = dict(enumerate(sum(begin <= place for begin in turns) for place in range(len(found))))
     order = sorted(range(len(found)), key=lambda place: (turn[place], found[place][0] == "user"))
     return [found[place] for place in order] if turns else found
+
+
+def _put_aside(path: Path, copy: Path) -> None:
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(path.read_bytes())
 
 
 def content(given: HandedOver) -> str:
