@@ -11,6 +11,7 @@ import pytest
 from eventsource.messages import Usage
 from eventsource.models.scripted import call, fail, scripted, stop
 from refold import Agent, tool
+from refold.http.api.page import PAGE
 from refold.http.api.v1 import ROUTES
 from refold.tasks import TaskContext, task
 
@@ -242,7 +243,7 @@ async def test_read_only_offers_nothing_that_changes_the_log() -> None:
         await setup.post("/v1/sessions", {}, 405)
         document = await setup.get("/openapi.json")
         left = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
-        assert left == {route.does.__name__ for route in ROUTES if not route.writes and not route.runs}
+        assert left == {route.does.__name__ for route in (*ROUTES, *PAGE) if not route.writes and not route.runs}
 
 
 @pytest.mark.parametrize(
