@@ -13,7 +13,7 @@ from eventsource import session as core
 from eventsource.envelope import SessionInfo, VerifyReport
 from eventsource.errors import StoreError, UnknownSessionError
 from eventsource.log import start_store, utc_now_us
-from eventsource.log.place import shown
+from eventsource.log.place import is_http, shown
 from eventsource.log.protocol import EventLog
 from eventsource.user_code.argument_checks import checked
 from projections.context import ContextView
@@ -63,7 +63,7 @@ class Log:
         """
         async with self._opening:
             if self._store is None:
-                self._store = await start_store(self._path, clock=self.clock)
+                self._store = await _start(self._path, self.clock)
         return self
 
     async def close(self) -> None:
@@ -204,6 +204,16 @@ class Log:
 
     def _wrap(self, session: str) -> Session:
         return Session(core.SessionHandle(self.store, session, clock=self.clock))
+
+
+async def _start(path: str | Path | None, clock: Callable[[], int]) -> EventLog:
+    """Open the store in a file or in memory, or the one that a server has."""
+    if not is_http(path):
+        return await start_store(path, clock=clock)
+    from .client.address import read_address  # with httpx, which a file needs nothing of
+    from .client.remote_log import RemoteLog
+
+    return RemoteLog(read_address(path, where="open_log"))
 
 
 @checked()

@@ -23,6 +23,7 @@ PACKAGES: Mapping[str, str] = {
     "refold": "What programs import: agents, sessions, the log, tools, and every event, message and error.",
     "refold.tasks": "Tasks: functions that survive their process.",
     "refold.testing": "For tests of code that uses Refold. `events`, `histories` and `agent_machine` need Hypothesis.",
+    "refold.client": "Sessions on a server (`refold serve`), asked for over HTTP; needs no extra.",
     "refold.http": "A server that answers by a script, and a proxy that records any agent (extra `server`).",
     "replay": "Going back, sideways and on, for who uses it without `refold`.",
     "projections": "The read side, for who uses it without `refold`.",

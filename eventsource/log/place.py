@@ -10,6 +10,7 @@ from ..errors import StoreError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SERVERS = ("postgresql", "postgres")
+_HTTP = ("http", "https", "unix")
 
 
 def is_server(place: object) -> TypeGuard[str]:
@@ -18,12 +19,22 @@ def is_server(place: object) -> TypeGuard[str]:
     return named is not None and named[1].lower() in _SERVERS
 
 
+def is_http(place: object) -> TypeGuard[str]:
+    """Return whether a place is the address of a server that has a log and speaks HTTP, also on a Unix socket."""
+    named = _SCHEME.match(place) if isinstance(place, str) else None
+    return named is not None and named[1].lower() in _HTTP
+
+
 def shown(place: str | Path) -> str:
     """Return a place as it may be printed: a URL without what is secret in it."""
-    if not is_server(place):
+    if not (is_server(place) or is_http(place)):
         return str(place)
     from urllib.parse import parse_qsl, quote, urlencode, urlsplit  # of which a file needs nothing
 
+    if is_http(place):
+        scheme, _, rest = re.split("[?#]", place, maxsplit=1)[0].partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     try:
         parts = urlsplit(place)
         user, _, host = parts.netloc.rpartition("@")
@@ -63,4 +74,6 @@ def file_of(place: str | Path) -> Path:
     problem = "this release has no such store" if named[1].lower() != "sqlite" else "it names no file"
     if named[1].lower() in _SERVERS:
         problem = "it names a server, and a file is needed here"
+    if is_http(place):
+        problem = "over HTTP a log is opened by refold.open_log alone"
     raise StoreError(f"{named[1]}://", problem, "name a file, or sqlite:///FILE")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from eventsource import errors
 
+from ..client.errors import ClientError
+
 if TYPE_CHECKING:
     from ..run_result import RunStatus
 
@@ -49,6 +51,7 @@ _CODES: Mapping[type[errors.RefoldError], int] = {
     errors.IllegalEventError: LOG,
     errors.OutcomeUnknownError: LOG,
     errors.TailLostError: LOG,
+    ClientError: LOG,
     errors.ConflictError: HELD,
     errors.FencedError: HELD,
     errors.LeaseHeldError: HELD,

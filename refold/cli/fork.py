@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from eventsource.errors import RefoldError
+from eventsource.log.place import is_http
 from eventsource.messages import UserMessage
 
 from ..log import Log
@@ -56,7 +57,7 @@ async def fork(
     found = await log.find(session)
     place = int(at) if at is not None and at.isdecimal() else at
     if edits:
-        new = await _edited(log, found, place, edits, title)
+        new = await _edited(screen, log, found, place, edits, title)
     else:
         new = await found.fork(at=place, before=before, title=title)
     info = await new.info()
@@ -69,7 +70,12 @@ async def fork(
 
 
 async def _edited(
-    log: Log, session: Session, at: int | str | None, edits: tuple[tuple[int, str], ...], title: str
+    screen: Screen,
+    log: Log,
+    session: Session,
+    at: int | str | None,
+    edits: tuple[tuple[int, str], ...],
+    title: str,
 ) -> Session:
     """Fork a session, with other words in some messages. Raises: RefoldError, and there is no fork."""
     if at is None and len(edits) == 1:
@@ -77,6 +83,10 @@ async def _edited(
         said = next((one.message for one in await session.messages() if one.seq == seq), None)
         if isinstance(said, UserMessage):
             return await session.edit(seq, text, title=title)
+    if is_http(screen.log.place):
+        raise click.UsageError(
+            "over HTTP it is what a person said that is edited, where the fork ends: one --edit alone"
+        )
     new = await session.fork(at=at if at is not None else max(seq for seq, _ in edits), title=title)
     try:
         for seq, text in edits:

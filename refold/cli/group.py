@@ -51,6 +51,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
             ("tree", "Draw sessions and their forks."),
             ("search", "Find a text in what was said."),
             ("show", "Read a session: what was said, or every event."),
+            ("follow", "Print each event of a session as it comes, also from a server."),
             ("context", "Print the exact request a model would get, or got."),
             ("why", "Say why a model was sent what it was sent."),
             ("calls", "List tool calls and what came of them."),

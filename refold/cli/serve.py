@@ -7,14 +7,13 @@ from pathlib import Path
 
 import click
 
+from eventsource.log.place import is_http
 from eventsource.machine.state import State
 
 from ..agent import Agent
 from ..log import Log
 from .arguments.address import address_options, is_loopback, print_address
 from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
-from .arguments.log_file import log_file
-from .arguments.options import SharedOptions
 from .arguments.tasks import find_tasks
 from .command import command
 from .exit_codes import OK
@@ -70,7 +69,9 @@ async def serve(
         raise click.UsageError("--allow-run goes without --read-only: a run is written to the log")
     if socket is None and not is_loopback(host) and not os.environ.get(VARIABLE):
         raise click.UsageError(f"--host {host}: other machines can ask there; give a token of your own in {VARIABLE}")
-    place = log_file(click.get_current_context().ensure_object(SharedOptions).db).path
+    if is_http(screen.log.place):
+        raise click.UsageError(f"{screen.log.shown} is served already: serve the log where it is")
+    place = screen.log.path
     if place is None and not os.environ.get(VARIABLE):
         raise click.UsageError(
             f"a log on a server has no file beside it for a token: give one of your own in {VARIABLE}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from eventsource.log.place import file_of, is_server, shown
+from eventsource.log.place import file_of, is_http, is_server, shown
 
 VARIABLE = "REFOLD_DB"
 
@@ -26,7 +26,7 @@ class LogFile:
 
     @property
     def shown(self) -> str:
-        """The place as it may be printed, without a password."""
+        """The place as it may be printed, without a password or token."""
         return shown(self.place)
 
 
@@ -42,4 +42,4 @@ def log_file(option: str | None = None) -> LogFile:
 
 
 def _place(named: str) -> Path | str:
-    return named if is_server(named) else file_of(named).expanduser()
+    return named if is_server(named) or is_http(named) else file_of(named).expanduser()

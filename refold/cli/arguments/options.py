@@ -15,7 +15,7 @@ from eventsource.log.defaults import utc_now_us
 
 Examples = Sequence[tuple[str, str]]
 
-WHERE = "The log: this file or postgresql://..., else what REFOLD_DB names, else refold.db in your data folder."
+WHERE = "The log: this file, postgresql://... or http://..., else REFOLD_DB's, else refold.db in your data folder."
 
 JSON_HELP = "Print exactly one JSON document."
 

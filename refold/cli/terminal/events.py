@@ -112,11 +112,12 @@ def _fields(event: Event) -> Iterator[str]:
             yield f"{name}={value if isinstance(value, str | int) else msgspec.json.encode(value).decode()}"
 
 
-def print_event(screen: Screen, recorded: Recorded, width: int, *, room: int = 200) -> None:
-    """Print an event on one line, which on a terminal it does not leave."""
+def print_event(screen: Screen, recorded: Recorded, width: int, *, room: int = 200, session: str = "") -> None:
+    """Print an event on one line, which on a terminal it does not leave; `session`: whose it is, where that is said."""
     kind = recorded.event.type
-    room = max(min(screen.width - width - 42, room), 20)
+    room = max(min(screen.width - width - 42 - len(session), room), 20)
     text = event_text(recorded.event, width=room)
     style = "dim" if kind.endswith("_update") else ""
     stamp = time_of_day(recorded.at_us)
-    screen.cut_line((f"{recorded.seq:>{width}}  {stamp}  ", "dim"), (f"{kind:<22}  ", style or "cyan"), (text, style))
+    place = f"{recorded.seq:>{width}}  {stamp}  {f'{session}  ' if session else ''}"
+    screen.cut_line((place, "dim"), (f"{kind:<22}  ", style or "cyan"), (text, style))

@@ -12,7 +12,7 @@ from eventsource.codec import encode
 from eventsource.envelope import Recorded
 from eventsource.events import UPDATE_TYPES, MessageUpdate
 
-from ..interface.events import SentEvent, Updates
+from ..interface.events import SentEvent, StreamNotice, Updates
 
 RETRY = b"retry: 500\n\n"
 PING = b": ping\n\n"
@@ -31,9 +31,9 @@ def event_frame(session: str, recorded: Recorded, *, name: str = "", first_seq: 
     return b"id: %b\nevent: %b\ndata: %b\n\n" % said
 
 
-def notice_frame(kind: Literal["end", "reset"], **said: str | int) -> bytes:
-    """Write what is no event: the stream ends (`end`), or what was shown is in the log no more (`reset`)."""
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(said))
+def notice_frame(kind: Literal["end", "reset"], notice: StreamNotice) -> bytes:
+    """Write what is no event."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(notice))
 
 
 class Joined(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from eventsource.log.protocol import EventLog
 from eventsource.runner.operator_log import logger
 from eventsource.user_code.error_words import words
 
-from ..interface.events import Updates
+from ..interface.events import StreamNotice, Updates
 from .frames import PING, RETRY, event_frame, notice_frame, select
 from .problems import ProblemError
 
@@ -254,7 +254,7 @@ class Hub:
                 del self._channels[channel.session, channel.updates]
 
 
-STOPPED = notice_frame("end", reason="the server stops")
+STOPPED = notice_frame("end", StreamNotice(reason="the server stops"))
 
 
 async def check_place(log: EventLog, session: str, after: Cursor, at_us: int | None = None) -> None:
@@ -282,12 +282,12 @@ async def _is_there(log: EventLog, session: str, seq: int, at_us: int) -> bool:
 def ending_frame(error: Exception) -> bytes:
     """Write why a stream ends."""
     match error:
-        case TailLostError(head=head):
-            return notice_frame("reset", head=head, reason=str(error))
+        case TailLostError(session=session, seen=seen, head=head):
+            return notice_frame("reset", StreamNotice(reason=str(error), session=session, seen=seen, head=head))
         case UnknownSessionError():
-            return notice_frame("end", reason="the session was deleted")
+            return notice_frame("end", StreamNotice(reason="the session was deleted"))
         case RefoldError():
-            return notice_frame("end", reason=str(error))
+            return notice_frame("end", StreamNotice(reason=str(error), error=type(error).__name__))
         case _:
             LOGGER.error("a stream of events ended: %s", words(error, typed=True), exc_info=error)
-            return notice_frame("end", reason="this should not happen")
+            return notice_frame("end", StreamNotice(reason="this should not happen"))

@@ -29,6 +29,19 @@ class SentEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     first_seq: int = 0
 
 
+class StreamNotice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a stream sends that is no event: it ends (`end`), or what was seen is in the log no more (`reset`).
+
+    `error`: the class of the error that ends it. Of a `reset`: whose events up to which seq were seen, and the head.
+    """
+
+    reason: str
+    error: str = ""
+    session: str = ""
+    seen: int = 0
+    head: int = 0
+
+
 class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which events: those with `after < seq <= upto`.
 

@@ -14,9 +14,9 @@ from .values import MOST, PageSize, Seq, Text
 
 
 class SessionRow(SessionInfo, frozen=True, kw_only=True):
-    """A session's row as the log keeps it, and how it stands, in words, unless that was not asked for."""
+    """A session's row as the log keeps it, and how it stands, in words (no status: that was not asked for)."""
 
-    stands: SessionStatus | None = None
+    stands: SessionStatus = SessionStatus(status="")
 
 
 class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -57,6 +57,11 @@ SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     "tree": [[], ["ID"]],
     "search": [["here"], [EVIL]],
     "show": [["ID"], ["ID", "--full"], ["ID", "--events"], ["ID", "--updates"], ["ODD"], ["WAITING", "--events"]],
+    "follow": [
+        ["ID", "--after", "0", "--limit", "30", "--updates"],
+        ["ID", "--after", "0", "--limit", "9", "--tree"],
+        [EVIL],
+    ],
     "context": [["ID"], ["ID", "--full"], ["ID", "--wire"], ["ID", "--at", "4"]],
     "why": [["ID", "4"], ["ID", "5"], ["ID", "14"]],
     "calls": [["ID"]],

@@ -20,7 +20,7 @@ from ....views.index import SessionIndex
 from ....views.jump import open_message_seq
 from ....views.live import LiveText, OpenText, live_batch
 from ....views.sessions import TableRow
-from ...interface.events import EVENT_STREAM
+from ...interface.events import EVENT_STREAM, StreamNotice
 from ...interface.values import Seq
 from ..event_stream import EventStream
 from ..frames import RETRY, notice_frame, select
@@ -111,7 +111,10 @@ class _Watch:
             await reader.room()
             info, whole = await self._index.whole(self._session, patience_s=None)
             if info.head < seen:
-                return reader.end(notice_frame("reset", head=info.head, reason="what was seen is in the log no more"))
+                lost = StreamNotice(
+                    "what was seen is in the log no more", session=self._session, seen=seen, head=info.head
+                )
+                return reader.end(notice_frame("reset", lost))
             if is_first and seen:
                 start = open_message_seq(await self._index.at(self._session, seen, patience_s=None))
                 self._open.take(await self._events(start - 1, seen) if start else ())

@@ -29,6 +29,7 @@ from ..problems import ProblemError
 from ..routes import Call, Nothing, Route
 from .parameters import session_of
 
+UNASKED = SessionStatus(status="")
 _TYPES = {kind.__struct_config__.tag: kind for kind in EVENT_TYPES}
 
 
@@ -37,7 +38,7 @@ async def list_sessions(call: Call[ListQuery, Nothing]) -> SessionPage:
     asked, store = call.query, call.served.log.store
     chosen = {name: getattr(asked, name) for name in ListQuery.__struct_fields__ if name != "stands"}
     rows = await store.sessions(**chosen)
-    stands = await find_statuses(store, rows) if asked.stands else [None] * len(rows)
+    stands = await find_statuses(store, rows) if asked.stands else [UNASKED] * len(rows)
     return SessionPage(
         tuple(_row(info, one) for info, one in zip(rows, stands, strict=True)),
         rows[-1].id if len(rows) == asked.limit else None,
@@ -47,7 +48,7 @@ async def list_sessions(call: Call[ListQuery, Nothing]) -> SessionPage:
 async def read_session(call: Call[RowQuery, Nothing]) -> SessionRow:
     """Read a session's row, and how it stands."""
     info = await (await session_of(call)).info()
-    return _row(info, await find_status(call.served.log.store, info) if call.query.stands else None)
+    return _row(info, await find_status(call.served.log.store, info) if call.query.stands else UNASKED)
 
 
 async def find_session(call: Call[FindQuery, Nothing]) -> Found:
@@ -125,7 +126,7 @@ async def verify_session(call: Call[Nothing, Nothing]) -> VerifyReport:
     return await call.served.log.store.verify((await session_of(call)).id)
 
 
-def _row(info: SessionInfo, stands: SessionStatus | None) -> SessionRow:
+def _row(info: SessionInfo, stands: SessionStatus) -> SessionRow:
     fields = {name: getattr(info, name) for name in SessionInfo.__struct_fields__}
     return SessionRow(**fields, stands=stands)
 
