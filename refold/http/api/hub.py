@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from eventsource.background import stop
 from eventsource.envelope import Cursor, Recorded
@@ -15,11 +15,8 @@ from eventsource.runner.operator_log import logger
 from eventsource.user_code.error_words import words
 
 from ..interface.events import StreamNotice, Updates
-from .frames import PING, RETRY, event_frame, notice_frame, select
+from .frames import PING, RETRY, Joined, event_frame, notice_frame, select
 from .problems import ProblemError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 T = TypeVar("T")
 LOGGER = logger(__name__)
@@ -32,6 +29,7 @@ JOIN_S = 0.05
 PING_S = 15.0
 """After so long without an event, a comment is sent: whoever stands between knows that the stream is alive."""
 _PAGE = 1_000
+_PIECE_BYTES = 1 << 16
 
 
 class Reader:
@@ -215,9 +213,8 @@ class Hub:
             while seq < channel.last:
                 upto = channel.last
                 page = await self._log.read(session, after=seq, upto=upto, limit=_PAGE, updates=updates != "none")
-                frames = [event_frame(session, one.recorded, first_seq=one.first_seq) for one in select(page, updates)]
-                if frames:
-                    yield b"".join(frames)
+                for piece in _pieces(session, select(page, updates)):
+                    yield piece
                 seq = page[-1].seq if len(page) == _PAGE else upto
             channel.readers.add(reader)  # nothing was awaited since it was seen that there is no more
             if channel.failed is not None:
@@ -252,6 +249,21 @@ class Hub:
             channel.task.cancel()
             if self._channels.get((channel.session, channel.updates)) is channel:
                 del self._channels[channel.session, channel.updates]
+
+
+def _pieces(session: str, page: Sequence[Joined]) -> Iterator[bytes]:
+    """Write events, so many at a time that a connection which takes nothing is noticed before much waits for it."""
+    frames: list[bytes] = []
+    size = 0
+    for one in page:
+        frames.append(event_frame(session, one.recorded, first_seq=one.first_seq))
+        size += len(frames[-1])
+        if size > _PIECE_BYTES:
+            yield b"".join(frames)
+            frames.clear()
+            size = 0
+    if frames:
+        yield b"".join(frames)
 
 
 STOPPED = notice_frame("end", StreamNotice(reason="the server stops"))

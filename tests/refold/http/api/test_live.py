@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from eventsource.envelope import Cursor
 from eventsource.models.scripted import scripted
 from refold import Agent, Session, open_log
 from refold.http import serving_log
-from refold.http.api import hub as hubs
+from refold.http.api import event_stream, hub as hubs
 from refold.http.api.hub import Hub
 from refold.tasks import TaskContext, task
 
@@ -175,6 +176,43 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_others_are_not(monkeyp
                 assert sent.endswith(b"\n\n")
             assert slow.cut.is_set()
             assert not quick.cut.is_set()
+        await hub.stop()
+
+
+async def test_a_connection_that_takes_nothing_is_cut_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "SEND_S", 0.1)
+    async with served() as setup:
+        session = await setup.log.session("a")
+        for _ in range(60):
+            await session.steer("x" * 100_000)
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)  # the system takes little in our place
+        connection.connect(("127.0.0.1", int(setup.url.rpartition(":")[2])))
+        reader, writer = await asyncio.open_connection(sock=connection, limit=1_000)
+        writer.write(
+            f"GET /v1/sessions/a/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
+            f"authorization: Bearer {TOKEN}\r\n\r\n".encode()
+        )
+        await asyncio.sleep(1)  # for what it is cut after, and more
+        sent = b""
+        async with asyncio.timeout(30):
+            while piece := await reader.read(65_536):
+                sent += piece
+        writer.close()
+        assert not sent.endswith(b"0\r\n\r\n")  # it was not ended, but cut
+        seqs = [int(one.split(b"\n")[0]) for one in sent.split(b"\nid: ")[1:]]
+        assert 0 < len(seqs) < 60
+        async with setup.stream("/v1/sessions/a/events", last_event_id=str(seqs[-2])) as stream:
+            assert [one.seq for one in await stream.upto(60)] == list(range(seqs[-2] + 1, 61))
+
+
+async def test_whoever_stands_between_knows_that_a_silent_stream_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "PING_S", 0.01)
+    async with open_log() as log:
+        hub, session = Hub(log.store), await log.session("a")
+        with hub.reading() as reader:
+            pieces = hub.stream(reader, session.id, Cursor(), "joined")
+            assert [await anext(pieces) for _ in range(3)] == [b"retry: 500\n\n", b": ping\n\n", b": ping\n\n"]
         await hub.stop()
 
 
