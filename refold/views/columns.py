@@ -80,6 +80,8 @@ class Columns:
         self.texts: dict[int, str] = {}  # of rows that show no message
         self.places: dict[int, _Call] = {}  # of rows that show a call
         self.touches: list[tuple[int, int]] = []  # (seq of the fact, row)
+        self.ended: dict[int, int] = {}  # seq of the end of a wait, child, step or task -> its row
+        self.delivered: dict[int, int] = {}  # seq of a push -> that of the message's start that delivered it
         self.kept_seq = 0
         self.spans = SpanReader()
         self.calls = ModelCalls()
@@ -174,6 +176,7 @@ class Columns:
         """End the row of a key, if there is one."""
         row = self._open.pop((kind, key), None)
         if row is not None:
+            self.ended[at.seq] = row
             self.end(row, at, flags)
 
     def show(self, row: int, name: int) -> None:
@@ -210,6 +213,7 @@ class Columns:
     def _start(self, at: Recorded, event: MessageStart) -> None:
         if event.role == "input":
             custom, queue = self._pushes.pop(event.push_seq, ("", "prompt"))
+            self.delivered[event.push_seq] = at.seq
             self._message = self.begin("custom" if custom else "user", custom or queue, at)
             if not custom:
                 self.marks.prompts.append(at.seq)

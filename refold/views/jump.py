@@ -20,6 +20,7 @@ from ..waits import Waiting, describe_wait
 from .columns import ROW_KINDS, Columns, before_and_after
 from .cutting import EVENT_BYTES, CutJson, cut_json
 from .index import At
+from .links import caused_by, leads_to
 from .requests import SHOWN_CHARACTERS, AskedRequest, request_tokens
 
 TAIL_CHARACTERS = 4_000
@@ -101,7 +102,8 @@ class Jump(msgspec.Struct, frozen=True, kw_only=True):
     `row`: the number of the row that the event belongs to, -1 without one, and `row_seq` its seq. `event`: as it is
     stored, but for what is cut. `streaming`: the blocks of the message that is open there. `usage`: of the session so
     far, what it inherited included; `turn_usage`, `call_usage`: of the turn and of the model call there, as they ended.
-    `calls_in_all`, `queued_in_all`, `waits_in_all`: how many there are, where not all are listed.
+    `caused_by`, `leads_to`: what led to the event (0: nothing of this session), and what came of it. `calls_in_all`,
+    `queued_in_all`, `waits_in_all`: how many there are, where not all are listed.
     """
 
     session: str
@@ -128,6 +130,8 @@ class Jump(msgspec.Struct, frozen=True, kw_only=True):
     call_usage: Used
     previous: Neighbours
     next: Neighbours
+    caused_by: int
+    leads_to: tuple[int, ...]
 
 
 def jump_to(at: At, event: Recorded | None, updates: Sequence[Recorded] = (), forks: Sequence[int] = ()) -> Jump:
@@ -176,6 +180,8 @@ def jump_to(at: At, event: Recorded | None, updates: Sequence[Recorded] = (), fo
         call_usage=_call_usage(columns, asked.seq),
         previous=previous,
         next=behind,
+        caused_by=caused_by(at, event) if event is not None else 0,
+        leads_to=leads_to(at, event) if event is not None else (),
     )
 
 

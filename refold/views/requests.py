@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -173,6 +174,11 @@ class AskedRequest:
         """List the messages from one place up to another; one that a hook put in is named -1."""
         return self.default.between(start, stop) if self.chosen is None else self.chosen[max(start, 0) : stop]
 
+    @cached_property
+    def offered(self) -> set[int]:
+        """The names of what would be sent if no hook chose."""
+        return {part.seq for part in self.default.between(0, len(self.default))}
+
     def described(self, part: ContextMessage) -> RequestPart:
         """Describe a message."""
         return self.sources.inserted(part.message) if part.seq < 0 else self.sources.of(part)
@@ -298,7 +304,7 @@ def _left_out(
     if one.chosen is not None:
         places = {part.seq: place for place, part in enumerate(one.chosen) if part.seq > 0}
         entries: Iterable[Entry] = one.view.entries
-        hooked = {part.seq for part in one.default.between(0, len(one.default))} - places.keys()
+        hooked = one.offered - places.keys()
     else:
         places = {part.seq: place for place, part in enumerate(found, start) if part.seq > 0}
         entries, hooked = _between(one, start, stop, found), set()

@@ -262,3 +262,14 @@ async def test_without_the_token_nothing_is_told(served: tuple[Page, Session, Co
     page, session, _ = served
     for path in ("/api/sessions", f"/api/sessions/{session.id}/rows", f"/api/sessions/{session.id}/at/3"):
         assert (await page.client.get(path, headers={"authorization": "Bearer wrong"})).status_code == 401
+
+
+async def test_the_words_of_a_call_and_of_an_answer_are_found_in_what_was_sent(
+    served: tuple[Page, Session, CountingLog],
+) -> None:
+    page, session, _ = served
+    of_call = await page.get(f"/sessions/{session.id}/sources/14")
+    assert (of_call["message_seq"], of_call["request_seq"]) == (12, 7)
+    of_answer = await page.get(f"/sessions/{session.id}/sources/24")
+    assert (of_answer["message_seq"], of_answer["request_seq"], of_answer["terms"]) == (24, 19, [])
+    await page.get(f"/sessions/{session.id}/sources/1", 404)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
 
+from eventsource.messages import AssistantMessage
 from eventsource.request import request_sha256
 from projections.context import entry_of
 from replay.request_parts import PartSources
@@ -27,6 +29,7 @@ from ....views.requests import (
     part_window,
     request_head,
 )
+from ....views.said_where import SaidWhere, answer_text, said_where
 from ...interface.values import Seq, Text
 from ..problems import ProblemError
 from ..routes import Call, Nothing, Route
@@ -186,6 +189,28 @@ def _find_part(at: At, sha256: str, name: int) -> bytes | None:
     return None
 
 
+async def read_sources(call: Call[Nothing, Nothing]) -> SaidWhere:
+    """Read where an answer, or a call, has its paths, identifiers and numbers from.
+
+    Plain text is compared: the last part in which a term stands is named, or that none does, and what kept the message
+    out that does. The seq is that of an answer's end, or of an event of a call.
+    """
+    at = await at_of(call, seq_in(call))
+    columns, view = at.whole.columns, at.whole.seen.trace.view
+    page = await call.served.log.store.read(at.info.id, after=max(at.seq - 1, 0), upto=at.seq, limit=1)
+    row = columns.row_at(at.seq, page[0].event if page else None)
+    place = columns.places.get(row) if row is not None else None
+    name = place[0] if place is not None else columns.names[row] if row is not None else 0
+    entry = entry_of(view, name) if name else None
+    if entry is None or not isinstance(entry.message, AssistantMessage):
+        raise ProblemError(
+            404, f"session {at.info.id}, seq {at.seq}: this is of no answer that has ended, and of no call"
+        )
+    text = answer_text(entry.message, place[1] if place is not None else None)
+    asked = AskedRequest(await at_in(call, at.info.id, name - 1))
+    return await asyncio.to_thread(said_where, asked, name, text)
+
+
 _PATH = "/api/sessions/{session}/requests/{seq}"
 REQUESTS = (
     Route(method="GET", path=_PATH, does=read_request_head, tag="page", errors=(404,)),
@@ -194,6 +219,7 @@ REQUESTS = (
     Route(method="GET", path=f"{_PATH}/check", does=check_request, tag="page", errors=(404,)),
     Route(method="GET", path=f"{_PATH}/body", does=read_body, tag="page", errors=(404,)),
     Route(method="GET", path=f"{_PATH}/changes", does=read_changes, tag="page", errors=(404,)),
+    Route(method="GET", path="/api/sessions/{session}/sources/{seq}", does=read_sources, tag="page", errors=(404,)),
     Route(
         method="GET",
         path="/api/parts/{sha256}",
