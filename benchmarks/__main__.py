@@ -40,6 +40,7 @@ NAMES = {
     "worker": "A worker",
     "waiting": "Waiting",
     "streams": "Streams over HTTP",
+    "machines": "Many machines",
     "peers": "Peers",
     "recorders": "What recorders keep",
 }

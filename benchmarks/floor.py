@@ -100,7 +100,7 @@ class Floor:
     def _encoded(self, events: Append) -> tuple[list[FactRow], list[UpdatesRow]]:
         facts: list[FactRow] = []
         rows: list[UpdatesRow] = []
-        for streamed, group in groupby(events, _is_update):
+        for streamed, group in groupby(events, is_update):
             part = list(group)
             if not streamed:
                 facts += [(self._seq + n, at, encode(event).decode()) for n, (at, event) in enumerate(part, start=1)]
@@ -124,7 +124,7 @@ class Floor:
         self.commits += full
 
 
-def _is_update(timed: Timed) -> bool:
+def is_update(timed: Timed) -> bool:
     return type(timed[1]) in UPDATE_TYPES
 
 

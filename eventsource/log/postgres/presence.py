@@ -29,6 +29,7 @@ _TELL_S = 0.01
 _POLL_S = 1.0
 _TOLD_S = 10.0
 """When a server has not answered for so long, those who wait are told."""
+_AGAIN_S = 0.1
 _LINGER_S = 1.0
 _MOST_BYTES = 7_900  # of a message; PostgreSQL takes 8,000
 _EVERYTHING = "*"
@@ -74,6 +75,47 @@ class PresenceConnection(PgConnection):
         """Be connected. Returns: the name, which differs when something may have been missed; the socket."""
         self.be_ready()
         return self.name, self._pg.socket
+
+
+class _Socket:
+    """The socket of a connection, looked at by an event loop: whether there is something to read, once each time.
+
+    A copy of it is: the connection may be lost and closed in its thread meanwhile, and the number given to another.
+    """
+
+    def __init__(self) -> None:
+        self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
+        self._name, self._copy = "", -1
+
+    def watch(self, name: str, socket: int) -> bool:
+        """Look from now on. Returns: whether it is another connection than before: something may have been missed."""
+        is_other = name != self._name
+        if is_other:
+            self.leave()
+            self._name, self._copy = name, os.dup(socket)
+        self._event.clear()
+        self._loop.add_reader(self._copy, self._touch)
+        return is_other
+
+    def _touch(self) -> None:
+        self._loop.remove_reader(self._copy)
+        self._event.set()
+
+    async def touched(self, timeout_s: float) -> None:
+        """Wait until there is something to read, or for a time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+
+    def leave(self) -> None:
+        """Look no more."""
+        if self._copy >= 0:
+            self._loop.remove_reader(self._copy)
+            os.close(self._copy)
+        self._event.clear()
+        self._name, self._copy = "", -1
 
 
 class Presence:
@@ -152,39 +194,24 @@ class Presence:
             self._tasks[loop] = loop.create_task(self._listen(heads))
 
     async def _listen(self, heads: _Heads) -> None:
-        loop, touched = asyncio.get_running_loop(), asyncio.Event()
-        known, socket, poll_at_s, waited_s, well_s = "", -1, 0.0, loop.time(), loop.time()
+        loop = asyncio.get_running_loop()
+        socket, poll_at_s, waited_s, well_s = _Socket(), 0.0, loop.time(), loop.time()
         try:
             while self._notifier.has_waiting or loop.time() < waited_s + _LINGER_S:
-                touched.clear()
                 waited_s = loop.time() if self._notifier.has_waiting else waited_s
                 try:
-                    name, now_socket = await self._call(PresenceConnection.listen)
-                    if name != known:
-                        if socket >= 0:
-                            loop.remove_reader(socket)
-                        loop.add_reader(now_socket, touched.set)
-                        known, socket, poll_at_s = name, now_socket, 0.0
-                    if loop.time() >= poll_at_s:
+                    if socket.watch(*await self._call(PresenceConnection.listen)) or loop.time() >= poll_at_s:
                         self._notifier.wake_at(await heads(self._notifier.waiting))
                         poll_at_s = loop.time() + _POLL_S
                     well_s = loop.time()
-                except (psycopg.Error, RefoldError):
+                except (psycopg.Error, RefoldError, OSError):
                     if loop.time() > well_s + _TOLD_S:  # whoever waits is to read, and be told
                         self._notifier.notify_all()
-                    poll_at_s = 0.0
-                    touched.clear()
-                    if socket >= 0:
-                        loop.remove_reader(socket)
-                    known, socket = "", -1
-                try:
-                    async with asyncio.timeout(max(0.05, min(poll_at_s - loop.time(), _POLL_S))):
-                        await touched.wait()
-                except TimeoutError:
-                    pass
+                    socket.leave()
+                    poll_at_s = loop.time() + _AGAIN_S
+                await socket.touched(max(poll_at_s - loop.time(), 0.0))
         finally:
-            if socket >= 0:
-                loop.remove_reader(socket)
+            socket.leave()
 
     async def stop(self) -> None:
         """Listen no more, whoever waits, and tell what is still to be told."""

@@ -129,7 +129,10 @@ def _make_search_index(raw: psycopg.Connection[Any]) -> bool:
     try:
         with raw.transaction():
             raw.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-            raw.execute("CREATE INDEX IF NOT EXISTS search_letters ON search_texts USING gin (text gin_trgm_ops)")
+            row = raw.execute("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_trgm'")
+            (where,) = row.fetchone() or ("public",)  # that of the log which had it first
+            made = sql.SQL("CREATE INDEX IF NOT EXISTS search_letters ON search_texts USING gin (text {}.gin_trgm_ops)")
+            raw.execute(made.format(sql.SQL(where)))
     except psycopg.Error:
         return False
     return True

@@ -24,7 +24,7 @@ from ..sql.jobs import Job
 from ..sql.log import SqlLog
 from ..sql.rebuild import all_numbers, refold
 from ..sql.thread import SqlThread
-from . import search_texts
+from . import claims, search_texts
 from .connection import ArchiveConnection, ArchivedError, PgConnection
 from .group_commit import Counts, GroupCommit, HotTails
 from .presence import Presence
@@ -34,6 +34,7 @@ from .server import Server
 T = TypeVar("T")
 C = TypeVar("C", bound=PgConnection)
 _HEADS = 1_000
+_TRIES = 4
 _ENDS = f"""
 SELECT s.id, s.head, (
     SELECT u.id FROM updates u WHERE u.id > (s.number << 32 | s.head) AND u.id <= (s.number << 32 | {MAX_SEQ})
@@ -45,6 +46,7 @@ class PostgresLog(SqlLog):
     """A log on a server; see `EventLog` for what each method promises."""
 
     _closed = True
+    _take_due = staticmethod(claims.take_due)
 
     def __init__(
         self,
@@ -261,8 +263,8 @@ def _heads_at_once(connection: Sql, sessions: Sequence[str]) -> dict[str, int]:
 
 
 def _within(work: Callable[[Sql], T], connection: PgConnection) -> T:
-    """Read in one transaction, once more where the connection is lost. Runs in the thread. Raises: psycopg.Error."""
-    for may_try_again in (True, False):
+    """Read in one transaction, again where the connection is lost. Runs in the thread. Raises: psycopg.Error."""
+    for tries_left in reversed(range(_TRIES)):
         try:
             connection.be_ready()
             connection.begin_reading()
@@ -271,6 +273,6 @@ def _within(work: Callable[[Sql], T], connection: PgConnection) -> T:
             finally:
                 connection.end_reading()
         except psycopg.OperationalError:
-            if not (may_try_again and connection.is_lost):
+            if not (tries_left and connection.is_lost):
                 raise
     raise psycopg.InterfaceError("unreachable")

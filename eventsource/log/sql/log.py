@@ -34,6 +34,8 @@ class SqlLog(ABC):
     """A log in a database; see `EventLog` for what each method promises."""
 
     _read_only = False
+    _take_due = staticmethod(leases.take_due)
+    """Claims what is due, in the transaction that finds it."""
 
     def __init__(self, *, new_id: Callable[[], str], limit_bytes: int, tails: Tails | None = None) -> None:
         self._new_id, self._limit_bytes = new_id, limit_bytes
@@ -244,7 +246,7 @@ class SqlLog(ABC):
         """Claim sessions that are due."""
         if self._read_only or not await self._read_with(lambda connection: rows.due(connection, 1, queues)):
             return ()
-        taken = partial(leases.take_due, tails=self._tails, owner=await self._owner_name())
+        taken = partial(self._take_due, tails=self._tails, owner=await self._owner_name())
         work = partial(taken, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues, but=but)
         return await self._write(Job(work, session="", durable=False))
 

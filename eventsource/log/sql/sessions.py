@@ -322,6 +322,8 @@ def due(connection: Sql, limit: int, queues: Collection[str] | None = None, *, l
         rows = connection.execute(_DUE + lock, (queue, now_us, limit))
         found += [(due_at_us, _text(name)) for due_at_us, name in rows]
     names = [name for _, name in sorted(found)[:limit]]
+    if len(names) == limit:
+        return tuple(names)
     among = f"queue IN ({', '.join('?' * len(queues))})" if queues else "false"
     owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
     for owner in (_text(row[0]) for row in owners):

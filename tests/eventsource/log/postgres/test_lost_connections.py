@@ -56,7 +56,7 @@ async def test_whoever_reads_writes_and_claims_goes_on(url: str) -> None:
         lease = await log.claim(session)
         assert end_connections(url) == 3
         assert len(await log.read(session)) == 1
-        assert end_connections(url) == 1
+        assert end_connections(url) >= 1
         assert await log.append(session, LABEL, expected=1, epoch=lease.epoch) == 2
         assert end_connections(url) >= 1
         assert await log.append(session, timed(exchange()), expected=2) > 2
