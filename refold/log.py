@@ -211,9 +211,10 @@ async def _start(path: str | Path | None, clock: Callable[[], int]) -> EventLog:
     if not is_http(path):
         return await start_store(path, clock=clock)
     from .client.address import read_address  # with httpx, which a file needs nothing of
+    from .client.connection import Connection
     from .client.remote_log import RemoteLog
 
-    return RemoteLog(read_address(path, where="open_log"))
+    return RemoteLog(Connection(read_address(path, where="open_log")))
 
 
 @checked()

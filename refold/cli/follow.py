@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
@@ -13,12 +14,15 @@ from eventsource.envelope import Recorded
 from eventsource.events import UPDATE_TYPES
 from eventsource.log.place import is_http
 
-from ..log import LAST, Log, open_log
+from ..log import LAST, Log
 from ..session_tree import above, session_rows
 from .command import command
 from .terminal.events import print_event
 from .terminal.formatting import count
 from .terminal.screen import Screen
+
+if TYPE_CHECKING:
+    from ..client.connection import Connection
 
 
 def _is_address(values: Mapping[str, object]) -> bool:
@@ -52,33 +56,47 @@ async def follow(
     With --json each event is a line of JSON of its own, with its session, seq and time. Over HTTP it goes on after lost
     connections and restarts of the server; nothing is left out, and nothing comes twice.
     """
-    place: object = screen.log.place
+    place: object = session if is_http(session) else screen.log.place
+    if place is session and screen.log.named_by == "option":
+        raise click.UsageError("an address names its log: give one of --db and the address")
     async with AsyncExitStack() as stack:
-        if is_http(session):
-            if screen.log.named_by == "option":
-                raise click.UsageError("an address names its log: give one of --db and the address")
-            from ..client.address import read_address
-
-            place, log = session, await stack.enter_async_context(open_log(session))
-            session = read_address(session, where="follow").session
+        reached = _reach(screen, place, session) if is_http(place) else None
+        if reached is not None:
+            log, session = await stack.enter_async_context(reached.log), reached.session
         found = await log.find(session or LAST)
         head = (await found.info()).head
-        places = {found.id: head if after is None else after}
-        if tree and after is None:
-            places = await _heads(log, found.id)
-        if is_http(place):
-            from ..client import Client, ClientSession
+        places = await _heads(log, found.id) if tree and after is None else {found.id: head if after is None else after}
+        if reached is not None:
+            from ..client.session import ClientSession
 
-            client = await stack.enter_async_context(Client(place, tell=lambda what: screen.note((what, "dim"))))
-            there = ClientSession(client.connection, found.id)
+            there = ClientSession(reached.connection, found.id)
             whole, own = there.follow_tree(places, updates=updates), there.follow(places[found.id], updates=updates)
         else:
             whole, own = found.follow_tree(places), found.follow(places[found.id])
         if after is None and head and not screen.as_json:
             screen.note((f"{found.id} has {count(head, 'event')}; --after 0 prints these too.", "dim"))
-        await _print(
-            screen, found.id, whole if tree else _named(found.id, own), len(str(head)), updates=updates, limit=limit
-        )
+        events = whole if tree else _named(found.id, own)
+        await _print(screen, found.id, events, len(str(head)), updates=updates, limit=limit)
+
+
+class _Reached(NamedTuple):
+    """A server that is reached: its log, and the name of a session there."""
+
+    connection: Connection
+    log: Log
+    session: str | None
+
+
+def _reach(screen: Screen, place: str, session: str | None) -> _Reached:
+    from ..client.address import read_address
+    from ..client.connection import Connection
+    from ..client.remote_log import RemoteLog
+
+    address = read_address(place, where="follow", of_session=place is session)
+    connection = Connection(address, tell=lambda what: screen.note((what, "dim")))
+    return _Reached(
+        connection, Log(RemoteLog(connection)), address.session or (session if place is not session else None)
+    )
 
 
 async def _heads(log: Log, session: str) -> dict[str, int]:

@@ -45,11 +45,11 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"Address({self.shown!r})"
 
 
-def read_address(url: str, *, where: str, token: str | None = None) -> Address:
+def read_address(url: str, *, where: str, token: str | None = None, of_session: bool = False) -> Address:
     """Read an address: `http://HOST:PORT`, with a path in front of the server's own if it has one, or `unix:///SOCKET`.
 
-    It may go on as the address of a session (`/v1/sessions/NAME`). The token: the one that is given, else the one in
-    the fragment (`#token=...`), else REFOLD_TOKEN's. It is kept out of whatever this process records.
+    `of_session`: it may go on as the address of a session (`/v1/sessions/NAME`). The token: the one that is given, else
+    the one in the fragment (`#token=...`), else REFOLD_TOKEN's. It is kept out of whatever this process records.
 
     Raises: ArgumentError, which does not tell what may be secret.
     """
@@ -66,6 +66,8 @@ def read_address(url: str, *, where: str, token: str | None = None) -> Address:
         raise ArgumentError(where, "url", _FORMS, found, f"the token goes behind it, #token=..., or in {VARIABLE}")
     path, _, session = parts.path.partition(_SESSIONS)
     path, session = path.rstrip("/"), session.partition("/")[0]
+    if session and not of_session:
+        raise ArgumentError(where, "url", "the address of a server", "that of a session", "leave out /v1/sessions/...")
     if scheme == "unix" and not path:
         raise ArgumentError(where, "url", _FORMS, "no path of a socket")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

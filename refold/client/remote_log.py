@@ -44,7 +44,6 @@ from ..http.interface.sessions import (
 )
 from ..http.interface.values import MOST
 from ..http.interface.verbs import ForkBody
-from .address import Address
 from .connection import Connection, path_of
 from .following import follow, recorded_of
 from .session import ClientSession
@@ -64,10 +63,10 @@ class RemoteLog:
     claims sessions, writes runs or looks after the file opens the log where it is.
     """
 
-    def __init__(self, address: Address) -> None:
-        """Prepare; nothing is asked yet."""
+    def __init__(self, connection: Connection) -> None:
+        """Take the way to a server; nothing is asked yet."""
         self.folds = WarmFolds()
-        self._address, self._connection = address, Connection(address)
+        self._connection = connection
 
     async def close(self) -> None:
         """Close what is open."""
@@ -336,7 +335,7 @@ class RemoteLog:
         )
 
     def _refuse(self, what: str) -> NoReturn:
-        raise StoreError(self._address.shown, f"this log is read over HTTP: {what} from here", _ADVICE)
+        raise StoreError(self._connection.address.shown, f"this log is read over HTTP: {what} from here", _ADVICE)
 
 
 def _info(row: SessionRow) -> SessionInfo:

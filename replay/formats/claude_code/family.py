@@ -22,9 +22,7 @@ from eventsource.log.protocol import EventLog
 from ..fields import text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Findings, Line
-from ..written import written_before
-from .dialect import FORMAT, ClaudeCodeDialect, is_record
-from .write import claude_code_parts
+from .dialect import ClaudeCodeDialect, is_record
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -113,28 +111,30 @@ def files_before(path: Path) -> list[Path]:
 
 
 def fork_of(path: Path, own: Records) -> SourceFork | None:
-    """Describe a session that goes on from another one, or may have, by a file that is gone; None: it does not."""
-    line, session = _line_of(path), _begins(path).session
-    if not session or path.stem.startswith(_AGENT):
+    """Describe a session that goes on from another one; None: it does not."""
+    line = _line_of(path)
+    if len(line) < 2:
         return None
 
     def whole(base: Records | None) -> Records:
-        """Join the files, the first one first, or what the log has in their place."""
+        """Join the files, the first one first."""
         for one in reversed(line[1:]):
-            read = lines_of(one, is_record)
-            base = read if base is None else _joined(read, base)
-        return own if base is None else _joined(own, base)
+            base = _joined(lines_of(one, is_record), base)
+        return _joined(own, base)
 
-    dialect, missing = partial(ClaudeCodeDialect, fork=session), "" if len(line) > 1 else session
-    return SourceFork(name=session, dialect=dialect, whole=whole, missing=missing, written=_written)
+    session = _begins(path).session
+    dialect = partial(ClaudeCodeDialect, fork=session)
+    return SourceFork(name=session, dialect=dialect, whole=whole, missing="", written=_written)
 
 
 async def _written(log: EventLog, session: str) -> Records | None:
-    return await written_before(log, FORMAT, session, claude_code_parts, _joined)
+    return None
 
 
-def _joined(own: Records, base: Records) -> Records:
+def _joined(own: Records, base: Records | None) -> Records:
     """Make a reader of a session's records behind those that it copied, which are read where they stood first."""
+    if base is None:
+        return own
     told = {text_of(line.fields.get("uuid")): (place, _said(line)) for place, line in enumerate(base(Findings()), 1)}
     taken = 0
     there: set[str] = set()

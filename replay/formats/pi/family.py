@@ -13,9 +13,7 @@ from eventsource.log.protocol import EventLog
 from ..fields import text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Fields, Findings, Line
-from ..written import written_before
-from .dialect import FORMAT, PiDialect, is_record
-from .write import pi_parts
+from .dialect import PiDialect, is_record
 
 _LIMIT = 100  # sessions in one line; more are a circle
 _VERSION = 2  # since then entries have names, by which a copy is known
@@ -60,29 +58,26 @@ def files_before(path: Path) -> list[Path]:
 
 
 def fork_of(path: Path, own: Records) -> SourceFork | None:
-    """Describe a session that goes on from another one, whose file may be gone; None: it does not."""
+    """Describe a session that goes on from another one; None: it does not, or copied nothing of it."""
     session, line = text_of(_header(own).get("id")), _line_of(path)
-    if not session or not isinstance(_header(own).get("parentSession"), str):
+    if len(line) < 2 or not session:
         return None
-
-    def whole(base: Records | None) -> Records:
-        """Join the files, the first one first, or what the log has in their place."""
-        for one in reversed(line[1:]):
-            read = lines_of(one, is_record)
-            base = read if base is None else _joined(read, base)
-        return own if base is None else _joined(own, base)
-
+    base: Records | None = None
+    for one in (*reversed(line[1:]), None):
+        read = own if one is None else lines_of(one, is_record)
+        base = read if base is None else _joined(read, base)
+    whole = base if base is not None else own
     return SourceFork(
         name=session,
         dialect=lambda _: PiDialect(named=True, fork=session),
-        whole=whole,
-        missing="" if len(line) > 1 else session,
+        whole=lambda _: whole,
+        missing="",
         written=_written,
     )
 
 
 async def _written(log: EventLog, session: str) -> Records | None:
-    return await written_before(log, FORMAT, session, pi_parts, _joined)
+    return None
 
 
 def _joined(own: Records, base: Records) -> Records:

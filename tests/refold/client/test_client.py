@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -385,6 +386,17 @@ async def test_an_error_of_a_newer_release_is_told_in_its_own_words() -> None:
             with pytest.raises(ClientError) as raised:
                 await client.find("a")
         assert (raised.value.problem, raised.value.error) == ("the moon is full", more["error"])
+
+
+@pytest.mark.slow
+async def test_an_answer_is_not_held_back_until_the_one_before_it_is_acknowledged() -> None:
+    async with setup() as (log, client):
+        session, took = await client.find((await log.session("oslo")).id), list[float]()
+        for _ in range(50):
+            began = time.perf_counter()
+            await session.cursor()
+            took.append(time.perf_counter() - began)
+    assert min(took[-20:]) < 0.035, "each waits 40 ms for an acknowledgement that the client delays"
 
 
 def test_the_client_needs_no_server_of_its_own() -> None:

@@ -252,6 +252,23 @@ async def test_facts_alone_are_followed_if_that_is_asked_for() -> None:
         assert [await anext(events) for _ in facts] == list(facts)
 
 
+async def test_a_tree_of_thousands_of_sessions_is_gone_on_with_where_it_was(tmp_path: Path) -> None:
+    async with open_log() as log, served(log) as url:
+        names = [one.id for one in await family(log)]
+        seen = {name: (await log.store.info(name)).head for name in names}
+        others = {f"session-that-was-seen-before-{number}": 10_000 + number for number in range(3_000)}
+        proxy = CuttingProxy(url)
+        async with proxy.listening() as through, Client(through, TOKEN, pause=at_once) as client:
+            events = ClientSession(client.connection, names[0]).follow_tree(seen | others)
+            for number in range(3):
+                for name in names:
+                    await (await log.find(name)).label(f"x{number}", 1)
+                found = [await anext(events) for _ in names]
+                assert sorted(name for name, _ in found) == sorted(names)
+                assert {one.seq for name, one in found} == {seen[name] + 1 + number for name in names}
+                proxy.cut()
+
+
 def test_pauses_grow_up_to_a_bound_and_differ_from_one_to_another() -> None:
     whole = [pause_s(failed, 0.0) for failed in range(1, 40)]
     assert whole[:3] == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
