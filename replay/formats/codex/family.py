@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain
@@ -28,6 +29,7 @@ _ID = re.compile(r"[\w-]+")
 _NAMED = re.compile(r"rollout-.*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _TELLS = re.compile(rb'agent_thread_id|new_thread_id|receiver_thread_ids|\\"agent_id\\"')
 _LIMIT = 100  # sessions in one line; more are a circle
+_RESTS_NS = 24 * 60 * 60 * 1_000_000_000
 _LOOKED = 10_000  # files whose first lines are remembered
 _GOES_ON = ("task_started", "turn_started", "user_message", "thread_rolled_back", "thread_settings_applied")
 """Events that a later turn begins with, or that take one back."""
@@ -137,6 +139,12 @@ def _fields(line: bytes) -> Fields:
         return fields_of(json.loads(line))
     except (ValueError, RecursionError):
         return {}
+
+
+def working_agents_of(path: Path) -> list[Path]:
+    """Find the files of sub-agents that may still be written; a file that has rested for a day is not looked through."""
+    changed_ns, _ = _state(path)
+    return agents_of(path) if time.time_ns() - changed_ns < _RESTS_NS else []
 
 
 def owner_of(path: Path) -> Path | None:

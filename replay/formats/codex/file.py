@@ -11,7 +11,7 @@ from ..format import Format, Head, Home, SourceSession, head_of, lines_of
 from ..jsonl import Fields
 from .dialect import FORMAT, CodexDialect, is_codex, is_record
 from .envelope import is_bare_header
-from .family import agents_of, begins_of, files_before, fork_of, owner_of
+from .family import agents_of, begins_of, files_before, fork_of, owner_of, working_agents_of
 from .write import TO_CODEX
 
 
@@ -68,7 +68,7 @@ CODEX = Format(
     fits=_fits,
     sessions=_sessions,
     owner=owner_of,
-    beside=agents_of,
+    beside=working_agents_of,
     before=files_before,
     folder=_folder,
     home=_home,

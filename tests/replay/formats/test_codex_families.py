@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,8 @@ def test_a_folder_of_sessions_has_sub_agents_with_the_session_that_began_them(ag
     found = [one.path for one in Finder().among([agents[0].parents[3]]) if not isinstance(one, Exception)]
     assert found == [agents[0]]
     assert set(CODEX.beside(agents[0])) == set(agents[1:])
+    os.utime(agents[0], (1, 1))
+    assert not [*CODEX.beside(agents[0])], "nobody writes there any more"
     agents[0].unlink()
     found = [one.path for one in Finder().among([agents[1].parents[3]]) if not isinstance(one, Exception)]
     assert set(found) == {agents[1], agents[2]}
