@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -29,7 +30,9 @@ _ID = re.compile(r"[\w-]+")
 _NAMED = re.compile(r"rollout-.*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _TELLS = re.compile(rb'agent_thread_id|new_thread_id|receiver_thread_ids|\\"agent_id\\"')
 _LIMIT = 100  # sessions in one line; more are a circle
-_RESTS_NS = 24 * 60 * 60 * 1_000_000_000
+_TIMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-")  # begins an id that says when it was made
+_DAY_S = 24 * 60 * 60
+_RESTS_NS = _DAY_S * 1_000_000_000
 _LOOKED = 10_000  # files whose first lines are remembered
 _GOES_ON = ("task_started", "turn_started", "user_message", "thread_rolled_back", "thread_settings_applied")
 """Events that a later turn begins with, or that take one back."""
@@ -86,9 +89,22 @@ def file_of(path: Path, session: str) -> Path | None:
         return None
     folder = path.resolve().parent
     days = next((one for one in (folder, *folder.parents[:3]) if not one.name.isdigit()), folder)
-    places = [folder] if days == folder else [folder, *days.glob("[0-9]*/[0-9]*/[0-9]*")]
-    named = (one for place in (*places, days.parent / "archived_sessions") for one in sorted(_named(place, session)))
+    near = [folder] if days == folder else [folder, *_days_of(days, session), days.parent / "archived_sessions"]
+    far = days.glob("[0-9]*/[0-9]*/[0-9]*") if days != folder else ()
+    named = (one for place in chain(near, far) for one in sorted(_named(place, session)))
     return next((one for one in chain(named, _called_otherwise(folder, session)) if one != path), None)
+
+
+def _days_of(days: Path, session: str) -> Iterator[Path]:
+    """Give the folders in which a session's file lies by the time in its id, which is not the local one."""
+    if not _TIMED.match(session):
+        return
+    began_s = int(session[:8] + session[9:13], 16) / 1000
+    for shift_s in (0, -_DAY_S, _DAY_S):
+        try:
+            yield days / f"{datetime.fromtimestamp(began_s + shift_s, UTC):%Y/%m/%d}"
+        except (ValueError, OverflowError, OSError):  # no year that there is
+            return
 
 
 def _named(folder: Path, session: str) -> Iterator[Path]:
@@ -142,7 +158,7 @@ def _fields(line: bytes) -> Fields:
 
 
 def working_agents_of(path: Path) -> list[Path]:
-    """Find the files of sub-agents that may still be written; a file that has rested for a day is not looked through."""
+    """Find the files of sub-agents that may still be written: not below a session whose file has rested for a day."""
     changed_ns, _ = _state(path)
     return agents_of(path) if time.time_ns() - changed_ns < _RESTS_NS else []
 

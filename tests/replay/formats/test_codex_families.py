@@ -18,6 +18,7 @@ from eventsource.messages import ToolResultMessage
 from projections import CONTEXT, history, project
 from refold import open_log
 from replay.formats import ImportReport, import_file
+from replay.formats.codex.family import file_of
 from replay.formats.codex.file import CODEX
 from replay.formats.codex.write import TO_CODEX, codex_parts
 from replay.formats.finding import Finder
@@ -335,6 +336,19 @@ async def test_the_file_of_a_sub_agent_brings_the_session_that_began_it(log: Eve
     (main,) = deep.others
     assert {one.source: one.session for one in main.children}[deep.source] == deep.session
     assert (await log.info(main.session)).source == f"codex:{agents[0].stem.removeprefix('rollout-x-')}"
+
+
+@pytest.mark.parametrize("day", ["2026/11/27", "2026/11/28", "2026/11/29", "2026/03/03"])
+def test_a_file_is_found_on_the_day_that_its_name_says_or_on_any_other(tmp_path: Path, day: str) -> None:
+    session = "01a2225a-8e70-7112-aae5-35d24f7ce6bf"  # of 28 November 2026
+    for number in range(3):
+        write(tmp_path / "sessions", [meta(str(uuid4()))], day=f"0{number + 1}")
+    wanted = tmp_path / "sessions" / day / f"rollout-x-{session}.jsonl"
+    wanted.parent.mkdir(parents=True)
+    wanted.touch()
+    beside = tmp_path / "sessions" / "2026" / "01" / "01" / "rollout-y.jsonl"
+    assert file_of(beside, session) == wanted
+    assert file_of(beside, "ffffffff-ffff-7fff-8000-000000000000") is None
 
 
 async def test_a_fork_of_a_sub_agent_brings_the_whole_family(
