@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from eventsource.codec import from_json
 from eventsource.machine.approvals import REASON
-from replay.html.blocks import esc, paragraph, pre
+from replay.html.blocks import esc, paragraph, pre, when
 
 from ...waits import Waiting
 
@@ -69,7 +69,9 @@ def question_page(title: str, wait: Waiting, value_schema: Mapping[str, object])
         bare = ' formnovalidate=""' if value == "cancelled" else ""
         parts.append(f'<button name="{name}" value="{value}"{bare}>{words}</button>')
     parts.append("</form>")
-    parts.append(f'<p class="dim">{esc(title)}</p>' if title else "")
+    facts = [esc(title)] if title else []
+    facts += [f"decides itself at {when(wait.deadline_us)} UTC"] if wait.deadline_us is not None else []
+    parts.append(f'<p class="dim">{", ".join(facts)}</p>' if facts else "")
     return _page(asked, "".join(parts), 200)
 
 

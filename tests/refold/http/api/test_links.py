@@ -16,7 +16,7 @@ from refold.tasks import TaskContext, task
 from .serving import TOKEN, Setup, served
 
 
-@tool(approval="always")
+@tool(approval="always", approval_timeout="1d")
 def deploy(target: str) -> str:
     """Deploy."""
     return f"deployed to {target}"
@@ -54,6 +54,7 @@ async def test_a_link_asks_and_answers_without_the_token_once(stranger: Any) -> 
         assert "&lt;b&gt;prod" in page.text
         assert "<b>prod" not in page.text
         assert "<script" not in page.text
+        assert "decides itself at" in page.text
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "form-action 'self'" in policy
