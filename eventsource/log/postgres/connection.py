@@ -191,8 +191,8 @@ class PgConnection:
         name = self._prepared.get((sql, types)) or self._prepare(sql, types)
         if name is None:
             command = _numbered(sql)
-            return self._answer(self._pg.exec_params(command, parameters, types, formats, 1))
-        return self._answer(self._pg.exec_prepared(name, parameters, formats, 1))  # type: ignore[arg-type]  # takes None
+            return self._answer(self._ask(self._pg.exec_params, command, parameters, types, formats, 1))
+        return self._answer(self._ask(self._pg.exec_prepared, name, parameters, formats, 1))
 
     def _prepare(self, sql: str, types: tuple[int, ...]) -> bytes | None:
         """Prepare a statement that comes a second time. Returns: None when it is to be run as it is."""
@@ -200,15 +200,23 @@ class PgConnection:
             self._seen.add(sql) if len(self._seen) < 10 * _MOST_PREPARED else self._seen.clear()
             return None
         name = b"refold_%d" % next(self._numbers)
-        self._answer(self._pg.prepare(name, _numbered(sql), types))
+        self._answer(self._ask(self._pg.prepare, name, _numbered(sql), types))
         self._prepared[sql, types] = name
         return name
 
     def _script(self, script: bytes) -> pq.abc.PGresult:
         """Run statements without values. Returns: the result of the last one."""
-        result = self._pg.exec_(script)
+        result = self._ask(self._pg.exec_, script)
         self._answer(result)
         return result
+
+    def _ask(self, call: Callable[..., pq.abc.PGresult], *values: object) -> pq.abc.PGresult:
+        """Send something and wait for its result. Raises: LostError when it cannot be sent, or nothing comes back."""
+        try:
+            return call(*values)
+        except psycopg.OperationalError as error:
+            self._raw.close()
+            raise LostError(str(error)) from error
 
     def _answer(self, result: pq.abc.PGresult) -> Answer:
         status = result.status
@@ -360,16 +368,16 @@ class WritingConnection(PgConnection):
         self.batch.go_back()
         formats = [1] * len(TYPES)
         name = self._prepared.get((CALL.decode(), ())) or self._prepare_call()
-        self._answer(self._pg.exec_prepared(name, values, formats, 1))  # type: ignore[arg-type]  # takes None
+        self._answer(self._ask(self._pg.exec_prepared, name, values, formats, 1))
 
     def _prepare_call(self) -> bytes:
-        self._answer(self._pg.prepare(b"refold_write", CALL, TYPES))
+        self._answer(self._ask(self._pg.prepare, b"refold_write", CALL, TYPES))
         self._prepared[CALL.decode(), ()] = b"refold_write"
         return b"refold_write"
 
     def run_arrays(self, sql: str, arrays: Sequence[bytes], types: Sequence[int]) -> None:
         """Run a numbered statement with arrays."""
-        self._answer(self._pg.exec_params(sql.encode(), arrays, types, [1] * len(arrays), 1))
+        self._answer(self._ask(self._pg.exec_params, sql.encode(), arrays, types, [1] * len(arrays), 1))
 
     def begin(self, *, is_durable: bool) -> None:
         """Begin a transaction that writes."""

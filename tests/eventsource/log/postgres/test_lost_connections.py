@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from urllib.parse import quote
 
 import psycopg
@@ -15,6 +16,8 @@ from eventsource.errors import ConflictError, FencedError, LeaseHeldError, Outco
 from eventsource.events import Custom, Event, Label, TaskStart
 from eventsource.log import open_store
 from eventsource.log.contract.histories import exchange, read_all, timed
+from eventsource.log.postgres.connection import LostError, WritingConnection
+from eventsource.log.postgres.server import Server
 from tests.eventsource.log.postgres.cutting_proxy import Cut, CuttingProxy, cutting
 from tests.postgres import empty_log
 
@@ -193,3 +196,19 @@ async def test_a_server_that_is_not_there_is_named(url: str) -> None:
     with pytest.raises(StoreError, match=r"postgresql://127.0.0.1:1/db: it cannot be reached"):
         async with open_store("postgresql://127.0.0.1:1/db"):
             pass
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "SELECT ?"])
+def test_a_statement_that_cannot_even_be_sent_was_lost(url: str, proxy: CuttingProxy, statement: str) -> None:
+    """So it is told apart from what the server refused: nothing was stored, and it is done again."""
+    connection = WritingConnection(Server(through(proxy, url)), None)
+    connection.begin(is_durable=True)
+    proxy.close()
+    for _ in range(3):
+        with pytest.raises(LostError):
+            connection.execute(statement, (1,) * statement.count("?"))
+    for lost in (connection.commit, partial(connection.write, (), is_durable=True), connection.begin_reading):
+        with pytest.raises(LostError):
+            lost()
+    assert connection.is_lost
+    connection.close()
