@@ -47,6 +47,7 @@ from eventsource.events import (
 )
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, Usage, UserMessage
 from projections.timeline import SpanReader
+from projections.tree import LABELS, Labels
 
 RowKind: TypeAlias = Literal[
     "user", "assistant", "tool", "custom", "compaction", "edit", "config", "fork", "wait", "child", "task", "step",
@@ -83,6 +84,7 @@ class Columns:
         self.ended: dict[int, int] = {}  # seq of the end of a wait, child, step or task -> its row
         self.delivered: dict[int, int] = {}  # seq of a push -> that of the message's start that delivered it
         self.kept_seq = 0
+        self.labels: Labels = LABELS.initial
         self.spans = SpanReader()
         self.calls = ModelCalls()
         self.marks = Marks()
@@ -359,6 +361,10 @@ class Columns:
     def _step_end(self, at: Recorded, event: StepEnd) -> None:
         self.close("step", event.key, at, ERROR if event.error else 0)
 
+    def _label(self, at: Recorded, event: Label) -> None:
+        self.labels = LABELS.step(self.labels, at)
+        self._note(at, event)
+
     def _note(self, at: Recorded, event: Event) -> None:
         kind, who, text = _said(event)
         self.begin(kind, who, at, text)
@@ -506,8 +512,9 @@ _FEEDS: dict[type, Callable[[Columns, Recorded, Any], None]] = {
     TaskEnd: Columns._task_end,
     StepStart: Columns._step_start,
     StepEnd: Columns._step_end,
+    Label: Columns._label,
     **dict.fromkeys(
-        (AbortRequest, Resume, TokenCreate, Label, Erase, QueueClear, MetadataSet, LoopContext, Custom), Columns._note
+        (AbortRequest, Resume, TokenCreate, Erase, QueueClear, MetadataSet, LoopContext, Custom), Columns._note
     ),
 }
 """What each fact does to the columns; those that are not here begin no row: they belong to the one before."""

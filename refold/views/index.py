@@ -84,6 +84,7 @@ class Indexed:
         self.state, self.seen = State(), SEEN.initial
         self.windows, self.hashes = PartWindows(), PartHashes()
         self.size_bytes = 0
+        self._changed = -1
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def wait_for(self, seq: int) -> asyncio.Future[None]:
@@ -109,6 +110,13 @@ class Indexed:
         self.columns.feed(recorded)
         self.size_bytes += estimate_bytes(recorded.event)
         self.reached = recorded.seq
+
+    def pair(self) -> None:
+        """Pair calls and results of what was taken, unless a compaction or an edit has just made it stand otherwise."""
+        view = self.seen.trace.view
+        if view.changed == self._changed:
+            self.windows.tokens(view)
+        self._changed = view.changed
 
 
 class At(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,6 +244,7 @@ class SessionIndex:
         if found.state.phase is not Phase.STREAMING:  # while streaming it lacks the updates
             self.folds.keep(info, evolve, WarmFold(seq, found.state))
         self.folds.keep(info, SEEN.step, WarmFold(seq, found.seen, found.size_bytes))
+        found.pair()
 
 
 class _Collector:

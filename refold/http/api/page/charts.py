@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import msgspec
@@ -31,7 +32,8 @@ class SpansQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def read_spans(call: Call[SpansQuery, Nothing]) -> Timespans:
     """Read what took time, as bars; of the first 500 that are one model call, when its answer began to come."""
     asked, (at, whole) = call.query, await whole_of(call)
-    found = joined_spans(whole.columns.spans, whole.reached, asked.from_us, asked.to_us, asked.px)
+    spans, reached = whole.columns.spans, whole.reached  # read in a thread: what was told of a span stays
+    found = await asyncio.to_thread(joined_spans, spans, reached, asked.from_us, asked.to_us, asked.px)
     calls, bars = whole.columns.calls, list(found.bars)
     alone = [n for n, bar in enumerate(bars) if bar.kind == "model" and bar.spans == 1]
     for number in alone[:_MOST_FILLED]:

@@ -15,7 +15,7 @@ from projections.tree import Labels
 from replay.formats.refold.write import export_parts
 from replay.lineage import forks_of, lineage
 
-from ....session_tree import read_labels, session_rows
+from ....session_tree import session_rows
 from ....status import SessionStatus, find_status
 from ....views.index import At
 from ....views.jump import Jump, Used, jump_to, open_message_seq, used_of
@@ -102,7 +102,7 @@ async def read_head(call: Call[Nothing, Nothing]) -> SessionHead:
         cursor=await store.cursor(info.id),
         lineage=await lineage(store, info.id),
         family=len(await session_rows(store, tree=info.id)),
-        labels=await read_labels(store, info.id),
+        labels=at.whole.columns.labels,
         forks=await _forks(call, at),
         models=tuple(
             ModelUse(model=name, calls=spent.calls, used=used_of(spent.usage, spent.unpriced))
