@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -160,7 +161,17 @@ class OwnUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 def sorted_by(rows: Sequence[SessionInfo], sort: Sort) -> list[SessionInfo]:
     """Sort rows: the largest or the latest first, and of equal ones the one that was updated last."""
-    return sorted(rows, key=lambda info: (_SORTS[sort](info), info.updated_at_us), reverse=True)
+    return sorted(rows, key=partial(_order, sort), reverse=True)
+
+
+def behind(rows: Sequence[SessionInfo], last: SessionInfo, sort: Sort) -> list[SessionInfo]:
+    """Return the sorted rows that come behind one, which may have left them meanwhile."""
+    order = _order(sort, last)
+    return [info for info in rows if _order(sort, info) < order]
+
+
+def _order(sort: Sort, info: SessionInfo) -> tuple[float, int, int]:
+    return _SORTS[sort](info), info.updated_at_us, info.number
 
 
 _SORTS: Mapping[Sort, Callable[[SessionInfo], float]] = {

@@ -68,12 +68,19 @@ class AgentRuns:
         return session in self._running
 
     async def wait(self, session: str, timeout_s: float) -> Run[object] | None:
-        """Wait for the end of a run. Returns: what it came to; None when it goes on. Raises: what kept it from it."""
-        task = self._running.get(session)
-        if task is None:
-            return None
-        await asyncio.wait([task], timeout=timeout_s)
-        return task.result() if task.done() else None
+        """Wait for the end of a run. Returns: what it came to; None when it goes on. Raises: what kept it from it.
+
+        What was said while a run came to its end is done by the one behind it, which is then waited for.
+        """
+        clock = asyncio.get_running_loop().time
+        until, task, more = clock() + timeout_s, self._running.get(session), session in self._more
+        while task is not None:
+            await asyncio.wait([task], timeout=max(until - clock(), 0))
+            following = self._running.get(session) if more and task.done() else None
+            if following is None:
+                return task.result() if task.done() else None
+            task, more = following, False
+        return None
 
     async def stop(self) -> None:
         """Let runs end for a while, then hand them back: whoever resumes a session goes on where its log stops."""

@@ -24,6 +24,7 @@ from ....views.sessions import (
     Sort,
     TablePage,
     TableRow,
+    behind,
     family,
     hit,
     read_filter,
@@ -40,7 +41,8 @@ from .parameters import WindowSize
 
 _MOST_FOUND = 10_000
 """Messages that are looked at for a word of a filter: behind so many, older ones are left out."""
-_PAGE = 500
+_PAGE, _ROWS = 500, 2_000
+"""Messages, and rows, that are read at a time."""
 
 
 class TableQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,9 +95,8 @@ async def list_table(call: Call[TableQuery, Nothing]) -> TablePage:
     else:
         everything = [info for status in statuses for info in await table.rows(status, None, None)]
         found = sorted_by(everything, asked.sort)
-        ids = [info.id for info in found]
         if asked.after is not None:
-            found = found[ids.index(asked.after) + 1 if asked.after in ids else 0 :]
+            found = behind(found, await store.info(asked.after), asked.sort)
     shown = found[: asked.limit]
     stands = await find_statuses(store, shown)
     return TablePage(
@@ -120,6 +121,7 @@ class _Table:
     async def rows(self, status: str | None, after: str | None, most: int | None) -> list[SessionInfo]:
         """Read the rows of a status, latest updated first, behind one and up to so many."""
         wanted, found = self._wanted, list[SessionInfo]()
+        size = most if most is not None and wanted == SessionFilter() else _ROWS
         while most is None or len(found) < most:
             page = await self._store.sessions(
                 status=status,
@@ -129,11 +131,11 @@ class _Table:
                 branch=wanted.branch,
                 model=wanted.model,
                 after=after,
-                limit=_PAGE,
+                limit=size,
             )
             self.looked_at += len(page)
             found += [info for info in await self._standing(page) if wanted.fits(info) and self._is_among(info)]
-            if len(page) < _PAGE:
+            if len(page) < size:
                 break
             after = page[-1].id
         return found
@@ -212,7 +214,7 @@ async def find_text(call: Call[FindTextQuery, Nothing]) -> Hits:
 
 
 TABLES = (
-    Route(method="GET", path="/api/sessions", does=list_table, tag="page"),
+    Route(method="GET", path="/api/sessions", does=list_table, tag="page", errors=(404,)),
     Route(method="GET", path="/api/sessions/{session}/family", does=read_family, tag="page", errors=(404,)),
     Route(method="GET", path="/api/diff", does=compare, tag="page", errors=(404,)),
     Route(method="GET", path="/api/diff/pairs", does=compare_pairs, tag="page", errors=(404,)),
