@@ -18,6 +18,7 @@ from .terminal.screen import Screen
     "adopt",
     ("refold adopt ID --from FORK 16", "the message 16 of the fork; a call comes with its results"),
     ("refold adopt ID --from FORK 16 22..30", "and all messages from 22 to 30"),
+    local=True,
 )
 @click.argument("session")
 @click.argument("messages", nargs=-1, required=True, metavar="SEQ|SEQ..SEQ...")

@@ -19,6 +19,7 @@ from .terminal.screen import Screen
     "archive",
     ("refold archive ID", "one session; every command still reads it"),
     ("refold archive --older-than 30d", "all closed ones in which nothing has happened since"),
+    local=True,
 )
 @click.argument("sessions", nargs=-1, metavar="[SESSION]...")
 @click.option(

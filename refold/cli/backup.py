@@ -18,6 +18,7 @@ from .terminal.screen import Screen
 @command(
     "backup",
     ("refold backup refold-2026-01-31.db", "a log of its own: refold ls --db refold-2026-01-31.db"),
+    local=True,
 )
 @click.argument("file")
 async def backup(screen: Screen, log: Log, file: str) -> None:

@@ -11,7 +11,8 @@ from typing import Concatenate, ParamSpec
 
 import click
 
-from eventsource.errors import RefoldError
+from eventsource.errors import RefoldError, StoreError
+from eventsource.log.place import is_http
 from eventsource.log.sqlite.database_format import FORMAT, format_of
 
 from ..log import Log, open_log
@@ -22,6 +23,10 @@ from .arguments.options import SETTINGS, Examples, SharedOptions, shared_options
 from .terminal.screen import Screen
 
 P = ParamSpec("P")
+_ADVICE = (
+    "run it where the log is; what reads works here, and steer, abort, decide, complete, send, cancel, label and fork "
+    "are done by the server"
+)
 
 Body = Callable[Concatenate[Screen, Log, P], Awaitable[int | None]]
 
@@ -42,12 +47,14 @@ def command(
     name: str,
     *examples: tuple[str, str],
     creates: bool = False,
+    local: bool = False,
     opens: Callable[[Mapping[str, object]], bool] = lambda values: True,
 ) -> Callable[[Body[P]], RefoldCommand]:
     """Make a command of an async function that works on the log; what it returns is the exit code (None: 0).
 
     Args:
         creates: the log is made if it is not there; other commands then find it empty, or say that it is not there.
+        local: it needs the log itself, and not what a server does with it over HTTP; so does whatever creates one.
         opens: of the values of a call, whether the log is to be opened for it; else the function is given it closed.
     """
 
@@ -56,6 +63,10 @@ def command(
         def invoke(*args: P.args, **kwargs: P.kwargs) -> int | None:
             choices = click.get_current_context().ensure_object(SharedOptions)
             file = log_file(choices.db)
+            if (creates or local) and is_http(file.place):
+                raise StoreError(
+                    file.shown, f"this log is read over HTTP, and `refold {name}` needs it itself", _ADVICE
+                )
             screen = Screen(file, as_json=choices.json)
 
             async def work() -> int | None:

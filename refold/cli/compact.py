@@ -18,6 +18,7 @@ from .terminal.screen import Screen
     ("refold compact ID", "the model that the log names writes the summary"),
     ("refold compact ID --keep 0 -m anthropic:claude-haiku-4-5", "keep as little as can be, with another model"),
     ("refold compact ID --agent my_agents:weather", "by that agent's policy of compaction"),
+    local=True,
 )
 @click.argument("session")
 @click.option(

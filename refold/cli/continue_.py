@@ -31,6 +31,7 @@ from .terminal.screen import Screen
     ("refold continue ID --agent my_agents:weather", "a session with tools needs their code"),
     ("refold continue ID --tools", "the tools of this command are there again"),
     ("refold continue ID -m scripted", "nobody is called: see what would happen"),
+    local=True,
 )
 @click.argument("session")
 @agent_options

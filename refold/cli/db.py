@@ -36,6 +36,7 @@ def _opens(values: Mapping[str, object]) -> bool:
     ("refold db upgrade --db old.db", "to this release's format, when nothing else uses it"),
     ("refold db rebuild", "after `refold verify` has found rows that are wrong"),
     opens=_opens,
+    local=True,
 )
 @click.argument("what", type=click.Choice(("init", "check", "upgrade", "rebuild", "copy")))
 @click.argument("to", metavar="[PLACE]", required=False)

@@ -15,6 +15,7 @@ from .terminal.screen import Screen
     "delete",
     ("refold delete ID", "asks first"),
     ("refold delete ID --yes", "does not"),
+    local=True,
 )
 @click.argument("session")
 @click.option("--yes", is_flag=True, help="Do not ask.")

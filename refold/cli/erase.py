@@ -15,6 +15,7 @@ from .terminal.screen import Screen
     "erase",
     ("refold erase ID 42", "asks first"),
     ("refold erase ID 42 --reason 'a password' --yes", "does not"),
+    local=True,
 )
 @click.argument("session")
 @click.argument("seq", type=click.IntRange(min=1), metavar="N")

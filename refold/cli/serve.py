@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from eventsource.log.place import is_http
 from eventsource.machine.state import State
 
 from ..agent import Agent
@@ -69,8 +68,6 @@ async def serve(
         raise click.UsageError("--allow-run goes without --read-only: a run is written to the log")
     if socket is None and not is_loopback(host) and not os.environ.get(VARIABLE):
         raise click.UsageError(f"--host {host}: other machines can ask there; give a token of your own in {VARIABLE}")
-    if is_http(screen.log.place):
-        raise click.UsageError(f"{screen.log.shown} is served already: serve the log where it is")
     place = screen.log.path
     if place is None and not os.environ.get(VARIABLE):
         raise click.UsageError(

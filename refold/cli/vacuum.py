@@ -13,6 +13,7 @@ from .terminal.screen import Screen
 @command(
     "vacuum",
     ("refold vacuum", "after sessions were archived or deleted"),
+    local=True,
 )
 async def vacuum(screen: Screen, log: Log) -> None:
     """Give back the room that archived, deleted and erased content took, by writing the log's file again.

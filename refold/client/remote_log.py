@@ -279,15 +279,15 @@ class RemoteLog:
         but: Collection[str] = (),
     ) -> tuple[Lease, ...]:
         """Refuse. Raises: StoreError."""
-        self._refuse("a session cannot be claimed, so that nothing runs on it here")
+        self._refuse("nothing can be run")
 
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Refuse. Raises: StoreError."""
-        self._refuse("a session cannot be claimed, so that nothing runs on it here")
+        self._refuse("nothing can be run")
 
     async def renew(self, lease: Lease, *, ttl_us: int = 30_000_000) -> Lease:
         """Refuse. Raises: StoreError."""
-        self._refuse("a session cannot be claimed, so that nothing runs on it here")
+        self._refuse("nothing can be run")
 
     async def release(self, lease: Lease, *, head: int | None = None) -> None:
         """Ignore: a lease of this log there is none."""

@@ -11,7 +11,7 @@ def test_the_command_line_takes_urls_too(shell: Shell, monkeypatch: pytest.Monke
     monkeypatch.chdir(shell.folder)
     shell.good("demo", "--db", "sqlite:///other.db")
     assert shell.good("ls", "--db", "other.db") == shell.good("ls", "--db", "sqlite:///other.db") != ""
-    for place in ("mysql://me:hunter2@host/db", "postgresql://me:hunter2@host/db"):
+    for place in ("mysql://me:hunter2@host/db", "redis://me:hunter2@host/db"):
         for result in (shell("ls", "--db", place), shell("demo", "--db", place), shell("run", "hello", "--db", place)):
             assert result.exit_code == 4
             assert "this release has no such store" in result.stderr

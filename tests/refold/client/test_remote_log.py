@@ -167,7 +167,7 @@ async def test_what_does_not_go_over_http_is_refused_in_a_sentence_and_changes_n
         for doing in REFUSED:
             with pytest.raises(StoreError, match=r"this log is read over HTTP: .*; steer, follow_up, send"):
                 await doing(there.store)
-        with pytest.raises(StoreError, match="a session cannot be claimed"):
+        with pytest.raises(StoreError, match="nothing can be run from here"):
             await Agent(scripted("No.")).run("Hello?", session=await there.find("a"))
         assert await log.store.sessions() == before
 
