@@ -22,7 +22,9 @@ from eventsource.log.protocol import EventLog
 from ..fields import text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Findings, Line
-from .dialect import ClaudeCodeDialect, is_record
+from ..written import written_before
+from .dialect import FORMAT, ClaudeCodeDialect, is_record
+from .write import claude_code_parts
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -111,30 +113,28 @@ def files_before(path: Path) -> list[Path]:
 
 
 def fork_of(path: Path, own: Records) -> SourceFork | None:
-    """Describe a session that goes on from another one; None: it does not."""
-    line = _line_of(path)
-    if len(line) < 2:
+    """Describe a session that goes on from another one, or may have, by a file that is gone; None: it does not."""
+    line, session = _line_of(path), _begins(path).session
+    if not session or path.stem.startswith(_AGENT):
         return None
 
     def whole(base: Records | None) -> Records:
-        """Join the files, the first one first."""
+        """Join the files, the first one first, or what the log has in their place."""
         for one in reversed(line[1:]):
-            base = _joined(lines_of(one, is_record), base)
-        return _joined(own, base)
+            read = lines_of(one, is_record)
+            base = read if base is None else _joined(read, base)
+        return own if base is None else _joined(own, base)
 
-    session = _begins(path).session
-    dialect = partial(ClaudeCodeDialect, fork=session)
-    return SourceFork(name=session, dialect=dialect, whole=whole, missing="", written=_written)
+    dialect, missing = partial(ClaudeCodeDialect, fork=session), "" if len(line) > 1 else session
+    return SourceFork(name=session, dialect=dialect, whole=whole, missing=missing, written=_written)
 
 
 async def _written(log: EventLog, session: str) -> Records | None:
-    return None
+    return await written_before(log, FORMAT, session, claude_code_parts, _joined)
 
 
-def _joined(own: Records, base: Records | None) -> Records:
+def _joined(own: Records, base: Records) -> Records:
     """Make a reader of a session's records behind those that it copied, which are read where they stood first."""
-    if base is None:
-        return own
     told = {text_of(line.fields.get("uuid")): (place, _said(line)) for place, line in enumerate(base(Findings()), 1)}
     taken = 0
     there: set[str] = set()

@@ -13,7 +13,9 @@ from eventsource.log.protocol import EventLog
 from ..fields import text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Fields, Findings, Line
-from .dialect import PiDialect, is_record
+from ..written import written_before
+from .dialect import FORMAT, PiDialect, is_record
+from .write import pi_parts
 
 _LIMIT = 100  # sessions in one line; more are a circle
 _VERSION = 2  # since then entries have names, by which a copy is known
@@ -58,26 +60,29 @@ def files_before(path: Path) -> list[Path]:
 
 
 def fork_of(path: Path, own: Records) -> SourceFork | None:
-    """Describe a session that goes on from another one; None: it does not, or copied nothing of it."""
+    """Describe a session that goes on from another one, whose file may be gone; None: it does not."""
     session, line = text_of(_header(own).get("id")), _line_of(path)
-    if len(line) < 2 or not session:
+    if not session or not isinstance(_header(own).get("parentSession"), str):
         return None
-    base: Records | None = None
-    for one in (*reversed(line[1:]), None):
-        read = own if one is None else lines_of(one, is_record)
-        base = read if base is None else _joined(read, base)
-    whole = base if base is not None else own
+
+    def whole(base: Records | None) -> Records:
+        """Join the files, the first one first, or what the log has in their place."""
+        for one in reversed(line[1:]):
+            read = lines_of(one, is_record)
+            base = read if base is None else _joined(read, base)
+        return own if base is None else _joined(own, base)
+
     return SourceFork(
         name=session,
         dialect=lambda _: PiDialect(named=True, fork=session),
-        whole=lambda _: whole,
-        missing="",
+        whole=whole,
+        missing="" if len(line) > 1 else session,
         written=_written,
     )
 
 
 async def _written(log: EventLog, session: str) -> Records | None:
-    return None
+    return await written_before(log, FORMAT, session, pi_parts, _joined)
 
 
 def _joined(own: Records, base: Records) -> Records:

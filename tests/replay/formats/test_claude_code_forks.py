@@ -144,6 +144,19 @@ async def test_a_session_that_was_imported_as_one_of_its_own_stays_one(
     assert await words(log, alone.session) == ["one", "aside"]
 
 
+async def test_a_fork_goes_on_when_the_files_before_it_are_gone(
+    log: EventLog, files: list[Path], tmp_path: Path
+) -> None:
+    third = await imported(log, files[2])
+    for gone in files[:2]:
+        gone.unlink()
+    assert not (await imported(log, files[2])).branches
+    later = await imported(log, write(tmp_path, [*THREE, prompt("u6", "u4", "last", THIRD, 22)]))
+    assert [one.session for one in later.branches] == [third.session]
+    assert await words(log, third.session) == ["one", "aside", "further", "last"]
+    assert len(await log.sessions()) == 3
+
+
 async def test_a_fork_in_which_nothing_was_said_yet_is_the_session_that_it_copied(
     log: EventLog, tmp_path: Path
 ) -> None:

@@ -101,6 +101,18 @@ async def test_a_fork_of_a_file_that_is_gone_or_of_another_copy_is_a_session_of_
     assert (len(await words(log, alone.session)), (await log.info(alone.session)).parent) == (4, None)
 
 
+async def test_a_fork_goes_on_when_the_files_before_it_are_gone(
+    log: EventLog, files: list[Path], tmp_path: Path
+) -> None:
+    third = await imported(log, files[2])
+    for gone in files[:2]:
+        gone.unlink()
+    assert not (await imported(log, files[2])).branches
+    later = await imported(log, write(tmp_path, [*lines(files[2]), said("g", "e", "last")]))
+    assert [one.session for one in later.branches] == [third.session]
+    assert await words(log, third.session) == ["one", "two", "aside", "further", "last"]
+
+
 async def test_what_a_copy_says_otherwise_is_its_own_with_all_that_follows_it(log: EventLog, tmp_path: Path) -> None:
     write(tmp_path, ONE)
     edited = [header("s2", parentSession="/gone/s1.jsonl"), ONE[1], said("b", "a", "two, as edited"), ONE[3]]
