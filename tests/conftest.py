@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import Phase
 
 from eventsource.log.protocol import EventLog
-from tests.postgres import empty_log, start_server
+from tests.postgres import empty_log, server_of_this_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +53,7 @@ def data(data_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> str:
     """Start a server, one for all processes that test, or skip. Returns: its URL."""
-    return start_server(os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(8))
+    return server_of_this_run()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])

@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,8 +21,10 @@ import pytest
 VARIABLE = "REFOLD_TEST_PG"
 
 
-def start_server(run: str) -> str:
-    """Return the URL of the server of a run of tests, started if need be; skips where there is none."""
+@cache
+def server_of_this_run() -> str:
+    """Return the URL of the server of all processes of this run of tests, started if need be; skips without one."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(8)
     import psycopg
 
     if given := os.environ.get(VARIABLE):
