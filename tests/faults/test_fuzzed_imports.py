@@ -193,7 +193,7 @@ _SUFFIX = {"inspect": ".eval", "opencode": ".db", "openai-agents": ".db"}
 async def imported_or_named(path: Path, number: int) -> float:
     """Import a damaged file: what comes of it folds, and the same again adds nothing. Returns: how long it took (s).
 
-    So do the files beside it, if it is one of a family.
+    So do the files beside it, if it is one of a family: once all are there, since two may be called the same.
     """
     files = sorted(path.parent.glob("*.jsonl"), reverse=True) if path.parent.name == "family" else []
     async with open_store() as log:
@@ -205,7 +205,7 @@ async def imported_or_named(path: Path, number: int) -> float:
         took = time.process_time() - began
         for info in await log.sessions(limit=1_000):
             fold(await log.read(info.id, limit=1_000_000))
-        for file in files:
+        for file in (*files, *files):
             with suppress(TranscriptError):
                 await import_file(log, str(file))
         for one in (path, *files):
