@@ -100,6 +100,11 @@ READING = [
     ["waits", "waits/for somebody"],
     ["runs"],
     ["runs", "--json"],
+    ["runs", "--task", "survey", "--tag", "autumn"],
+    ["usage", "--by", "session"],
+    ["waits", "--tag", "poll"],
+    ["export", "oslo", "--format", "codex"],
+    ["replay", "oslo", "--at", "12"],
     ["verify"],
     ["verify", "--json"],
     ["verify", "oslo"],
@@ -113,6 +118,14 @@ def test_a_command_that_reads_says_the_same_over_http(both: Both, words: list[st
     assert there.stdout == here.stdout.replace(str(both.path), both.url)
     assert there.stderr == here.stderr.replace(str(both.path), both.url)
     assert here.stdout or here.exit_code != OK
+
+
+def test_a_run_of_a_task_is_shown_over_http_as_it_is_here(both: Both) -> None:
+    (run,) = json.loads(both(both.path, "runs", "--task", "survey", "--json").stdout)
+    for words in (["show"], ["runs"], ["runs", "--json"], ["waits"], ["timeline"], ["replay"], ["show", "--json"]):
+        here, there = (both(place, *words[:1], run["id"], *words[1:]) for place in (both.path, both.url))
+        assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout)
+        assert here.stdout
 
 
 def test_the_log_that_the_environment_names_may_be_one_on_a_server(both: Both) -> None:
