@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from eventsource.errors import OutcomeUnknownError, StoreError
-from eventsource.events import Custom
+from eventsource.events import Custom, Event, StreamUpdate
 from eventsource.log import open_store
 from eventsource.log.contract.histories import read_all
 from refold import Log, open_log
@@ -103,3 +104,21 @@ async def accompany(log: Log, started: list[TaskRun]) -> None:
                 return
             await people(log, sent)
         await asyncio.sleep(0.1)
+
+
+async def test_what_was_acknowledged_outlasts_a_crash_of_the_server(server: OwnServer) -> None:
+    """Claims and deltas too: whoever was told goes on, and an epoch is never given twice."""
+    with empty_log(server.url) as place:
+        async with open_store(place) as log:
+            names = [(await log.create()).id for _ in range(3)]
+            for name in names:
+                await log.append(name, [(1, Custom(kind="first"))])
+            for epoch in range(1, 4):
+                update: list[tuple[int, Event]] = [(epoch, StreamUpdate(name="log", item=msgspec.Raw(b"1")))]
+                heads = [await log.append(name, update, durable=False) for name in names]
+                leases = [await log.claim(name, ttl_us=0) for name in names]
+                await asyncio.to_thread(server.restart)
+                for name, lease, head in zip(names, leases, heads, strict=True):
+                    info = await log.info(name)
+                    assert (info.epoch, info.head) == (lease.epoch, head) == (epoch, 1 + epoch)
+            assert (await log.verify()).ok

@@ -20,7 +20,7 @@ from ..sql.append import (
 )
 from ..sql.folded_row import FOLD_COLUMNS
 from ..sql.frames import PUT_REF
-from .arrays import ARRAY_OF, BOOL, BYTEA, INT8, TEXT, WRITERS
+from .arrays import ARRAY_OF, BYTEA, INT8, TEXT, WRITERS
 
 _TEXTS = frozenset(
     (
@@ -69,7 +69,7 @@ _GROUP_OF = {
     DUE: _DUE,
     NOT_DUE: _DUE,
 }
-TYPES = [BOOL, *(ARRAY_OF[kind] for group in _COLUMNS for kind in group)]
+TYPES = [ARRAY_OF[kind] for group in _COLUMNS for kind in group]
 CALL = f"SELECT refold_write({', '.join(f'${n}' for n in range(1, len(TYPES) + 1))})".encode()
 _Row = Sequence[Any]
 
@@ -115,13 +115,13 @@ class Batch:
         for rows, count in zip(self._rows, mark, strict=True):
             del rows[count:]
 
-    def parameters(self, checks: Sequence[Believed], *, is_durable: bool) -> list[bytes | None]:
+    def parameters(self, checks: Sequence[Believed]) -> list[bytes | None]:
         """Write the values of `CALL`."""
         rows = self._rows
         moved, folded = _merged(rows[_MOVES])
         words, due = ({row[1]: row for row in rows[group]} for group in (_WORDS, _DUE))
         groups = (checks, *rows[_BODIES:_MOVES], moved, folded, list(words.values()), list(due.values()))
-        values: list[bytes | None] = [b"\x01" if is_durable else b"\x00"]
+        values: list[bytes | None] = []
         for kinds, group in zip(_COLUMNS, groups, strict=True):
             if group:
                 columns = zip(*group, strict=True)

@@ -30,7 +30,7 @@ from .server import Server
 
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_CLOCK}".encode()
-_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED; {}" + _CLOCK
+_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_CLOCK}".encode()
 _BY_OWNER = {
     "UPDATE events SET body = ?, b = ? WHERE id = ?": "SELECT refold_put_shape(?, ?, ?)",
     "DELETE FROM events WHERE id BETWEEN ? AND ?": "SELECT refold_remove_events(?, ?)",
@@ -360,11 +360,11 @@ class WritingConnection(PgConnection):
         if self.is_hot:
             raise NotHeldBackError
         if self.batch.has_rows:
-            self.write((), is_durable=True)
+            self.write(())
 
-    def write(self, checks: Sequence[Believed], *, is_durable: bool) -> None:
+    def write(self, checks: Sequence[Believed]) -> None:
         """Write what was held back, if what is believed of the sessions is so. Raises: psycopg.Error."""
-        values = self.batch.parameters(checks, is_durable=is_durable)
+        values = self.batch.parameters(checks)
         self.batch.go_back()
         formats = [1] * len(TYPES)
         name = self._prepared.get((CALL.decode(), ())) or self._prepare_call()
@@ -379,11 +379,10 @@ class WritingConnection(PgConnection):
         """Run a numbered statement with arrays."""
         self._answer(self._ask(self._pg.exec_params, sql.encode(), arrays, types, [1] * len(arrays), 1))
 
-    def begin(self, *, is_durable: bool) -> None:
+    def begin(self) -> None:
         """Begin a transaction that writes."""
         self._forget()
-        level = "" if is_durable else "SET LOCAL synchronous_commit TO OFF; "
-        self._now_us = int(self._script(_WRITE.format(level).encode()).get_value(0, 0) or 0)
+        self._now_us = int(self._script(_WRITE).get_value(0, 0) or 0)
 
     def commit(self) -> None:
         """Commit. Raises: LostError when nobody knows whether it did; another psycopg.Error when nothing was stored."""

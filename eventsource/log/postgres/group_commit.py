@@ -1,4 +1,8 @@
-"""Group commit: what waits to be appended is written by one call, and anything else in transactions of its own."""
+"""Group commit: what waits to be appended is written by one call, and anything else in transactions of its own.
+
+Each waits for the disk, also what `durable=False` would let vanish: a server that crashes is not the end of those who
+append to it. One that had a claim acknowledged which the server then lost would run under an epoch that is given again.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +133,7 @@ class GroupCommit(JobQueue):
             return
         try:
             self.counts.calls += 1
-            connection.write(tuple(believed.values()), is_durable=any(job.durable for job in held))
+            connection.write(tuple(believed.values()))
         except psycopg.Error as error:
             self._forget(connection, believed)
             if isinstance(error, LostError):
@@ -176,7 +180,7 @@ class GroupCommit(JobQueue):
         """Make all changes, or those before one that broke: then nothing is stored and the others are tried again."""
         self.counts.transactions += 1
         self._tails.invalidate()
-        connection.begin(is_durable=any(job.durable for job in jobs))
+        connection.begin()
         if len(jobs) > 1:
             connection.hold_all(job.session for job in jobs if job.session)
         for job in jobs:

@@ -23,7 +23,7 @@ def receive(source: Sql, url: str) -> None:
         try:
             if not stored_format(target):
                 make_log(server)
-            target.begin(is_durable=True)
+            target.begin()
             if target.execute("SELECT 1 FROM sessions LIMIT 1").fetchone() is not None:
                 raise server.error("there are sessions in this log", "name a schema without a log, or an empty one")
             for table in TABLES:

@@ -136,7 +136,6 @@ LANGUAGE sql SECURITY DEFINER AS $$ DELETE FROM events WHERE id BETWEEN first AN
 -- ends; where something else is there, nothing is written (RF001). Rows are locked first and looked at then, by another
 -- statement: one that does both looks at what was there before it waited.
 CREATE FUNCTION refold_write(
-    is_durable BOOLEAN,
     c_number BIGINT[], c_row_head BIGINT[], c_link BYTEA[], c_epoch BIGINT[], c_removals BIGINT[], c_head BIGINT[],
     b_sha256 BYTEA[], b_body BYTEA[], r_sha256 BYTEA[], r_id BIGINT[],
     e_id BIGINT[], e_at_us BIGINT[], e_body TEXT[], e_u BYTEA[], e_link BYTEA[], e_b BYTEA[],
@@ -156,9 +155,6 @@ CREATE FUNCTION refold_write(
     w_first_words TEXT[], w_number BIGINT[], d_at_us BIGINT[], d_number BIGINT[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT is_durable THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
-    END IF;
     IF c_number IS NOT NULL THEN
         PERFORM 1 FROM sessions WHERE number = ANY (c_number) ORDER BY number FOR NO KEY UPDATE;
         IF EXISTS (

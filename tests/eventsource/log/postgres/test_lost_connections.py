@@ -202,12 +202,12 @@ async def test_a_server_that_is_not_there_is_named(url: str) -> None:
 def test_a_statement_that_cannot_even_be_sent_was_lost(url: str, proxy: CuttingProxy, statement: str) -> None:
     """So it is told apart from what the server refused: nothing was stored, and it is done again."""
     connection = WritingConnection(Server(through(proxy, url)), None)
-    connection.begin(is_durable=True)
+    connection.begin()
     proxy.close()
     for _ in range(3):
         with pytest.raises(LostError):
             connection.execute(statement, (1,) * statement.count("?"))
-    for lost in (connection.commit, partial(connection.write, (), is_durable=True), connection.begin_reading):
+    for lost in (connection.commit, partial(connection.write, ()), connection.begin_reading):
         with pytest.raises(LostError):
             lost()
     assert connection.is_lost
