@@ -29,7 +29,8 @@ class ClientError(RefoldError):
     error: str = ""
 
     def __str__(self) -> str:
-        return f"{self.url}: {self.problem}" + (f" (status {self.status})" if self.status else "")
+        said = self.problem or "the server did not do what it was asked for"
+        return f"{self.url}: {said}" + (f" (status {self.status})" if self.status else "")
 
 
 @cache

@@ -7,15 +7,16 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
 from eventsource.background import stop
 from eventsource.envelope import Recorded, SessionInfo
-from eventsource.errors import IllegalEventError, UnknownSeqError
+from eventsource.errors import ErrorFields, IllegalEventError, UnknownSeqError
 from eventsource.log.load import load, read_pages
 from eventsource.log.protocol import EventLog
 from eventsource.log.warm import WarmFold, WarmFolds, estimate_bytes
@@ -58,18 +59,16 @@ def _step(seen: Seen, recorded: Recorded) -> Seen:
 SEEN = Projection(name="seen", version=1, initial=Seen(), step=_step)
 
 
-class NotIndexedError(Exception):
+@dataclass(eq=False, repr=False)
+class NotIndexedError(ErrorFields, Exception):
     """The index has not come so far yet; ask again soon."""
 
-    def __init__(self, session: str, indexed_to: int, wanted: int) -> None:
-        super().__init__(session, indexed_to, wanted)
-        self.session, self.indexed_to, self.wanted = session, indexed_to, wanted
-
-    def __str__(self) -> str:
-        return (
-            f"session {self.session} is indexed up to seq {self.indexed_to}, and seq {self.wanted} was asked for: "
-            "ask again in a second"
-        )
+    session: str
+    indexed_to: int
+    wanted: int
+    _TEXT: ClassVar[str] = (
+        "session {session} is indexed up to seq {indexed_to}, and seq {wanted} was asked for: ask again in a second"
+    )
 
 
 class Indexed:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import ClassVar
 
 import msgspec
 
 from eventsource import errors
-from eventsource.errors import RefoldError
+from eventsource.errors import ErrorFields, RefoldError
 
 from ...tasks.errors import NoTaskError, TaskPayloadError
 from ..guard import RefusedError
 from ..interface.problems import MEDIA_TYPE, Problem
 
 
-class ProblemError(Exception):
+@dataclass(eq=False, repr=False)
+class ProblemError(ErrorFields, Exception):
     """Raised to answer with a problem that no error of the library stands for.
 
     `retry_after_s`: when to ask again, if that helps.
     """
 
-    def __init__(self, status: int, detail: str, *, error: str = "", retry_after_s: int | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.error, self.retry_after_s = status, detail, error, retry_after_s
+    status: int
+    detail: str
+    error: str = ""
+    retry_after_s: int | None = None
+    _TEXT: ClassVar[str] = "{detail}"
 
 
 _STATUSES: Mapping[type[RefoldError], int] = {

@@ -44,7 +44,7 @@ class Call(Generic[Q, B]):
     path: Mapping[str, str]
     query: Q
     body: B
-    headers: Headers
+    headers: Headers = field(repr=False)  # the token is one of them
     key: str | None = None
     expected: int | None = None
 

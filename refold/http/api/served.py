@@ -23,7 +23,7 @@ class Served:
     """
 
     log: Log
-    token: str
+    token: str = field(repr=False)
     runs: AgentRuns | None = None
     tasks: Mapping[str, Task[object, object]] = field(default_factory=dict)
     public_url: str = ""
