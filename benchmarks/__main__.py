@@ -79,22 +79,26 @@ class Failed(NamedTuple):
 
 
 def measure(names: Iterable[str], *, quick: bool) -> Iterator[Section | Failed]:
-    """Run benchmarks by name, one after the other.
+    """Run benchmarks by name, one after the other; one that raises is run once more.
 
     Yields: the section of each, or what it raised, after its traceback was printed.
     """
     for name in names:
-        began = time.perf_counter()
-        print(f"{time.strftime('%H:%M:%S')} {name} ...", end=" ", file=sys.stderr, flush=True)
-        try:
-            found = import_module(f".{name}", __package__).run(quick)
-        except Exception as error:
-            print("failed", file=sys.stderr)
-            traceback.print_exception(error)
-            yield Failed(name, error)
-            continue
-        print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
-        yield Section(NAMES[name], (), found) if isinstance(found, str) else Section(NAMES[name], found)
+        found = _measured(name, quick=quick)
+        yield _measured(name, quick=quick) if isinstance(found, Failed) else found
+
+
+def _measured(name: str, *, quick: bool) -> Section | Failed:
+    began = time.perf_counter()
+    print(f"{time.strftime('%H:%M:%S')} {name} ...", end=" ", file=sys.stderr, flush=True)
+    try:
+        found = import_module(f".{name}", __package__).run(quick)
+    except Exception as error:
+        print("failed", file=sys.stderr)
+        traceback.print_exception(error)
+        return Failed(name, error)
+    print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+    return Section(NAMES[name], (), found) if isinstance(found, str) else Section(NAMES[name], found)
 
 
 def finish(found: Sequence[Section | Failed], *, quick: bool, told: str | None, docs: Path = DOCS) -> int:

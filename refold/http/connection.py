@@ -14,6 +14,7 @@ class Connection(H11Protocol):
     """Reads requests; a head that takes too long is refused, and what is no HTTP never raises."""
 
     _head: asyncio.TimerHandle | None = None
+    _has_asked = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent has it
         """Begin to wait for a request."""
@@ -29,9 +30,15 @@ class Connection(H11Protocol):
         """Take what has come; wait on if that is not all of a head."""
         super().handle_events()
         if self.conn.their_state is not h11.IDLE:
+            self._has_asked = True
             self._wait_no_more()
-        elif self._head is None and not self.transport.is_closing():
+        elif self._head is None and not self.transport.is_closing() and self._begins:
             self._wait_for_head()
+
+    @property
+    def _begins(self) -> bool:
+        """Whether a head is expected soon: the first one, or one that has begun; between two uvicorn waits, longer."""
+        return bool(self.conn.trailing_data[0]) or not self._has_asked
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP; in the middle of an answer nothing can be said any more."""

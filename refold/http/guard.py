@@ -19,6 +19,8 @@ HEAD_BYTES = 1 << 20
 HEAD_S = 10.0
 """For a request's head, and for a body to begin with; a body gets a second more for each `SLOW_BYTES` of it."""
 SLOW_BYTES = 10_000
+KEEP_ALIVE_S = 75
+"""For which a connection is kept between two requests: longer than most tools of an agent take."""
 
 
 class Limits(msgspec.Struct, frozen=True):

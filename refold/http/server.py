@@ -20,6 +20,7 @@ from eventsource.errors import RefoldError
 from ..signals import on_signal
 from .guard import (
     HEAD_S,
+    KEEP_ALIVE_S,
     SLOW_BYTES,
     Headers,
     Limits,
@@ -351,6 +352,7 @@ def _server(
         proxy_headers=False,
         server_header=False,
         date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(grace_s)),
         h11_max_incomplete_event_size=limits.head_bytes,
     )

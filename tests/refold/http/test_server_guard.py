@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from refold.http import Upstreams
+from refold.http import Exchange, Upstreams, connection, serving
 from refold.http.guard import BODY_BYTES, Names, RefusedError, unpacked
 from refold.http.server import ServerUnavailableError, _listening
 
@@ -358,3 +359,25 @@ def test_no_answer_waits_for_the_clients_kernel_to_acknowledge_its_beginning() -
         accepted, _ = found.socket.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_connection_is_kept_between_two_requests_and_a_slow_head_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_S", 0.1)
+
+    async def answering(exchange: Exchange) -> None:
+        await exchange.body()
+        await exchange.answer(200, [], b"hi")
+
+    async with serving(answering) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url.rpartition(":")[2]))
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert b"200" in await reader.readline()
+            assert await reader.readuntil(b"hi")
+            await asyncio.sleep(0.3)  # longer than a head may take
+        writer.write(b"GET / HTTP/1.1\r\nhost: ")
+        async with asyncio.timeout(5):
+            assert b"408" in await reader.readline()
+        writer.close()
