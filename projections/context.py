@@ -384,6 +384,8 @@ def _compaction(view: ContextView, recorded: Recorded, event: Compaction) -> Con
 
 
 def _edit(view: ContextView, recorded: Recorded, event: ContextEdit) -> ContextView:
+    if not event.message_seq:  # it names no message: nothing stands elsewhere than it did
+        return view
     new = event.replacement
     entry = Entry(
         seq=recorded.seq,

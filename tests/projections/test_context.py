@@ -215,6 +215,11 @@ def test_an_edit_hides_or_replaces_a_message_for_the_model_and_the_last_edit_cou
     assert [entry.message for entry in history(again)] == [user("a"), user("b")]
 
 
+def test_an_edit_that_names_no_message_changes_nothing() -> None:
+    edit = Recorded(1, 1, ContextEdit(message_seq=0, replacement=UserMessage(content="Never said.")))
+    assert project(CONTEXT, [edit]) == CONTEXT.initial
+
+
 def test_an_edit_of_a_result_keeps_it_with_its_call_and_hiding_it_leaves_a_marked_one() -> None:
     shorter = result("a", "shorter")
     assert sent(view(*RUN, ContextEdit(message_seq=13, replacement=shorter)))[2] == shorter
