@@ -13,12 +13,12 @@ from typing import TypeVar
 import psycopg
 
 from ...envelope import FoundText
-from ...errors import StoreError
 from ...user_code.argument_checks import checked
 from ..defaults import utc_now_us
 from ..encode import LIMIT_BYTES
 from ..lineage import MAX_SEQ
 from ..sql import leases
+from ..sql.closing import stop_reading, take_steps
 from ..sql.connection import Sql
 from ..sql.jobs import Job
 from ..sql.log import SqlLog
@@ -147,29 +147,14 @@ class PostgresLog(SqlLog):
         if os.getpid() != self._process:
             return
         self._notifier.notify_all()
-        problem: BaseException | None = None
         presence, commits = self._presence, self._commits
-        for step in (presence.stop, self._stop_reading, self._release_all, commits.close, presence.close):
-            try:
-                with self._server.translated():
-                    await step()
-            except (StoreError, asyncio.CancelledError) as error:
-                problem = error if problem is None or isinstance(error, asyncio.CancelledError) else problem
-        if problem is not None:
-            raise problem
+        steps = (presence.stop, self._stop_reading, self._release_all, commits.close, presence.close)
+        await take_steps(steps, self._server.translated)
 
     async def _stop_reading(self) -> None:
-        cancelled: asyncio.CancelledError | None = None
-        while self._beside_now or self._starting.locked():
-            try:
-                await asyncio.sleep(0.001)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        for reader in (self._reader, self._archive_reader):
-            if reader is not None:
-                await reader.close()
-        if cancelled is not None:
-            raise cancelled
+        await stop_reading(
+            lambda: self._beside_now > 0 or self._starting.locked(), lambda: (self._reader, self._archive_reader)
+        )
 
     async def _release_all(self) -> None:
         for name in self._presence.names:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...envelope import FoundText
-from ...errors import StoreError
 from ...user_code.argument_checks import checked
 from ..encode import LIMIT_BYTES
 from ..sql import leases
+from ..sql.closing import stop_reading, take_steps
 from ..sql.connection import Sql
 from ..sql.jobs import Job
 from ..sql.log import SqlLog
@@ -160,29 +160,15 @@ class SqliteLog(SqlLog):
             return
         self._notifier.notify_all()
         steps = (self._indexing.stop, self._watcher.stop, self._stop_reading, self._release_all, self._commits.close)
-        problem: BaseException | None = None
-        for step in steps:
-            try:
-                with translated(self._path):
-                    await step()
-            except (StoreError, asyncio.CancelledError) as error:
-                problem = error if problem is None or isinstance(error, asyncio.CancelledError) else problem
-        self._owner.close()
-        if problem is not None:
-            raise problem
+        try:
+            await take_steps(steps, partial(translated, self._path))
+        finally:
+            self._owner.close()
 
     async def _stop_reading(self) -> None:
-        cancelled: asyncio.CancelledError | None = None
-        while self._beside_now or self._starting.locked():
-            try:
-                await asyncio.sleep(0.001)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        for reader in (self._reader, self._archive_reader):
-            if reader is not None:
-                await reader.close()
-        if cancelled is not None:
-            raise cancelled
+        await stop_reading(
+            lambda: self._beside_now > 0 or self._starting.locked(), lambda: (self._reader, self._archive_reader)
+        )
 
     async def _release_all(self) -> None:
         if self._owner.is_held:

@@ -165,7 +165,7 @@ def _tuples(schema: object) -> Any:  # noqa: ANN401 - a document
 
 
 def _any(kind: type) -> Json:
-    """Describe what may be any JSON."""
-    if kind is object:
-        return {"description": "Any JSON."}
-    raise NotImplementedError
+    """Describe what may be any JSON. Raises: TypeError for a type that no document can describe."""
+    if kind is not object:
+        raise TypeError(f"{kind!r} has no JSON Schema: routes take and answer structs of JSON's types")
+    return {"description": "Any JSON."}
