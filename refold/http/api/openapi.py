@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,6 +12,7 @@ from eventsource.events import Event
 
 from ..interface.problems import MEDIA_TYPE, Problem
 from ..interface.values import IDS, NAMES_HEADER
+from .problems import phrase
 from .routes import MARK, MARKED, Nothing, Route
 
 VERSION = "3.1.0"
@@ -46,7 +46,7 @@ def document(routes: Sequence[Route], *, version: str) -> Json:
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _tuples(components),
+            "schemas": _tidied(components),
         },
     }
 
@@ -137,11 +137,11 @@ def _responses(route: Route, refer: Mapping[type[msgspec.Struct], Json]) -> Json
     found: dict[int, Json] = {}
     for status, kinds in route.answers.items():
         content = {kind if isinstance(kind, str) else JSON: {"schema": _schema(kind, refer)} for kind in kinds}
-        found[status] = {"description": HTTPStatus(status).phrase, "content": content}
+        found[status] = {"description": phrase(status), "content": content}
     problem = {MEDIA_TYPE: {"schema": refer[Problem]}}
     errors = {*_ALWAYS, *route.errors, *(_WITH_BODY if route.body is not Nothing else ())}
     for status in sorted(errors - ({401} if route.is_open else set())):
-        answer = found.setdefault(status, {"description": HTTPStatus(status).phrase, "content": {}})
+        answer = found.setdefault(status, {"description": phrase(status), "content": {}})
         answer["content"] |= problem
     return {str(status): found[status] for status in sorted(found)}
 
@@ -152,13 +152,15 @@ def _schema(kind: type[msgspec.Struct] | str, refer: Mapping[type[msgspec.Struct
     return refer[kind]
 
 
-def _tuples(schema: object) -> Any:  # noqa: ANN401 - a document
-    """Describe what stands in a tuple as one of several: readers of documents get lost in `prefixItems`."""
+def _tidied(schema: object) -> Any:  # noqa: ANN401 - a document
+    """Write docstrings alike under every Python, and tuples as lists: readers get lost in `prefixItems`."""
     if isinstance(schema, list | tuple):
-        return [_tuples(one) for one in schema]
+        return [_tidied(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {name: _tuples(one) for name, one in schema.items()}
+    found = {name: _tidied(one) for name, one in schema.items()}
+    if isinstance(found.get("description"), str):
+        found["description"] = inspect.cleandoc(found["description"])
     if "prefixItems" in found:
         found["items"] = {"anyOf": found.pop("prefixItems")}
     return found

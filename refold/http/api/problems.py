@@ -31,6 +31,7 @@ class ProblemError(ErrorFields, Exception):
     _TEXT: ClassVar[str] = "{detail}"
 
 
+_PHRASES: Mapping[int, str] = {413: "Content Too Large", 422: "Unprocessable Content"}
 _STATUSES: Mapping[type[RefoldError], int] = {
     errors.ArgumentError: 422,
     errors.ConflictError: 409,
@@ -67,6 +68,11 @@ def status_of(error: RefoldError) -> int:
     return next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), 422)
 
 
+def phrase(status: int) -> str:
+    """Return what a status is called (RFC 9110); Python calls some of them by older names before 3.13."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
+
 def problem_of(error: Exception) -> Problem:
     """Describe an error; one that should not happen says so, and nothing of what it is."""
     match error:
@@ -82,7 +88,7 @@ def problem_of(error: Exception) -> Problem:
 
 def problem(status: int, detail: str, *, error: str = "", fields: Mapping[str, object] | None = None) -> Problem:
     """Make a problem; its title is what the status means."""
-    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, error=error, fields=fields or {})
+    return Problem(title=phrase(status), status=status, detail=detail, error=error, fields=fields or {})
 
 
 def refusal(refused: RefusedError) -> tuple[str, bytes]:
