@@ -53,7 +53,7 @@ def document(routes: Sequence[Route], *, version: str) -> Json:
 
 def _types(route: Route) -> list[type[msgspec.Struct]]:
     answers = [kind for kinds in route.answers.values() for kind in kinds if not isinstance(kind, str)]
-    return [route.query, route.body, *answers]
+    return [route.query, route.body, *answers, *route.streams.values()]
 
 
 def _operation(route: Route, refer: Mapping[type[msgspec.Struct], Json]) -> Json:
@@ -73,6 +73,8 @@ def _operation(route: Route, refer: Mapping[type[msgspec.Struct], Json]) -> Json
             content["application/x-www-form-urlencoded"] = {"schema": refer[route.body]}
         is_needed = any(field.required for field in msgspec.structs.fields(route.body))
         operation["requestBody"] = {"required": is_needed, "content": content}
+    if route.streams:
+        operation["x-events"] = {name: refer[kind] for name, kind in route.streams.items()}
     if route.is_open:
         operation["security"] = []
     return operation

@@ -59,7 +59,8 @@ class Route:
     """A route: what it takes and answers are the types of its function, and what the document says its docstring.
 
     `status`: of what the function returns as a struct. `also`: what else it answers, by status: types, or media types
-    of another kind than JSON. `errors`: the problems that it is known for, beside those of every route.
+    of another kind than JSON. `streams`: what the data of its stream's events is, by their names. `errors`: the
+    problems that it is known for, beside those of every route.
     writes: it appends to the log. runs: it makes this process run an agent. is_open: whoever has the link may ask,
     without the token. takes_key, takes_match: the headers Idempotency-Key and If-Match mean something.
     """
@@ -70,6 +71,7 @@ class Route:
     tag: str
     status: int = 200
     also: Mapping[int, Sequence[type[msgspec.Struct] | str]] = field(default_factory=dict)
+    streams: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
     errors: Sequence[int] = ()
     writes: bool = False
     runs: bool = False

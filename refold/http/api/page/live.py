@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -18,7 +18,7 @@ from eventsource.log.protocol import EventLog
 from ....status import find_statuses
 from ....views.index import SessionIndex
 from ....views.jump import open_message_seq
-from ....views.live import LiveText, OpenText, live_batch
+from ....views.live import LiveBatch, LiveText, OpenText, live_batch
 from ....views.sessions import TableRow
 from ...interface.events import EVENT_STREAM, StreamNotice
 from ...interface.values import Seq
@@ -36,6 +36,8 @@ LOOK_S = 1.0
 """Between two looks at the table while somebody watches it."""
 WATCHED = 200
 """Sessions of the table that are watched: those that were updated last."""
+NOTICES: Mapping[str, type[msgspec.Struct]] = {"end": StreamNotice, "reset": StreamNotice}
+"""What every stream may tell beside its own."""
 
 
 class LiveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -184,7 +186,16 @@ LIVE = (
         does=watch_session,
         tag="page",
         also={200: (EVENT_STREAM,)},
+        streams={"rows": LiveBatch, **NOTICES},
         errors=(404, 503),
     ),
-    Route(method="GET", path="/api/live", does=watch_table, tag="page", also={200: (EVENT_STREAM,)}, errors=(503,)),
+    Route(
+        method="GET",
+        path="/api/live",
+        does=watch_table,
+        tag="page",
+        also={200: (EVENT_STREAM,)},
+        streams={"sessions": TableBatch, **NOTICES},
+        errors=(503,),
+    ),
 )

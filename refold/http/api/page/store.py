@@ -21,7 +21,7 @@ from ...interface.events import EVENT_STREAM
 from ..event_stream import EventStream
 from ..hub import Reader
 from ..routes import Call, Nothing, Route
-from .live import frame, pieces
+from .live import NOTICES, frame, pieces
 
 _PROGRESS_S = 1.0
 _SAFE_SQLITE = (3, 51, 3)  # docs/decisions/0011-one-turn-for-writers.md
@@ -111,6 +111,7 @@ STORE = (
         does=verify_store,
         tag="page",
         also={200: (EVENT_STREAM,)},
+        streams={"progress": VerifyProgress, "report": VerifyEnd, **NOTICES},
         errors=(503,),
         is_marked=True,
     ),
