@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
+from importlib.resources.abc import Traversable
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from ..guard import Limits, RefusedError, is_navigation
 from ..server import Exchange
+from .built_page import built_page, is_of_page, page_routes
 from .credentials import bears
+from .headers import with_headers
 from .openapi import document
 from .problems import ProblemError
 from .routes import Route, problem_response, starlette_route
@@ -27,9 +29,14 @@ _SITES = ("", "same-origin", "none")
 
 
 class Api:
-    """The interface of a log that is served: `answer` answers an exchange. read_only: nothing can be changed."""
+    """The interface of a log that is served, and the page that asks it: `answer` answers an exchange.
 
-    def __init__(self, served: Served, routes: Sequence[Route], *, read_only: bool = False) -> None:
+    read_only: nothing can be changed. page: the folder of the built page, else the one that Refold has.
+    """
+
+    def __init__(
+        self, served: Served, routes: Sequence[Route], *, read_only: bool = False, page: Traversable | None = None
+    ) -> None:
         self.served = served
         self.routes = tuple(
             route
@@ -38,10 +45,11 @@ class Api:
         )
         served.describe = cache(lambda: document(self.routes, version=version("refold")))
         self._open = tuple(route.path.partition("{")[0] for route in self.routes if route.is_open)
-        self._app: ASGIApp = Starlette(
-            routes=[starlette_route(served, route) for route in self.routes],
+        app = Starlette(
+            routes=[*(starlette_route(served, route) for route in self.routes), *page_routes(page or built_page())],
             exception_handlers={404: _not_there, 405: _not_there},
         )
+        self._app = with_headers(app)
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one exchange. Raises: RefusedError when it may not ask at all."""
@@ -61,7 +69,7 @@ class Api:
             raise RefusedError(403, f"a page of {origin[:100]!r} may not ask this server")
         if sum(name == b"authorization" for name, _ in exchange.headers) > 1:
             raise RefusedError(400, "the header authorization is there twice")
-        if exchange.path.startswith(self._open):
+        if exchange.path.startswith(self._open) or is_of_page(exchange.path):
             return
         if not bears(exchange.header("authorization"), self.served.token):
             raise RefusedError(401, "expected the header Authorization: Bearer TOKEN, with this server's token")

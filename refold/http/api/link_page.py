@@ -14,6 +14,7 @@ from eventsource.machine.approvals import REASON
 from replay.html.blocks import esc, paragraph, pre, when
 
 from ...waits import Waiting
+from .headers import SAFE_HEADERS
 
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
@@ -30,14 +31,7 @@ _POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     f"style-src 'sha256-{b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
 )
-_HEADERS: Mapping[str, str] = {
-    "cache-control": "no-store",
-    "content-security-policy": _POLICY,
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
+_HEADERS: Mapping[str, str] = {"cache-control": "no-store", "content-security-policy": _POLICY, **SAFE_HEADERS}
 
 _ANSWERS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     REASON: (("approve", "true", "Approve"), ("approve", "false", "Deny")),

@@ -1,4 +1,4 @@
-"""Forty requests that mean no good, each refused, and nothing appended: raw sockets against a real server."""
+"""Forty requests that mean no good, of the resources and of what the page asks: refused, and nothing is appended."""
 
 from __future__ import annotations
 
@@ -82,9 +82,26 @@ HOSTILE: Mapping[str, tuple[bytes, set[int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+def as_the_page_asks(sent: bytes, *, mark: bytes = b"x-refold: 1\r\n") -> bytes:
+    """Ask the same of what is there for the page, with the header that it sends."""
+    return sent.replace(b"/v1/", b"/api/").replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\n" + mark, 1)
+
+
+ASKED: Mapping[str, tuple[bytes, set[int]]] = {
+    **HOSTILE,
+    **{f"{name}, as the page asks": (as_the_page_asks(sent), expected) for name, (sent, expected) in HOSTILE.items()},
+    "a write of the page without its mark": (as_the_page_asks(request(), mark=b""), {403}),
+    "a write of the page with another mark": (as_the_page_asks(request(), mark=b"x-refold: yes\r\n"), {403}),
+    "a write of the page by a form": (
+        as_the_page_asks(request(content="content-type: application/x-www-form-urlencoded", body="text=x")),
+        {415},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
 async def test_a_request_that_means_no_good_is_refused_and_nothing_is_appended(name: str) -> None:
-    sent, expected = HOSTILE[name]
+    sent, expected = ASKED[name]
     async with open_log() as log, serving_log(log, token=TOKEN, tell=pytest.fail) as running:
         session = await log.session("a")
         reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url.rpartition(":")[2]))
@@ -113,9 +130,10 @@ async def test_the_same_request_without_harm_is_taken() -> None:
         session = await log.session("a")
         port = int(running.url.rpartition(":")[2])
         for more in ((), (f"origin: {running.url}",), ("sec-fetch-site: same-origin",)):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            host = f"127.0.0.1:{port}"
-            writer.write(request(LABELS, *more, host=host, body=json.dumps({"text": "a"})))
-            assert b" 200 " in await reader.readline()
-            writer.close()
-        assert (await session.info()).head == 3
+            sent = request(LABELS, *more, host=f"127.0.0.1:{port}", body=json.dumps({"text": "a"}))
+            for asked in (sent, as_the_page_asks(sent)):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(asked)
+                assert b" 200 " in await reader.readline()
+                writer.close()
+        assert (await session.info()).head == 6
