@@ -37,6 +37,16 @@ def whole_text(message: Message) -> str:
     return "\n".join(text for text in texts if text)
 
 
+def tools_called_in(event: Event) -> tuple[str, ...]:
+    """Return the names of the tools that an event's answer calls, each once."""
+    match event:
+        case MessageEnd(message=AssistantMessage() as message) | MessageAdopt(message=AssistantMessage() as message):
+            names = (block.name for block in message.content if isinstance(block, ToolCall))
+            return tuple(dict.fromkeys(name for name in names if name))
+        case _:
+            return ()
+
+
 def said_in(event: Event) -> tuple[str, str]:
     """Return who says something in an event, and what: user, assistant, tool_result, custom, summary; or nothing."""
     match event:

@@ -194,6 +194,7 @@ class MemoryLog:
         folder: str | None = None,
         branch: str | None = None,
         model: str | None = None,
+        tool: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -205,6 +206,8 @@ class MemoryLog:
         if tree is not None:
             root = self._sessions[tree].root if tree in self._sessions else None
             ordered = [one for one in ordered if one.root == root]
+        if tool is not None:
+            ordered = [one for one in ordered if self._calls(one.id, tool.casefold())]
         infos = (one.info(self._clock()) for one in ordered)
         wanted = [
             info
@@ -221,6 +224,12 @@ class MemoryLog:
             and (model is None or any(model.lower() in one.lower() for one in info.models))
         ]
         return tuple(wanted[:limit])
+
+    def _calls(self, session: str, tool: str) -> bool:
+        """Return whether a history has a call of a tool, named in one case."""
+        return any(
+            self._sessions[part.session].called.get(tool, MAX_SEQ + 1) <= part.last for part in self._segments(session)
+        )
 
     @checked()
     async def search(

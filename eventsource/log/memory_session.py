@@ -12,6 +12,7 @@ from ..codec import encode
 from ..envelope import Finding, Recorded, Removed, SessionInfo
 from ..errors import SessionOpenError
 from ..events import Event
+from ..message_text import tools_called_in
 from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
 from .encode import UPDATES, AppendPart, Dropped, Fact, Updates, encode_append
@@ -51,6 +52,8 @@ class MemorySession:
         self.due_at_us: int | None = None
         self.keys: dict[str, int] = {}
         self.facts = 0
+        self.called: dict[str, int] = {}
+        """At which seq its own events call a tool first, by its name in one case."""
         self.given = title
         self.base_digest, self.base_updates = ZERO, b""
         self._base_folds = Folds()
@@ -164,6 +167,8 @@ class MemorySession:
                 self.first_words = "" if part.erased else words_of(part.event)
             self._lines, self._pending = sha256(), False
             self.updated_at_us = part.at_us
+            for name in tools_called_in(part.event):
+                self.called.setdefault(name.casefold(), self.head)
             self.facts += 1
 
     def event(self, seq: int) -> Event | None:

@@ -121,6 +121,7 @@ class EventLog(Protocol):
         folder: str | None = None,
         branch: str | None = None,
         model: str | None = None,
+        tool: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -128,7 +129,8 @@ class EventLog(Protocol):
 
         `tree`: a session; all that belong to its tree, of forks and of children that sessions started. `title` matches
         a part of the title, in any case, and `model` a part of the name of one that answered, as provider/model;
-        `folder` is where an agent worked, or a folder above. `task` is the id of the last task.
+        `folder` is where an agent worked, or a folder above. `task` is the id of the last task. `tool` is the name, in
+        any case, of one that an answer in its history called.
         """
         ...
 

@@ -135,12 +135,14 @@ class Client:
         folder: str | None = None,
         branch: str | None = None,
         model: str | None = None,
+        tool: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> SessionPage:
         """List sessions' rows and how they stand, latest updated first; `after` is the `next` of the page before.
 
-        `title` and `model` match a part; `folder` is where an agent worked, or a folder above. `limit`: 1,000 at most.
+        `title` and `model` match a part; `folder` is where an agent worked, or a folder above; `tool` is the name, in
+        any case, of one that was called. `limit`: 1,000 at most.
         """
         query = ListQuery(
             open=unfinished,
@@ -150,6 +152,7 @@ class Client:
             folder=folder,
             branch=branch,
             model=model,
+            tool=tool,
             after=after,
             limit=limit,
         )

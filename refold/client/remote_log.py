@@ -117,6 +117,7 @@ class RemoteLog:
         folder: str | None = None,
         branch: str | None = None,
         model: str | None = None,
+        tool: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -135,6 +136,7 @@ class RemoteLog:
                 folder=folder,
                 branch=branch,
                 model=model,
+                tool=tool,
                 after=after,
                 limit=min(left, MOST),
                 stands=False,

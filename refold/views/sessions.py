@@ -20,7 +20,7 @@ from ..status import STATUSES, SessionStatus
 Sort: TypeAlias = Literal["updated", "created", "cost", "turns", "events", "errors"]
 _TIMES = ("after", "before")
 _COMPARED = ("cost", "turns", "errors", "events")
-_FIELDS = ("status", "model", "agent", "folder", "branch", "title", *_TIMES, *_COMPARED)
+_FIELDS = ("status", "model", "agent", "folder", "branch", "title", "tool", *_TIMES, *_COMPARED)
 _TERM = re.compile(r'(?:(?P<field>[a-z_]+)(?P<sign>[:<>]))?(?P<value>(?:"[^"]*"|[^\s"])+)')
 
 
@@ -37,6 +37,7 @@ class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
     folder: str | None = None
     branch: str | None = None
     title: str | None = None
+    tool: str | None = None
     after_us: int | None = None
     before_us: int | None = None
     compared: tuple[tuple[str, str, float], ...] = ()
@@ -69,6 +70,8 @@ def read_filter(text: str) -> SessionFilter:
             continue
         if field not in _FIELDS:
             raise FilterError(f"filter: there is no field {field!r}; expected {', '.join(_FIELDS)}, or words in quotes")
+        if field in fields or field in times:
+            raise FilterError(f"filter: {field} is there twice")
         if field in _TIMES:
             times[field] = _time(field, value)
         elif field in _COMPARED:
@@ -86,6 +89,7 @@ def read_filter(text: str) -> SessionFilter:
         folder=fields.get("folder"),
         branch=fields.get("branch"),
         title=fields.get("title"),
+        tool=fields.get("tool"),
         after_us=times.get("after"),
         before_us=times.get("before"),
         compared=tuple(compared),

@@ -5,10 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
-from ...events import Compaction, Event, MessageAdopt, MessageEnd, MessageStart, Origin, QueuePush
-from ...messages import UserMessage
+from ...events import Compaction, Event, Label, MessageAdopt, MessageEnd, MessageStart, Origin, QueuePush
+from ...messages import AssistantMessage, TextContent, ToolCall, UserMessage
 from ..protocol import EventLog
 from .histories import exchange, read_all, timed
+
+
+def _answer(*content: TextContent | ToolCall) -> Event:
+    return MessageAdopt(message=AssistantMessage(content=content), origin=Origin(source="elsewhere"))
+
+
+def _calling(tool: str) -> Event:
+    return _answer(ToolCall(id="call", name=tool, arguments="{}"))
 
 
 class SearchContract(ABC):
@@ -99,6 +107,44 @@ class SearchContract(ABC):
             again = (await log.create(session)).id
             await log.append(again, [(1, QueuePush(queue="inbox", message=UserMessage(content="another answer")))])
             assert [one.session for one in await log.search("an")] == [again]
+
+    async def test_sessions_are_found_by_the_tools_that_their_history_calls(self) -> None:
+        """A name stands for itself in any case; a fork has its parent's calls up to where it begins."""
+        async with self.open() as log:
+            for name in ("plain", "shell", "mixed"):
+                await log.create(name)
+            await log.append("plain", [(1, Label(text="bash"))])
+            await log.append(
+                "shell",
+                [(1, _answer(TextContent(text="I shall call Bash"))), (1, _calling("Bash")), (1, _calling("bash"))],
+            )
+            await log.append("mixed", [(1, _calling("read")), (1, _calling("50%_of")), (1, _calling("bash" * 9_000))])
+            for name, parent, at in (("early", "shell", 1), ("late", "shell", 2), ("later", "late", 3)):
+                await log.fork(parent, at, at_us=2, session=name)
+            await log.append("early", [(3, _calling("read"))])
+
+            async def calling(tool: str) -> list[str]:
+                return sorted([one.id for one in await log.sessions(tool=tool)])
+
+            async def check() -> None:
+                assert await calling("bash") == ["late", "later", "shell"]
+                assert await calling("READ") == ["early", "mixed"]
+                assert await calling("50%_of") == await calling("bash" * 9_000) == ["mixed"]
+                assert await calling("50__of") == await calling("bas") == await calling("") == []
+
+            await check()
+            await log.archive("shell", at_us=4)
+            await log.archive("mixed", at_us=4)
+            await check()
+            await log.rebuild()
+            await check()
+            assert [one.id for one in await log.sessions(tool="bash", limit=1, after="later")] == ["late"]
+            await log.erase("mixed", 1, at_us=5)
+            await log.append("shell", [(5, _calling("read"))])
+            await log.delete("early")
+            assert await calling("read") == ["mixed", "shell"]
+            await log.create("early")
+            assert await calling("read") == ["mixed", "shell"]
 
     async def test_a_queued_text_has_the_seq_of_its_message_once_it_is_delivered(self) -> None:
         """Until then that of its push; summaries and adopted messages are found too."""

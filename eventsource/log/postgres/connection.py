@@ -20,6 +20,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader, Transformer
 from psycopg.types.string import ByteaBinaryLoader
 
+from ..sql import called_tools
 from ..sql.connection import Rows
 from ..sql.frames import put_rows
 from ..sql.lending import Lending
@@ -275,6 +276,10 @@ class PgConnection:
     def remove_texts(self, number: int, *, for_good: bool = True) -> None:
         """Nothing: only a connection that writes does it."""
 
+    def has_called_tools(self) -> bool:
+        """Return True: it is one of a log's tables."""
+        return True
+
     def unpack(self, numbers: Sequence[int]) -> None:
         """Say that another connection must read these sessions."""
         raise ArchivedError(numbers)
@@ -457,6 +462,10 @@ class WritingConnection(PgConnection):
     def remove_texts(self, number: int, *, for_good: bool = True) -> None:
         """Take what a session says out of what the search looks through."""
         self.execute("DELETE FROM search_texts WHERE id >> 32 = ?", (number,))
+        if for_good:
+            called_tools.forget_calls(self, number)
+        else:
+            called_tools.put_away(self, number)
 
     def unpack(self, numbers: Sequence[int]) -> None:
         """Put the rows in their tables again, until `put_back`."""

@@ -37,7 +37,7 @@ _GRANTS: tuple[LiteralString, ...] = (
     "GRANT USAGE ON SCHEMA {schema} TO {role}",
     "GRANT SELECT, INSERT ON events TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, updates, bodies, refs, keys, snapshots, frames TO {role}",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON search_texts TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON search_texts, search_tools TO {role}",
     "GRANT SELECT ON refold_format, event, history TO {role}",
     "GRANT USAGE ON SEQUENCE session_numbers TO {role}",
     "GRANT EXECUTE ON FUNCTION refold_put_shape, refold_remove_events TO {role}",

@@ -88,6 +88,9 @@ CREATE TABLE frames (
 
 -- What the search looks through: what facts say, in one case. It follows the appends, and is no part of a log's format.
 CREATE TABLE search_texts (id BIGINT PRIMARY KEY, text TEXT COLLATE "C" NOT NULL);
+CREATE TABLE search_tools (
+    name VARCHAR COLLATE "C" NOT NULL, number BIGINT NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (name, number)
+);
 
 CREATE TABLE refold_format (number BIGINT NOT NULL);
 INSERT INTO refold_format VALUES (2);

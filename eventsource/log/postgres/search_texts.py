@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
+from ...events import Event
 from ...found_text import find_in, pattern_of
 from ...message_text import TOLD_BY, said_in
 from ..letters import in_one_case, letters_of
 from ..lineage import MAX_SEQ
+from ..sql import called_tools
 from ..sql.connection import Sql
 from ..sql.reading import id_of, load_fact
 from ..sql.searching import facts_behind, ranges_of, with_archived
@@ -46,8 +48,12 @@ def catch_up(connection: Sql, number: int) -> int | None:
     searched, head = connection.execute(_REACHED, behind).fetchone() or (0, 0)
     rows = connection.execute(_FACTS, (base | searched, base | head, _AT_ONCE)).fetchall()
     for key, body, b in rows:
-        if said := _said(connection, key, body, b):
+        event = _told(connection, key, body, b)
+        if event is None:
+            continue
+        if said := said_in(event)[1]:
             connection.execute(_PUT, (key, _kept(said)))
+        called_tools.note_calls(connection, key, event)
     reached = head if len(rows) < _AT_ONCE else rows[-1][0] & MAX_SEQ
     connection.execute(_SET_REACHED, (reached, behind[0], reached))
     return int(behind[0])
@@ -59,13 +65,14 @@ def forget(connection: Sql, number: int) -> None:
     connection.execute("UPDATE sessions SET searched = 0 WHERE number = ? AND archived_at_us IS NULL", (number,))
 
 
-def _said(connection: Sql, key: int, body: bytes, b: bytes | None) -> str:
+def _told(connection: Sql, key: int, body: bytes, b: bytes | None) -> Event | None:
+    """Read a fact that may say something."""
     if not body.startswith(TOLD_BY):
-        return ""
+        return None
     try:
-        return said_in(load_fact(connection, "", key & MAX_SEQ, body, b))[1]
+        return load_fact(connection, "", key & MAX_SEQ, body, b)
     except CorruptLogError:  # `verify` says so
-        return ""
+        return None
 
 
 def _kept(text: str) -> str:

@@ -101,14 +101,17 @@ class PostgresLog(SqlLog):
         self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
     ) -> tuple[FoundText, ...]:
         """Find a text in what was said; first the search takes in what it lacks."""
-        number: int | None = 0
-        while number is not None and not self._read_only:
-            if not await self._read_with(search_texts.is_behind):
-                break
-            work = partial(search_texts.catch_up, number=number)
-            number = await self._write(Job(work, session="", durable=False, appends=False))
+        if not self._read_only:
+            await self._catch_up()
         find = partial(search_texts.find, text=text, session=session, after=after, limit=limit)
         return await self._read_with(find)
+
+    async def _catch_up(self) -> None:
+        """Take into what the search looks through whatever it lacks of all sessions."""
+        number: int | None = 0
+        while number is not None and await self._read_with(search_texts.is_behind):
+            work = partial(search_texts.catch_up, number=number)
+            number = await self._write(Job(work, session="", durable=False, appends=False))
 
     async def vacuum(self) -> None:
         """Nothing: the server gives back by itself what is there no more."""

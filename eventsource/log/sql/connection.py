@@ -86,6 +86,10 @@ class Sql(Protocol):
         """
         ...
 
+    def has_called_tools(self) -> bool:
+        """Return whether there is a table of which tools sessions call."""
+        ...
+
     def unpack(self, numbers: Sequence[int]) -> None:
         """Let the rows of archived sessions be read, within this transaction. Raises: CorruptLogError."""
         ...

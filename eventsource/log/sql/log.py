@@ -18,7 +18,7 @@ from ..lineage import MAX_SEQ
 from ..load import kept_by_fork
 from ..names import check_id, check_title
 from ..warm import WarmFolds
-from . import archive, leases, removal, sessions as rows
+from . import archive, called_tools, leases, removal, sessions as rows
 from .append import append
 from .connection import Sql
 from .jobs import Job
@@ -48,6 +48,10 @@ class SqlLog(ABC):
         self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
     ) -> tuple[FoundText, ...]:
         """Find a text in what was said."""
+
+    @abstractmethod
+    async def _catch_up(self) -> None:
+        """Take into what the search uses whatever it lacks of all sessions."""
 
     @abstractmethod
     async def rebuild(self) -> int:
@@ -206,10 +210,13 @@ class SqlLog(ABC):
         folder: str | None = None,
         branch: str | None = None,
         model: str | None = None,
+        tool: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first."""
+        if tool is not None:
+            await self._note_called_tools()
         listed = partial(
             rows.sessions,
             is_open=open,
@@ -223,6 +230,7 @@ class SqlLog(ABC):
             folder=folder,
             branch=branch,
             model=model,
+            tool=tool,
             after=after,
             limit=limit,
         )
@@ -388,6 +396,16 @@ class SqlLog(ABC):
     async def beside(self, work: Callable[[Sql], T]) -> T:
         """Do long reading of rows in one transaction, beside whatever else goes on. Raises: StoreError."""
         return await self._beside(work)
+
+    async def _note_called_tools(self) -> None:
+        """Note which tools sessions call, if much of it is not noted; the rest is read by whoever asks."""
+        if self._read_only or not await self._read_with(called_tools.is_behind):
+            return
+        await self._catch_up()
+        number: int | None = 0
+        while number is not None:
+            work = partial(called_tools.take_archived, number=number)
+            number = await self._write(Job(work, session="", durable=False, appends=False))
 
     async def _heads(self, sessions: Sequence[str]) -> dict[str, int]:
         return await self._read_with(lambda connection: heads_of(connection, sessions))

@@ -19,6 +19,7 @@ from ..lineage import MAX_SEQ
 from ..names import choose, choose_whole
 from ..row import UNDER_WAY, shown_status
 from .append import SNAPSHOT_FACTS, append
+from .called_tools import calling
 from .connection import Sql
 from .packs import dropped_times
 from .reading import LINK, digest_at, folds_at, head_of, lineage
@@ -238,6 +239,7 @@ def sessions(
     folder: str | None,
     branch: str | None,
     model: str | None,
+    tool: str | None,
     after: str | None,
     limit: int,
 ) -> tuple[SessionInfo, ...]:
@@ -274,6 +276,10 @@ def sessions(
         within = f"{folder.rstrip('/')}/"
         where.append("s.folder != '' AND substr(s.folder || '/', 1, CAST(? AS INTEGER)) = ?")
         values += [len(within), within]
+    if tool is not None:
+        condition, named = calling(connection, tool, is_noted=connection.has_called_tools())
+        where.append(condition)
+        values += named
     if after is not None:
         row = connection.execute("SELECT updated_at_us, number FROM sessions WHERE id = ?", (after,)).fetchone()
         if row is None:

@@ -13,7 +13,7 @@ from ..sql.lending import Lending
 from ..sql.reading import span_of
 from .database_format import FORMAT, schema_of
 from .locks import owner_lives
-from .search_index import change_text, remove_session
+from .search_index import change_text, has_index, remove_session
 
 UNPACKED_BYTES = 64 * 2**20
 """How much a connection keeps of archived sessions, beside those that are read just now."""
@@ -92,6 +92,10 @@ class SqliteConnection(sqlite3.Connection):
     def remove_texts(self, number: int, *, for_good: bool = True) -> None:
         """Take a session out of the index."""
         remove_session(self, number, for_good=for_good)
+
+    def has_called_tools(self) -> bool:
+        """Return whether there is an index, of which the table is a part."""
+        return has_index(self)
 
     def unpack(self, numbers: Sequence[int]) -> None:
         """Say that another connection must read these sessions."""

@@ -3,6 +3,7 @@
 A row of it is a block: some facts of one session that follow each other, about `_BLOCK` characters of text. Only which
 blocks hold which three letters is stored (`detail=none`), less than half the size of the text; what is found is
 compared with the text itself. `search_blocks` says which facts a block has, `sessions.searched` how far the index goes.
+Which tools the facts call is noted with it (`eventsource/log/sql/called_tools.py`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import msgspec
 
 from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
+from ...events import Event
 from ...found_text import find_in, pattern_of
 from ...message_text import TOLD_BY, said_in
 from ..letters import letters_of
 from ..lineage import MAX_SEQ
+from ..sql import called_tools
 from ..sql.connection import Sql
 from ..sql.reading import id_of, load_fact, span_of
 from ..sql.searching import facts_behind, ranges_of, with_archived
@@ -33,6 +36,11 @@ CREATE TABLE search_blocks (
 ) STRICT"""
 """A block's number, the keys from which to which it has facts, the highest such key up to this number, and whether a
 text may stand otherwise in one of its facts than `_like` says."""
+_MAKE_TOOLS = """
+CREATE TABLE search_tools (
+    name TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (name, number)
+) STRICT, WITHOUT ROWID"""
+_TABLES = ("search", "search_blocks", "search_tools")
 _BLOCKS = "SELECT doc, first, last FROM search_blocks WHERE first BETWEEN ? AND ? ORDER BY first"
 _LAST_BLOCK = "SELECT doc, top FROM search_blocks ORDER BY doc DESC LIMIT 1"
 _TOP = "SELECT top FROM search_blocks WHERE doc < ? ORDER BY doc DESC LIMIT 1"
@@ -77,7 +85,10 @@ _SECURE = sqlite3.sqlite_version_info >= (3, 42)
 
 def has_index(connection: Sql) -> bool:
     """Return whether there is an index."""
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'search_blocks'").fetchone() is not None
+    there = {
+        name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'search%'")
+    }
+    return there.issuperset(_TABLES)
 
 
 def make_index(connection: Sql) -> bool:
@@ -87,6 +98,7 @@ def make_index(connection: Sql) -> bool:
         try:
             connection.execute(_MAKE)
             connection.execute(_MAKE_BLOCKS)
+            connection.execute(_MAKE_TOOLS)
         except sqlite3.OperationalError as error:
             if "no such module" in str(error) or "no such tokenizer" in str(error):
                 return False
@@ -130,7 +142,10 @@ def _take(connection: Sql, behind: Sequence[tuple[int, int, int]]) -> int | None
         while reached < head and left > 0 and left_bytes > 0:
             rows = connection.execute(_FACTS, (base | reached, base | head, min(left, _ROWS))).fetchall()
             for key, body, b in rows:
-                said = _said(connection, key, body, b)
+                event = _told(connection, key, body, b)
+                said = "" if event is None else said_in(event)[1]
+                if event is not None:
+                    called_tools.note_calls(connection, key, event)
                 texts.append(said)
                 size += len(said)
                 odd = odd or _is_odd(body, b)
@@ -161,13 +176,19 @@ def _put_block(connection: Sql, first: int, last: int, texts: Sequence[str], *, 
     connection.execute(_INSERT, (doc + 1, _indexed(texts)))
 
 
-def _said(connection: Sql, key: int, body: bytes, b: bytes | None) -> str:
+def _told(connection: Sql, key: int, body: bytes, b: bytes | None) -> Event | None:
+    """Read a fact that may say something."""
     if not body.startswith(TOLD_BY):
-        return ""
+        return None
     try:
-        return said_in(load_fact(connection, "", key & MAX_SEQ, body, b))[1]
+        return load_fact(connection, "", key & MAX_SEQ, body, b)
     except CorruptLogError:  # `verify` says so
-        return ""
+        return None
+
+
+def _said(connection: Sql, key: int, body: bytes, b: bytes | None) -> str:
+    event = _told(connection, key, body, b)
+    return "" if event is None else said_in(event)[1]
 
 
 def _texts(connection: Sql, first: int, last: int) -> dict[int, str]:
@@ -202,10 +223,14 @@ def remove_session(connection: Sql, number: int, *, for_good: bool) -> None:
     """Take a session's own facts out of the index.
 
     Args:
-        for_good: nothing of them may be left in the file.
+        for_good: nothing of them may be left in the file. Otherwise what tools they call is still known.
     """
     if not has_index(connection):
         return
+    if for_good:
+        called_tools.forget_calls(connection, number)
+    else:
+        called_tools.put_away(connection, number)
     for doc, first, last in connection.execute(_BLOCKS, span_of(number)).fetchall():
         connection.execute(_REMOVE, (doc, _indexed(_texts(connection, first, last).values())))
         connection.execute("DELETE FROM search_blocks WHERE doc = ?", (doc,))
@@ -226,7 +251,7 @@ def put_together(connection: Sql) -> None:
 
 def drop_index(connection: Sql) -> None:
     """Forget the index; whoever catches up makes it anew."""
-    for table in ("search", "search_blocks"):
+    for table in _TABLES:
         connection.execute(f"DROP TABLE IF EXISTS {table}")
     connection.execute("UPDATE sessions SET searched = 0 WHERE searched > 0 AND archived_at_us IS NULL")
 

@@ -22,8 +22,9 @@ class SessionRow(SessionInfo, frozen=True, kw_only=True):
 class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which sessions: `title` and `model` match a part, `folder` is where an agent worked, or a folder above.
 
-    `open`: whose run is unfinished, or not. `parent`: forks of this session; `tree`: all of its tree. `after`: the id
-    of the last one of the page before. `stands`: false leaves out how they stand, which is not in their rows.
+    `tool`: one that their history calls, by its name in any case. `open`: whose run is unfinished, or not. `parent`:
+    forks of this session; `tree`: all of its tree. `after`: the id of the last one of the page before. `stands`: false
+    leaves out how they stand, which is not in their rows.
     """
 
     open: bool | None = None
@@ -37,6 +38,7 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folder: Text | None = None
     branch: Text | None = None
     model: Text | None = None
+    tool: Text | None = None
     after: Text | None = None
     limit: PageSize = 100
     stands: bool = True

@@ -188,6 +188,11 @@ async def test_the_table_is_filtered_sorted_and_paged() -> None:
         assert sorted(seen) == sorted(one["info"]["id"] for one in whole["sessions"])
         refused = await page.get("/sessions", 422, filter="colour:red")
         assert "there is no field 'colour'" in refused["detail"]
+        await adopted(store, 1, "imported")
+        branch = await store.fork("imported", 2, at_us=1, title="called")
+        for text, names in (("tool:Bash", {"imported", branch.id}), ("tool:bash title:called", {branch.id})):
+            assert {one["info"]["id"] for one in (await page.get("/sessions", filter=text))["sessions"]} == names
+        assert len((await page.get("/sessions", filter="tool:weather"))["sessions"]) == 0
 
 
 async def test_a_page_of_a_long_session_reads_the_log_once_and_then_a_few_facts() -> None:

@@ -27,6 +27,7 @@ def test_a_filter_is_read_word_by_word() -> None:
     [
         ("colour:red", "there is no field 'colour'"),
         ("cost>much", "cost takes a number, found 'much'"),
+        ("tool:bash tool:read", "tool is there twice"),
         ("after:tomorrow", "after takes a day or a time"),
         ("model>opus", "model is compared by `:`"),
         ("status:fine", "there is no status 'fine'"),

@@ -130,6 +130,7 @@ class _Table:
                 folder=wanted.folder,
                 branch=wanted.branch,
                 model=wanted.model,
+                tool=wanted.tool,
                 after=after,
                 limit=size,
             )

@@ -335,6 +335,40 @@ async def test_a_text_of_a_calls_name_and_its_arguments_is_found(tmp_path: Path)
             assert await log.search(text) == await plain.search(text), text
 
 
+async def test_tools_are_looked_up_and_what_is_not_noted_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is filled when much is missing; also a file that nobody can write, or without a table, is answered."""
+    path = tmp_path / "log.db"
+    async with open_store(path) as log:
+        for name in ("one", "two"):
+            await log.create(name)
+        await log.append("one", timed(exchange("Fine.")))
+        assert [info.id for info in await log.sessions(tool="READ")] == ["one"]
+        assert await log.sessions(tool="write") == ()
+        await log.search("anything")
+        statements = list[str]()
+        await log._read_with(lambda connection: connection.set_trace_callback(statements.append))  # type: ignore[attr-defined]
+        assert [info.id for info in await log.sessions(tool="read")] == ["one"]
+        assert not [one for one in statements if "tool_call" in one]
+        await log.append("two", timed(exchange("Fine.")))
+        assert len(await log.sessions(tool="read")) == 2
+        assert len([one for one in statements if "tool_call" in one]) == 1
+        await log.archive("two", at_us=3)
+    for table in ("search_blocks", "search_tools"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"DROP TABLE {table}")
+        async with open_store(path) as log:
+            assert len(await log.sessions(tool="read")) == 2
+    monkeypatch.setattr("eventsource.log.sqlite.store.is_read_only", lambda path: True)
+    for table in ("search_tools", "search_blocks"):
+        async with open_store(path) as log:
+            assert len(await log.sessions(tool="read")) == 2
+            assert await log.sessions(tool="write") == ()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"DROP TABLE {table}")
+
+
 async def test_an_index_of_another_shape_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     async with open_store(path) as log:
