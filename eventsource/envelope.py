@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -101,6 +101,28 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     epoch: int = 0
     expires_at_us: int = 0
+
+
+SessionSort: TypeAlias = Literal["updated", "created", "cost", "turns", "events", "errors"]
+"""By what sessions are listed: what is largest or latest comes first, and of equal ones what was updated last."""
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """What is asked of a number in sessions' rows: that it is more (`>`), less (`<`) or as much (`=`).
+
+    A cost that is not known counts as none.
+    """
+
+    name: Literal["updated_at_us", "created_at_us", "cost_microusd", "turns", "head", "errors"]
+    sign: Literal["<", "=", ">"]
+    value: int
+
+    def fits(self, info: SessionInfo) -> bool:
+        """Return whether a row is as asked."""
+        found = int(getattr(info, self.name) or 0)
+        return (
+            found < self.value if self.sign == "<" else found > self.value if self.sign == ">" else found == self.value
+        )
 
 
 class FoundText(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,20 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from hashlib import sha256
 
 from ..codec import encode
-from ..envelope import Behind, Cursor, Finding, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
+from ..envelope import (
+    Behind,
+    Cursor,
+    Figure,
+    Finding,
+    FoundText,
+    Lease,
+    Recorded,
+    Removed,
+    Restored,
+    SessionInfo,
+    SessionSort,
+    VerifyReport,
+)
 from ..errors import (
     ConflictError,
     FencedError,
@@ -27,7 +40,7 @@ from .erased import erasable_updates, tombstone
 from .follow import Notifier, follow, wait_for_events
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .load import kept_by_fork
-from .memory_session import MemorySession
+from .memory_session import SORTS, MemorySession
 from .names import check_id, check_title, choose, choose_whole
 from .row import words_of
 from .warm import WarmFolds
@@ -184,7 +197,7 @@ class MemoryLog:
         self,
         *,
         open: bool | None = None,  # noqa: A002 - the protocol's word
-        status: str | None = None,
+        status: str | Collection[str] | None = None,
         parent: str | None = None,
         tree: str | None = None,
         source: str | None = None,
@@ -195,12 +208,18 @@ class MemoryLog:
         branch: str | None = None,
         model: str | None = None,
         tool: str | None = None,
+        figures: Sequence[Figure] = (),
+        among: Collection[str] | None = None,
+        sort: SessionSort = "updated",
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first."""
         await self._turn()
-        ordered = sorted(self._sessions.values(), key=lambda one: (one.updated_at_us, one.touched), reverse=True)
+        order = SORTS[sort]
+        ordered = sorted(
+            self._sessions.values(), key=lambda one: (order(one), one.updated_at_us, one.touched), reverse=True
+        )
         if after is not None:
             ordered = ordered[ordered.index(self._get(after)) + 1 :]
         if tree is not None:
@@ -213,7 +232,7 @@ class MemoryLog:
             info
             for info in infos
             if (open is None or info.open == open)
-            and (status is None or info.status == status)
+            and (status is None or info.status == status or (not isinstance(status, str) and info.status in status))
             and (parent is None or info.parent == parent)
             and (source is None or info.source == source)
             and (title is None or title.casefold() in info.title.casefold())
@@ -222,6 +241,8 @@ class MemoryLog:
             and (folder is None or (info.folder and f"{info.folder}/".startswith(f"{folder.rstrip('/')}/")))
             and (branch is None or info.branch == branch)
             and (model is None or any(model.lower() in one.lower() for one in info.models))
+            and all(figure.fits(info) for figure in figures)
+            and (among is None or info.id in among)
         ]
         return tuple(wanted[:limit])
 

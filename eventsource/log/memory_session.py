@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
 from ..codec import encode
-from ..envelope import Finding, Recorded, Removed, SessionInfo
+from ..envelope import Finding, Recorded, Removed, SessionInfo, SessionSort
 from ..errors import SessionOpenError
 from ..events import Event
 from ..message_text import tools_called_in
@@ -315,3 +315,14 @@ class MemorySession:
         if self.parent is not None and seq == self.fork_seq + 1:
             return msgspec.structs.replace(after, title=self.given)
         return after
+
+
+SORTS: Mapping[SessionSort, Callable[[MemorySession], int]] = {
+    "updated": lambda one: one.updated_at_us,
+    "created": lambda one: one.created_at_us,
+    "cost": lambda one: one.folds.cost_microusd or 0,
+    "turns": lambda one: one.folds.turns,
+    "events": lambda one: one.head,
+    "errors": lambda one: one.folds.errors,
+}
+"""By what sessions are listed."""

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
-from ..envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
+from ..envelope import (
+    Behind,
+    Cursor,
+    Figure,
+    FoundText,
+    Lease,
+    Recorded,
+    Removed,
+    Restored,
+    SessionInfo,
+    SessionSort,
+    VerifyReport,
+)
 from ..events import Event, EventBase
 from .warm import WarmFolds
 
@@ -111,7 +123,7 @@ class EventLog(Protocol):
         self,
         *,
         open: bool | None = None,  # noqa: A002 - the word users know
-        status: str | None = None,
+        status: str | Collection[str] | None = None,
         parent: str | None = None,
         tree: str | None = None,
         source: str | None = None,
@@ -122,15 +134,21 @@ class EventLog(Protocol):
         branch: str | None = None,
         model: str | None = None,
         tool: str | None = None,
+        figures: Sequence[Figure] = (),
+        among: Collection[str] | None = None,
+        sort: SessionSort = "updated",
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first; `after` is the id of the last one of the page before.
 
-        `tree`: a session; all that belong to its tree, of forks and of children that sessions started. `title` matches
-        a part of the title, in any case, and `model` a part of the name of one that answered, as provider/model;
-        `folder` is where an agent worked, or a folder above. `task` is the id of the last task. `tool` is the name, in
-        any case, of one that an answer in its history called.
+        `status`: one, or any of some. `tree`: a session; all that belong to its tree, of forks and of children that
+        sessions started. `title` matches a part of the title, in any case, and `model` a part of the name of one that
+        answered, as provider/model; `folder` is where an agent worked, or a folder above. `task` is the id of the last
+        task. `tool` is the name, in any case, of one that an answer in its history called. `figures`: all of which its
+        row fits. `among`: ids; only of these. `sort`: otherwise than by when it was updated.
+
+        Raises: UnknownSessionError when `after` is none.
         """
         ...
 

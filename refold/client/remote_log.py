@@ -13,12 +13,14 @@ from eventsource.codec import from_json
 from eventsource.envelope import (
     Behind,
     Cursor,
+    Figure,
     FoundText,
     Lease,
     Recorded,
     Removed,
     Restored,
     SessionInfo,
+    SessionSort,
     VerifyReport,
 )
 from eventsource.errors import StoreError
@@ -107,7 +109,7 @@ class RemoteLog:
         self,
         *,
         open: bool | None = None,  # noqa: A002 - the word users know
-        status: str | None = None,
+        status: str | Collection[str] | None = None,
         parent: str | None = None,
         tree: str | None = None,
         source: str | None = None,
@@ -118,6 +120,9 @@ class RemoteLog:
         branch: str | None = None,
         model: str | None = None,
         tool: str | None = None,
+        figures: Sequence[Figure] = (),
+        among: Collection[str] | None = None,
+        sort: SessionSort = "updated",
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -126,7 +131,7 @@ class RemoteLog:
         while (left := limit - len(found)) > 0:
             query = ListQuery(
                 open=open,
-                status=status,
+                status=status if status is None or isinstance(status, str) else ",".join(status),
                 parent=parent,
                 tree=tree,
                 source=source,
@@ -137,6 +142,9 @@ class RemoteLog:
                 branch=branch,
                 model=model,
                 tool=tool,
+                figures=",".join(f"{one.name}{one.sign}{one.value}" for one in figures) or None,
+                among=None if among is None else " ".join(among),
+                sort=sort,
                 after=after,
                 limit=min(left, MOST),
                 stands=False,

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 
-from eventsource.envelope import FoundText, SessionInfo
+from eventsource.envelope import Figure, FoundText, SessionInfo
 from eventsource.found_text import pattern_of
 from projections.tree import Branch
 
 from ..session_tree import above
 from ..status import STATUSES, SessionStatus
 
-Sort: TypeAlias = Literal["updated", "created", "cost", "turns", "events", "errors"]
 _TIMES = ("after", "before")
-_COMPARED = ("cost", "turns", "errors", "events")
+_COMPARED: Mapping[str, tuple[Literal["cost_microusd", "turns", "errors", "head"], int]] = {
+    "cost": ("cost_microusd", 1_000_000),
+    "turns": ("turns", 1),
+    "errors": ("errors", 1),
+    "events": ("head", 1),
+}
+"""Fields that are compared: which number of a row each is, and how many of its unit are one of the filter's."""
+_LARGEST = 10**18 - 1
+"""No figure of a row comes near it."""
 _FIELDS = ("status", "model", "agent", "folder", "branch", "title", "tool", *_TIMES, *_COMPARED)
 _TERM = re.compile(r'(?:(?P<field>[a-z_]+)(?P<sign>[:<>]))?(?P<value>(?:"[^"]*"|[^\s"])+)')
 
@@ -29,7 +36,7 @@ class FilterError(ValueError):
 
 
 class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a filter asks for: of what the store looks up, and of what is compared. `words`: are searched for."""
+    """What a filter asks for. `status`: as a session stands, which its row may not say. `words`: are searched for."""
 
     status: str | None = None
     model: str | None = None
@@ -38,18 +45,8 @@ class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
     branch: str | None = None
     title: str | None = None
     tool: str | None = None
-    after_us: int | None = None
-    before_us: int | None = None
-    compared: tuple[tuple[str, str, float], ...] = ()
+    figures: tuple[Figure, ...] = ()
     words: tuple[str, ...] = ()
-
-    def fits(self, info: SessionInfo) -> bool:
-        """Return whether a row keeps what the store does not look up."""
-        if self.after_us is not None and info.updated_at_us < self.after_us:
-            return False
-        if self.before_us is not None and info.updated_at_us >= self.before_us:
-            return False
-        return all(_keeps(_figure(info, field), sign, value) for field, sign, value in self.compared)
 
 
 def read_filter(text: str) -> SessionFilter:
@@ -60,8 +57,7 @@ def read_filter(text: str) -> SessionFilter:
     if text.count('"') % 2:
         raise FilterError(f"filter {text!r}: a quotation mark is open")
     fields: dict[str, str] = {}
-    times: dict[str, int] = {}
-    compared: list[tuple[str, str, float]] = []
+    figures: list[Figure] = []
     words: list[str] = []
     for term in _TERM.finditer(text):
         field, sign, value = term["field"], term["sign"], (term["value"] or "").replace('"', "")
@@ -70,31 +66,22 @@ def read_filter(text: str) -> SessionFilter:
             continue
         if field not in _FIELDS:
             raise FilterError(f"filter: there is no field {field!r}; expected {', '.join(_FIELDS)}, or words in quotes")
-        if field in fields or field in times:
+        if field in fields:
             raise FilterError(f"filter: {field} is there twice")
-        if field in _TIMES:
-            times[field] = _time(field, value)
-        elif field in _COMPARED:
-            compared.append((field, sign, _number(field, value)))
+        if field in _COMPARED:
+            figures.append(_figure(field, sign, value))
         elif sign != ":":
             raise FilterError(f"filter: {field} is compared by `:`, found `{sign}`")
         elif field == "status" and value not in STATUSES:
             raise FilterError(f"filter: there is no status {value!r}; expected {', '.join(STATUSES)}")
+        elif field in _TIMES:
+            fields[field] = value
+            at_us = _time(field, value)
+            figures.append(Figure("updated_at_us", *((">", at_us - 1) if field == "after" else ("<", at_us))))
         else:
             fields[field] = value
-    return SessionFilter(
-        status=fields.get("status"),
-        model=fields.get("model"),
-        agent=fields.get("agent"),
-        folder=fields.get("folder"),
-        branch=fields.get("branch"),
-        title=fields.get("title"),
-        tool=fields.get("tool"),
-        after_us=times.get("after"),
-        before_us=times.get("before"),
-        compared=tuple(compared),
-        words=tuple(words),
-    )
+    kept = {name: value for name, value in fields.items() if name not in _TIMES}
+    return SessionFilter(**kept, figures=tuple(figures), words=tuple(words))
 
 
 def _time(field: str, value: str) -> int:
@@ -105,27 +92,21 @@ def _time(field: str, value: str) -> int:
     return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
-def _number(field: str, value: str) -> float:
+def _figure(field: str, sign: str, value: str) -> Figure:
+    """Read what is asked of a figure, which is a whole number in the row: in the row's unit, cut to what it may be."""
     try:
-        return float(value)
-    except ValueError as error:
-        raise FilterError(f"filter: {field} takes a number, found {value!r}") from error
-
-
-def _figure(info: SessionInfo, field: str) -> float:
-    match field:
-        case "cost":
-            return (info.cost_microusd or 0) / 1_000_000
-        case "turns":
-            return info.turns
-        case "errors":
-            return info.errors
-        case _:
-            return info.head
-
-
-def _keeps(figure: float, sign: str, value: float) -> bool:
-    return figure > value if sign == ">" else figure < value if sign == "<" else figure == value
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise FilterError(f"filter: {field} takes a number, found {value!r}")
+    name, unit = _COMPARED[field]
+    number = round(number * unit, 3)
+    whole = math.ceil(number) if sign == "<" else math.floor(number)
+    kept = max(min(whole, _LARGEST), -_LARGEST)
+    if sign == ":":
+        return Figure(name, "=", kept if kept == number else -_LARGEST)  # no row has a part of one
+    return Figure(name, "<" if sign == "<" else ">", kept)
 
 
 class TableRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,31 +142,6 @@ class OwnUsage(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     cost_microusd: int | None
-
-
-def sorted_by(rows: Sequence[SessionInfo], sort: Sort) -> list[SessionInfo]:
-    """Sort rows: the largest or the latest first, and of equal ones the one that was updated last."""
-    return sorted(rows, key=partial(_order, sort), reverse=True)
-
-
-def behind(rows: Sequence[SessionInfo], last: SessionInfo, sort: Sort) -> list[SessionInfo]:
-    """Return the sorted rows that come behind one, which may have left them meanwhile."""
-    order = _order(sort, last)
-    return [info for info in rows if _order(sort, info) < order]
-
-
-def _order(sort: Sort, info: SessionInfo) -> tuple[float, int, int]:
-    return _SORTS[sort](info), info.updated_at_us, info.number
-
-
-_SORTS: Mapping[Sort, Callable[[SessionInfo], float]] = {
-    "updated": lambda info: info.updated_at_us,
-    "created": lambda info: info.created_at_us,
-    "cost": lambda info: info.cost_microusd or 0,
-    "turns": lambda info: info.turns,
-    "events": lambda info: info.head,
-    "errors": lambda info: info.errors,
-}
 
 
 class FamilyMember(msgspec.Struct, frozen=True, kw_only=True):

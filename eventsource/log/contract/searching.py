@@ -1,12 +1,24 @@
-"""The contract's fourth part: finding what was said."""
+"""The contract's fourth part: finding what was said, and sessions by what they called, cost and came to."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
-from ...events import Compaction, Event, Label, MessageAdopt, MessageEnd, MessageStart, Origin, QueuePush
-from ...messages import AssistantMessage, TextContent, ToolCall, UserMessage
+from ...envelope import Figure, SessionSort
+from ...events import (
+    AgentStart,
+    Compaction,
+    Event,
+    Label,
+    MessageAdopt,
+    MessageEnd,
+    MessageStart,
+    MessageUpdate,
+    Origin,
+    QueuePush,
+)
+from ...messages import AssistantMessage, TextContent, ToolCall, Usage, UserMessage
 from ..protocol import EventLog
 from .histories import exchange, read_all, timed
 
@@ -145,6 +157,47 @@ class SearchContract(ABC):
             assert await calling("read") == ["mixed", "shell"]
             await log.create("early")
             assert await calling("read") == ["mixed", "shell"]
+
+    async def test_sessions_are_sorted_and_chosen_by_figures(self) -> None:
+        """What is largest comes first, and of equal ones what was updated last; pages go on behind any session."""
+        async with self.open() as log:
+            for number, (cost, answers) in enumerate([(5, 1), (None, 3), (9, 2), (5, 2)]):
+                name = f"s{number}"
+                await log.create(name, created_at_us=100 - number)
+                said = [AssistantMessage(content=(), usage=Usage(cost_microusd=cost), model="m")] * answers
+                origin = Origin(source="elsewhere")
+                await log.append(name, [(number, MessageAdopt(message=one, origin=origin)) for one in said])
+            await log.append(
+                "s0", [(9, MessageUpdate(kind="text_delta", content_index=0, delta="x"))] * 3, durable=False
+            )
+            orders: dict[SessionSort, list[str]] = {
+                "updated": ["s3", "s2", "s1", "s0"],
+                "created": ["s0", "s1", "s2", "s3"],
+                "cost": ["s2", "s3", "s0", "s1"],
+                "turns": ["s1", "s3", "s2", "s0"],
+                "events": ["s0", "s1", "s3", "s2"],
+                "errors": ["s3", "s2", "s1", "s0"],
+            }
+            for sort, order in orders.items():
+                assert [one.id for one in await log.sessions(sort=sort)] == order, sort
+                for limit in (1, 3):
+                    page = await log.sessions(sort=sort, limit=limit)
+                    rest = await log.sessions(sort=sort, limit=9, after=page[-1].id)
+                    assert [one.id for one in (*page, *rest)] == order, sort
+            for figures, expected in (
+                ([Figure("cost_microusd", ">", 9)], ["s2", "s3"]),
+                ([Figure("cost_microusd", "=", 0)], ["s1"]),
+                ([Figure("head", ">", 3)], ["s0"]),
+                ([Figure("turns", "<", 3), Figure("turns", ">", 1)], ["s2", "s3"]),
+                ([Figure("updated_at_us", ">", 1), Figure("created_at_us", "<", 98)], ["s3"]),
+                ([Figure("errors", ">", 0)], []),
+            ):
+                assert [one.id for one in await log.sessions(figures=figures, sort="cost")] == expected, figures
+            assert [one.id for one in await log.sessions(among=["s1", "nobody", "s3"])] == ["s3", "s1"]
+            assert await log.sessions(among=[]) == await log.sessions(status=[]) == ()
+            await log.append("s1", [(20, AgentStart())])
+            assert [one.id for one in await log.sessions(status=["idle", "interrupted"])] == ["s1", "s3", "s2", "s0"]
+            assert [one.id for one in await log.sessions(status=["interrupted", "failed"])] == ["s1"]
 
     async def test_a_queued_text_has_the_seq_of_its_message_once_it_is_delivered(self) -> None:
         """Until then that of its push; summaries and adopted messages are found too."""

@@ -7,7 +7,19 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ...envelope import Behind, Cursor, FoundText, Lease, Recorded, Removed, Restored, SessionInfo, VerifyReport
+from ...envelope import (
+    Behind,
+    Cursor,
+    Figure,
+    FoundText,
+    Lease,
+    Recorded,
+    Removed,
+    Restored,
+    SessionInfo,
+    SessionSort,
+    VerifyReport,
+)
 from ...errors import UnknownSessionError
 from ...events import Event, EventBase
 from ...user_code.argument_checks import checked
@@ -200,7 +212,7 @@ class SqlLog(ABC):
         self,
         *,
         open: bool | None = None,  # noqa: A002 - the protocol's word
-        status: str | None = None,
+        status: str | Collection[str] | None = None,
         parent: str | None = None,
         tree: str | None = None,
         source: str | None = None,
@@ -211,6 +223,9 @@ class SqlLog(ABC):
         branch: str | None = None,
         model: str | None = None,
         tool: str | None = None,
+        figures: Sequence[Figure] = (),
+        among: Collection[str] | None = None,
+        sort: SessionSort = "updated",
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[SessionInfo, ...]:
@@ -231,6 +246,9 @@ class SqlLog(ABC):
             branch=branch,
             model=model,
             tool=tool,
+            figures=figures,
+            among=among,
+            sort=sort,
             after=after,
             limit=limit,
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ...admission import admit
-from ...envelope import Removed, SessionInfo
+from ...envelope import Figure, Removed, SessionInfo, SessionSort
 from ...errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ...events import Fork
 from ..digest import ZERO, row_crc
@@ -54,6 +54,26 @@ SELECT {", ".join(f"s.{name}" for name in _NAMES)}, s.models, p.id, s.head, {LIN
         ORDER BY u.id DESC LIMIT 1)
 FROM sessions s LEFT JOIN sessions p ON p.number = s.parent
 """
+_HEAD = f"""coalesce((
+    SELECT u.id & {MAX_SEQ} FROM updates u
+    WHERE u.id > (s.number << 32 | s.head) AND u.id <= (s.number << 32 | {MAX_SEQ})
+    ORDER BY u.id DESC LIMIT 1), s.head)"""
+_FIGURES: Mapping[str, str] = {
+    "updated_at_us": "s.updated_at_us",
+    "created_at_us": "s.created_at_us",
+    "cost_microusd": "coalesce(s.cost_microusd, 0)",
+    "turns": "s.turns",
+    "head": _HEAD,
+    "errors": "s.errors",
+}
+_SORTS: Mapping[SessionSort, str] = {
+    "updated": "updated_at_us",
+    "created": "created_at_us",
+    "cost": "cost_microusd",
+    "turns": "turns",
+    "events": "head",
+    "errors": "errors",
+}
 _INSERT = """
 INSERT INTO sessions (number, id, parent, fork_seq, root, started_by, source, given, created_at_us, crc, head, link,
     title, title_folded, updated_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -229,7 +249,7 @@ def sessions(
     connection: Sql,
     *,
     is_open: bool | None,
-    status: str | None,
+    status: str | Collection[str] | None,
     parent: str | None,
     tree: str | None,
     source: str | None,
@@ -240,26 +260,20 @@ def sessions(
     branch: str | None,
     model: str | None,
     tool: str | None,
+    figures: Sequence[Figure],
+    among: Collection[str] | None,
+    sort: SessionSort,
     after: str | None,
     limit: int,
 ) -> tuple[SessionInfo, ...]:
     """List sessions, latest updated first. Raises: UnknownSessionError when `after` is none."""
     where, values = ["true"], list[object]()
-    if status in UNDER_WAY:
-        held, living = _held(connection)
-        where.append(
-            {
-                "running": held,
-                "due": f"NOT {held} AND s.due_at_us IS NOT NULL",
-                "interrupted": f"NOT {held} AND s.due_at_us IS NULL AND s.unfinished = 1",
-                "queued": f"NOT {held} AND s.due_at_us IS NULL AND s.unfinished = 0",
-            }[status]
-        )
-        values += living
-        status = "running"
+    if status is not None:
+        parts = [_of_status(connection, one) for one in ([status] if isinstance(status, str) else status)]
+        where.append(f"({' OR '.join(['false', *(condition for condition, _ in parts)])})")
+        values += [value for _, some in parts for value in some]
     for condition, value in (
         ("s.open = ?", None if is_open is None else int(is_open)),
-        ("s.status = ?", status),
         ("s.parent = (SELECT number FROM sessions WHERE id = ?)", parent),
         ("s.root = (SELECT root FROM sessions WHERE id = ?)", tree),
         ("s.source = ?", source),
@@ -280,15 +294,26 @@ def sessions(
         condition, named = calling(connection, tool, is_noted=connection.has_called_tools())
         where.append(condition)
         values += named
+    if among is not None:
+        where.append(f"s.id IN ({', '.join('?' * len(among))})" if among else "false")
+        values += among
+    for figure in figures:
+        where.append(f"{_FIGURES[figure.name]} {figure.sign} ?")
+        values.append(figure.value)
+    order = list(dict.fromkeys((_FIGURES[_SORTS[sort]], "s.updated_at_us", "s.number")))
+    by = ", ".join(order)
     if after is not None:
-        row = connection.execute("SELECT updated_at_us, number FROM sessions WHERE id = ?", (after,)).fetchone()
+        row = connection.execute(f"SELECT {by} FROM sessions s WHERE s.id = ?", (after,)).fetchone()
         if row is None:
             raise UnknownSessionError(after)
-        where.append("(s.updated_at_us, s.number) < (?, ?)")
+        where.append(f"({by}) < ({', '.join('?' * len(row))})")
         values += row
     now_us = connection.now_us()
-    order = "ORDER BY s.updated_at_us DESC, s.number DESC LIMIT ?"
-    rows = connection.execute(f"{_INFO} WHERE {' AND '.join(where)} {order}", (*values, limit))
+    latest = f"ORDER BY {', '.join(f'{one} DESC' for one in order)}"
+    asked = f"WHERE {' AND '.join(where)} {latest} LIMIT ?"
+    if sort != "updated":  # there is no index: all are sorted, so without what is shown of them
+        asked = f"WHERE s.number IN (SELECT number FROM (SELECT s.number FROM sessions s {asked}) AS few) {latest}"
+    rows = connection.execute(_INFO + asked, (*values, limit))
     return tuple(_info(connection, row, now_us) for row in rows)
 
 
@@ -303,6 +328,20 @@ def _lives(connection: Sql, owner: str) -> bool:
         return connection.lives(owner)
     except StoreError:
         return True
+
+
+def _of_status(connection: Sql, status: str) -> tuple[str, Sequence[object]]:
+    """Write the condition that a session has a status, and its values."""
+    if status not in UNDER_WAY:
+        return "s.status = ?", [status]
+    held, living = _held(connection)
+    among = {
+        "running": held,
+        "due": f"NOT {held} AND s.due_at_us IS NOT NULL",
+        "interrupted": f"NOT {held} AND s.due_at_us IS NULL AND s.unfinished = 1",
+        "queued": f"NOT {held} AND s.due_at_us IS NULL AND s.unfinished = 0",
+    }[status]
+    return f"(s.status = 'running' AND {among})", living
 
 
 def _held(connection: Sql) -> tuple[str, list[object]]:

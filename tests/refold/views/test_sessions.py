@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventsource.envelope import FoundText, SessionInfo
+from eventsource.envelope import Figure, FoundText, SessionInfo
 from refold import Log
 from refold.status import find_statuses
 from refold.views.sessions import FilterError, family, hit, read_filter, tree_rows
@@ -15,8 +15,10 @@ from .sessions import CountingLog, agent
 def test_a_filter_is_read_word_by_word() -> None:
     found = read_filter('status:failed model:opus cost>1 after:2026-11-01 "exact words" flaky')
     assert (found.status, found.model, found.words) == ("failed", "opus", ("exact words", "flaky"))
-    assert found.compared == (("cost", ">", 1.0),)
-    assert found.after_us == 1_793_491_200_000_000
+    assert found.figures == (
+        Figure("cost_microusd", ">", 1_000_000),
+        Figure("updated_at_us", ">", 1_793_491_199_999_999),
+    )
     assert read_filter("") == read_filter("   ")
     assert read_filter('"http://example.org/a:b" title:"two words"').words == ("http://example.org/a:b",)
     assert read_filter('title:"two words"').title == "two words"
@@ -27,6 +29,8 @@ def test_a_filter_is_read_word_by_word() -> None:
     [
         ("colour:red", "there is no field 'colour'"),
         ("cost>much", "cost takes a number, found 'much'"),
+        ("cost>nan", "cost takes a number, found 'nan'"),
+        ("after:2026-11-01 after:2026-11-02", "after is there twice"),
         ("tool:bash tool:read", "tool is there twice"),
         ("after:tomorrow", "after takes a day or a time"),
         ("model>opus", "model is compared by `:`"),
@@ -44,13 +48,24 @@ def test_figures_are_compared() -> None:
     for text, fits in (
         ("cost>1", True),
         ("cost>2", False),
+        ("cost:2", True),
+        ("cost<2.0000001", True),
+        ("cost>1.9999999", True),
+        ("cost:1.9999999", False),
         ("turns:3", True),
+        ("turns:3.5", False),
+        ("turns>2.5", True),
+        ("turns<3.5", True),
+        ("turns>1e300", False),
+        ("turns<1e300", True),
         ("events<50", False),
         ("errors:0", True),
+        ("after:2026-11-01", False),
+        ("before:2026-11-01", True),
+        ("cost>1 turns:4", False),
     ):
-        assert read_filter(text).fits(info) is fits
-    assert not read_filter("after:2026-11-01").fits(info)
-    assert read_filter("before:2026-11-01").fits(info)
+        assert all(figure.fits(info) for figure in read_filter(text).figures) is fits, text
+    assert Figure("cost_microusd", "=", 0).fits(SessionInfo(id="s"))
 
 
 async def test_a_family_counts_nothing_twice() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from eventsource.envelope import FoundText, SessionInfo
+from eventsource.envelope import FoundText, SessionInfo, SessionSort
 from eventsource.errors import UnknownSessionError
 from eventsource.log.protocol import EventLog
 from eventsource.session import SessionHandle
@@ -21,15 +21,12 @@ from ....views.sessions import (
     FilterError,
     Hits,
     SessionFilter,
-    Sort,
     TablePage,
     TableRow,
-    behind,
     family,
     hit,
     read_filter,
     session_row,
-    sorted_by,
     tree_rows,
 )
 from ...interface.values import Seq, Text
@@ -52,7 +49,7 @@ class TableQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     filter: Text = ""
-    sort: Sort = "updated"
+    sort: SessionSort = "updated"
     after: Text | None = None
     limit: WindowSize = 100
 
@@ -88,21 +85,14 @@ async def list_table(call: Call[TableQuery, Nothing]) -> TablePage:
         wanted = read_filter(asked.filter)
     except FilterError as error:
         raise ProblemError(422, str(error)) from error
-    table = _Table(store, wanted, await _with_words(store, wanted.words))
-    statuses = row_statuses(wanted.status) if wanted.status is not None else (None,)
-    if asked.sort == "updated" and len(statuses) == 1:
-        found = await table.rows(statuses[0], asked.after, asked.limit + 1)
-    else:
-        everything = [info for status in statuses for info in await table.rows(status, None, None)]
-        found = sorted_by(everything, asked.sort)
-        if asked.after is not None:
-            found = behind(found, await store.info(asked.after), asked.sort)
+    rows = _Rows(store, wanted, asked.sort, await _with_words(store, wanted.words))
+    found = await rows.read(asked.after, asked.limit + 1)
     shown = found[: asked.limit]
     stands = await find_statuses(store, shown)
     return TablePage(
         sessions=tuple([await table_row(store, info, one) for info, one in zip(shown, stands, strict=True)]),
         next=shown[-1].id if len(found) > len(shown) else "",
-        looked_at=table.looked_at,
+        looked_at=rows.looked_at,
     )
 
 
@@ -111,35 +101,39 @@ async def table_row(store: EventLog, info: SessionInfo, stands: SessionStatus) -
     return session_row(info, stands, len(await forks_of(store, info.id)))
 
 
-class _Table:
+class _Rows:
     """The rows that a filter asks for. `looked_at`: how many were read for them."""
 
-    def __init__(self, store: EventLog, wanted: SessionFilter, among: Collection[str] | None) -> None:
-        self._store, self._wanted, self._among = store, wanted, among
+    def __init__(
+        self, store: EventLog, wanted: SessionFilter, sort: SessionSort, among: Collection[str] | None
+    ) -> None:
+        self._store, self._wanted, self._sort, self._among = store, wanted, sort, among
         self.looked_at = 0
 
-    async def rows(self, status: str | None, after: str | None, most: int | None) -> list[SessionInfo]:
-        """Read the rows of a status, latest updated first, behind one and up to so many."""
+    async def read(self, after: str | None, most: int) -> list[SessionInfo]:
+        """Read rows in order, behind one and up to so many."""
         wanted, found = self._wanted, list[SessionInfo]()
-        size = most if most is not None and wanted == SessionFilter() else _ROWS
-        while most is None or len(found) < most:
+        size = most
+        while len(found) < most:
             page = await self._store.sessions(
-                status=status,
+                status=row_statuses(wanted.status) if wanted.status is not None else None,
                 title=wanted.title,
                 agent=wanted.agent,
                 folder=wanted.folder,
                 branch=wanted.branch,
                 model=wanted.model,
                 tool=wanted.tool,
+                figures=wanted.figures,
+                sort=self._sort,
                 after=after,
                 limit=size,
             )
             self.looked_at += len(page)
-            found += [info for info in await self._standing(page) if wanted.fits(info) and self._is_among(info)]
+            found += [info for info in await self._standing(page) if self._is_among(info)]
             if len(page) < size:
                 break
-            after = page[-1].id
-        return found
+            after, size = page[-1].id, min(2 * size, _ROWS)
+        return found[:most]
 
     async def _standing(self, page: Sequence[SessionInfo]) -> list[SessionInfo]:
         """Choose the sessions that stand as the filter asks: their rows do not say all of it."""

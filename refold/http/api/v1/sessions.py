@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from eventsource.envelope import Cursor, FoundText, Removed, SessionInfo, VerifyReport
+from eventsource.envelope import Cursor, Figure, FoundText, Removed, SessionInfo, VerifyReport
 from eventsource.events import EVENT_TYPES
 
 from ....status import SessionStatus, find_status, find_statuses
@@ -30,6 +32,7 @@ from ..routes import Call, Nothing, Route
 from .parameters import session_of
 
 UNASKED = SessionStatus(status="")
+_FIGURE = re.compile(r"(?P<name>[a-z_]+)(?P<sign>[<=>])(?P<value>-?[0-9]{1,18})")
 _TYPES = {kind.__struct_config__.tag: kind for kind in EVENT_TYPES}
 
 
@@ -37,12 +40,27 @@ async def list_sessions(call: Call[ListQuery, Nothing]) -> SessionPage:
     """List sessions, latest updated first."""
     asked, store = call.query, call.served.log.store
     chosen = {name: getattr(asked, name) for name in ListQuery.__struct_fields__ if name != "stands"}
+    if asked.status is not None:
+        chosen["status"] = asked.status.split(",")
+    if asked.among is not None:
+        chosen["among"] = asked.among.split(" ") if asked.among else []
+    chosen["figures"] = _figures(asked.figures) if asked.figures is not None else ()
     rows = await store.sessions(**chosen)
     stands = await find_statuses(store, rows) if asked.stands else [UNASKED] * len(rows)
     return SessionPage(
         tuple(_row(info, one) for info, one in zip(rows, stands, strict=True)),
         rows[-1].id if len(rows) == asked.limit else None,
     )
+
+
+def _figures(text: str) -> list[Figure]:
+    """Read what is asked of figures. Raises: ProblemError."""
+    parts = [_FIGURE.fullmatch(part) for part in text.split(",")]
+    try:
+        return [msgspec.convert(part.groupdict() if part else {}, Figure, strict=False) for part in parts]
+    except msgspec.ValidationError as error:
+        expected = "such as cost_microusd>1000000,turns<5"
+        raise ProblemError(422, f"the query: figures: expected {expected}, found {text[:200]!r}: {error}") from error
 
 
 async def read_session(call: Call[RowQuery, Nothing]) -> SessionRow:
