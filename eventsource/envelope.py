@@ -125,6 +125,20 @@ class Figure(msgspec.Struct, frozen=True):
         )
 
 
+class QueueInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """How the open tasks of a queue stand (the queue of those that name none is empty).
+
+    `due`: how many sessions are for a worker to take up, `waited_us` for how long the first of them has been.
+    `running`: how many somebody runs, those apart that their parent's process runs; `owners`: the opened logs that do.
+    """
+
+    queue: str
+    due: int = 0
+    waited_us: int = 0
+    running: int = 0
+    owners: tuple[str, ...] = ()
+
+
 class FoundText(msgspec.Struct, frozen=True, kw_only=True):
     """A message in which a text stands, and the text around it on one line.
 

@@ -1,4 +1,4 @@
-"""Child sessions: their ids, and whether one of them has something to do."""
+"""Child sessions: their ids, who runs them, and whether one of them has something to do."""
 
 from __future__ import annotations
 
@@ -36,6 +36,26 @@ def child_wait(key: str) -> str:
     return f"{CHILD}:{key}"
 
 
+async def waits_for(log: EventLog, info: SessionInfo) -> SessionInfo | None:
+    """Read the row of the session that started one as its child and whose task is open; None: nobody waits for it."""
+    if info.parent is not None or not info.started_by:
+        return None
+    try:
+        above = await log.info(info.started_by)
+    except UnknownSessionError:
+        return None
+    is_older = above.number < info.number  # one that was made later has the id of a deleted one
+    return above if is_older and (await load_state(log, above.id))[1].task else None
+
+
+async def runner_of(log: EventLog, session: str) -> SessionInfo:
+    """Read the row of the session whose runner runs this one: a child's parent does, where both are in one queue."""
+    info = await log.info(session)
+    while (above := await waits_for(log, info)) is not None and above.queue == info.queue:
+        info = above
+    return info
+
+
 class NextLook:
     """When to look again at sessions that have nothing to do: where they ended, and the first time that counts."""
 
@@ -43,6 +63,10 @@ class NextLook:
         self._heads: dict[str, int] = {}
         self._at_us: int | None = None
         self._is_held = False
+
+    def note_head(self, info: SessionInfo) -> None:
+        """Note what was seen of a session that others run: what they append is looked at, and nothing else."""
+        self._heads[info.id] = info.head
 
     def note(self, info: SessionInfo, state: State, now_us: int) -> None:
         """Note what was seen of a session."""
@@ -113,4 +137,18 @@ async def _due(
     log: EventLog, session: str, keys: Collection[str], now_us: int, next_look: NextLook | None
 ) -> list[str]:
     child = {key: child_id(session, key.removeprefix("child:")) for key in keys}
-    return [key for key in keys if await tree_is_due(log, child[key], now_us, next_look)]
+    queue = (await log.info(session)).queue if keys else ""
+    return [key for key in keys if await _child_is_due(log, child[key], queue, now_us, next_look)]
+
+
+async def _child_is_due(log: EventLog, child: str, queue: str, now_us: int, next_look: NextLook | None) -> bool:
+    """Return whether a child has something for its parent: what is to be run with it, or of another queue its end."""
+    try:
+        info = await log.info(child)
+    except UnknownSessionError:
+        return True
+    if info.queue == queue or not info.task:
+        return await tree_is_due(log, child, now_us, next_look)
+    if next_look is not None:
+        next_look.note_head(info)
+    return not (await load_state(log, child))[1].task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 
 from ..codec import encode
@@ -14,6 +14,7 @@ from ..envelope import (
     Finding,
     FoundText,
     Lease,
+    QueueInfo,
     Recorded,
     Removed,
     Restored,
@@ -40,6 +41,7 @@ from .erased import erasable_updates, tombstone
 from .follow import Notifier, follow, wait_for_events
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .load import kept_by_fork
+from .memory_queues import claimable, count_queues, due
 from .memory_session import SORTS, MemorySession
 from .names import check_id, check_title, choose, choose_whole
 from .row import words_of
@@ -276,12 +278,11 @@ class MemoryLog:
         return [Segment(name, 1, MAX_SEQ) for name in reversed(self._sessions)]
 
     @checked()
-    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+    async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
         await self._turn()
-        now = self._clock()
-        found = [(one.due_at_us, one.id) for one in self._sessions.values() if one.due_at_us is not None]
-        return tuple(name for due_at_us, name in sorted(found)[:limit] if due_at_us <= now)
+        found = due(self._sessions, self._clock(), queues)
+        return tuple(one.id for one in found[:limit])
 
     @checked()
     async def take_due(
@@ -292,27 +293,20 @@ class MemoryLog:
         tasks: Collection[str] | None = None,
         queues: Collection[str] | None = None,
         but: Collection[str] = (),
+        limits: Mapping[str, int] | None = None,
     ) -> tuple[Lease, ...]:
         """Claim sessions that are due."""
-        names = await self.due(limit=len(self._sessions))
-        now, taken = self._clock(), list[Lease]()
-        for due in (self._sessions[name] for name in names):
-            runner = self._runner(due)
-            if len(taken) == limit:
-                break
-            if (queues is not None and due.folds.queue not in queues) or runner.id in but:
-                continue
-            if (tasks is None or runner.folds.task in tasks) and not (runner.owner and runner.expires_at_us > now):
-                taken.append(self._claim(runner, ttl_us))
-        return tuple(taken)
+        await self._turn()
+        found = claimable(
+            self._sessions, self._clock(), limit=limit, tasks=tasks, queues=queues, but=but, limits=limits or {}
+        )
+        return tuple(self._claim(one, ttl_us) for one in found)
 
-    def _runner(self, session: MemorySession) -> MemorySession:
-        """Find the session whose runner runs this one: a child's parent does, while it waits for it."""
-        while session.parent is None and (above := self._sessions.get(session.started_by)) is not None:
-            if above.number >= session.number or not above.folds.working:
-                break
-            session = above
-        return session
+    @checked()
+    async def queues(self) -> tuple[QueueInfo, ...]:
+        """Count what is due and what runs."""
+        await self._turn()
+        return count_queues(self._sessions, self._clock())
 
     @checked()
     async def resolve(self, name: str, *, prefix: bool = True) -> str:

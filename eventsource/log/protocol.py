@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol
 
 from ..envelope import (
@@ -11,6 +11,7 @@ from ..envelope import (
     Figure,
     FoundText,
     Lease,
+    QueueInfo,
     Recorded,
     Removed,
     Restored,
@@ -163,11 +164,12 @@ class EventLog(Protocol):
         """
         ...
 
-    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+    async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:
         """Name sessions with an open task that a worker should look at now by the store's clock, the longest due first.
 
         One is due when something from outside came for its task, when its first wait's deadline has passed, and when
         it is leased but the lease has expired or its owner's process is gone. A lease held by a living owner hides it.
+        `queues`: only those whose task is for one of these.
         """
         ...
 
@@ -179,15 +181,22 @@ class EventLog(Protocol):
         tasks: Collection[str] | None = None,
         queues: Collection[str] | None = None,
         but: Collection[str] = (),
+        limits: Mapping[str, int] | None = None,
     ) -> tuple[Lease, ...]:
         """Claim at most so many of the sessions that `due` names, the longest due first.
 
         Of any number who ask at the same time, in any process, one gets each. A due child whose parent's task is open
-        is run by that parent: the first session above it that nobody waits for is claimed.
+        is run by that parent: the first session above it that nobody waits for is claimed. One whose queue is not its
+        parent's is run by itself.
 
         `tasks`: only sessions whose last task is one of these. `queues`: only due ones whose task is for one of these.
-        `but`: sessions that are left alone.
+        `but`: sessions that are left alone. `limits`: of a queue named here nothing is claimed that would make more
+        than so many run at once, as `queues` counts them, in all opened logs together.
         """
+        ...
+
+    async def queues(self) -> tuple[QueueInfo, ...]:
+        """Count what is due and what runs, of each queue that has either, in the order of their names."""
         ...
 
     async def resolve(self, name: str, *, prefix: bool = True) -> str:

@@ -46,14 +46,15 @@ class RefoldCommand(click.Command):
 def command(
     name: str,
     *examples: tuple[str, str],
-    creates: bool = False,
+    creates: bool | Callable[[Mapping[str, object]], bool] = False,
     local: bool = False,
     opens: Callable[[Mapping[str, object]], bool] = lambda values: True,
 ) -> Callable[[Body[P]], RefoldCommand]:
     """Make a command of an async function that works on the log; what it returns is the exit code (None: 0).
 
     Args:
-        creates: the log is made if it is not there; other commands then find it empty, or say that it is not there.
+        creates: the log is made if it is not there (or whether it is, of the values of a call); other commands then
+            find it empty, or say that it is not there.
         local: it needs the log itself, and not what a server does with it over HTTP; so does whatever creates one.
         opens: of the values of a call, whether the log is to be opened for it; else the function is given it closed.
     """
@@ -63,7 +64,8 @@ def command(
         def invoke(*args: P.args, **kwargs: P.kwargs) -> int | None:
             choices = click.get_current_context().ensure_object(SharedOptions)
             file = log_file(choices.db)
-            if (creates or local) and is_http(file.place):
+            makes = creates(kwargs) if callable(creates) else creates
+            if (makes or local) and is_http(file.place):
                 raise StoreError(
                     file.shown, f"this log is read over HTTP, and `refold {name}` needs it itself", _ADVICE
                 )
@@ -73,7 +75,7 @@ def command(
                 if not opens(kwargs):
                     return await body(screen, open_log(file.place), *args, **kwargs)
                 before = _format(file.path)
-                async with opened(file, creates=creates) as log:
+                async with opened(file, creates=makes) as log:
                     if before < _format(file.path):
                         screen.note((f"{file.shown} had format {before}, and has format {FORMAT} now.", "dim"))
                     return await body(screen, log, *args, **kwargs)

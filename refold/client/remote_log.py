@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Literal, NoReturn
 
@@ -16,6 +16,7 @@ from eventsource.envelope import (
     Figure,
     FoundText,
     Lease,
+    QueueInfo,
     Recorded,
     Removed,
     Restored,
@@ -171,8 +172,13 @@ class RemoteLog:
             place = page.next
         return tuple(found)
 
-    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
-        """Name sessions that a worker should look at now, by the server's clock; at most 1,000."""
+    async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:
+        """Name sessions that a worker should look at now, by the server's clock; at most 1,000, and of all queues.
+
+        Raises: StoreError when some queues are named.
+        """
+        if queues is not None:
+            self._refuse("queues cannot be told apart")
         return (await self._connection.get("/v1/due", DueSessions, DueQuery(min(limit, MOST)))).due
 
     async def resolve(self, name: str, *, prefix: bool = True) -> str:
@@ -287,9 +293,14 @@ class RemoteLog:
         tasks: Collection[str] | None = None,
         queues: Collection[str] | None = None,
         but: Collection[str] = (),
+        limits: Mapping[str, int] | None = None,
     ) -> tuple[Lease, ...]:
         """Refuse. Raises: StoreError."""
         self._refuse("nothing can be run")
+
+    async def queues(self) -> tuple[QueueInfo, ...]:
+        """Refuse. Raises: StoreError."""
+        self._refuse("queues cannot be counted")
 
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Refuse. Raises: StoreError."""

@@ -22,13 +22,16 @@ from ..runtime import Runtime
 from ..typed_json import Shape
 from .errors import ChildError
 from .execution import TaskExecution
-from .runner import AnyTask, TaskOutcome, run_when_free, task_start
+from .runner import AnyTask, TaskOutcome, how_it_ended, run_when_free, task_start
 from .steps import digest, run_step
 
 P = TypeVar("P")
 R = TypeVar("R")
 P_contra = TypeVar("P_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
+_LOOK_US = 30_000_000
+_MOST_LOOK_US = 3_600_000_000
+"""The first time and the longest after which a child that others run is looked at, though nobody told of its end."""
 
 
 class ChildTask(AnyTask, Protocol[P_contra, R_co]):
@@ -46,7 +49,10 @@ class ChildTask(AnyTask, Protocol[P_contra, R_co]):
 async def open_child(
     runtime: Runtime, session: str, task: ChildTask[P, R], payload: P, *, parent: str = "", tags: Sequence[str] = ()
 ) -> None:
-    """Make a task's session if it is not there. Raises: TaskPayloadError before anything is made."""
+    """Make a task's session if it is not there; a child whose task names no queue is in its parent's.
+
+    Raises: TaskPayloadError before anything is made.
+    """
     start = replace(task_start(task), payload=task.checked(payload), parent=parent, tags=tuple(tags))
     try:
         if (await runtime.log.info(session)).head:
@@ -54,6 +60,8 @@ async def open_child(
     except UnknownSessionError:
         with suppress(SessionExistsError):
             await runtime.log.create(session, title=task.id, started_by=parent)
+    if parent and not start.queue:
+        start = replace(start, queue=(await runtime.log.info(parent)).queue)
     await append_admitted(runtime.log, session, admitted([(runtime.clock(), start)]), key="task")
 
 
@@ -75,27 +83,55 @@ async def run_child(execution: TaskExecution, key: str, task: ChildTask[P, R], p
         while True:
             await _woken(execution, key)
             await open_child(execution.runtime, child, task, payload, parent=execution.session)
-            outcome = await run_when_free(
-                execution.runtime,
-                child,
-                lambda name: task,
-                root=execution.root or execution.session,
-                budget=execution.budget,
-            )
+            look_at_us = await _next_look_us(execution, child)
+            if look_at_us is None:
+                outcome = await run_when_free(
+                    execution.runtime,
+                    child,
+                    lambda name: task,
+                    root=execution.root or execution.session,
+                    budget=execution.budget,
+                )
+            else:
+                outcome = await how_it_ended(execution.runtime, child)
             if outcome.status != "waiting":
                 end = _end(key, outcome)
                 await execution.append(end)
                 execution.budget.has_ended(child)
                 return _result(task, key, child, end)
-            await execution.idle(WaitStart(key=child_wait(key), reason=CHILD))
+            await execution.idle(WaitStart(key=child_wait(key), reason=CHILD, deadline_us=look_at_us))
+
+
+async def _next_look_us(execution: TaskExecution, child: str) -> int | None:
+    """Return when to look again at a child that is in another queue; None: it is in this one, and is run here.
+
+    Whoever ends it wakes this session. A process that is killed just then does not, so it is looked at in any case:
+    again after as long as it is there already.
+    """
+    info = await execution.runtime.log.info(child)
+    if execution.journal.start is None or info.queue == execution.journal.start.queue:
+        return None
+    now_us = execution.now_us()
+    return now_us + min(max(now_us - info.created_at_us, _LOOK_US), _MOST_LOOK_US)
 
 
 async def _woken(execution: TaskExecution, key: str) -> None:
-    """Wait until a suspended child has something to do; in a process that is to stop, for good: it would not do it."""
-    if any(wait.key == child_wait(key) for wait in execution.state.waits):
-        stopping = execution.runtime.stopping
-        await execution.wait_for(lambda: (execution.child_is_due(key) and not stopping.is_set()) or None)
-        await execution.append(WaitEnd(key=child_wait(key), outcome="completed"))
+    """Wait until a suspended child has something to do, or is to be looked at.
+
+    In a process that is to stop, for good: it would not do it.
+    """
+
+    def is_open() -> bool:
+        return any(wait.key == child_wait(key) for wait in execution.state.waits)
+
+    def found() -> bool | None:
+        is_due = execution.child_is_due(key) or not is_open()
+        return (is_due and not execution.runtime.stopping.is_set()) or None
+
+    if is_open():
+        await execution.wait_for(found)
+        if is_open():
+            await execution.append(WaitEnd(key=child_wait(key), outcome="completed"))
 
 
 def _end(key: str, outcome: TaskOutcome) -> ChildEnd:

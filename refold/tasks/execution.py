@@ -273,6 +273,7 @@ class TaskExecution:
                 elif await self._is_still() and not main.done() and not await self._advance():
                     return None
             ended = await main
+            await self._flush()  # what it showed in the root just before it ended
             if isinstance(ended.error, PathError):
                 raise ended.error
             return Finished(ended.value, ended.error)

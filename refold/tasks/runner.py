@@ -16,6 +16,7 @@ from eventsource.envelope import Lease
 from eventsource.errors import LeaseHeldError, UnknownSessionError
 from eventsource.events import AbortRequest, ChildEnd, Resume, StepEnd, TaskEnd, TaskStart, WaitEnd
 from eventsource.log.admitted import admitted, append_admitted
+from eventsource.log.load import load_state
 from eventsource.machine.backoff import retry_at_us
 from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import children_to_end, expired, next_step
@@ -29,7 +30,7 @@ from eventsource.user_code.error_words import words
 from projections.context import ContextView
 
 from ..budget import Budget
-from ..child_sessions import child_id, waits_for_run
+from ..child_sessions import child_id, waits_for, waits_for_run
 from ..context_fold import CONTEXT
 from ..runtime import Runtime
 from ..typed_json import Shape, write_result
@@ -82,6 +83,11 @@ class AnyTask(Protocol):
         """How many tokens it may use."""
         ...
 
+    @property
+    def queue(self) -> str:
+        """Which workers it is for, as the log has it."""
+        ...
+
     async def call(self, execution: TaskExecution) -> object:
         """Call its function with what its session was given."""
         ...
@@ -110,8 +116,12 @@ async def run_task_session(
     async with hold(runtime.log, session, ttl_us=runtime.lease_us, lost=execution.lose, lease=lease) as held:
         execution.writer.lease = held.lease
         await execution.load()
-        if budget is not None:
-            budget.count(session, execution.budget.used)
+        start = execution.journal.start
+        is_apart = start is not None and bool(start.parent) and not root
+        if is_apart:
+            await _join_tree(execution)
+        if execution.budget.outer is not None:
+            execution.budget.outer.count(session, execution.budget.used)
         try:
             outcome = await _run(execution, find)
         except PathError as error:
@@ -119,10 +129,34 @@ async def run_task_session(
             raise
         if not runtime.stopping.is_set():
             held.seen = execution.writer.head
-    start = execution.journal.start
-    if outcome.status != "waiting" and start is not None and start.parent and not root:
+    if outcome.status != "waiting" and start is not None and is_apart:
         await _wake_parent(runtime, start.parent)
     return outcome
+
+
+async def _join_tree(execution: TaskExecution) -> None:
+    """Find the root above a child that runs by itself, and count what those above it and beside it have used so far."""
+    log, info = execution.runtime.log, await execution.runtime.log.info(execution.session)
+    inner, found = execution.budget, list[tuple[Budget, str, State]]()
+    while (above := await waits_for(log, info)) is not None:
+        state = (await load_state(log, above.id))[1]
+        limit = None if state.policy is None else state.policy.token_limit
+        inner.outer = _as_it_stood(f"task {above.task}", limit, state.spent_tokens)
+        found.append((inner.outer, above.id, state))
+        inner, info, execution.root = inner.outer, above, above.id
+    for budget, session, state in found:
+        await budget.read(log, session, state.children)
+
+
+def _as_it_stood(name: str, limit: int | None, spent: int) -> Budget:
+    return Budget(name, lambda: limit, lambda: spent)
+
+
+async def how_it_ended(runtime: Runtime, child: str) -> TaskOutcome:
+    """Read how the task of a child ended that others run; while it has not, it is waited for."""
+    execution = TaskExecution(runtime, child)
+    await execution.load()
+    return _outcome(execution)
 
 
 async def _run(execution: TaskExecution, find: FindTask) -> TaskOutcome:
@@ -152,7 +186,7 @@ async def _run(execution: TaskExecution, find: FindTask) -> TaskOutcome:
     if execution.journal.last_step not in execution.state.steps:  # no turn of the task's code
         await _end_run(execution, f"it was left open in a session whose task {start.task} is to go on")
     if next_at_us is not None:
-        begun = task_start(task, attempt=execution.state.attempt + 1)
+        begun = replace(task_start(task, attempt=execution.state.attempt + 1), queue=start.queue)
         while not (_is_cancelled(execution) or await execution.writer.intend(begun)):
             pass
         execution.token_limit = task.token_limit
@@ -220,6 +254,7 @@ def task_start(task: AnyTask, attempt: int = 1) -> TaskStart:
         backoff_us=task.backoff_us,
         token_limit=task.token_limit,
         rules=1,
+        queue=task.queue,
     )
 
 

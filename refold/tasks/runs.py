@@ -11,7 +11,7 @@ from eventsource import session as core
 from eventsource.codec import from_json
 from eventsource.events import TaskEnd
 from eventsource.log.load import load, read_all
-from eventsource.machine.state import State
+from eventsource.machine.state import CHILD, State
 from eventsource.user_code.argument_checks import checked
 
 from ..context_fold import CONTEXT
@@ -80,6 +80,9 @@ async def load_run(session: Session) -> TaskRun:
     if start is None:
         raise NoTaskError(session.id, "")
     waits = await waiting(log, session.id, state, view)
+    is_apart = any(
+        wait.reason == CHILD and wait.deadline_us is not None for wait in state.waits
+    )  # its child runs alone
     is_held = (await log.info(session.id)).status == "running"
     problem = end.error if end is not None and not state.task else ""
     if state.cancelled is not None:
@@ -89,7 +92,7 @@ async def load_run(session: Session) -> TaskRun:
     return TaskRun(
         session=session,
         task=start.task,
-        status=_status(state, end, is_held=is_held, waits=bool(waits)),
+        status=_status(state, end, is_held=is_held, waits=bool(waits) or is_apart),
         attempt=journal.attempt,
         payload=from_json(start.payload),
         result=from_json(end.result) if end is not None and not state.task else None,

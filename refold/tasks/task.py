@@ -32,6 +32,7 @@ from .errors import (
     TaskPayloadError,
 )
 from .execution import TaskExecution
+from .queues import DEFAULT, stored_queue
 from .runner import run_task_session
 from .runs import TaskRun, load_run
 from .steps import check_retries
@@ -55,6 +56,7 @@ class Task(Generic[P, R]):
     backoff_us: int = 1_000_000
     max_duration_us: int | None = None
     token_limit: int | None = None
+    queue: str = ""
 
     HOW_TO_GET: ClassVar[str] = "@task(id=...) on an async function makes one"
 
@@ -175,6 +177,7 @@ def task(
     backoff: Duration = "1s",
     max_duration: Duration | None = None,
     token_limit: int | None = None,
+    queue: str = DEFAULT,
 ) -> TaskMaker:
     """Make an async function of a context and a payload a task.
 
@@ -186,10 +189,14 @@ def task(
         backoff: how long after the first failure; after each further one twice as long.
         max_duration: how long an attempt may work, the time it waits apart.
         token_limit: how many tokens its turns and models may use, and its children, all together.
+        queue: of the workers it is for (`refold worker --queue`). As a child it then runs on one of those; the child
+            that names none runs where its parent does.
     """
     check_retries(retries, f"task {id}")
     if token_limit is not None and (type(token_limit) is not int or token_limit < 0):
         raise ValueError(f"task {id}: token_limit must be a whole number, 0 or more, or None; found {token_limit!r}")
+
+    stored = stored_queue(queue, f"task {id}")
 
     def make(function: Callable[[TaskContext, P], Awaitable[R]]) -> Task[P, R]:
         if not inspect.iscoroutinefunction(function):
@@ -203,6 +210,7 @@ def task(
             backoff_us=duration_us(backoff),
             max_duration_us=None if max_duration is None else duration_us(max_duration),
             token_limit=token_limit,
+            queue=stored,
         )
 
     return make

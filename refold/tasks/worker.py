@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from eventsource.background import finish, outlast, running, stop
 from eventsource.durations import Duration, duration_us
 from eventsource.envelope import Lease
-from eventsource.errors import FencedError, RefoldError, UnknownSessionError
+from eventsource.errors import FencedError, RefoldError
 from eventsource.log.load import load_state
 from eventsource.runner.lease import taken
 from eventsource.runner.operator_log import logger
@@ -21,8 +21,10 @@ from eventsource.user_code.argument_checks import checked
 from eventsource.user_code.calls import attempt, by_signal
 from eventsource.user_code.error_words import words
 
+from ..child_sessions import runner_of
 from ..log import Log
 from ..runtime import Runtime
+from .queues import shown_queue, stored_queue
 from .runner import AnyTask, note_stuck, run_task_session
 
 LOGGER = logger(__name__)
@@ -65,7 +67,9 @@ class Worker:
         log: Log,
         tasks: Sequence[AnyTask],
         *,
+        queues: Sequence[str] | None = None,
         concurrency: int = 10,
+        limits: Mapping[str, int] | None = None,
         lease: Duration = "30s",
         look: Duration = "250ms",
         grace: Duration = "10s",
@@ -75,12 +79,24 @@ class Worker:
 
         Args:
             tasks: those that this worker knows; sessions of others are left to other workers.
+            queues: it takes what is for one of these; `default` is the queue of tasks that name none. Without, all.
             concurrency: how many sessions at once.
+            limits: of a queue, how many sessions run at once in all workers together. Each worker keeps to its own
+                limits, so give all the same ones.
             look: how long it waits when nothing is due.
             grace: how long, once it is to stop, what is under way may take before it is handed back as it is.
             tell: called with what became of each session.
         """
         self._log, self._tasks, self._tell = log, {task.id: task for task in tasks}, tell
+        self._queues = None if queues is None else [stored_queue(name, "Worker: queues") for name in queues]
+        self._limits = {
+            stored_queue(name, "Worker: limits"): _limit(name, most) for name, most in (limits or {}).items()
+        }
+        if self._queues is not None and (others := self._limits.keys() - {*self._queues}):
+            name = shown_queue(min(others))
+            raise ValueError(
+                f"Worker: limits: it takes nothing from queue {name}; leave the limit out, or take from it"
+            )
         self._concurrency, self._look_s = concurrency, duration_us(look) / 1_000_000
         self.runtime = Runtime(
             log=log.store, clock=log.clock, lease_us=duration_us(lease), grace_s=duration_us(grace) / 1_000_000
@@ -129,7 +145,7 @@ class Worker:
             while await self.look() or self._running:
                 if self._running:
                     await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
-            for session in await self._log.store.due(limit=_MAX_KNOWN):
+            for session in await self._log.store.due(limit=_MAX_KNOWN, queues=self._queues):
                 if session in self._left:
                     await self._note_stuck(session, self._left[session][1])
         finally:
@@ -155,7 +171,7 @@ class Worker:
         store, now_s = self._log.store, asyncio.get_running_loop().time()
         self._aside = {session: until_s for session, until_s in self._aside.items() if until_s > now_s}
         wanted = partial(store.take_due, limit=room, ttl_us=self.runtime.lease_us, tasks=self._tasks)
-        leases = await taken(store, wanted(but=self._aside))
+        leases = await taken(store, wanted(queues=self._queues, but=self._aside, limits=self._limits))
         for lease in leases:
             self._begin(lease)
         if len(leases) < room:
@@ -164,16 +180,17 @@ class Worker:
 
     async def _look_at_others(self) -> None:
         """See which sessions are due that this worker does not take, since it does not know their task."""
-        for session in await self._log.store.due(limit=_OTHERS + len(self._running) + len(self._aside)):
+        most = _OTHERS + len(self._running) + len(self._aside)
+        for session in await self._log.store.due(limit=most, queues=self._queues):
             if session in self._aside:
                 continue
             try:
-                root, task = await self._root(session)
+                runner = await runner_of(self._log.store, session)
             except (RefoldError, OSError) as error:  # a session that cannot be read
                 await self._set_aside_for(session, "", words(error))
                 continue
-            if root not in self._running and root not in self._aside and task not in self._tasks:
-                await self._leave(session, task)
+            if runner.id not in self._running and runner.id not in self._aside and runner.task not in self._tasks:
+                await self._leave(session, runner.task)
 
     async def _leave(self, session: str, task: str) -> None:
         """Leave a session to workers that know its task, and say so once; when none comes for long, it is stuck."""
@@ -248,22 +265,15 @@ class Worker:
     def _set_aside(self, session: str, seconds: float) -> None:
         self._aside[session] = asyncio.get_running_loop().time() + seconds
 
-    async def _root(self, session: str) -> tuple[str, str]:
-        """Find the session whose worker runs this one, and its task: a child's parent does, while its task is open."""
-        info = await self._log.store.info(session)
-        while info.parent is None and info.started_by:
-            try:
-                above = await self._log.store.info(info.started_by)
-            except UnknownSessionError:
-                break
-            if above.number >= info.number or not (await load_state(self._log.store, above.id))[1].task:
-                break
-            info = above
-        return info.id, info.task
-
     async def _pause(self) -> None:
         """Wait for a while, or until there is room again, or until stopped."""
         full = len(self._running) >= self._concurrency
         async with running(self.runtime.stopping.wait()) as stopping:
             waited = [*stopping, *(self._running.values() if full else ())]
             await asyncio.wait(waited, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _limit(queue: str, most: int) -> int:
+    if type(most) is not int or most < 0:
+        raise ValueError(f"Worker: limits: {queue}: expected a whole number, 0 or more; found {most!r}")
+    return most

@@ -68,9 +68,16 @@ async def leaf(ctx: TaskContext, number: int) -> int:
     return number * number
 
 
+@task(id="apart", payload=int, queue="squares")
+async def apart(ctx: TaskContext, number: int) -> int:
+    await ctx.step("work", work, f"apart {number}")
+    return number * number
+
+
 @task(id="tree")
 async def tree(ctx: TaskContext, payload: None) -> list[object]:
     squares = await ctx.batch_trigger_and_wait(leaf, [1, 2, 3])
+    squares.append(await ctx.trigger_and_wait(apart, 4))
     said = await ctx.spawn("payer", payer, "Pay 3.")
     return [*squares, said]
 
@@ -96,7 +103,7 @@ async def fail() -> None:
 EXPECTED: dict[str, object] = {
     "chat": ["one", "First.", "two", "Second.", "three", "Third."],
     "approve": "Done.",
-    "tree": [1, 4, 9, "Done."],
+    "tree": [1, 4, 9, 16, "Done."],
     "wait": ["yes", "failed twice"],
 }
 KINDS = (chat, approve, tree, wait)

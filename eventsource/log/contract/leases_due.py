@@ -180,6 +180,46 @@ class DueContract(ABC):
             await log.release(lease, head=2)
             assert [one.session for one in await log.take_due()] == [child]
 
+    async def test_a_child_in_another_queue_is_run_by_itself(self) -> None:
+        """Also while its parent waits for it; what that child starts in its own queue is run by the child."""
+        async with self.open() as log:
+            parent = (await log.create()).id
+            child = (await log.create(started_by=parent)).id
+            part = (await log.create(started_by=child)).id
+            await log.append(parent, [(1, TaskStart(task="whole"))])
+            await log.release(await log.claim(parent), head=1)
+            await log.append(child, [(2, TaskStart(task="part", parent=parent, queue="gpu"))])
+            await log.release(await log.claim(child), head=1)
+            await log.append(part, [(3, TaskStart(task="piece", parent=child, queue="gpu"))])
+            assert await log.due(queues=("",)) == ()
+            assert await log.due(queues=("gpu", "")) == (part,)
+            assert await log.take_due(queues=("",)) == ()
+            assert [one.session for one in await log.take_due(queues=("gpu",))] == [child]
+
+    async def test_a_queue_with_a_limit_runs_no_more_at_once(self) -> None:
+        """However many ask at the same time; what a parent runs with itself counts once, other queues do not."""
+        async with self.open() as log:
+            names = [(await log.create()).id for _ in range(12)]
+            for n, session in enumerate(names):
+                await log.append(session, [(n, TaskStart(task="t", queue="" if n in (4, 9) else "gpu"))])
+            wanted = [log.take_due(limit=2, limits={"gpu": 3, "idle": 0}) for _ in range(9)]
+            taken = [lease for leases in await asyncio.gather(*wanted) for lease in leases]
+            assert sorted(lease.session for lease in taken) == sorted([*names[:3], names[4], names[9]])
+            child = (await log.create(started_by=names[0])).id
+            await log.append(child, [(20, TaskStart(task="t", parent=names[0], queue="gpu"))])
+            await log.claim(child)
+            plain, gpu = await log.queues()
+            assert (plain.queue, plain.due, plain.waited_us, plain.running) == ("", 0, 0, 2)
+            assert (gpu.queue, gpu.due, gpu.running) == ("gpu", 7, 3)
+            assert abs(time.time_ns() // 1000 - 3 - gpu.waited_us) < 60_000_000
+            assert await log.take_due(limits={"gpu": 3}) == ()
+            await log.append(names[1], [(30, TaskEnd())], epoch=taken[1].epoch)
+            assert await log.take_due(queues=(), limits={"gpu": 3}) == ()
+            assert [one.session for one in await log.take_due(limit=5, limits={"gpu": 3})] == [names[3]]
+            assert await log.take_due(tasks=("other",), limits={"gpu": 9}) == ()
+            owners = [one.owners for one in await log.queues()]
+            assert owners[0] == owners[1] == (taken[0].owner,)
+
     async def test_a_starter_that_was_made_later_runs_nobody(self) -> None:
         """A session may have the id of one that was deleted, whose child then seems to be its own starter's."""
         async with self.open() as log:

@@ -8,6 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import AbstractContextManager
+from itertools import accumulate
 from typing import Any
 
 from ...events import Custom, QueuePush, TaskStart
@@ -92,6 +93,23 @@ class StressContract(ABC):
             taken = [name for one in told for name in one["taken"]]
             assert sorted(taken) == sorted(names)
             async with open_store(place) as log:
+                await _is_sound(log)
+
+    async def test_a_limit_of_a_queue_holds_for_all_processes_together(self) -> None:
+        """At no moment more sessions of it are held than that, and all of them are run."""
+        with self.place() as place:
+            await _begin(place)
+            async with open_store(place) as log:
+                names = [(await log.create()).id for _ in range(60)]
+                for session in names:
+                    await log.append(session, [(1, TaskStart(task="t", queue="gpu"))])
+            told = await _work(place, "limit", 2)
+            assert sorted(name for one in told for name in one["taken"]) == sorted(names)
+            async with open_store(place) as log:
+                facts = [fact for fact in await _facts(log) if fact in ("begins", "ends")]
+                assert len(facts) == 120
+                running = accumulate(1 if fact == "begins" else -1 for fact in facts)
+                assert max(running) <= 2
                 await _is_sound(log)
 
 

@@ -128,8 +128,21 @@ async def _take(log: EventLog, number: int, count: int, chance: random.Random) -
     return {"taken": taken}
 
 
+async def _limit(log: EventLog, number: int, count: int, chance: random.Random) -> dict[str, Any]:
+    """Run sessions of a queue under a limit; what is noted of each lies within the time that it is held."""
+    taken: list[str] = []
+    while await log.due(limit=1, queues=("gpu",)):
+        for lease in await log.take_due(limit=2, ttl_us=600_000_000, queues=("gpu",), limits={"gpu": count}):
+            await log.append(_SESSION, [(START_US, Custom(kind="begins"))])
+            await log.append(_SESSION, [(START_US, Custom(kind="ends"))])
+            await log.append(lease.session, [(START_US, TaskEnd())], epoch=lease.epoch)
+            taken.append(lease.session)
+    return {"taken": taken}
+
+
 _WORK: dict[str, Callable[[EventLog, int, int, random.Random], Awaitable[dict[str, Any]]]] = {
     "append": _append, "expect": _expect, "key": _key, "fork": _fork, "lease": _lease, "take": _take,
+    "limit": _limit,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from ...envelope import Lease
 from ..sql import leases
@@ -26,19 +26,27 @@ def take_due(
     tasks: Collection[str] | None,
     queues: Collection[str] | None,
     but: Collection[str],
+    limits: Mapping[str, int],
 ) -> tuple[Lease, ...]:
-    """Claim what is due: at once what its own runner runs, one by one what a parent may run."""
-    names = due(connection, limit, queues, lock=connection.lock_found)
+    """Claim what is due: at once what its own runner runs, one by one what a parent may run, and under limits."""
+    names = () if limits else due(connection, limit, queues, lock=connection.lock_found)
     own = list[str]()
     if names:
         for name, task in connection.execute(_OWN.format(_marks(names)), names):
             if name.decode() not in but and (tasks is None or task.decode("utf-8", "replace") in tasks):
                 own.append(name.decode())
     if len(own) < len(names) or not own:
-        rest = leases.take_due(
-            connection, tails, owner=owner, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues, but=but
+        return leases.take_due(
+            connection,
+            tails,
+            owner=owner,
+            limit=limit,
+            ttl_us=ttl_us,
+            tasks=tasks,
+            queues=queues,
+            but=but,
+            limits=limits,
         )
-        return rest
     until_us = connection.now_us() + ttl_us
     taken = connection.execute(_TAKE.format(_marks(own)), (owner, until_us, until_us, *own)).fetchall()
     epochs = {name.decode(): epoch for name, epoch in taken}

@@ -259,6 +259,9 @@ class PgConnection:
     def hold_title(self, title: str) -> None:
         """Nothing, as `hold`."""
 
+    def hold_queues(self) -> None:
+        """Nothing, as `hold`."""
+
     def next_number(self) -> int:
         """Take the next number; one that is not used then is used by nobody."""
         row = self._run("SELECT nextval('session_numbers')", ()).fetchone()
@@ -436,6 +439,10 @@ class WritingConnection(PgConnection):
     def hold_title(self, title: str) -> None:
         """Take a lock that has the title's name."""
         self.execute("SELECT pg_advisory_xact_lock(?)", (key_of(f"title {title}"),))
+
+    def hold_queues(self) -> None:
+        """Take the lock of those who claim under a limit."""
+        self.execute("SELECT pg_advisory_xact_lock(?)", (key_of("queues"),))
 
     @contextmanager
     def erasing(self) -> Iterator[None]:

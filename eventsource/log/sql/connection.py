@@ -66,6 +66,10 @@ class Sql(Protocol):
         """Let nobody else look for a session of a title, to make one, until the transaction ends."""
         ...
 
+    def hold_queues(self) -> None:
+        """Let nobody else claim sessions under a limit until the transaction ends, before what runs is counted."""
+        ...
+
     def next_number(self) -> int:
         """Return a number that no session ever had."""
         ...

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from ...envelope import Lease
 from ...errors import FencedError, LeaseHeldError, UnknownSessionError
 from .connection import Sql
 from .folded_row import folds_of, stored_folds
+from .queues import Room
 from .sessions import due
 from .tails import Tails
 
 _ROW = "SELECT owner, epoch, expires_at_us FROM sessions WHERE id = ?"
-_ABOVE = "SELECT task, parent, started_by, number FROM sessions WHERE id = ?"
+_ABOVE = "SELECT task, parent, started_by, number, queue FROM sessions WHERE id = ?"
 _SET = "UPDATE sessions SET owner = ?, epoch = ?, expires_at_us = ?, due_at_us = ? WHERE id = ?"
 
 
@@ -50,38 +51,44 @@ def take_due(
     tasks: Collection[str] | None,
     queues: Collection[str] | None,
     but: Collection[str],
+    limits: Mapping[str, int],
 ) -> tuple[Lease, ...]:
     """Claim what is due, in the transaction that finds it."""
     taken, passed, size = list[Lease](), set[str](), 2 * limit
+    room = Room(connection, queues, limits)
     while len(taken) < limit:
-        names = due(connection, size, queues, lock=connection.lock_found)
+        names = due(connection, size, room.queues(connection), lock=connection.lock_found)
         for name in (name for name in names if name not in passed):
             if len(taken) == limit:
                 break
             passed.add(name)
-            runner, task = _runner(connection, name)
-            if runner in but or (tasks is not None and task not in tasks):
+            runner, task, queue = _runner(connection, name)
+            if runner in but or (tasks is not None and task not in tasks) or not room.has(queue):
                 continue
             try:
                 taken.append(claim(connection, tails, session=runner, owner=owner, ttl_us=ttl_us))
             except LeaseHeldError:
                 continue
+            room.take(queue)
         if len(names) < size:
             break
         size *= 4
     return tuple(taken)
 
 
-def _runner(connection: Sql, session: str) -> tuple[str, str]:
-    """Find the session whose runner runs this one, and its task: a child's parent does, while it waits for it."""
-    (task, parent, started_by, number) = connection.execute(_ABOVE, (session,)).fetchone()
+def _runner(connection: Sql, session: str) -> tuple[str, str, str]:
+    """Find the session whose runner runs this one, its task and its queue.
+
+    A child's parent does, while it waits for it, if both are in one queue.
+    """
+    (task, parent, started_by, number, queue) = connection.execute(_ABOVE, (session,)).fetchone()
     while parent is None and started_by:
         above = connection.execute(_ABOVE, (started_by.decode("utf-8", "replace"),)).fetchone()
-        if above is None or above[3] >= number or not _is_working(connection, started_by):
+        if above is None or above[3] >= number or above[4] != queue or not _is_working(connection, started_by):
             break  # one that was made later has the id of a deleted one
         session = started_by.decode("utf-8", "replace")
-        task, parent, started_by, number = above
-    return session, task.decode("utf-8", "replace")
+        task, parent, started_by, number, queue = above
+    return session, task.decode("utf-8", "replace"), queue.decode("utf-8", "replace")
 
 
 def _is_working(connection: Sql, session: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from ...envelope import (
     Figure,
     FoundText,
     Lease,
+    QueueInfo,
     Recorded,
     Removed,
     Restored,
@@ -35,6 +36,7 @@ from .append import append
 from .connection import Sql
 from .jobs import Job
 from .last_facts import last_facts
+from .queues import count_queues
 from .reading import Page, check_seq, digest_at, heads_of
 from .tails import Tails
 from .verify import verify
@@ -255,9 +257,9 @@ class SqlLog(ABC):
         return await self._read_with(listed)
 
     @checked()
-    async def due(self, *, limit: int = 100) -> tuple[str, ...]:
+    async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
-        return await self._read_with(lambda connection: rows.due(connection, limit))
+        return await self._read_with(lambda connection: rows.due(connection, limit, queues))
 
     @checked()
     async def take_due(
@@ -268,13 +270,19 @@ class SqlLog(ABC):
         tasks: Collection[str] | None = None,
         queues: Collection[str] | None = None,
         but: Collection[str] = (),
+        limits: Mapping[str, int] | None = None,
     ) -> tuple[Lease, ...]:
         """Claim sessions that are due."""
         if self._read_only or not await self._read_with(lambda connection: rows.due(connection, 1, queues)):
             return ()
         taken = partial(self._take_due, tails=self._tails, owner=await self._owner_name())
-        work = partial(taken, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues, but=but)
+        work = partial(taken, limit=limit, ttl_us=ttl_us, tasks=tasks, queues=queues, but=but, limits=limits or {})
         return await self._write(Job(work, session="", durable=False))
+
+    @checked()
+    async def queues(self) -> tuple[QueueInfo, ...]:
+        """Count what is due and what runs."""
+        return await self._read_with(count_queues)
 
     @checked()
     async def resolve(self, name: str, *, prefix: bool = True) -> str:

@@ -354,6 +354,11 @@ def _held(connection: Sql) -> tuple[str, list[object]]:
     return f"(s.expires_at_us > ? AND coalesce({among}, false))", [now_us, *living]
 
 
+def queues_with_due(connection: Sql) -> list[str]:
+    """Name the queues of sessions that are due, or will be at a time that is known."""
+    return [_text(queue) for (queue,) in connection.execute(_QUEUES).fetchall()]
+
+
 def due(connection: Sql, limit: int, queues: Collection[str] | None = None, *, lock: str = "") -> tuple[str, ...]:
     """Name sessions that are due, those of dead owners included, the longest due first.
 
@@ -362,7 +367,7 @@ def due(connection: Sql, limit: int, queues: Collection[str] | None = None, *, l
     """
     found, now_us = list[tuple[int, str]](), connection.now_us()
     if queues is None:
-        queues = [_text(queue) for (queue,) in connection.execute(_QUEUES).fetchall()]
+        queues = queues_with_due(connection)
     for queue in queues:
         rows = connection.execute(_DUE + lock, (queue, now_us, limit))
         found += [(due_at_us, _text(name)) for due_at_us, name in rows]

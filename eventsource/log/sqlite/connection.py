@@ -71,6 +71,9 @@ class SqliteConnection(sqlite3.Connection):
     def hold_title(self, title: str) -> None:
         """Nothing, as `hold`."""
 
+    def hold_queues(self) -> None:
+        """Nothing, as `hold`."""
+
     def next_number(self) -> int:
         """Return the number behind the last that was given."""
         last = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
