@@ -42,6 +42,7 @@ lock: ## work out requirements/ again from pyproject.toml; needs uv
 	uv pip compile $(COMPILE) --upgrade --group dev -o requirements/dev.txt
 	uv pip compile $(COMPILE) --upgrade --group bench -c requirements/dev.txt -o requirements/bench.txt
 	uv pip compile $(COMPILE) --upgrade --group build -c requirements/dev.txt -o requirements/demo.txt
+	uv pip compile $(COMPILE) --upgrade --group ui -c requirements/dev.txt -o requirements/ui.txt
 
 clean: ## remove what make has set up
 	rm -rf .venv

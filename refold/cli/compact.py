@@ -6,7 +6,8 @@ import click
 
 from ..compaction import KEEP_TOKENS, CompactionPolicy
 from ..log import Log
-from .arguments.agents import AGENT_HELP, MODEL_HELP, named_model, open_named_agent, recorded_agent
+from .arguments.agent_options import AGENT_HELP, MODEL_HELP
+from .arguments.agents import named_model, open_named_agent, recorded_agent
 from .command import command
 from .exit_codes import NO
 from .terminal.next_steps import print_next

@@ -13,7 +13,8 @@ from ..log import Log
 from ..run_result import RunStatus
 from ..session import Session
 from ..status import find_status
-from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
+from .arguments.agent_options import agent_options
+from .arguments.agents import named_model, open_named_agent, recorded_agent
 from .arguments.tools import open_tools, selected_tools, tool_options
 from .arguments.values import read_prompt
 from .command import command

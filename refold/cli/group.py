@@ -47,6 +47,7 @@ SECTIONS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
     (
         "Look",
         (
+            ("ui", "Read sessions in a page: what was said, sent and why, at any event."),
             ("ls", "List sessions."),
             ("tree", "Draw sessions and their forks."),
             ("search", "Find a text in what was said."),

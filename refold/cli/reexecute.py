@@ -16,7 +16,8 @@ from replay.formats.refold.file import read_export
 
 from ..log import Log
 from ..reexecution import Reexecution
-from .arguments.agents import AGENT_HELP, open_agent
+from .arguments.agent_options import AGENT_HELP
+from .arguments.agents import open_agent
 from .command import command
 from .exit_codes import NO
 from .terminal.formatting import count

@@ -8,7 +8,8 @@ from eventsource.first_words import title_of
 from eventsource.machine.state import Config
 
 from ..log import Log
-from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
+from .arguments.agent_options import agent_options
+from .arguments.agents import named_model, open_named_agent, recorded_agent
 from .arguments.sessions import SESSION_HELP, find_or_create_session, recorded_config
 from .arguments.tools import open_tools, selected_tools, tool_options
 from .arguments.values import read_prompt

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from eventsource.machine.state import State
-
-from ..agent import Agent
+from ..http.server import listening
 from ..log import Log
-from .arguments.address import address_options, is_loopback, print_address
-from .arguments.agents import agent_options, named_model, open_named_agent, recorded_agent
-from .arguments.tasks import find_tasks
+from .arguments.address import address_options, print_address
+from .arguments.serving import ServerOptions, served_with, server_options, server_token_for, token_home
 from .command import command
 from .exit_codes import OK
 from .terminal.screen import Screen
@@ -28,10 +25,8 @@ from .terminal.screen import Screen
     creates=True,
 )
 @address_options(8799)
-@agent_options
+@server_options
 @click.option("--socket", metavar="PATH", help="Listen on a Unix socket of this name, in place of an address.")
-@click.option("--read-only", is_flag=True, help="Offer nothing that changes the log.")
-@click.option("--allow-run", is_flag=True, help="Run agents when asked to: it costs money, and tools run here.")
 @click.option(
     "--tasks", "apps", metavar="MODULE[:NAME]", multiple=True, help="Tasks that can be started; a worker runs them."
 )
@@ -39,62 +34,27 @@ from .terminal.screen import Screen
 async def serve(
     screen: Screen,
     log: Log,
-    host: str,
     port: int,
-    allow_hosts: tuple[str, ...],
-    model_name: str | None,
-    agent_name: str | None,
-    system: str | None,
     socket: str | None,
-    read_only: bool,
-    allow_run: bool,
     apps: tuple[str, ...],
     public_url: str,
+    **options: Unpack[ServerOptions],
 ) -> int:
     """Let others read, follow live, steer and answer this log's sessions over HTTP, also while other processes write.
 
     Whoever asks bears a token: the one in REFOLD_TOKEN, else one that is kept beside the log, for its owner alone. What
-    can be asked for is described at /openapi.json.
+    can be asked for is described at /openapi.json; at / there is a page, which `refold ui` opens.
     """
-    from ..http import ServerUnavailableError
+    token = server_token_for(screen, options, socket=socket is not None)
+    async with served_with(screen, log, options, token=token, apps=apps, public_url=public_url) as served:
+        from ..http.api.serving import serving_at
 
-    try:
-        from ..http import serving_log
-        from ..http.api.credentials import VARIABLE, server_token, token_path
-    except ImportError as error:
-        raise ServerUnavailableError("serving needs starlette and uvicorn: pip install 'refold[server]'") from error
-
-    if read_only and allow_run:
-        raise click.UsageError("--allow-run goes without --read-only: a run is written to the log")
-    if socket is None and not is_loopback(host) and not os.environ.get(VARIABLE):
-        raise click.UsageError(f"--host {host}: other machines can ask there; give a token of your own in {VARIABLE}")
-    place = screen.log.path
-    if place is None and not os.environ.get(VARIABLE):
-        raise click.UsageError(
-            f"a log on a server has no file beside it for a token: give one of your own in {VARIABLE}"
-        )
-    token = server_token(place, os.environ.get(VARIABLE))
-    async with open_named_agent(agent_name, model_name, system) as (agent, deps):
-        model = named_model(model_name) if model_name is not None and agent is None else None
-
-        def choose(session: str, state: State) -> tuple[Agent[object], object]:
-            return (agent, deps) if agent is not None else (recorded_agent(session, state.config, model, system), None)
-
-        async with serving_log(
-            log,
-            token=token,
-            choose=choose if allow_run else None,
-            tasks=[task for app in apps for task in find_tasks(app)],
-            read_only=read_only,
-            public_url=public_url,
-            tell=lambda what: screen.note((what, "red")),
-            host=host,
-            port=port,
-            socket_path=None if socket is None else Path(socket),
-            allow_hosts=allow_hosts,
-        ) as running:
-            print_address("Listening at", running.url)
-            where = VARIABLE if place is None or os.environ.get(VARIABLE) else str(token_path(place))
-            screen.note((f"Whoever asks bears the token in {where}", "dim"))
-            await running.until_interrupted()
+        path = None if socket is None else Path(socket)
+        with listening(options["host"], port, path) as at:
+            async with serving_at(
+                at, served, read_only=options["read_only"], allow_hosts=options["allow_hosts"]
+            ) as running:
+                print_address("Listening at", running.url)
+                screen.note((f"Whoever asks bears the token in {token_home(screen)}", "dim"))
+                await running.until_interrupted()
     return OK

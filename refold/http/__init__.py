@@ -1,4 +1,4 @@
-"""HTTP: sessions over HTTP, a server that answers by a script, and a proxy that records any agent (extra `server`)."""
+"""HTTP: sessions over HTTP, a server that answers by a script, and a proxy that records any agent."""
 
 from __future__ import annotations
 

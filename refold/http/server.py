@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -221,21 +222,38 @@ async def serving(
     Requests that name another host than this one (in `Host`, or in a browser's `Origin`) are refused, unless it is one
     of `allow_hosts`; so are those that are too large, too slow, or ambiguous.
 
-    Raises: ServerUnavailableError when the address is taken or cannot be used, or the extra `server` is not installed.
+    Raises: ServerUnavailableError when the address is taken or cannot be used.
     """
-    with _listening(host, port) if socket_path is None else _listening_on(socket_path) as (listening, url, bound):
-        under_way: set[asyncio.Task[None]] = set()
-        names = Names(bound=bound, allowed=tuple(allow_hosts))
-        server = _server(answering, grace_s, under_way, names, limits, refusal)
-        task = asyncio.create_task(server.serve([listening]))
+    with listening(host, port, socket_path) as at:
+        async with serving_at(
+            at, answering, grace_s=grace_s, allow_hosts=allow_hosts, limits=limits, refusal=refusal
+        ) as running:
+            yield running
+
+
+@asynccontextmanager
+async def serving_at(
+    at: Listening,
+    answering: Answering,
+    *,
+    grace_s: float = GRACE_S,
+    allow_hosts: Sequence[str] = (),
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    refusal: Refusal = plain_refusal,
+) -> AsyncIterator[Serving]:
+    """Serve at an address that is listened at already; see `serving`."""
+    under_way: set[asyncio.Task[None]] = set()
+    names = Names(bound=at.bound, allowed=tuple(allow_hosts))
+    server = _server(answering, grace_s, under_way, names, limits, refusal)
+    task = asyncio.create_task(server.serve([at.socket]))
+    try:
+        yield Serving(at.url, server)
+    finally:
+        server.should_exit = True
         try:
-            yield Serving(url, server)
+            await finish(task)
         finally:
-            server.should_exit = True
-            try:
-                await finish(task)
-            finally:
-                await stop(*under_way)
+            await stop(*under_way)
 
 
 class Serving:
@@ -257,7 +275,7 @@ class Serving:
         await stopped.wait()
 
 
-class _Listening(NamedTuple):
+class Listening(NamedTuple):
     """A socket, the URL that leads to it, and the names that it is bound to."""
 
     socket: socket.socket
@@ -265,45 +283,62 @@ class _Listening(NamedTuple):
     bound: tuple[str, ...]
 
 
+def listening(
+    host: str, port: int, socket_path: Path | None = None, *, others: Sequence[int] = ()
+) -> AbstractContextManager[Listening]:
+    """Listen from now on: whoever connects waits until somebody serves there; see `serving`.
+
+    `others`: ports that are tried, one after the other, where the first one is taken. Raises: ServerUnavailableError.
+    """
+    return _listening(host, (port, *others)) if socket_path is None else _listening_on(socket_path)
+
+
 @contextmanager
-def _listening(host: str, port: int) -> Generator[_Listening, None, None]:
+def _listening(host: str, ports: Sequence[int]) -> Generator[Listening, None, None]:
+    with _bound(host, ports) as found:
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a head waits 40 ms for its body's turn
+        address, number = found.getsockname()[:2]
+        named = f"[{host}]" if ":" in host else host
+        yield Listening(found, f"http://{named}:{number}", (host, address))
+
+
+def _bound(host: str, ports: Sequence[int]) -> socket.socket:
+    """Listen on the first port that is free. Raises: ServerUnavailableError, for the last one."""
+    port, *others = ports
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a head waits 40 ms for its body's turn
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
+        if others and isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            return _bound(host, others)
         problem = getattr(error, "strerror", "") or str(error)
         raise ServerUnavailableError(
             f"cannot listen on {host}, port {port}: {problem.lower()}; try --port 0"
         ) from error
-    with listening:
-        address, number = listening.getsockname()[:2]
-        named = f"[{host}]" if ":" in host else host
-        yield _Listening(listening, f"http://{named}:{number}", (host, address))
 
 
 @contextmanager
-def _listening_on(path: Path) -> Generator[_Listening, None, None]:
+def _listening_on(path: Path) -> Generator[Listening, None, None]:
     """Listen on a Unix socket that its owner alone can use; the file goes at the end."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
             if path.is_socket() and trying.connect_ex(str(path)) != 0:
                 path.unlink()  # whoever served it is gone
         before = os.umask(0o177)
         try:
-            listening.bind(str(path))
+            found.bind(str(path))
         finally:
             os.umask(before)
-        listening.listen(BACKLOG)
+        found.listen(BACKLOG)
     except OSError as error:
-        listening.close()
+        found.close()
         problem = (error.strerror or str(error)).lower()
         raise ServerUnavailableError(f"cannot listen on the socket {path}: {problem}") from error
-    with listening:
+    with found:
         try:
-            yield _Listening(listening, f"unix://{path.absolute()}", ())
+            yield Listening(found, f"unix://{path.absolute()}", ())
         finally:
             path.unlink(missing_ok=True)
 
@@ -316,12 +351,9 @@ def _server(
     limits: Limits,
     refusal: Refusal,
 ) -> uvicorn.Server:
-    try:
-        import uvicorn
+    import uvicorn  # who only listens does not wait for it
 
-        from .connection import Connection
-    except ImportError as error:
-        raise ServerUnavailableError("serving needs uvicorn: pip install 'refold[server]'") from error
+    from .connection import Connection
 
     class Server(uvicorn.Server):
         @contextmanager

@@ -10,9 +10,10 @@ import msgspec
 
 from eventsource.errors import TranscriptError
 
-from . import FORMATS, REFOLD, format_of
 from .format import head_of, unreadable
+from .formats import FORMATS, format_of
 from .refold.file import is_export
+from .refold.read import FORMAT as REFOLD
 
 _SUFFIXES = (".jsonl", ".json", ".db", ".sqlite", ".sqlite3", ".eval")
 

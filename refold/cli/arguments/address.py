@@ -15,8 +15,8 @@ from .options import SharedOptions
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def address_options(port: int) -> Callable[[F], F]:
-    """Add the options that say where to listen."""
+def address_options(port: int | None, *, port_help: str = "0: a free one.") -> Callable[[F], F]:
+    """Add the options that say where to listen. `port`: the one that is taken when none is named."""
 
     def add(function: F) -> F:
         for option in (
@@ -32,8 +32,8 @@ def address_options(port: int) -> Callable[[F], F]:
                 metavar="N",
                 type=click.IntRange(0, 65535),
                 default=port,
-                show_default=True,
-                help="0: a free one.",
+                show_default=port is not None,
+                help=port_help,
             ),
             click.option(
                 "--allow-host",

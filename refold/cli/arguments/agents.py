@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -16,7 +16,6 @@ from contextlib import (
 )
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
 
 import click
 
@@ -31,28 +30,6 @@ from eventsource.user_code.error_words import words
 
 from ...agent import Agent
 from ...models import find_model, find_recorded_model
-
-F = TypeVar("F", bound=Callable[..., object])
-
-MODEL_HELP = (
-    "Who answers: vendor:model, such as anthropic:claude-sonnet-4-5; scripted:FILE, a file of answers; "
-    "or scripted, which says what it was asked and calls nobody."
-)
-
-AGENT_HELP = (
-    "Your agent: an Agent in a module that can be imported from here, or a function that gives it, or (agent, deps)."
-)
-
-
-def agent_options(function: F) -> F:
-    """Add the options that say who answers."""
-    for option in (
-        click.option("--system", metavar="TEXT", help="The system prompt, in place of the one in force."),
-        click.option("--agent", "agent_name", metavar="MODULE:NAME", help=AGENT_HELP),
-        click.option("-m", "--model", "model_name", metavar="MODEL", help=MODEL_HELP),
-    ):
-        function = option(function)
-    return function
 
 
 @asynccontextmanager

@@ -45,8 +45,9 @@ class Api:
         )
         served.describe = cache(lambda: document(self.routes, version=version("refold")))
         self._open = tuple(route.path.partition("{")[0] for route in self.routes if route.is_open)
+        own = [starlette_route(served, route) for route in self.routes]
         app = Starlette(
-            routes=[*(starlette_route(served, route) for route in self.routes), *page_routes(page or built_page())],
+            routes=[*own, *page_routes(page or built_page()), *served.openings.routes()],
             exception_handlers={404: _not_there, 405: _not_there},
         )
         self._app = with_headers(app)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .link_page import missing_page
+from .openings import PATH as OPENINGS
 from .problems import ProblemError
 from .routes import problem_response
 
@@ -42,7 +43,7 @@ def built_page() -> Traversable:
 
 def is_of_page(path: str) -> bool:
     """Return whether a path is the page's, for which nobody needs a token."""
-    return path in PATHS or path.startswith(("/s/", ASSETS))
+    return path in PATHS or path.startswith(("/s/", ASSETS, OPENINGS))
 
 
 def page_routes(folder: Traversable) -> Sequence[Route]:

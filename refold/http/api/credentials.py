@@ -8,6 +8,7 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from eventsource.errors import StoreError
 from eventsource.models.secrets import Secrets
@@ -64,6 +65,11 @@ def _kept(path: Path) -> str:
     if len(found) < _MIN_CHARS:
         raise StoreError(str(path), "it holds no token", "remove it, and a server makes another one")
     return found
+
+
+def page_address(base: str, token: str) -> str:
+    """Return where the page finds the token: in a part of the address that no browser sends."""
+    return f"{base}#token={quote(token, safe='')}"
 
 
 def signature(token: str, *said: str) -> bytes:

@@ -11,6 +11,7 @@ from ...tasks.task import Task
 from ...views.index import SessionIndex
 from .agent_runs import AgentRuns
 from .hub import Hub
+from .openings import Openings
 
 
 @dataclass
@@ -31,8 +32,9 @@ class Served:
     describe: Callable[[], dict[str, Any]] = dict  # a document, not data of ours
 
     def __post_init__(self) -> None:
-        """Prepare the live streams, and what is kept folded for the page."""
+        """Prepare the live streams, what is kept folded for the page, and links that open it."""
         self.public_url = self.public_url.rstrip("/")
+        self.openings = Openings(self.token)
         self.hub = Hub(self.log.store)
         self.index = SessionIndex(self.log.store)
 

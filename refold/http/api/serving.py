@@ -12,7 +12,8 @@ from eventsource.user_code.error_words import words
 
 from ...log import Log
 from ...tasks.task import Task
-from ..server import LOOPBACK, Serving, serving
+from .. import server
+from ..server import LOOPBACK, Listening, Serving, listening
 from .agent_runs import AgentRuns, Chooser
 from .api import LIMITS, Api
 from .page import PAGE
@@ -49,6 +50,22 @@ async def serving_log(
 
     Raises: ServerUnavailableError; ArgumentError for a token that is too short, or a public URL that is none.
     """
+    served = served_log(log, token=token, choose=choose, tasks=tasks, public_url=public_url, tell=tell)
+    with listening(host, port, socket_path) as at:
+        async with serving_at(at, served, read_only=read_only, allow_hosts=allow_hosts) as running:
+            yield running
+
+
+def served_log(
+    log: Log,
+    *,
+    token: str,
+    choose: Chooser | None = None,
+    tasks: Sequence[Task[object, object]] = (),
+    public_url: str = "",
+    tell: Callable[[str], None] = lambda what: None,
+) -> Served:
+    """Put together what a log is served with; see `serving_log`. Raises: ArgumentError."""
     if len(token) < 16:
         raise ArgumentError("serving_log", "token", "16 characters at least", f"{len(token)}")
     if public_url and urlsplit(public_url).scheme not in ("http", "https"):
@@ -56,7 +73,7 @@ async def serving_log(
     runs = None
     if choose is not None:
         runs = AgentRuns(choose, lambda session, error: tell(f"session {session}: {words(error)}"))
-    served = Served(
+    return Served(
         log,
         token,
         runs=runs,
@@ -64,13 +81,19 @@ async def serving_log(
         public_url=public_url,
         tell=lambda where, error: tell(f"{where}: {words(error, typed=True)}"),
     )
+
+
+@asynccontextmanager
+async def serving_at(
+    at: Listening, served: Served, *, read_only: bool = False, allow_hosts: Sequence[str] = ()
+) -> AsyncIterator[Serving]:
+    """Serve at an address that is listened at already, until the block ends; see `serving_log`."""
     api = Api(served, (*ROUTES, *PAGE), read_only=read_only)
-    async with serving(
+    public_host = urlsplit(served.public_url).hostname
+    async with server.serving_at(
+        at,
         api.answer,
-        host=host,
-        port=port,
-        socket_path=socket_path,
-        allow_hosts=[*allow_hosts, *([named] if (named := urlsplit(public_url).hostname) else [])],
+        allow_hosts=[*allow_hosts, *([public_host] if public_host else [])],
         limits=LIMITS,
         refusal=refusal,
     ) as running:

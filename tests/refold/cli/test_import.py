@@ -12,6 +12,7 @@ from typing import IO
 
 import pytest
 
+from tests.refold.cli.kept_sessions import claude
 from tests.refold.cli.reading import roles
 from tests.refold.shell import Shell
 
@@ -55,23 +56,6 @@ def test_damaged_lines_are_reported_with_their_numbers(shell: Shell, data: Path)
     assert result.exit_code == 0
     assert "recovered, line 51: 2 records" in result.stderr
     assert "lost, line 52: the last line is torn" in result.stderr
-
-
-def claude(folder: Path, session: str, *texts: str, where: str = "/work") -> Path:
-    """Write a session of Claude Code as it keeps them. Returns: its file."""
-    path = folder / ".claude" / "projects" / where.replace("/", "-") / f"{session}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for number, text in enumerate(texts):
-        shared = {"sessionId": session, "cwd": where, "version": "2.1.14", "timestamp": "2026-01-01T00:00:00.000Z"}
-        named = {
-            "type": "user",
-            "uuid": f"{session}-{number}",
-            "parentUuid": f"{session}-{number - 1}" if number else None,
-        }
-        lines.append(json.dumps({**shared, **named, "message": {"role": "user", "content": text}}) + "\n")
-    path.write_text("".join(lines))
-    return path
 
 
 def test_what_an_agent_keeps_of_this_folder_is_found_and_all_of_it_when_asked(

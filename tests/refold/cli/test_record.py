@@ -21,8 +21,6 @@ import pytest
 from refold.cli.programs.pointing import Pointing, pointed
 from refold.http import Script, ScriptServer, serving
 
-pytest.importorskip("uvicorn", reason="needs the extra `server`")
-
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 MAIN = "from refold.cli import main; main()"

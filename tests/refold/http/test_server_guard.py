@@ -22,7 +22,7 @@ import pytest
 
 from refold.http import Exchange, Upstreams, connection, serving
 from refold.http.guard import BODY_BYTES, Names, RefusedError, unpacked
-from refold.http.server import ServerUnavailableError, _listening
+from refold.http.server import ServerUnavailableError, listening
 
 pytestmark = pytest.mark.slow
 REFOLD = (sys.executable, "-c", "from refold.cli import main; main()")
@@ -355,7 +355,7 @@ def test_a_body_that_is_cut_or_of_no_known_encoding_is_refused() -> None:
 
 
 def test_no_answer_waits_for_the_clients_kernel_to_acknowledge_its_beginning() -> None:
-    with _listening("127.0.0.1", 0) as found, socket.create_connection(found.socket.getsockname()):
+    with listening("127.0.0.1", 0) as found, socket.create_connection(found.socket.getsockname()):
         accepted, _ = found.socket.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -91,7 +91,7 @@ export type RowKind =
 
 export type RunStatus = "aborted" | "done" | "error" | "limit" | "refused" | "waiting";
 
-export type Sort = "cost" | "created" | "errors" | "events" | "turns" | "updated";
+export type SessionSort = "cost" | "created" | "errors" | "events" | "turns" | "updated";
 
 export type Source =
   | "adopted"
@@ -1556,7 +1556,7 @@ export interface TablePage {
  */
 export interface TableQuery {
   filter?: string;
-  sort?: Sort;
+  sort?: SessionSort;
   after?: string | null;
   limit?: number;
 }
