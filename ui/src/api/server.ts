@@ -1,0 +1,108 @@
+// Answers of the server that the page came from.
+
+import { ApiError, type Source, type StreamEvent } from "./source";
+
+const TOKEN = "refold-token";
+
+/** Takes the token from the address, where `refold ui` writes it, and out of the address again. */
+export function takeToken(): string {
+  const given = /^#token=([^&]+)/.exec(location.hash)?.[1];
+  if (given !== undefined) {
+    sessionStorage.setItem(TOKEN, decodeURIComponent(given));
+    history.replaceState(history.state, "", location.pathname + location.search);
+  }
+  return sessionStorage.getItem(TOKEN) ?? "";
+}
+
+/** Keeps a token that was typed in. */
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+/** Asks the server, with a token. */
+export class Server implements Source {
+  readonly isArchive = false;
+
+  constructor(private readonly token: string) {}
+
+  async get(path: string, signal?: AbortSignal): Promise<unknown> {
+    return await (await this.ask(path, { ...(signal ? { signal } : {}) })).json();
+  }
+
+  async post(path: string, body: unknown, signal?: AbortSignal): Promise<unknown> {
+    const answer = await this.ask(path, {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json", "x-refold": "1" },
+      ...(signal ? { signal } : {}),
+    });
+    return await answer.json();
+  }
+
+  async *stream(path: string, method: "GET" | "POST", signal: AbortSignal): AsyncGenerator<StreamEvent> {
+    const headers: Record<string, string> = { accept: "text/event-stream" };
+    if (method === "POST") Object.assign(headers, { "content-type": "application/json", "x-refold": "1" });
+    const answer = await this.ask(path, { method, headers, signal, ...(method === "POST" ? { body: "{}" } : {}) });
+    if (answer.body === null) throw new ApiError(0, "the server answered with no stream");
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      rest += value;
+      const frames = rest.split("\n\n");
+      rest = frames.pop() ?? "";
+      for (const frame of frames) {
+        const event = readFrame(frame);
+        if (event !== null) yield event;
+      }
+    }
+  }
+
+  private async ask(path: string, asked: RequestInit): Promise<Response> {
+    let answer: Response;
+    try {
+      answer = await fetch(path, {
+        ...asked,
+        headers: { authorization: `Bearer ${this.token}`, ...asked.headers },
+        cache: "no-store",
+        credentials: "omit",
+        redirect: "error",
+      });
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError(0, "the server does not answer: is `refold ui` still running?");
+    }
+    if (!answer.ok) throw await problemOf(answer);
+    return answer;
+  }
+}
+
+async function problemOf(answer: Response): Promise<ApiError> {
+  const after = Number(answer.headers.get("retry-after") ?? "");
+  let words = `${answer.status} ${answer.statusText}`;
+  try {
+    const problem = (await answer.json()) as { detail?: string; title?: string };
+    words = problem.detail ?? problem.title ?? words;
+  } catch {
+    // no problem document: the status is all there is to say
+  }
+  return new ApiError(answer.status, words, Number.isFinite(after) && after > 0 ? after : null);
+}
+
+/** Reads one event of a stream; null for a comment, or one without data. */
+export function readFrame(frame: string): StreamEvent | null {
+  let name = "message";
+  let id: string | null = null;
+  const data: string[] = [];
+  for (const line of frame.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon <= 0) continue;
+    const value = line.slice(colon + 1).replace(/^ /, "");
+    const field = line.slice(0, colon);
+    if (field === "event") name = value;
+    else if (field === "id") id = value;
+    else if (field === "data") data.push(value);
+  }
+  return data.length ? { name, id, data: JSON.parse(data.join("\n")) } : null;
+}

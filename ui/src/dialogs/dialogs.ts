@@ -1,0 +1,15 @@
+// Which dialog is open: one at a time, above whatever the page shows.
+
+import { signal } from "@preact/signals";
+
+export type Dialog =
+  | { name: "palette" }
+  | { name: "shortcuts" }
+  | { name: "search"; everywhere: boolean }
+  | { name: "fork"; seq: number; before: number | null }
+  | { name: "decide"; key: string }
+  | { name: "export" }
+  | { name: "bookmark"; seq: number }
+  | { name: "say"; how: "run" | "steer" | "follow-up" | "send" };
+
+export const dialog = signal<Dialog | null>(null);

@@ -1,0 +1,162 @@
+// The screen of a session: head, map, list, the reader with the selected view, inspector, foot.
+
+import type { ComponentType } from "preact";
+import { useRef } from "preact/hooks";
+
+import { notice } from "../api/answers";
+import { theSource } from "../api/source";
+import { keyFor } from "../commands";
+import { whole } from "../format";
+import { Inspector } from "../inspector/inspector";
+import { pending } from "../keys";
+import { isPlaying, speed } from "../playing";
+import { selection, type View } from "../selection";
+import { remember, settings } from "../settings";
+import { drawer } from "../ui_state";
+import { Chat } from "../views/chat";
+import { Diff } from "../views/diff";
+import { Raw } from "../views/raw";
+import { RequestView } from "../views/request";
+import { Timeline } from "../views/timeline";
+import { Tree } from "../views/tree";
+import { Head } from "./head";
+import { List } from "./list";
+import { Minimap } from "./minimap";
+import { open, type OpenSession } from "./open";
+
+const READERS: Record<View, ComponentType<{ session: OpenSession }>> = {
+  chat: Chat,
+  request: RequestView,
+  diff: Diff,
+  timeline: Timeline,
+  tree: Tree,
+  raw: Raw,
+};
+
+/** The open session. */
+export function SessionScreen() {
+  const session = open.value;
+  const view = selection.value?.view ?? "chat";
+  if (session === null) return null;
+  const Reader = READERS[view];
+  const { listWidth, inspectorWidth, hasList, hasInspector } = settings.value;
+  const isEmpty = session.head.value === null;
+  return (
+    <div class="session" key={session.id}>
+      <Head session={session} />
+      <Minimap session={session} />
+      <main class="panes" style={{ "--list": hasList ? `${listWidth}px` : "0px", "--inspector": hasInspector ? `${inspectorWidth}px` : "0px" }}>
+        <div class={`pane-place${drawer.value === "list" ? " is-drawn" : ""}`}>
+          {hasList && <List session={session} />}
+          {hasList && <Handle of="listWidth" side="right" />}
+        </div>
+        <section class="pane is-reader" id="reader" role="tabpanel" aria-labelledby={`tab-${view}`}>
+          {session.error.value ? (
+            <p class="empty is-error">{session.error.value}</p>
+          ) : isEmpty ? (
+            <Loading />
+          ) : (
+            <Reader session={session} />
+          )}
+        </section>
+        <div class={`pane-place${drawer.value === "inspector" ? " is-drawn" : ""}`}>
+          {hasInspector && <Handle of="inspectorWidth" side="left" />}
+          {hasInspector && <Inspector session={session} />}
+        </div>
+      </main>
+      <Foot session={session} />
+    </div>
+  );
+}
+
+/** Said when it takes a while: before 300 ms nothing is. */
+export function Loading({ words = "Reading the session…" }: { words?: string }) {
+  return <p class="empty is-late">{words}</p>;
+}
+
+const LIMITS = { listWidth: [200, 720], inspectorWidth: [260, 900] } as const;
+
+/** The edge of a pane, by which its width is changed. */
+function Handle({ of, side }: { of: "listWidth" | "inspectorWidth"; side: "left" | "right" }) {
+  const ref = useRef<HTMLDivElement>(null);
+  const [least, most] = LIMITS[of];
+  const set = (width: number) => remember({ [of]: Math.round(Math.min(Math.max(width, least), most)) });
+  const sign = side === "right" ? 1 : -1;
+  const onDown = (event: PointerEvent) => {
+    const element = ref.current!;
+    const began = event.clientX;
+    const was = settings.peek()[of];
+    element.setPointerCapture(event.pointerId);
+    element.classList.add("is-held");
+    const move = (moved: PointerEvent) => set(was + sign * (moved.clientX - began));
+    element.addEventListener("pointermove", move);
+    element.addEventListener(
+      "lostpointercapture",
+      () => {
+        element.removeEventListener("pointermove", move);
+        element.classList.remove("is-held");
+      },
+      { once: true },
+    );
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const by = event.key === "ArrowLeft" ? -16 : event.key === "ArrowRight" ? 16 : 0;
+    if (!by) return;
+    event.preventDefault();
+    set(settings.peek()[of] + sign * by);
+  };
+  return (
+    <div
+      ref={ref}
+      class={`handle is-${side}`}
+      role="separator"
+      aria-orientation="vertical"
+      aria-label={of === "listWidth" ? "Width of the list" : "Width of the inspector"}
+      aria-valuemin={least}
+      aria-valuemax={most}
+      aria-valuenow={settings.value[of]}
+      tabIndex={0}
+      onPointerDown={onDown}
+      onKeyDown={onKeyDown}
+      onDblClick={() => set(of === "listWidth" ? 348 : 380)}
+    />
+  );
+}
+
+const HINTS: [string[], string][] = [
+  [["next-row", "previous-row"], "row"],
+  [["next-turn", "previous-turn"], "turn"],
+  [["next-error"], "error"],
+  [["diff"], "diff"],
+  [["fork"], "fork"],
+  [["search"], "search"],
+  [["shortcuts"], "all keys"],
+];
+
+/** What stands at the foot: keys, or what was just done. */
+export function Foot({ session }: { session: OpenSession | null }) {
+  const said = notice.value;
+  const isArchive = theSource().isArchive;
+  const hints = HINTS.filter(([ids]) => !isArchive || !ids.includes("fork"));
+  return (
+    <footer class="foot">
+      <span class={said ? `notice${said.isError ? " is-error" : ""}` : "unseen-text"} role="status">
+        {said?.words ?? ""}
+      </span>
+      {!said &&
+        hints.map(([ids, what]) => (
+          <span key={what} class="hint">
+            <kbd>{ids.map(keyFor).join(" ")}</kbd> {what}
+          </span>
+        ))}
+      {session && (
+        <span class="at-end">
+          {pending.value && <kbd>{pending.value} </kbd>}
+          {isPlaying.value ? `playing ${speed.value}×` : session.isFollowing.value ? (isArchive ? "at the end" : "following") : "following: off"}
+          {!isArchive && !session.isLive.value && session.head.value && <span class="is-config"> · not connected</span>}
+          {session.unseen.value > 0 && ` · ${whole(session.unseen.value)} new`}
+        </span>
+      )}
+    </footer>
+  );
+}

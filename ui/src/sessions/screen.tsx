@@ -1,0 +1,3 @@
+export function SessionsScreen() {
+  return <p class="empty">Sessions</p>;
+}
