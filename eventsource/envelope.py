@@ -154,6 +154,13 @@ class FoundText(msgspec.Struct, frozen=True, kw_only=True):
     text_seq: int
 
 
+class FoundCount(msgspec.Struct, frozen=True):
+    """In how many messages of a session a text stands."""
+
+    session: str
+    hits: int
+
+
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed on purpose from the events that a session recorded itself, and the digests that stand for it.
 

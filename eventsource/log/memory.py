@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from hashlib import sha256
+from itertools import islice
 
 from ..codec import encode
 from ..envelope import (
@@ -12,6 +13,7 @@ from ..envelope import (
     Cursor,
     Figure,
     Finding,
+    FoundCount,
     FoundText,
     Lease,
     QueueInfo,
@@ -33,7 +35,6 @@ from ..errors import (
     UnknownSessionError,
 )
 from ..events import Erase, Event, EventBase, Fork
-from ..found_text import find_in, pattern_of
 from ..user_code.argument_checks import checked
 from .digest import read_base
 from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, encode_append, encode_restored
@@ -42,7 +43,9 @@ from .follow import Notifier, follow, wait_for_events
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .load import kept_by_fork
 from .memory_queues import claimable, count_queues, due
-from .memory_session import SORTS, MemorySession
+from .memory_rows import SORTS, Wanted
+from .memory_search import Part, count, find
+from .memory_session import MemorySession
 from .names import check_id, check_title, choose, choose_whole
 from .row import words_of
 from .warm import WarmFolds
@@ -229,24 +232,9 @@ class MemoryLog:
             ordered = [one for one in ordered if one.root == root]
         if tool is not None:
             ordered = [one for one in ordered if self._calls(one.id, tool.casefold())]
+        wanted = Wanted(open, status, parent, source, title, task, agent, folder, branch, model, figures, among)
         infos = (one.info(self._clock()) for one in ordered)
-        wanted = [
-            info
-            for info in infos
-            if (open is None or info.open == open)
-            and (status is None or info.status == status or (not isinstance(status, str) and info.status in status))
-            and (parent is None or info.parent == parent)
-            and (source is None or info.source == source)
-            and (title is None or title.casefold() in info.title.casefold())
-            and (task is None or info.task == task)
-            and (agent is None or info.agent == agent)
-            and (folder is None or (info.folder and f"{info.folder}/".startswith(f"{folder.rstrip('/')}/")))
-            and (branch is None or info.branch == branch)
-            and (model is None or any(model.lower() in one.lower() for one in info.models))
-            and all(figure.fits(info) for figure in figures)
-            and (among is None or info.id in among)
-        ]
-        return tuple(wanted[:limit])
+        return tuple(islice(filter(wanted.has, infos), limit))
 
     def _calls(self, session: str, tool: str) -> bool:
         """Return whether a history has a call of a tool, named in one case."""
@@ -260,22 +248,30 @@ class MemoryLog:
     ) -> tuple[FoundText, ...]:
         """Find a text in what was said."""
         await self._turn()
-        wanted, found = pattern_of(text), list[FoundText]()
-        for name, first, last in self._where(session):
-            facts = [one for one in self._get(name).recorded() if type(one.event) not in UPDATES]
-            for place in range(len(facts) - 1, -1, -1):
-                if first <= facts[place].seq <= last:
-                    hit = find_in(name, facts[place], wanted, iter(facts[place + 1 :]))
-                    found += [hit] if hit is not None else []
-        if after is not None:
-            found = found[found.index(after) + 1 :]
-        return tuple(found[:limit])
+        return find(self._where(session), text, after, limit)
 
-    def _where(self, session: str | None) -> list[Segment[str]]:
+    @checked()
+    async def count_found(
+        self,
+        text: str,
+        *,
+        sessions: Sequence[str] | None = None,
+        inherited: bool = False,
+        most: int = 1,
+        limit: int = 1000,
+    ) -> tuple[FoundCount, ...]:
+        """Count what the search finds in each session."""
+        await self._turn()
+        names = reversed(self._sessions) if sessions is None else [name for name in sessions if name in self._sessions]
+        within = ((name, self._where(name)) for name in names)
+        found = count(within if inherited else ((name, parts[:1]) for name, parts in within), text, most)
+        return tuple(found if sessions is not None else islice(found, limit))
+
+    def _where(self, session: str | None) -> list[Part]:
         """List where to look for a text, the latest first."""
-        if session is not None:
-            return self._segments(session)[::-1]
-        return [Segment(name, 1, MAX_SEQ) for name in reversed(self._sessions)]
+        if session is None:
+            return [(own, 1, MAX_SEQ) for own in reversed(self._sessions.values())]
+        return [(self._get(name), first, last) for name, first, last in reversed(self._segments(session))]
 
     @checked()
     async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
 from ..codec import encode
-from ..envelope import Finding, Recorded, Removed, SessionInfo, SessionSort
+from ..envelope import Finding, FoundText, Recorded, Removed, SessionInfo
 from ..errors import SessionOpenError
 from ..events import Event
+from ..found_text import find_in
 from ..message_text import tools_called_in
 from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
@@ -184,6 +186,14 @@ class MemorySession:
         numbered = enumerate(self._own, self.fork_seq + 1)
         return [Recorded(seq, own.at_us, own.event) for seq, own in numbered if own.event is not None]
 
+    def hits(self, wanted: re.Pattern[str]) -> Iterator[FoundText]:
+        """Yield where own facts say a text, the last first."""
+        facts = [one for one in self.recorded() if type(one.event) not in UPDATES]
+        for place in range(len(facts) - 1, -1, -1):
+            hit = find_in(self.id, facts[place], wanted, iter(facts[place + 1 :]))
+            if hit is not None:
+                yield hit
+
     def replace(self, seq: int, event: Event, *, erased: bool = True) -> None:
         """Put another event in the place of one: what an erase leaves of it."""
         index = seq - self.fork_seq - 1
@@ -315,14 +325,3 @@ class MemorySession:
         if self.parent is not None and seq == self.fork_seq + 1:
             return msgspec.structs.replace(after, title=self.given)
         return after
-
-
-SORTS: Mapping[SessionSort, Callable[[MemorySession], int]] = {
-    "updated": lambda one: one.updated_at_us,
-    "created": lambda one: one.created_at_us,
-    "cost": lambda one: one.folds.cost_microusd or 0,
-    "turns": lambda one: one.folds.turns,
-    "events": lambda one: one.head,
-    "errors": lambda one: one.folds.errors,
-}
-"""By what sessions are listed."""

@@ -9,6 +9,7 @@ from ..envelope import (
     Behind,
     Cursor,
     Figure,
+    FoundCount,
     FoundText,
     Lease,
     QueueInfo,
@@ -161,6 +162,22 @@ class EventLog(Protocol):
         Those of the session that was made last come first, and of one session what was said last; `after` is the last
         one of the page before. What a fork shares with its parent is found in the parent, and in the fork only when
         `session` names it.
+        """
+        ...
+
+    async def count_found(
+        self,
+        text: str,
+        *,
+        sessions: Sequence[str] | None = None,
+        inherited: bool = False,
+        most: int = 1,
+        limit: int = 1000,
+    ) -> tuple[FoundCount, ...]:
+        """Count what `search` finds in each session, up to `most`; sessions in which nothing is found are left out.
+
+        Without `sessions`, of all, up to `limit` of them, the one that was made last first; else of these, in their
+        order, with what they `inherited` too if that is asked for. One that is not there has nothing.
         """
         ...
 

@@ -14,6 +14,7 @@ from eventsource.envelope import (
     Behind,
     Cursor,
     Figure,
+    FoundCount,
     FoundText,
     Lease,
     QueueInfo,
@@ -30,6 +31,7 @@ from eventsource.log.warm import WarmFolds
 
 from ..http.interface.events import SentEvent
 from ..http.interface.sessions import (
+    CountBody,
     CursorQuery,
     DroppedRanges,
     DueQuery,
@@ -37,6 +39,7 @@ from ..http.interface.sessions import (
     FactsBody,
     FindQuery,
     Found,
+    FoundCounts,
     LastFacts,
     ListQuery,
     RowQuery,
@@ -170,6 +173,23 @@ class RemoteLog:
             if page.next is None:
                 break
             place = page.next
+        return tuple(found)
+
+    async def count_found(
+        self,
+        text: str,
+        *,
+        sessions: Sequence[str] | None = None,
+        inherited: bool = False,
+        most: int = 1,
+        limit: int = MOST,
+    ) -> tuple[FoundCount, ...]:
+        """Count what `search` finds in each session, 1,000 at most; see `EventLog.count_found`."""
+        most, limit, found = min(most, MOST), min(limit, MOST), list[FoundCount]()
+        for at in range(0, len(sessions), MOST) if sessions is not None else (0,):
+            some = tuple(sessions[at : at + MOST]) if sessions is not None else None
+            body = CountBody(text, some, inherited, most, limit)
+            found += (await self._connection.post("/v1/count-found", FoundCounts, body, may_repeat=True)).counts
         return tuple(found)
 
     async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:

@@ -229,11 +229,24 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[tuple[int, int], ...]
 
 
+class HitCount(msgspec.Struct, frozen=True):
+    """How many hits a session has on all pages; `more`: it has more than were counted."""
+
+    session: str
+    hits: int
+    more: bool
+
+
 class Hits(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, on a page. `next`: the `after` of the page behind it, empty without one."""
+    """What was found, on a page. `next`: the `after` of the page behind it, empty without one.
+
+    `counts`: of each session that has hits on this page, how many it recorded itself; of the one that was searched
+    alone, how many its whole history has.
+    """
 
     hits: tuple[Hit, ...]
     next: str
+    counts: tuple[HitCount, ...]
 
 
 def hit(found: FoundText, title: str, text: str) -> Hit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from ...envelope import Figure, SessionSort
@@ -157,6 +158,33 @@ class SearchContract(ABC):
             assert await calling("read") == ["mixed", "shell"]
             await log.create("early")
             assert await calling("read") == ["mixed", "shell"]
+
+    async def test_what_is_found_is_counted_in_each_session(self) -> None:
+        """As often as asked; in those that were made last first, or in these, with what they inherit or without."""
+        async with self.open() as log:
+            said = [(1, _answer(TextContent(text=f"a coat {number}"))) for number in range(5)]
+            for name in ("one", "two", "none"):
+                await log.create(name)
+            await log.append("one", said)
+            await log.append("two", said[:2])
+            await log.append("none", [(1, _answer(TextContent(text="a scarf")))])
+            await log.fork("one", 3, at_us=2, session="fork")
+            await log.append("fork", said[:1])
+
+            async def counted(text: str, sessions: Sequence[str] | None = None, **how: int) -> list[tuple[str, int]]:
+                found = await log.count_found(text, sessions=sessions, **how)  # type: ignore[arg-type]  # all numbers
+                return [(one.session, one.hits) for one in found]
+
+            for _ in range(2):
+                assert await counted("COAT", most=9) == [("fork", 1), ("two", 2), ("one", 5)]
+                assert await counted("coat", most=2) == [("fork", 1), ("two", 2), ("one", 2)]
+                assert await counted("coat", limit=2) == [("fork", 1), ("two", 1)]
+                assert await counted("coat", ["one", "nobody", "none", "two"], most=9) == [("one", 5), ("two", 2)]
+                assert await counted("coat", ["fork"], most=9, inherited=True) == [("fork", 4)]
+                assert await counted("coat", ["fork", "one"], most=3, inherited=True) == [("fork", 3), ("one", 3)]
+                assert await counted("ar", most=9) == [("none", 1)]
+                assert await counted("nowhere") == await counted("coat", []) == []
+                await log.archive("one", at_us=4)
 
     async def test_sessions_are_sorted_and_chosen_by_figures(self) -> None:
         """What is largest comes first, and of equal ones what was updated last; pages go on behind any session."""

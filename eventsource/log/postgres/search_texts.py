@@ -7,18 +7,17 @@ the table. What is found is compared with the fact itself, so both come to the s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
 from ...events import Event
-from ...found_text import find_in, pattern_of
 from ...message_text import TOLD_BY, said_in
-from ..letters import in_one_case, letters_of
+from ..letters import in_one_case
 from ..lineage import MAX_SEQ
 from ..sql import called_tools
 from ..sql.connection import Sql
-from ..sql.reading import id_of, load_fact
-from ..sql.searching import facts_behind, ranges_of, with_archived
+from ..sql.reading import load_fact
+from ..sql.searching import TextSearch
 
 _BEHIND = """
 SELECT number FROM sessions WHERE number >= ? AND searched < head AND archived_at_us IS NULL ORDER BY number LIMIT 1"""
@@ -79,28 +78,10 @@ def _kept(text: str) -> str:
     return in_one_case(text).encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
-def find(
-    connection: Sql, *, text: str, session: str | None, after: FoundText | None, limit: int
-) -> tuple[FoundText, ...]:
-    """Find a text: the session made last first, and in it what was said last."""
-    wanted, letters, found = pattern_of(text), letters_of(text), list[FoundText]()
+def text_search(connection: Sql, text: str) -> TextSearch:
+    """Prepare to look for a text."""
     like = "".join(f"!{sign}" if sign in "!%_" else sign for sign in _kept(text))
-    for low, high in ranges_of(connection, session, after):
-        for key in with_archived(connection, _keys(connection, f"%{like}%", low, high), letters, low, high):
-            row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
-            if row is None or not row[1].startswith(TOLD_BY):
-                continue
-            name = id_of(connection, key >> 32)
-            try:
-                one = Recorded(key & MAX_SEQ, row[0], load_fact(connection, name, key & MAX_SEQ, row[1], row[2]))
-            except CorruptLogError:
-                continue
-            hit = find_in(name, one, wanted, facts_behind(connection, key))
-            if hit is not None:
-                found.append(hit)
-                if len(found) == limit:
-                    return tuple(found)
-    return tuple(found)
+    return TextSearch(connection, text, partial(_keys, connection, f"%{like}%"), lambda body, b: True)
 
 
 def _keys(connection: Sql, like: str, low: int, high: int) -> Iterator[int]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import psycopg
 
-from ...envelope import FoundText
+from ...envelope import FoundCount, FoundText
 from ...user_code.argument_checks import checked
 from ..defaults import utc_now_us
 from ..encode import LIMIT_BYTES
@@ -103,8 +103,28 @@ class PostgresLog(SqlLog):
         """Find a text in what was said; first the search takes in what it lacks."""
         if not self._read_only:
             await self._catch_up()
-        find = partial(search_texts.find, text=text, session=session, after=after, limit=limit)
-        return await self._read_with(find)
+        return await self._read_with(
+            lambda connection: search_texts.text_search(connection, text).find(session, after, limit)
+        )
+
+    @checked()
+    async def count_found(
+        self,
+        text: str,
+        *,
+        sessions: Sequence[str] | None = None,
+        inherited: bool = False,
+        most: int = 1,
+        limit: int = 1000,
+    ) -> tuple[FoundCount, ...]:
+        """Count what the search finds in each session; first the search takes in what it lacks."""
+        if not self._read_only:
+            await self._catch_up()
+        return await self._read_with(
+            lambda connection: search_texts.text_search(connection, text).count(
+                sessions, limit, most, inherited=inherited
+            )
+        )
 
     async def _catch_up(self) -> None:
         """Take into what the search looks through whatever it lacks of all sessions."""

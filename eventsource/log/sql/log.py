@@ -11,6 +11,7 @@ from ...envelope import (
     Behind,
     Cursor,
     Figure,
+    FoundCount,
     FoundText,
     Lease,
     QueueInfo,
@@ -62,6 +63,18 @@ class SqlLog(ABC):
         self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
     ) -> tuple[FoundText, ...]:
         """Find a text in what was said."""
+
+    @abstractmethod
+    async def count_found(
+        self,
+        text: str,
+        *,
+        sessions: Sequence[str] | None = None,
+        inherited: bool = False,
+        most: int = 1,
+        limit: int = 1000,
+    ) -> tuple[FoundCount, ...]:
+        """Count what the search finds in each session."""
 
     @abstractmethod
     async def _catch_up(self) -> None:

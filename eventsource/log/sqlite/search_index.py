@@ -12,21 +12,19 @@ import re
 import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from ...envelope import FoundText, Recorded
 from ...errors import CorruptLogError
 from ...events import Event
-from ...found_text import find_in, pattern_of
 from ...message_text import TOLD_BY, said_in
-from ..letters import letters_of
 from ..lineage import MAX_SEQ
 from ..sql import called_tools
 from ..sql.connection import Sql
-from ..sql.reading import id_of, load_fact, span_of
-from ..sql.searching import facts_behind, ranges_of, with_archived
+from ..sql.reading import load_fact, span_of
+from ..sql.searching import TextSearch
 
 _MAKE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram')"
 _MAKE_BLOCKS = """
@@ -75,7 +73,8 @@ _MOST_TRIGRAMS, _ASKED, _SAMPLE = 24, 6, 300
 _END = "\n\n"
 """Indexed behind each text, so that its last letters begin three letters too: so one and two letters are found."""
 _NEAR, _MOST_BEGUN = 2_000, 400
-"""Of one or two letters so many facts are read, and only then what begins with them is looked up, if it is not more."""
+"""So few events are read themselves. Of one or two letters so many facts are, and only then what begins with them is
+looked up, if it is not more."""
 _TERMS = """
 CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_terms USING fts5vocab('main', 'search', 'row')"""
 _BEGUN = "SELECT term FROM search_terms WHERE term >= ? AND term < ? LIMIT ?"
@@ -256,35 +255,18 @@ def drop_index(connection: Sql) -> None:
     connection.execute("UPDATE sessions SET searched = 0 WHERE searched > 0 AND archived_at_us IS NULL")
 
 
-def find(
-    connection: Sql, text: str, *, session: str | None, after: FoundText | None, limit: int, must_read: bool
-) -> tuple[FoundText, ...] | None:
-    """Find a text: the session made last first, and in it what was said last.
+def text_search(connection: Sql, text: str, *, must_read: bool) -> TextSearch | None:
+    """Prepare to look for a text.
 
     Args:
         must_read: where the index lacks something everything is read; otherwise the answer is None.
     """
-    wanted, found, lacks = pattern_of(text), list[FoundText](), is_behind(connection)
+    lacks = is_behind(connection)
     if lacks and not must_read:
         return None
-    raw, letters = _raw_of(text), letters_of(text)
-    for low, high in ranges_of(connection, session, after):
-        candidates = _candidates(connection, None if lacks else text, raw, low, high)
-        for key in with_archived(connection, candidates, letters, low, high):
-            row = connection.execute("SELECT at_us, body, b FROM events WHERE id = ?", (key,)).fetchone()
-            if row is None or not row[1].startswith(TOLD_BY) or not _may_hold(row[1], row[2], raw):
-                continue
-            name = id_of(connection, key >> 32)
-            try:
-                one = Recorded(key & MAX_SEQ, row[0], load_fact(connection, name, key & MAX_SEQ, row[1], row[2]))
-            except CorruptLogError:
-                continue
-            hit = find_in(name, one, wanted, facts_behind(connection, key))
-            if hit is not None:
-                found.append(hit)
-                if len(found) == limit:
-                    return tuple(found)
-    return tuple(found)
+    raw, asked = _raw_of(text), "" if lacks else _query(connection, text)
+    candidates = partial(_candidates, connection, None if lacks else text, asked, raw)
+    return TextSearch(connection, text, candidates, lambda body, b: _may_hold(body, b, raw))
 
 
 class _Raw(NamedTuple):
@@ -323,10 +305,14 @@ def _is_odd(body: bytes, b: bytes | None) -> bool:
     return _CALL in body or _is_otherwise(body, b)
 
 
-def _candidates(connection: Sql, text: str | None, raw: _Raw, low: int, high: int) -> Iterator[int]:
-    """Yield the keys of facts that may say a text and are not in the archive, the last first; of no text, all."""
-    asked: str | None = _query(connection, text or "")
-    if not asked:
+def _candidates(connection: Sql, text: str | None, query: str, raw: _Raw, low: int, high: int) -> Iterator[int]:
+    """Yield the keys of facts that may say a text and are not in the archive, the last first; of no text, all.
+
+    Args:
+        query: what the index is asked; empty where a text is too short for it.
+    """
+    asked: str | None = query
+    if not asked or high - low < _NEAR:
         near = connection.execute(f"{_KEYS} LIMIT ?", (low, high, _NEAR)).fetchall()
         yield from (key for (key,) in near)
         if len(near) < _NEAR:

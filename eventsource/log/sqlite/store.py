@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ...envelope import FoundText
+from ...envelope import FoundCount, FoundText
 from ...user_code.argument_checks import checked
 from ..encode import LIMIT_BYTES
 from ..sql import leases
@@ -22,6 +22,7 @@ from ..sql.jobs import Job
 from ..sql.log import SqlLog
 from ..sql.reading import heads_of
 from ..sql.rebuild import all_numbers, refold
+from ..sql.searching import TextSearch
 from ..sql.thread import SqlThread
 from . import search_index
 from .connect import connect_reader, is_read_only
@@ -98,11 +99,30 @@ class SqliteLog(SqlLog):
         self, text: str, *, session: str | None = None, after: FoundText | None = None, limit: int = 100
     ) -> tuple[FoundText, ...]:
         """Find a text in what was said; first the index takes in what it lacks."""
-        find = partial(search_index.find, text=text, session=session, after=after, limit=limit)
-        found = await self._read_with(partial(find, must_read=self._read_only))
+        return await self._search(text, lambda wanted: wanted.find(session, after, limit))
+
+    @checked()
+    async def count_found(
+        self,
+        text: str,
+        *,
+        sessions: Sequence[str] | None = None,
+        inherited: bool = False,
+        most: int = 1,
+        limit: int = 1000,
+    ) -> tuple[FoundCount, ...]:
+        """Count what the search finds in each session; first the index takes in what it lacks."""
+        return await self._search(text, lambda wanted: wanted.count(sessions, limit, most, inherited=inherited))
+
+    async def _search(self, text: str, look: Callable[[TextSearch], tuple[T, ...]]) -> tuple[T, ...]:
+        def work(connection: SqliteConnection, *, must_read: bool) -> tuple[T, ...] | None:
+            wanted = search_index.text_search(connection, text, must_read=must_read)
+            return None if wanted is None else look(wanted)
+
+        found = await self._read_with(partial(work, must_read=self._read_only))
         if found is None:
             await self._catch_up()
-            found = await self._read_with(partial(find, must_read=True))
+            found = await self._read_with(partial(work, must_read=True))
         return found or ()
 
     async def _catch_up(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from eventsource.envelope import FoundText, SessionInfo, SessionSort
+from eventsource.envelope import FoundCount, FoundText, SessionInfo, SessionSort
 
 from ...status import SessionStatus
 from .events import SentEvent
@@ -89,6 +89,25 @@ class SearchPage(msgspec.Struct, frozen=True):
 
     found: tuple[FoundText, ...]
     next: str | None = None
+
+
+class CountBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """In which sessions a text is counted, by their whole ids; by default in all, up to `limit` of them.
+
+    `inherited`: with what they share with their parents. `most`: each is counted up to so often.
+    """
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    sessions: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST)] | None = None
+    inherited: bool = False
+    most: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 1
+    limit: PageSize = MOST
+
+
+class FoundCounts(msgspec.Struct, frozen=True):
+    """How often a text was found in each session that has it."""
+
+    counts: tuple[FoundCount, ...]
 
 
 class CursorQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

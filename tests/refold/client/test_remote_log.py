@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from eventsource.envelope import Figure
 from eventsource.errors import ArgumentError, StoreError, UnknownSeqError, UnknownSessionError
 from eventsource.events import EVENT_TYPES, Custom, Label, MessageEnd, QueuePush
+from eventsource.log.contract.histories import exchange, timed
 from eventsource.log.protocol import EventLog
 from eventsource.messages import UserMessage
 from eventsource.models.scripted import scripted
@@ -79,7 +82,37 @@ async def test_what_is_found_is_found_page_by_page() -> None:
         here = await log.store.search("needle", limit=MANY)
         assert len(here) == MANY
         assert await there.store.search("NEEDLE", limit=MANY) == here
+        counted = await log.store.count_found("needle", most=3)
+        assert await there.store.count_found("needle", most=3) == counted != ()
+        names = ["nobody", "a"]
+        for inherited in (False, True):
+            asked = await log.store.count_found("needle", sessions=names, inherited=inherited, most=900)
+            assert await there.store.count_found("needle", sessions=names, inherited=inherited, most=900) == asked
         assert await there.store.search("needle", session="a", after=here[4], limit=3) == here[5:8]
+
+
+async def test_sessions_are_chosen_and_sorted_there() -> None:
+    async with both() as (log, there):
+        for number in range(4):
+            await log.store.create(f"s{number}")
+            await log.store.append(f"s{number}", timed(exchange("Fine.")) * number)
+
+        async def listed(**how: Any) -> list[str]:
+            rows = await log.store.sessions(**how)
+            assert await there.store.sessions(**how) == rows, how
+            return [one.id for one in rows]
+
+        assert await listed(sort="events") == ["s3", "s2", "s1", "s0"]
+        assert await listed(
+            figures=[Figure("head", ">", len(exchange("Fine."))), Figure("cost_microusd", "=", 0)], sort="events"
+        ) == [
+            "s3",
+            "s2",
+        ]
+        assert await listed(among=["s1", "s3", "nobody"], sort="events") == ["s3", "s1"]
+        assert await listed(tool="READ", sort="events") == ["s3", "s2", "s1"]
+        assert await listed(status=["empty", "waiting"]) == ["s0"]
+        assert await listed(status=[]) == await listed(among=[]) == []
 
 
 async def test_what_was_dropped_and_erased_is_told() -> None:

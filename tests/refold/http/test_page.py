@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from eventsource.codec import encode
-from eventsource.events import ModelRequest
+from eventsource.events import MessageAdopt, ModelRequest
+from eventsource.messages import UserMessage
 from refold import Log, Session
 from refold.views.index import SessionIndex
 from refold.views.jump import jump_to
@@ -21,7 +22,7 @@ from refold.views.rows import row_columns
 from refold.views.series import call_series
 from refold.views.transcript import transcript_window
 from tests.refold.http.pages import Page, served_page
-from tests.refold.views.sessions import CountingLog, adopted, agent, eventful
+from tests.refold.views.sessions import ORIGIN, CountingLog, adopted, agent, eventful
 
 
 def plain(value: msgspec.Struct) -> Any:
@@ -148,9 +149,52 @@ async def test_a_family_and_a_search_are_answered(served: tuple[Page, Session, C
     assert hits["next"]
     rest = await page.get("/search", q="coat", after=hits["next"])
     assert {one["seq"] for one in hits["hits"]}.isdisjoint(one["seq"] for one in rest["hits"])
+    own = len(hits["hits"]) + len(rest["hits"])
+    assert hits["counts"] == [{"session": session.id, "hits": own, "more": False}]
+    assert rest["counts"] == []
+    inside = await page.get("/search", q="coat", session=fork.id, limit=1)
+    history = await page.get("/search", q="coat", session=fork.id)
+    assert inside["counts"] == [{"session": fork.id, "hits": len(history["hits"]), "more": False}]
     first = hits["hits"][0]
     [start, stop] = first["marks"][0]
     assert first["excerpt"][start:stop].lower() == "coat"
+
+
+async def test_a_text_is_found_in_the_table_however_often_it_stands_there() -> None:
+    """One in few sessions is looked up; of one in many it is asked by pages, or all are looked up."""
+    store = CountingLog()
+    for number in range(400):
+        words = f"all {'half' * (number % 2)} {'tenth' * (number % 3 == 0)} {'none of it' * (number == 3)} {number}"
+        await store.create(f"s{number}")
+        event = MessageAdopt(message=UserMessage(content=words), origin=ORIGIN)
+        await store.append(f"s{number}", [(number, event)])
+    async with served_page(Log(store, clock=lambda: 7)) as page:
+
+        async def found(text: str) -> list[str]:
+            seen: list[str] = []
+            after: dict[str, Any] = {}
+            while True:
+                answer = await page.get("/sessions", filter=text, limit=150, sort="events", **after)
+                seen += [one["info"]["id"] for one in answer["sessions"]]
+                if not answer["next"]:
+                    return seen
+                after = {"after": answer["next"]}
+
+        latest = [f"s{number}" for number in reversed(range(400))]
+        assert await found("all") == latest
+        assert await found("half") == latest[::2]
+        assert await found("tenth all") == latest[::3]
+        assert await found('"none of it"') == ["s3"]
+        assert await found("half tenth") == latest[::6]
+        assert await found("nothing half") == []
+
+
+async def test_hits_in_a_session_are_counted_up_to_a_thousand() -> None:
+    store = CountingLog()
+    await adopted(store, 1_100)
+    async with served_page(Log(store, clock=lambda: 7)) as page:
+        found = await page.get("/search", q="question", limit=1)
+        assert found["counts"] == [{"session": "long", "hits": 1_000, "more": True}]
 
 
 async def test_the_table_is_filtered_sorted_and_paged() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
-from eventsource.envelope import FoundText, SessionInfo, SessionSort
+from eventsource.envelope import SessionInfo, SessionSort
 from eventsource.errors import UnknownSessionError
 from eventsource.log.protocol import EventLog
 from eventsource.session import SessionHandle
@@ -19,6 +19,7 @@ from ....views.comparing import ComparisonHead, ComparisonPage, comparison_head,
 from ....views.sessions import (
     Family,
     FilterError,
+    HitCount,
     Hits,
     SessionFilter,
     TablePage,
@@ -36,10 +37,13 @@ from ..v1.parameters import session_of
 from ..v1.sessions import read_after
 from .parameters import WindowSize
 
-_MOST_FOUND = 10_000
-"""Messages that are looked at for a word of a filter: behind so many, older ones are left out."""
-_PAGE, _ROWS = 500, 2_000
-"""Messages, and rows, that are read at a time."""
+_FEW, _SOME, _PART, _ALL = 100, 50, 0.3, 2**31
+"""What stands in few sessions is looked up. Of what does not it is asked with the rows, until of some too few have it;
+then all that do are looked up."""
+_ROWS = 2_000
+"""Rows that are read at a time, at the most."""
+_MOST_COUNTED = 1_000
+"""Hits that are counted in a session."""
 
 
 class TableQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +89,9 @@ async def list_table(call: Call[TableQuery, Nothing]) -> TablePage:
         wanted = read_filter(asked.filter)
     except FilterError as error:
         raise ProblemError(422, str(error)) from error
-    rows = _Rows(store, wanted, asked.sort, await _with_words(store, wanted.words))
+    words = _Words(store)
+    await words.look_up(wanted.words)
+    rows = _Rows(store, wanted, asked.sort, words)
     found = await rows.read(asked.after, asked.limit + 1)
     shown = found[: asked.limit]
     stands = await find_statuses(store, shown)
@@ -104,10 +110,8 @@ async def table_row(store: EventLog, info: SessionInfo, stands: SessionStatus) -
 class _Rows:
     """The rows that a filter asks for. `looked_at`: how many were read for them."""
 
-    def __init__(
-        self, store: EventLog, wanted: SessionFilter, sort: SessionSort, among: Collection[str] | None
-    ) -> None:
-        self._store, self._wanted, self._sort, self._among = store, wanted, sort, among
+    def __init__(self, store: EventLog, wanted: SessionFilter, sort: SessionSort, words: _Words) -> None:
+        self._store, self._wanted, self._sort, self._words = store, wanted, sort, words
         self.looked_at = 0
 
     async def read(self, after: str | None, most: int) -> list[SessionInfo]:
@@ -124,12 +128,13 @@ class _Rows:
                 model=wanted.model,
                 tool=wanted.tool,
                 figures=wanted.figures,
+                among=self._words.among,
                 sort=self._sort,
                 after=after,
                 limit=size,
             )
             self.looked_at += len(page)
-            found += [info for info in await self._standing(page) if self._is_among(info)]
+            found += await self._words.held_by(await self._standing(page))
             if len(page) < size:
                 break
             after, size = page[-1].id, min(2 * size, _ROWS)
@@ -142,24 +147,37 @@ class _Rows:
         stands = await find_statuses(self._store, page)
         return [info for info, one in zip(page, stands, strict=True) if one.status == self._wanted.status]
 
-    def _is_among(self, info: SessionInfo) -> bool:
-        return self._among is None or info.id in self._among
 
+class _Words:
+    """Texts that sessions must hold: of what stands in few, those few; of others it is asked with their rows."""
 
-async def _with_words(store: EventLog, words: Sequence[str]) -> Collection[str] | None:
-    """Find the sessions that hold all of some texts; None when there are no texts."""
-    among: set[str] | None = None
-    for text in words:
-        found: set[str] = set()
-        after: FoundText | None = None
-        for _ in range(_MOST_FOUND // _PAGE):
-            page = await store.search(text, after=after, limit=_PAGE)
-            found |= {one.session for one in page}
-            if len(page) < _PAGE:
-                break
-            after = page[-1]
-        among = found if among is None else among & found
-    return among
+    def __init__(self, store: EventLog) -> None:
+        self._store = store
+        self._frequent: dict[str, set[str] | None] = {}
+        self.among: set[str] | None = None
+
+    async def look_up(self, texts: Sequence[str]) -> None:
+        """Find the sessions that hold what stands in few of them."""
+        for text in texts:
+            found = {one.session for one in await self._store.count_found(text, limit=_FEW)}
+            if len(found) == _FEW:
+                self._frequent[text] = None
+            else:
+                self.among = found if self.among is None else self.among & found
+
+    async def held_by(self, rows: Sequence[SessionInfo]) -> list[SessionInfo]:
+        """Choose the sessions that hold what stands in many."""
+        left = list(rows)
+        for text, known in self._frequent.items():
+            holding = known
+            if holding is None:
+                found = await self._store.count_found(text, sessions=[info.id for info in left])
+                holding = {one.session for one in found}
+                if len(left) >= _SOME and len(holding) < _PART * len(left):
+                    everywhere = await self._store.count_found(text, limit=_ALL)
+                    self._frequent[text] = {one.session for one in everywhere}
+            left = [info for info in left if info.id in holding]
+        return left
 
 
 async def read_family(call: Call[Nothing, Nothing]) -> Family:
@@ -205,7 +223,13 @@ async def find_text(call: Call[FindTextQuery, Nothing]) -> Hits:
             continue
         titles[name] = info.title or info.first_words
     last = msgspec.json.encode(found[-1]).decode() if len(found) == asked.limit else ""
-    return Hits(hits=tuple(hit(one, titles.get(one.session, ""), asked.q) for one in found), next=last)
+    names = [session] if session is not None else list(titles)
+    counts = await store.count_found(asked.q, sessions=names, inherited=session is not None, most=_MOST_COUNTED + 1)
+    return Hits(
+        hits=tuple(hit(one, titles.get(one.session, ""), asked.q) for one in found),
+        next=last,
+        counts=tuple(HitCount(one.session, min(one.hits, _MOST_COUNTED), one.hits > _MOST_COUNTED) for one in counts),
+    )
 
 
 TABLES = (

@@ -11,6 +11,7 @@ from eventsource.events import EVENT_TYPES
 
 from ....status import SessionStatus, find_status, find_statuses
 from ...interface.sessions import (
+    CountBody,
     CursorQuery,
     DroppedRanges,
     DueQuery,
@@ -18,6 +19,7 @@ from ...interface.sessions import (
     FactsBody,
     FindQuery,
     Found,
+    FoundCounts,
     LastFacts,
     ListQuery,
     RowQuery,
@@ -87,6 +89,20 @@ async def search(call: Call[SearchQuery, Nothing]) -> SearchPage:
     return SearchPage(found, last)
 
 
+async def count_found(call: Call[Nothing, CountBody]) -> FoundCounts:
+    """Count in how many messages of each session a text stands: of those made last, or of some.
+
+    It changes nothing; what is asked for is in the body, since it may be long. What a fork shares with its parent
+    counts in the parent, unless `inherited` asks for it.
+    """
+    asked = call.body
+    return FoundCounts(
+        await call.served.log.store.count_found(
+            asked.text, sessions=asked.sessions, inherited=asked.inherited, most=asked.most, limit=asked.limit
+        )
+    )
+
+
 def read_after(after: str | None) -> FoundText | None:
     """Read the place behind which a search goes on. Raises: ProblemError."""
     if not after:
@@ -154,6 +170,7 @@ SESSIONS = (
     Route(method="GET", path="/v1/sessions/{session}", does=read_session, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/find", does=find_session, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/search", does=search, tag="sessions", errors=(404,)),
+    Route(method="POST", path="/v1/count-found", does=count_found, tag="sessions"),
     Route(method="GET", path="/v1/sessions/{session}/cursor", does=read_cursor, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/sessions/{session}/removed", does=read_removed, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/sessions/{session}/dropped", does=read_dropped, tag="sessions", errors=(404,)),
