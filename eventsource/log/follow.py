@@ -25,11 +25,13 @@ class Notifier:
         self._notified: dict[str, int] = {}
         self._heads: dict[str, int] = {}
         self._all = 0
+        self._changes = 0
+        self._for_any: set[asyncio.Future[bool]] = set()
 
     @property
     def has_waiting(self) -> bool:
         """True while somebody waits."""
-        return bool(self._waiting)
+        return bool(self._waiting or self._for_any)
 
     @property
     def waiting(self) -> list[str]:
@@ -47,6 +49,7 @@ class Notifier:
         else:
             self._heads[session] = head
         self._wake(session, head)
+        self._wake_for_any()
 
     def notify_all(self) -> None:
         """Wake everybody."""
@@ -61,6 +64,7 @@ class Notifier:
         """
         self._all += 1
         self._heads.clear()
+        self._wake_for_any()
 
     def wake_at(self, heads: Mapping[str, int]) -> None:
         """Wake those who wait for a session that does not end where they have read to, or is not there any more."""
@@ -71,6 +75,27 @@ class Notifier:
         for future, after in list(self._waiting.get(session, {}).items()):
             if head != after:
                 _end(future, found=True)
+
+    def _wake_for_any(self) -> None:
+        self._changes += 1
+        for future in list(self._for_any):
+            _end(future, found=True)
+
+    async def wait_any(self, seen: int, timeout_s: float | None = None) -> int:
+        """Wait until any session may have changed; see `EventLog.wait_any`."""
+        loop = asyncio.get_running_loop()
+        if self._changes == seen and (timeout_s is None or timeout_s > 0):
+            future: asyncio.Future[bool] = loop.create_future()
+            timer = None if timeout_s is None else loop.call_later(timeout_s, partial(_end, future, found=False))
+            self._for_any.add(future)
+            self._begin()
+            try:
+                await future
+            finally:
+                self._for_any.discard(future)
+                if timer is not None:
+                    timer.cancel()
+        return self._changes
 
     def mark(self, session: str) -> tuple[int, int]:
         """Return a mark to take before reading; `wait` returns at once if something came after it."""

@@ -44,7 +44,7 @@ from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .load import kept_by_fork
 from .memory_queues import claimable, count_queues, due
 from .memory_rows import SORTS, Wanted
-from .memory_search import Part, count, find
+from .memory_search import Part, count, find, last
 from .memory_session import MemorySession
 from .names import check_id, check_title, choose, choose_whole
 from .row import words_of
@@ -156,16 +156,8 @@ class MemoryLog:
     ) -> tuple[tuple[Recorded, ...], ...]:
         """Read the ends of many sessions."""
         await self._turn()
-        return tuple(tuple(one for one in self._last(name, limit) if type(one.event) in types) for name in sessions)
-
-    def _last(self, session: str, limit: int) -> list[Recorded]:
-        """Return the last facts of a session, none if it is not there."""
-        found = list[Recorded]()
-        for name, first, last in reversed(self._segments(session)) if session in self._sessions else ():
-            own = self._get(name).recorded()
-            facts = [one for one in own if first <= one.seq <= last and type(one.event) not in (*UPDATES, Fork)]
-            found = facts[max(len(facts) + len(found) - limit, 0) :] + found
-        return found
+        parts = ([] if name not in self._sessions else self._where(name) for name in sessions)
+        return tuple(tuple(one for one in last(where, limit) if type(one.event) in types) for where in parts)
 
     @checked()
     async def dropped(self, session: str) -> tuple[tuple[int, int], ...]:
@@ -393,6 +385,19 @@ class MemoryLog:
         return self._get(session).head
 
     @checked()
+    async def wait_any(self, seen: int = -1, timeout_s: float | None = None) -> int:
+        """Wait until any session may have changed."""
+        await self._turn()
+        found = await self._notifier.wait_any(seen, timeout_s)
+        await self._turn()
+        return found
+
+    @checked()
+    async def row_marks(self, *, limit: int = 1000) -> dict[str, object]:
+        """Read what differs when a row does."""
+        return {info.id: info for info in await self.sessions(limit=limit)}
+
+    @checked()
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
         await self._turn()
@@ -565,6 +570,7 @@ class MemoryLog:
         self._made += 1
         made.number = self._made
         self._touch(made)
+        self._notifier.notify(name)
         return made
 
     def _touch(self, session: MemorySession) -> None:

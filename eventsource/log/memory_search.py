@@ -1,4 +1,4 @@
-"""Looking for a text in the log in memory."""
+"""What is looked for in the log in memory: texts, and the ends of histories."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeAlias
 
-from ..envelope import FoundCount, FoundText
+from ..envelope import FoundCount, FoundText, Recorded
+from ..events import Fork
 from ..found_text import pattern_of
+from .encode import UPDATES
 from .memory_session import MemorySession
 
 Part: TypeAlias = tuple[MemorySession, int, int]
@@ -29,3 +31,12 @@ def count(within: Iterable[tuple[str, Sequence[Part]]], text: str, most: int) ->
         hits = (1 for own, first, last in parts for hit in own.hits(wanted) if first <= hit.text_seq <= last)
         if found := sum(islice(hits, most)):
             yield FoundCount(session, found)
+
+
+def last(where: Iterable[Part], limit: int) -> list[Recorded]:
+    """Return the last facts of a history, of which the latest part is the first."""
+    found = list[Recorded]()
+    for own, first, end in where:
+        facts = [one for one in own.recorded() if first <= one.seq <= end and type(one.event) not in (*UPDATES, Fork)]
+        found = facts[max(len(facts) + len(found) - limit, 0) :] + found
+    return found

@@ -285,6 +285,22 @@ class EventLog(Protocol):
         """
         ...
 
+    async def wait_any(self, seen: int = -1, timeout_s: float | None = None) -> int:
+        """Wait until any session may have been appended to, made or removed, by any process, since a number was given.
+
+        Returns: the number to ask with next, the same one when `timeout_s` has passed. At once for a number that this
+            opened log has not given last. It also changes when nothing was: whoever waits looks, and waits again.
+        Raises: StoreError, also when the log is closed meanwhile.
+        """
+        ...
+
+    async def row_marks(self, *, limit: int = 1000) -> dict[str, object]:
+        """Read of each session, those that were updated last first, something that differs when its row does.
+
+        But for what follows from the time and from who lives: whether somebody runs it. By itself it says nothing.
+        """
+        ...
+
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session for this opened log, raising its epoch.
 

@@ -322,6 +322,14 @@ class RemoteLog:
         """Refuse. Raises: StoreError."""
         self._refuse("queues cannot be counted")
 
+    async def wait_any(self, seen: int = -1, timeout_s: float | None = None) -> int:
+        """Refuse: a server tells of its sessions one by one. Raises: StoreError."""
+        self._refuse("all sessions cannot be waited for at once")
+
+    async def row_marks(self, *, limit: int = 1000) -> dict[str, object]:
+        """Return the rows. Raises: StoreError."""
+        return {info.id: info for info in await self.sessions(limit=limit)}
+
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Refuse. Raises: StoreError."""
         self._refuse("nothing can be run")

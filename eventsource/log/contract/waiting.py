@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from ...errors import StoreError, UnknownSessionError
 from ...events import Event, Label
@@ -158,3 +159,42 @@ class WaitContract(ABC):
                 await _ended(waiting)
             with refused(StoreError):
                 await log.wait(session, 0)
+
+    async def test_whoever_waits_for_any_session_is_told_of_each(self) -> None:
+        """Of a new one, an append, a fork and a removal, here and from elsewhere; the marks say which it was."""
+        async with self.open() as log:
+            other = self.open_again(log)
+            async with AsyncExitStack() as stack:
+                for there in (log, *([await stack.enter_async_context(other)] if other is not None else [])):
+                    await self._told_of_all(log, there, "here" if there is log else "elsewhere")
+            seen = await log.wait_any()
+            async with asyncio.timeout(_PATIENCE_S):
+                while (now := await log.wait_any(seen, 0.05)) != seen:
+                    seen = now
+
+    async def _told_of_all(self, log: EventLog, there: EventLog, name: str) -> None:
+        marks, seen = await log.row_marks(), await log.wait_any()
+        changes: list[Callable[[], Awaitable[object]]] = [
+            lambda: there.create(name),
+            lambda: there.append(name, _LABEL),
+            lambda: there.append(name, timed(streamed("text")[:1]), durable=False),
+            lambda: there.fork(name, 1, at_us=2, session=f"{name}-fork"),
+            lambda: there.erase(name, 1, at_us=3),
+            lambda: there.delete(f"{name}-fork"),
+        ]
+        for number, change in enumerate(changes):
+            waiting = asyncio.ensure_future(self._changed(log, marks, seen))
+            await change()
+            async with asyncio.timeout(_PATIENCE_S):
+                found, seen = await waiting
+            named = {one for one in {*found, *marks} if found.get(one) != marks.get(one)}
+            assert named == {f"{name}-fork"} if number in (3, 5) else name in named, number
+            marks = found
+
+    async def _changed(self, log: EventLog, marks: Mapping[str, object], seen: int) -> tuple[dict[str, object], int]:
+        """Wait until the marks differ."""
+        while True:
+            seen = await log.wait_any(seen)
+            found = await log.row_marks()
+            if found != marks:
+                return found, seen

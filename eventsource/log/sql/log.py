@@ -363,6 +363,19 @@ class SqlLog(ABC):
         return await wait_for_events(self._head, self._notifier, session, after, timeout_s)
 
     @checked()
+    async def wait_any(self, seen: int = -1, timeout_s: float | None = None) -> int:
+        """Wait until any session may have changed."""
+        self._check_usable()
+        found = await self._notifier.wait_any(seen, timeout_s)
+        self._check_usable()
+        return found
+
+    @checked()
+    async def row_marks(self, *, limit: int = 1000) -> dict[str, object]:
+        """Read what differs when a row does."""
+        return await self._read_with(lambda connection: rows.marks(connection, limit))
+
+    @checked()
     async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
         """Take the right to run a session."""
         self._check_usable()

@@ -74,6 +74,9 @@ _SORTS: Mapping[SessionSort, str] = {
     "events": "head",
     "errors": "errors",
 }
+_MARKS = f"""
+SELECT s.id, s.number, {_HEAD}, s.epoch, s.owner, s.expires_at_us, s.due_at_us, s.removals, s.archived_at_us
+FROM sessions s ORDER BY s.updated_at_us DESC, s.number DESC LIMIT ?"""
 _INSERT = """
 INSERT INTO sessions (number, id, parent, fork_seq, root, started_by, source, given, created_at_us, crc, head, link,
     title, title_folded, updated_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -315,6 +318,11 @@ def sessions(
         asked = f"WHERE s.number IN (SELECT number FROM (SELECT s.number FROM sessions s {asked}) AS few) {latest}"
     rows = connection.execute(_INFO + asked, (*values, limit))
     return tuple(_info(connection, row, now_us) for row in rows)
+
+
+def marks(connection: Sql, limit: int) -> dict[str, object]:
+    """Read what differs when a session's row does, of those that were updated last first."""
+    return {_text(name): tuple(mark) for name, *mark in connection.execute(_MARKS, (limit,))}
 
 
 def _literally(text: str) -> str:

@@ -12,6 +12,7 @@ from ...views.index import SessionIndex
 from .agent_runs import AgentRuns
 from .hub import Hub
 from .openings import Openings
+from .table_watch import TableWatch
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Served:
         self.openings = Openings(self.token)
         self.hub = Hub(self.log.store)
         self.index = SessionIndex(self.log.store)
+        self.table = TableWatch(self.log.store)
 
     def link_base(self, host: str) -> str:
         """Return where links begin: the public address, else the one that the client asked by (its Host)."""
@@ -45,6 +47,7 @@ class Served:
     async def stop(self) -> None:
         """End what is under way: streams are told so, runs are handed back, so that another process can go on."""
         await self.hub.stop()
+        await self.table.close()
         await self.index.close()
         if self.runs is not None:
             await self.runs.stop()

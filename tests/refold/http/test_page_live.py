@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from eventsource.errors import StoreError
 from eventsource.events import (
     AgentStart,
     Event,
+    Label,
     MessageAdopt,
     MessageEnd,
     MessageStart,
@@ -26,6 +28,7 @@ from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, TextContent, UserMessage
 from refold import Log, Session
+from refold.http.api.table_watch import TableBatch, TableWatch
 from tests.refold.http.pages import served_page
 from tests.refold.views.sessions import ORIGIN, agent
 
@@ -192,22 +195,108 @@ async def test_a_session_that_is_deleted_ends_its_stream() -> None:
 
 
 @pytest.mark.slow
-async def test_the_table_tells_of_new_changed_and_deleted_sessions() -> None:
+async def test_the_table_tells_of_new_changed_and_deleted_sessions(log: EventLog) -> None:
+    """Also of one that was updated long ago, of a parent that has a fork more, and of who begins to run it."""
+    opened = Log(log, clock=lambda: 7)
+    one = await opened.session("one")
+    async with served_page(opened) as page, aclosing(frames(page.client, "/live")) as stream:
+        told = Told(stream)
+        assert await told.titles() == {"one"}
+        assert (told.batch["watched"], told.batch["more"]) == (1, False)
+        await opened.session("two")
+        assert await told.titles() == {"two"}
+        await one.label("another title")
+        assert await told.titles() == {"another title"}
+        await log.create("old", title="old", created_at_us=-5)
+        assert await told.titles() == {"old"}
+        await log.append("old", [(-5, Label(text="very old"))])
+        assert await told.titles() == {"very old"}
+        await log.append("old", [(-5, AgentStart())])
+        assert await told.titles() == {"very old"}
+        lease = await log.claim("old")
+        assert await told.titles() == {"very old"}
+        assert told.batch["sessions"][0]["status"] == "running"
+        await log.release(lease)
+        assert await told.titles() == {"very old"}
+        fork = await one.fork(title="fork")
+        assert await told.titles() == {"fork", "another title"}
+        assert [row["forks"] for row in told.batch["sessions"] if row["info"]["id"] == one.id] == [1]
+        await opened.delete(fork.id)
+        _, _, batch = await anext(stream)
+        assert (batch["sessions"], batch["gone"]) == ([], [fork.id])
+
+
+class Told:
+    """What a stream of the table told last."""
+
+    def __init__(self, stream: AsyncIterator[tuple[str, str, Any]]) -> None:
+        self._stream = stream
+        self.batch: Any = None
+
+    async def titles(self) -> set[str]:
+        """Return the titles of the rows that are told next."""
+        async with asyncio.timeout(20):
+            _, event, self.batch = await anext(self._stream)
+        assert event == "sessions"
+        return {row["info"]["title"] for row in self.batch["sessions"]}
+
+
+@pytest.mark.slow
+async def test_all_who_watch_the_table_share_its_looks_and_leave_none_behind() -> None:
     async with open_store() as store:
         opened = Log(store, clock=lambda: 7)
-        one = await opened.session("one")
-        async with served_page(opened) as page, aclosing(frames(page.client, "/live")) as stream:
-            _, event, batch = await anext(stream)
-            assert (event, [row["info"]["title"] for row in batch["sessions"]]) == ("sessions", ["one"])
-            await opened.session("two")
-            _, _, batch = await anext(stream)
-            assert [row["info"]["title"] for row in batch["sessions"]] == ["two"]
-            await one.label("another title")
-            _, _, batch = await anext(stream)
-            assert [row["info"]["title"] for row in batch["sessions"]] == ["another title"]
-            await opened.delete(one.id)
-            _, _, batch = await anext(stream)
-            assert (batch["sessions"], batch["gone"]) == ([], [one.id])
+        table = TableWatch(store)
+        told: list[asyncio.Queue[TableBatch]] = [asyncio.Queue() for _ in range(20)]
+        watching = [asyncio.create_task(table.watch(one.put_nowait)) for one in told]
+        async with asyncio.timeout(20):
+            assert [(await one.get()).sessions for one in told] == [()] * 20
+            for number in range(450):
+                await store.create(f"s{number}")
+            batches = list[TableBatch]()
+            while len({row.info.id for batch in batches for row in batch.sessions}) < 450:
+                batches.append(await told[0].get())
+            for one in told[1:]:
+                assert [await one.get() for _ in batches] == batches
+        assert max(len(batch.sessions) for batch in batches) == 200
+        assert table.looks < 12
+        for task in watching:
+            task.cancel()
+        await asyncio.wait(watching)
+        looks = table.looks
+        await opened.session("another")
+        assert (table.looks, await store.wait_any(-1) > 0) == (looks, True)
+
+
+async def test_a_log_that_is_closed_ends_the_streams_of_its_table() -> None:
+    async with open_store() as store:
+        table = TableWatch(store)
+        first = asyncio.Event()
+        watching = asyncio.create_task(table.watch(lambda batch: first.set()))
+        await first.wait()
+        await store.close()
+        with pytest.raises(StoreError, match="closed"):
+            await watching
+
+
+async def test_of_more_sessions_than_are_watched_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refold.http.api.table_watch.WATCHED", 3)
+    async with open_store() as store:
+        for number in range(5):
+            await store.create(f"s{number}", created_at_us=number)
+        async with (
+            served_page(Log(store, clock=lambda: 7)) as page,
+            aclosing(frames(page.client, "/live")) as stream,
+        ):
+            told = Told(stream)
+            await told.titles()
+            assert (told.batch["watched"], told.batch["more"]) == (3, True)
+            await store.append("s0", [(9, Label(text="up"))])
+            assert await told.titles() == {"up"}
+            assert told.batch["gone"] == []
+            await store.delete("s4")
+            while not told.batch["gone"]:
+                await told.titles()
+            assert told.batch["gone"] == ["s4"]
 
 
 async def test_a_push_wakes_whoever_watches(log: EventLog) -> None:

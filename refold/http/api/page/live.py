@@ -10,32 +10,25 @@ import msgspec
 from starlette.responses import Response
 
 from eventsource.background import running
-from eventsource.envelope import Cursor, Recorded, SessionInfo
-from eventsource.errors import UnknownSessionError
+from eventsource.envelope import Cursor, Recorded
 from eventsource.events import MessageUpdate
 from eventsource.log.protocol import EventLog
 
-from ....status import find_statuses
 from ....views.index import SessionIndex
 from ....views.jump import open_message_seq
 from ....views.live import LiveBatch, LiveText, OpenText, live_batch
-from ....views.sessions import TableRow
 from ...interface.events import EVENT_STREAM, StreamNotice
 from ...interface.values import Seq
 from ..event_stream import EventStream
 from ..frames import RETRY, notice_frame, select
 from ..hub import JOIN_S, Reader, check_place, ending_frame
 from ..routes import Call, Nothing, Route
+from ..table_watch import TableBatch
 from ..v1.events import last_event_id
 from ..v1.parameters import session_of
-from .tables import table_row
 
 MOST_EVENTS = 5_000
 """Events whose texts a batch tells; where more have come, the page reads what was said anew."""
-LOOK_S = 1.0
-"""Between two looks at the table while somebody watches it."""
-WATCHED = 200
-"""Sessions of the table that are watched: those that were updated last."""
 NOTICES: Mapping[str, type[msgspec.Struct]] = {"end": StreamNotice, "reset": StreamNotice}
 """What every stream may tell beside its own."""
 
@@ -45,13 +38,6 @@ class LiveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     after: Seq = 0
     at_digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
-
-
-class TableBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of the table that are new or have changed, and the ids of sessions that are gone."""
-
-    sessions: tuple[TableRow, ...]
-    gone: tuple[str, ...]
 
 
 async def watch_session(call: Call[LiveQuery, Nothing]) -> Response:
@@ -69,9 +55,17 @@ async def watch_session(call: Call[LiveQuery, Nothing]) -> Response:
 
 
 async def watch_table(call: Call[Nothing, Nothing]) -> Response:
-    """Stream the rows of the table: `event: sessions`, those that were updated last first, then those that change."""
-    store = call.served.log.store
-    return EventStream(call.served.hub, lambda reader: pieces(reader, lambda: _watch_table(store, reader)))
+    """Stream the rows of the table: `event: sessions`, those that were updated last first, then those that change.
+
+    200 rows are told first. Then any of the 50,000 sessions that were updated last, as soon as the log tells that
+    something was appended: `watched` says how many they are, and `more` whether there are others.
+    """
+    table = call.served.table
+
+    async def work(reader: Reader) -> None:
+        await table.watch(lambda batch: reader.put(frame("sessions", batch)))
+
+    return EventStream(call.served.hub, lambda reader: pieces(reader, lambda: work(reader)))
 
 
 async def pieces(reader: Reader, work: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
@@ -152,31 +146,6 @@ def _texts(page: Sequence[Recorded]) -> list[LiveText]:
                 )
             )
     return texts
-
-
-async def _watch_table(store: EventLog, reader: Reader) -> None:
-    """Tell of the sessions that were updated last, and then of those that change."""
-    known: dict[str, SessionInfo] = {}
-    is_first = True
-    while True:
-        await reader.room()
-        rows = {info.id: info for info in await store.sessions(limit=WATCHED)}
-        changed = [info for info in rows.values() if known.get(info.id) != info]
-        gone = [name for name in known if name not in rows and not await _is_there(store, name)]
-        if changed or gone or is_first:
-            stands = await find_statuses(store, changed)
-            said = [await table_row(store, info, one) for info, one in zip(changed, stands, strict=True)]
-            reader.put(frame("sessions", TableBatch(sessions=tuple(said), gone=tuple(gone))))
-        known, is_first = rows, False
-        await asyncio.sleep(LOOK_S)
-
-
-async def _is_there(store: EventLog, session: str) -> bool:
-    try:
-        await store.info(session)
-    except UnknownSessionError:
-        return False
-    return True
 
 
 LIVE = (

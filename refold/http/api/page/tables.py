@@ -11,10 +11,9 @@ from eventsource.envelope import SessionInfo, SessionSort
 from eventsource.errors import UnknownSessionError
 from eventsource.log.protocol import EventLog
 from eventsource.session import SessionHandle
-from replay.lineage import forks_of
 
 from ....session_tree import session_tree
-from ....status import SessionStatus, find_statuses, row_statuses
+from ....status import find_statuses, row_statuses
 from ....views.comparing import ComparisonHead, ComparisonPage, comparison_head, comparison_page
 from ....views.sessions import (
     Family,
@@ -23,16 +22,15 @@ from ....views.sessions import (
     Hits,
     SessionFilter,
     TablePage,
-    TableRow,
     family,
     hit,
     read_filter,
-    session_row,
     tree_rows,
 )
 from ...interface.values import Seq, Text
 from ..problems import ProblemError
 from ..routes import Call, Nothing, Q, Route
+from ..table_watch import table_rows
 from ..v1.parameters import session_of
 from ..v1.sessions import read_after
 from .parameters import WindowSize
@@ -94,17 +92,11 @@ async def list_table(call: Call[TableQuery, Nothing]) -> TablePage:
     rows = _Rows(store, wanted, asked.sort, words)
     found = await rows.read(asked.after, asked.limit + 1)
     shown = found[: asked.limit]
-    stands = await find_statuses(store, shown)
     return TablePage(
-        sessions=tuple([await table_row(store, info, one) for info, one in zip(shown, stands, strict=True)]),
+        sessions=await table_rows(store, shown),
         next=shown[-1].id if len(found) > len(shown) else "",
         looked_at=rows.looked_at,
     )
-
-
-async def table_row(store: EventLog, info: SessionInfo, stands: SessionStatus) -> TableRow:
-    """Make a row of the table."""
-    return session_row(info, stands, len(await forks_of(store, info.id)))
 
 
 class _Rows:
