@@ -52,7 +52,8 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     """A message of the history that was not sent: it would have stood before the message at `before`.
 
     `reason`, `seq`: what kept it out, and by which event. failed, interrupted: a model gets no answer that came to
-    nothing; application: no model reads its kind; unpaired: a result without a call.
+    nothing; application: no model reads its kind; unpaired: a result without a call. `tokens` are estimated by its
+    length.
     """
 
     before: int
@@ -61,6 +62,7 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: Absence
     seq: int
     text: str
+    tokens: int
 
 
 class PartWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -337,6 +339,7 @@ def _gone(one: AskedRequest, absent: Absences, gone: Entry, before: int, hooked:
         reason=reason,
         seq=seq,
         text=shown(message, SHOWN_CHARACTERS) if message is not None else "",
+        tokens=message_tokens(message) if message is not None else 0,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from eventsource.message_text import text_of
 from eventsource.messages import AssistantMessage, ToolCall
 from projections.context import ContextView, entry_of
 from replay.request_parts import shown
@@ -104,7 +105,10 @@ def some_rows(columns: Columns, view: ContextView, rows: Iterable[int]) -> tuple
 
 
 def preview(columns: Columns, view: ContextView, row: int) -> str:
-    """Return the first words of a row: of a call what it was called with, of a message what it says."""
+    """Return the first words of a row: of a call what it was called with, of a message what it says.
+
+    Calls have rows of their own: an answer that says something is not told by them.
+    """
     place = columns.places.get(row)
     if place is not None:
         arguments = _arguments(view, *place)
@@ -112,6 +116,9 @@ def preview(columns: Columns, view: ContextView, row: int) -> str:
             return _cut(arguments)
     entry = entry_of(view, columns.names[row]) if columns.names[row] else None
     if entry is not None and entry.message is not None:
+        said = text_of(entry.message) if isinstance(entry.message, AssistantMessage) else ""
+        if said.strip():
+            return _cut(said.lstrip())
         return shown(entry.message, PREVIEW_CHARACTERS)
     return _cut(columns.texts.get(row, ""))
 

@@ -1,5 +1,7 @@
 // Where the page begins: whom it asks, where it is, and what listens to keys.
 
+import "./style/base.css";
+import "./style/session.css";
 import { render } from "preact";
 
 import { Server, takeToken } from "./api/server";
@@ -8,8 +10,6 @@ import { App } from "./app";
 import { listenToKeys } from "./keys";
 import { followAddress } from "./selection";
 import { followSelection } from "./session/open";
-import "./style/base.css";
-import "./style/session.css";
 
 const token = takeToken();
 useSource(new Server(token));

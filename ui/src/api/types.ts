@@ -706,7 +706,8 @@ export interface LabelBody {
  * A message of the history that was not sent: it would have stood before the message at `before`.
  *
  * `reason`, `seq`: what kept it out, and by which event. failed, interrupted: a model gets no answer that came to
- * nothing; application: no model reads its kind; unpaired: a result without a call.
+ * nothing; application: no model reads its kind; unpaired: a result without a call. `tokens` are estimated by its
+ * length.
  */
 export interface LeftOut {
   before: number;
@@ -715,6 +716,7 @@ export interface LeftOut {
   reason: Absence;
   seq: number;
   text: string;
+  tokens: number;
 }
 
 /**

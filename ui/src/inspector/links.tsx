@@ -24,9 +24,9 @@ export function RowAt({ session, seq }: { session: OpenSession; seq: number }) {
   const found = row >= 0 ? session.preview(row) : null;
   const kind = row >= 0 ? session.rows.kindOf(row) : "";
   return (
-    <span class="cut">
+    <div class="cut">
       <SeqLink seq={seq} /> <span class="dim">{kind === "tool" ? session.rows.whoOf(row) : kind}</span> <span class="faint">{found?.preview ?? ""}</span>
-    </span>
+    </div>
   );
 }
 
@@ -37,7 +37,7 @@ export function LinksTab({ session, jump }: { session: OpenSession; jump: Jump }
       <h2>Caused by</h2>
       {jump.caused_by ? <RowAt session={session} seq={jump.caused_by} /> : <p class="faint">nothing of this session</p>}
       <h2>Led to</h2>
-      {jump.leads_to.length ? jump.leads_to.map((seq) => <div key={seq} class="cut">{<RowAt session={session} seq={seq} />}</div>) : <p class="faint">nothing yet</p>}
+      {jump.leads_to.length ? jump.leads_to.map((seq) => <RowAt key={seq} session={session} seq={seq} />) : <p class="faint">nothing yet</p>}
       <h2>Before and behind</h2>
       <table class="near">
         <tbody>

@@ -169,7 +169,7 @@ export function List({ session }: { session: OpenSession }) {
       >
         <div class="list-inner" style={{ height: `${shown.length * ROW_PX}px` }}>
           {Array.from({ length: Math.max(end - first, 0) }, (_, number) => (
-            <ListRow key={shown[first + number]} session={session} number={first + number} row={shown[first + number]!} isSelected={first + number === place} isLater={first + number > place && !isFollowing} />
+            <ListRow key={shown[first + number]} session={session} number={first + number} row={shown[first + number]!} isSelected={first + number === place} />
           ))}
         </div>
       </div>
@@ -190,7 +190,7 @@ export function List({ session }: { session: OpenSession }) {
   );
 }
 
-function ListRow({ session, number, row, isSelected, isLater }: { session: OpenSession; number: number; row: number; isSelected: boolean; isLater: boolean }) {
+function ListRow({ session, number, row, isSelected }: { session: OpenSession; number: number; row: number; isSelected: boolean }) {
   const rows = session.rows;
   const found = session.preview(row);
   const flags = rows.flags[row]!;
@@ -214,7 +214,7 @@ function ListRow({ session, number, row, isSelected, isLater }: { session: OpenS
   return (
     <div
       id={`row-${row}`}
-      class={`row${isSelected ? " is-selected" : ""}${isAway ? " is-away" : ""}${isLater ? " is-later" : ""}`}
+      class={`row${isSelected ? " is-selected" : ""}${isAway ? " is-away" : ""}`}
       role="option"
       aria-selected={isSelected}
       style={{ top: `${number * ROW_PX}px` }}
