@@ -3,9 +3,7 @@
 import asyncio
 from itertools import pairwise
 
-from eventsource.message_text import whole_text
-from eventsource.messages import Usage
-from refold import Agent, CompactionPolicy, Summary, open_log, tool
+from refold import Agent, CompactionPolicy, Summary, Usage, open_log, tool
 from refold.testing import call, scripted, stop
 
 RIGHT, WRONG = "src/cart/wait.ts", "src/checkout/helper.ts"
@@ -59,7 +57,7 @@ def shop():
 
 def engineer(request):
     """Answer as a model might that knows what it was sent, and nothing else."""
-    said = [whole_text(message) for message in request.messages]
+    said = [str(message.content) for message in request.messages]
     done = sum(message.role == "tool_result" for message in request.messages)
     prompts = [text for message, text in zip(request.messages, said, strict=True) if message.role == "user"]
     if len(prompts) == 1:
@@ -88,7 +86,7 @@ def answered(request, answer):
     """Write an answer word by word, with what it used."""
     items = [answer] if isinstance(answer, str) else answer
     words = [piece for item in items for piece in (split(item) if isinstance(item, str) else [item])]
-    sent = sum(len(whole_text(message)) for message in request.messages) // 4 + 400
+    sent = sum(len(str(message.content)) for message in request.messages) // 4 + 400
     said = sum(len(word) if isinstance(word, str) else 40 for word in words) // 4
     usage = Usage(
         input_tokens=400, cache_read_tokens=sent - 400, output_tokens=said, cost_microusd=sent * 3 + said * 15

@@ -27,7 +27,7 @@ export function StateTab({ session, jump }: { session: OpenSession; jump: Jump }
     <>
       <h2>Where the run stood</h2>
       <p>
-        {jump.standing} <span class="faint">({jump.phase})</span>
+        {jump.standing} <span class="faint">({jump.phase.toLowerCase()})</span>
       </p>
       {jump.waits.length > 0 && (
         <>

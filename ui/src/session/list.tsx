@@ -69,7 +69,7 @@ export function RowWords({ row }: { row: Row }) {
       </span>
     );
   }
-  const words = row.text_tail || row.preview;
+  const words = row.text_tail ? tailOf(row.text_tail) : row.preview;
   const name = NAMES[row.kind];
   const who = row.who && !["user", "assistant"].includes(row.kind) ? row.who : "";
   const tone = SIGNS[row.kind]?.[1] ?? "dim";
@@ -93,6 +93,13 @@ export function RowWords({ row }: { row: Row }) {
       )}
     </span>
   );
+}
+
+const TAIL = 42;
+
+/** The end of what is being said, as much as a row holds. */
+function tailOf(text: string): string {
+  return text.length > TAIL ? `…${text.slice(-TAIL).trimStart()}` : text;
 }
 
 /** Arguments as the list shows them: the values, without braces and names. */

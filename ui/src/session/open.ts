@@ -187,7 +187,7 @@ export class OpenSession {
     }
     for (const row of told.rows) this.previews.get(Math.floor(row.row / PREVIEWS))?.set(row.row, row);
     const head = this.head.peek();
-    const isSaying = told.phase === "streaming";
+    const isSaying = told.phase === "STREAMING";
     batch(() => {
       if (head !== null && told.seq !== before) {
         this.head.value = { ...head, info: told.info, cursor: { seq: told.seq, digest: told.info.digest }, rows: told.rows_in_all };

@@ -384,7 +384,6 @@ function Streaming({ blocks, isLive }: { blocks: readonly StreamedBlock[]; isLiv
             {block.kind === "tool_call" && <>{block.name} </>}
             {block.characters > block.text.length && <span class="faint">{whole(block.characters - block.text.length)} characters before … </span>}
             <Text text={block.text} prose={block.kind !== "tool_call"} first={20_000} />
-            {number === blocks.length - 1 && <span class="caret" />}
           </div>
         ))}
       </div>
