@@ -9,7 +9,7 @@ import { VIEWS, type View, go, hrefOf, place, select, selection } from "./select
 import { goToRow, goToSeq, open, stepRow } from "./session/open";
 import { ERROR } from "./session/rows";
 import { remember, settings } from "./settings";
-import { isRendered, peekSession, searchStep } from "./ui_state";
+import { isRendered, peekSession, searchStep, showsUpdates } from "./ui_state";
 
 export interface Command {
   id: string;
@@ -202,6 +202,7 @@ export const COMMANDS: readonly Command[] = [
   command("pin", "view", "m", "Pin this point, for Diff", pinHere),
   command("swap-pin", "view", "'", "Swap the pin and the selection", swapPin),
   command("rendered", "view", ".", "Rendered or raw", () => (isRendered.value = !isRendered.peek())),
+  command("updates", "view", "u", "Raw with updates, or without", () => (showsUpdates.value = !showsUpdates.peek()), () => selection.value?.view === "raw"),
   command("notes", "view", "", "Show or hide rows of notes", () => {
     const one = open.peek();
     if (one !== null) one.showsNotes.value = !one.showsNotes.peek();

@@ -12,3 +12,5 @@ export const searchStep = signal<((way: 1 | -1) => void) | null>(null);
 export const inspectorTab = signal<"event" | "state" | "why" | "usage" | "links">("why");
 /** Whether a pane that is a drawer on a narrow screen is open. */
 export const drawer = signal<"list" | "inspector" | null>(null);
+/** Whether the raw view shows updates, too: tokens, partial results. */
+export const showsUpdates = signal(false);
