@@ -196,6 +196,28 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     note: bool = False
 
 
+class VerifiedSoFar(msgspec.Struct, frozen=True, kw_only=True):
+    """How far `verify` has read: sessions, of how many; facts and updates; and how many defects it has found."""
+
+    sessions: int
+    sessions_in_all: int
+    facts: int = 0
+    updates: int = 0
+    defects: int = 0
+
+
+def so_far(sessions: int, sessions_in_all: int, facts: int, updates: int, findings: Sequence[Finding]) -> VerifiedSoFar:
+    """Say how far `verify` has read."""
+    defects = sum(not finding.note for finding in findings)
+    return VerifiedSoFar(
+        sessions=sessions, sessions_in_all=sessions_in_all, facts=facts, updates=updates, defects=defects
+    )
+
+
+TellVerified: TypeAlias = Callable[[VerifiedSoFar], None]
+"""Hears how far `verify` has read."""
+
+
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """What `verify` read and found; `ok` when no finding is a defect."""
 

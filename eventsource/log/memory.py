@@ -22,7 +22,9 @@ from ..envelope import (
     Restored,
     SessionInfo,
     SessionSort,
+    TellVerified,
     VerifyReport,
+    so_far,
 )
 from ..errors import (
     ConflictError,
@@ -430,19 +432,22 @@ class MemoryLog:
             found.free(head, self._clock())
 
     @checked()
-    async def verify(self, session: str | None = None) -> VerifyReport:
+    async def verify(self, session: str | None = None, *, progress: TellVerified | None = None) -> VerifyReport:
         """Compute every digest again."""
         await self._turn()
         names = list(self._sessions) if session is None else [one.session for one in self._segments(session)]
         findings: list[Finding] = []
         facts = updates = 0
-        for name in names:
+        tell = progress or (lambda heard: None)
+        for done, name in enumerate(names):
+            tell(so_far(done, len(names), facts, updates, findings))
             own = self._sessions[name]
             findings += own.verify(self._limit_bytes)
             if own.parent is not None and self._digest(own.parent, own.fork_seq) not in (b"", own.base_digest):
                 findings.append(Finding(session=name, seq=own.fork_seq, problem="what the fork inherits was changed"))
             facts += own.facts
             updates += own.head - own.fork_seq - own.facts
+        tell(so_far(len(names), len(names), facts, updates, findings))
         return VerifyReport(sessions=len(names), facts=facts, updates=updates, findings=tuple(findings))
 
     @checked()

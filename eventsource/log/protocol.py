@@ -18,6 +18,7 @@ from ..envelope import (
     Restored,
     SessionInfo,
     SessionSort,
+    TellVerified,
     VerifyReport,
 )
 from ..events import Event, EventBase
@@ -322,8 +323,12 @@ class EventLog(Protocol):
         """
         ...
 
-    async def verify(self, session: str | None = None) -> VerifyReport:
-        """Read everything again and find any changed, missing, swapped or added byte, and where."""
+    async def verify(self, session: str | None = None, *, progress: TellVerified | None = None) -> VerifyReport:
+        """Read everything again and find any changed, missing, swapped or added byte, and where.
+
+        `progress` hears how far it is, at last that everything was read: perhaps in another thread, and it must be
+        quick. What it raises ends the reading, and is raised here.
+        """
         ...
 
     async def drop_updates(self, session: str) -> int:

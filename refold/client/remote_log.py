@@ -23,7 +23,9 @@ from eventsource.envelope import (
     Restored,
     SessionInfo,
     SessionSort,
+    TellVerified,
     VerifyReport,
+    so_far,
 )
 from eventsource.errors import StoreError
 from eventsource.events import AbortRequest, Event, EventBase, Label, QueuePush, WaitEnd
@@ -225,10 +227,16 @@ class RemoteLog:
             return False
         return True
 
-    async def verify(self, session: str | None = None) -> VerifyReport:
-        """Let the server read everything again and find any changed, missing, swapped or added byte, and where."""
+    async def verify(self, session: str | None = None, *, progress: TellVerified | None = None) -> VerifyReport:
+        """Let the server read everything again and find any changed, missing, swapped or added byte, and where.
+
+        `progress` hears of the end alone.
+        """
         path = "/v1/verify" if session is None else path_of(session, "verify")
-        return await self._connection.get(path, VerifyReport, wait_s=_VERIFY_S)
+        report = await self._connection.get(path, VerifyReport, wait_s=_VERIFY_S)
+        if progress is not None:
+            progress(so_far(report.sessions, report.sessions, report.facts, report.updates, report.findings))
+        return report
 
     async def append(
         self,

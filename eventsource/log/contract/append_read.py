@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
-from ...envelope import Recorded, Restored
+from ...envelope import Recorded, Restored, VerifiedSoFar
 from ...errors import (
     ConflictError,
     EventTooLargeError,
@@ -49,6 +49,10 @@ from .searching import SearchContract
 from .waiting import WaitContract
 
 LABEL = [(1, Label(text="a title"))]
+
+
+class _EnoughError(Exception):
+    """What somebody raises who has heard enough."""
 
 
 class LogContract(LifeContract, DueContract, ArchiveContract, SearchContract, WaitContract, ABC):
@@ -311,6 +315,30 @@ class LogContract(LifeContract, DueContract, ArchiveContract, SearchContract, Wa
             assert (info.status, info.open, info.wake_at_us, info.title) == ("failed", False, None, "renamed")
             assert await log.rebuild() == 0
             assert await log.info(session) == info
+
+    async def test_whoever_verifies_hears_how_far_it_is_and_may_end_it(self) -> None:
+        """Of sessions, facts and updates, to the end; what it raises is raised."""
+        async with self.open() as log:
+            for name in ("one", "two"):
+                await log.create(name)
+                await log.append(name, [(1, Label(text="x"))] * 1_200)
+            heard: list[VerifiedSoFar] = []
+            report = await log.verify(progress=heard.append)
+            assert [one.sessions for one in heard] == sorted(one.sessions for one in heard)
+            assert [one.facts for one in heard] == sorted(one.facts for one in heard)
+            assert {1, 2} <= {one.sessions for one in heard}
+            assert heard[-1] == VerifiedSoFar(sessions=2, sessions_in_all=2, facts=2_400, updates=0)
+            assert (report.facts, report.updates) == (2_400, 0)
+            heard.clear()
+            await log.verify("two", progress=heard.append)
+            assert (heard[-1].sessions, heard[-1].sessions_in_all) == (1, 1)
+
+            def enough(so_far: VerifiedSoFar) -> None:
+                raise _EnoughError(so_far)
+
+            with refused(_EnoughError):
+                await log.verify(progress=enough)
+            assert (await log.verify()).ok
 
     async def test_sessions_are_listed_found_and_filtered(self) -> None:
         """Latest updated first, in pages, by open, status, parent and a part of the title."""

@@ -20,6 +20,7 @@ from ...envelope import (
     Restored,
     SessionInfo,
     SessionSort,
+    TellVerified,
     VerifyReport,
 )
 from ...errors import UnknownSessionError
@@ -398,9 +399,9 @@ class SqlLog(ABC):
         await self._write(Job(work, session=lease.session, durable=False, appends=False))
 
     @checked()
-    async def verify(self, session: str | None = None) -> VerifyReport:
+    async def verify(self, session: str | None = None, *, progress: TellVerified | None = None) -> VerifyReport:
         """Read everything again, beside whatever else goes on."""
-        return await self._beside(lambda connection: verify(connection, session))
+        return await self._beside(lambda connection: verify(connection, session, progress))
 
     @checked()
     async def drop_updates(self, session: str) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 import msgspec
 
 from ...codec import decode, encode
-from ...envelope import Finding, Recorded, VerifyReport
+from ...envelope import Finding, Recorded, TellVerified, VerifyReport, so_far
 from ...errors import CorruptLogError, RefoldError
 from ...events import Erase, Event, Fork, MessageUpdate
 from ...messages import ImageContent
@@ -28,10 +29,11 @@ from .rebuild import all_numbers, first_words_at, is_stored, is_unfolded, own_fo
 from .sessions import fixed_crc
 
 _MAX_FINDINGS = 1_000
+_TELL_FACTS = 1_000
 _OWN_FRAMES = f"SELECT 1 FROM frames WHERE id BETWEEN number << 32 AND number << 32 | {MAX_SEQ}"
 
 
-def verify(connection: Sql, session: str | None) -> VerifyReport:
+def verify(connection: Sql, session: str | None, progress: TellVerified | None = None) -> VerifyReport:
     """Check a session with what it inherits, or everything. Raises: UnknownSessionError."""
     findings = [Finding(session="", seq=0, problem=line) for line in connection.file_problems()]
     facts = updates = 0
@@ -41,20 +43,27 @@ def verify(connection: Sql, session: str | None) -> VerifyReport:
     else:
         numbers = sorted(number for number, _ in lineage(connection, session))
     suspects: set[int] = set()
-    for number in numbers:
+
+    def tell(done: int, more_facts: int = 0, more_updates: int = 0) -> None:
+        if progress is not None:
+            progress(so_far(done, len(numbers), facts + more_facts, updates + more_updates, findings))
+
+    for done, number in enumerate(numbers):
+        tell(done)
         if session is None and not _in_new_window(connection, number):
             continue
-        one = _SessionCheck(connection, number, suspects)
+        one = _SessionCheck(connection, number, suspects, partial(tell, done))
         one.check()
         findings += one.findings[:_MAX_FINDINGS]
         facts += one.facts
         updates += one.updates
+    tell(len(numbers))
     return VerifyReport(sessions=len(numbers), facts=facts, updates=updates, findings=tuple(findings))
 
 
 def verify_own(connection: Sql, number: int) -> list[Finding]:
     """Check a session's own events, and that they go on where its parent says."""
-    one = _SessionCheck(connection, number, set())
+    one = _SessionCheck(connection, number, set(), lambda facts, updates: None)
     one.check()
     return one.findings
 
@@ -95,12 +104,14 @@ def _check_strays(connection: Sql) -> list[Finding]:
 class _SessionCheck:
     """The check of one session's own rows."""
 
-    def __init__(self, connection: Sql, number: int, suspects: set[int]) -> None:
+    def __init__(self, connection: Sql, number: int, suspects: set[int], tell: Callable[[int, int], None]) -> None:
         """Prepare.
 
         Args:
             suspects: numbers of sessions with a defect, in whose forks the digest cannot be right either.
+            tell: hears of the session's own facts and updates, how many have been read.
         """
+        self._tell = tell
         self._connection, self._number, self._base = connection, number, number << 32
         self._suspects = suspects
         self.session = id_of(connection, number)
@@ -300,6 +311,8 @@ class _SessionCheck:
         self, seq: int, at_us: int, body: bytes, u: bytes | None, stored: bytes | None, b: bytes | None
     ) -> None:
         self.facts += 1
+        if self.facts % _TELL_FACTS == 0:
+            self._tell(self.facts, self.updates)
         self._judge_dropped()
         expected = self._lines.digest() if self._pending else None
         if (self._whole and expected != u) or (not self._whole and u is None):

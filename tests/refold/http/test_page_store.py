@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eventsource.envelope import TellVerified, VerifiedSoFar, VerifyReport
 from eventsource.log import open_store
 from eventsource.log.memory import MemoryLog
 from refold import Log, open_log
+from refold.http.api.hub import Reader
+from refold.http.api.page.store import verify_into
 from refold.views.index import SessionIndex
 from refold.views.pytest_file import NoTestError, pytest_file
 from tests.refold.http.pages import Page, served_page
 from tests.refold.views.sessions import ASKS, CountingLog, agent
 
 
-async def report_of(page: Page) -> tuple[list[str], Any]:
-    """Have the log verified. Returns: what the stream told, and its last data."""
-    told: list[str] = []
-    data: Any = None
+async def told_of(page: Page) -> list[tuple[str, Any]]:
+    """Have the log verified. Returns: what the stream told."""
+    told: list[tuple[str, Any]] = []
     async with page.client.stream("POST", "/api/store/verify", headers={"X-Refold": "1"}) as answer:
         assert answer.status_code == 200
+        name = ""
         async for line in answer.aiter_lines():
             if line.startswith("event: "):
-                told.append(line.removeprefix("event: "))
+                name = line.removeprefix("event: ")
             elif line.startswith("data: "):
-                data = json.loads(line.removeprefix("data: "))
-    return told, data
+                told.append((name, json.loads(line.removeprefix("data: "))))
+    return told
 
 
 async def test_a_file_says_where_it_is_and_how_large(tmp_path: Path) -> None:
@@ -46,18 +52,60 @@ async def test_a_file_says_where_it_is_and_how_large(tmp_path: Path) -> None:
         assert (await page.get("/store"))["kind"] == "memory"
 
 
-async def test_a_log_is_verified_and_what_was_changed_is_found(tmp_path: Path) -> None:
+async def test_a_log_is_verified_and_it_is_told_how_far_it_is(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with open_log(path) as log, served_page(log) as page:
-        await agent("Fine.").run("Well?", session=await log.session("main"))
-        told, end = await report_of(page)
-        assert (told[0], told[-1], end["ok"], end["report"]["sessions"]) == ("progress", "report", True, 1)
+        for name in ("main", "other"):
+            await agent("Fine.").run("Well?", session=await log.session(name))
+        *told, (kind, end) = await told_of(page)
+        assert (kind, end["ok"], end["report"]["sessions"]) == ("report", True, 2)
+        assert {name for name, _ in told} == {"progress"}
+        counts = [(one["sessions"], one["facts"]) for _, one in told]
+        assert counts == sorted(counts)
+        assert counts[-1] == (2, end["report"]["facts"])
+        assert told[-1][1]["sessions_in_all"] == 2
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE sessions SET turns = 9 WHERE number = 1")
+            connection.commit()
+        *told, (_, end) = await told_of(page)
+        assert (end["ok"], told[-1][1]["defects"]) == (False, 1)
     async with open_store() as store:
         assert isinstance(store, MemoryLog)
         async with served_page(Log(store, clock=lambda: 7)) as page:
             assert (await page.client.post("/api/store/verify")).status_code == 403
-            told, end = await report_of(page)
-            assert (end["ok"], end["report"]["sessions"]) == (True, 0)
+            *told, (_, end) = await told_of(page)
+            assert (end["ok"], end["report"]["sessions"], told[-1][1]["sessions_in_all"]) == (True, 0, 0)
+
+
+async def test_a_log_is_verified_no_further_when_nobody_reads_the_stream(tmp_path: Path) -> None:
+    async with open_log(tmp_path / "runs.db") as log:
+        session = await log.session("main")
+        await session.label("one")
+        reader, first, gone = Reader(), asyncio.Event(), threading.Event()
+        heard: list[int] = []
+
+        class Slow:
+            """A log whose reading waits after each thing that it tells until nobody listens."""
+
+            async def verify(self, *, progress: TellVerified) -> VerifyReport:
+                loop = asyncio.get_running_loop()
+
+                def tell(so_far: VerifiedSoFar) -> None:
+                    heard.append(so_far.sessions)
+                    loop.call_soon_threadsafe(first.set)
+                    gone.wait()
+                    progress(so_far)
+
+                return await log.store.verify(progress=tell)
+
+        verifying = asyncio.create_task(verify_into(Slow(), reader))
+        await first.wait()
+        verifying.cancel()
+        await asyncio.sleep(0)
+        gone.set()
+        await asyncio.wait([verifying])
+        assert verifying.cancelled()
+        assert heard == [0]
 
 
 @pytest.mark.slow

@@ -6,15 +6,15 @@ import asyncio
 import sqlite3
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
+from msgspec.structs import asdict
 from starlette.responses import Response
 
 from eventsource.background import running
-from eventsource.envelope import VerifyReport
+from eventsource.envelope import TellVerified, VerifiedSoFar, VerifyReport
 from eventsource.log.memory import MemoryLog
-from eventsource.log.protocol import EventLog
 from eventsource.log.sqlite.store import SqliteLog
 
 from ...interface.events import EVENT_STREAM
@@ -23,8 +23,16 @@ from ..hub import Reader
 from ..routes import Call, Nothing, Route
 from .live import NOTICES, frame, pieces
 
-_PROGRESS_S = 1.0
+_PROGRESS_S = 0.5
 _SAFE_SQLITE = (3, 51, 3)  # docs/decisions/0011-one-turn-for-writers.md
+
+
+class Verifiable(Protocol):
+    """A log that can be read again."""
+
+    async def verify(self, *, progress: TellVerified) -> VerifyReport:
+        """Read everything; see `EventLog.verify`."""
+        ...
 
 
 class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +51,8 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     wal_race: bool = False
 
 
-class VerifyProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """The log is being read: for so long by now."""
+class VerifyProgress(VerifiedSoFar, frozen=True, kw_only=True):
+    """How far the log has been read: `sessions` of `sessions_in_all`, in so long."""
 
     elapsed_s: float
 
@@ -86,21 +94,50 @@ def _size(path: Path) -> int:
 async def verify_store(call: Call[Nothing, Nothing]) -> Response:
     """Read the whole log again, and find any changed, missing or added byte.
 
-    A stream: `event: progress` while it is read, and `event: report` with what was found. It writes nothing.
+    A stream: `event: progress` while it is read, twice a second, and `event: report` with what was found. It writes
+    nothing, and ends when nobody reads the stream any more.
     """
     store = call.served.log.store
-    return EventStream(call.served.hub, lambda reader: pieces(reader, lambda: _verify(store, reader)))
+    return EventStream(call.served.hub, lambda reader: pieces(reader, lambda: verify_into(store, reader)))
 
 
-async def _verify(store: EventLog, reader: Reader) -> None:
+async def verify_into(store: Verifiable, reader: Reader) -> None:
+    """Read a whole log, and hand how far it is, and what was found, to a reader."""
     began = time.monotonic()
-    async with running(store.verify()) as [reading]:
-        while not reading.done():
-            reader.put(frame("progress", VerifyProgress(elapsed_s=round(time.monotonic() - began, 1))))
-            await asyncio.wait([reading], timeout=_PROGRESS_S)
+    progress = _Progress()
+    async with running(store.verify(progress=progress.tell)) as [reading]:
+        try:
+            while not reading.done():
+                reader.put(frame("progress", progress.after(time.monotonic() - began)))
+                await asyncio.wait([reading], timeout=_PROGRESS_S)
+        finally:
+            progress.is_wanted = False  # nobody watches any more: a thread that reads is to end
         report = reading.result()
     took_s = round(time.monotonic() - began, 1)
+    reader.put(frame("progress", progress.after(took_s)))
     reader.end(frame("report", VerifyEnd(ok=report.ok, elapsed_s=took_s, report=report)))
+
+
+class _Progress:
+    """How far the log has been read."""
+
+    def __init__(self) -> None:
+        self.is_wanted = True
+        self._so_far = VerifiedSoFar(sessions=0, sessions_in_all=0)
+
+    def tell(self, so_far: VerifiedSoFar) -> None:
+        """Take what was told. Raises: _NotWantedError."""
+        self._so_far = so_far
+        if not self.is_wanted:
+            raise _NotWantedError
+
+    def after(self, elapsed_s: float) -> VerifyProgress:
+        """Return what there is to be said."""
+        return VerifyProgress(**asdict(self._so_far), elapsed_s=round(elapsed_s, 1))
+
+
+class _NotWantedError(Exception):
+    """Whoever wanted to know what is read has gone."""
 
 
 STORE = (
