@@ -322,3 +322,33 @@ async def test_the_words_of_a_call_and_of_an_answer_are_found_in_what_was_sent(
     of_answer = await page.get(f"/sessions/{session.id}/sources/24")
     assert (of_answer["message_seq"], of_answer["request_seq"], of_answer["terms"]) == (24, 19, [])
     await page.get(f"/sessions/{session.id}/sources/1", 404)
+
+
+class GatedLog(CountingLog):
+    """A log of which nothing behind a seq is read until it may be."""
+
+    def __init__(self, seq: int) -> None:
+        super().__init__()
+        self.seq, self.may_go_on = seq, asyncio.Event()
+
+    async def read(self, session: str, *, after: int = 0, **asked: Any) -> Any:
+        if after >= self.seq:
+            await self.may_go_on.wait()
+        return await super().read(session, after=after, **asked)
+
+
+async def test_a_session_that_is_being_indexed_is_answered_as_far_as_it_has_come() -> None:
+    store = GatedLog(2_000)
+    await adopted(store, 1_000)
+    async with served_page(Log(store, clock=lambda: 7)) as page:
+        head = await page.get("/sessions/long", partial=True)
+        assert 0 < head["indexed_to"] < head["info"]["head"] == 4_000
+        rows = await page.get("/sessions/long/rows", partial=True)
+        assert rows["indexed_to"] == head["indexed_to"] == sum(rows["seq"]) + rows["last_seq"][-1]
+        window = await page.get("/sessions/long/previews", **{"from": 10, "limit": 2})
+        assert (window["rows_in_all"], len(window["rows"])) == (len(rows["seq"]), 2)
+        assert (await page.get(f"/sessions/long/at/{head['indexed_to']}"))["seq"] == head["indexed_to"]
+        store.may_go_on.set()
+        assert (await page.get("/sessions/long/rows"))["indexed_to"] == 4_000
+        whole = await page.get("/sessions/long", partial=True)
+        assert (whole["indexed_to"], whole["rows"]) == (4_000, len((await page.get("/sessions/long/rows"))["seq"]))

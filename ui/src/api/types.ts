@@ -631,10 +631,23 @@ export interface Hit {
   marks: [number, number][];
 }
 
-/** What was found, on a page. `next`: the `after` of the page behind it, empty without one. */
+/** How many hits a session has on all pages; `more`: it has more than were counted. */
+export interface HitCount {
+  session: string;
+  hits: number;
+  more: boolean;
+}
+
+/**
+ * What was found, on a page. `next`: the `after` of the page behind it, empty without one.
+ *
+ * `counts`: of each session that has hits on this page, how many it recorded itself; of the one that was searched
+ * alone, how many its whole history has.
+ */
 export interface Hits {
   hits: Hit[];
   next: string;
+  counts: HitCount[];
 }
 
 /** An image as base64 text. */
@@ -990,6 +1003,11 @@ export interface PartWindow {
   parts: PartLine[];
   left_out: LeftOut[];
   more_left_out: number;
+}
+
+/** `partial`: what is indexed by now is answered, as of `indexed_to`, where the index has not come to the head. */
+export interface PartialQuery {
+  partial?: boolean;
 }
 
 /** A piece of a text: of both, only of the one before, or only of the one after. */
@@ -1534,10 +1552,17 @@ export interface StreamedBlock {
   characters: number;
 }
 
-/** Rows of the table that are new or have changed, and the ids of sessions that are gone. */
+/**
+ * Rows of the table that are new or have changed, and the ids of sessions that are gone.
+ *
+ * `watched`: how many sessions are watched. `more`: there are others, which were updated before all of these, and of
+ * which nothing is told until they change places.
+ */
 export interface TableBatch {
   sessions: TableRow[];
   gone: string[];
+  watched: number;
+  more: boolean;
 }
 
 /**
@@ -1934,13 +1959,15 @@ export interface Routes {
   };
   /** Read what stands above a session's page. */
   "GET /api/sessions/{session}": {
+    query: PartialQuery;
     answer: SessionHead;
   };
   /** Read all rows of a session's list, as columns. */
   "GET /api/sessions/{session}/rows": {
+    query: PartialQuery;
     answer: RowColumns;
   };
-  /** Read a window of the rows with their first words. */
+  /** Read a window of the rows with their first words, of those that are indexed by now. */
   "GET /api/sessions/{session}/previews": {
     query: WindowQuery;
     answer: RowWindow;

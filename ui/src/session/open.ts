@@ -10,6 +10,7 @@ import { NOTES, Rows } from "./rows";
 
 const PREVIEWS = 100;
 const MOST_PREVIEW_PAGES = 200;
+const INDEX_MS = 250;
 const CALM_MS = 250;
 const AGAIN_MS = [250, 500, 1000, 2000, 5000];
 
@@ -33,6 +34,8 @@ export class OpenSession {
   readonly showsNotes = signal(false);
   /** Counts what makes answers at the head another: a batch with rows. */
   readonly changes = signal(0);
+  /** How much of the session the server has read for its answers, from 0 to 1. */
+  readonly indexing = signal(1);
   /** The seq that answers are asked for: the selected one, a moment late while the head is followed. */
   readonly calm = signal(0);
   private readonly previews = new Map<number, Map<number, Row>>();
@@ -114,23 +117,36 @@ export class OpenSession {
     }
   }
 
+  /** Loads what is indexed by now, and again until all of it is: a long session is drawn as far as it has come. */
   private async load(): Promise<void> {
+    for (let round = 0; ; round++) {
+      const isWhole = await this.loadIndexed();
+      if (isWhole) break;
+      await new Promise((done) => setTimeout(done, Math.min(INDEX_MS * 1.5 ** round, 1500)));
+      this.stop.signal.throwIfAborted();
+    }
+    await this.readStreaming();
+  }
+
+  private async loadIndexed(): Promise<boolean> {
     const names = { session: this.id };
+    const query = theSource().isArchive ? undefined : { partial: true };
     const [head, columns] = await Promise.all([
-      getPatiently(ask("GET /api/sessions/{session}", names), this.stop.signal),
-      getPatiently(ask("GET /api/sessions/{session}/rows", names), this.stop.signal),
+      getPatiently(ask("GET /api/sessions/{session}", names, query), this.stop.signal),
+      getPatiently(ask("GET /api/sessions/{session}/rows", names, query), this.stop.signal),
     ]);
     this.rows.load(columns);
     this.previews.clear();
     batch(() => {
       this.head.value = head;
-      this.last.value = head.info.head;
+      this.last.value = Math.min(head.info.head, Math.max(head.indexed_to, columns.indexed_to));
+      this.indexing.value = this.last.value < head.info.head ? this.last.value / head.info.head : 1;
       this.version.value++;
       this.previewVersion.value++;
       this.changes.value++;
       this.error.value = "";
     });
-    await this.readStreaming();
+    return this.indexing.value === 1;
   }
 
   /** Reads how far the message has come that is being said at the head. */

@@ -6,7 +6,7 @@ import { useRef } from "preact/hooks";
 import { notice } from "../api/answers";
 import { theSource } from "../api/source";
 import { keyFor } from "../commands";
-import { whole } from "../format";
+import { percent, whole } from "../format";
 import { Inspector } from "../inspector/inspector";
 import { pending } from "../keys";
 import { isPlaying, speed } from "../playing";
@@ -153,7 +153,8 @@ export function Foot({ session }: { session: OpenSession | null }) {
         <span class="at-end">
           {pending.value && <kbd>{pending.value} </kbd>}
           {isPlaying.value ? `playing ${speed.value}×` : session.isFollowing.value ? (isArchive ? "at the end" : "following") : "following: off"}
-          {!isArchive && !session.isLive.value && session.head.value && <span class="is-config"> · not connected</span>}
+          {session.indexing.value < 1 && `reading, ${percent(session.indexing.value)} · `}
+          {!isArchive && session.indexing.value === 1 && !session.isLive.value && session.head.value && <span class="is-config"> · not connected</span>}
           {session.unseen.value > 0 && ` · ${whole(session.unseen.value)} new`}
         </span>
       )}

@@ -16,6 +16,8 @@ MOST = 500
 WindowSize: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 Place: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 _SOON_S = 1
+_PARTIAL_S = 0.1
+"""How long an answer that may be partial waits for all of it."""
 _MOST_DIGITS = 10
 
 
@@ -48,6 +50,22 @@ async def at_in(call: Call[Q, B], session: str, seq: int | None) -> At:
         return await call.served.index.at(session, seq)
     except NotIndexedError as error:
         raise ProblemError(503, str(error), error="NotIndexedError", retry_after_s=_SOON_S) from error
+
+
+class PartialQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`partial`: what is indexed by now is answered, as of `indexed_to`, where the index has not come to the head."""
+
+    partial: bool = False
+
+
+async def as_indexed(call: Call[Q, B]) -> tuple[At, Indexed]:
+    """Return the session of a path at its head; else, soon, at the seq up to which it is indexed by now."""
+    session, index = (await session_of(call)).id, call.served.index
+    try:
+        at = await index.at(session, None, patience_s=_PARTIAL_S)
+    except NotIndexedError as error:
+        at = await at_in(call, session, error.indexed_to)
+    return at, at.whole
 
 
 async def whole_of(call: Call[Q, B]) -> tuple[At, Indexed]:

@@ -25,10 +25,10 @@ from ....views.transcript import Transcript, transcript_window
 from ...interface.events import EVENT_STREAM, EventPage, EventsQuery
 from ...interface.values import Seq
 from ..problems import ProblemError
-from ..routes import Call, Nothing, Route
+from ..routes import Call, Nothing, Q, Route
 from ..v1.events import read_events
 from ..v1.parameters import session_of
-from .parameters import WindowQuery, WindowSize, at_of, seq_in, whole_of
+from .parameters import PartialQuery, WindowQuery, WindowSize, as_indexed, at_of, seq_in, whole_of
 
 JSON_LINES = "application/jsonl"
 _UPDATES_READ = 20_000
@@ -92,9 +92,9 @@ class UptoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upto: Seq | None = None
 
 
-async def read_head(call: Call[Nothing, Nothing]) -> SessionHead:
+async def read_head(call: Call[PartialQuery, Nothing]) -> SessionHead:
     """Read what stands above a session's page."""
-    at, store = await at_of(call, None), call.served.log.store
+    (at, _), store = await (as_indexed if call.query.partial else whole_of)(call), call.served.log.store
     info, usage = at.info, at.seen.usage
     return SessionHead(
         info=info,
@@ -118,15 +118,15 @@ async def read_head(call: Call[Nothing, Nothing]) -> SessionHead:
     )
 
 
-async def read_rows(call: Call[Nothing, Nothing]) -> RowColumns:
+async def read_rows(call: Call[PartialQuery, Nothing]) -> RowColumns:
     """Read all rows of a session's list, as columns."""
-    _, whole = await whole_of(call)
+    _, whole = await (as_indexed if call.query.partial else whole_of)(call)
     return row_columns(whole.columns)
 
 
 async def read_previews(call: Call[WindowQuery, Nothing]) -> RowWindow:
-    """Read a window of the rows with their first words."""
-    at, whole = await whole_of(call)
+    """Read a window of the rows with their first words, of those that are indexed by now."""
+    at, whole = await as_indexed(call)
     window = range(call.query.start, call.query.start + call.query.limit)
     rows = some_rows(whole.columns, at.view, window)
     return RowWindow(indexed_to=whole.reached, rows_in_all=len(whole.columns), rows=rows)
@@ -151,7 +151,7 @@ async def _around(call: Call[Nothing, Nothing], at: At) -> tuple[Recorded, ...]:
     return page
 
 
-async def _forks(call: Call[Nothing, Nothing], at: At) -> tuple[int, ...]:
+async def _forks(call: Call[Q, Nothing], at: At) -> tuple[int, ...]:
     return tuple(sorted({fork.fork_seq for fork in await forks_of(call.served.log.store, at.info.id)}))
 
 
