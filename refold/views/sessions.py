@@ -27,7 +27,9 @@ _COMPARED: Mapping[str, tuple[Literal["cost_microusd", "turns", "errors", "head"
 """Fields that are compared: which number of a row each is, and how many of its unit are one of the filter's."""
 _LARGEST = 10**18 - 1
 """No figure of a row comes near it."""
-_FIELDS = ("status", "model", "agent", "folder", "branch", "title", "tool", *_TIMES, *_COMPARED)
+_FIELDS = ("status", "model", "agent", "folder", "branch", "title", "tool", "source", *_TIMES, *_COMPARED)
+ANY_SOURCE = "any"
+"""In place of a format: whatever a session was imported from."""
 _TERM = re.compile(r'(?:(?P<field>[a-z_]+)(?P<sign>[:<>]))?(?P<value>(?:"[^"]*"|[^\s"])+)')
 
 
@@ -36,7 +38,11 @@ class FilterError(ValueError):
 
 
 class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a filter asks for. `status`: as a session stands, which its row may not say. `words`: are searched for."""
+    """What a filter asks for.
+
+    `status`: as a session stands, which its row may not say. `source`: the format that it was imported from, or `any`.
+    `words`: are searched for.
+    """
 
     status: str | None = None
     model: str | None = None
@@ -45,6 +51,7 @@ class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
     branch: str | None = None
     title: str | None = None
     tool: str | None = None
+    source: str | None = None
     figures: tuple[Figure, ...] = ()
     words: tuple[str, ...] = ()
 
@@ -82,6 +89,12 @@ def read_filter(text: str) -> SessionFilter:
             fields[field] = value
     kept = {name: value for name, value in fields.items() if name not in _TIMES}
     return SessionFilter(**kept, figures=tuple(figures), words=tuple(words))
+
+
+def is_from(info: SessionInfo, source: str) -> bool:
+    """Return whether a session was imported from a format, or from `any`."""
+    found = info.source.partition(":")[0]
+    return bool(found) and source in (ANY_SOURCE, found)
 
 
 def _time(field: str, value: str) -> int:

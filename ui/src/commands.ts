@@ -10,6 +10,8 @@ import { goToRow, goToSeq, open, stepRow } from "./session/open";
 import { ERROR } from "./session/rows";
 import { remember, settings } from "./settings";
 import { isRendered, peekSession, searchStep, showsUpdates } from "./ui_state";
+import { TABLE_COMMANDS } from "./sessions/commands";
+import { isRendered, peekSession, searchStep } from "./ui_state";
 
 export interface Command {
   id: string;
@@ -229,6 +231,7 @@ export const COMMANDS: readonly Command[] = [
   command("copy-link", "do", "y", "Copy a link to this", copyLink, () => true),
   command("copy-test", "do", "Y", "Copy as a test for pytest", () => void copyTest(), canWrite),
   command("export", "do", "x", "Export", () => (dialog.value = { name: "export" }), canWrite),
+  ...TABLE_COMMANDS,
   command("sessions", "page", "", "All sessions", () => go({ screen: "sessions", filter: "", sort: "updated" }), () => !onSessions() && !theSource().isArchive),
   command("store", "page", "", "The store: where the log is, and whether it is whole", () => go({ screen: "store" }), () => !theSource().isArchive),
   command("palette", "page", "ctrl+k", "All commands", () => (dialog.value = { name: "palette" }), () => true),

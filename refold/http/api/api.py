@@ -43,6 +43,7 @@ class Api:
             for route in routes
             if not (read_only and (route.writes or route.runs)) and not (route.runs and served.runs is None)
         )
+        served.is_written = not read_only
         served.describe = cache(lambda: document(self.routes, version=version("refold")))
         self._open = tuple(route.path.partition("{")[0] for route in self.routes if route.is_open)
         own = [starlette_route(served, route) for route in self.routes]

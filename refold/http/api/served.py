@@ -21,7 +21,7 @@ class Served:
 
     token: what a client must bear. runs: agents that this process may run, if any. tasks: those that can be started, by
     id. public_url: by which address others reach it, for links; else its own. tell: hears of what should not have
-    happened, and where. describe: writes the document of all that can be asked for.
+    happened, and where. describe: writes the document of all that can be asked for. is_written: it may be changed.
     """
 
     log: Log
@@ -31,6 +31,7 @@ class Served:
     public_url: str = ""
     tell: Callable[[str, Exception], None] = lambda where, error: None
     describe: Callable[[], dict[str, Any]] = dict  # a document, not data of ours
+    is_written: bool = True
 
     def __post_init__(self) -> None:
         """Prepare the live streams, what is kept folded for the page, and links that open it."""

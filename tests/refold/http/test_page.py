@@ -237,6 +237,9 @@ async def test_the_table_is_filtered_sorted_and_paged() -> None:
         for text, names in (("tool:Bash", {"imported", branch.id}), ("tool:bash title:called", {branch.id})):
             assert {one["info"]["id"] for one in (await page.get("/sessions", filter=text))["sessions"]} == names
         assert len((await page.get("/sessions", filter="tool:weather"))["sessions"]) == 0
+        await store.create("taken", source="claude-code:12")
+        for text, many in (("source:claude-code", 1), ("source:any", 1), ("source:claude", 0), ("source:codex", 0)):
+            assert len((await page.get("/sessions", filter=text))["sessions"]) == many, text
 
 
 async def test_a_page_of_a_long_session_reads_the_log_once_and_then_a_few_facts() -> None:

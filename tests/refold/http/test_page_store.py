@@ -169,3 +169,16 @@ async def test_there_is_no_test_of_half_a_run() -> None:
         refused = await page.get(f"/sessions/{session.id}/test", 409, upto=10)
         assert "choose a seq at which a run has ended" in refused["detail"]
         await page.get(f"/sessions/{session.id}/export", 404, upto=1_000)
+
+
+async def test_a_page_is_told_what_the_server_lets_it_do() -> None:
+    async with open_log() as log, served_page(log) as page:
+        found = await page.get("/server")
+        assert (found["writes"], found["runs"]) == (True, False)
+        assert found["version"]
+    async with open_log() as log, served_page(log, choose=lambda session, state: (agent("Fine."), None)) as page:
+        assert (await page.get("/server"))["runs"] is True
+        await page.post("/sessions/nobody/run", {"prompt": "Well?"}, 404)
+    async with open_log() as log, served_page(log, read_only=True) as page:
+        found = await page.get("/server")
+        assert (found["writes"], found["runs"]) == (False, False)

@@ -22,6 +22,7 @@ def test_a_filter_is_read_word_by_word() -> None:
     assert read_filter("") == read_filter("   ")
     assert read_filter('"http://example.org/a:b" title:"two words"').words == ("http://example.org/a:b",)
     assert read_filter('title:"two words"').title == "two words"
+    assert read_filter("source:claude-code").source == "claude-code"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
 // Answers of the server that the page came from.
 
+import { signal } from "@preact/signals";
+
 import { ApiError, type Source, type StreamEvent } from "./source";
 
 const TOKEN = "refold-token";
+
+/** Whether the server refused the token that the page has, if it has one. */
+export const isLocked = signal(false);
 
 /** Takes the token from the address, where `refold ui` writes it, and out of the address again. */
 export function takeToken(): string {
@@ -73,6 +78,7 @@ export class Server implements Source {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError(0, "the server does not answer: is `refold ui` still running?");
     }
+    if (answer.status === 401) isLocked.value = true;
     if (!answer.ok) throw await problemOf(answer);
     return answer;
   }

@@ -1347,6 +1347,13 @@ export interface SeqRange {
   last: number;
 }
 
+/** A server. `writes`: the page may fork, decide and say something; `runs`: it may also have agents run. */
+export interface ServerInfo {
+  version: string;
+  writes: boolean;
+  runs: boolean;
+}
+
 /**
  * A session's head, as it stands above its page.
  *
@@ -1852,8 +1859,13 @@ export interface VerifyEnd {
   report: VerifyReport;
 }
 
-/** The log is being read: for so long by now. */
+/** How far the log has been read: `sessions` of `sessions_in_all`, in so long. */
 export interface VerifyProgress {
+  sessions: number;
+  sessions_in_all: number;
+  facts: number;
+  updates: number;
+  defects: number;
   elapsed_s: number;
 }
 
@@ -2123,5 +2135,9 @@ export interface Routes {
   /** Read the whole log again, and find any changed, missing or added byte. */
   "POST /api/store/verify": {
     events: { progress: VerifyProgress; report: VerifyEnd; end: StreamNotice; reset: StreamNotice };
+  };
+  /** Read what the server lets the page do. */
+  "GET /api/server": {
+    answer: ServerInfo;
   };
 }

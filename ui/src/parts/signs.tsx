@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 export type Sign =
   | "error" | "running" | "waiting" | "done" | "fork" | "compaction" | "edit" | "prompt" | "thinking" | "answer" | "tool"
   | "result" | "config" | "image" | "label" | "child" | "retry" | "end" | "note" | "stuck" | "search" | "pin" | "more" | "open"
-  | "shut" | "left" | "right" | "queued" | "empty" | "erase" | "copy" | "home"; // prettier-ignore
+  | "shut" | "left" | "right" | "queued" | "empty" | "erase" | "copy" | "home" | "down"; // prettier-ignore
 
 const PATHS: Record<Sign, JSX.Element> = {
   error: <path d="M2.5 2.5l7 7M9.5 2.5l-7 7" />,
@@ -62,6 +62,7 @@ const PATHS: Record<Sign, JSX.Element> = {
   erase: <path d="M4.5 9.5L1.8 6.8 6.8 1.8l3.4 3.4-4.3 4.3zM3 10.5h7.5" />,
   copy: <path d="M4 4h6v6H4zM2 8V2h6" />,
   home: <path d="M2 3h8M2 6h8M2 9h8" />,
+  down: <path d="M6 2v8M2.8 6.8L6 10l3.2-3.2" />,
 };
 
 /** Draws a sign. `words` say it to who cannot see it; without them it stands beside its word. */
@@ -97,6 +98,7 @@ const STATUSES: Record<string, [Sign, string]> = {
   aborted: ["end", "is-config"],
   limit: ["end", "is-config"],
   refused: ["error", "is-config"],
+  cancelled: ["end", "is-config"],
 };
 
 /** How a session stands: a sign and its word. */

@@ -9,10 +9,11 @@ from .charts import CHARTS
 from .live import LIVE
 from .reading import READING
 from .requests import REQUESTS
+from .server import SERVER
 from .store import STORE
 from .tables import TABLES
 from .writing import WRITING
 
-PAGE: Sequence[Route] = (*TABLES, *READING, *REQUESTS, *CHARTS, *LIVE, *WRITING, *STORE)
+PAGE: Sequence[Route] = (*TABLES, *READING, *REQUESTS, *CHARTS, *LIVE, *WRITING, *STORE, *SERVER)
 
 __all__ = ["PAGE"]

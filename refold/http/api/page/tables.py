@@ -24,6 +24,7 @@ from ....views.sessions import (
     TablePage,
     family,
     hit,
+    is_from,
     read_filter,
     tree_rows,
 )
@@ -126,7 +127,9 @@ class _Rows:
                 limit=size,
             )
             self.looked_at += len(page)
-            found += await self._words.held_by(await self._standing(page))
+            source = wanted.source
+            asked = [info for info in page if source is None or is_from(info, source)]
+            found += await self._words.held_by(await self._standing(asked))
             if len(page) < size:
                 break
             after, size = page[-1].id, min(2 * size, _ROWS)
