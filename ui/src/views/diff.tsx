@@ -228,7 +228,7 @@ function Change({ session, request, change }: { session: OpenSession; request: R
         ) : isOpen && part.name > 0 ? (
           <Said session={kind === "removed" ? request.against_session : session.id} name={part.name} text={part.text} isMono={isMono} />
         ) : (
-          <div class={isMono ? "mono words" : "prose words"}>{kind === "removed" ? <del>{plain(part.text)}</del> : plain(part.text)}</div>
+          <div class={isMono ? "mono said-words" : "prose said-words"}>{kind === "removed" ? <del>{plain(part.text)}</del> : plain(part.text)}</div>
         )}
         {change.is_cut && <span class="source">only the beginnings were compared: the texts are long</span>}
         <span class="source links">
@@ -269,7 +269,7 @@ function Change({ session, request, change }: { session: OpenSession; request: R
 export function Pieces({ pieces, isMono, side }: { pieces: readonly Piece[]; isMono: boolean; side?: "left" | "right" }) {
   const shown = pieces.filter((one) => one.kind === "same" || side === undefined || one.kind === (side === "left" ? "removed" : "added"));
   return (
-    <div class={isMono ? "mono words" : "prose words"}>
+    <div class={isMono ? "mono said-words" : "prose said-words"}>
       {shown.map((piece, number) => {
         if (piece.kind === "added") return <ins key={number}>{plain(piece.text)}</ins>;
         if (piece.kind === "removed") return <del key={number}>{plain(piece.text)}</del>;
@@ -312,7 +312,7 @@ function Said({ session, name, text, isMono }: { session: string; name: number; 
     <>
       <Text text={said.text} prose={!isMono} first={8_000} characters={said.characters} />
       {message?.calls.map((one) => (
-        <div key={one.place.content_index} class="mono is-tool words">
+        <div key={one.place.content_index} class="mono is-tool said-words">
           {one.name} {plain(one.arguments.text)}
         </div>
       ))}

@@ -237,7 +237,7 @@ function PairSide({ session, said, pair, side }: { session: string; said: Compar
         <Text text={said.text.text} prose={!isMono} first={600} characters={said.text.characters} />
       )}
       {said.calls.map(([name, args], number) => (
-        <div key={number} class="mono words">
+        <div key={number} class="mono said-words">
           <span class="is-tool">{name}</span> {plain(args.text)}
           {args.characters > args.text.length && <span class="faint"> {whole(args.characters - args.text.length)} more characters</span>}
         </div>
