@@ -9,9 +9,8 @@ import { VIEWS, type View, go, hrefOf, place, select, selection } from "./select
 import { goToRow, goToSeq, open, stepRow } from "./session/open";
 import { ERROR } from "./session/rows";
 import { remember, settings } from "./settings";
-import { isRendered, peekSession, searchStep, showsUpdates } from "./ui_state";
 import { TABLE_COMMANDS } from "./sessions/commands";
-import { isRendered, peekSession, searchStep } from "./ui_state";
+import { isRendered, peekSession, searchStep, showsUpdates } from "./ui_state";
 
 export interface Command {
   id: string;
