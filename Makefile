@@ -7,7 +7,7 @@ BENCH := .venv/bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench clients faults mutants lock clean
+.PHONY: help demo ui test check bench clients faults mutants lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -15,14 +15,18 @@ help: ## say what there is
 demo: $(if $(wildcard .venv/ready),.venv/ready,.venv/demo-ready) ## watch an agent run, its log being replayed, forked and continued
 	@$(BIN)/refold demo
 
+ui: .venv/ui-ready ## build the page of `refold ui`, by a Node.js that comes as a package for Python
+	$(BIN)/python hatch_build.py
+
 test: .venv/ready ## run the tests, the quick ones first; a quarter of an hour on two cores
 	$(BIN)/pytest -q -n auto --dist worksteal
 
-check: .venv/ready ## check everything: format, lint, types, imports, tests
+check: .venv/ui-ready ## check everything: format, lint, types, imports, tests, and the page
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python hatch_build.py check
 	env HYPOTHESIS_PROFILE=check $(BIN)/pytest -q -n auto --dist worksteal
 
 bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md; half an hour
@@ -45,7 +49,7 @@ lock: ## work out requirements/ again from pyproject.toml; needs uv
 	uv pip compile $(COMPILE) --upgrade --group ui -c requirements/dev.txt -o requirements/ui.txt
 
 clean: ## remove what make has set up
-	rm -rf .venv
+	rm -rf .venv ui/node_modules refold/http/page
 
 COMPILE := pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 INSTALL = @$(PYTHON) requirements/install.py
@@ -56,6 +60,10 @@ INSTALL = @$(PYTHON) requirements/install.py
 
 .venv/ready: requirements/dev.txt requirements/install.py pyproject.toml
 	$(INSTALL) .venv requirements/dev.txt
+	@touch $@
+
+.venv/ui-ready: .venv/ready requirements/ui.txt
+	$(INSTALL) .venv requirements/ui.txt
 	@touch $@
 
 $(BENCH)/ready: requirements/bench.txt requirements/install.py pyproject.toml

@@ -19,6 +19,7 @@ from eventsource.errors import ArgumentError
 from eventsource.events import EVENT_TYPES
 from eventsource.messages import Message
 from refold import tasks
+from tests import page_types
 from tests.reference import PACKAGES as PUBLIC_PACKAGES, page
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,11 @@ def test_a_public_name_has_a_docstring_of_its_own(package: str, name: str) -> No
 def test_the_reference_is_what_the_code_says() -> None:
     written = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     assert written == page(), "python -m tests.reference > docs/reference.md writes it"
+
+
+def test_the_types_of_the_page_are_what_the_code_says() -> None:
+    written = (ROOT / "ui" / "src" / "api" / "types.ts").read_text(encoding="utf-8")
+    assert written == page_types.page(), "python -m tests.page_types > ui/src/api/types.ts writes them"
 
 
 def test_the_page_of_the_architecture_says_which_packages_are_public() -> None:

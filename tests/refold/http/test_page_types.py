@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -13,14 +12,6 @@ from refold.http.api.page import PAGE
 from refold.http.api.routes import Call, Nothing, Route
 from refold.http.interface.events import EVENT_STREAM
 from tests.page_types import page
-
-COMMITTED = Path(__file__).parents[3] / "ui" / "src" / "api" / "types.ts"
-
-
-def test_the_committed_types_are_what_the_code_says() -> None:
-    assert COMMITTED.read_text(encoding="utf-8") == page(), (
-        "python -m tests.page_types > ui/src/api/types.ts writes them"
-    )
 
 
 def test_every_name_in_them_is_declared_once() -> None:
