@@ -79,7 +79,7 @@ class Columns:
         self.at_us, self.durations_us, self.tokens = array("q"), array("q"), array("q")
         self.who_names: list[str] = []
         self.texts: dict[int, str] = {}  # of rows that show no message
-        self.places: dict[int, _Call] = {}  # of rows that show a call
+        self.places: dict[int, _Call] = {}  # of rows that show a call, or wait for one
         self.touches: list[tuple[int, int]] = []  # (seq of the fact, row)
         self.ended: dict[int, int] = {}  # seq of the end of a wait, child, step or task -> its row
         self.delivered: dict[int, int] = {}  # seq of a push -> that of the message's start that delivered it
@@ -336,7 +336,9 @@ class Columns:
             self.begin("end", event.reason, at, event.error, ERROR if event.reason == "error" else 0)
 
     def _wait_start(self, at: Recorded, event: WaitStart) -> None:
-        self.open("wait", event.key, event.reason, at, event.key)
+        row = self.open("wait", event.key, event.reason, at, event.key)
+        if event.call is not None:
+            self.places[row] = (event.call.message_seq, event.call.content_index)
 
     def _wait_end(self, at: Recorded, event: WaitEnd) -> None:
         self.close("wait", event.key, at)

@@ -111,9 +111,9 @@ def preview(columns: Columns, view: ContextView, row: int) -> str:
     """
     place = columns.places.get(row)
     if place is not None:
-        arguments = _arguments(view, *place)
-        if arguments is not None:
-            return _cut(arguments)
+        call = _call(view, *place)
+        if call is not None:
+            return _cut(f"{call.name} {call.arguments}" if ROW_KINDS[columns.kinds[row]] == "wait" else call.arguments)
     entry = entry_of(view, columns.names[row]) if columns.names[row] else None
     if entry is not None and entry.message is not None:
         said = text_of(entry.message) if isinstance(entry.message, AssistantMessage) else ""
@@ -123,13 +123,13 @@ def preview(columns: Columns, view: ContextView, row: int) -> str:
     return _cut(columns.texts.get(row, ""))
 
 
-def _arguments(view: ContextView, message_seq: int, content_index: int) -> str | None:
+def _call(view: ContextView, message_seq: int, content_index: int) -> ToolCall | None:
     entry = entry_of(view, message_seq)
     if entry is None or not isinstance(entry.message, AssistantMessage):
         return None
     content = entry.message.content
     block = content[content_index] if content_index < len(content) else None
-    return block.arguments if isinstance(block, ToolCall) else None
+    return block if isinstance(block, ToolCall) else None
 
 
 def _cut(text: str) -> str:

@@ -10,7 +10,7 @@ import { goToRow, goToSeq, open, stepRow } from "./session/open";
 import { ERROR } from "./session/rows";
 import { remember, settings } from "./settings";
 import { TABLE_COMMANDS } from "./sessions/commands";
-import { isRendered, peekSession, searchStep, showsUpdates } from "./ui_state";
+import { drawer, isRendered, peekSession, searchStep, showsUpdates, toggleInspector, toggleList } from "./ui_state";
 
 export interface Command {
   id: string;
@@ -160,6 +160,7 @@ async function abort(): Promise<void> {
 function out(): void {
   const now = selection.peek();
   if (dialog.peek() !== null) dialog.value = null;
+  else if (drawer.peek() !== null) drawer.value = null;
   else if (peekSession.peek() !== null) peekSession.value = null;
   else if (searchStep.peek() !== null) searchStep.value = null;
   else if (document.activeElement instanceof HTMLElement && document.activeElement.matches("input, textarea")) document.activeElement.blur();
@@ -211,8 +212,8 @@ export const COMMANDS: readonly Command[] = [
   command("play", "view", "space", "Play, or stop", togglePlay),
   command("faster", "view", "+", "Play faster", () => setSpeed(2), () => isPlaying.value),
   command("slower", "view", "-", "Play slower", () => setSpeed(0.5), () => isPlaying.value),
-  command("list", "view", "[", "Show or hide the list", () => remember({ hasList: !settings.peek().hasList })),
-  command("inspector", "view", "]", "Show or hide the inspector", () => remember({ hasInspector: !settings.peek().hasInspector })),
+  command("list", "view", "[", "Show or hide the list", toggleList),
+  command("inspector", "view", "]", "Show or hide the inspector", toggleInspector),
   command("search", "do", "/", "Search here", () => (dialog.value = { name: "search", everywhere: false })),
   command("search-next", "move", "enter", "Next of what was found", () => searchStep.peek()?.(1), () => searchStep.value !== null),
   command("search-previous", "move", "N", "Previous of what was found", () => searchStep.peek()?.(-1), () => searchStep.value !== null),

@@ -20,7 +20,8 @@ from eventsource.events import (
 )
 from eventsource.messages import AssistantMessage
 from projections import CONTEXT, history as said, project
-from refold.testing import histories
+from refold import Agent, Log, tool
+from refold.testing import call, histories, scripted
 from refold.views.columns import ADOPTED, COMPACTED, ERROR, HIDDEN, NONE, OPEN, ROW_KINDS, before_and_after, fed
 from refold.views.rows import preview, row_columns, some_rows
 
@@ -173,3 +174,19 @@ async def test_a_session_from_elsewhere_has_its_rows_too() -> None:
     assert all(row.flags == ADOPTED for row in rows)
     assert preview(columns, view, 7) == "answer 1"
     assert list(columns.calls.seqs) == [2, 4, 6, 8, 10, 12]
+
+
+async def test_a_wait_for_a_call_says_which_call_and_its_answer_what_it_says() -> None:
+    @tool(approval="always")
+    def remove(path: str) -> str:
+        """Remove."""
+        raise AssertionError(path)
+
+    session = await Log(CountingLog(), clock=lambda: 7).session("main")
+    asks = scripted(["I remove it. ", call("remove", {"path": "build"})])
+    await Agent(asks, tools=[remove]).run("Clean up.", session=session)
+    history = await session.events()
+    columns, view = fed(facts(history)), project(CONTEXT, history)
+    rows = some_rows(columns, view, range(len(columns)))
+    told = [(row.kind, row.who, row.preview, row.flags) for row in rows if row.kind in ("assistant", "wait")]
+    assert told == [("assistant", "scripted", "I remove it.", 0), ("wait", "approval", 'remove {"path":"build"}', OPEN)]

@@ -5,7 +5,9 @@ import type { ComponentChildren } from "preact";
 import { theSource } from "../api/source";
 import type { Jump, Neighbours } from "../api/types";
 import { COMMANDS, keyFor } from "../commands";
+import { shortId } from "../format";
 import { SeqLink } from "../parts/links";
+import { Sign } from "../parts/signs";
 import type { OpenSession } from "../session/open";
 
 const WHAT: [keyof Neighbours, string][] = [
@@ -30,10 +32,25 @@ export function RowAt({ session, seq }: { session: OpenSession; seq: number }) {
   );
 }
 
+/** The session that a row started, if it did. */
+export function ChildOf({ session, jump }: { session: OpenSession; jump: Jump }) {
+  const { rows } = session;
+  if (jump.row < 0 || jump.row >= rows.length || rows.kindOf(jump.row) !== "child") return null;
+  return (
+    <>
+      <h2>The agent that it started</h2>
+      <SeqLink session={rows.whoOf(jump.row)} seq={1}>
+        <Sign of="child" /> open {shortId(rows.whoOf(jump.row))}
+      </SeqLink>
+    </>
+  );
+}
+
 export function LinksTab({ session, jump }: { session: OpenSession; jump: Jump }) {
   const near = (seq: number): ComponentChildren => (seq ? <SeqLink seq={seq} /> : <span class="faint">none</span>);
   return (
     <>
+      <ChildOf session={session} jump={jump} />
       <h2>Caused by</h2>
       {jump.caused_by ? <RowAt session={session} seq={jump.caused_by} /> : <p class="faint">nothing of this session</p>}
       <h2>Led to</h2>

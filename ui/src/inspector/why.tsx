@@ -10,7 +10,7 @@ import { SeqLink } from "../parts/links";
 import { layOut, Line, Text } from "../parts/text";
 import { select } from "../selection";
 import type { OpenSession } from "../session/open";
-import { FromHere, RowAt } from "./links";
+import { ChildOf, FromHere, RowAt } from "./links";
 import { UsedWords } from "./usage";
 
 /** What keeps a message out of a request, in words. */
@@ -34,6 +34,7 @@ export function WhyTab({ session, jump }: { session: OpenSession; jump: Jump }) 
     <>
       <h2>Where the run stood</h2>
       <p>{jump.standing}</p>
+      <ChildOf session={session} jump={jump} />
       {jump.caused_by > 0 && (
         <>
           <h2>Caused by</h2>

@@ -6,8 +6,10 @@ import { theSource } from "../api/source";
 import { dialog } from "../dialogs/dialogs";
 import { count, dollars, duration, moment, percent, short, whole } from "../format";
 import { Sign, Status } from "../parts/signs";
+import { Line } from "../parts/text";
 import { hrefOf, select, selection, VIEWS, type View } from "../selection";
 import { follow } from "../parts/links";
+import { toggleInspector } from "../ui_state";
 import type { OpenSession } from "./open";
 
 const NAMES: Record<View, string> = { chat: "Chat", request: "Request", diff: "Diff", timeline: "Timeline", tree: "Tree", raw: "Raw" };
@@ -40,7 +42,7 @@ export function Head({ session }: { session: OpenSession }) {
         </a>
       )}
       <h1 class="cut" title={`${title}\n${session.id}`}>
-        {title}
+        <Line text={title} />
       </h1>
       {head && info && (
         <div class="facts">
@@ -71,6 +73,9 @@ export function Head({ session }: { session: OpenSession }) {
             <kbd aria-hidden="true">{number + 1}</kbd>
           </button>
         ))}
+        <button type="button" class="is-narrow" onClick={toggleInspector} aria-label="Inspector" title="Inspector (])">
+          <Sign of="note" />
+        </button>
         <button type="button" onClick={() => (dialog.value = { name: "palette" })} title="All commands (ctrl+k)" aria-label="All commands">
           <Sign of="more" />
         </button>

@@ -8,6 +8,7 @@ import { Line } from "../parts/text";
 import { type Sign as SignName, Sign } from "../parts/signs";
 import { useScroll, useSize } from "../parts/sizes";
 import { select } from "../selection";
+import { WAITS } from "../inspector/state";
 import { goToRow, type OpenSession } from "./open";
 import { ADOPTED, COMPACTED, ERROR, HIDDEN, INTERRUPTED, OPEN, REFUSED } from "./rows";
 
@@ -66,6 +67,14 @@ export function RowWords({ row }: { row: Row }) {
     return (
       <span class="words cut mono is-tool">
         {row.who} <span class="dim">{<Line text={shortArguments(row.preview)} />}</span>
+      </span>
+    );
+  }
+  if (row.kind === "wait") {
+    const [call = "", ...rest] = row.preview.split(" ");
+    return (
+      <span class="words cut is-wait">
+        waiting for {WAITS[row.who] ?? (row.who || "a token")}: <Line text={rest.length ? `${call} ${shortArguments(rest.join(" "))}` : call} />
       </span>
     );
   }

@@ -15,7 +15,7 @@ const NEAR = 64;
 /** Kinds of rows whose last seq tells what they are: what they show is complete there. */
 const ENDS: ReadonlySet<RowKind> = new Set(["user", "assistant", "tool", "custom"]);
 /** Kinds of rows that say nothing of what was said or done: the list leaves them out until it is told otherwise. */
-export const NOTES: ReadonlySet<RowKind> = new Set(["note", "metadata"]);
+export const NOTES: ReadonlySet<RowKind> = new Set(["note", "metadata", "token"]);
 
 /** Columns of rows: `length` of them hold. */
 export class Rows {

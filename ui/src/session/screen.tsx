@@ -47,7 +47,7 @@ export function SessionScreen() {
       <Minimap session={session} />
       <main class="panes" style={{ "--list": hasList ? `${listWidth}px` : "0px", "--inspector": hasInspector ? `${inspectorWidth}px` : "0px" }}>
         <div class={`pane-place${drawer.value === "list" ? " is-drawn" : ""}`}>
-          {hasList && <List session={session} />}
+          {(hasList || drawer.value === "list") && <List session={session} />}
           {hasList && <Handle of="listWidth" side="right" />}
         </div>
         <section class="pane is-reader" id="reader" role="tabpanel" aria-labelledby={`tab-${view}`}>
@@ -61,7 +61,7 @@ export function SessionScreen() {
         </section>
         <div class={`pane-place${drawer.value === "inspector" ? " is-drawn" : ""}`}>
           {hasInspector && <Handle of="inspectorWidth" side="left" />}
-          {hasInspector && <Inspector session={session} />}
+          {(hasInspector || drawer.value === "inspector") && <Inspector session={session} />}
         </div>
       </main>
       <Foot session={session} />

@@ -19,6 +19,8 @@ const BEFORE = 30;
 const LATER = 12;
 const GROW = 40;
 const EDGE_PX = 300;
+/** Of a message so many characters can be read here; of longer ones the beginning. */
+const READABLE = 200_000;
 
 interface Window {
   /** What was asked for: while it is another one, this is of a selection before. */
@@ -104,6 +106,7 @@ export function Chat({ session }: { session: OpenSession }) {
   const family = useAnswer(ask("GET /api/sessions/{session}/family", { session: session.id }), { keep: false }).answer;
   const isFollowing = session.isFollowing.value;
   const blocks = isFollowing ? session.streaming.value : jump !== null && jump.seq === session.calm.value ? jump.streaming : [];
+  const open = new Map(jump?.calls.map((call) => [`${call.place.message_seq}.${call.place.content_index}`, call.status]));
   const selected = session.row.value;
   const isSettled = useRef(-1);
   const isAtBottom = useRef(true);
@@ -151,7 +154,7 @@ export function Chat({ session }: { session: OpenSession }) {
       {!all.length && !blocks.length && <p class="empty">Nothing was said up to here.</p>}
       {window.said.map((message, number) => (
         <>
-          <Message key={message.seq} session={session} message={message} isSelected={message.seq === selectedSeq} isLater={false} />
+          <Message key={message.seq} session={session} message={message} isSelected={message.seq === selectedSeq} isLater={false} open={open} />
           <Notches key={`n${message.seq}`} {...between(message.seq, nextOf(number))} />
         </>
       ))}
@@ -218,14 +221,22 @@ const ROLES: Record<string, [string, string]> = {
   custom: ["note", "dim"],
 };
 
-function Message({ session, message, isSelected, isLater }: { session: OpenSession; message: ChatMessage; isSelected: boolean; isLater: boolean }) {
+function Message({ session, message, isSelected, isLater, open }: {
+  session: OpenSession;
+  message: ChatMessage;
+  isSelected: boolean;
+  isLater: boolean;
+  /** Calls of the answer under way: what they are about, by their places. */
+  open?: ReadonlyMap<string, string>;
+}) {
   const [word, tone] = ROLES[message.role] ?? [message.role, "dim"];
   const isGone = message.not_read !== null && !isLater;
   const pick = (event: MouseEvent) => {
     if ((event.target as HTMLElement).closest("a, button, summary, details") || getSelection()?.toString()) return;
     select({ seq: message.seq });
   };
-  const more = message.text.characters > message.text.text.length ? () => wholeText(session, message) : undefined;
+  const isCut = message.text.characters > message.text.text.length;
+  const more = isCut && message.text.characters <= READABLE ? () => wholeText(session, message) : undefined;
   return (
     <article
       class={`message of-${message.role}${isSelected ? " is-selected" : ""}${isLater ? " is-later" : ""}${isGone ? " is-gone" : ""}`}
@@ -271,14 +282,19 @@ function Message({ session, message, isSelected, isLater }: { session: OpenSessi
             )}
           </div>
         )}
-        {message.text.text && <Text text={message.text.text} prose={message.role !== "tool_result"} first={6_000} characters={message.text.characters} more={more} />}
+        {message.text.text && <Text text={message.text.text} prose={message.role !== "tool_result"} first={6_000} characters={more ? message.text.characters : undefined} more={more} />}
+        {isCut && !more && (
+          <button type="button" class="link" onClick={() => select({ seq: message.seq, view: "request", part: message.seq })}>
+            all {whole(message.text.characters)} characters, in Request
+          </button>
+        )}
         {message.images > 0 && (
           <button type="button" class="chip" onClick={() => select({ seq: message.seq, view: "request", part: message.seq })}>
             <Sign of="image" /> {count(message.images, "image")}
           </button>
         )}
         {message.calls.map((call) => (
-          <Call key={call.place.content_index} call={call} />
+          <Call key={call.place.content_index} call={call} standing={open?.get(`${call.place.message_seq}.${call.place.content_index}`)} />
         ))}
         {!message.text.text && !message.calls.length && !message.thinking && !message.images && <span class="faint">nothing</span>}
       </div>
@@ -292,17 +308,18 @@ async function wholeText(session: OpenSession, message: ChatMessage): Promise<st
   return one.messages.find((other) => other.seq === message.seq)?.text.text ?? message.text.text;
 }
 
-function statusOf(call: ChatCall): { words: string; tone: string } {
+function statusOf(call: ChatCall, standing: string | undefined): { words: string; tone: string } {
   const took = call.started_at_us !== null && call.ended_at_us !== null ? duration(call.ended_at_us - call.started_at_us) : "";
   if (call.refused) return { words: `refused: ${call.refused}`, tone: "is-config" };
   if (call.is_error) return { words: took, tone: "is-error" };
-  if (call.result === null) return { words: call.status || "no result", tone: call.status === "waiting" ? "is-wait" : "dim" };
+  const status = standing ?? call.status;
+  if (call.result === null) return { words: status || "no result", tone: status === "waiting" ? "is-wait" : "dim" };
   return { words: took, tone: "faint" };
 }
 
 /** A call, with its result folded in. */
-export function Call({ call }: { call: ChatCall }) {
-  const { words, tone } = statusOf(call);
+export function Call({ call, standing }: { call: ChatCall; standing?: string | undefined }) {
+  const { words, tone } = statusOf(call, standing);
   const [isOpen, setOpen] = useState(false);
   const result = call.result?.text ?? "";
   const lines = result.split("\n");
