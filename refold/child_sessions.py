@@ -61,7 +61,7 @@ class NextLook:
 
     def __init__(self) -> None:
         self._heads: dict[str, int] = {}
-        self._at_us: int | None = None
+        self.at_us: int | None = None
         self._is_held = False
 
     def note_head(self, info: SessionInfo) -> None:
@@ -73,13 +73,13 @@ class NextLook:
         self._heads[info.id] = info.head
         self._is_held = self._is_held or bool(info.owner)
         times = [info.due_at_us, *(wait.deadline_us for wait in state.waits)]
-        self._at_us = min(
-            (at_us for at_us in (self._at_us, *times) if at_us is not None and at_us > now_us), default=None
+        self.at_us = min(
+            (at_us for at_us in (self.at_us, *times) if at_us is not None and at_us > now_us), default=None
         )
 
     async def wait(self, log: EventLog, now_us: int) -> None:
         """Wait until one of the sessions may have something to do; one that is given back gets no event for that."""
-        left_s = _CLOCK_S if self._at_us is None else min((self._at_us - now_us) / 1_000_000, _CLOCK_S)
+        left_s = _CLOCK_S if self.at_us is None else min((self.at_us - now_us) / 1_000_000, _CLOCK_S)
         limit_s = min(left_s, _HELD_S) if self._is_held else left_s
         waits = (log.wait(session, head, limit_s) for session, head in self._heads.items())
         async with running(*waits) as tasks:

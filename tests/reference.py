@@ -22,6 +22,7 @@ from eventsource.events import EVENT_TYPES
 PACKAGES: Mapping[str, str] = {
     "refold": "What programs import: agents, sessions, the log, tools, and every event, message and error.",
     "refold.tasks": "Tasks: functions that survive their process.",
+    "refold.engines": "What says when and where sessions are run: Temporal (extra `temporal`), or your own engine.",
     "refold.testing": "For tests of code that uses Refold. `events`, `histories` and `agent_machine` need Hypothesis.",
     "refold.client": "Sessions on a server (`refold serve`), asked for over HTTP.",
     "refold.http": "A server that answers by a script, and a proxy that records any agent.",

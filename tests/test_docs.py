@@ -21,6 +21,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.postgres import empty_schema
+from tests.temporal import temporal_server
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("eventsource", "projections", "refold", "replay")
@@ -123,12 +124,21 @@ def place(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     "page", [p for p in PAGES if any(b.language in RUN for b in blocks(p))], ids=lambda page: page.name
 )
 def test_every_block_of_a_page_runs(
-    page: Path, place: Path, data_folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    place: Path,
+    data_folder: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with ExitStack() as stack:
         if "REFOLD_PG" in page.read_text(encoding="utf-8"):
             server = request.getfixturevalue("postgres")
             monkeypatch.setenv("REFOLD_PG", stack.enter_context(empty_schema(server)))
+        if "REFOLD_TEMPORAL" in page.read_text(encoding="utf-8"):
+            engine = stack.enter_context(temporal_server(tmp_path_factory.mktemp("temporal")))
+            asyncio.run(engine.ready())
+            monkeypatch.setenv("REFOLD_TEMPORAL", engine.url)
         _run_blocks(page, place, data_folder)
 
 

@@ -39,7 +39,7 @@ from ..errors import (
 from ..events import Erase, Event, EventBase, Fork
 from ..user_code.argument_checks import checked
 from .digest import read_base
-from .encode import LIMIT_BYTES, MOST_NEWS, UPDATES, encode_append, encode_restored
+from .encode import LIMIT_BYTES, UPDATES, encode_append, encode_restored
 from .erased import erasable_updates, tombstone
 from .follow import Notifier, follow, wait_for_events
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
@@ -106,7 +106,7 @@ class MemoryLog:
             return found.keys[key]
         if epoch is not None and epoch != found.epoch:
             raise FencedError(session, epoch, found.epoch)
-        if expected is not None and expected != found.head and not self._follows(found, expected, behind):
+        if expected is not None and expected != found.head and not found.follows(expected, behind):
             raise ConflictError(session, expected, found.head)
         if found.head + len(events) > MAX_SEQ:
             raise StoreError(session, f"a session holds at most {MAX_SEQ} events", "go on in a fork")
@@ -127,13 +127,6 @@ class MemoryLog:
         self._touch(found)
         self._notifier.notify(session)
         return found.head
-
-    def _follows(self, found: MemorySession, expected: int, behind: Behind | None) -> bool:
-        """Return whether an append may follow what others appended after the head that it expected."""
-        if behind is None or not max(expected, found.fork_seq) <= found.head <= expected + MOST_NEWS:
-            return False
-        news = [(seq, found.at_us(seq), found.event(seq)) for seq in range(expected + 1, found.head + 1)]
-        return behind([Recorded(seq, at_us, event) for seq, at_us, event in news if event is not None])
 
     @checked()
     async def read(
@@ -270,9 +263,16 @@ class MemoryLog:
     @checked()
     async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:
         """Name sessions that a worker should look at."""
+        return tuple(name for name, _ in await self.due_since(limit=limit, queues=queues))
+
+    @checked()
+    async def due_since(
+        self, *, limit: int = 100, queues: Collection[str] | None = None
+    ) -> tuple[tuple[str, int], ...]:
+        """Name them with the time."""
         await self._turn()
-        found = due(self._sessions, self._clock(), queues)
-        return tuple(one.id for one in found[:limit])
+        found = due(self._sessions, self._clock(), queues)[:limit]
+        return tuple((one.id, one.due_at_us or 0) for one in found)
 
     @checked()
     async def take_due(

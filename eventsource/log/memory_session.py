@@ -10,14 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from ..codec import encode
-from ..envelope import Finding, FoundText, Recorded, Removed, SessionInfo
+from ..envelope import Behind, Finding, FoundText, Recorded, Removed, SessionInfo
 from ..errors import SessionOpenError
 from ..events import Event
 from ..found_text import find_in
 from ..message_text import tools_called_in
 from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
-from .encode import UPDATES, AppendPart, Dropped, Fact, Updates, encode_append
+from .encode import MOST_NEWS, UPDATES, AppendPart, Dropped, Fact, Updates, encode_append
 from .row import WAKING, Folds, shown_status, step, words_of
 
 KEPT = tuple(name for name in Folds.__struct_fields__ if name in SessionInfo.__struct_fields__ and name != "open")
@@ -78,6 +78,13 @@ class MemorySession:
     def head(self) -> int:
         """Seq of the last event."""
         return self.fork_seq + len(self._own)
+
+    def follows(self, expected: int, behind: Behind | None) -> bool:
+        """Return whether an append may follow what others appended after the head that it expected."""
+        if behind is None or not max(expected, self.fork_seq) <= self.head <= expected + MOST_NEWS:
+            return False
+        news = [(seq, self.at_us(seq), self.event(seq)) for seq in range(expected + 1, self.head + 1)]
+        return behind([Recorded(seq, at_us, event) for seq, at_us, event in news if event is not None])
 
     def begin(self, parent: str, at: int, digest: bytes, updates: bytes, folds: Folds) -> None:
         """Make this session a fork; `updates`: U of its parent so far, if it begins among updates."""

@@ -191,6 +191,12 @@ class EventLog(Protocol):
         """
         ...
 
+    async def due_since(
+        self, *, limit: int = 100, queues: Collection[str] | None = None
+    ) -> tuple[tuple[str, int], ...]:
+        """Name sessions as `due` does, each with the time since when it is: another one each time it is due anew."""
+        ...
+
     async def take_due(
         self,
         *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 import msgspec
@@ -12,10 +12,13 @@ from click.core import ParameterSource
 from eventsource.durations import duration_us
 from eventsource.envelope import QueueInfo
 
+from ..engines.worker import EngineWorker
 from ..log import Log
 from ..signals import on_signal
-from ..tasks.queues import shown_queue, stored_queue
-from ..tasks.worker import Worker, WorkerReport
+from ..tasks.queues import DEFAULT, shown_queue, stored_queue
+from ..tasks.runner import AnyTask
+from ..tasks.ticker import WorkerReport
+from ..tasks.worker import Worker
 from .arguments.tasks import find_tasks
 from .command import command
 from .exit_codes import NO, OK, STUCK
@@ -28,6 +31,7 @@ from .terminal.screen import Screen
     ("refold worker my_tasks", "run every task of a module that can be imported from here"),
     ("refold worker my_tasks:report --concurrency 2", "one of them, two sessions at once"),
     ("refold worker my_tasks --queue gpu --limit gpu=4", "of a queue, four at once in all workers together"),
+    ("refold worker my_tasks --engine temporal://localhost:7233/default", "what Temporal tells it to"),
     ("refold worker --check --late 5m", "are there workers enough?"),
     creates=lambda values: not values["check"],
     local=True,
@@ -42,6 +46,9 @@ from .terminal.screen import Screen
 )
 @click.option("--lease", default="30s", help="How long a session is held without being heard of; 30s by default.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is due.")
+@click.option(
+    "--engine", metavar="URL", help="What says when and where a session is run: temporal://HOST:7233/NAMESPACE."
+)
 @click.option("--check", is_flag=True, help="Run nothing: say of each queue what is due, what runs, and who runs it.")
 @click.option("--late", metavar="TIME", help="With --check: how long something may be due; 1m by default.")
 async def worker(
@@ -53,6 +60,7 @@ async def worker(
     limits: tuple[str, ...],
     lease: str,
     until_idle: bool,
+    engine: str | None,
     check: bool,
     late: str | None,
 ) -> int:
@@ -63,13 +71,18 @@ async def worker(
     how long it took, and what came of it; in JSON, an object a line. With --until-idle the exit code is 8 when runs are
     left that it could not go on with.
 
+    With --engine an engine says what is run here, and the worker tells the engine what is due: it keeps ids and times,
+    the log the rest. Its queues are those of --queue and of `?queue=NAME` in the URL, or `default`; --concurrency is of
+    each. `rate=5` is how many sessions the engine begins in a second of each, `heartbeat=15s` after how long without a
+    sign of life it gives a worker up, `tls=true` and TEMPORAL_API_KEY how it is reached.
+
     A task is for a queue (`@task(queue=)`), or for the one called `default`; without --queue a worker takes from all.
 
     With --check it tells a line of each queue, from the log alone. The exit code is 1 when something has been due for
     longer than --late: then no worker takes from that queue, or too few do.
     """
     if check:
-        _check_alone("app", "concurrency", "limits", "lease", "until_idle")
+        _check_alone("app", "concurrency", "limits", "lease", "until_idle", "engine")
         return _check(screen, await log.store.queues(), queues, duration_us(late or "1m"))
     if late is not None:
         raise click.UsageError("--late goes with --check")
@@ -87,6 +100,11 @@ async def worker(
         screen.note(f"{what}: {shorten(report.error, 200)}" if report.error else what)
 
     most = dict(map(_limit, limits))
+    if engine is not None:
+        if until_idle or most:
+            left_out = "--until-idle" if until_idle else "--limit"
+            raise click.UsageError(f"{left_out} goes without --engine, which has ways of its own")
+        return await _work_with(screen, log, tasks, engine, queues, concurrency=concurrency, lease=lease, tell=tell)
     try:
         working = Worker(
             log, tasks, queues=queues or None, concurrency=concurrency, limits=most, lease=lease, tell=tell
@@ -100,6 +118,35 @@ async def worker(
         return OK
     screen.note(f"{count(len(working.stuck), 'run')} left stuck: {screen.command('runs', '--status', 'stuck')}")
     return STUCK
+
+
+async def _work_with(
+    screen: Screen,
+    log: Log,
+    tasks: Sequence[AnyTask],
+    engine: str,
+    queues: Sequence[str],
+    *,
+    concurrency: int,
+    lease: str,
+    tell: Callable[[WorkerReport], None],
+) -> int:
+    """Run what an engine says, until stopped. Returns: the exit code."""
+    from ..engines.temporal import connect, read_address
+
+    place = read_address(engine)
+    wanted = tuple(dict.fromkeys((*queues, *place.queues))) or (DEFAULT,)
+    try:
+        working = EngineWorker(
+            log, tasks, await connect(engine), queues=wanted, concurrency=concurrency, lease=lease, tell=tell
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    on_signal(signal.SIGTERM, signal.SIGINT, call=working.stop)
+    told = f"Working on {', '.join(task.id for task in tasks)} of {', '.join(wanted)} for {place.shown}"
+    screen.note(told, ("; Ctrl-C ends it", "dim"))
+    await working.run()
+    return OK
 
 
 def _limit(given: str) -> tuple[str, int]:

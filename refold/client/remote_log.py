@@ -326,6 +326,12 @@ class RemoteLog:
         """Refuse. Raises: StoreError."""
         self._refuse("nothing can be run")
 
+    async def due_since(
+        self, *, limit: int = 100, queues: Collection[str] | None = None
+    ) -> tuple[tuple[str, int], ...]:
+        """Refuse. Raises: StoreError."""
+        self._refuse("a server does not say since when sessions are due")
+
     async def queues(self) -> tuple[QueueInfo, ...]:
         """Refuse. Raises: StoreError."""
         self._refuse("queues cannot be counted")

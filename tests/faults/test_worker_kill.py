@@ -193,9 +193,9 @@ async def test_a_worker_stopped_beyond_its_lease_is_fenced_when_it_wakes(tmp_pat
             assert (await log.verify()).ok
 
 
-async def began(folder: Path, count: int) -> None:
+async def began(folder: Path, count: int, *, timeout_s: float = 30) -> None:
     """Wait until so many processes are at the step."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(timeout_s):
         while not (folder / "began").exists() or len((folder / "began").read_text().split()) < count:
             await asyncio.sleep(0.01)
 

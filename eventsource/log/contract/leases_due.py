@@ -235,3 +235,5 @@ class DueContract(ABC):
             for n, session in enumerate(names):
                 await log.append(session, [(10 - n, TaskStart(task="t"))])
             assert await log.due(limit=3) == tuple(reversed(names[2:]))
+            assert await log.due_since(limit=2) == ((names[4], 6), (names[3], 7))
+            assert await log.due_since(queues=("gpu",)) == ()

@@ -276,6 +276,13 @@ class SqlLog(ABC):
         return await self._read_with(lambda connection: rows.due(connection, limit, queues))
 
     @checked()
+    async def due_since(
+        self, *, limit: int = 100, queues: Collection[str] | None = None
+    ) -> tuple[tuple[str, int], ...]:
+        """Name them with the time."""
+        return await self._read_with(lambda connection: rows.due_since(connection, limit, queues))
+
+    @checked()
     async def take_due(
         self,
         *,

@@ -373,23 +373,30 @@ def due(connection: Sql, limit: int, queues: Collection[str] | None = None, *, l
     Args:
         lock: how those that are found are kept for this transaction, passing over what others keep.
     """
+    return tuple(name for name, _ in due_since(connection, limit, queues, lock=lock))
+
+
+def due_since(
+    connection: Sql, limit: int, queues: Collection[str] | None = None, *, lock: str = ""
+) -> tuple[tuple[str, int], ...]:
+    """Name them with the time since when each is; see `due`."""
     found, now_us = list[tuple[int, str]](), connection.now_us()
     if queues is None:
         queues = queues_with_due(connection)
     for queue in queues:
         rows = connection.execute(_DUE + lock, (queue, now_us, limit))
         found += [(due_at_us, _text(name)) for due_at_us, name in rows]
-    names = [name for _, name in sorted(found)[:limit]]
-    if len(names) == limit:
-        return tuple(names)
+    listed = [(name, due_at_us) for due_at_us, name in sorted(found)[:limit]]
+    if len(listed) == limit:
+        return tuple(listed)
     among = f"queue IN ({', '.join('?' * len(queues))})" if queues else "false"
     owners = connection.execute("SELECT DISTINCT owner FROM sessions WHERE owner IS NOT NULL").fetchall()
     for owner in (_text(row[0]) for row in owners):
-        if len(names) < limit and not connection.lives(owner):
-            sql = f"SELECT id FROM sessions WHERE owner = ? AND due_at_us > ? AND {among} LIMIT ?{lock}"
-            values = (owner, now_us, *queues, limit - len(names))
-            names += [_text(row[0]) for row in connection.execute(sql, values)]
-    return tuple(names)
+        if len(listed) < limit and not connection.lives(owner):
+            sql = f"SELECT id, due_at_us FROM sessions WHERE owner = ? AND due_at_us > ? AND {among} LIMIT ?{lock}"
+            values = (owner, now_us, *queues, limit - len(listed))
+            listed += [(_text(name), due_at_us) for name, due_at_us in connection.execute(sql, values)]
+    return tuple(listed)
 
 
 def resolve(connection: Sql, name: str, *, prefix: bool) -> str:

@@ -81,6 +81,10 @@ def test_check_makes_no_log(shell: Shell, tmp_path: Path) -> None:
         (["worker", "app", "--late", "1m"], "--late goes with --check"),
         (["worker", "{}", "--queue", "two words"], "printable characters without spaces"),
         (["worker", "{}", "--limit", "gpu"], "expected QUEUE=N"),
+        (["worker", "{}", "--engine", "dbos://h"], "write temporal://HOST:7233/NAMESPACE"),
+        (["worker", "{}", "--engine", "temporal://h", "--limit", "gpu=4"], "--limit goes without --engine"),
+        (["worker", "{}", "--engine", "temporal://h", "--until-idle"], "--until-idle goes without --engine"),
+        (["worker", "--check", "--engine", "temporal://h"], "leave out --engine"),
         (["worker", "{}", "--queue", "gpu", "--limit", "cpu=4"], "it takes nothing from queue cpu"),
     ],
 )

@@ -12,7 +12,8 @@ from eventsource.log.protocol import EventLog
 from refold import Log
 from refold.tasks import Task, TaskContext, runs, task
 from refold.tasks.errors import PathError
-from refold.tasks.worker import Worker, WorkerReport
+from refold.tasks.ticker import WorkerReport
+from refold.tasks.worker import Worker
 from tests.refold.hands import events_of, verified
 
 

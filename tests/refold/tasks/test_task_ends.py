@@ -38,7 +38,8 @@ from refold import Agent, Log, Session, tool
 from refold.child_sessions import tree_is_due
 from refold.tasks import TaskContext, task
 from refold.tasks.runner import AnyTask
-from refold.tasks.worker import Worker, WorkerReport
+from refold.tasks.ticker import WorkerReport
+from refold.tasks.worker import Worker
 from tests.refold.hands import Clock, events_of, verified
 
 HAND: tuple[Event, ...] = (

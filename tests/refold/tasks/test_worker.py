@@ -18,7 +18,8 @@ from refold import Log
 from refold.tasks import Task, TaskContext, task
 from refold.tasks.runner import AnyTask
 from refold.tasks.runs import load_run
-from refold.tasks.worker import Worker, WorkerReport
+from refold.tasks.ticker import WorkerReport
+from refold.tasks.worker import Worker
 from tests.refold.hands import Clock, events_of, verified
 
 
