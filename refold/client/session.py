@@ -13,19 +13,33 @@ from eventsource.errors import ArgumentError
 from eventsource.events import EndReason
 from eventsource.log import random_id
 from eventsource.messages import CustomMessage, Message, UserMessage
-from eventsource.prompts import Prompt, as_messages
+from eventsource.prompts import Prompt, as_message as as_prompt, as_messages
 from eventsource.request import Request
 from eventsource.user_code.argument_checks import checked
 from projections.calls import CallView
+from projections.pairing import ContextMessage
 from replay.why import Why
 
 from ..http.interface.beginnings import PromptBody, RunAnswer, WaitQuery
 from ..http.interface.events import EventPage, EventsQuery
 from ..http.interface.sessions import CursorQuery, SessionRow
 from ..http.interface.values import MOST, AtQuery, Head
-from ..http.interface.verbs import AbortBody, CancelBody, DecisionBody, ForkBody, LabelBody, MessageBody
+from ..http.interface.verbs import (
+    AbortBody,
+    AdoptBody,
+    Adopted,
+    CancelBody,
+    DecisionBody,
+    ForkBody,
+    LabelBody,
+    MessageBody,
+    NamedMessage,
+    ReplacedMessage,
+)
 from ..http.interface.views import (
     CallList,
+    MessageList,
+    MessagesQuery,
     MetadataAnswer,
     RequestAnswer,
     StateAnswer,
@@ -131,6 +145,17 @@ class ClientSession:
     async def calls(self, at: int | None = None) -> tuple[CallView, ...]:
         """List tool calls, in the order in which they were made, and what came of them."""
         return (await self._connection.get(path_of(self.id, "calls"), CallList, AtQuery(at))).calls
+
+    @checked()
+    async def messages(self, at: int | None = None) -> tuple[ContextMessage, ...]:
+        """Return the context's messages in order, each with its name (`seq`), at the head or at a seq."""
+        found: list[ContextMessage] = []
+        start: int | None = 0
+        while start is not None:
+            page = await self._connection.get(path_of(self.id, "messages"), MessageList, MessagesQuery(at, start))
+            found += page.messages
+            at, start = page.at, page.next
+        return tuple(found)
 
     async def usage(self) -> Spending:
         """Count what answers used, each once, in the session that recorded it; what counts elsewhere stands beside."""
@@ -249,6 +274,46 @@ class ClientSession:
         return await self._verb("decisions", body, expected=expected)
 
     @checked()
+    async def adopt(
+        self,
+        messages: Sequence[ContextMessage | int] | range | ContextMessage | int,
+        *,
+        from_: ClientSession,
+        expected: int | None = None,
+    ) -> tuple[int, ...]:
+        """Copy messages of another session on the server into this idle one, calls together with their results.
+
+        A `range` takes the messages whose names lie in it; what both sessions share is left out.
+
+        Returns: the seqs of what was appended; in an idle session they name the adopted messages.
+        Raises: UnknownSeqError; IllegalEventError when a run is under way; LeaseHeldError when somebody runs it.
+        """
+        chosen = [messages] if isinstance(messages, ContextMessage | int) else messages
+        if isinstance(messages, range):
+            body = AdoptBody(source=from_.id, between=(messages.start, messages.stop, messages.step))
+        else:
+            body = AdoptBody(source=from_.id, messages=tuple(_name_of(one) for one in chosen))
+        return (await self._connection.post(path_of(self.id, "adopt"), Adopted, body, expected=expected)).seqs
+
+    @checked()
+    async def hide(self, message: ContextMessage | int, *, expected: int | None = None) -> int:
+        """Keep a message from the model from now on, with its calls' results; it stays in the history.
+
+        Returns: the new head. Raises: UnknownSeqError when the context holds no such message.
+        """
+        return await self._verb("hide", NamedMessage(_name_of(message)), expected=expected)
+
+    @checked("new")
+    async def replace(self, message: ContextMessage | int, new: Prompt, *, expected: int | None = None) -> int:
+        """Replace a message by another for the model, from now on; a text keeps the message's role and calls.
+
+        Returns: the new head. Raises: UnknownSeqError when the context holds no such message.
+        """
+        said = new if isinstance(new, str) else as_prompt(new, where="ClientSession.replace", parameter="new")
+        instead = said if isinstance(said, str) else _plain(said, "new")
+        return await self._verb("replace", ReplacedMessage(_name_of(message), to_json(instead)), expected=expected)
+
+    @checked()
     async def fork(
         self,
         *,
@@ -321,6 +386,10 @@ class ClientSession:
         self, name: str, body: msgspec.Struct, *, key: str | None = None, expected: int | None = None
     ) -> int:
         return (await self._connection.post(path_of(self.id, name), Head, body, key=key, expected=expected)).head
+
+
+def _name_of(message: ContextMessage | int) -> int:
+    return message.seq if isinstance(message, ContextMessage) else message
 
 
 def _plain(message: Message, parameter: str) -> object:

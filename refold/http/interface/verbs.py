@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from eventsource.events import EndReason
 
 from .values import Anything, Seq, Text
+
+MOST_EDITS = 500
+"""Messages that one verb changes at the most."""
 
 
 class MessageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,3 +76,35 @@ class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: Text = ""
     name: Text | None = None
     keeps: tuple[Seq, ...] | None = None
+
+
+class NamedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message of the context, by its name."""
+
+    message: Seq
+
+
+class ReplacedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message of the context, by its name, and what the model reads in its place: a text, or a message."""
+
+    message: Seq
+    new: Anything
+
+
+class AdoptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
+    """Messages of another session, by their names; or those whose names lie between two, by steps.
+
+    `between`: the first, the one behind the last, and the step, as a range of Python's.
+    """
+
+    source: Text
+    messages: Annotated[tuple[Seq, ...], msgspec.Meta(max_length=MOST_EDITS)] = ()
+    between: tuple[Seq, Seq, Annotated[int, msgspec.Meta(ge=1)]] | None = None
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """The seqs of what was adopted, and the seq of the last event now."""
+
+    session: str
+    head: int
+    seqs: tuple[int, ...]

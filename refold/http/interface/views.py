@@ -9,6 +9,7 @@ import msgspec
 from eventsource.events import ModelRef, Place, QueueName
 from eventsource.request import Request
 from projections.calls import CallView
+from projections.pairing import ContextMessage
 
 from ...status import SessionStatus
 from ...waits import Waiting
@@ -67,6 +68,27 @@ class WhyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     at: Seq | None = None
     limit: PageSize = 50
+
+
+class MessagesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`at`: a seq; the head by default. `start`: how many messages are passed over, the `next` of the page before."""
+
+    at: Seq | None = None
+    start: Seq = 0
+    limit: PageSize = 1000
+
+
+class MessageList(msgspec.Struct, frozen=True):
+    """Messages of the context at a seq, in order, each with its name (`seq`), by which it is hidden or replaced.
+
+    `in_all`: how many there are. `next`: the `start` of the page behind it, with this `at`, if there is one.
+    """
+
+    session: str
+    at: int
+    messages: tuple[ContextMessage, ...]
+    in_all: int
+    next: int | None
 
 
 class CallList(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from eventsource.errors import (
     UnreadMessageError,
     WaitOverError,
 )
-from eventsource.events import QueuePush, WaitEnd
+from eventsource.events import MessageAdopt, Origin, QueuePush, WaitEnd
 from eventsource.machine.state import State
 from eventsource.messages import ImageContent, UserMessage
 from eventsource.models.scripted import call, scripted
@@ -181,6 +181,47 @@ async def test_a_session_is_forked_and_a_message_edited() -> None:
         assert "Do I need gloves?" in str(await (await log.find(edited.id)).messages())
         with pytest.raises(UnknownLabelError):
             await there.fork(at="nowhere")
+
+
+async def test_messages_are_listed_hidden_replaced_and_adopted() -> None:
+    async with setup() as (log, client):
+        session = await ran(log)
+        there = await client.find(session.id)
+        assert await there.messages() == await session.messages()
+        prompt, *_, answer = await there.messages()
+        assert await there.messages(prompt.seq) == await session.messages(prompt.seq)
+        assert await there.hide(prompt) == (await session.info()).head
+        head = await there.replace(answer.seq, "No rain.", expected=(await session.info()).head)
+        assert (
+            await there.replace(answer, UserMessage(content=(ImageContent(data="aGk=", media_type="image/png"),)))
+            == head + 1
+        )
+        with pytest.raises(ConflictError):
+            await there.hide(answer, expected=head)
+        with pytest.raises(UnknownSeqError):
+            await there.hide(9_999)
+        assert await there.messages() == await session.messages()
+        assert prompt.seq not in [one.seq for one in await there.messages()]
+        some: list[Any] = [answer, range(1, 99), range(1, 99, 2), [prompt, answer.seq]]
+        for number, chosen in enumerate(some):
+            name = f"copy {number}"
+            here = await log.session(f"{name} here")
+            copy = await client.session(name)
+            assert await copy.adopt(chosen, from_=there) == await here.adopt(chosen, from_=session)
+            assert [one.message for one in await copy.messages()] == [one.message for one in await here.messages()]
+        with pytest.raises(UnknownSeqError):
+            await copy.adopt(9_999, from_=there)
+
+
+async def test_of_many_messages_all_are_listed_as_they_were_at_one_seq() -> None:
+    async with setup() as (log, client):
+        store = log.store
+        await store.create("long")
+        event = MessageAdopt(message=UserMessage(content="Well?"), origin=Origin(source="test"))
+        await store.append("long", [(1, event)] * 2_100)
+        there = await client.find("long")
+        assert [one.seq for one in await there.messages()] == list(range(1, 2_101))
+        assert len(await there.messages(1_500)) == 1_500
 
 
 async def test_a_run_is_begun_and_waited_for() -> None:

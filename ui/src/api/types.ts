@@ -151,10 +151,15 @@ export interface AbortRequest {
   by?: string;
 }
 
-/** Messages of another session, by their names. */
+/**
+ * Messages of another session, by their names; or those whose names lie between two, by steps.
+ *
+ * `between`: the first, the one behind the last, and the step, as a range of Python's.
+ */
 export interface AdoptBody {
   from: string;
-  messages: number[];
+  messages?: number[];
+  between?: [number, number, number] | null;
 }
 
 /** The seqs of what was adopted, and the seq of the last event now. */

@@ -12,8 +12,8 @@ from eventsource.codec import from_json
 from eventsource.envelope import SessionInfo
 from eventsource.errors import UnknownSeqError
 from eventsource.events import ConfigChange
-from eventsource.messages import Message, UserMessage
-from eventsource.prompts import as_message, as_messages
+from eventsource.messages import UserMessage
+from eventsource.prompts import as_messages
 from projections.context import entry_of
 
 from ....models import recorded_ref
@@ -22,27 +22,27 @@ from ....views.forking import ForkChange, ForkPreview, edits, fork_preview
 from ....views.index import At
 from ...interface.beginnings import PromptBody, RunAnswer, WaitQuery
 from ...interface.values import Anything, Head, Seq, Text
-from ...interface.verbs import AbortBody, DecisionBody, LabelBody
+from ...interface.verbs import (
+    MOST_EDITS,
+    AbortBody,
+    AdoptBody,
+    Adopted,
+    DecisionBody,
+    LabelBody,
+    NamedMessage,
+    ReplacedMessage,
+)
 from ..problems import ProblemError
 from ..routes import Call, Nothing, Route, json_response
 from ..v1 import beginnings, verbs
 from ..v1.parameters import session_of
 from .parameters import at_in
 
-MOST_EDITS = 500
-
 
 class ForkQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`dry_run`: makes nothing, and answers what the fork would be."""
 
     dry_run: bool = False
-
-
-class ReplacedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message of the context, by its name, and what the model reads in its place: a text, or a message."""
-
-    message: Seq
-    new: Anything
 
 
 class PageFork(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,27 +70,6 @@ class SaidBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     message: Anything
     key: Text | None = None
-
-
-class AdoptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
-    """Messages of another session, by their names."""
-
-    source: Text
-    messages: Annotated[tuple[Seq, ...], msgspec.Meta(min_length=1, max_length=MOST_EDITS)]
-
-
-class NamedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message of the context, by its name."""
-
-    message: Seq
-
-
-class Adopted(msgspec.Struct, frozen=True):
-    """The seqs of what was adopted, and the seq of the last event now."""
-
-    session: str
-    head: int
-    seqs: tuple[int, ...]
 
 
 async def fork_session(call: Call[ForkQuery, PageFork]) -> Response:
@@ -150,15 +129,10 @@ def _change(body: PageFork) -> ForkChange:
         raise ProblemError(422, f"the body: model: expected vendor:model, found {body.model[:100]!r}")
     if not isinstance(body.options, msgspec.UnsetType) and not isinstance(from_json(body.options), dict):
         raise ProblemError(422, "the body: options: expected a JSON object")
-    replaced = {one.message: _instead(one) for one in body.replace}
+    replaced = {one.message: verbs.instead_of(one) for one in body.replace}
     return ForkChange(
         said=said, replaced=replaced, hidden=body.hide, config=config if config != ConfigChange() else None
     )
-
-
-def _instead(one: ReplacedMessage) -> str | Message:
-    new = from_json(one.new)
-    return new if isinstance(new, str) else as_message(new, where="replace")
 
 
 async def say(call: Call[Nothing, SaidBody], queue: str) -> Head:
@@ -204,22 +178,17 @@ async def abort_session(call: Call[Nothing, AbortBody]) -> Head:
 
 async def adopt_messages(call: Call[Nothing, AdoptBody]) -> Adopted:
     """Copy messages of another session into this idle one, calls together with their results."""
-    session, body = await session_of(call), call.body
-    source = await call.served.log.store.resolve(body.source, prefix=False)
-    seqs = await session.adopt(list(body.messages), from_=await call.served.log.find(source))
-    return Adopted(session.id, (await session.info()).head, seqs)
+    return await verbs.adopt(call)
 
 
 async def hide_message(call: Call[Nothing, NamedMessage]) -> Head:
     """Keep a message from the model from now on; it stays in the history."""
-    session = await session_of(call)
-    return Head(session.id, await session.hide(call.body.message))
+    return await verbs.hide(call)
 
 
 async def replace_message(call: Call[Nothing, ReplacedMessage]) -> Head:
     """Replace a message by another for the model, from now on; a text keeps its role and calls."""
-    session = await session_of(call)
-    return Head(session.id, await session.replace(call.body.message, _instead(call.body)))
+    return await verbs.replace(call)
 
 
 async def run_session(call: Call[WaitQuery, PromptBody]) -> Response:

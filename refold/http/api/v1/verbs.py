@@ -9,12 +9,24 @@ import msgspec
 from eventsource.codec import from_json
 from eventsource.envelope import SessionInfo
 from eventsource.errors import ConflictError, SessionExistsError
-from eventsource.prompts import as_messages
+from eventsource.messages import Message
+from eventsource.prompts import as_message, as_messages
 
 from ....child_sessions import child_id
 from ....session import Session
 from ...interface.values import Head
-from ...interface.verbs import AbortBody, CancelBody, DecisionBody, ForkBody, LabelBody, MessageBody
+from ...interface.verbs import (
+    AbortBody,
+    AdoptBody,
+    Adopted,
+    CancelBody,
+    DecisionBody,
+    ForkBody,
+    LabelBody,
+    MessageBody,
+    NamedMessage,
+    ReplacedMessage,
+)
 from ..problems import ProblemError
 from ..routes import Call, Nothing, Route
 from .parameters import session_of
@@ -70,6 +82,35 @@ async def decide(call: Call[Nothing, DecisionBody]) -> Head:
         decided_by=body.decided_by,
     )
     return Head(session.id, head)
+
+
+async def hide(call: Call[Nothing, NamedMessage]) -> Head:
+    """Keep a message from the model from now on, with its calls' results; it stays in the history."""
+    session = await session_of(call)
+    return Head(session.id, await session.hide(call.body.message))
+
+
+async def replace(call: Call[Nothing, ReplacedMessage]) -> Head:
+    """Replace a message by another for the model, from now on; a text keeps its role and calls."""
+    session = await session_of(call)
+    return Head(session.id, await session.replace(call.body.message, instead_of(call.body)))
+
+
+def instead_of(one: ReplacedMessage) -> str | Message:
+    """Return what the model reads in a message's place. Raises: ArgumentError."""
+    new = from_json(one.new)
+    return new if isinstance(new, str) else as_message(new, where="replace")
+
+
+async def adopt(call: Call[Nothing, AdoptBody]) -> Adopted:
+    """Copy messages of another session into this idle one, calls together with their results."""
+    session, body = await session_of(call), call.body
+    if bool(body.messages) == (body.between is not None):
+        raise ProblemError(422, "the body: messages are adopted by their names or between two: give one of both")
+    source = await call.served.log.store.resolve(body.source, prefix=False)
+    chosen = list(body.messages) if body.between is None else range(*body.between)
+    seqs = await session.adopt(chosen, from_=await call.served.log.find(source))
+    return Adopted(session.id, (await session.info()).head, seqs)
 
 
 async def fork(call: Call[Nothing, ForkBody]) -> SessionInfo:
@@ -130,5 +171,8 @@ VERBS = (
     _verb("cancel", cancel),
     _verb("labels", label),
     _verb("decisions", decide),
+    _verb("hide", hide),
+    _verb("replace", replace),
+    _verb("adopt", adopt),
     _verb("forks", fork, status=201, key=True),
 )

@@ -18,6 +18,8 @@ from ....waits import Waiting, load_waiting
 from ...interface.values import AtQuery
 from ...interface.views import (
     CallList,
+    MessageList,
+    MessagesQuery,
     MetadataAnswer,
     OpenCall,
     QueuedMessage,
@@ -79,6 +81,15 @@ async def read_why(call: Call[WhyQuery, Nothing]) -> Why:
 async def read_usage(call: Call[Nothing, Nothing]) -> Spending:
     """Count what answers used, each once, in the session that recorded it; what counts elsewhere stands beside it."""
     return await spending(call.served.log.store, (await session_of(call)).id)
+
+
+async def read_messages(call: Call[MessagesQuery, Nothing]) -> MessageList:
+    """List the messages that a model would be sent at a seq, page by page, each with its name."""
+    session, asked = await session_of(call), call.query
+    at = asked.at if asked.at is not None else (await session.info()).head
+    found = await session.messages(at)
+    stop = asked.start + asked.limit
+    return MessageList(session.id, at, found[asked.start : stop], len(found), stop if stop < len(found) else None)
 
 
 async def read_calls(call: Call[AtQuery, Nothing]) -> CallList:
@@ -148,6 +159,7 @@ VIEWS = (
     _view("why", read_why),
     _view("usage", read_usage),
     _view("calls", read_calls),
+    _view("messages", read_messages),
     _view("waits", read_waits),
     _view("metadata", read_metadata),
     _view("streams/{name}", read_stream),
