@@ -7,12 +7,14 @@ export interface Settings {
   inspectorWidth: number;
   hasList: boolean;
   hasInspector: boolean;
+  /** Whether the timeline has its charts. */
+  hasCharts: boolean;
   /** Whether letters by themselves are keys (WCAG 2.1.4 wants that they can be turned off). */
   hasLetterKeys: boolean;
 }
 
 const KEY = "refold-page";
-const DEFAULTS: Settings = { listWidth: 348, inspectorWidth: 380, hasList: true, hasInspector: true, hasLetterKeys: true };
+const DEFAULTS: Settings = { listWidth: 348, inspectorWidth: 380, hasList: true, hasInspector: true, hasCharts: true, hasLetterKeys: true };
 
 function remembered(): Settings {
   const found = { ...DEFAULTS };

@@ -1,0 +1,97 @@
+// Lanes of what took time: which bar lies in which lane, beside which, and from where to where.
+
+import type { DrawnSpan, SpanKind } from "../api/types";
+
+/** A stretch of time, in microseconds since 1970. */
+export interface Stretch {
+  from: number;
+  to: number;
+}
+
+/** A bar, of the session or of one that it started. */
+export interface Bar {
+  session: string;
+  span: DrawnSpan;
+  /** Which of the rows of its lane it lies in: bars that overlap lie below each other. */
+  row: number;
+}
+
+export interface Lane {
+  key: string;
+  name: string;
+  kind: SpanKind | "child";
+  bars: Bar[];
+  rows: number;
+}
+
+const MOST_ROWS = 4;
+const ORDER: Record<SpanKind, number> = { run: 0, turn: 0, model: 1, tool: 2, wait: 3 };
+const NAMES: Record<SpanKind, string> = { run: "runs", turn: "runs", model: "model", tool: "", wait: "waits" };
+
+/** What is drawn of another session: its own bars where there is room for them, else one for all of it. */
+export interface ChildSpans {
+  session: string;
+  title: string;
+  spans: readonly DrawnSpan[];
+}
+
+/** Lays bars out in lanes: the session's own first, each tool in its own, then a lane for all children of one title. */
+export function layLanes(session: string, spans: readonly DrawnSpan[], children: readonly ChildSpans[]): Lane[] {
+  const lanes = new Map<string, Lane>();
+  const laneOf = (key: string, name: string, kind: Lane["kind"]): Lane => {
+    let lane = lanes.get(key);
+    if (lane === undefined) lanes.set(key, (lane = { key, name, kind, bars: [], rows: 1 }));
+    return lane;
+  };
+  const sorted = [...spans].sort((one, two) => ORDER[one.kind] - ORDER[two.kind] || (one.kind === "tool" ? 0 : one.started_at_us - two.started_at_us));
+  for (const span of sorted) {
+    const name = NAMES[span.kind] || span.lane.replace(/^tool /, "");
+    laneOf(`${ORDER[span.kind]} ${name}`, name, span.kind === "turn" ? "run" : span.kind).bars.push({ session, span, row: 0 });
+  }
+  for (const child of children) {
+    const lane = laneOf(`child ${child.title}`, child.title, "child");
+    for (const span of child.spans) if (span.kind !== "turn" && (span.kind !== "run" || child.spans.length === 1)) lane.bars.push({ session: child.session, span, row: 0 });
+  }
+  const found = [...lanes.values()].filter((lane) => lane.bars.length);
+  for (const lane of found) if (lane.kind !== "run") stack(lane);
+  return found;
+}
+
+/** Lays bars that overlap below each other; of more than there is room for, the last row has the rest. */
+function stack(lane: Lane): void {
+  const ends: number[] = [];
+  lane.bars.sort((one, two) => one.span.started_at_us - two.span.started_at_us);
+  for (const bar of lane.bars) {
+    const end = bar.span.ended_at_us ?? Number.MAX_SAFE_INTEGER;
+    let row = ends.findIndex((one) => one <= bar.span.started_at_us);
+    if (row < 0) row = Math.min(ends.length, MOST_ROWS - 1);
+    ends[row] = Math.max(ends[row] ?? 0, end);
+    bar.row = row;
+  }
+  lane.rows = Math.max(ends.length, 1);
+}
+
+const STEPS_US = [1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1.5e7, 3e7, 6e7, 1.2e8, 3e8, 6e8, 1.8e9, 3.6e9, 7.2e9, 2.16e10, 4.32e10, 8.64e10, 1.728e11, 6.048e11]; // prettier-ignore
+
+/** Where the axis has its marks: round times since the beginning, some of them, never more than fit. */
+export function ticks(shown: Stretch, began: number, width: number, each = 90): number[] {
+  const most = Math.max(Math.floor(width / each), 1);
+  const long = Math.max(shown.to - shown.from, 1);
+  let step = STEPS_US.find((one) => long / one <= most);
+  if (step === undefined) {
+    step = STEPS_US.at(-1)!;
+    while (long / step > most) step *= 2;
+  }
+  const found: number[] = [];
+  for (let at = Math.ceil((shown.from - began) / step) * step; at <= shown.to - began; at += step) found.push(began + at);
+  return found;
+}
+
+/** When an event came, as the rows tell: in the middle of a row as far as its seqs have come. */
+export function timeAt(rows: { seq: Uint32Array; last: Uint32Array; at: Float64Array; duration: Float64Array; length: number }, row: number, seq: number): number | null {
+  if (row < 0 || row >= rows.length) return null;
+  const long = rows.last[row]! - rows.seq[row]!;
+  const took = rows.duration[row]!;
+  const share = long > 0 ? Math.min(Math.max((seq - rows.seq[row]!) / long, 0), 1) : 0;
+  return rows.at[row]! + (took > 0 ? share * took : 0);
+}
