@@ -1,0 +1,60 @@
+"""The recipe for DBOS, and its limit: what a killed executor had is taken up by its name alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eventsource.events import StepEnd
+from refold import open_log
+from tests.faults import conversations
+from tests.faults.test_worker_kill import ROOT, began, facts
+
+pytest.importorskip("dbos", reason="needs the package dbos")
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+
+async def test_what_a_killed_executor_had_is_taken_up_by_its_name_alone(tmp_path: Path) -> None:
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(executor: str) -> subprocess.Popen[bytes]:
+        with (tmp_path / f"{executor}.txt").open("ab") as told:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.refold.engines.dbos_worker", str(tmp_path), executor],
+                cwd=ROOT, env={**os.environ, "CONVERSATIONS": str(tmp_path)}, stdout=told, stderr=told,
+            )  # fmt: skip
+        running.append(process)
+        return process
+
+    try:
+        async with open_log(tmp_path / "log.db") as log:
+            run = await conversations.held.trigger(log, None)
+            start("one")
+            await began(tmp_path, 1, timeout_s=60)
+            running[0].kill()
+            running[0].wait()
+            (tmp_path / "go").touch()
+            start("other")
+            async with asyncio.timeout(60):
+                while (done := await conversations.leaf.trigger(log, 3, key="leaf")).status != "done":
+                    await asyncio.sleep(0.1)
+            assert done.result == 9  # the other works
+            assert (await run.refresh()).status == "due"  # and leaves that alone, though it is due
+            start("one")
+            async with asyncio.timeout(60):
+                while (run := await run.refresh()).status != "done":
+                    await asyncio.sleep(0.1)
+            assert len([event async for event in facts(run.session) if isinstance(event, StepEnd)]) == 1
+            assert (await log.verify()).ok
+            for process in running[1:]:
+                process.terminate()
+                assert process.wait(30) == 0
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
