@@ -82,6 +82,7 @@ class Indexed:
         self.columns = Columns()
         self.state, self.seen = State(), SEEN.initial
         self.windows, self.hashes = PartWindows(), PartHashes()
+        self.digesting = asyncio.Lock()  # of `hashes`, by which one request at a time is digested, in a thread
         self.size_bytes = 0
         self._changed = -1
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -22,6 +23,8 @@ from .columns import Columns
 from .cutting import TEXT_CHARACTERS, CutJson, cut_json
 from .index import At
 
+SLICE_PARTS = 5_000
+"""Parts of a request that are taken at once: a few milliseconds of work."""
 SHOWN_CHARACTERS = 200
 CONTENT_BYTES = TEXT_CHARACTERS
 """What one part's content takes where several are given; all of it is fetched by its hash."""
@@ -127,8 +130,22 @@ class WindowRequests:
 
     def build(self, view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
         """Build the next request, or the one that a selection describes."""
+        return self.put_together(view, chain.from_iterable(self.slices(view)), selection)
+
+    def slices(self, view: ContextView) -> Iterator[list[ContextMessage]]:
+        """Yield what of a view is sent by default, some at a time."""
         found = self._windows.at(view)
-        self._parts = tuple(found.between(0, len(found)))
+        for start in range(0, len(found), SLICE_PARTS):
+            yield found.between(start, start + SLICE_PARTS)
+
+    def put_together(
+        self,
+        view: ContextView,
+        parts: Iterable[ContextMessage],
+        selection: Sequence[SeqRange | Inserted] | None = None,
+    ) -> Request:
+        """Build a request of the parts that are sent by default."""
+        self._parts = tuple(parts)
         if selection is None:
             sent: Iterable[Message] = (part.message for part in self._parts)
         else:

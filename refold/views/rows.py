@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -14,6 +14,8 @@ from replay.request_parts import shown
 from .columns import NONE, ROW_KINDS, Columns, RowKind
 
 PREVIEW_CHARACTERS = 80
+PIECE_ROWS = 10_000
+"""Rows of which a column is written at once: some 2 ms of work."""
 
 
 class RowColumns(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +77,36 @@ def row_columns(columns: Columns) -> RowColumns:
     )
 
 
-def _steps(numbers: Iterable[int]) -> list[int]:
-    steps, before = list[int](), 0
+def row_pieces(columns: Columns) -> Iterator[bytes]:
+    """Write all rows as `row_columns` lists them, as JSON, in pieces of a few milliseconds of work.
+
+    Rows that come while it is written are left out; what changes of the others meanwhile may be told or not.
+    """
+    count, taken, whos = len(columns), columns.taken, list(columns.who_names)
+    seqs, at_us, names, lasts = (some[:count] for some in (columns.seqs, columns.at_us, columns.names, columns.lasts))
+    lists: Sequence[tuple[str, Callable[[int, int], list[int]]]] = (
+        ("seq", lambda start, stop: _steps(seqs[start:stop], seqs[start - 1] if start else 0)),
+        ("last_seq", lambda start, stop: [lasts[row] - seqs[row] for row in range(start, stop)]),
+        ("name", lambda start, stop: [names[row] - seqs[row] if names[row] else NONE for row in range(start, stop)]),
+        ("kind", lambda start, stop: list(columns.kinds[start:stop])),
+        ("who", lambda start, stop: list(columns.whos[start:stop])),
+        ("flags", lambda start, stop: [columns.flags_of(row) for row in range(start, stop)]),
+        ("at_us", lambda start, stop: _steps(at_us[start:stop], at_us[start - 1] if start else 0)),
+        ("duration_us", lambda start, stop: list(columns.durations_us[start:stop])),
+        ("tokens", lambda start, stop: list(columns.tokens[start:stop])),
+    )
+    yield msgspec.json.encode({"indexed_to": taken, "kinds": ROW_KINDS, "whos": whos})[:-1]
+    for name, some in lists:
+        yield b',"%b":[' % name.encode()
+        for start in range(0, count, PIECE_ROWS):
+            numbers = msgspec.json.encode(some(start, min(start + PIECE_ROWS, count)))[1:-1]
+            yield b",%b" % numbers if start else numbers
+        yield b"]"
+    yield b"}"
+
+
+def _steps(numbers: Iterable[int], before: int = 0) -> list[int]:
+    steps = list[int]()
     for number in numbers:
         steps.append(number - before)
         before = number

@@ -6,23 +6,35 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
+from starlette.datastructures import Headers
+from starlette.responses import StreamingResponse
 
+from eventsource.background import running
 from eventsource.codec import encode
 from eventsource.events import MessageAdopt, ModelRequest
 from eventsource.messages import UserMessage
+from eventsource.request import request_sha256
 from refold import Log, Session
+from refold.http.api.page.parameters import PartialQuery
+from refold.http.api.page.reading import read_rows
+from refold.http.api.page.requests import check_request
+from refold.http.api.routes import Call, Nothing
+from refold.http.api.served import Served
 from refold.views.index import SessionIndex
 from refold.views.jump import jump_to
 from refold.views.requests import part_window, request_head
 from refold.views.rows import row_columns
 from refold.views.series import call_series
 from refold.views.transcript import transcript_window
-from tests.refold.http.pages import Page, served_page
+from tests.refold.http.pages import TOKEN, Page, served_page
 from tests.refold.views.sessions import ORIGIN, CountingLog, adopted, agent, eventful
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 def plain(value: msgspec.Struct) -> Any:
@@ -260,6 +272,43 @@ async def test_a_page_of_a_long_session_reads_the_log_once_and_then_a_few_facts(
             assert store.read_events - before <= 150
         rows = await page.client.get(f"/api/sessions/{name}/rows")
         assert len(rows.content) < 40 * 2_000
+
+
+async def test_what_takes_long_lets_others_have_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows of a session are written, and a request is put together, in slices; it is hashed beside the loop."""
+    monkeypatch.setattr("refold.views.rows.PIECE_ROWS", 100)
+    monkeypatch.setattr("refold.views.requests.SLICE_PARTS", 50)
+    store = CountingLog()
+    name = await adopted(store, 100)
+    served = Served(Log(store, clock=lambda: 7), TOKEN)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def asked(query: T, **path: str) -> Call[T, Nothing]:
+        return Call(served, {"session": name, **path}, query, Nothing(), Headers())
+
+    async with running(others()):
+        answer = await read_rows(asked(PartialQuery()))
+        assert isinstance(answer, StreamingResponse)
+        pieces, at = list[bytes](), list[int]()
+        async for piece in answer.body_iterator:
+            assert isinstance(piece, bytes)
+            pieces.append(piece)
+            at.append(turns)
+        assert len(pieces) == 2 + 9 * (2 + 4)
+        assert all(before < after for before, after in pairwise(at))
+        columns = row_columns((await served.index.whole(name))[1].columns)
+        assert msgspec.json.decode(b"".join(pieces)) == plain(columns)
+        before = turns
+        found = await check_request(asked(Nothing(), seq="400"))
+        assert turns - before >= 400 / 50
+        assert found.request_sha256 == request_sha256(await (await Log(store, clock=lambda: 7).find(name)).request())
+    await served.stop()
 
 
 async def test_many_who_ask_at_once_have_the_log_read_once() -> None:

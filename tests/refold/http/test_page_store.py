@@ -17,7 +17,9 @@ import pytest
 from eventsource.envelope import TellVerified, VerifiedSoFar, VerifyReport
 from eventsource.log import open_store
 from eventsource.log.memory import MemoryLog
-from refold import Log, open_log
+from eventsource.machine.state import State
+from eventsource.models.scripted import scripted
+from refold import Agent, Log, open_log
 from refold.http.api.hub import Reader
 from refold.http.api.page.store import verify_into
 from refold.views.index import SessionIndex
@@ -171,12 +173,16 @@ async def test_there_is_no_test_of_half_a_run() -> None:
         await page.get(f"/sessions/{session.id}/export", 404, upto=1_000)
 
 
+def chosen(session: str, state: State) -> tuple[Agent[object], object]:
+    return Agent(scripted("Fine.")), None
+
+
 async def test_a_page_is_told_what_the_server_lets_it_do() -> None:
     async with open_log() as log, served_page(log) as page:
         found = await page.get("/server")
         assert (found["writes"], found["runs"]) == (True, False)
         assert found["version"]
-    async with open_log() as log, served_page(log, choose=lambda session, state: (agent("Fine."), None)) as page:
+    async with open_log() as log, served_page(log, choose=chosen) as page:
         assert (await page.get("/server"))["runs"] is True
         await page.post("/sessions/nobody/run", {"prompt": "Well?"}, 404)
     async with open_log() as log, served_page(log, read_only=True) as page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from ....status import SessionStatus, find_status
 from ....views.index import At
 from ....views.jump import Jump, Used, jump_to, open_message_seq, used_of
 from ....views.pytest_file import NoTestError, PytestFile, pytest_file
-from ....views.rows import Row, RowColumns, row_columns, some_rows
+from ....views.rows import Row, RowColumns, row_pieces, some_rows
 from ....views.transcript import Transcript, transcript_window
 from ...interface.events import EVENT_STREAM, EventPage, EventsQuery
 from ...interface.values import Seq
@@ -118,10 +119,16 @@ async def read_head(call: Call[PartialQuery, Nothing]) -> SessionHead:
     )
 
 
-async def read_rows(call: Call[PartialQuery, Nothing]) -> RowColumns:
+async def read_rows(call: Call[PartialQuery, Nothing]) -> Response:
     """Read all rows of a session's list, as columns."""
     _, whole = await (as_indexed if call.query.partial else whole_of)(call)
-    return row_columns(whole.columns)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in row_pieces(whole.columns):
+            yield piece
+            await asyncio.sleep(0)  # others have their turn
+
+    return StreamingResponse(pieces(), media_type="application/json")
 
 
 async def read_previews(call: Call[WindowQuery, Nothing]) -> RowWindow:
@@ -203,7 +210,14 @@ async def read_export(call: Call[UptoQuery, Nothing]) -> Response:
 
 READING = (
     Route(method="GET", path="/api/sessions/{session}", does=read_head, tag="page", errors=(404,)),
-    Route(method="GET", path="/api/sessions/{session}/rows", does=read_rows, tag="page", errors=(404,)),
+    Route(
+        method="GET",
+        path="/api/sessions/{session}/rows",
+        does=read_rows,
+        tag="page",
+        also={200: (RowColumns,)},
+        errors=(404,),
+    ),
     Route(method="GET", path="/api/sessions/{session}/previews", does=read_previews, tag="page", errors=(404,)),
     Route(method="GET", path="/api/sessions/{session}/at/{seq}", does=read_jump, tag="page", errors=(404,)),
     Route(method="GET", path="/api/sessions/{session}/transcript", does=read_transcript, tag="page", errors=(404,)),

@@ -10,9 +10,10 @@ import msgspec
 from starlette.responses import Response
 
 from eventsource.messages import AssistantMessage
-from eventsource.request import request_sha256
+from eventsource.request import Request, request_sha256
 from projections.context import entry_of
-from replay.request_parts import PartSources
+from projections.pairing import ContextMessage
+from replay.request_parts import PartSources, SentRequest
 from replay.why import Agreement, body_agreement, digest_agreement
 
 from ....models import encode_recorded
@@ -109,23 +110,33 @@ async def check_request(call: Call[Nothing, Nothing]) -> RequestCheck:
     """Build a request again, and compare its digest, and that of its wire body, with those on record."""
     at = await at_of(call, seq_in(call))
     trace, (asked, _) = at.seen.trace, at.seen.trace.about()
-    request = WindowRequests(at).build(asked.view, asked.event.selection if asked.event is not None else None)
-    digest = request_sha256(request, at.whole.hashes)
+    request = await _built(at, asked)
+    async with at.whole.digesting:
+        digest = await asyncio.to_thread(request_sha256, request, at.whole.hashes)
     return RequestCheck(
         request_seq=asked.seq,
         request_sha256=digest,
         recorded_sha256=asked.event.request_sha256 if asked.event is not None else "",
         digest=await digest_agreement((await session_of(call)).core, trace, asked, digest),
-        body=body_agreement(asked.event, request, encode_recorded),
+        body=await asyncio.to_thread(body_agreement, asked.event, request, encode_recorded),
     )
+
+
+async def _built(at: At, asked: SentRequest) -> Request:
+    """Build a request, in slices between which others have their turn."""
+    requests, parts = WindowRequests(at), list[ContextMessage]()
+    for some in requests.slices(asked.view):
+        parts += some
+        await asyncio.sleep(0)
+    return requests.put_together(asked.view, parts, asked.event.selection if asked.event is not None else None)
 
 
 async def read_body(call: Call[Nothing, Nothing]) -> WireBodyAnswer:
     """Write a request as it goes over the wire."""
     at = await at_of(call, seq_in(call))
     asked, _ = at.seen.trace.about()
-    request = WindowRequests(at).build(asked.view, asked.event.selection if asked.event is not None else None)
-    wire = encode_recorded(request)
+    request = await _built(at, asked)
+    wire = await asyncio.to_thread(encode_recorded, request)
     if wire is None:
         model = request.model
         raise ProblemError(404, f"no codec writes requests to {model.provider or 'no provider'}:{model.model} here")
@@ -133,9 +144,9 @@ async def read_body(call: Call[Nothing, Nothing]) -> WireBodyAnswer:
         request_seq=asked.seq,
         codec=wire.codec,
         recorded_codec=asked.event.body_codec if asked.event is not None else "",
-        sha256=hashlib.sha256(wire.body).hexdigest(),
+        sha256=(await asyncio.to_thread(hashlib.sha256, wire.body)).hexdigest(),
         recorded_sha256=asked.event.body_sha256 if asked.event is not None else "",
-        agrees=body_agreement(asked.event, request, lambda _: wire),
+        agrees=await asyncio.to_thread(body_agreement, asked.event, request, lambda _: wire),
         body=msgspec.Raw(wire.body),
     )
 
