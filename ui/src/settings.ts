@@ -9,12 +9,14 @@ export interface Settings {
   hasInspector: boolean;
   /** Whether the timeline has its charts. */
   hasCharts: boolean;
+  /** Whether the timeline cuts pauses short. */
+  cutsPauses: boolean;
   /** Whether letters by themselves are keys (WCAG 2.1.4 wants that they can be turned off). */
   hasLetterKeys: boolean;
 }
 
 const KEY = "refold-page";
-const DEFAULTS: Settings = { listWidth: 348, inspectorWidth: 380, hasList: true, hasInspector: true, hasCharts: true, hasLetterKeys: true };
+const DEFAULTS: Settings = { listWidth: 348, inspectorWidth: 380, hasList: true, hasInspector: true, hasCharts: true, cutsPauses: true, hasLetterKeys: true };
 
 function remembered(): Settings {
   const found = { ...DEFAULTS };

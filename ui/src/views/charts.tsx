@@ -38,6 +38,12 @@ const column = (name: Parameters<Series["of"]>[0]) => (series: Series) => {
   return (at: number) => found[at]!;
 };
 
+/** A figure of calls that were sent anything: an answer that failed at once says nothing, and no figure of it is true. */
+const sentColumn = (name: Parameters<Series["of"]>[0]) => (series: Series) => {
+  const [found, context] = [series.of(name), series.of("context_tokens")];
+  return (at: number) => (context[at]! > 0 ? found[at]! : -1);
+};
+
 /** What was paid up to each call; calls without a known price add nothing. */
 function spent(series: Series): (at: number) => number {
   const costs = series.of("cost_microusd");
@@ -53,17 +59,17 @@ function cachedShare(series: Series): (at: number) => number {
 }
 
 const CHARTS: readonly Chart[] = [
-  { name: "context", height: 54, isFilled: true, hasSteps: true, lines: [{ name: "tokens", colour: "accent", dash: [], figure: column("context_tokens"), words: short }] },
+  { name: "context", height: 54, isFilled: true, hasSteps: true, lines: [{ name: "tokens", colour: "accent", dash: [], figure: sentColumn("context_tokens"), words: short }] },
   {
     name: "tokens, log",
     height: 74,
     isLog: true,
     lines: [
-      { name: "cached", colour: "accent", dash: [], figure: column("cached_tokens"), words: short },
-      { name: "not cached", colour: "config", dash: [5, 3], figure: column("input_tokens"), words: short },
-      { name: "into cache", colour: "tool", dash: [8, 2, 2, 2], figure: column("cache_write_tokens"), words: short },
-      { name: "out", colour: "ink", dash: [2, 2], figure: column("output_tokens"), words: short },
-      { name: "reasoning", colour: "thinking", dash: [1, 3], figure: column("reasoning_tokens"), words: short },
+      { name: "cached", colour: "accent", dash: [], figure: sentColumn("cached_tokens"), words: short },
+      { name: "not cached", colour: "config", dash: [5, 3], figure: sentColumn("input_tokens"), words: short },
+      { name: "into cache", colour: "tool", dash: [8, 2, 2, 2], figure: sentColumn("cache_write_tokens"), words: short },
+      { name: "out", colour: "ink", dash: [2, 2], figure: sentColumn("output_tokens"), words: short },
+      { name: "reasoning", colour: "thinking", dash: [1, 3], figure: sentColumn("reasoning_tokens"), words: short },
     ],
   },
   { name: "cost so far", height: 44, isFilled: true, lines: [{ name: "dollars", colour: "accent", dash: [], figure: spent, words: dollars, takes: "last" }] },

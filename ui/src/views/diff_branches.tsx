@@ -15,7 +15,7 @@ import type { OpenSession } from "../session/open";
 import { Pieces } from "./diff";
 import { joined } from "./diff_pairs";
 
-const PAGE = 60;
+const PAGE = 100;
 
 interface Listed {
   pairs: readonly ComparedPair[];

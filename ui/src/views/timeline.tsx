@@ -5,7 +5,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getPatiently, useAnswer } from "../api/answers";
 import { ask } from "../api/source";
 import type { DrawnSpan, FamilyMember, Timespans } from "../api/types";
-import { clock, count, duration, moment, whole } from "../format";
+import { clock, count, duration, moment, shortId, whole } from "../format";
 import { Sign, type Sign as SignName } from "../parts/signs";
 import { canvasOf, oncePerFrame, useSize, useTheme } from "../parts/sizes";
 import { Line } from "../parts/text";
@@ -15,7 +15,7 @@ import { goToSeq, type OpenSession } from "../session/open";
 import { remember, settings } from "../settings";
 import { Charts } from "./charts";
 import { type Box, boxAt, boxesOf, drawLanes, heightOf } from "./timeline_draw";
-import { type Bar, type ChildSpans, type Lane, layLanes, type Stretch, ticks, timeAt } from "./timeline_layout";
+import { Axis, type Bar, type ChildSpans, type Lane, layLanes, pausesOf, type Stretch, ticks, timeAt } from "./timeline_layout";
 import "./timeline.css";
 
 const NAMES_PX = 112;
@@ -56,8 +56,12 @@ export function Timeline({ session }: { session: OpenSession }) {
   const { answer, error, isOld } = useAnswer(width ? ask("GET /api/sessions/{session}/spans", { session: session.id }, query) : null, { keep: false, again: changes });
   const shown: Stretch | null = zoom ?? (answer ? { from: answer.began_us, to: Math.max(answer.ended_us, answer.began_us + 1000) } : null);
   const children = useChildren(session, shown, width, answer);
-  const lanes = useMemo(() => (answer === null ? [] : layLanes(session.id, answer.bars, children.spans)), [answer, children.spans]);
-  const hasCharts = settings.value.hasCharts;
+  const { cutsPauses, hasCharts } = settings.value;
+  const isOpen = session.head.value?.info.open ?? false;
+  const pauses = useMemo(() => (answer === null || shown === null ? [] : pausesOf(answer.bars, shown, isOpen)), [answer, shown?.from, shown?.to, isOpen]);
+  const axis = useMemo(() => (shown === null ? null : new Axis(shown, cutsPauses ? pauses : [], width)), [shown?.from, shown?.to, pauses, cutsPauses, width]);
+  const bars = useFine(session, axis, answer);
+  const lanes = useMemo(() => layLanes(session.id, bars, children.spans, isOpen), [bars, children.spans, isOpen]);
   return (
     <div class="timeline" style={{ "--lane-names": `${NAMES_PX}px` }}>
       <div class="reader-head">
@@ -75,6 +79,11 @@ export function Timeline({ session }: { session: OpenSession }) {
               </button>
             </>
           )}
+          {pauses.length > 0 && (
+            <button type="button" class={`plain switch${cutsPauses ? " faint" : ""}`} aria-pressed={!cutsPauses} onClick={() => remember({ cutsPauses: !cutsPauses })} title={`${count(pauses.length, "pause")} in which nothing lasted`}>
+              Pauses
+            </button>
+          )}
           <button type="button" class={`plain switch${isTable ? "" : " faint"}`} aria-pressed={isTable} onClick={() => setTable(!isTable)}>
             List
           </button>
@@ -86,19 +95,38 @@ export function Timeline({ session }: { session: OpenSession }) {
       <div class="pane" ref={box}>
         {error ? (
           <p class="empty is-error">{error}</p>
-        ) : answer === null || shown === null || !width ? (
+        ) : answer === null || axis === null || !width ? (
           <p class="empty is-late">Reading what took time…</p>
         ) : !answer.spans_in_all ? (
           <p class="empty">Nothing took time here yet.</p>
         ) : isTable ? (
           <Table session={session} lanes={lanes} began={answer.began_us} />
         ) : (
-          <Lanes session={session} lanes={lanes} shown={shown} answer={answer} width={width} isOld={isOld} more={children.more} zoom={{ isIn: zoom !== null, into, move, back }} />
+          <Lanes session={session} lanes={lanes} axis={axis} answer={answer} isOld={isOld} more={children.more} zoom={{ isIn: zoom !== null, into, move, back }} />
         )}
       </div>
       {hasCharts && <Charts session={session} />}
     </div>
   );
+}
+
+/** The bars; where pauses are cut, those of each piece of the axis for as many pixels as it has. */
+function useFine(session: OpenSession, axis: Axis | null, answer: Timespans | null): readonly DrawnSpan[] {
+  const [fine, setFine] = useState<{ axis: Axis; answer: Timespans; bars: readonly DrawnSpan[] } | null>(null);
+  useEffect(() => {
+    if (axis === null || answer === null || axis.busy.length === axis.pieces.length) return;
+    const stop = new AbortController();
+    const asked = axis.busy.map((piece) => {
+      const query = { px: Math.max(Math.ceil(piece.width), 1), from_us: Math.floor(piece.from), to_us: Math.ceil(piece.to) };
+      return getPatiently(ask("GET /api/sessions/{session}/spans", { session: session.id }, query), stop.signal);
+    });
+    Promise.all(asked).then(
+      (all) => setFine({ axis, answer, bars: all.flatMap((one) => one.bars) }),
+      () => {}, // then those that are joined stay, and the next change asks again
+    );
+    return () => stop.abort();
+  }, [session, axis, answer]);
+  return fine !== null && fine.axis === axis && fine.answer === answer ? fine.bars : (answer?.bars ?? []);
 }
 
 /** What the bars mean, as far as there are such. */
@@ -142,7 +170,7 @@ function childrenOf(session: OpenSession, members: readonly FamilyMember[]): Fam
 }
 
 function barOf({ info, status }: FamilyMember): DrawnSpan {
-  const ended = status === "running" || status === "waiting" ? null : info.updated_at_us;
+  const ended = info.open ? null : info.updated_at_us;
   return { lane: "", kind: "run", name: info.title, spans: 1, start_seq: 1, started_at_us: info.created_at_us, end_seq: info.head, ended_at_us: ended, first_token_us: null, note: status === "failed" ? "error" : "", measured: true };
 }
 
@@ -179,7 +207,7 @@ function useChildren(session: OpenSession, shown: Stretch | null, width: number,
     const own = new Set(long.map((one) => one.info.id));
     return seen.map((one) => {
       const bars = own.has(one.info.id) ? read.get(one.info.id) : undefined;
-      return { session: one.info.id, title: nameOf(one), spans: bars?.length ? bars : [barOf(one)] };
+      return { session: one.info.id, title: nameOf(one), isOpen: one.info.open, spans: bars?.length ? bars : [barOf(one)] };
     });
   }, [seen, long, read]);
   return { spans, more: Math.max(seen.length - long.length, 0) };
@@ -207,28 +235,28 @@ const LANE_SIGNS: Record<Lane["kind"], [SignName, string]> = {
   child: ["child", "is-tool"],
 };
 
-function Lanes({ session, lanes, shown, answer, width, isOld, more, zoom }: { session: OpenSession; lanes: readonly Lane[]; shown: Stretch; answer: Timespans; width: number; isOld: boolean; more: number; zoom: Zoom }) {
+function Lanes({ session, lanes, axis, answer, isOld, more, zoom }: { session: OpenSession; lanes: readonly Lane[]; axis: Axis; answer: Timespans; isOld: boolean; more: number; zoom: Zoom }) {
+  const { shown, width } = axis;
   const canvas = useRef<HTMLCanvasElement>(null);
   const area = useRef<HTMLDivElement>(null);
   const isDark = useTheme();
   const [brush, setBrush] = useState<[number, number] | null>(null);
   const [hovered, setHovered] = useState<{ box: Box; x: number; y: number } | null>(null);
+  const [pause, setPause] = useState<{ long: number; x: number } | null>(null);
   const nowUs = answer.ended_us;
   const drawn = useMemo(() => fitting(lanes), [lanes]);
   const height = drawn.reduce((sum, lane) => sum + heightOf(lane), 0);
-  const boxes = useMemo(() => boxesOf(drawn, shown, width, nowUs), [drawn, shown.from, shown.to, width, nowUs]);
-  const marks = useMemo(() => ticks(shown, answer.began_us, width), [shown.from, shown.to, answer.began_us, width]);
+  const boxes = useMemo(() => boxesOf(drawn, axis, nowUs), [drawn, axis, nowUs]);
+  const marks = useMemo(() => ticks(axis, answer.began_us), [axis, answer.began_us]);
   const version = session.version.value;
   const retries = useMemo(() => retriesOf(session), [session, version]);
   useEffect(() => {
     const on = canvas.current === null ? null : canvasOf(canvas.current);
-    if (on !== null) drawLanes(on, drawn, boxes, shown, marks, (bar) => isRetried(session, bar, retries));
+    if (on !== null) drawLanes(on, drawn, boxes, axis, marks, (bar) => isRetried(session, bar, retries));
   }, [drawn, boxes, marks, isDark, height, retries]);
 
-  const scale = width / Math.max(shown.to - shown.from, 1);
-  const timeOf = (x: number) => shown.from + x / scale;
   const head = timeAt(session.rows, session.row.value, session.seq.value);
-  const headX = head === null ? null : (head - shown.from) * scale;
+  const headX = head === null ? null : axis.x(head);
   const placeOf = (event: PointerEvent | MouseEvent): [number, number] => {
     const rect = area.current!.getBoundingClientRect();
     return [Math.min(Math.max(event.clientX - rect.left, 0), width), event.clientY - rect.top];
@@ -238,6 +266,8 @@ function Lanes({ session, lanes, shown, answer, width, isOld, more, zoom }: { se
   hoverNow.current = (x, y) => {
     const found = boxAt(boxes, x, y);
     setHovered(found === null ? null : { box: found, x, y });
+    const piece = found === null ? axis.pieces.find((one) => one.isPause && x >= one.x && x <= one.x + one.width) : undefined;
+    setPause(piece === undefined ? null : { long: piece.to - piece.from, x: piece.x });
   };
   const onDown = (event: PointerEvent) => {
     if (event.button !== 0) return;
@@ -256,8 +286,8 @@ function Lanes({ session, lanes, shown, answer, width, isOld, more, zoom }: { se
       if (ended.type === "pointercancel") to = began;
       setBrush(null);
       requestAnimationFrame(() => setBrush(null)); // what was to be drawn this frame, too
-      if (Math.abs(to - began) >= CLICK_PX) zoom.into({ from: timeOf(Math.min(began, to)), to: timeOf(Math.max(began, to)) });
-      else pick(boxAt(boxes, began, y), timeOf(began));
+      if (Math.abs(to - began) >= CLICK_PX) zoom.into({ from: axis.us(Math.min(began, to)), to: axis.us(Math.max(began, to)) });
+      else pick(boxAt(boxes, began, y), axis.us(began));
     };
     element.addEventListener("pointermove", onMove);
     element.addEventListener("pointerup", onEnd, { once: true });
@@ -265,7 +295,8 @@ function Lanes({ session, lanes, shown, answer, width, isOld, more, zoom }: { se
   };
   const pick = (box: Box | null, at_us: number) => {
     if (box !== null) goToBar(session, box.bar);
-    else {
+    else if (!zoom.isIn) {
+      // zoomed in, a click beside the bars is the beginning of a double click, which leads back
       const row = rowAt(session, at_us);
       if (row >= 0) goToSeq(session.rows.anchor(row));
     }
@@ -279,12 +310,13 @@ function Lanes({ session, lanes, shown, answer, width, isOld, more, zoom }: { se
     event.preventDefault();
   };
   const left = lanes.length - drawn.length;
+  const starts = new Set([answer.began_us, ...axis.busy.map((piece) => piece.from)]);
   return (
     <div class={`lanes scrolls${isOld ? " is-old" : ""}`} tabIndex={0} role="region" aria-label="Lanes of what took time; List shows the same as rows" onKeyDown={onKeyDown}>
       <div class="lanes-axis" aria-hidden="true">
         {marks.map((at) => (
-          <span key={at} style={{ transform: `translateX(${(at - shown.from) * scale}px)` }}>
-            {at === answer.began_us ? clock(at, true) : `+${duration(at - answer.began_us)}`}
+          <span key={at} style={{ transform: `translateX(${axis.x(at)}px)` }}>
+            {starts.has(at) ? startWords(at, answer.began_us) : `+${duration(at - answer.began_us)}`}
           </span>
         ))}
       </div>
@@ -307,12 +339,20 @@ function Lanes({ session, lanes, shown, answer, width, isOld, more, zoom }: { se
           style={{ height: `${height}px` }}
           onPointerDown={onDown}
           onPointerMove={(event) => brush === null && hover.current(placeOf(event))}
-          onPointerLeave={() => setHovered(null)}
+          onPointerLeave={() => {
+            setHovered(null);
+            setPause(null);
+          }}
           onDblClick={() => zoom.isIn && zoom.back()}
         >
           <canvas ref={canvas} />
           {headX !== null && headX >= 0 && headX <= width && <div class="lanes-playhead" style={{ transform: `translateX(${headX}px)` }} />}
           {brush !== null && <div class="lanes-brush" style={{ transform: `translateX(${brush[0]}px)`, width: `${brush[1] - brush[0]}px` }} />}
+          {pause !== null && brush === null && (
+            <div class="lanes-tip" style={{ transform: `translate(${Math.min(pause.x + 20, width - 190)}px, 8px)` }}>
+              a pause of {duration(pause.long)}, cut short
+            </div>
+          )}
           {hovered !== null && brush === null && <Tip hovered={hovered} width={width} began={answer.began_us} isRetry={isRetried(session, hovered.box.bar, retries)} />}
         </div>
       </div>
@@ -324,6 +364,12 @@ function Lanes({ session, lanes, shown, answer, width, isOld, more, zoom }: { se
       )}
     </div>
   );
+}
+
+/** The time at which a piece of the axis begins: with its day, if that is another one. */
+function startWords(at_us: number, began: number): string {
+  const [day, time] = [moment(at_us).slice(5, 10), clock(at_us, at_us === began)];
+  return at_us !== began && moment(began).slice(5, 10) !== day ? `${day} ${time}` : time;
 }
 
 /** The lanes that a canvas has room for. */
@@ -373,7 +419,7 @@ function barName({ span }: Bar): string {
 function Tip({ hovered: { box, x, y }, width, began, isRetry }: { hovered: { box: Box; x: number; y: number }; width: number; began: number; isRetry: boolean }) {
   const { span } = box.bar;
   const isRight = x > width - 220;
-  const took = span.ended_at_us === null ? "it lasts still, or was cut off" : `${span.spans > 1 ? "in all " : ""}${duration(span.ended_at_us - span.started_at_us)}`;
+  const took = span.ended_at_us === null ? (box.bar.end === null ? "it lasts still" : "cut off: no end is on record") : `${span.spans > 1 ? "in all " : ""}${duration(span.ended_at_us - span.started_at_us)}`;
   return (
     <div class="lanes-tip" style={{ transform: `translate(calc(${x}px + ${isRight ? "-100% - 8px" : "12px"}), ${y + 14}px)` }}>
       <div>
@@ -413,7 +459,7 @@ function Table({ session, lanes, began }: { session: OpenSession; lanes: readonl
     const { span } = bar;
     return (
       <button type="button" class={`span-line${place === selected ? " is-selected" : ""}`} onClick={() => goToBar(session, bar)}>
-        <span class="faint number">{whole(span.start_seq)}</span>
+        <span class="faint number">{bar.session === session.id ? whole(span.start_seq) : shortId(bar.session)}</span>
         <span class={`cut ${LANE_SIGNS[lane.kind][1]}`}>
           <Sign of={LANE_SIGNS[lane.kind][0]} /> <Line text={lane.name} />
         </span>

@@ -1,12 +1,14 @@
 // Draws lanes of bars on a canvas, and says which bar lies at a point.
 
-import type { Bar, Lane, Stretch } from "./timeline_layout";
+import type { Axis, Bar, Lane } from "./timeline_layout";
 
 export const LANE_PX = 24;
 const ROW_PX = 13;
 const BAR_PX = 14;
 const LEAST_PX = 2;
-/** A bar that lasts still ends in dots, and is not narrower than this. */
+/** Signs closer than this would lie on each other: then the bar is underlined. */
+const SIGN_PX = 11;
+/** A bar without an end has dots behind it; if it lasts still, it is not narrower than this with them. */
 const OPEN_PX = 24;
 const DOTS_PX = 14;
 
@@ -27,20 +29,21 @@ export function heightOf(lane: Lane): number {
 const COLOURS: Record<string, string> = { run: "faint", turn: "faint", model: "accent", tool: "tool", wait: "wait" };
 
 /** Lays out where each bar is drawn. */
-export function boxesOf(lanes: readonly Lane[], shown: Stretch, width: number, nowUs: number): Box[] {
-  const scale = width / Math.max(shown.to - shown.from, 1);
+export function boxesOf(lanes: readonly Lane[], axis: Axis, nowUs: number): Box[] {
+  const { shown, width } = axis;
   const found: Box[] = [];
   let top = 0;
   for (const lane of lanes) {
     const height = lane.rows === 1 ? BAR_PX : ROW_PX - 2;
     for (const bar of lane.bars) {
       const from = Math.max(bar.span.started_at_us, shown.from);
-      const to = Math.min(bar.span.ended_at_us ?? nowUs, shown.to);
+      const to = Math.min(bar.end ?? nowUs, shown.to);
       if (to < shown.from || from > shown.to) continue;
-      const isOpen = bar.span.ended_at_us === null;
-      const x = Math.min((from - shown.from) * scale, width - (isOpen ? OPEN_PX : LEAST_PX));
+      const isOpen = bar.end === null;
+      const begin = axis.x(from);
+      const x = Math.min(begin, width - (isOpen ? OPEN_PX : LEAST_PX));
       const y = top + 5 + bar.row * ROW_PX;
-      found.push({ bar, lane, x, y, width: Math.max((to - from) * scale - (isOpen ? DOTS_PX : 0), isOpen ? OPEN_PX - DOTS_PX : LEAST_PX), height });
+      found.push({ bar, lane, x, y, width: Math.max(axis.x(to) - begin - (isOpen ? DOTS_PX : 0), isOpen ? OPEN_PX - DOTS_PX : LEAST_PX), height });
     }
     top += heightOf(lane);
   }
@@ -62,25 +65,25 @@ export function boxAt(boxes: readonly Box[], x: number, y: number): Box | null {
   return found;
 }
 
-/** Draws the bars. `shown` is the time that the canvas is wide. */
+/** Draws the bars, with a line at each mark of the axis, and pauses as gaps. */
 export function drawLanes(
   { draw, width, height, colour }: { draw: CanvasRenderingContext2D; width: number; height: number; colour: (name: string) => string },
   lanes: readonly Lane[],
   boxes: readonly Box[],
-  shown: Stretch,
+  axis: Axis,
   marks: readonly number[],
   isRetried: (bar: Bar) => boolean,
 ): void {
   const tones = new Map(["faint", "dim", "accent", "tool", "wait", "error", "config", "line", "pane", "ink"].map((name) => [name, colour(name)]));
   const tone = (name: string) => tones.get(name)!;
-  const scale = width / Math.max(shown.to - shown.from, 1);
   draw.fillStyle = tone("line");
-  for (const at of marks) draw.fillRect(Math.round((at - shown.from) * scale), 0, 1, height);
+  for (const at of marks) draw.fillRect(Math.round(axis.x(at)), 0, 1, height);
   let top = 0;
   for (const lane of lanes) {
     top += heightOf(lane);
     draw.fillRect(0, top - 1, width, 1);
   }
+  for (const piece of axis.pieces) if (piece.isPause) drawPause(draw, piece.x, piece.width, height, tone);
   const hatch = hatched(draw, tone("wait"));
   for (const box of boxes) {
     const { span } = box.bar;
@@ -88,12 +91,37 @@ export function drawLanes(
     else if (span.kind === "run" && box.lane.kind === "child") drawBar(draw, box, tone("dim"), tone("dim"), span.measured);
     else if (span.kind === "run") drawRun(draw, box, tone(span.note ? "error" : "faint"));
     else if (span.kind === "wait") drawBar(draw, box, tone("wait"), hatch, span.measured);
-    else if (span.kind === "model") drawModel(draw, box, tone(COLOURS[span.kind]!), scale);
+    else if (span.kind === "model") drawModel(draw, box, tone(COLOURS[span.kind]!), axis);
     else drawBar(draw, box, tone(COLOURS[span.kind]!), tone(COLOURS[span.kind]!), span.measured);
-    if (span.ended_at_us === null) drawOpenEnd(draw, box, tone("ink"));
+    if (span.ended_at_us === null) drawOpenEnd(draw, box, tone(box.bar.end === null ? "ink" : "faint"));
   }
   // signs lie above all bars: a red cross on a red bar would not be seen
-  for (const box of boxes) if (box.bar.span.note && (box.bar.span.kind !== "run" || box.lane.kind === "child") && box.bar.span.kind !== "turn") drawNote(draw, box, tone, isRetried(box.bar));
+  const signed = new Map<number, number>();
+  for (const box of boxes) {
+    const { note, kind } = box.bar.span;
+    if (!note || kind === "turn" || (kind === "run" && box.lane.kind !== "child")) continue;
+    const x = box.x + box.width / 2;
+    if (x - (signed.get(box.y) ?? -SIGN_PX) < SIGN_PX) {
+      draw.fillStyle = tone("error");
+      draw.fillRect(box.x, box.y + box.height, Math.max(box.width, 1), 2);
+    } else {
+      signed.set(box.y, x);
+      drawNote(draw, box, tone, isRetried(box.bar));
+    }
+  }
+}
+
+/** A pause is a torn edge: what lies between takes no room. */
+function drawPause(draw: CanvasRenderingContext2D, x: number, width: number, height: number, tone: (name: string) => string): void {
+  draw.fillStyle = tone("pane");
+  draw.fillRect(x + 2, 0, width - 4, height);
+  draw.strokeStyle = tone("faint");
+  draw.lineWidth = 1;
+  for (const at of [x + 2, x + width - 2]) {
+    draw.beginPath();
+    for (let y = 0; y <= height; y += 4) draw.lineTo(at + (y % 8 ? 1.5 : -1.5), y);
+    draw.stroke();
+  }
 }
 
 /** What waits is hatched. */
@@ -125,13 +153,14 @@ function drawBar(draw: CanvasRenderingContext2D, { x, y, width, height }: Box, l
 }
 
 /** A model call: while nothing came of it yet, lighter. */
-function drawModel(draw: CanvasRenderingContext2D, box: Box, colour: string, scale: number): void {
+function drawModel(draw: CanvasRenderingContext2D, box: Box, colour: string, axis: Axis): void {
   const { span } = box.bar;
   if (!span.measured || span.first_token_us === null) {
     drawBar(draw, box, colour, colour, span.measured);
     return;
   }
-  const waited = Math.min(span.first_token_us * scale, box.width);
+  const first = axis.x(Math.max(span.started_at_us + span.first_token_us, axis.shown.from));
+  const waited = Math.min(Math.max(first - box.x, 0), box.width);
   draw.fillStyle = colour;
   draw.globalAlpha = 0.32;
   draw.fillRect(box.x, box.y, waited, box.height);
@@ -155,7 +184,7 @@ function drawTurn(draw: CanvasRenderingContext2D, { x, y, width }: Box, colour: 
   if (width > 4) draw.fillRect(x, y + 10, width - 2, 1);
 }
 
-/** What lasts still, or was cut off, has an open end. */
+/** What lasts still, or was cut off, has dots for an end. */
 function drawOpenEnd(draw: CanvasRenderingContext2D, { x, y, width, height }: Box, colour: string): void {
   draw.fillStyle = colour;
   for (let at = 0; at < 3; at++) draw.fillRect(x + width + 2 + at * 4, y + height / 2 - 1, 2, 2);

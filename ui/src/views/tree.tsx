@@ -16,7 +16,7 @@ import { type BranchRow, type FoldRow, isFold, layTree, seqAt, stemsOf, type Tre
 import "./tree.css";
 
 const ROW_PX = 28;
-const OVER = 12;
+const OVER = 6;
 const HEAD_PX = 24;
 /** A branch is at least so long, whatever it holds. */
 const LEAST_PX = 12;
@@ -122,7 +122,7 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
           {family.members.length > forks && `, ${count(family.members.length - forks, "agent")} started`}
           {family.used.cost_microusd !== null && `, ${dollars(family.used.cost_microusd)} in all`}
         </span>
-        <span class="at-end faint">
+        <span class="at-end tree-hints">
           {opened.value.size > 0 && (
             <button type="button" class="plain switch" onClick={() => (opened.value = new Set())}>
               fold again
