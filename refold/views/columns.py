@@ -379,6 +379,7 @@ class ModelCalls:
         self.seqs, self.begun, self.lasts = array("q"), array("q"), array("q")
         self.at_us, self.begun_us, self.ended_us = array("q"), array("q"), array("q")
         self.first_token_us = array("q")  # from the request on; filled in by whoever has read the first update
+        self.first_token_read = bytearray()  # 1 where that was read, though there may have been none
         self.usages: list[Usage | None] = []
         self.models: list[str] = []
 
@@ -389,6 +390,7 @@ class ModelCalls:
         """Take a request."""
         for column in (self.begun, self.lasts, self.begun_us, self.ended_us, self.first_token_us):
             column.append(NONE)
+        self.first_token_read.append(0)
         self.seqs.append(at.seq)
         self.at_us.append(at.at_us)
         self.usages.append(None)

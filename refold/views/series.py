@@ -93,13 +93,18 @@ class DrawnSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timespans(msgspec.Struct, frozen=True, kw_only=True):
-    """The bars that lie within two times, by lanes in the order of their first bar; and the times of the whole."""
+    """The bars that lie within two times, by lanes in the order of their first bar; and the times of the whole.
+
+    `first_tokens_left`: of so many bars that are one model call it was not read when the answer began; whoever asks
+    again is told of 500 more.
+    """
 
     indexed_to: int
     began_us: int
     ended_us: int
     spans_in_all: int
     bars: tuple[DrawnSpan, ...]
+    first_tokens_left: int
 
 
 def joined_spans(spans: Iterable[Span], indexed_to: int, from_us: int | None, to_us: int | None, px: int) -> Timespans:
@@ -124,6 +129,7 @@ def joined_spans(spans: Iterable[Span], indexed_to: int, from_us: int | None, to
         ended_us=ended,
         spans_in_all=len(listed),
         bars=tuple(bar for bars in lanes.values() for bar in bars),
+        first_tokens_left=0,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from eventsource.background import running
 from eventsource.codec import encode
 from eventsource.events import MessageAdopt, ModelRequest
 from eventsource.messages import UserMessage
+from eventsource.models.scripted import fail
 from eventsource.request import request_sha256
 from refold import Log, Session
 from refold.http.api.page.parameters import PartialQuery
@@ -32,7 +33,7 @@ from refold.views.rows import row_columns
 from refold.views.series import call_series
 from refold.views.transcript import transcript_window
 from tests.refold.http.pages import TOKEN, Page, served_page
-from tests.refold.views.sessions import ORIGIN, CountingLog, adopted, agent, eventful
+from tests.refold.views.sessions import ASKS, ORIGIN, CountingLog, adopted, agent, eventful
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -357,6 +358,32 @@ async def test_previews_spans_and_the_wire_body_are_answered() -> None:
         assert found["rows_in_all"] == 12
         spans = await page.get(f"/sessions/{name}/spans", px=10)
         assert spans["spans_in_all"] == sum(bar["spans"] for bar in spans["bars"])
+
+
+async def test_when_answers_began_is_read_of_some_calls_at_a_time_and_of_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("refold.http.api.page.charts._MOST_READ", 2)
+    store, ticks, told = CountingLog(), count(1), list[tuple[int, int]]()
+    log = Log(store, clock=lambda: 1_000 * next(ticks))
+    session = await log.session("main")
+    for _ in range(3):
+        await agent(ASKS, "Rain.").run("Well?", session=session)
+    await agent([fail("overloaded")]).run("Still there?", session=session)
+    async with served_page(log) as page:
+        path = f"/sessions/{session.id}/spans"
+        await page.get(f"/sessions/{session.id}")
+        while not told or told[-1][0]:
+            before = store.reads
+            found = await page.get(path, px=10_000)
+            began = [bar["first_token_us"] for bar in found["bars"] if bar["kind"] == "model"]
+            told.append((found["first_tokens_left"], sum(one is not None for one in began)))
+            assert store.reads - before <= 2
+        assert told == [(4, 2), (2, 4), (0, 6)]
+        assert len(began) == 7
+        before = store.reads
+        assert (await page.get(path, px=10_000))["first_tokens_left"] == 0
+        assert store.reads == before
 
 
 async def test_without_the_token_nothing_is_told(served: tuple[Page, Session, CountingLog]) -> None:

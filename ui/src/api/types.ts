@@ -1663,13 +1663,19 @@ export interface ThinkingContent {
   raw?: Json;
 }
 
-/** The bars that lie within two times, by lanes in the order of their first bar; and the times of the whole. */
+/**
+ * The bars that lie within two times, by lanes in the order of their first bar; and the times of the whole.
+ *
+ * `first_tokens_left`: of so many bars that are one model call it was not read when the answer began; whoever asks
+ * again is told of 500 more.
+ */
 export interface Timespans {
   indexed_to: number;
   began_us: number;
   ended_us: number;
   spans_in_all: number;
   bars: DrawnSpan[];
+  first_tokens_left: number;
 }
 
 /**
@@ -2052,7 +2058,7 @@ export interface Routes {
     query: PartQuery;
     answer: Json;
   };
-  /** Read what took time, as bars; of the first 500 that are one model call, when its answer began to come. */
+  /** Read what took time, as bars; of those that are one model call, also when its answer began to come. */
   "GET /api/sessions/{session}/spans": {
     query: SpansQuery;
     answer: Timespans;
