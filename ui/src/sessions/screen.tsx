@@ -33,7 +33,7 @@ export function SessionsScreen() {
   const peeked = peekSession.value;
   const isEmpty = table.isRead.value && !table.rows.value.size && !table.filter.value && !table.filterError.value;
   return (
-    <div class={`sessions${peeked !== null ? " has-peek" : ""}`}>
+    <div class={`screen${peeked !== null ? " has-peek" : ""}`}>
       <header class="bar">
         <h1>Sessions</h1>
         <StoreFacts />
