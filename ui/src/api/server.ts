@@ -44,6 +44,11 @@ export class Server implements Source {
     return await answer.json();
   }
 
+  /** Reads what is no JSON document: a file to keep. */
+  async file(path: string): Promise<Blob> {
+    return await (await this.ask(path, {})).blob();
+  }
+
   async *stream(path: string, method: "GET" | "POST", signal: AbortSignal): AsyncGenerator<StreamEvent> {
     const headers: Record<string, string> = { accept: "text/event-stream" };
     if (method === "POST") Object.assign(headers, { "content-type": "application/json", "x-refold": "1" });

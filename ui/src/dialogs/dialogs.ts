@@ -13,3 +13,8 @@ export type Dialog =
   | { name: "say"; how: "run" | "steer" | "follow-up" | "send" };
 
 export const dialog = signal<Dialog | null>(null);
+
+/** Closes the dialog. */
+export function closeDialog(): void {
+  dialog.value = null;
+}

@@ -11,6 +11,7 @@ import { JsonText, Line, Text } from "../parts/text";
 import { go, hrefOf, sessionPlace } from "../selection";
 import { peekSession } from "../ui_state";
 import { table } from "./table";
+import { waitWords } from "./wait_words";
 
 const SHOWN = 1_200;
 const LAST = 4;
@@ -135,26 +136,6 @@ function WaitsFor({ wait, session }: { wait: Waiting; session: string }) {
       </button>
     </div>
   );
-}
-
-/** What is waited for, in words. */
-export function waitWords(wait: Waiting): string {
-  switch (wait.reason) {
-    case "approval":
-      return `May ${wait.tool} run?`;
-    case "in_doubt":
-      return `It is not known whether ${wait.tool} ran: what now?`;
-    case "repeat":
-      return `${wait.tool} ran before with the same arguments: again?`;
-    case "inbox":
-      return "A message of somebody";
-    case "sleep":
-      return "Time to pass";
-    case "retry":
-      return `Another try${wait.step ? ` of ${wait.step}` : ""}`;
-    default:
-      return `A value for the token ${wait.key}`;
-  }
 }
 
 function LastWords({ session, again }: { session: string; again: number }) {

@@ -2,7 +2,7 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
-import type { SessionSort, TableRow } from "../api/types";
+import type { SessionSort } from "../api/types";
 import { ago, count, dollars, duration, moment, percent, short, shortId, whole } from "../format";
 import { follow } from "../parts/links";
 import { Sign, Status } from "../parts/signs";
@@ -13,6 +13,7 @@ import { modelName } from "../session/head";
 import { peekSession } from "../ui_state";
 import type { Line } from "./families";
 import { showSessions, table } from "./table";
+import { titleOf } from "./title";
 
 const ROW_PX = 28;
 const OVER = 8;
@@ -208,11 +209,6 @@ function TableLine({ line, number, isSelected, nowMs }: { line: Line; number: nu
 
 function Nothing() {
   return <span class="nothing">–</span>;
-}
-
-/** The words that a session is known by. */
-export function titleOf(row: Pick<TableRow, "info">): string {
-  return row.info.title || row.info.first_words;
 }
 
 function TitleCell({ line }: { line: Line }) {

@@ -1,0 +1,236 @@
+// Decides what a run waits for: whether a call may be made, and with what; or the value of a token.
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+
+import { tell, wordsOf } from "../api/answers";
+import { ApiError, post } from "../api/source";
+import type { DecisionBody, Json, Waiting } from "../api/types";
+import { moment } from "../format";
+import { Sign } from "../parts/signs";
+import { JsonText, Line } from "../parts/text";
+import type { OpenSession } from "../session/open";
+import { waitWords } from "../sessions/wait_words";
+import { closeDialog, dialog } from "./dialogs";
+import { Actions, Frame } from "./frame";
+
+const BY = "the page";
+
+/** What can be said to a call that may have been made before. */
+const AGAIN: Record<string, readonly [string, string][]> = {
+  in_doubt: [
+    ["rerun", "Make it again"],
+    ["fail", "Let it count as failed"],
+  ],
+  repeat: [
+    ["rerun", "Make it again"],
+    ["adopt", "Take what it came to before"],
+    ["fail", "Let it count as failed"],
+  ],
+};
+
+/** A wait. `wait`: its key. */
+export function DecideDialog({ session, wait: key }: { session: OpenSession; wait: string }) {
+  const waits = session.head.value?.stands.waits ?? [];
+  const wait = waits.find((one) => one.key === key) ?? null;
+  if (session.head.value === null) return null;
+  return (
+    <Frame title={wait === null ? "It waits no more" : waitWords(wait)}>
+      {wait === null ? (
+        <>
+          <p class="dialog-body">
+            {waits.length ? "This was decided meanwhile, or its time is over. It waits for something else now." : "This was decided meanwhile, or its time is over: nothing waits for a decision here."}
+          </p>
+          <Actions>
+            {waits[0] && (
+              <button type="button" class="button is-main" onClick={() => (dialog.value = { name: "decide", key: waits[0]!.key })}>
+                {waitWords(waits[0])}
+              </button>
+            )}
+            <button type="button" class="button" onClick={closeDialog}>
+              Close
+            </button>
+          </Actions>
+        </>
+      ) : (
+        <>
+          {waits.length > 1 && <Others waits={waits} chosen={wait} />}
+          <Decision key={wait.key} session={session} wait={wait} />
+        </>
+      )}
+    </Frame>
+  );
+}
+
+function Others({ waits, chosen }: { waits: readonly Waiting[]; chosen: Waiting }) {
+  return (
+    <label class="dialog-body others">
+      <span class="dim">One of {waits.length}:</span>
+      <select class="field" value={chosen.key} onChange={(event) => (dialog.value = { name: "decide", key: event.currentTarget.value })}>
+        {waits.map((one) => (
+          <option key={one.key} value={one.key}>
+            {waitWords(one)} {one.tool && JSON.stringify(one.arguments).slice(0, 60)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** Reads JSON, or says what is wrong with it. */
+function readJson(text: string): { value: Json } | { error: string } {
+  try {
+    return { value: JSON.parse(text) as Json };
+  } catch (problem) {
+    return { error: wordsOf(problem) };
+  }
+}
+
+function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
+  const isApproval = wait.reason === "approval";
+  const isToken = wait.reason === "";
+  const written = useMemo(() => JSON.stringify(wait.arguments, null, 2), [wait]);
+  const [text, setText] = useState(isApproval ? written : "");
+  const [reason, setReason] = useState("");
+  const [error, setError] = useState("");
+  const [isBusy, setBusy] = useState(false);
+  useEffect(() => setError(""), [text, reason]);
+  const read = readJson(text);
+  const isChanged = isApproval && text !== written;
+  const isObject = "value" in read && typeof read.value === "object" && read.value !== null && !Array.isArray(read.value);
+  const decide = async (body: Omit<DecisionBody, "wait" | "decided_by">, done: string) => {
+    setBusy(true);
+    try {
+      await post("POST /api/sessions/{session}/decide", { session: session.id }, { wait: `${wait.session}:${wait.key}`, decided_by: BY, ...body });
+      closeDialog();
+      tell(done);
+      await session.refresh();
+    } catch (problem) {
+      setError(problem instanceof ApiError && problem.status === 409 ? `It was decided meanwhile: ${problem.message}` : wordsOf(problem));
+      void session.refresh().catch(() => undefined);
+    }
+    setBusy(false);
+  };
+  const approve = () => {
+    if (isChanged && !isObject) return;
+    const changed = isChanged && "value" in read ? { arguments: read.value as Record<string, Json> } : {};
+    void decide({ approve: true, ...changed }, isChanged ? `${wait.tool} may run, with other arguments.` : `${wait.tool} may run.`);
+  };
+  const complete = () => void decide({ value: "value" in read ? read.value : text }, `${wait.key} has its value.`);
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (isApproval) approve();
+        else if (isToken && text.trim()) complete();
+      }}
+    >
+      <div class="dialog-body">
+        <Asked wait={wait} session={session} />
+        {isApproval && (
+          <>
+            <label class="labelled">
+              <span>
+                Arguments of <code>{wait.tool}</code>
+                {isChanged && <span class="is-config"> changed</span>}
+              </span>
+              <textarea class="field mono" rows={Math.min(Math.max(text.split("\n").length, 3), 16)} spellcheck={false} value={text} onInput={(event) => setText(event.currentTarget.value)} />
+            </label>
+            {isChanged && !isObject && <p class="is-error">{"error" in read ? read.error : "Arguments are a JSON object: {…}"}</p>}
+            <label class="labelled">
+              <span>Reason, where it may not</span>
+              <input class="field" type="text" placeholder="The model reads it" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
+            </label>
+          </>
+        )}
+        {isToken && (
+          <label class="labelled">
+            <span>
+              Value <span class="dim">{text.trim() && ("value" in read ? "read as JSON" : "taken as a text")}</span>
+            </span>
+            <textarea class="field mono" rows={3} autoFocus spellcheck={false} placeholder='any JSON, else a text: true, {"rows": 3}, yes' value={text} onInput={(event) => setText(event.currentTarget.value)} />
+          </label>
+        )}
+        {wait.reason === "inbox" && <p>A message to the task ends it.</p>}
+      </div>
+      <Actions error={error}>
+        {isApproval && (
+          <>
+            <button type="submit" class="button is-main" disabled={isBusy || (isChanged && !isObject)}>
+              {isChanged ? "Approve with these" : "Approve"}
+            </button>
+            <button type="button" class="button is-danger" disabled={isBusy} onClick={() => void decide({ approve: false, reason }, `${wait.tool} does not run.`)}>
+              Deny
+            </button>
+          </>
+        )}
+        {(AGAIN[wait.reason] ?? []).map(([value, words], number) => (
+          <button key={value} type="button" class={number ? "button" : "button is-main"} disabled={isBusy} onClick={() => void decide({ value }, `Decided: ${value}.`)}>
+            {words}
+          </button>
+        ))}
+        {isToken && (
+          <button type="submit" class="button is-main" disabled={isBusy || !text.trim()}>
+            Complete
+          </button>
+        )}
+        {wait.reason === "inbox" && (
+          <button type="button" class="button is-main" onClick={() => (dialog.value = { name: "say", how: "send" })}>
+            Send a message…
+          </button>
+        )}
+        {(isToken || wait.reason === "sleep" || wait.reason === "inbox") && (
+          <button type="button" class="button" disabled={isBusy} onClick={() => void decide({ outcome: "cancelled" }, "It waits no longer.")}>
+            {wait.reason === "sleep" ? "Wake it" : "Go on without"}
+          </button>
+        )}
+        <button type="button" class="button" onClick={closeDialog}>
+          Not now
+        </button>
+      </Actions>
+    </form>
+  );
+}
+
+function Asked({ wait, session }: { wait: Waiting; session: OpenSession }) {
+  const tags = wait.tags.filter((one) => one !== wait.reason);
+  return (
+    <>
+      <div class="pairs">
+        {wait.session !== session.id && (
+          <>
+            <span>asked by</span>
+            <span class="mono">{wait.session}</span>
+          </>
+        )}
+        <span>wait</span>
+        <span class="mono breaks">
+          <Line text={wait.key} />
+        </span>
+        {tags.length > 0 && (
+          <>
+            <span>tags</span>
+            <span>
+              <Line text={tags.join(", ")} />
+            </span>
+          </>
+        )}
+        {wait.deadline_us !== null && (
+          <>
+            <span>until</span>
+            <span>{moment(wait.deadline_us).slice(0, 19)}</span>
+          </>
+        )}
+      </div>
+      {wait.tool && wait.reason !== "approval" && (
+        <>
+          <h2>
+            <Sign of="tool" /> {wait.tool}
+          </h2>
+          <div class="well">
+            <JsonText value={wait.arguments} />
+          </div>
+        </>
+      )}
+    </>
+  );
+}

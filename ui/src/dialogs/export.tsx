@@ -1,0 +1,89 @@
+// Writes the session to a file: what is in it is said before.
+
+import { useState } from "preact/hooks";
+
+import { tell, wordsOf } from "../api/answers";
+import { Server } from "../api/server";
+import { ask, theSource } from "../api/source";
+import { count, whole } from "../format";
+import type { OpenSession } from "../session/open";
+import { closeDialog } from "./dialogs";
+import { Actions, CommandLine, Frame } from "./frame";
+import { fileName, quoted } from "./quoted";
+
+/** Gives the reader a file. */
+function save(data: Blob, name: string): void {
+  const url = URL.createObjectURL(data);
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** An export. */
+export function ExportDialog({ session }: { session: OpenSession }) {
+  const head = session.head.value;
+  const seq = session.seq.value;
+  const last = session.last.value;
+  const [upto, setUpto] = useState<"all" | "here">("all");
+  const [error, setError] = useState("");
+  const [isBusy, setBusy] = useState(false);
+  if (head === null) return null;
+  const { info } = head;
+  const inherited = info.parent !== null ? info.fork_seq : 0;
+  const isHere = upto === "here";
+  const write = async () => {
+    const source = theSource();
+    if (!(source instanceof Server)) return;
+    setBusy(true);
+    try {
+      const asked = ask("GET /api/sessions/{session}/export", { session: session.id }, isHere ? { upto: seq } : {});
+      save(await source.file(asked.path), fileName(info.title || info.first_words, ".refold.jsonl"));
+      closeDialog();
+      tell("The file is written.");
+    } catch (problem) {
+      setError(wordsOf(problem));
+    }
+    setBusy(false);
+  };
+  const command = (format: string, ending: string) => `refold export ${quoted(info.id)}${isHere ? ` --at ${seq}` : ""} --format ${format} -o ${quoted(fileName(info.title || info.first_words, ending))}`;
+  return (
+    <Frame title="Export">
+      <div class="dialog-body">
+        <div class="choices" role="radiogroup" aria-label="How much of it">
+          <label class="check">
+            <input type="radio" name="upto" checked={!isHere} onChange={() => setUpto("all")} /> all of it, {count(last, "event")}
+          </label>
+          {seq < last && (
+            <label class="check">
+              <input type="radio" name="upto" checked={isHere} onChange={() => setUpto("here")} /> up to {whole(seq)}, what is selected
+            </label>
+          )}
+        </div>
+        <h2>A file that Refold reads</h2>
+        <p>
+          One line of JSON for each event, as they are stored{inherited > 0 && <>, with the {whole(inherited)} that it shares with what it was forked from</>}. <code>refold import</code> makes the same session of it, with the same digests.
+        </p>
+        <p class="is-config">
+          It holds all that was said: prompts, answers, thinking, arguments and results of tools, images. Nothing is left out of it, since then its digests would not hold.
+        </p>
+        <h2>A document to read</h2>
+        <p class="dim">One HTML file with the session and its forks, or Markdown:</p>
+        <CommandLine>{command("html", ".html")}</CommandLine>
+        <CommandLine>{command("markdown", ".md")}</CommandLine>
+        <p class="faint">
+          <code>refold export --help</code> names the formats of other agents, too.
+        </p>
+      </div>
+      <Actions error={error}>
+        <button type="button" class="button is-main" autoFocus disabled={isBusy} onClick={() => void write()}>
+          {isBusy ? "Writing…" : "Write the file"}
+        </button>
+        <button type="button" class="button" onClick={closeDialog}>
+          Cancel
+        </button>
+      </Actions>
+    </Frame>
+  );
+}
