@@ -22,7 +22,8 @@ _READ = """() => {
     view: document.querySelector(".tabs [aria-selected=true]")?.id.replace("tab-", ""),
     follows: document.querySelector(".foot .at-end")?.textContent.startsWith("following") &&
       !document.querySelector(".foot .at-end").textContent.includes("off"),
-    isBusy: document.querySelector(".is-old, .is-late") !== null,
+    isBusy: [...document.querySelectorAll(".is-old, .is-late")]
+      .some((one) => one.getBoundingClientRect().top < innerHeight - 30),
   };
 }"""
 
