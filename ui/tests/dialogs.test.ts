@@ -16,7 +16,7 @@ describe("a few letters", () => {
 
   test("find words first, then beginnings of words, then letters", () => {
     const texts = ["Show or hide the list", "Search here", "Otherwise", "Fork here", "The rest of her"];
-    expect(choose("her", texts, (one) => one).found).toEqual(["Fork here", "Search here", "The rest of her", "Otherwise"]);
+    expect(choose("her", texts, (one) => one).found).toEqual(["Fork here", "The rest of her", "Search here", "Otherwise"]);
     expect(choose("fork", texts, (one) => one).found).toEqual(["Fork here"]);
     expect(choose("sh", texts, (one) => one).found[0]).toBe("Show or hide the list");
   });
