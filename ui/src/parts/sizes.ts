@@ -1,7 +1,7 @@
 // Sizes of elements, and which part of them is in sight.
 
 import type { RefObject } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 export interface Size {
   width: number;
@@ -41,6 +41,23 @@ export function useScroll(ref: RefObject<HTMLElement | null>): number {
     };
   }, []);
   return top;
+}
+
+/** A value that changes often, not more often than so many milliseconds; the last one comes through. */
+export function useSeldom<T>(value: T, ms: number): T {
+  const [calm, setCalm] = useState(value);
+  const last = useRef(value);
+  last.current = value;
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => {
+    if (Object.is(value, calm)) return;
+    timer.current ??= setTimeout(() => {
+      timer.current = undefined;
+      setCalm(() => last.current);
+    }, ms);
+  }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return calm;
 }
 
 /** Calls something once a frame at the most, with what it was called with last. */

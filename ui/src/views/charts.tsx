@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { dollars, duration, percent, short, whole } from "../format";
-import { canvasOf, oncePerFrame, useSize, useTheme } from "../parts/sizes";
+import { canvasOf, oncePerFrame, useSeldom, useSize, useTheme } from "../parts/sizes";
 import { goToSeq, type OpenSession } from "../session/open";
 import { apart, points, type Series, SeriesReader } from "./series";
 import "./charts.css";
@@ -90,7 +90,7 @@ let reader: SeriesReader | null = null;
 /** The series of a session; that of the one before is let go of. */
 function useSeries(session: OpenSession): SeriesReader {
   const one = useMemo(() => (reader?.session === session.id ? reader : (reader = new SeriesReader(session.id))), [session]);
-  const changes = session.changes.value;
+  const changes = useSeldom(session.changes.value, 1_000);
   useEffect(() => {
     void one.read();
   }, [one, changes]);

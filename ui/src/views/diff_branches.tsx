@@ -60,9 +60,10 @@ function usePairs(left: string, right: string, again: number) {
 }
 
 export function BranchDiff({ session, other, switches }: { session: OpenSession; other: string; switches: ComponentChildren }) {
-  const changes = session.isFollowing.value ? session.changes.value : 0;
-  const { answer: head, error } = useAnswer(ask("GET /api/diff", {}, { left: other, right: session.id }), { keep: false, again: changes });
-  const { listed, error: pairError, grow } = usePairs(other, session.id, changes);
+  // a run under way is not compared with every token: once more, when it has ended
+  const upto = session.head.value?.info.open ? 0 : session.last.value;
+  const { answer: head, error } = useAnswer(ask("GET /api/diff", {}, { left: other, right: session.id }), { keep: false, again: upto });
+  const { listed, error: pairError, grow } = usePairs(other, session.id, upto);
   const pairs = listed?.pairs ?? [];
   const keys = useMemo(() => pairs.map((one, number) => `${number} ${one.left?.seq ?? ""} ${one.right?.seq ?? ""}`), [pairs]);
   if (error || pairError) return <p class="empty is-error">{error || pairError}</p>;

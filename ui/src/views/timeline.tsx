@@ -7,7 +7,7 @@ import { ask } from "../api/source";
 import type { DrawnSpan, FamilyMember, Timespans } from "../api/types";
 import { clock, count, duration, moment, shortId, whole } from "../format";
 import { Sign, type Sign as SignName } from "../parts/signs";
-import { canvasOf, oncePerFrame, useSize, useTheme } from "../parts/sizes";
+import { canvasOf, oncePerFrame, useSeldom, useSize, useTheme } from "../parts/sizes";
 import { Line } from "../parts/text";
 import { Windowed } from "../parts/windowed";
 import { go, selection } from "../selection";
@@ -26,6 +26,8 @@ const AT_ONCE = 3;
 /** A canvas is no higher: lanes behind that are named. */
 const MOST_PX = 3_000;
 const CLICK_PX = 4;
+/** While the session goes on, the bars are read anew no more often. */
+const LIVE_MS = 1_000;
 
 /** What the time was zoomed to, by session: another view and back shows it again. */
 const zooms = new Map<string, readonly Stretch[]>();
@@ -51,9 +53,14 @@ export function Timeline({ session }: { session: OpenSession }) {
   const width = Math.max(all - NAMES_PX, 0);
   const [isTable, setTable] = useState(false);
   const { zoom, into, move, back, all: whole_ } = useZoom(session);
-  const changes = session.changes.value;
+  const changes = useSeldom(session.changes.value, LIVE_MS);
   const query = { px: Math.max(width, 1), ...(zoom ? { from_us: Math.floor(zoom.from), to_us: Math.ceil(zoom.to) } : {}) };
   const { answer, error, isOld } = useAnswer(width ? ask("GET /api/sessions/{session}/spans", { session: session.id }, query) : null, { keep: false, again: changes });
+  const asked = JSON.stringify(query);
+  const answered = useRef(asked);
+  useEffect(() => {
+    answered.current = asked;
+  }, [answer]);
   const shown: Stretch | null = zoom ?? (answer ? { from: answer.began_us, to: Math.max(answer.ended_us, answer.began_us + 1000) } : null);
   const children = useChildren(session, shown, width, answer);
   const { cutsPauses, hasCharts } = settings.value;
@@ -102,7 +109,7 @@ export function Timeline({ session }: { session: OpenSession }) {
         ) : isTable ? (
           <Table session={session} lanes={lanes} began={answer.began_us} />
         ) : (
-          <Lanes session={session} lanes={lanes} axis={axis} answer={answer} isOld={isOld} more={children.more} zoom={{ isIn: zoom !== null, into, move, back }} />
+          <Lanes session={session} lanes={lanes} axis={axis} answer={answer} isOld={isOld && answered.current !== asked} more={children.more} zoom={{ isIn: zoom !== null, into, move, back }} />
         )}
       </div>
       {hasCharts && <Charts session={session} />}

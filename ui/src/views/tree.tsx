@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { useAnswer } from "../api/answers";
-import { ask } from "../api/source";
+import { ask, theSource } from "../api/source";
 import type { Family, FamilyMember } from "../api/types";
 import { ago, count, dollars, moment, short, shortId, whole } from "../format";
 import { Sign, Status } from "../parts/signs";
@@ -175,7 +175,7 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
             );
           })}
         </div>
-        {family.members.length === 1 && <p class="empty">Nothing was forked from it yet: f forks at what is selected.</p>}
+        {family.members.length === 1 && <p class="empty">Nothing was forked from it{theSource().isArchive ? "." : " yet: f forks at what is selected."}</p>}
       </div>
     </div>
   );
