@@ -30,13 +30,13 @@ from ..errors import (
     ConflictError,
     FencedError,
     HasForksError,
-    LeaseHeldError,
     SessionExistsError,
     StoreError,
     UnknownSeqError,
     UnknownSessionError,
 )
 from ..events import Erase, Event, EventBase, Fork
+from ..messages import Usage
 from ..user_code.argument_checks import checked
 from .digest import read_base
 from .encode import LIMIT_BYTES, UPDATES, encode_append, encode_restored
@@ -114,7 +114,6 @@ class MemoryLog:
         self._touch(found)
         if key is not None:
             found.keys[key] = found.head
-        self._notifier.notify(session)
         return found.head
 
     @checked()
@@ -125,7 +124,6 @@ class MemoryLog:
         found = self._get(session)
         found.append(parts)
         self._touch(found)
-        self._notifier.notify(session)
         return found.head
 
     @checked()
@@ -183,6 +181,12 @@ class MemoryLog:
         """Read a session's row."""
         await self._turn()
         return self._get(session).info(self._clock())
+
+    @checked()
+    async def inherited_usage(self, sessions: Sequence[str]) -> tuple[Usage, ...]:
+        """Read what histories had used where forks began."""
+        await self._turn()
+        return tuple(self._sessions[name].inherited if name in self._sessions else Usage() for name in sessions)
 
     @checked()
     async def sessions(
@@ -404,8 +408,7 @@ class MemoryLog:
         """Take the right to run a session."""
         await self._turn()
         found = self._get(session)
-        if found.owner and found.expires_at_us > self._clock():
-            raise LeaseHeldError(session, found.owner, found.expires_at_us)
+        found.check_free(self._clock())
         return self._claim(found, ttl_us)
 
     def _claim(self, found: MemorySession, ttl_us: int) -> Lease:
@@ -500,7 +503,6 @@ class MemoryLog:
         for one in self._sessions.values():
             one.refold()
         self._note_removal(own, seq)
-        self._notifier.notify(own.id)
         return own.head
 
     @checked()
@@ -511,8 +513,7 @@ class MemoryLog:
         forks = tuple(one.id for one in self._sessions.values() if one.parent == session)
         if forks:
             raise HasForksError(session, forks)
-        if found.owner and found.expires_at_us > self._clock():
-            raise LeaseHeldError(session, found.owner, found.expires_at_us)
+        found.check_free(self._clock())
         del self._sessions[session]
         self._notifier.notify(session)
 
@@ -521,8 +522,7 @@ class MemoryLog:
         """Note that a closed session is archived: nothing here takes room on a disk."""
         await self._turn()
         found = self._get(session)
-        if found.owner and found.expires_at_us > self._clock():
-            raise LeaseHeldError(session, found.owner, found.expires_at_us)
+        found.check_free(self._clock())
         found.archive(at_us)
         return 0
 
@@ -575,12 +575,12 @@ class MemoryLog:
         self._made += 1
         made.number = self._made
         self._touch(made)
-        self._notifier.notify(name)
         return made
 
     def _touch(self, session: MemorySession) -> None:
         self._updated += 1
         session.touched = self._updated
+        self._notifier.notify(session.id)
 
     def _segments(self, session: str, *, after: int = 0, upto: int = MAX_SEQ) -> list[Segment[str]]:
         chain: list[tuple[str, int]] = []

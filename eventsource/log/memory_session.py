@@ -11,14 +11,15 @@ import msgspec
 
 from ..codec import encode
 from ..envelope import Behind, Finding, FoundText, Recorded, Removed, SessionInfo
-from ..errors import SessionOpenError
+from ..errors import LeaseHeldError, SessionOpenError
 from ..events import Event
 from ..found_text import find_in
 from ..message_text import tools_called_in
+from ..messages import Usage
 from .allowed_gaps import droppable, named_shapes, shape_problem, within
 from .digest import ZERO, link, link_at_update, update_lines
 from .encode import MOST_NEWS, UPDATES, AppendPart, Dropped, Fact, Updates, encode_append
-from .row import WAKING, Folds, shown_status, step, words_of
+from .row import WAKING, Folds, shown_status, step, used_by, words_of
 
 KEPT = tuple(name for name in Folds.__struct_fields__ if name in SessionInfo.__struct_fields__ and name != "open")
 """Members of the folds that a session's row shows as they are."""
@@ -192,6 +193,16 @@ class MemorySession:
         """List own events that still have their content."""
         numbered = enumerate(self._own, self.fork_seq + 1)
         return [Recorded(seq, own.at_us, own.event) for seq, own in numbered if own.event is not None]
+
+    @property
+    def inherited(self) -> Usage:
+        """What the history had used where a fork began."""
+        return used_by(self._base_folds)
+
+    def check_free(self, now_us: int) -> None:
+        """Raises: LeaseHeldError when somebody runs it."""
+        if self.owner and self.expires_at_us > now_us:
+            raise LeaseHeldError(self.id, self.owner, self.expires_at_us)
 
     def hits(self, wanted: re.Pattern[str]) -> Iterator[FoundText]:
         """Yield where own facts say a text, the last first."""

@@ -22,6 +22,7 @@ from ..envelope import (
     VerifyReport,
 )
 from ..events import Event, EventBase
+from ..messages import Usage
 from .warm import WarmFolds
 
 
@@ -120,6 +121,10 @@ class EventLog(Protocol):
 
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
+        ...
+
+    async def inherited_usage(self, sessions: Sequence[str]) -> tuple[Usage, ...]:
+        """Read what the histories of forks had used where they began; of any other session, and of none, nothing."""
         ...
 
     async def sessions(

@@ -198,6 +198,19 @@ def as_0_1(folds: Folds) -> Folds:
     return msgspec.structs.replace(folds, waits=waits)
 
 
+def used_by(folds: Folds) -> Usage:
+    """Return what a history used, by its folds."""
+    return Usage(
+        input_tokens=folds.input_tokens,
+        output_tokens=folds.output_tokens,
+        cache_read_tokens=folds.cache_read_tokens,
+        cache_write_tokens=folds.cache_write_tokens,
+        cache_write_1h_tokens=folds.cache_write_1h_tokens,
+        reasoning_tokens=folds.reasoning_tokens,
+        cost_microusd=folds.cost_microusd,
+    )
+
+
 def words_of(event: Event) -> str:
     """Return the first words of a person in the event that brought them."""
     if isinstance(event, QueuePush | MessageAdopt) and isinstance(event.message, UserMessage):

@@ -30,6 +30,7 @@ from eventsource.envelope import (
 from eventsource.errors import StoreError
 from eventsource.events import AbortRequest, Event, EventBase, Label, QueuePush, WaitEnd
 from eventsource.log.warm import WarmFolds
+from eventsource.messages import Usage
 
 from ..http.interface.events import SentEvent
 from ..http.interface.sessions import (
@@ -42,6 +43,8 @@ from ..http.interface.sessions import (
     FindQuery,
     Found,
     FoundCounts,
+    InheritedBody,
+    InheritedUsages,
     LastFacts,
     ListQuery,
     RowQuery,
@@ -110,6 +113,14 @@ class RemoteLog:
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
         return await self._connection.get(path_of(session), SessionInfo, RowQuery(stands=False))
+
+    async def inherited_usage(self, sessions: Sequence[str]) -> tuple[Usage, ...]:
+        """Read what the histories of forks had used where they began; see `EventLog.inherited_usage`."""
+        found: list[Usage] = []
+        for at in range(0, len(sessions), MOST):
+            body = InheritedBody(tuple(sessions[at : at + MOST]))
+            found += (await self._connection.post("/v1/inherited-usage", InheritedUsages, body, may_repeat=True)).usages
+        return tuple(found)
 
     async def sessions(
         self,

@@ -12,6 +12,7 @@ import msgspec
 
 from eventsource.envelope import Figure, FoundText, SessionInfo
 from eventsource.found_text import pattern_of
+from eventsource.messages import Usage
 from projections.tree import Branch
 
 from ..session_tree import above
@@ -150,11 +151,17 @@ class TablePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session used itself: what it shares with its parent was used there, and counts there."""
+    """What a session used itself: what it shares with its parent was used there, and counts there.
+
+    `input_tokens` are those that were not cached.
+    """
 
     input_tokens: int
     output_tokens: int
     cost_microusd: int | None
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
 
 
 class FamilyMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,8 +188,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     used: OwnUsage
 
 
-def family(session: str, tree: Branch, statuses: Sequence[SessionStatus]) -> Family:
-    """Lay a tree out; `statuses` are those of its sessions, in the order of `tree_rows`."""
+def family(session: str, tree: Branch, statuses: Sequence[SessionStatus], inherited: Sequence[Usage]) -> Family:
+    """Lay a tree out; `statuses`, and what was `inherited`, are those of its sessions in the order of `tree_rows`."""
     members = tuple(
         FamilyMember(
             info=branch.info,
@@ -192,9 +199,9 @@ def family(session: str, tree: Branch, statuses: Sequence[SessionStatus]) -> Fam
             labels=branch.labels,
             status=stands.status,
             reason=stands.reason,
-            used=_own(branch.info),
+            used=_own(branch.info, before),
         )
-        for (branch, depth), stands in zip(_walk(tree), statuses, strict=True)
+        for (branch, depth), stands, before in zip(_walk(tree), statuses, inherited, strict=True)
     )
     return Family(session=session, members=members, used=_sum([member.used for member in members]))
 
@@ -212,12 +219,15 @@ def _walk(tree: Branch) -> Iterator[tuple[Branch, int]]:
         waiting += [(one, depth + 1) for one in reversed((*branch.children, *branch.forks))]
 
 
-def _own(info: SessionInfo) -> OwnUsage:
+def _own(info: SessionInfo, before: Usage) -> OwnUsage:
     cost = info.cost_microusd
     return OwnUsage(
-        input_tokens=info.input_tokens - info.inherited_input_tokens,
-        output_tokens=info.output_tokens - info.inherited_output_tokens,
-        cost_microusd=cost - (info.inherited_cost_microusd or 0) if cost is not None else None,
+        input_tokens=info.input_tokens - before.input_tokens,
+        output_tokens=info.output_tokens - before.output_tokens,
+        cost_microusd=cost - (before.cost_microusd or 0) if cost is not None else None,
+        cache_read_tokens=info.cache_read_tokens - before.cache_read_tokens,
+        cache_write_tokens=info.cache_write_tokens - before.cache_write_tokens,
+        reasoning_tokens=info.reasoning_tokens - before.reasoning_tokens,
     )
 
 
@@ -227,6 +237,9 @@ def _sum(parts: Sequence[OwnUsage]) -> OwnUsage:
         input_tokens=sum(one.input_tokens for one in parts),
         output_tokens=sum(one.output_tokens for one in parts),
         cost_microusd=sum(costs) if costs else None,
+        cache_read_tokens=sum(one.cache_read_tokens for one in parts),
+        cache_write_tokens=sum(one.cache_write_tokens for one in parts),
+        reasoning_tokens=sum(one.reasoning_tokens for one in parts),
     )
 
 

@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
+from msgspec import UNSET
+from msgspec.structs import asdict
+
 from ...envelope import Figure, SessionSort
 from ...events import (
     AgentStart,
@@ -185,6 +188,28 @@ class SearchContract(ABC):
                 assert await counted("ar", most=9) == [("none", 1)]
                 assert await counted("nowhere") == await counted("coat", []) == []
                 await log.archive("one", at_us=4)
+
+    async def test_what_a_fork_inherited_is_what_its_parent_had_used_there(self) -> None:
+        """Of every kind of tokens, however far from the beginning; of no fork it is nothing."""
+        async with self.open() as log:
+            used = Usage(input_tokens=3, output_tokens=2, cache_read_tokens=5, cache_write_tokens=7, cost_microusd=11)
+            said = AssistantMessage(content=(), usage=used, model="m")
+            event = MessageAdopt(message=said, origin=Origin(source="elsewhere"))
+            await log.create("root")
+            await log.append("root", [(1, event)] * 150)
+            for name, parent, at in (("early", "root", 1), ("late", "root", 140), ("later", "late", 143)):
+                if parent == "late":
+                    await log.append("late", [(2, event)] * 2)
+                await log.fork(parent, at, at_us=2, session=name)
+            for _ in range(2):
+                names = ["later", "root", "early", "nobody", "late"]
+                found = await log.inherited_usage(names)
+                assert [one.cache_read_tokens // 5 for one in found] == [142, 0, 1, 0, 140]
+                assert found[2] == Usage(**{**asdict(used), "prices": "", "raw": UNSET})
+                for name, one in zip(names, found, strict=True):
+                    if name != "nobody":
+                        assert one.input_tokens == (await log.info(name)).inherited_input_tokens, name
+                await log.archive("root", at_us=3)
 
     async def test_sessions_are_sorted_and_chosen_by_figures(self) -> None:
         """What is largest comes first, and of equal ones what was updated last; pages go on behind any session."""

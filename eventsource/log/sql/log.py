@@ -25,6 +25,7 @@ from ...envelope import (
 )
 from ...errors import UnknownSessionError
 from ...events import Event, EventBase
+from ...messages import Usage
 from ...user_code.argument_checks import checked
 from ..digest import read_base
 from ..encode import Updates, encode_append, encode_restored
@@ -222,6 +223,13 @@ class SqlLog(ABC):
     async def info(self, session: str) -> SessionInfo:
         """Read a session's row."""
         return await self._read_with(lambda connection: rows.info(connection, session))
+
+    @checked()
+    async def inherited_usage(self, sessions: Sequence[str]) -> tuple[Usage, ...]:
+        """Read what histories had used where forks began."""
+        return await self._read_with(
+            lambda connection: tuple([rows.inherited_usage(connection, name) for name in sessions])
+        )
 
     @checked()
     async def sessions(

@@ -13,11 +13,12 @@ from ...admission import admit
 from ...envelope import Figure, Removed, SessionInfo, SessionSort
 from ...errors import SessionExistsError, StoreError, UnknownSeqError, UnknownSessionError
 from ...events import Fork
+from ...messages import Usage
 from ..digest import ZERO, row_crc
 from ..encode import LIMIT_BYTES, encode_append
 from ..lineage import MAX_SEQ
 from ..names import choose, choose_whole
-from ..row import UNDER_WAY, shown_status
+from ..row import UNDER_WAY, shown_status, used_by
 from .append import SNAPSHOT_FACTS, append
 from .called_tools import calling
 from .connection import Sql
@@ -318,6 +319,15 @@ def sessions(
         asked = f"WHERE s.number IN (SELECT number FROM (SELECT s.number FROM sessions s {asked}) AS few) {latest}"
     rows = connection.execute(_INFO + asked, (*values, limit))
     return tuple(_info(connection, row, now_us) for row in rows)
+
+
+def inherited_usage(connection: Sql, session: str) -> Usage:
+    """Read what a fork's history had used where it began, from its parent's last snapshot before that on."""
+    sql = "SELECT 1 FROM sessions WHERE id = ? AND parent IS NOT NULL"
+    if connection.execute(sql, (session,)).fetchone() is None:
+        return Usage()
+    chain = lineage(connection, session)
+    return used_by(folds_at(connection, session, chain[1:], chain[0][1])[0])
 
 
 def marks(connection: Sql, limit: int) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from eventsource.envelope import FoundCount, FoundText, SessionInfo, SessionSort
+from eventsource.messages import Usage
 
 from ...status import SessionStatus
 from .events import SentEvent
@@ -102,6 +103,18 @@ class CountBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inherited: bool = False
     most: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 1
     limit: PageSize = MOST
+
+
+class InheritedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which sessions, by their whole ids."""
+
+    sessions: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST)]
+
+
+class InheritedUsages(msgspec.Struct, frozen=True):
+    """What the history of each had used where it began, in the order in which they were named."""
+
+    usages: tuple[Usage, ...]
 
 
 class FoundCounts(msgspec.Struct, frozen=True):

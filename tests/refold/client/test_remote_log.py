@@ -88,6 +88,9 @@ async def test_what_is_found_is_found_page_by_page() -> None:
         for inherited in (False, True):
             asked = await log.store.count_found("needle", sessions=names, inherited=inherited, most=900)
             assert await there.store.count_found("needle", sessions=names, inherited=inherited, most=900) == asked
+        fork = await log.store.fork("a", 9, at_us=2)
+        names = ["a", fork.id, "nobody"]
+        assert await there.store.inherited_usage(names) == await log.store.inherited_usage(names)
         assert await there.store.search("needle", session="a", after=here[4], limit=3) == here[5:8]
 
 

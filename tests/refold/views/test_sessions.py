@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eventsource.envelope import Figure, FoundText, SessionInfo
+from eventsource.messages import Usage
+from eventsource.models.scripted import stop
 from refold import Log
 from refold.status import find_statuses
 from refold.views.sessions import FilterError, family, hit, read_filter, tree_rows
@@ -73,18 +75,23 @@ async def test_a_family_counts_nothing_twice() -> None:
     store = CountingLog()
     log = Log(store, clock=lambda: 7)
     root = await log.session("root")
-    await agent("One.").run("First?", session=root)
+    used = Usage(input_tokens=3, output_tokens=2, cache_read_tokens=4, reasoning_tokens=1)
+    await agent(["One.", stop(usage=used)]).run("First?", session=root)
     fork = await root.fork(title="fork")
-    await agent("Two.").run("Second?", session=fork)
+    await agent(["Two.", stop(usage=used)]).run("Second?", session=fork)
     await fork.label("here", (await fork.info()).head)
     tree = await root.tree()
     rows = tree_rows(tree)
-    found = family(fork.id, tree, await find_statuses(store, rows))
+    inherited = await store.inherited_usage([info.id for info in rows])
+    found = family(fork.id, tree, await find_statuses(store, rows), inherited)
     assert [(one.info.id, one.above, one.depth) for one in found.members] == [(root.id, "", 0), (fork.id, root.id, 1)]
     assert [text for _, text in found.members[1].labels] == ["here"]
     whole = await fork.info()
     assert found.used.input_tokens == whole.input_tokens
     assert found.members[1].used.input_tokens == whole.input_tokens - whole.inherited_input_tokens
+    assert found.used.cache_read_tokens == whole.cache_read_tokens == 8
+    assert [one.used.cache_read_tokens for one in found.members] == [4, 4]
+    assert [one.used.reasoning_tokens for one in found.members] == [1, 1]
 
 
 def test_a_hit_is_marked_in_its_excerpt() -> None:

@@ -905,11 +905,18 @@ export interface Origin {
   entry?: string;
 }
 
-/** What a session used itself: what it shares with its parent was used there, and counts there. */
+/**
+ * What a session used itself: what it shares with its parent was used there, and counts there.
+ *
+ * `input_tokens` are those that were not cached.
+ */
 export interface OwnUsage {
   input_tokens: number;
   output_tokens: number;
   cost_microusd: number | null;
+  cache_read_tokens: number;
+  cache_write_tokens: number;
+  reasoning_tokens: number;
 }
 
 /**

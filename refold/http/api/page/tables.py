@@ -178,8 +178,11 @@ class _Words:
 async def read_family(call: Call[Nothing, Nothing]) -> Family:
     """Read the family of a session: its first ancestor, and all that was forked from it or started by it."""
     session = await session_of(call)
-    tree = await session_tree(call.served.log.store, session.id)
-    return family(session.id, tree, await find_statuses(call.served.log.store, tree_rows(tree)))
+    store = call.served.log.store
+    tree = await session_tree(store, session.id)
+    rows = tree_rows(tree)
+    inherited = await store.inherited_usage([info.id for info in rows])
+    return family(session.id, tree, await find_statuses(store, rows), inherited)
 
 
 async def compare(call: Call[CompareQuery, Nothing]) -> ComparisonHead:

@@ -20,6 +20,8 @@ from ...interface.sessions import (
     FindQuery,
     Found,
     FoundCounts,
+    InheritedBody,
+    InheritedUsages,
     LastFacts,
     ListQuery,
     RowQuery,
@@ -103,6 +105,14 @@ async def count_found(call: Call[Nothing, CountBody]) -> FoundCounts:
     )
 
 
+async def read_inherited_usage(call: Call[Nothing, InheritedBody]) -> InheritedUsages:
+    """Read what the histories of forks had used where they began: of a session that is no fork, nothing.
+
+    It changes nothing; what is asked for is in the body, since it may be long.
+    """
+    return InheritedUsages(await call.served.log.store.inherited_usage(call.body.sessions))
+
+
 def read_after(after: str | None) -> FoundText | None:
     """Read the place behind which a search goes on. Raises: ProblemError."""
     if not after:
@@ -170,6 +180,7 @@ SESSIONS = (
     Route(method="GET", path="/v1/sessions/{session}", does=read_session, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/find", does=find_session, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/search", does=search, tag="sessions", errors=(404,)),
+    Route(method="POST", path="/v1/inherited-usage", does=read_inherited_usage, tag="sessions"),
     Route(method="POST", path="/v1/count-found", does=count_found, tag="sessions"),
     Route(method="GET", path="/v1/sessions/{session}/cursor", does=read_cursor, tag="sessions", errors=(404,)),
     Route(method="GET", path="/v1/sessions/{session}/removed", does=read_removed, tag="sessions", errors=(404,)),
