@@ -42,9 +42,14 @@ class Log:
         clock: Callable[[], int] = utc_now_us,
     ) -> None:
         """Wrap an open store, or name the file or server that `open` opens; `open_log` is shorter."""
-        self.clock = clock
+        self._clock = clock
         self._store, self._path = store, path
         self._opening = asyncio.Lock()
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """What gives the time: the clock that was given, else that of the store, a server's where one has it."""
+        return self._clock if self._store is None or self._clock is not utc_now_us else self._store.clock
 
     @property
     def store(self) -> EventLog:
@@ -63,7 +68,7 @@ class Log:
         """
         async with self._opening:
             if self._store is None:
-                self._store = await _start(self._path, self.clock)
+                self._store = await _start(self._path, self._clock)
         return self
 
     async def close(self) -> None:

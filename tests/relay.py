@@ -9,21 +9,22 @@ from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 
 class Relay:
-    """Passes on what comes, on loopback, to where a URL leads; `url` leads here. It may be cut, and mended."""
+    """Passes on what comes to where a URL leads; `url` leads here. It may be cut, and mended."""
 
-    def __init__(self, url: str) -> None:
-        self._given = urlsplit(url)
+    def __init__(self, url: str, *, host: str = "127.0.0.1") -> None:
+        """Prepare. `host`: the address at which it listens."""
+        self._given, self._host = urlsplit(url), host
         self._open, self._tasks = asyncio.Event(), set[asyncio.Task[None]]()
         self._open.set()
         self.url = ""
 
     async def __aenter__(self) -> Relay:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._pass_on, self._host, 0)
         port, given = self._server.sockets[0].getsockname()[1], self._given
         user = f"{given.username}{f':{given.password}' if given.password else ''}@" if given.username else ""
         options = [(name, value) for name, value in parse_qsl(given.query) if name != "host"]
         query = urlencode(options, quote_via=quote)
-        self.url = f"{given.scheme}://{user}127.0.0.1:{port}{given.path}{f'?{query}' if query else ''}"
+        self.url = f"{given.scheme}://{user}{self._host}:{port}{given.path}{f'?{query}' if query else ''}"
         return self
 
     async def __aexit__(

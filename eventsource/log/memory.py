@@ -59,7 +59,7 @@ class MemoryLog:
     """Sessions in a dict; see `EventLog` for what each method promises."""
 
     def __init__(self, *, clock: Callable[[], int], new_id: Callable[[], str], limit_bytes: int = LIMIT_BYTES) -> None:
-        self._clock = clock
+        self.clock = self._clock = clock
         self._new_id = new_id
         self._limit_bytes = limit_bytes
         self._sessions: dict[str, MemorySession] = {}

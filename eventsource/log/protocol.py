@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from ..envelope import (
@@ -32,6 +32,9 @@ class EventLog(Protocol):
     Every method may be cancelled: it has then happened or not, and the log can be used on.
     Every method that names a session takes its exact id (see `resolve`) and raises UnknownSessionError.
     """
+
+    clock: Callable[[], int]
+    """Gives the time by which the log says what is due, as it is known here: UTC in microseconds."""
 
     folds: WarmFolds
     """What whoever reads this opened log keeps folded: made by `WarmFolds()`, and of no concern to the store."""

@@ -29,6 +29,7 @@ from eventsource.envelope import (
 )
 from eventsource.errors import StoreError
 from eventsource.events import AbortRequest, Event, EventBase, Label, QueuePush, WaitEnd
+from eventsource.log.defaults import utc_now_us
 from eventsource.log.warm import WarmFolds
 from eventsource.messages import Usage
 
@@ -76,7 +77,7 @@ class RemoteLog:
 
     def __init__(self, connection: Connection) -> None:
         """Take the way to a server; nothing is asked yet."""
-        self.folds = WarmFolds()
+        self.folds, self.clock = WarmFolds(), utc_now_us
         self._connection = connection
 
     async def close(self) -> None:

@@ -109,6 +109,12 @@ EXPECTED: dict[str, object] = {
 KINDS = (chat, approve, tree, wait)
 
 
+@task(id="naps")
+async def naps(ctx: TaskContext, payload: None) -> str:
+    await ctx.sleep("2s")
+    return "rested"
+
+
 @task(id="held")
 async def held(ctx: TaskContext, payload: None) -> str:
     return await ctx.step("work", hold)

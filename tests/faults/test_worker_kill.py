@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,14 +35,17 @@ class Workers:
         self._place, self._folder, self._lease, self._count = place, folder, lease, 0
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> subprocess.Popen[bytes]:
-        words = ["worker", "tests.faults.conversations", "--lease", self._lease, "--db", self._place]
+    def start(
+        self, *options: str, place: str = "", before: Sequence[str] = (), **variables: str
+    ) -> subprocess.Popen[bytes]:
+        """Start one more. `before`: the words of a command that runs it; `variables`: of its environment."""
+        words = ["worker", "tests.faults.conversations", "--lease", self._lease, "--db", place or self._place, *options]
         self._count += 1
         with (self._folder / f"worker-{self._count}.txt").open("wb") as told:
             process = subprocess.Popen(
-                [sys.executable, "-c", "from refold.cli import main; main()", *words],
+                [*before, sys.executable, "-c", "from refold.cli import main; main()", *words],
                 cwd=ROOT,
-                env={**os.environ, "CONVERSATIONS": str(self._folder)},
+                env={**os.environ, "CONVERSATIONS": str(self._folder), **variables},
                 stdout=subprocess.DEVNULL,
                 stderr=told,
             )

@@ -20,6 +20,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader, Transformer
 from psycopg.types.string import ByteaBinaryLoader
 
+from ..defaults import utc_now_us
 from ..sql import called_tools
 from ..sql.connection import Rows
 from ..sql.frames import put_rows
@@ -295,7 +296,14 @@ class PgConnection:
 
     def begin_reading(self) -> None:
         """Begin a transaction that only reads, all of it what is there now."""
-        self._now_us = int(self._script(_READ).get_value(0, 0) or 0)
+        self._begin(_READ)
+
+    def _begin(self, script: bytes) -> None:
+        """Begin a transaction, which says what time it is."""
+        before_us = utc_now_us()
+        self._now_us = int(self._script(script).get_value(0, 0) or 0)
+        if self._now_us:
+            self._server.clock.note(self._now_us, before_us, utc_now_us())
 
     def end_reading(self) -> None:
         """End the transaction."""
@@ -324,7 +332,7 @@ class ArchiveConnection(PgConnection):
 
     def begin_reading(self) -> None:
         """Begin a transaction, and make the tables and views."""
-        self._now_us = int(self._script(_READ.replace(b" READ ONLY", b"")).get_value(0, 0) or 0)
+        self._begin(_READ.replace(b" READ ONLY", b""))
         self._unpacked: set[int] = set()
 
     def unpack(self, numbers: Sequence[int]) -> None:
@@ -390,7 +398,7 @@ class WritingConnection(PgConnection):
     def begin(self) -> None:
         """Begin a transaction that writes."""
         self._forget()
-        self._now_us = int(self._script(_WRITE).get_value(0, 0) or 0)
+        self._begin(_WRITE)
 
     def commit(self) -> None:
         """Commit. Raises: LostError when nobody knows whether it did; another psycopg.Error when nothing was stored."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...errors import StoreError
+from ..defaults import utc_now_us
 from ..place import secrets_of, shown
 
 try:
@@ -45,12 +46,31 @@ _ADVICE = {
 }
 
 
+class ServerClock:
+    """The server's clock, as it is known here without asking; where clocks agree, it is this machine's own.
+
+    The server reads its clock between two readings of this one, so the difference lies between two bounds; what was
+    known of it is changed as little as they allow.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_us = 0
+
+    def note(self, server_us: int, before_us: int, after_us: int) -> None:
+        """Take in what the server's clock said between two times of this machine's."""
+        self._ahead_us = min(max(self._ahead_us, server_us - after_us), server_us - before_us)
+
+    def now_us(self) -> int:
+        """Return the time."""
+        return utc_now_us() + self._ahead_us
+
+
 class Server:
     """The URL of a log, kept where nobody prints it."""
 
     def __init__(self, url: str) -> None:
         """Read a URL. Raises: StoreError."""
-        self.shown = shown(url)
+        self.shown, self.clock = shown(url), ServerClock()
         self._secrets = secrets_of(url)
         try:
             self._conninfo: dict[str, Any] = _DEFAULTS | conninfo.conninfo_to_dict(url)

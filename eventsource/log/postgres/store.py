@@ -65,6 +65,7 @@ class PostgresLog(SqlLog):
         super().__init__(new_id=new_id, limit_bytes=limit_bytes, tails=tails)
         self._server = Server(url)
         self._clock = None if clock is utc_now_us else clock
+        self.clock = self._server.clock.now_us if self._clock is None else clock
         self._presence = Presence(self._server, self._notifier)
         self._commits = GroupCommit(self._server, tails, self._changed, clock=self._clock)
         self._reader: SqlThread[PgConnection] | None = None

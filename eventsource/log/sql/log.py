@@ -50,6 +50,8 @@ T = TypeVar("T")
 class SqlLog(ABC):
     """A log in a database; see `EventLog` for what each method promises."""
 
+    clock: Callable[[], int]
+
     _read_only = False
     _take_due = staticmethod(leases.take_due)
     """Claims what is due, in the transaction that finds it."""

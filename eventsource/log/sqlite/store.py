@@ -57,7 +57,7 @@ class SqliteLog(SqlLog):
             timeout_s: how long to wait for another process that is writing.
         """
         super().__init__(new_id=new_id, limit_bytes=limit_bytes)
-        self._clock = clock
+        self.clock = self._clock = clock
         self._files = DatabaseFiles(path)
         self._path = self._files.path
         self._commits = GroupCommit(self._files, self._tails, self._notifier.notify, clock=clock, timeout_s=timeout_s)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,7 @@ from refold.engines.worker import EngineWorker
 from refold.tasks import TaskContext, TaskRun, task
 from refold.tasks.ticker import Tick
 from tests.faults import conversations
-from tests.faults.test_worker_kill import ROOT, began, everybody_ended, facts, judge, people
+from tests.faults.test_worker_kill import ROOT, began, everybody_ended, facts, judge, people, workers
 from tests.postgres import empty_log
 from tests.relay import Relay
 from tests.temporal import TemporalServer, free_port, temporal_server
@@ -190,35 +188,6 @@ async def test_temporal_begins_no_more_ticks_in_a_second_than_asked(server: Temp
 # --------------------------------------------------------------------------- what fails
 
 
-class Crew:
-    """Worker processes of one log and one engine."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.running = folder, list[subprocess.Popen[bytes]]()
-
-    def start(self, place: str, engine: str, *, lease: str = "2s") -> subprocess.Popen[bytes]:
-        words = ["worker", "tests.faults.conversations", "--lease", lease, "--db", place, "--engine", engine]
-        with (self._folder / f"worker-{len(self.running)}.txt").open("wb") as told:
-            process = subprocess.Popen(
-                [sys.executable, "-c", "from refold.cli import main; main()", *words],
-                cwd=ROOT, env={**os.environ, "CONVERSATIONS": str(self._folder)}, stdout=told, stderr=told,
-            )  # fmt: skip
-        self.running.append(process)
-        return process
-
-
-@contextmanager
-def crew(folder: Path) -> Iterator[Crew]:
-    made = Crew(folder)
-    try:
-        yield made
-    finally:
-        for process in made.running:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
-
-
 QUEUES = "queue=default&queue=squares&heartbeat=1s"
 
 
@@ -236,10 +205,10 @@ async def took_over(log: Log, run: TaskRun) -> None:
 async def test_what_a_killed_worker_had_is_taken_over(server: TemporalServer, log: Log, tmp_path: Path) -> None:
     await server.ready()
     run = await conversations.held.trigger(log, None)
-    with crew(tmp_path) as workers:
-        first = workers.start(str(tmp_path / "log.db"), f"{server.url}?{QUEUES}", lease="10m")
+    with workers(tmp_path / "log.db", tmp_path, lease="10m") as crew:
+        first = crew.start("--engine", f"{server.url}?{QUEUES}")
         await began(tmp_path, 1, timeout_s=60)
-        workers.start(str(tmp_path / "log.db"), f"{server.url}?{QUEUES}", lease="10m")
+        crew.start("--engine", f"{server.url}?{QUEUES}")
         first.kill()
         await began(tmp_path, 2, timeout_s=90)
         (tmp_path / "go").touch()
@@ -252,12 +221,12 @@ async def test_what_a_worker_had_that_is_away_is_taken_over_and_back_it_works_on
     server: TemporalServer, tmp_path: Path, postgres: str, how: str
 ) -> None:
     await server.ready()
-    with empty_log(postgres) as place, crew(tmp_path) as workers:
+    with empty_log(postgres) as place, workers(place, tmp_path) as crew:
         async with open_log(place) as log, Relay(place) as to_log, Relay(server.url) as to_engine:
             run = await conversations.held.trigger(log, None)
-            first = workers.start(to_log.url, f"{to_engine.url}?{QUEUES}")
+            first = crew.start("--engine", f"{to_engine.url}?{QUEUES}", place=to_log.url)
             await began(tmp_path, 1, timeout_s=60)
-            other = workers.start(place, f"{server.url}?{QUEUES}")
+            other = crew.start("--engine", f"{server.url}?{QUEUES}")
             if how == "frozen":
                 first.send_signal(signal.SIGSTOP)
             else:
@@ -279,10 +248,10 @@ async def test_what_a_worker_had_that_is_away_is_taken_over_and_back_it_works_on
 
 @pytest.mark.faults
 async def test_a_server_that_is_killed_and_restarted_goes_on(log: Log, tmp_path: Path) -> None:
-    with temporal_server(tmp_path) as own, crew(tmp_path) as workers:
+    with temporal_server(tmp_path) as own, workers(tmp_path / "log.db", tmp_path) as crew:
         await own.ready()
         for _ in range(2):
-            workers.start(str(tmp_path / "log.db"), f"{own.url}?{QUEUES}")
+            crew.start("--engine", f"{own.url}?{QUEUES}")
         started = [await conversations.KINDS[number % 4].trigger(log, None) for number in range(8)]
         sent = {run.id: 0 for run in started if run.task == "chat"}
         restarts = 0
@@ -296,7 +265,7 @@ async def test_a_server_that_is_killed_and_restarted_goes_on(log: Log, tmp_path:
                     own.start()
                     restarts += 1
         await judge(log, tmp_path)
-        for process in workers.running:
+        for process in crew.running:
             assert process.poll() is None, "a worker ended with the server"
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
