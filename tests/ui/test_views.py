@@ -250,6 +250,23 @@ async def test_charts_tell_the_figures_of_the_call_that_is_selected(browser: Bro
         await expect(watched.page.locator(".charts")).to_have_count(0)
 
 
+async def test_a_long_timeline_is_asked_for_once_and_its_figures_by_windows(browser: Browser, tmp_path: Path) -> None:
+    calls = 1_200
+    async with open_log(tmp_path / "runs.db") as log:
+        session = await log.session("long")
+        answer = MessageAdopt(
+            message=AssistantMessage(content=(TextContent(text="yes"),)), origin=Origin(source="test")
+        )
+        await log.store.append(session.id, [(at_us * 1_000_000, answer) for at_us in range(calls)])
+        async with looking(browser, log) as watched:
+            await watched.open(f"/s/{session.id}?view=timeline&at={calls}")
+            await watched.sees(f"call {calls:,} of {calls:,}")
+            await watched.page.locator(".lanes-drawn canvas").wait_for()
+            asked = [one.url.split("?")[0].rsplit("/", 1)[-1] for one in watched.asked]
+            assert (asked.count("spans"), asked.count("series")) == (1, 3)
+            assert await nodes(watched) < MOST_NODES
+
+
 @pytest.mark.parametrize(("view", "shows"), [
     ("diff", ".hidden-character"), ("timeline", ".lanes-drawn canvas"),
     ("tree", ".tree-row .hidden-character"), ("raw", ".raw-line"),

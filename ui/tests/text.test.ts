@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { argumentsLine, layOut, plain } from "../src/parts/text";
+import { argumentsLine, layOut, plain, spelled } from "../src/parts/text";
 
 /** The texts of nodes: of marks in brackets. */
 function words(nodes: unknown): string {
@@ -19,7 +19,10 @@ test.each([
   ["😀 ok", "😀 ok"],
   ["zero\u200bwidth", "zero[U+200B]width"],
   ["line\nand\ttab", "line\nand\ttab"],
-])("%j is shown as %j", (text, shown) => expect(words(plain(text))).toBe(shown));
+])("%j is shown as %j", (text, shown) => {
+  expect(words(plain(text))).toBe(shown);
+  expect(spelled(text)).toBe(shown);
+});
 
 test("what is looked for is marked, in any case, and never read as a pattern", () => {
   expect(words(plain("a.b A.B axb", "a.b"))).toBe("[a.b] [A.B] axb");

@@ -5,7 +5,7 @@ import { isFold, layTree, stemsOf, type TreeRow } from "../src/views/tree_layout
 
 function member(id: string, above = "", at = 0, more: { isChild?: boolean; label?: string } = {}): FamilyMember {
   const info = { id, parent: above && !more.isChild ? above : null, fork_seq: 5, head: 10, created_at_us: at, updated_at_us: at } as FamilyMember["info"];
-  const used = { input_tokens: 0, output_tokens: 0, cost_microusd: null };
+  const used = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0, reasoning_tokens: 0, cost_microusd: null };
   return { info, above, depth: above ? 1 : 0, is_child: more.isChild ?? false, labels: more.label ? [[7, more.label]] : [], status: "idle", reason: "", used };
 }
 

@@ -24,6 +24,16 @@ export function plain(text: string, marked: string = ""): ComponentChildren {
   return found;
 }
 
+/** A text where no nodes can stand, as in a title: what cannot be seen in it is written out. */
+export function spelled(text: string): string {
+  return text.replace(UNSEEN, (character) => (character === "\n" ? character : `[${nameOf(character)}]`));
+}
+
+function nameOf(character: string): string {
+  const code = character.charCodeAt(0);
+  return NAMES[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
 function markPattern(words: string): RegExp {
   return new RegExp(`(${words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")})`, "gi");
 }
@@ -34,10 +44,9 @@ function seen(text: string): ComponentChildren[] {
   for (const match of text.matchAll(UNSEEN)) {
     if (match.index > end) found.push(text.slice(end, match.index));
     const code = match[0].charCodeAt(0);
-    const name = NAMES[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
     found.push(
       <span class="hidden-character" title={`the character U+${code.toString(16).toUpperCase().padStart(4, "0")}`}>
-        {name}
+        {nameOf(match[0])}
       </span>,
     );
     end = match.index + 1;

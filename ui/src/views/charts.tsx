@@ -44,12 +44,15 @@ const sentColumn = (name: Parameters<Series["of"]>[0]) => (series: Series) => {
   return (at: number) => (context[at]! > 0 ? found[at]! : -1);
 };
 
-/** What was paid up to each call; calls without a known price add nothing. */
+/** What was paid up to each call, from the first one with a known price on; others add nothing. */
 function spent(series: Series): (at: number) => number {
   const costs = series.of("cost_microusd");
   const sums = new Float64Array(series.length);
-  let sum = 0;
-  for (let at = 0; at < series.length; at++) sums[at] = sum += Math.max(costs[at]!, 0);
+  let sum = -1;
+  for (let at = 0; at < series.length; at++) {
+    if (costs[at]! >= 0) sum = Math.max(sum, 0) + costs[at]!;
+    sums[at] = sum;
+  }
   return (at) => sums[at]!;
 }
 
@@ -122,6 +125,7 @@ export function Charts({ session }: { session: OpenSession }) {
     const found = callAtNow.current(event.clientX);
     if (found >= 0) goToSeq(seqOf(series, found));
   };
+  if (version > 0 && !calls && !one.error.value) return <p class="charts-none">No model was called here: there is nothing to chart.</p>;
   return (
     <section class="charts" aria-label="Charts">
       <div class="charts-names">
@@ -146,10 +150,8 @@ export function Charts({ session }: { session: OpenSession }) {
           `reading the figures of ${whole(series.length)} of ${whole(calls)} calls…`
         ) : call >= 0 && call < series.length ? (
           <CallWords series={series} call={call} />
-        ) : calls ? (
-          "before the first model call"
         ) : (
-          "no model was called here"
+          calls > 0 && "before the first model call"
         )}
       </p>
     </section>
@@ -214,7 +216,7 @@ function drawChart(canvas: HTMLCanvasElement, chart: Chart, session: OpenSession
   draw.lineTo(inner, base + 0.5);
   draw.stroke();
   if (chart.hasSteps) drawSteps(draw, session, inner, height, colour("config"));
-  if (!most) {
+  if (!most || lines.every((line) => !line.length)) {
     draw.font = getComputedStyle(canvas).font;
     draw.fillStyle = colour("faint");
     if (series.length) draw.fillText("not on record", 3, base - 10);

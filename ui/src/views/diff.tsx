@@ -8,7 +8,7 @@ import { ask } from "../api/source";
 import type { PartChange, Piece, RequestChanges, RequestHead, Source } from "../api/types";
 import { count, short, shortId, whole } from "../format";
 import { SeqLink } from "../parts/links";
-import { Line, plain, Text } from "../parts/text";
+import { Line, plain, spelled, Text } from "../parts/text";
 import { Windowed } from "../parts/windowed";
 import { select, selection } from "../selection";
 import type { OpenSession } from "../session/open";
@@ -51,7 +51,7 @@ function Switches({ session }: { session: OpenSession }) {
           <optgroup label={others.length > listed.length ? `the ${listed.length} newest branches of ${whole(others.length)}` : "another branch"}>
             {listed.map((one) => (
               <option key={one.info.id} value={one.info.id}>
-                {one.info.title || one.info.first_words} ({shortId(one.info.id)})
+                {spelled(one.info.title || one.info.first_words)} ({shortId(one.info.id)})
               </option>
             ))}
           </optgroup>
@@ -141,6 +141,8 @@ function RequestDiff({ session }: { session: OpenSession }) {
       </div>
       {error ? (
         <p class="empty is-error">{error}</p>
+      ) : !at ? (
+        <p class="empty">Nothing has happened here yet.</p>
       ) : first === null ? (
         <p class="empty is-late">Comparing…</p>
       ) : hasNone ? (

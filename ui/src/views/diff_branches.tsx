@@ -9,7 +9,7 @@ import type { ComparedPair, ComparedSaid, ComparisonHead, ComparisonPage, Side }
 import { count, dollars, duration, short, shortId, whole } from "../format";
 import { SeqLink } from "../parts/links";
 import { Status } from "../parts/signs";
-import { plain, Text } from "../parts/text";
+import { plain, spelled, Text } from "../parts/text";
 import { Windowed } from "../parts/windowed";
 import type { OpenSession } from "../session/open";
 import { Pieces } from "./diff";
@@ -99,7 +99,7 @@ export function BranchDiff({ session, other, switches }: { session: OpenSession;
 }
 
 function nameOf(side: Side): string {
-  return side.title || shortId(side.session);
+  return spelled(side.title) || shortId(side.session);
 }
 
 function Above({ head }: { head: ComparisonHead }) {

@@ -24,6 +24,7 @@ export function Raw({ session }: { session: OpenSession }) {
   const seq = session.calm.value;
   const isFollowing = session.isFollowing.value;
   if (error) return <p class="empty is-error">{error}</p>;
+  if (!seq) return <p class="empty">Nothing has happened here yet.</p>;
   if (window === null) return <p class="empty is-late">Reading events…</p>;
   const selected = itemAt(items, seq);
   const sealedTo = openedAt(session);

@@ -8,7 +8,7 @@ import type { DrawnSpan, FamilyMember, Timespans } from "../api/types";
 import { clock, count, duration, moment, shortId, whole } from "../format";
 import { Sign, type Sign as SignName } from "../parts/signs";
 import { canvasOf, oncePerFrame, useSeldom, useSize, useTheme } from "../parts/sizes";
-import { Line } from "../parts/text";
+import { Line, spelled } from "../parts/text";
 import { Windowed } from "../parts/windowed";
 import { go, selection } from "../selection";
 import { goToSeq, type OpenSession } from "../session/open";
@@ -330,7 +330,7 @@ function Lanes({ session, lanes, axis, answer, isOld, more, zoom }: { session: O
       <div class="lanes-all">
         <div class="lane-names">
           {drawn.map((lane) => (
-            <div key={lane.key} style={{ height: `${heightOf(lane)}px` }} title={`${lane.name}: ${count(lane.bars.reduce((sum, bar) => sum + bar.span.spans, 0), "bar")}`}>
+            <div key={lane.key} style={{ height: `${heightOf(lane)}px` }} title={`${spelled(lane.name)}: ${count(lane.bars.reduce((sum, bar) => sum + bar.span.spans, 0), "bar")}`}>
               <span class={LANE_SIGNS[lane.kind][1]}>
                 <Sign of={LANE_SIGNS[lane.kind][0]} />
               </span>

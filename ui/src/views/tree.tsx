@@ -9,7 +9,7 @@ import type { Family, FamilyMember } from "../api/types";
 import { ago, count, dollars, moment, short, shortId, whole } from "../format";
 import { Sign, Status } from "../parts/signs";
 import { useScroll, useSize } from "../parts/sizes";
-import { Line } from "../parts/text";
+import { Line, spelled } from "../parts/text";
 import { go, type Selection, select, selection } from "../selection";
 import type { OpenSession } from "../session/open";
 import { type BranchRow, type FoldRow, isFold, layTree, seqAt, stemsOf, type TreeRow } from "./tree_layout";
@@ -204,7 +204,7 @@ function Row({ row, place, isSelected, isCursor, isPinned, onPick }: { row: Tree
   const own = info.head - info.fork_seq;
   const hasOwnTitle = info.parent === null || info.title !== "";
   return (
-    <div {...common} onClick={onPick} onMouseDown={onMouseDown} title={`${titleOf(member)}\n${info.id}`}>
+    <div {...common} onClick={onPick} onMouseDown={onMouseDown} title={`${spelled(titleOf(member))}\n${info.id}`}>
       <span />
       <span class="words">
         {isPinned && (
@@ -222,7 +222,7 @@ function Row({ row, place, isSelected, isCursor, isPinned, onPick }: { row: Tree
         </span>
         <span class="at">{info.parent === null ? shortId(info.id) : `at ${whole(info.fork_seq)}`}</span>
         {member.labels.length > 0 && (
-          <span class="label cut" title={member.labels.map(([seq, text]) => `${whole(seq)} ${text}`).join("\n")}>
+          <span class="label cut" title={member.labels.map(([seq, text]) => `${whole(seq)} ${spelled(text)}`).join("\n")}>
             <Sign of="label" words="bookmark" /> <Line text={member.labels[0]![1]} />
             {member.labels.length > 1 && ` +${member.labels.length - 1}`}
           </span>
