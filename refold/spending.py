@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -18,6 +19,8 @@ from projections.usage import Spent, UsageView, added, model_name, spent_by
 from replay.adopt import SOURCE
 
 from .session_tree import session_rows
+
+SpentBy: TypeAlias = Literal["model", "day", "session"]
 
 
 class SpendingEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,15 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     def own(self) -> Spent:
         """What the session itself used."""
         return added(entry.spent for entry in self.entries)
+
+
+@runtime_checkable
+class AddsUpSpending(Protocol):
+    """A log that adds up itself what its sessions spent."""
+
+    async def total_spending(self, by: SpentBy, *, since_us: int = 0) -> list[SpendingEntry]:
+        """Add up what all sessions spent; see the function of this name."""
+        ...
 
 
 class _OwnSpending(msgspec.Struct):
@@ -85,7 +97,35 @@ async def spending(log: EventLog, session: str, *, since_us: int = 0) -> Spendin
     )
 
 
-async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[SpendingEntry]:
+async def total_spending(log: EventLog, by: SpentBy, *, since_us: int = 0) -> list[SpendingEntry]:
+    """Add up what all sessions of a log spent, as far as a table of it by model, day or session needs.
+
+    What an entry is not told apart by is empty in it. A log that is elsewhere adds up there.
+    """
+    if isinstance(log, AddsUpSpending):
+        return await log.total_spending(by, since_us=since_us)
+    return await added_up(log, by, since_us=since_us)
+
+
+async def added_up(
+    log: EventLog, by: SpentBy, *, since_us: int = 0, day: Callable[[int], str] | None = None
+) -> list[SpendingEntry]:
+    """Add up what all sessions spent; see `total_spending`. `day`: names the day of a time (UTC microseconds)."""
+    sums: dict[tuple[str, str, str], Spent] = {}
+    async for one in all_spending(log, since_us=since_us, day=day or local_day):
+        key = (one.session if by == "session" else "", one.day if by == "day" else "", one.model)
+        sums[key] = sums.get(key, Spent()) + one.spent
+    return [SpendingEntry(session=key[0], day=key[1], model=key[2], spent=spent) for key, spent in sums.items()]
+
+
+def local_day(at_us: int) -> str:
+    """Return the day of a time, of this computer's."""
+    return f"{datetime.fromtimestamp(at_us / 1e6).astimezone():%Y-%m-%d}"
+
+
+async def all_spending(
+    log: EventLog, *, since_us: int = 0, day: Callable[[int], str] = local_day
+) -> AsyncIterator[SpendingEntry]:
     """Yield what every session of a log spent: each session's own facts are read once, forks after their parents."""
     rows = await session_rows(log)
     models: dict[str, tuple[tuple[int, ModelRef], ...]] = {}
@@ -95,7 +135,7 @@ async def all_spending(log: EventLog, *, since_us: int = 0) -> AsyncIterator[Spe
         if row.updated_at_us < since_us and row.id not in begun_in:
             continue
         before = tuple(one for one in models.get(row.parent or "", ()) if one[0] <= row.fork_seq)
-        own = await _own(log, row, before[-1][1] if before else None, since_us, known)
+        own = await _own(log, row, before[-1][1] if before else None, since_us, known, day)
         if row.id in begun_in:
             models[row.id] = (*before, *own.models)
         for entry in own.entries:
@@ -139,7 +179,12 @@ async def _inherited(log: EventLog, info: SessionInfo) -> UsageView:
 
 
 async def _own(
-    log: EventLog, info: SessionInfo, model: ModelRef | None, since_us: int, known: _SessionCache
+    log: EventLog,
+    info: SessionInfo,
+    model: ModelRef | None,
+    since_us: int,
+    known: _SessionCache,
+    day: Callable[[int], str] = local_day,
 ) -> _OwnSpending:
     sums: dict[tuple[str, str], Spent] = {}
     adopted, children, models = Spent(), list[str](), list[tuple[int, ModelRef]]()
@@ -166,10 +211,10 @@ async def _own(
             case _:
                 continue
         if at_us >= since_us:
-            key = (f"{datetime.fromtimestamp(at_us / 1e6).astimezone():%Y-%m-%d}", model_name(message, asked))
+            key = (day(at_us), model_name(message, asked))
             sums[key] = sums.get(key, Spent()) + spent_by(usage)
     entries = tuple(
-        SpendingEntry(session=info.id, day=day, model=name, spent=spent) for (day, name), spent in sums.items()
+        SpendingEntry(session=info.id, day=when, model=name, spent=spent) for (when, name), spent in sums.items()
     )
     return _OwnSpending(entries, adopted, tuple(children), tuple(models))
 

@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from ..log import Log
-from ..tasks.runs import STATUSES, TaskRun, TaskRunStatus, load_run, runs
+from ..tasks.run_fields import STATUSES, TaskRunStatus
+from ..tasks.runs import TaskRun, load_run, runs
 from .command import command
 from .terminal.screen import Screen
 from .terminal.task import run_fields

@@ -9,7 +9,7 @@ import click
 from projections.usage import added
 
 from ..log import Log
-from ..spending import Spending, SpendingEntry, all_spending, spending, summed
+from ..spending import Spending, SpendingEntry, SpentBy, spending, summed, total_spending
 from .arguments.options import since
 from .command import command
 from .terminal.screen import Screen
@@ -27,7 +27,7 @@ from .terminal.spending import print_entries, print_spending
     "--by", type=click.Choice(["model", "day", "session"]), default="model", help="Add up by. [default: model]"
 )
 @click.option("--since", metavar="WHEN", callback=since, help="Only answers since then: `7d`, `12h`, `2026-11-20`.")
-async def usage(screen: Screen, log: Log, session: str | None, by: str, since: int) -> None:
+async def usage(screen: Screen, log: Log, session: str | None, by: SpentBy, since: int) -> None:
     """Count what answers used: of one session, or of all.
 
     Each answer counts once, in the session that recorded it: a fork does not count what it inherited, nor a session
@@ -41,7 +41,7 @@ async def usage(screen: Screen, log: Log, session: str | None, by: str, since: i
             print_spending(screen, spent, by)
         return
     with screen.busy("reading every session"):
-        entries = [entry async for entry in all_spending(log.store, since_us=since)]
+        entries = await total_spending(log.store, by, since_us=since)
     if screen.as_json:
         screen.json(_json(entries, by))
     elif not entries:

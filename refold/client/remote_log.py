@@ -32,8 +32,10 @@ from eventsource.events import AbortRequest, Event, EventBase, Label, QueuePush,
 from eventsource.log.defaults import utc_now_us
 from eventsource.log.warm import WarmFolds
 from eventsource.messages import Usage
+from projections.usage import Spent
 
 from ..http.interface.events import SentEvent
+from ..http.interface.overviews import RunList, RunsQuery, UsageEntries, UsageQuery
 from ..http.interface.sessions import (
     CountBody,
     CursorQuery,
@@ -56,6 +58,8 @@ from ..http.interface.sessions import (
 )
 from ..http.interface.values import MOST
 from ..http.interface.verbs import ForkBody
+from ..spending import SpendingEntry, SpentBy, local_day
+from ..tasks.run_fields import TaskRunFields, TaskRunStatus
 from .connection import Connection, path_of
 from .following import follow, recorded_of
 from .session import ClientSession
@@ -205,6 +209,37 @@ class RemoteLog:
             body = CountBody(text, some, inherited, most, limit)
             found += (await self._connection.post("/v1/count-found", FoundCounts, body, may_repeat=True)).counts
         return tuple(found)
+
+    async def total_spending(self, by: SpentBy, *, since_us: int = 0) -> list[SpendingEntry]:
+        """Let the server add up what all sessions spent; see `refold.spending.total_spending`."""
+        query = UsageQuery(by, since_us)
+        found = await self._connection.get("/v1/usage", UsageEntries, query, wait_s=_VERIFY_S)
+        sums: dict[tuple[str, str, str], Spent] = {}
+        for one in found.entries:
+            key = (one.session, local_day(one.at_us) if one.at_us is not None else "", one.model)
+            sums[key] = sums.get(key, Spent()) + one.spent
+        return [SpendingEntry(session=key[0], day=key[1], model=key[2], spent=spent) for key, spent in sums.items()]
+
+    async def task_runs(
+        self,
+        *,
+        status: TaskRunStatus | None,
+        task: str | None,
+        tag: str | None,
+        unfinished: bool | None,
+        after: str | None,
+        limit: int,
+    ) -> list[TaskRunFields]:
+        """List runs of tasks; see `refold.tasks.runs`."""
+        found: list[TaskRunFields] = []
+        for start in range(0, limit, MOST):
+            query = RunsQuery(status, task, tag, unfinished, after, min(limit - start, MOST))
+            page = await self._connection.get("/v1/runs", RunList, query, wait_s=_VERIFY_S)
+            found += page.runs
+            if page.next is None:
+                break
+            after = page.next
+        return found
 
     async def due(self, *, limit: int = 100, queues: Collection[str] | None = None) -> tuple[str, ...]:
         """Name sessions that a worker should look at now, by the server's clock; at most 1,000, and of all queues.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from eventsource import session as core
-from eventsource.codec import from_json
+from eventsource.codec import from_json, to_json
 from eventsource.events import TaskEnd
 from eventsource.log.load import load, read_all
 from eventsource.machine.state import CHILD, State
@@ -19,12 +19,10 @@ from ..session import Session
 from ..waits import Waiting, waiting
 from .errors import NoTaskError
 from .journal import Journal
+from .run_fields import ListsRuns, TaskRunFields, TaskRunStatus
 
 if TYPE_CHECKING:
     from ..log import Log
-
-TaskRunStatus = Literal["due", "running", "waiting", "stuck", "cancelled", "done", "error"]
-STATUSES: tuple[TaskRunStatus, ...] = get_args(TaskRunStatus)
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +66,31 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to end, and its children; whoever runs it sees to that."""
         await self.session.cancel(reason)
+
+
+def fields_of(run: TaskRun) -> TaskRunFields:
+    """Return a run as it is told."""
+    same = ("task", "status", "attempt", "error", "tags", "waits", "tokens", "token_limit")
+    return TaskRunFields(
+        session=run.id,
+        payload=to_json(run.payload),
+        result=to_json(run.result),
+        metadata={name: to_json(value) for name, value in run.metadata.items()},
+        steps=dict(run.steps),
+        children=dict(run.children),
+        **{name: getattr(run, name) for name in same},
+    )
+
+
+def _run_of(told: TaskRunFields, log: Log) -> TaskRun:
+    same = ("task", "status", "attempt", "error", "tags", "waits", "steps", "children", "tokens", "token_limit")
+    return TaskRun(
+        session=Session(core.SessionHandle(log.store, told.session, clock=log.clock)),
+        payload=from_json(told.payload),
+        result=from_json(told.result),
+        metadata={name: from_json(value) for name, value in told.metadata.items()},
+        **{name: getattr(told, name) for name in same},
+    )
 
 
 async def load_run(session: Session) -> TaskRun:
@@ -133,8 +156,29 @@ async def runs(
 
     `after`: the last one of the page before. `limit` counts sessions looked at.
     """
+    if isinstance(log.store, ListsRuns):
+        told = await log.store.task_runs(
+            status=status, task=task, tag=tag, unfinished=unfinished, after=after, limit=limit
+        )
+        return tuple(_run_of(one, log) for one in told)
+    found, _ = await run_page(log, status=status, task=task, tag=tag, unfinished=unfinished, after=after, limit=limit)
+    return found
+
+
+async def run_page(
+    log: Log,
+    *,
+    status: TaskRunStatus | None,
+    task: str | None,
+    tag: str | None,
+    unfinished: bool | None,
+    after: str | None,
+    limit: int,
+) -> tuple[tuple[TaskRun, ...], str | None]:
+    """List runs; see `runs`. Returns: them, and the last session that was looked at, if there may be more."""
     row = status if status in ("stuck", "waiting") else None
     found = await log.store.sessions(task=task, open=unfinished, status=row, after=after, limit=limit)
     sessions = (Session(core.SessionHandle(log.store, info.id, clock=log.clock)) for info in found if info.task)
     loaded = [await load_run(session) for session in sessions]
-    return tuple(run for run in loaded if (tag is None or tag in run.tags) and status in (None, run.status))
+    chosen = tuple(run for run in loaded if (tag is None or tag in run.tags) and status in (None, run.status))
+    return chosen, found[-1].id if len(found) == limit else None

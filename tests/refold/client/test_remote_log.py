@@ -14,12 +14,15 @@ from eventsource.errors import ArgumentError, StoreError, UnknownSeqError, Unkno
 from eventsource.events import EVENT_TYPES, Custom, Label, MessageEnd, QueuePush
 from eventsource.log.contract.histories import exchange, timed
 from eventsource.log.protocol import EventLog
-from eventsource.messages import UserMessage
-from eventsource.models.scripted import scripted
+from eventsource.messages import Usage, UserMessage
+from eventsource.models.scripted import scripted, stop
 from refold import Agent, Log, open_log
 from refold.client.address import read_address
+from refold.client.connection import Connection
 from refold.http import serving_log
 from refold.http.interface.values import MOST
+from refold.spending import SpentBy, total_spending
+from refold.tasks import TaskRun, runs
 
 from .served import TOKEN, survey
 
@@ -116,6 +119,50 @@ async def test_sessions_are_chosen_and_sorted_there() -> None:
         assert await listed(tool="READ", sort="events") == ["s3", "s2", "s1"]
         assert await listed(status=["empty", "waiting"]) == ["s0"]
         assert await listed(status=[]) == await listed(among=[]) == []
+
+
+async def test_what_all_sessions_used_and_the_runs_of_tasks_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with both() as (log, there):
+        for number in range(4):
+            session = await log.session(f"talk {number}")
+            await Agent(scripted(["Fine.", stop(usage=Usage(input_tokens=7))])).run("Well?", session=session)
+            await survey.trigger(log, {"about": f"coats {number}"}, tags=["autumn"] if number % 2 else [])
+        asked: list[str] = []
+        get = Connection.get
+
+        async def counted(self: Connection, path: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(path)
+            return await get(self, path, *arguments, **options)
+
+        monkeypatch.setattr(Connection, "get", counted)
+        choices: list[SpentBy] = ["model", "day", "session"]
+        for by in choices:
+            here = await total_spending(log.store, by)
+            assert await total_spending(there.store, by) == here != []
+            assert {bool(one.session) for one in here} == {by == "session"}
+            assert await total_spending(there.store, by, since_us=2**60) == []
+        assert asked == ["/v1/usage"] * 6
+        asked.clear()
+        ways: list[dict[str, Any]] = [
+            {},
+            {"tag": "autumn"},
+            {"status": "due"},
+            {"task": "nothing"},
+            {"limit": 2},
+            {"unfinished": True},
+        ]
+        for how in ways:
+            found = await runs(there, **how)
+            expected = await runs(log, **how)
+            assert [plain(one) for one in found] == [plain(one) for one in expected], how
+        assert asked == ["/v1/runs"] * 6
+        assert len(await runs(there, limit=MANY)) == 4
+        await found[0].cancel("enough")
+        assert (await runs(log, status="cancelled"))[0].id == found[0].id
+
+
+def plain(run: TaskRun) -> dict[str, object]:
+    return {name: getattr(run, name) for name in run.__struct_fields__ if name != "session"} | {"id": run.id}
 
 
 async def test_what_was_dropped_and_erased_is_told() -> None:

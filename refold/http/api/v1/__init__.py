@@ -9,10 +9,11 @@ from ..routes import Route
 from .beginnings import BEGINNINGS
 from .events import EVENTS
 from .links import LINKS
+from .overviews import OVERVIEWS
 from .sessions import SESSIONS
 from .verbs import VERBS
 from .views import VIEWS
 
-ROUTES: Sequence[Route] = (*SESSIONS, *BEGINNINGS, *EVENTS, *VERBS, *VIEWS, *LINKS, *META)
+ROUTES: Sequence[Route] = (*SESSIONS, *BEGINNINGS, *EVENTS, *VERBS, *VIEWS, *OVERVIEWS, *LINKS, *META)
 
 __all__ = ["ROUTES"]
