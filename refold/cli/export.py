@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import click
 
-from eventsource.log.defaults import utc_now_us
 from eventsource.log.protocol import EventLog
-from eventsource.session import SessionHandle
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.codex.write import codex_parts
 from replay.formats.gemini.write import gemini_parts
@@ -21,7 +19,6 @@ from replay.formats.requests import anthropic_parts, openai_chat_parts
 from replay.markdown import session_markdown
 
 from ..log import Log
-from ..session import Session
 from .arguments.files import check_target, writing
 from .command import command
 from .programs.handing_over import AGENTS, give, tell
@@ -42,7 +39,9 @@ async def _markdown(log: EventLog, session: str) -> AsyncIterator[bytes]:
 
 
 async def _html(log: EventLog, session: str) -> AsyncIterator[bytes]:
-    yield (await Session(SessionHandle(log, session, clock=utc_now_us)).html()).encode()
+    from ..http.page_file.file import session_file
+
+    yield await session_file(Log(log), session)
 
 
 WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
@@ -74,7 +73,8 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
         "refold export ID --format openai-chat",
         "what a model would be sent, as a request to an API (or `anthropic`), or for a library (`pydantic-ai`)",
     ),
-    ("refold export ID --format markdown -o oslo.md", "as a document to read; `html`: as a page, with its forks"),
+    ("refold export ID --format markdown -o oslo.md", "as a document to read"),
+    ("refold export ID --format html -o oslo.html", "as the page of `refold ui`, in one file that works offline"),
     ("refold export ID --format codex --to-agent", "one branch, as the model reads it, where Codex looks for sessions"),
 )
 @click.argument("session")

@@ -73,6 +73,8 @@ async def ui(
         work = Importing(screen, log, here=bool(agent) and not all_, advises=False)
         source = SessionFiles(files, agent, all_=all_, since_us=since)
         await import_all(screen, source, work, alone=len(files) == 1 and not watch)
+        if work.code and not work.sessions:
+            return work.code
         session, code = work.only_session, work.code
         follow = [partial(watch_files, screen, log, source, work)] if watch else []
     path = "/" if session is None else f"/s/{quote(session, safe='')}"

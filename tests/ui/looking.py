@@ -66,7 +66,8 @@ class Watched:
 
     def _see(self, request: Request) -> None:
         self.asked.append(request)
-        if not request.url.startswith((f"{self.url}/", *_WITHOUT_ORIGIN)):
+        is_file = request.url.partition("#")[0] == self.url  # the page in one file
+        if not is_file and not request.url.startswith((f"{self.url}/", *_WITHOUT_ORIGIN)):
             self.told.append(f"left the origin: {request.url}")
 
     @contextmanager

@@ -4,16 +4,18 @@ import "./style/base.css";
 import "./style/session.css";
 import { render } from "preact";
 
+import { readArchive } from "./api/archive";
 import { Server, takeToken } from "./api/server";
 import { useSource } from "./api/source";
 import { App } from "./app";
 import { listenToKeys } from "./keys";
-import { followAddress } from "./selection";
+import { followAddress, go, place, sessionPlace } from "./selection";
 import { followSelection } from "./session/open";
 
-const token = takeToken();
-useSource(new Server(token));
-followAddress(false);
+const archive = await readArchive();
+useSource(archive ?? new Server(takeToken()));
+followAddress(archive !== null);
+if (archive !== null && place.peek().screen !== "session") go(sessionPlace(archive.session), "step");
 followSelection();
 listenToKeys();
 render(<App />, document.getElementById("page")!);

@@ -99,6 +99,7 @@ SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
     ],
     "record": [["--", EVIL], ["--", "true", EVIL]],
     "proxy": [["--upstream", EVIL], ["--replay", EVIL]],
+    "ui": [["--agent", EVIL], ["--from", EVIL], ["--host", EVIL]],
     "serve": [["--agent", EVIL], ["--tasks", EVIL], ["--host", EVIL]],
     "serve-script": [[FILE], ["bad.jsonl"]],
 }

@@ -160,6 +160,7 @@ def test_a_browser_is_started_with_a_link_that_holds_no_token_and_works_once(tmp
         (("--host", "0.0.0.0"), "REFOLD_TOKEN"),
         (("--read-only", "--allow-run"), "--allow-run goes without --read-only"),
         (("nope.jsonl",), "nope.jsonl: cannot be read"),
+        (("nope.jsonl", "neither.jsonl"), "neither.jsonl: cannot be read"),
         (("--port", "0", "--agent", "nope:nope"), "no module 'nope'"),
         (("--port", "0", "--model", "nope"), "expected vendor:model"),
     ],

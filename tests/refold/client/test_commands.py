@@ -250,6 +250,7 @@ def test_a_session_is_forked_over_http_as_it_is_here(fresh: Both) -> None:
         ["import", "--watch", "--from", "codex"],
         ["record", "--", "true"],
         ["proxy", "--port", "0"],
+        ["ui", "--port", "0"],
         ["backup", "copy.db"],
         ["demo"],
         ["serve"],

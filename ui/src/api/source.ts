@@ -25,6 +25,8 @@ export interface StreamEvent {
 export interface Source {
   /** Whether nothing can be changed, searched in other sessions, or followed: the source is a file. */
   readonly isArchive: boolean;
+  /** Of a file: when it was made, and what it is without. */
+  readonly about?: string;
   get(path: string, signal?: AbortSignal): Promise<unknown>;
   post(path: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
   stream(path: string, method: "GET" | "POST", signal: AbortSignal): AsyncIterable<StreamEvent>;

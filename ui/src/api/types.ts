@@ -182,6 +182,52 @@ export interface AgentStart {
   reason?: "continue" | "follow_up" | "prompt";
 }
 
+/**
+ * A session as the page reads it from a file. `without`: what a server would answer and this cannot, in words.
+ *
+ * messages: as they stand at the head. sources: where the answers and calls of the rows have their words from, by the
+ * numbers of these. facts: every event but streamed pieces. jumps: at each of them; an event that was not cut stands
+ * among the facts alone. requests: each that was sent once, and what would come next wherever that is another one; in
+ * order. parts: content by its hash.
+ */
+export interface Archive {
+  version: string;
+  without: string[];
+  head: SessionHead;
+  rows: RowColumns;
+  family: Family;
+  previews: Row[];
+  messages: ChatMessage[];
+  sources: Record<string, SaidWhere>;
+  facts: SentEvent[];
+  jumps: Jump[];
+  requests: ArchivedRequest[];
+  lines: PartLine[];
+  tools: SentTool[][];
+  left_out: LeftOut[][];
+  parts: Record<string, Json>;
+  series: CallSeries;
+  spans: Timespans;
+}
+
+/**
+ * A request: its head but for its tools, what changed in it, and its messages, from a place on.
+ *
+ * They are those of the request before it up to the place `keep`, then the lines of these numbers. `tools`,
+ * `left_out`: the numbers of the lists of its tools, and of what was not sent.
+ */
+export interface ArchivedRequest {
+  head: RequestHead;
+  check: RequestCheck;
+  changes: RequestChanges;
+  first: number;
+  keep: number;
+  lines: number[];
+  tools: number;
+  left_out: number;
+  more_left_out: number;
+}
+
 /** The request that a seq is about; see `RequestHead`. */
 export interface AskedThere {
   request_seq: number;

@@ -151,6 +151,7 @@ export function Foot({ session }: { session: OpenSession | null }) {
         ))}
       {session && (
         <span class="at-end">
+          {isArchive && <span title={theSource().about}>{theSource().about} · </span>}
           {pending.value && <kbd>{pending.value} </kbd>}
           {isPlaying.value ? `playing ${speed.value}×` : session.isFollowing.value ? (isArchive ? "at the end" : "following") : "following: off"}
           {session.indexing.value < 1 && `reading, ${percent(session.indexing.value)} · `}

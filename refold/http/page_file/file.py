@@ -1,0 +1,85 @@
+"""The built page with a session in it, as one HTML file that asks nobody for anything."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from base64 import b64encode
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import msgspec
+
+from eventsource.errors import StoreError
+from replay.html.blocks import esc
+from replay.markdown import session_markdown
+
+from ...log import Log
+from .archive import archive
+
+_ASSET = re.compile(r'<(?:script|link)\b[^>]*?(?:src|href)="/assets/([\w.-]+)"[^>]*>(?:</script>)?')
+_LEVEL = 9
+_MOST_TEXT = 1_000_000
+
+
+def page_folder() -> Traversable:
+    """Return the folder in which the page lies, if it was built."""
+    return files("refold.http").joinpath("page")
+
+
+async def session_file(log: Log, session: str, *, page: Traversable | None = None) -> bytes:
+    """Write a session as one file: the page, and all that it can ask for. `page`: the folder of the built page.
+
+    Raises: UnknownSessionError; StoreError when the page was not built.
+    """
+    folder = page or page_folder()
+    index = folder.joinpath("index.html")
+    if not index.is_file():
+        raise StoreError(str(folder), "the page is not built here", "`make ui` in a checkout builds it")
+    text = await session_markdown(log.store, session)
+    whole = await archive(log, session, version=version("refold"))
+    pressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
+    packed = b64encode(pressing.compress(msgspec.json.encode(whole)) + pressing.flush())
+    return one_file(index.read_text(encoding="utf-8"), folder.joinpath("assets"), packed, text)
+
+
+def one_file(index: str, assets: Traversable, packed: bytes, text: str) -> bytes:
+    """Put the page's scripts and styles, and what it reads, into its document, and forbid everything else.
+
+    `text`: what who runs no scripts reads instead.
+    """
+    scripts: list[str] = []
+    styles: list[str] = []
+
+    def inlined(found: re.Match[str]) -> str:
+        name = found[1]
+        text = assets.joinpath(name).read_text(encoding="utf-8")
+        match name.rpartition(".")[2]:
+            case "js":
+                scripts.append(text.replace("</script", "\\x3c/script"))
+                return ""
+            case "css":
+                styles.append(text.replace("</style", r"<\/style"))
+                return f"<style>{styles[-1]}</style>"
+            case _:
+                return f'<link rel="icon" href="data:image/svg+xml;base64,{b64encode(text.encode()).decode()}" />'
+
+    page = _ASSET.sub(inlined, index)
+    policy = (
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+    )
+    head = f'<meta http-equiv="content-security-policy" content="{policy}" />'
+    data = f'<script type="application/json" id="archive">{packed.decode()}</script>'
+    code = "".join(f'<script type="module">{script}</script>' for script in scripts)
+    more = f"\n\n… {len(text) - _MOST_TEXT:,} more characters" if len(text) > _MOST_TEXT else ""
+    plain = f"<noscript><pre>{esc(text[:_MOST_TEXT] + more)}</pre></noscript>"
+    page = re.sub(r"<noscript>.*?</noscript>", lambda _: plain, page, count=1, flags=re.DOTALL)
+    page = page.replace("<head>", f"<head>\n    {head}", 1)
+    return page.replace("</body>", f"{data}\n{code}\n</body>", 1).encode()
+
+
+def _hashes(texts: list[str]) -> str:
+    return " ".join(f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)

@@ -1,0 +1,62 @@
+"""A session in a file shows what the server shows, opened from the disk with no network at all."""
+
+from __future__ import annotations
+
+from difflib import ndiff
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page
+
+from refold import Log
+from refold.http.page_file.file import session_file
+from tests.refold.views.sessions import CountingLog, eventful
+from tests.ui.looking import Watched, looking, tab
+
+VIEWS = ("chat", "request", "diff", "timeline", "tree", "raw")
+PANES = "[...document.querySelectorAll('main > *')].map((pane) => pane.innerText.split('From here')[0].trim())"
+"""The list, the view and the inspector, but for what can be done there."""
+
+
+def difference(found: list[str], wanted: list[str]) -> list[str]:
+    """Compare what two pages show, pane by pane: lines that only the first has (-), or only the second (+)."""
+    lines = (ndiff(one.splitlines(), two.splitlines()) for one, two in zip(found, wanted, strict=True))
+    return [line for pane in lines for line in pane if line[:1] in "+-"]
+
+
+async def shown(page: Page) -> list[str]:
+    """Read the list, the view and the inspector, once they stand still."""
+    before: list[str] = []
+    while (now := await page.evaluate(PANES)) != before or not any(now):
+        before = now
+        await page.wait_for_timeout(150)
+    return before
+
+
+async def at(watched: Watched, base: str, session: str, seq: int, view: str) -> list[str]:
+    """Go to a seq in a view."""
+    await watched.page.goto("about:blank")
+    await watched.page.goto(f"{base}/s/{session}?at={seq}&view={view}")
+    await watched.page.wait_for_selector("main")
+    return await shown(watched.page)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_the_file_shows_what_the_page_shows(view: str, browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await eventful(store)
+    head = (await session.info()).head
+    file = tmp_path / "page.html"
+    file.write_bytes(await session_file(log, session.id))
+    async with looking(browser, log) as live, tab(browser, file.as_uri(), offline=True) as alone:
+        await live.open("/")
+        await live.page.wait_for_selector("main")
+        for seq in (1, 6, head // 2, head):
+            wanted = await at(live, live.url, session.id, seq, view)
+            found = await at(alone, f"{file.as_uri()}#", session.id, seq, view)
+            differs = difference(found, wanted)
+            if view == "chat":  # windows of messages are cut elsewhere: the file shows more of what came later
+                differs = [line for line in differs if line.startswith("+")]
+            assert differs == [], seq
+        assert [one.url for one in alone.asked if one.url.startswith("http")] == []
