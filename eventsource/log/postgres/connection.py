@@ -130,6 +130,7 @@ class PgConnection:
     fault: type[Exception] = psycopg.Error
     lock_found = " FOR NO KEY UPDATE SKIP LOCKED"
     _prepares = True
+    _is_direct = False
 
     def __init__(self, server: Server, clock: Callable[[], int] | None) -> None:
         """Connect. `clock`: instead of the server's, for tests. Raises: psycopg.Error."""
@@ -139,7 +140,7 @@ class PgConnection:
 
     def connect(self) -> None:
         """Connect, or do so anew. Raises: psycopg.Error."""
-        raw = self._server.connect()
+        raw = self._server.connect(direct=self._is_direct)
         for name, loader in (("text", ByteaBinaryLoader), ("name", ByteaBinaryLoader), ("varchar", _NameLoader)):
             raw.adapters.register_loader(name, loader)
         self._raw, self._pg = raw, raw.pgconn
@@ -198,7 +199,12 @@ class PgConnection:
 
     def _prepare(self, sql: str, types: tuple[int, ...]) -> bytes | None:
         """Prepare a statement that comes a second time. Returns: None when it is to be run as it is."""
-        if not self._prepares or sql not in self._seen or len(self._prepared) >= _MOST_PREPARED:
+        if (
+            self._server.is_pooled
+            or not self._prepares
+            or sql not in self._seen
+            or len(self._prepared) >= _MOST_PREPARED
+        ):
             self._seen.add(sql) if len(self._seen) < 10 * _MOST_PREPARED else self._seen.clear()
             return None
         name = b"refold_%d" % next(self._numbers)
@@ -383,6 +389,9 @@ class WritingConnection(PgConnection):
         values = self.batch.parameters(checks)
         self.batch.go_back()
         formats = [1] * len(TYPES)
+        if self._server.is_pooled:  # another server's connection may have it next, which knows no such statement
+            self._answer(self._ask(self._pg.exec_params, CALL, values, TYPES, formats, 1))
+            return
         name = self._prepared.get((CALL.decode(), ())) or self._prepare_call()
         self._answer(self._ask(self._pg.exec_prepared, name, values, formats, 1))
 

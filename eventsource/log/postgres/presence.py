@@ -40,6 +40,7 @@ class PresenceConnection(PgConnection):
     """A connection that holds the lock of an owner of leases for as long as it lasts, and listens."""
 
     name = ""
+    _is_direct = True
 
     def connect(self) -> None:
         """Connect under a new name: what is held under the former one is free for whoever claims it, at once."""

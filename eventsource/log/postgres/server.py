@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from ...errors import StoreError
 from ..defaults import utc_now_us
@@ -46,6 +47,20 @@ _ADVICE = {
 }
 
 
+def _without_direct(url: str) -> tuple[str, dict[str, str]]:
+    """Take `direct=HOST:PORT` out of a URL: where the server is reached past a pooler that stands before it."""
+    head, mark, query = url.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(mark))
+    given = [value for name, value in pairs if name == "direct"]
+    if not given:
+        return url, {}
+    host, colon, port = given[-1].rpartition(":")
+    if not colon or not port.isdecimal():
+        raise ValueError("direct is HOST:PORT")
+    rest = urlencode([pair for pair in pairs if pair[0] != "direct"], quote_via=quote)
+    return f"{head}{'?' if rest else ''}{rest}", {"host": host, "port": port}
+
+
 class ServerClock:
     """The server's clock, as it is known here without asking; where clocks agree, it is this machine's own.
 
@@ -73,14 +88,20 @@ class Server:
         self.shown, self.clock = shown(url), ServerClock()
         self._secrets = secrets_of(url)
         try:
-            self._conninfo: dict[str, Any] = _DEFAULTS | conninfo.conninfo_to_dict(url)
-        except psycopg.Error:
+            plain, past = _without_direct(url)
+            self._conninfo: dict[str, Any] = _DEFAULTS | conninfo.conninfo_to_dict(plain)
+        except (psycopg.Error, ValueError):
             problem = "its URL cannot be read"
             raise self.error(problem, "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+        self.is_pooled, self._direct = bool(past), self._conninfo | past
+        if self.is_pooled and "options" in self._conninfo:
+            problem = "a pooler passes no `options` on"
+            raise self.error(problem, "leave them out, and choose a schema by ALTER ROLE ... SET search_path")
 
-    def connect(self) -> psycopg.Connection[Any]:
-        """Connect. Raises: psycopg.Error."""
-        return psycopg.connect(**self._conninfo, autocommit=True, prepare_threshold=None)
+    def connect(self, *, direct: bool = False) -> psycopg.Connection[Any]:
+        """Connect; `direct`: past the pooler, if there is one. Raises: psycopg.Error."""
+        chosen = self._direct if direct else self._conninfo
+        return psycopg.connect(**chosen, autocommit=True, prepare_threshold=None)
 
     def error(self, problem: str, advice: str) -> StoreError:
         """Make an error that says where."""
