@@ -14,6 +14,7 @@ from eventsource.events import (
     Compaction,
     ConfigChange,
     Custom,
+    MessageAdopt,
     MessageEnd,
     ModelRequest,
     Origin,
@@ -24,7 +25,7 @@ from eventsource.events import (
     TurnEnd,
     TurnStart,
 )
-from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
+from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, UserMessage
 from eventsource.request import Request
 from projections.context import CONTEXT, ContextView, edits_in_force, entry_of
 from projections.pairing import ContextMessage
@@ -61,7 +62,12 @@ class RequestPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SentRequest(msgspec.Struct, frozen=True):
-    """A request: what was known when it was made, and the event if it was."""
+    """A request: what was known when it was made, and the event if it was.
+
+    `seq`: of the event, 0 of the one that would come next. Until a model was asked here, an answer that was adopted has
+    a request too, at the answer's seq and without an event: what was sent elsewhere is not on record, but what had been
+    said by then is.
+    """
 
     view: ContextView
     config: Mapping[str, int]
@@ -99,7 +105,10 @@ def _step(trace: Trace, recorded: Recorded) -> Trace:
         case ModelRequest():
             asked = (*asked[-1:], SentRequest(trace.view, config, recorded.seq, event))
             in_turn = True
-        case TurnStart() | TurnEnd() | AgentEnd() | Retry():
+        case MessageAdopt(message=AssistantMessage()) if not any(one.event is not None for one in asked):
+            asked = (*asked[-1:], SentRequest(trace.view, config, recorded.seq, None))
+            in_turn = True
+        case TurnStart() | TurnEnd() | AgentEnd() | Retry() | MessageAdopt(message=UserMessage()):
             in_turn = False
         case MessageEnd(interrupted=str()):
             in_turn = False
@@ -122,7 +131,7 @@ def _with_file(files: Mapping[str, str], source: str, said: Mapping[str, object]
 
 
 _FILE_HEADER, _FILE_OF_FORK = ".session", ".branch"  # end the kinds of events in which an import says where it read
-TRACE = Projection(name="why", version=3, initial=Trace(), step=_step)
+TRACE = Projection(name="why", version=4, initial=Trace(), step=_step)
 
 
 class PartSources:

@@ -40,7 +40,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     on record, after its content was erased, or (the body) without a codec of the recorded version.
     `left_out`: messages that a hook kept from this request. `before_seq`: the request that `changes` compare with.
     `earlier`: how many messages a limit has left out before those in `parts` and `request`; `more_changes`: how many
-    changes behind those in `changes`.
+    changes behind those in `changes`. `adopted`: `request_seq` is that of an answer that was made elsewhere, and its
+    request is put together from what had been said by then.
     """
 
     session: str
@@ -61,6 +62,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     earlier: int = 0
     more_changes: int = 0
+    adopted: bool = False
 
     def pretty(self, *, last: int | None = None) -> str:
         """Write it for a person; of the messages only the last so many, and how many there are before them."""
@@ -75,7 +77,8 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None,
     """Explain why the model was sent what it was sent.
 
     Within a turn, from its `model_request` on, it is about that request, so at an answer's or a tool call's seq about
-    the request that led to it; anywhere else about the one that would come next.
+    the request that led to it; at an answer that was adopted, and its calls, about what had been said before it;
+    anywhere else about the one that would come next.
 
     Args:
         encode: makes the wire body, to check the recorded body's digest; see `Model.encode`.
@@ -117,6 +120,7 @@ async def why(session: SessionHandle, seq: int, *, encode: Encode | None = None,
         changes=changes,
         earlier=len(built.request.messages) - most,
         more_changes=more,
+        adopted=asked.seq > 0 and asked.event is None,
     )
 
 

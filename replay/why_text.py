@@ -102,7 +102,9 @@ def _pretty(found: Why, last: int | None) -> Iterator[str]:
     at = datetime.fromtimestamp(found.at_us / 1_000_000, UTC).isoformat(sep=" ", timespec="seconds")
     yield f"session {found.session}, seq {found.seq}: {found.event}, {at}"
     yield f"stood    {found.standing}"
-    if found.request_seq:
+    if found.adopted:
+        yield f"request  of the answer adopted at seq {found.request_seq}: what was sent elsewhere is not on record"
+    elif found.request_seq:
         yield f"request  sent at seq {found.request_seq}; its digest is {_agreement(found.digest)}"
         if found.body != "unchecked":
             settings = "; the model was called with settings of its own" if found.body == "differs" else ""

@@ -104,6 +104,7 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
     `seq`: where it was looked at. `request_seq`: its `model_request`, 0 when it is the one that would come next.
     `before_seq`: the request before it, 0 without one. `tokens`: of what was sent, as the answer's usage says; until
     that is known, estimated by its length (`estimated`). `recorded_sha256`: the digest on record.
+    `adopted`: it led to an answer that was made elsewhere, and is put together from what had been said by then.
     """
 
     session: str
@@ -120,6 +121,7 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool
     recorded_sha256: str
     selected: bool
+    adopted: bool
 
 
 class WindowRequests:
@@ -227,6 +229,7 @@ def request_head(at: At) -> RequestHead:
         estimated=estimated,
         recorded_sha256=event.request_sha256 if event is not None else "",
         selected=one.chosen is not None,
+        adopted=one.asked.seq > 0 and event is None,
     )
 
 

@@ -331,3 +331,25 @@ async def many(log: Log, number: int) -> Sequence[ContextMessage]:
     for one in range(number):
         await agent(f"Answer {one}.").run(f"Question {one}", session=session)
     return await session.messages()
+
+
+async def test_an_answer_that_was_adopted_has_the_request_that_had_been_said_by_then() -> None:
+    async with open_log() as log:
+        session = await log.session()
+        seqs = await session.adopt(await many(log, 3), from_=await log.session("many"))
+        answers = [one.seq for one in await session.messages() if one.message.role == "assistant"]
+        found = await session.why(answers[1])
+        assert (found.request_seq, found.before_seq, found.adopted) == (answers[1], answers[0], True)
+        assert (found.digest, found.recorded_sha256) == ("unchecked", "")
+        assert [part.seq for part in found.parts if part.what == "message"] == [one for one in seqs if one < answers[1]]
+        assert [(change.kind, change.part.role) for change in found.changes] == [
+            ("added", "assistant"),
+            ("added", "user"),
+        ]
+        assert f"of the answer adopted at seq {answers[1]}" in found.pretty()
+        asked = next(one for one in seqs if one > answers[1])
+        assert (await session.why(asked)).request_seq == 0  # nothing answers it yet
+        await agent("No.").run("And now?", session=session)
+        [request] = await requests(session)
+        found = await session.why(request)
+        assert (found.request_seq, found.before_seq, found.adopted) == (request, answers[-1], False)

@@ -1221,6 +1221,7 @@ export interface RequestCheck {
  * `seq`: where it was looked at. `request_seq`: its `model_request`, 0 when it is the one that would come next.
  * `before_seq`: the request before it, 0 without one. `tokens`: of what was sent, as the answer's usage says; until
  * that is known, estimated by its length (`estimated`). `recorded_sha256`: the digest on record.
+ * `adopted`: it led to an answer that was made elsewhere, and is put together from what had been said by then.
  */
 export interface RequestHead {
   session: string;
@@ -1237,6 +1238,7 @@ export interface RequestHead {
   estimated: boolean;
   recorded_sha256: string;
   selected: boolean;
+  adopted: boolean;
 }
 
 /**

@@ -45,8 +45,7 @@ const AGREES: Record<Agreement, [string, string]> = {
 };
 
 function RequestHeadLine({ session, head }: { session: OpenSession; head: RequestHead }) {
-  const check = useAnswer(head.request_seq ? ask("GET /api/sessions/{session}/requests/{seq}/check", { session: session.id, seq: seqOf(head) }) : null);
-  const isAdopted = !head.request_seq && Boolean(session.head.value?.info.source);
+  const check = useAnswer(head.request_seq && !head.adopted ? ask("GET /api/sessions/{session}/requests/{seq}/check", { session: session.id, seq: seqOf(head) }) : null);
   const agrees = check.answer ? AGREES[check.answer.digest] : null;
   return (
     <div class="reader-head">
@@ -55,7 +54,12 @@ function RequestHeadLine({ session, head }: { session: OpenSession; head: Reques
           Request <SeqLink seq={head.request_seq} />
         </b>
       ) : (
-        <b title={isAdopted ? "It was made elsewhere: what was sent there is not on record." : undefined}>{isAdopted ? "The request as it would be built here" : "The next request, not sent yet"}</b>
+        <b>The next request, not sent yet</b>
+      )}
+      {head.adopted && (
+        <span class="is-config" title="The answer was made elsewhere. What was sent there is not on record: this is what had been said before it.">
+          put together here
+        </span>
       )}
       <span class="cut">
         {head.model.provider}

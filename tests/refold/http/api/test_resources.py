@@ -238,9 +238,10 @@ async def test_a_fork_says_something_else_in_a_messages_place() -> None:
 async def test_read_only_offers_nothing_that_changes_the_log() -> None:
     async with served(answers=["Hi."], read_only=True) as setup:
         await setup.log.session("a")
-        for path in ("labels", "messages", "abort", "forks", "run", "decisions"):
+        for path in ("labels", "abort", "forks", "run", "decisions"):
             await setup.post(f"/v1/sessions/a/{path}", {}, 404)
-        await setup.post("/v1/sessions", {}, 405)
+        for path in ("/v1/sessions", "/v1/sessions/a/messages"):  # they can be read
+            await setup.post(path, {}, 405)
         document = await setup.get("/openapi.json")
         left = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
         assert left == {route.does.__name__ for route in (*ROUTES, *PAGE) if not route.writes and not route.runs}
