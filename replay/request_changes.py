@@ -87,20 +87,30 @@ class FoundChange(NamedTuple):
     after: Message | None
 
 
-def find_changes(old: BuiltRequest, new: BuiltRequest) -> list[FoundChange]:
-    """Find what is otherwise in a request than in an older one: what came and is another one, then what is gone."""
+def find_changes(old: BuiltRequest, new: BuiltRequest, *, shared_seq: int | None = None) -> list[FoundChange]:
+    """Find what is otherwise in a request than in an older one: what came and is another one, then what is gone.
+
+    `shared_seq`: of two sessions, the last seq that both share; behind it the same name means another message in each.
+    Those are compared in their order, as far as they are of one role.
+    """
     same = {id(message) for message in old.request.messages} & {id(message) for message in new.request.messages}
-    then = {item.key: item for item in _items(old, same)}
+    then = {item.key: item for item in _items(old, same, shared_seq)}
     found: list[FoundChange] = []
-    for item in _items(new, same):
+    for item in _items(new, same, shared_seq):
         was = then.pop(item.key, None)
         if was is None:
             found.append(FoundChange("added", partial(_added, item), None, item.message))
         elif was.content() != item.content():
             found.append(FoundChange("changed", partial(_changed, was, item), was.message, item.message))
-    names = {part.seq for part in new.default}
-    found += [FoundChange("removed", partial(_removed, was, new, names), was.message, None) for was in then.values()]
+    names = {part.seq for part in new.default if shared_seq is None or part.seq <= shared_seq}
+    for was in then.values():
+        is_own = was.key[0] == _OWN
+        describe = partial(_not_there, was) if is_own else partial(_removed, was, new, names)
+        found.append(FoundChange("removed", describe, was.message, None))
     return found
+
+
+_OWN = "own message"
 
 
 class _Item(NamedTuple):
@@ -112,16 +122,21 @@ class _Item(NamedTuple):
     message: Message | None = None
 
 
-def _items(built: BuiltRequest, same: set[int]) -> Iterator[_Item]:
+def _items(built: BuiltRequest, same: set[int], shared_seq: int | None) -> Iterator[_Item]:
     """Yield the parts of a request, but for some messages: those of both requests, which the context has built once."""
+    own = 0
     for part, said in built.sources.config_parts(built.request):
         yield _Item((part.what, ""), partial(msgspec.json.encode, said), partial(_itself, part))
     for message, named in built.messages():
         if id(message) in same:
             continue
         content = partial(msgspec.json.encode, message)
-        key = named.seq if named is not None and named.seq else hashlib.sha256(content()).digest()
-        yield _Item(("message", key), content, partial(built.message_part, message, named), message)
+        key: tuple[str, object]
+        if named is not None and shared_seq is not None and named.seq > shared_seq:
+            key, own = (_OWN, (own, message.role)), own + 1
+        else:
+            key = ("message", named.seq if named is not None and named.seq else hashlib.sha256(content()).digest())
+        yield _Item(key, content, partial(built.message_part, message, named), message)
 
 
 def _itself(part: RequestPart) -> RequestPart:
@@ -134,6 +149,13 @@ def _added(item: _Item) -> Change:
 
 def _changed(was: _Item, item: _Item) -> Change:
     return Change(kind="changed", part=item.part(), before=was.part())
+
+
+def _not_there(was: _Item) -> Change:
+    """Describe a message of the other session alone: nobody took it out, it was never there."""
+    part = was.part()
+    gone = msgspec.structs.replace(part, source="nobody", seq=0, detail="")
+    return Change(kind="removed", part=gone, before=part)
 
 
 def _removed(was: _Item, built: BuiltRequest, names: set[int]) -> Change:

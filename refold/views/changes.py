@@ -52,15 +52,20 @@ class RequestChanges(msgspec.Struct, frozen=True, kw_only=True):
     more: int
 
 
-def request_changes(new: At, old: At | None, start: int, limit: int) -> RequestChanges:
-    """Compare the request that a seq is about with the one that another is about, by default the one before it."""
+def request_changes(
+    new: At, old: At | None, start: int, limit: int, *, shared_seq: int | None = None
+) -> RequestChanges:
+    """Compare the request that a seq is about with the one that another is about, by default the one before it.
+
+    `shared_seq`: of another session's, up to where both share what happened.
+    """
     asked, before = new.seen.trace.about()
     there, then = (old, old.seen.trace.about()[0]) if old is not None else (new, before)
     this = BuiltRequest(new.seen.trace, asked, WindowRequests(new), SHOWN_CHARACTERS)
     found: list[FoundChange] = []
     if then is not None:
         was = BuiltRequest(there.seen.trace, then, WindowRequests(there), SHOWN_CHARACTERS)
-        found = find_changes(was, this)
+        found = find_changes(was, this, shared_seq=shared_seq)
     kinds = [one.kind for one in found]
     page = found[start : start + limit]
     return RequestChanges(

@@ -79,7 +79,7 @@ def fork_preview(place: At, change: ForkChange, behind: At) -> ForkPreview:
     new = BuiltRequest(trace, SentRequest(trace.view, trace.config, 0, None), Requests(), SHOWN_CHARACTERS)
     asked, _ = behind.seen.trace.about()
     old = BuiltRequest(behind.seen.trace, asked, WindowRequests(behind), SHOWN_CHARACTERS)
-    found = find_changes(old, new)
+    found = find_changes(old, new, shared_seq=place.seq)
     once = _once(place, behind)
     said = messages(place.view)[-1:]
     return ForkPreview(

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from refold import Log
 from refold.http import serving_log
@@ -23,6 +23,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 _VIOLATIONS = """addEventListener("securitypolicyviolation", (event) =>
   tellTheTest(`${event.violatedDirective} forbids ${event.blockedURI} ${event.sample}`))"""
 _WITHOUT_ORIGIN = ("data:", "blob:", "about:")
+expect.set_options(timeout=20_000)  # on a machine that does much else, too
 
 
 def lacks(what: str) -> NoReturn:

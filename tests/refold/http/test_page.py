@@ -131,6 +131,32 @@ async def test_a_request_is_compared_with_another_of_any_session(served: tuple[P
     await page.get(path, 404, against="nobody:3")
 
 
+async def test_messages_of_two_branches_are_compared_in_their_order_and_not_by_their_seqs() -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await log.session("main")
+    await agent("One.").run("First?", session=session)
+    left, right, later = [await session.fork(title=title) for title in ("left", "right", "later")]
+    await agent(ASKS, "Rain.").run("Left?", session=left)
+    for _ in range(6):
+        await later.label("six events more", 1)  # so that its seqs are those of other messages
+    for branch in (right, later):
+        await agent("Sun.").run("Right?", session=branch)
+    names = [{one.seq: one.message.role for one in await each.messages()} for each in (left, later)]
+    assert any(role != names[1].get(seq, role) for seq, role in names[0].items())
+    async with served_page(log) as page:
+        path = f"/sessions/{left.id}/requests/{(await left.info()).head}/changes"
+        for branch in (right, later):
+            found = (await page.get(path, against=f"{branch.id}:{(await branch.info()).head}"))["changes"]
+            assert [(one["kind"], one["part"]["role"]) for one in found] == [
+                ("changed", "user"),
+                ("changed", "assistant"),
+                ("added", "tool_result"),
+                ("added", "assistant"),
+            ]
+            assert (found[0]["before"]["text"], found[0]["part"]["text"]) == ("Right?", "Left?")
+
+
 async def test_two_branches_are_compared_by_pages(served: tuple[Page, Session, CountingLog]) -> None:
     page, session, _ = served
     fork = await session.fork(at=30)

@@ -148,9 +148,11 @@ async def test_a_dry_run_says_what_the_fork_would_be_sent_and_makes_nothing(
     told = {(one["kind"], one["part"]["what"], one["part"]["name"]) for one in found["changes"]}
     assert {("changed", "system_prompt", 0), ("changed", "tools", 0), ("changed", "message", 24)} <= told
     assert ("removed", "message", 31) in told
-    assert ("removed", "message", 59) in told
-    [added] = [one for one in found["changes"] if one["kind"] == "added"]
-    assert added["part"]["text"] == "Better?"
+    [edited] = [one for one in found["changes"] if one["part"]["name"] > 55]
+    assert (edited["kind"], edited["before"]["name"], edited["part"]["text"]) == ("changed", 59, "Better?")
+    assert [one["kind"] for one in edited["pieces"]]
+    bare = await page.post(f"/sessions/{session.id}/forks", {"before": 59, "edit": "Better?"}, dry_run=1)
+    assert [(one["kind"], one["part"]["text"]) for one in bare["changes"]] == [("changed", "Better?")]
 
 
 async def test_the_fork_is_sent_what_its_preview_said(served: tuple[Page, Session, CountingLog]) -> None:

@@ -229,26 +229,26 @@ function Otherwise({ session, draft, change }: Part) {
         <InsteadField key={one.name} one={one} change={(next) => change({ instead: draft.instead.flatMap((other) => (other.name !== one.name ? [other] : next === null ? [] : [next])) })} />
       ))}
       {draft.system !== null && (
-        <label class="labelled">
+        <div class="labelled">
           <span>
-            System prompt{" "}
+            <label for="fork-system">System prompt</label>{" "}
             <button type="button" class="link" onClick={() => change({ system: null })}>
               as it was
             </button>
           </span>
-          <textarea class="field is-prose" rows={5} value={draft.system} onInput={(event) => change({ system: event.currentTarget.value })} />
-        </label>
+          <textarea id="fork-system" class="field is-prose" rows={5} value={draft.system} onInput={(event) => change({ system: event.currentTarget.value })} />
+        </div>
       )}
       {draft.options !== null && (
-        <label class="labelled">
+        <div class="labelled">
           <span>
-            Options{" "}
+            <label for="fork-options">Options</label>{" "}
             <button type="button" class="link" onClick={() => change({ options: null })}>
               as they were
             </button>
           </span>
-          <textarea class="field mono" rows={4} spellcheck={false} value={draft.options} onInput={(event) => change({ options: event.currentTarget.value })} />
-        </label>
+          <textarea id="fork-options" class="field mono" rows={4} spellcheck={false} value={draft.options} onInput={(event) => change({ options: event.currentTarget.value })} />
+        </div>
       )}
       <label class="labelled">
         <span>Model</span>

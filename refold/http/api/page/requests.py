@@ -13,6 +13,7 @@ from eventsource.messages import AssistantMessage
 from eventsource.request import Request, request_sha256
 from projections.context import entry_of
 from projections.pairing import ContextMessage
+from replay.lineage import shared_seq
 from replay.request_parts import PartSources, SentRequest
 from replay.why import Agreement, body_agreement, digest_agreement
 
@@ -155,7 +156,9 @@ async def read_changes(call: Call[ChangesQuery, Nothing]) -> RequestChanges:
     """Compare the request that a seq is about with another: what came, what is gone, what is otherwise."""
     asked, new = call.query, await at_of(call, seq_in(call))
     old = await _against(call, asked.against, new) if asked.against is not None else None
-    return request_changes(new, old, asked.start, asked.limit)
+    is_other = old is not None and old.info.id != new.info.id
+    shared = await shared_seq(call.served.log.store, old.info.id, new.info.id) if old is not None and is_other else None
+    return request_changes(new, old, asked.start, asked.limit, shared_seq=shared)
 
 
 async def _against(call: Call[ChangesQuery, Nothing], against: str, new: At) -> At:
