@@ -1,9 +1,8 @@
 // What was used: by this call, this turn, so far, and by the whole family.
 
-import { useAnswer } from "../api/answers";
-import { ask } from "../api/source";
 import type { Jump, Used } from "../api/types";
 import { dollars, percent, short, whole } from "../format";
+import { useFamily } from "../session/family";
 import type { OpenSession } from "../session/open";
 import { modelName } from "../session/head";
 
@@ -24,7 +23,7 @@ export function UsedWords({ used }: { used: Pick<Used, "input_tokens" | "output_
 
 export function UsageTab({ session, jump }: { session: OpenSession; jump: Jump }) {
   const head = session.head.value;
-  const family = useAnswer(ask("GET /api/sessions/{session}/family", { session: session.id }), { keep: false });
+  const { family } = useFamily(session);
   return (
     <>
       <h2>Up to here</h2>
@@ -47,11 +46,11 @@ export function UsageTab({ session, jump }: { session: OpenSession; jump: Jump }
             <UsedWords used={head.inherited} />
           </>
         )}
-        {family.answer && family.answer.members.length > 1 && (
+        {family && family.members.length > 1 && (
           <>
             <span>its tree</span>
             <span>
-              <UsedWords used={family.answer.used} /> <span class="faint">in {family.answer.members.length} sessions, nothing counted twice</span>
+              <UsedWords used={family.used} /> <span class="faint">in {family.members.length} sessions, nothing counted twice</span>
             </span>
           </>
         )}

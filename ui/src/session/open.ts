@@ -40,6 +40,8 @@ export class OpenSession {
   readonly calm = signal(0);
   private readonly previews = new Map<number, Map<number, Row>>();
   private readonly asking = new Map<number, AbortController>();
+  /** Rows that were told while the words of their page were asked for, with the seq up to which they are told. */
+  private readonly meanwhile = new Map<number, [number, Row][]>();
   private readonly stop = new AbortController();
   private watching: AbortController | null = null;
   private streamedTo = 0;
@@ -201,7 +203,11 @@ export class OpenSession {
       await this.load();
       return;
     }
-    for (const row of told.rows) this.previews.get(Math.floor(row.row / PREVIEWS))?.set(row.row, row);
+    for (const row of told.rows) {
+      const page = Math.floor(row.row / PREVIEWS);
+      this.previews.get(page)?.set(row.row, row);
+      this.meanwhile.get(page)?.push([told.seq, row]);
+    }
     const head = this.head.peek();
     const isSaying = told.phase === "STREAMING";
     batch(() => {
@@ -265,18 +271,23 @@ export class OpenSession {
   private async readPreviews(page: number): Promise<void> {
     const stop = new AbortController();
     this.asking.set(page, stop);
+    const told: [number, Row][] = [];
+    this.meanwhile.set(page, told);
     try {
       const asked = ask("GET /api/sessions/{session}/previews", { session: this.id }, { from: page * PREVIEWS, limit: PREVIEWS });
       const found = await getPatiently(asked, stop.signal);
       if (stop.signal.aborted) return;
       const first = this.previews.size >= MOST_PREVIEW_PAGES ? this.previews.keys().next().value : undefined;
       if (first !== undefined) this.previews.delete(first);
-      this.previews.set(page, new Map(found.rows.map((row) => [row.row, row])));
+      const rows = new Map(found.rows.map((row) => [row.row, row]));
+      for (const [seq, row] of told) if (seq >= found.indexed_to) rows.set(row.row, row);
+      this.previews.set(page, rows);
       this.previewVersion.value++;
     } catch (error) {
       if (!stop.signal.aborted && !this.stop.signal.aborted) tell(wordsOf(error), true);
     } finally {
       if (this.asking.get(page) === stop) this.asking.delete(page);
+      if (this.meanwhile.get(page) === told) this.meanwhile.delete(page);
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
-import { getKept, useAnswer, wordsOf } from "../api/answers";
+import { getKept, wordsOf } from "../api/answers";
 import { ask } from "../api/source";
 import type { ChatCall, ChatMessage, FamilyMember, StreamedBlock, Transcript } from "../api/types";
 import { clock, count, duration, moment, shortId, whole } from "../format";
@@ -12,6 +12,7 @@ import { SeqLink } from "../parts/links";
 import { Sign, Status } from "../parts/signs";
 import { argumentsLine, layOut, Line, Text } from "../parts/text";
 import { select } from "../selection";
+import { useFamily } from "../session/family";
 import type { OpenSession } from "../session/open";
 import "./chat.css";
 
@@ -103,7 +104,7 @@ export function Chat({ session }: { session: OpenSession }) {
   const { window, error, grow } = useWindow(session);
   const box = useRef<HTMLDivElement>(null);
   const jump = useJump(session).answer;
-  const family = useAnswer(ask("GET /api/sessions/{session}/family", { session: session.id }), { keep: false }).answer;
+  const { family } = useFamily(session);
   const isFollowing = session.isFollowing.value;
   const blocks = isFollowing ? session.streaming.value : jump !== null && jump.seq === session.calm.value ? jump.streaming : [];
   const open = new Map(jump?.calls.map((call) => [`${call.place.message_seq}.${call.place.content_index}`, call.status]));

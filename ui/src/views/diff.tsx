@@ -11,6 +11,7 @@ import { SeqLink } from "../parts/links";
 import { Line, plain, spelled, Text } from "../parts/text";
 import { Windowed } from "../parts/windowed";
 import { select, selection } from "../selection";
+import { useFamily } from "../session/family";
 import type { OpenSession } from "../session/open";
 import { BranchDiff } from "./diff_branches";
 import "./diff.css";
@@ -30,7 +31,7 @@ export function Diff({ session }: { session: OpenSession }) {
 
 /** What it is compared with. */
 function Switches({ session }: { session: OpenSession }) {
-  const family = useAnswer(ask("GET /api/sessions/{session}/family", { session: session.id }), { keep: false }).answer;
+  const { family } = useFamily(session);
   const pin = selection.value?.pin ?? null;
   const others = (family?.members ?? []).filter((one) => !one.is_child && one.info.id !== session.id);
   const listed = others.slice().sort((one, two) => two.info.updated_at_us - one.info.updated_at_us).slice(0, MOST_BRANCHES);

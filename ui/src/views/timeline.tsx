@@ -11,6 +11,7 @@ import { canvasOf, oncePerFrame, useSeldom, useSize, useTheme } from "../parts/s
 import { Line, spelled } from "../parts/text";
 import { Windowed } from "../parts/windowed";
 import { go, selection } from "../selection";
+import { useFamily } from "../session/family";
 import { goToSeq, type OpenSession } from "../session/open";
 import { remember, settings } from "../settings";
 import { Charts } from "./charts";
@@ -61,10 +62,13 @@ export function Timeline({ session }: { session: OpenSession }) {
   useEffect(() => {
     answered.current = asked;
   }, [answer]);
-  const shown: Stretch | null = zoom ?? (answer ? { from: answer.began_us, to: Math.max(answer.ended_us, answer.began_us + 1000) } : null);
+  const info = session.head.value?.info;
+  const isOpen = info?.open ?? false;
+  // what lasts still has lasted until the last event at least
+  const nowUs = Math.max(answer?.ended_us ?? 0, isOpen ? (info?.updated_at_us ?? 0) : 0);
+  const shown: Stretch | null = zoom ?? (answer ? { from: answer.began_us, to: Math.max(nowUs, answer.began_us + 1000) } : null);
   const children = useChildren(session, shown, width, answer);
   const { cutsPauses, hasCharts } = settings.value;
-  const isOpen = session.head.value?.info.open ?? false;
   const pauses = useMemo(() => (answer === null || shown === null ? [] : pausesOf(answer.bars, shown, isOpen)), [answer, shown?.from, shown?.to, isOpen]);
   const axis = useMemo(() => (shown === null ? null : new Axis(shown, cutsPauses ? pauses : [], width)), [shown?.from, shown?.to, pauses, cutsPauses, width]);
   const bars = useFine(session, axis, answer);
@@ -73,7 +77,7 @@ export function Timeline({ session }: { session: OpenSession }) {
     <div class="timeline" style={{ "--lane-names": `${NAMES_PX}px` }}>
       <div class="reader-head">
         <b>Timeline</b>
-        <span class="cut">{answer !== null && shown !== null && <span title={`${moment(shown.from)} to ${moment(shown.to)}`}>{zoom ? `${duration(shown.to - shown.from)} of ${duration(answer.ended_us - answer.began_us)}` : duration(answer.ended_us - answer.began_us)}</span>}</span>
+        <span class="cut">{answer !== null && shown !== null && <span title={`${moment(shown.from)} to ${moment(shown.to)}`}>{zoom ? `${duration(shown.to - shown.from)} of ${duration(nowUs - answer.began_us)}` : duration(nowUs - answer.began_us)}</span>}</span>
         {all > 560 && <Key answer={answer} />}
         <span class="at-end">
           {zoom !== null && (
@@ -109,7 +113,7 @@ export function Timeline({ session }: { session: OpenSession }) {
         ) : isTable ? (
           <Table session={session} lanes={lanes} began={answer.began_us} />
         ) : (
-          <Lanes session={session} lanes={lanes} axis={axis} answer={answer} isOld={isOld && answered.current !== asked} more={children.more} zoom={{ isIn: zoom !== null, into, move, back }} />
+          <Lanes session={session} lanes={lanes} axis={axis} answer={answer} nowUs={nowUs} isOld={isOld && answered.current !== asked} more={children.more} zoom={{ isIn: zoom !== null, into, move, back }} />
         )}
       </div>
       {hasCharts && <Charts session={session} />}
@@ -183,7 +187,7 @@ function barOf({ info, status }: FamilyMember): DrawnSpan {
 
 /** The bars of the sessions that were started, of the longest in sight their own. */
 function useChildren(session: OpenSession, shown: Stretch | null, width: number, answer: Timespans | null): { spans: readonly ChildSpans[]; more: number } {
-  const family = useAnswer(ask("GET /api/sessions/{session}/family", { session: session.id }), { keep: false, again: session.head.value?.family ?? 0 }).answer;
+  const { family } = useFamily(session);
   const [read, setRead] = useState<ReadonlyMap<string, readonly DrawnSpan[]>>(new Map());
   const seen = useMemo(() => {
     if (family === null || shown === null) return [];
@@ -242,7 +246,7 @@ const LANE_SIGNS: Record<Lane["kind"], [SignName, string]> = {
   child: ["child", "is-tool"],
 };
 
-function Lanes({ session, lanes, axis, answer, isOld, more, zoom }: { session: OpenSession; lanes: readonly Lane[]; axis: Axis; answer: Timespans; isOld: boolean; more: number; zoom: Zoom }) {
+function Lanes({ session, lanes, axis, answer, nowUs, isOld, more, zoom }: { session: OpenSession; lanes: readonly Lane[]; axis: Axis; answer: Timespans; nowUs: number; isOld: boolean; more: number; zoom: Zoom }) {
   const { shown, width } = axis;
   const canvas = useRef<HTMLCanvasElement>(null);
   const area = useRef<HTMLDivElement>(null);
@@ -250,7 +254,6 @@ function Lanes({ session, lanes, axis, answer, isOld, more, zoom }: { session: O
   const [brush, setBrush] = useState<[number, number] | null>(null);
   const [hovered, setHovered] = useState<{ box: Box; x: number; y: number } | null>(null);
   const [pause, setPause] = useState<{ long: number; x: number } | null>(null);
-  const nowUs = answer.ended_us;
   const drawn = useMemo(() => fitting(lanes), [lanes]);
   const height = drawn.reduce((sum, lane) => sum + heightOf(lane), 0);
   const boxes = useMemo(() => boxesOf(drawn, axis, nowUs), [drawn, axis, nowUs]);

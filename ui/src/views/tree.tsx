@@ -1,16 +1,16 @@
 // The sessions that belong together: what was forked from what, and what started what. What they share is drawn once.
 
 import { signal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { useAnswer } from "../api/answers";
-import { ask, theSource } from "../api/source";
+import { theSource } from "../api/source";
 import type { Family, FamilyMember } from "../api/types";
 import { ago, count, dollars, moment, short, shortId, whole } from "../format";
 import { Sign, Status } from "../parts/signs";
 import { useScroll, useSize } from "../parts/sizes";
 import { Line, spelled } from "../parts/text";
 import { go, type Selection, select, selection } from "../selection";
+import { useFamily } from "../session/family";
 import type { OpenSession } from "../session/open";
 import { type BranchRow, type FoldRow, isFold, layTree, seqAt, stemsOf, type TreeRow } from "./tree_layout";
 import "./tree.css";
@@ -22,23 +22,9 @@ const HEAD_PX = 24;
 const LEAST_PX = 12;
 const BAD: ReadonlySet<string> = new Set(["failed", "stuck", "refused"]);
 
-/** The family that was shown last: another session of it shows it at once, where it was scrolled to. */
-const last = signal<Family | null>(null);
+/** Where it was scrolled to: another session of the family shows it there. */
 let lastTop = 0;
 const opened = signal<ReadonlySet<string>>(new Set());
-
-function useFamily(session: OpenSession): { family: Family | null; error: string } {
-  const head = session.head.value;
-  const stands = `${head?.family} ${head?.stands.status}`;
-  const again = useRef({ stands, times: 0 });
-  if (again.current.stands !== stands) again.current = { stands, times: again.current.times + 1 };
-  const { answer, error } = useAnswer(ask("GET /api/sessions/{session}/family", { session: session.id }), { keep: false, again: again.current.times });
-  useEffect(() => {
-    if (answer !== null) last.value = answer;
-  }, [answer]);
-  const there = useMemo(() => (last.value?.members.some((one) => one.info.id === session.id) ? last.value : null), [last.value, session]);
-  return { family: answer ?? there, error };
-}
 
 export function Tree({ session }: { session: OpenSession }) {
   const { family, error } = useFamily(session);
@@ -155,7 +141,7 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
           <span class="number">updated</span>
         </div>
         <div class="tree-all" style={{ height: `${rows.length * ROW_PX}px` }}>
-          <Graph rows={rows} first={first} end={end} width={graph - 24} now={now} isOpen={(id) => id === session.id} />
+          <Graph session={session} rows={rows} first={first} end={end} width={graph - 24} now={now} />
           {Array.from({ length: Math.max(end - first, 0) }, (_, number) => {
             const at = first + number;
             const row = rows[at]!;
@@ -175,8 +161,8 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
             );
           })}
         </div>
-        {family.members.length === 1 && <p class="empty">Nothing was forked from it{theSource().isArchive ? "." : " yet: f forks at what is selected."}</p>}
       </div>
+      {family.members.length === 1 && <p class="empty">Nothing was forked from it{theSource().isArchive ? "." : " yet: f forks at what is selected."}</p>}
     </div>
   );
 }
@@ -243,15 +229,16 @@ function Row({ row, place, isSelected, isCursor, isPinned, onPick }: { row: Tree
 }
 
 /** The lines: a session from where it began to its head, and where it came from. */
-function Graph({ rows, first, end, width, now, isOpen }: { rows: readonly TreeRow[]; first: number; end: number; width: number; now: Selection | null; isOpen: (id: string) => boolean }) {
+function Graph({ session, rows, first, end, width, now }: { session: OpenSession; rows: readonly TreeRow[]; first: number; end: number; width: number; now: Selection | null }) {
   const highest = useMemo(() => rows.reduce((most, row) => Math.max(most, isFold(row) ? 0 : row.member.info.head), 1), [rows]);
   const x = (seq: number) => (seq / highest) * width;
+  const begun = useMemo(() => begunAt(session), [session, session.version.value]);
   const begins = (place: number): number => {
     const row = rows[place]!;
     const above = row.above < 0 ? null : (rows[row.above] as BranchRow);
     const member = isFold(row) ? row.members[0]! : row.member;
     if (above === null) return 0;
-    return x(row.isChild ? seqAt(above.member, member.info.created_at_us) : member.info.fork_seq);
+    return x(row.isChild ? (begun.get(member.info.id) ?? seqAt(above.member, member.info.created_at_us)) : member.info.fork_seq);
   };
   const ends = (place: number): number => {
     const row = rows[place]!;
@@ -260,8 +247,8 @@ function Graph({ rows, first, end, width, now, isOpen }: { rows: readonly TreeRo
     const { info } = row.member;
     return Math.max(row.isChild ? begin + x(info.head) : x(info.head), begin + LEAST_PX);
   };
-  const stems = useMemo(() => stemsOf(rows, begins), [rows, width, highest]);
-  const path = useMemo(() => pathOf(rows, isOpen), [rows, now?.session]);
+  const stems = useMemo(() => stemsOf(rows, begins), [rows, width, highest, begun]);
+  const path = useMemo(() => pathOf(rows, session.id), [rows, session]);
   const y = (place: number) => (place - first + 0.5) * ROW_PX;
   const isInside = (place: number) => place >= first && place < end;
   const seen = Array.from({ length: Math.max(end - first, 0) }, (_, number) => first + number);
@@ -302,10 +289,18 @@ function Graph({ rows, first, end, width, now, isOpen }: { rows: readonly TreeRo
   );
 }
 
+/** Where the open session started others: its rows name them. */
+function begunAt({ rows }: OpenSession): Map<string, number> {
+  const kind = rows.kinds.indexOf("child");
+  const found = new Map<string, number>();
+  if (kind >= 0) for (let row = 0; row < rows.length; row++) if (rows.kind[row] === kind) found.set(rows.whoOf(row), rows.seq[row]!);
+  return found;
+}
+
 /** The rows of the open session and of all that it began in. */
-function pathOf(rows: readonly TreeRow[], isOpen: (id: string) => boolean): Set<number> {
+function pathOf(rows: readonly TreeRow[], session: string): Set<number> {
   const path = new Set<number>();
-  for (let at = rows.findIndex((row) => isOpen(row.key)); at >= 0; at = rows[at]!.above) path.add(at);
+  for (let at = rows.findIndex((row) => row.key === session); at >= 0; at = rows[at]!.above) path.add(at);
   return path;
 }
 
