@@ -44,6 +44,8 @@ STATUSES = (
     "refused",
     "cancelled",
 )
+_NOT_WELL = ("asked", "error", "aborted", "limit", "refused", "cancelled")
+"""What rows say of last runs that were not done."""
 _UNFINISHED = "its run is unfinished"
 _Telling: TypeAlias = "Callable[[SessionInfo, Sequence[Recorded]], SessionStatus | None]"
 _LOOKS = (64, 4096)
@@ -81,6 +83,11 @@ def row_statuses(status: str) -> tuple[str, ...]:
         "refused": ("idle", "failed"),
     }
     return among.get(status, (status,))
+
+
+def row_ends(status: str) -> tuple[str, ...] | None:
+    """Return how the last run of sessions with this status may have ended, by their rows; None: in any way."""
+    return _NOT_WELL if status in ("aborted", "limit", "refused") else None
 
 
 async def find_statuses(log: EventLog, rows: Sequence[SessionInfo]) -> list[SessionStatus]:

@@ -205,6 +205,7 @@ class MemoryLog:
         model: str | None = None,
         tool: str | None = None,
         figures: Sequence[Figure] = (),
+        last: Collection[str] | None = None,
         among: Collection[str] | None = None,
         sort: SessionSort = "updated",
         after: str | None = None,
@@ -223,15 +224,13 @@ class MemoryLog:
             ordered = [one for one in ordered if one.root == root]
         if tool is not None:
             ordered = [one for one in ordered if self._calls(one.id, tool.casefold())]
-        wanted = Wanted(open, status, parent, source, title, task, agent, folder, branch, model, figures, among)
+        wanted = Wanted(open, status, parent, source, title, task, agent, folder, branch, model, figures, last, among)
         infos = (one.info(self._clock()) for one in ordered)
         return tuple(islice(filter(wanted.has, infos), limit))
 
     def _calls(self, session: str, tool: str) -> bool:
         """Return whether a history has a call of a tool, named in one case."""
-        return any(
-            self._sessions[part.session].called.get(tool, MAX_SEQ + 1) <= part.last for part in self._segments(session)
-        )
+        return any(own.called.get(tool, MAX_SEQ + 1) <= last for own, _, last in self._where(session))
 
     @checked()
     async def search(

@@ -33,6 +33,7 @@ class Wanted(NamedTuple):
     branch: str | None
     model: str | None
     figures: Sequence[Figure]
+    last: Collection[str] | None
     among: Collection[str] | None
 
     def has(self, info: SessionInfo) -> bool:
@@ -50,6 +51,7 @@ class Wanted(NamedTuple):
             and (self.branch is None or info.branch == self.branch)
             and (self.model is None or any(self.model.lower() in one.lower() for one in info.models))
             and all(figure.fits(info) for figure in self.figures)
+            and (self.last is None or info.last in self.last)
             and (self.among is None or info.id in self.among)
         )
 

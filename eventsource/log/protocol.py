@@ -146,6 +146,7 @@ class EventLog(Protocol):
         model: str | None = None,
         tool: str | None = None,
         figures: Sequence[Figure] = (),
+        last: Collection[str] | None = None,
         among: Collection[str] | None = None,
         sort: SessionSort = "updated",
         after: str | None = None,
@@ -157,7 +158,8 @@ class EventLog(Protocol):
         sessions started. `title` matches a part of the title, in any case, and `model` a part of the name of one that
         answered, as provider/model; `folder` is where an agent worked, or a folder above. `task` is the id of the last
         task. `tool` is the name, in any case, of one that an answer in its history called. `figures`: all of which its
-        row fits. `among`: ids; only of these. `sort`: otherwise than by when it was updated.
+        row fits. `last`: how its last run ended, one of these; `among`: ids, one of these. `sort`: otherwise than by
+        when it was updated.
 
         Raises: UnknownSessionError when `after` is none.
         """

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from ...envelope import Figure, SessionSort
 from ...events import (
+    AgentEnd,
     AgentStart,
     Compaction,
     Event,
@@ -247,10 +248,14 @@ class SearchContract(ABC):
             ):
                 assert [one.id for one in await log.sessions(figures=figures, sort="cost")] == expected, figures
             assert [one.id for one in await log.sessions(among=["s1", "nobody", "s3"])] == ["s3", "s1"]
-            assert await log.sessions(among=[]) == await log.sessions(status=[]) == ()
+            assert await log.sessions(among=[]) == await log.sessions(status=[]) == await log.sessions(last=[]) == ()
+            assert len(await log.sessions(last=["", "done"])) == 4
+            assert await log.sessions(last=["aborted"]) == ()
             await log.append("s1", [(20, AgentStart())])
             assert [one.id for one in await log.sessions(status=["idle", "interrupted"])] == ["s1", "s3", "s2", "s0"]
             assert [one.id for one in await log.sessions(status=["interrupted", "failed"])] == ["s1"]
+            await log.append("s1", [(21, AgentEnd(reason="aborted"))])
+            assert [one.id for one in await log.sessions(last=["aborted", "limit"])] == ["s1"]
 
     async def test_a_queued_text_has_the_seq_of_its_message_once_it_is_delivered(self) -> None:
         """Until then that of its push; summaries and adopted messages are found too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -265,6 +265,7 @@ def sessions(
     model: str | None,
     tool: str | None,
     figures: Sequence[Figure],
+    last: Collection[str] | None,
     among: Collection[str] | None,
     sort: SessionSort,
     after: str | None,
@@ -290,20 +291,9 @@ def sessions(
         if value is not None:
             where.append(condition)
             values.append(value)
-    if folder is not None:
-        within = f"{folder.rstrip('/')}/"
-        where.append("s.folder != '' AND substr(s.folder || '/', 1, CAST(? AS INTEGER)) = ?")
-        values += [len(within), within]
-    if tool is not None:
-        condition, named = calling(connection, tool, is_noted=connection.has_called_tools())
+    for condition, some in _chosen(connection, folder, tool, figures, last, among):
         where.append(condition)
-        values += named
-    if among is not None:
-        where.append(f"s.id IN ({', '.join('?' * len(among))})" if among else "false")
-        values += among
-    for figure in figures:
-        where.append(f"{_FIGURES[figure.name]} {figure.sign} ?")
-        values.append(figure.value)
+        values += some
     order = list(dict.fromkeys((_FIGURES[_SORTS[sort]], "s.updated_at_us", "s.number")))
     by = ", ".join(order)
     if after is not None:
@@ -319,6 +309,27 @@ def sessions(
         asked = f"WHERE s.number IN (SELECT number FROM (SELECT s.number FROM sessions s {asked}) AS few) {latest}"
     rows = connection.execute(_INFO + asked, (*values, limit))
     return tuple(_info(connection, row, now_us) for row in rows)
+
+
+def _chosen(
+    connection: Sql,
+    folder: str | None,
+    tool: str | None,
+    figures: Sequence[Figure],
+    last: Collection[str] | None,
+    among: Collection[str] | None,
+) -> Iterator[tuple[str, Collection[object]]]:
+    """Write what is asked of sessions otherwise than by one value of a column: conditions, each with its values."""
+    if folder is not None:
+        within = f"{folder.rstrip('/')}/"
+        yield "s.folder != '' AND substr(s.folder || '/', 1, CAST(? AS INTEGER)) = ?", (len(within), within)
+    if tool is not None:
+        yield calling(connection, tool, is_noted=connection.has_called_tools())
+    for column, allowed in (("last", last), ("id", among)):
+        if allowed is not None:
+            yield (f"s.{column} IN ({', '.join('?' * len(allowed))})" if allowed else "false"), allowed
+    for figure in figures:
+        yield f"{_FIGURES[figure.name]} {figure.sign} ?", (figure.value,)
 
 
 def inherited_usage(connection: Sql, session: str) -> Usage:

@@ -23,11 +23,11 @@ class SessionRow(SessionInfo, frozen=True, kw_only=True):
 class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which sessions: `title` and `model` match a part, `folder` is where an agent worked, or a folder above.
 
-    `status`: one, or some with commas between them. `tool`: one that their history calls, by its name in any case.
-    `figures`: what is asked of figures of their rows, as `cost_microusd>1000000,turns<5`. `among`: ids, with spaces
-    between them; only these. `sort`: what is largest, or latest, comes first. `open`: whose run is unfinished, or not.
-    `parent`: forks of this session; `tree`: all of its tree. `after`: the id of the last one of the page before.
-    `stands`: false leaves out how they stand, which is not in their rows.
+    `status`, and `last` (how the last run ended): one, or some with commas between them. `tool`: one that their history
+    calls, by its name in any case. `figures`: of numbers in their rows, as `cost_microusd>1000000,turns<5`.
+    `among`: ids, with spaces between them; only these. `sort`: what is largest, or latest, comes first. `open`: whose
+    run is unfinished, or not. `parent`: forks of this session; `tree`: all of its tree. `after`: the id of the last one
+    of the page before. `stands`: false leaves out how they stand, which is not in their rows.
     """
 
     open: bool | None = None
@@ -43,6 +43,7 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: Text | None = None
     tool: Text | None = None
     figures: Text | None = None
+    last: Text | None = None
     among: Text | None = None
     sort: SessionSort = "updated"
     after: Text | None = None

@@ -117,6 +117,7 @@ async def test_sessions_are_chosen_and_sorted_there() -> None:
         ]
         assert await listed(among=["s1", "s3", "nobody"], sort="events") == ["s3", "s1"]
         assert await listed(tool="READ", sort="events") == ["s3", "s2", "s1"]
+        assert await listed(last=["done", "error"], sort="events") == ["s3", "s2", "s1"]
         assert await listed(status=["empty", "waiting"]) == ["s0"]
         assert await listed(status=[]) == await listed(among=[]) == []
 

@@ -13,7 +13,7 @@ from eventsource.log.protocol import EventLog
 from eventsource.session import SessionHandle
 
 from ....session_tree import session_tree
-from ....status import find_statuses, row_statuses
+from ....status import find_statuses, row_ends, row_statuses
 from ....views.comparing import ComparisonHead, ComparisonPage, comparison_head, comparison_page
 from ....views.sessions import (
     Family,
@@ -114,6 +114,7 @@ class _Rows:
         while len(found) < most:
             page = await self._store.sessions(
                 status=row_statuses(wanted.status) if wanted.status is not None else None,
+                last=row_ends(wanted.status) if wanted.status is not None else None,
                 title=wanted.title,
                 agent=wanted.agent,
                 folder=wanted.folder,

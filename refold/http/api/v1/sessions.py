@@ -44,8 +44,9 @@ async def list_sessions(call: Call[ListQuery, Nothing]) -> SessionPage:
     """List sessions, latest updated first."""
     asked, store = call.query, call.served.log.store
     chosen = {name: getattr(asked, name) for name in ListQuery.__struct_fields__ if name != "stands"}
-    if asked.status is not None:
-        chosen["status"] = asked.status.split(",")
+    for name, text in (("status", asked.status), ("last", asked.last)):
+        if text is not None:
+            chosen[name] = text.split(",")
     if asked.among is not None:
         chosen["among"] = asked.among.split(" ") if asked.among else []
     chosen["figures"] = _figures(asked.figures) if asked.figures is not None else ()
