@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { getKept, getPatiently, useAnswer, wordsOf } from "../api/answers";
-import { ask } from "../api/source";
+import { ask, theSource } from "../api/source";
 import type { PartChange, Piece, RequestChanges, RequestHead, Source } from "../api/types";
 import { count, short, shortId, whole } from "../format";
 import { SeqLink } from "../parts/links";
@@ -33,7 +33,8 @@ export function Diff({ session }: { session: OpenSession }) {
 function Switches({ session }: { session: OpenSession }) {
   const { family } = useFamily(session);
   const pin = selection.value?.pin ?? null;
-  const others = (family?.members ?? []).filter((one) => !one.is_child && one.info.id !== session.id);
+  // a file holds one session
+  const others = theSource().isArchive ? [] : (family?.members ?? []).filter((one) => !one.is_child && one.info.id !== session.id);
   const listed = others.slice().sort((one, two) => two.info.updated_at_us - one.info.updated_at_us).slice(0, MOST_BRANCHES);
   const isListed = pin !== null && listed.some((one) => one.info.id === pin.session);
   const value = pin === null ? "" : pin.session === session.id || !isListed ? "pin" : pin.session;

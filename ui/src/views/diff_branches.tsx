@@ -66,18 +66,20 @@ export function BranchDiff({ session, other, switches }: { session: OpenSession;
   const { listed, error: pairError, grow } = usePairs(other, session.id, upto);
   const pairs = listed?.pairs ?? [];
   const keys = useMemo(() => pairs.map((one, number) => `${number} ${one.left?.seq ?? ""} ${one.right?.seq ?? ""}`), [pairs]);
-  if (error || pairError) return <p class="empty is-error">{error || pairError}</p>;
+  const problem = error || pairError;
   const behind = listed?.page.left_out ?? [0, 0];
   return (
     <div class="view">
       <div class="reader-head">
         <b>Diff</b>
         <span class="cut">
-          {head === null ? "Comparing…" : <>{nameOf(head.left)} against this branch: {head.shared_seq ? <>the same up to {whole(head.shared_seq)}</> : "nothing in common"}</>}
+          {problem ? "" : head === null ? "Comparing…" : <>{nameOf(head.left)} against this branch: {head.shared_seq ? <>the same up to {whole(head.shared_seq)}</> : "nothing in common"}</>}
         </span>
         <span class="at-end">{switches}</span>
       </div>
-      {head === null || listed === null ? (
+      {problem ? (
+        <p class="empty is-error">{problem}</p>
+      ) : head === null || listed === null ? (
         <p class="empty is-late">Comparing…</p>
       ) : (
         <Windowed

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { getPatiently, useAnswer } from "../api/answers";
-import { ask } from "../api/source";
+import { ask, theSource } from "../api/source";
 import type { DrawnSpan, FamilyMember, Timespans } from "../api/types";
 import { clock, count, duration, moment, shortId, whole } from "../format";
 import { Sign, type Sign as SignName } from "../parts/signs";
@@ -195,6 +195,7 @@ function useChildren(session: OpenSession, shown: Stretch | null, width: number,
   }, [family, shown?.from, shown?.to]);
   const scale = shown === null ? 0 : width / Math.max(shown.to - shown.from, 1);
   const long = useMemo(() => {
+    if (theSource().isArchive) return []; // a file holds one session
     const lasts = (one: FamilyMember) => one.info.updated_at_us - one.info.created_at_us;
     return seen.filter((one) => lasts(one) * scale >= LEAST_CHILD_PX).sort((one, two) => lasts(two) - lasts(one)).slice(0, MOST_CHILDREN);
   }, [seen, scale]);
@@ -369,7 +370,7 @@ function Lanes({ session, lanes, axis, answer, nowUs, isOld, more, zoom }: { ses
       {(left > 0 || more > 0) && (
         <p class="lanes-note">
           {left > 0 && `${count(left, "more lane")} not drawn; List has them. `}
-          {more > 0 && `Of ${count(more, "session")} that were started, one bar each is drawn: zoom in to see theirs.`}
+          {more > 0 && `Of ${count(more, "session")} that were started, one bar each is drawn${theSource().isArchive ? "" : ": zoom in to see theirs"}.`}
         </p>
       )}
     </div>

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
+import { tell } from "../api/answers";
 import { theSource } from "../api/source";
 import type { Family, FamilyMember } from "../api/types";
 import { ago, count, dollars, moment, short, shortId, whole } from "../format";
@@ -42,10 +43,18 @@ function choose(member: FamilyMember): void {
   const now = selection.peek();
   if (now === null) return;
   const { id, parent, fork_seq, head } = member.info;
+  if (theSource().isArchive && id !== now.session) {
+    tell("This file holds one session: `refold ui` shows the others, where the log is.");
+    return;
+  }
   go({ ...now, session: id, seq: parent === null ? null : Math.min(fork_seq + 1, head), part: null });
 }
 
 function pinBranch(member: FamilyMember): void {
+  if (theSource().isArchive) {
+    tell("This file holds one session: there is no other to compare it with.");
+    return;
+  }
   const { id, head } = member.info;
   const isPinned = selection.peek()?.pin?.session === id;
   select({ pin: isPinned ? null : { session: id, seq: head } }, "step");
@@ -114,7 +123,7 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
               fold again
             </button>
           )}
-          {forks > 1 && (
+          {forks > 1 && !theSource().isArchive && (
             <span class="cut" title="Diff compares with what is pinned">
               shift-click pins for Diff
             </span>
