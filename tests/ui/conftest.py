@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ HERE = Path(__file__).parent
 try:
     import playwright.async_api  # noqa: F401 - only whether it is there
 except ImportError:
+    if os.environ.get("REFOLD_BROWSER") == "required":
+        raise
     collect_ignore_glob = ["test_*.py"]
 
 
@@ -46,6 +49,4 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 def _is_root() -> bool:
-    import os
-
     return hasattr(os, "geteuid") and os.geteuid() == 0

@@ -60,3 +60,35 @@ async def test_the_file_shows_what_the_page_shows(view: str, browser: Browser, t
                 differs = [line for line in differs if line.startswith("+")]
             assert differs == [], seq
         assert [one.url for one in alone.asked if one.url.startswith("http")] == []
+
+
+async def test_the_page_writes_itself_into_a_file_that_opens(browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await eventful(store)
+    file = tmp_path / "saved.html"
+    async with looking(browser, log) as live:
+        await live.open(f"/s/{session.id}")
+        await live.sees("Do I need a coat?")
+        await live.page.keyboard.press("x")
+        async with live.page.expect_download() as download:
+            await live.page.get_by_role("button", name="Write the page").click()
+        await (await download.value).save_as(file)
+    assert file.read_bytes() == await session_file(log, session.id)
+    async with tab(browser, file.as_uri(), offline=True) as alone:
+        await alone.page.goto(file.as_uri())
+        await alone.sees("Do I need a coat?")
+        await alone.sees("a file as of")
+
+
+async def test_who_runs_no_scripts_reads_what_was_said(browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await eventful(store)
+    file = tmp_path / "page.html"
+    file.write_bytes(await session_file(log, session.id))
+    context = await browser.new_context(java_script_enabled=False, offline=True)
+    page = await context.new_page()
+    await page.goto(file.as_uri())
+    assert "Do I need a coat?" in await page.inner_text("body")
+    await context.close()

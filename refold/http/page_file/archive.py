@@ -6,6 +6,7 @@ request names its lines by their numbers, and says up to which place they are th
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
@@ -112,45 +113,42 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     spans: Timespans
 
 
-async def archive(log: Log, session: str, *, version: str) -> Archive:
-    """Put together what is answered about a session. Raises: UnknownSessionError."""
-    served = Served(log, token="")
-    try:
-        head_at = await served.index.at(session, patience_s=None)
-        head = await read_head(_call(served, session, PartialQuery()))
-        whole, forks = head_at.whole, head.forks
-        keeper, sources = _Requests(SessionHandle(log.store, session, clock=log.clock)), _Sources(head_at)
-        facts: list[SentEvent] = []
-        jumps: list[Jump] = []
-        async for before, at, fact in _each(log, head_at):
-            jump = jump_to(at, fact, (), forks)
-            if not jump.event.is_cut:
-                jump = replace(jump, event=CutJson(value=msgspec.Raw(b"null"), size_bytes=jump.event.size_bytes))
-            facts.append(sent_event(session, fact))
-            jumps.append(jump)
-            await keeper.take(at, jump.request.request_seq)
-            sources.take(before, fact.seq)
-        return Archive(
-            version=version,
-            without=tuple(_without(head, len(facts), keeper, sources)),
-            head=head,
-            rows=row_columns(whole.columns),
-            family=await read_family(_call(served, session, Nothing())),
-            previews=some_rows(whole.columns, head_at.view, range(len(whole.columns))),
-            sources=sources.found,
-            messages=transcript_window(head_at, head.info.head + 1, len(head_at.view.entries), 0).messages,
-            facts=tuple(facts),
-            jumps=tuple(jumps),
-            requests=tuple(keeper.requests),
-            lines=tuple(keeper.lines),
-            tools=tuple(keeper.tools),
-            left_out=tuple(keeper.left_out),
-            parts=keeper.parts,
-            series=await _series(served, session),
-            spans=await read_spans(_call(served, session, SpansQuery(px=MOST_PIXELS))),
-        )
-    finally:
-        await served.stop()
+async def archive(served: Served, session: str, *, version: str) -> Archive:
+    """Put together what is answered about a session; others have their turn meanwhile. Raises: UnknownSessionError."""
+    log, head_at = served.log, await served.index.at(session, patience_s=None)
+    head = await read_head(_call(served, session, PartialQuery()))
+    whole, forks = head_at.whole, head.forks
+    keeper, sources = _Requests(SessionHandle(log.store, session, clock=log.clock)), _Sources(head_at)
+    facts: list[SentEvent] = []
+    jumps: list[Jump] = []
+    async for before, at, fact in _each(log, head_at):
+        jump = jump_to(at, fact, (), forks)
+        if not jump.event.is_cut:
+            jump = replace(jump, event=CutJson(value=msgspec.Raw(b"null"), size_bytes=jump.event.size_bytes))
+        facts.append(sent_event(session, fact))
+        jumps.append(jump)
+        await keeper.take(at, jump.request.request_seq)
+        sources.take(before, fact.seq)
+        await asyncio.sleep(0)
+    return Archive(
+        version=version,
+        without=tuple(_without(head, len(facts), keeper, sources)),
+        head=head,
+        rows=row_columns(whole.columns),
+        family=await read_family(_call(served, session, Nothing())),
+        previews=some_rows(whole.columns, head_at.view, range(len(whole.columns))),
+        sources=sources.found,
+        messages=transcript_window(head_at, head.info.head + 1, len(head_at.view.entries), 0).messages,
+        facts=tuple(facts),
+        jumps=tuple(jumps),
+        requests=tuple(keeper.requests),
+        lines=tuple(keeper.lines),
+        tools=tuple(keeper.tools),
+        left_out=tuple(keeper.left_out),
+        parts=keeper.parts,
+        series=await _series(served, session),
+        spans=await read_spans(_call(served, session, SpansQuery(px=MOST_PIXELS))),
+    )
 
 
 Q = TypeVar("Q", bound=msgspec.Struct)

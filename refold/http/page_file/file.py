@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import zlib
@@ -17,6 +18,7 @@ from replay.html.blocks import esc
 from replay.markdown import session_markdown
 
 from ...log import Log
+from ..api.served import Served
 from .archive import archive
 
 _ASSET = re.compile(r'<(?:script|link)\b[^>]*?(?:src|href)="/assets/([\w.-]+)"[^>]*>(?:</script>)?')
@@ -30,6 +32,15 @@ def page_folder() -> Traversable:
 
 
 async def session_file(log: Log, session: str, *, page: Traversable | None = None) -> bytes:
+    """Write a session as one file; see `served_file`."""
+    served = Served(log, token="")
+    try:
+        return await served_file(served, session, page=page)
+    finally:
+        await served.stop()
+
+
+async def served_file(served: Served, session: str, *, page: Traversable | None = None) -> bytes:
     """Write a session as one file: the page, and all that it can ask for. `page`: the folder of the built page.
 
     Raises: UnknownSessionError; StoreError when the page was not built.
@@ -38,11 +49,15 @@ async def session_file(log: Log, session: str, *, page: Traversable | None = Non
     index = folder.joinpath("index.html")
     if not index.is_file():
         raise StoreError(str(folder), "the page is not built here", "`make ui` in a checkout builds it")
-    text = await session_markdown(log.store, session)
-    whole = await archive(log, session, version=version("refold"))
-    pressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
-    packed = b64encode(pressing.compress(msgspec.json.encode(whole)) + pressing.flush())
-    return one_file(index.read_text(encoding="utf-8"), folder.joinpath("assets"), packed, text)
+    text = await session_markdown(served.log.store, session)
+    whole = await archive(served, session, version=version("refold"))
+
+    def put_together() -> bytes:
+        pressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # as gzip
+        packed = b64encode(pressing.compress(msgspec.json.encode(whole)) + pressing.flush())
+        return one_file(index.read_text(encoding="utf-8"), folder.joinpath("assets"), packed, text)
+
+    return await asyncio.to_thread(put_together)
 
 
 def one_file(index: str, assets: Traversable, packed: bytes, text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,10 +34,10 @@ async def make_log(path: Path) -> None:
         await Agent(scripted("Take a coat.")).run("Do I need a coat?", session=await log.session("oslo"))
 
 
-def loaded(path: Path, *words: str) -> set[str]:
+def loaded(path: Path, *words: str, code: int = 0) -> set[str]:
     command = [sys.executable, "-c", LOADED, "--db", str(path), *words]
     run = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == code, run.stderr
     return set(run.stdout.split("\n"))
 
 
@@ -55,6 +56,17 @@ async def test_a_command_that_reads_loads_nothing_that_runs_or_replays(words: li
 async def test_a_command_that_replays_loads_what_replays_and_nothing_else_of_it(tmp_path: Path) -> None:
     await make_log(tmp_path / "log.db")
     assert UNUSED & loaded(tmp_path / "log.db", "replay", "oslo") == {"replay.replay"}
+
+
+@pytest.mark.slow
+def test_a_page_is_listened_for_before_what_answers_is_loaded(tmp_path: Path) -> None:
+    """A port that is taken ends it there: by then nothing is loaded that serves, runs, or reads session files."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        found = loaded(tmp_path / "log.db", "ui", "--port", port, code=2)
+    assert "refold.cli.ui" in found
+    servers = {"starlette", "uvicorn", "refold.http.api.api", "refold.views.index", "replay.formats.formats"}
+    assert sorted((servers | UNUSED) & found) == []
 
 
 @pytest.mark.slow

@@ -2077,6 +2077,9 @@ export interface Routes {
   "GET /api/sessions/{session}/export": {
     query: UptoQuery;
   };
+  /** Read the session as the page in one file, which works without a server. */
+  "GET /api/sessions/{session}/file": {
+  };
   /** Read the request that a seq is about, but for its messages: the one that led there, or that would come next. */
   "GET /api/sessions/{session}/requests/{seq}": {
     answer: RequestHead;

@@ -33,13 +33,14 @@ export function ExportDialog({ session }: { session: OpenSession }) {
   const { info } = head;
   const inherited = info.parent !== null ? info.fork_seq : 0;
   const isHere = upto === "here";
-  const write = async () => {
+  const write = async (what: "page" | "events") => {
     const source = theSource();
     if (!(source instanceof Server)) return;
     setBusy(true);
     try {
-      const asked = ask("GET /api/sessions/{session}/export", { session: session.id }, isHere ? { upto: seq } : {});
-      save(await source.file(asked.path), fileName(info.title || info.first_words, ".refold.jsonl"));
+      const names = { session: session.id };
+      const path = what === "page" ? ask("GET /api/sessions/{session}/file", names).path : ask("GET /api/sessions/{session}/export", names, isHere ? { upto: seq } : {}).path;
+      save(await source.file(path), fileName(info.title || info.first_words, what === "page" ? ".html" : ".refold.jsonl"));
       closeDialog();
       tell("The file is written.");
     } catch (problem) {
@@ -47,7 +48,6 @@ export function ExportDialog({ session }: { session: OpenSession }) {
     }
     setBusy(false);
   };
-  const command = (format: string, ending: string) => `refold export ${quoted(info.id)}${isHere ? ` --at ${seq}` : ""} --format ${format} -o ${quoted(fileName(info.title || info.first_words, ending))}`;
   return (
     <Frame title="Export">
       <div class="dialog-body">
@@ -61,24 +61,31 @@ export function ExportDialog({ session }: { session: OpenSession }) {
             </label>
           )}
         </div>
+        <h2>This page, in one file</h2>
+        <p>
+          It opens from the disk, offline, with every view at every event: for a ticket, or a colleague without Refold. It has all of the session
+          {isHere && <> (not only what is up to {whole(seq)})</>}, and says at its foot what it is without.
+        </p>
+        <CommandLine>{`refold export ${quoted(info.id)} --format html -o ${quoted(fileName(info.title || info.first_words, ".html"))}`}</CommandLine>
         <h2>A file that Refold reads</h2>
         <p>
           One line of JSON for each event, as they are stored{inherited > 0 && <>, with the {whole(inherited)} that it shares with what it was forked from</>}. <code>refold import</code> makes the same session of it, with the same digests.
         </p>
         <p class="is-config">
-          It holds all that was said: prompts, answers, thinking, arguments and results of tools, images. Nothing is left out of it, since then its digests would not hold.
+          Both hold all that was said: prompts, answers, thinking, arguments and results of tools, images. Nothing is left out of the events, since then their digests would not hold.
         </p>
         <h2>A document to read</h2>
-        <p class="dim">One HTML file with the session and its forks, or Markdown:</p>
-        <CommandLine>{command("html", ".html")}</CommandLine>
-        <CommandLine>{command("markdown", ".md")}</CommandLine>
+        <CommandLine>{`refold export ${quoted(info.id)} --format markdown -o ${quoted(fileName(info.title || info.first_words, ".md"))}`}</CommandLine>
         <p class="faint">
           <code>refold export --help</code> names the formats of other agents, too.
         </p>
       </div>
       <Actions error={error}>
-        <button type="button" class="button is-main" autoFocus disabled={isBusy} onClick={() => void write()}>
-          {isBusy ? "Writing…" : "Write the file"}
+        <button type="button" class="button is-main" autoFocus disabled={isBusy} onClick={() => void write("page")}>
+          {isBusy ? "Writing…" : "Write the page"}
+        </button>
+        <button type="button" class="button" disabled={isBusy} onClick={() => void write("events")}>
+          Write the events
         </button>
         <button type="button" class="button" onClick={closeDialog}>
           Cancel
