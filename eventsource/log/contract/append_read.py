@@ -327,6 +327,7 @@ class LogContract(LifeContract, DueContract, ArchiveContract, SearchContract, Wa
             assert [one.sessions for one in heard] == sorted(one.sessions for one in heard)
             assert [one.facts for one in heard] == sorted(one.facts for one in heard)
             assert {1, 2} <= {one.sessions for one in heard}
+            assert heard[0] == VerifiedSoFar(sessions=0, sessions_in_all=2)
             assert heard[-1] == VerifiedSoFar(sessions=2, sessions_in_all=2, facts=2_400, updates=0)
             assert (report.facts, report.updates) == (2_400, 0)
             heard.clear()

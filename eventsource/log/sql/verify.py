@@ -35,19 +35,22 @@ _OWN_FRAMES = f"SELECT 1 FROM frames WHERE id BETWEEN number << 32 AND number <<
 
 def verify(connection: Sql, session: str | None, progress: TellVerified | None = None) -> VerifyReport:
     """Check a session with what it inherits, or everything. Raises: UnknownSessionError."""
-    findings = [Finding(session="", seq=0, problem=line) for line in connection.file_problems()]
-    facts = updates = 0
     if session is None:
         numbers = all_numbers(connection)
-        findings += _check_strays(connection)
     else:
         numbers = sorted(number for number, _ in lineage(connection, session))
+    findings = list[Finding]()
+    facts = updates = 0
     suspects: set[int] = set()
 
     def tell(done: int, more_facts: int = 0, more_updates: int = 0) -> None:
         if progress is not None:
             progress(so_far(done, len(numbers), facts + more_facts, updates + more_updates, findings))
 
+    tell(0)
+    findings += [Finding(session="", seq=0, problem=line) for line in connection.file_problems()]
+    if session is None:
+        findings += _check_strays(connection)
     for done, number in enumerate(numbers):
         tell(done)
         if session is None and not _in_new_window(connection, number):

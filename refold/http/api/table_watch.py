@@ -24,8 +24,8 @@ WATCHED = 50_000
 """Sessions that are watched, those that were updated last: of each some 300 bytes are kept while somebody watches."""
 LOOK_S = 1.0
 """Between two looks where the log tells of nothing: that a process has ended is written nowhere."""
-_PAUSE_S, _SHARE = 0.05, 10
-"""Between two looks in any case, and so many times as long as the look took."""
+_PAUSE_S, _SHARE, _MOST_PAUSE_S = 0.05, 10, 2.0
+"""Between two looks in any case, and so many times as long as the look took, up to so long."""
 Tell: TypeAlias = "Callable[[TableBatch], None]"
 
 
@@ -93,12 +93,13 @@ class TableWatch:
         loop, seen = asyncio.get_running_loop(), await self._store.wait_any()
         known, held = await self._read()
         while True:
-            began_s = loop.time()
             await self._greet(known)
+            began_s = loop.time()
             found, holding = await self._read()
+            took_s = loop.time() - began_s
             await self._tell_changes(known, found, held ^ holding)
             known, held = found, holding
-            await asyncio.sleep(max(_PAUSE_S, _SHARE * (loop.time() - began_s)))
+            await asyncio.sleep(min(max(_PAUSE_S, _SHARE * took_s), _MOST_PAUSE_S))
             seen = await self._next(seen)
 
     async def _next(self, seen: int) -> int:
