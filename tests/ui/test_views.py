@@ -129,6 +129,16 @@ async def test_raw_follows_what_comes(browser: Browser, tmp_path: Path) -> None:
         await expect(line(watched, (await session.info()).head)).to_be_visible()
         await Agent(scripted("It has stopped raining.")).run("And now?", session=session)
         await expect(line(watched, (await session.info()).head)).to_be_visible(timeout=10_000)
+        await watched.page.evaluate("document.querySelector('.windowed').scrollTop = 0")
+        await expect(line(watched, 1)).to_be_visible()
+        await Agent(scripted("Still dry.")).run("And now?", session=session)
+        head = (await session.info()).head
+        await watched.sees(f"to {head} of {head}")
+        await painted(watched)
+        await expect(line(watched, 1)).to_be_visible()  # who has scrolled away reads on there
+        await watched.page.keyboard.press("1")
+        await watched.page.keyboard.press("6")
+        await expect(line(watched, (await session.info()).head)).to_be_visible()
 
 
 async def test_a_diff_names_what_was_added_and_what_compaction_dropped(browser: Browser, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ export function placeAt(offsets: Float64Array, y: number): number {
  * Draws those of many things that are in sight.
  *
  * `wanted`: the key of one that is to be brought into sight, each time `wantedFor` changes. `follows`: the end stays in
- * sight as the list grows. `onStart`, `onEnd`: the reader comes near an end. `above`: what scrolls along above them.
+ * sight as the list grows, unless the reader has scrolled away from it. `onStart`, `onEnd`: the reader comes near an end. `above`: what scrolls along above them.
  */
 export function Windowed({ keys, draw, estimate, label, wanted = null, wantedFor = "", follows = false, onStart, onEnd, above, below, class: name = "" }: {
   keys: readonly Key[];
@@ -59,6 +59,8 @@ export function Windowed({ keys, draw, estimate, label, wanted = null, wantedFor
   const heights = useRef(new Map<Key, number>());
   const anchor = useRef<{ key: Key; by: number } | null>(null);
   const shownFor = useRef<string | null>(null);
+  const isAtEnd = useRef(true);
+  const followed = useRef(false);
   const [, again] = useState(0);
   const { height } = useSize(box);
   const top = useScroll(box);
@@ -98,8 +100,10 @@ export function Windowed({ keys, draw, estimate, label, wanted = null, wantedFor
     const now = offsetsOf(keys, heights.current, estimate);
     const place = wanted === null ? -1 : keys.indexOf(wanted);
     const at = list.offsetTop;
-    if (follows) scrollTo(element.scrollHeight);
-    else if (place >= 0 && shownFor.current !== wantedFor) {
+    if (follows && !followed.current) isAtEnd.current = true;
+    followed.current = follows;
+    if (follows && isAtEnd.current) scrollTo(element.scrollHeight);
+    else if (!follows && place >= 0 && shownFor.current !== wantedFor) {
       const y = at + now[place]!;
       const isSeen = y >= element.scrollTop && at + now[place + 1]! <= element.scrollTop + height;
       if (!isSeen) scrollTo(Math.max(y - height / 3, 0));
@@ -121,6 +125,7 @@ export function Windowed({ keys, draw, estimate, label, wanted = null, wantedFor
   const onScroll = () => {
     const element = box.current!;
     hold(offsetsOf(keys, heights.current, estimate));
+    isAtEnd.current = element.scrollTop + element.clientHeight > element.scrollHeight - 40;
     if (element.scrollTop < EDGE_PX) onStart?.();
     if (element.scrollTop + element.clientHeight > element.scrollHeight - EDGE_PX) onEnd?.();
   };

@@ -65,7 +65,7 @@ export function Raw({ session }: { session: OpenSession }) {
         label="Events"
         wanted={selected?.key ?? null}
         wantedFor={`${seq} ${hasUpdates}`}
-        follows={isFollowing && window.last >= session.last.value}
+        follows={isFollowing}
         onStart={() => void grow("before")}
         onEnd={() => void grow("behind")}
         below={window.last >= session.last.value ? null : <p class="empty is-late">Reading more…</p>}
