@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from playwright.async_api import Browser, Locator, expect
@@ -312,7 +313,7 @@ async def test_an_export_is_a_file_that_an_import_makes_the_same_session_of(brow
             await opened(watched, session)
             await page.keyboard.press("x")
             async with page.expect_download() as told:
-                await dialog(watched).get_by_role("button", name="Write the file").click()
+                await dialog(watched).get_by_role("button", name=re.compile("Write the (file|events)")).click()
             file = await told.value
             assert file.suggested_filename == "coats.refold.jsonl"
             path = tmp_path / file.suggested_filename
