@@ -175,6 +175,7 @@ class SessionTable {
       if (this.at.value < 0 && this.isRead.peek()) this.select(this.lines.value[0]?.row.info.id ?? null);
     });
     if (asksAgain && isFiltered) this.again();
+    else if (this.error.peek() && !this.isLoading.peek()) void this.read(""); // the server is there again
   }
 
   /** Selects a session; a pane that peeks follows. */

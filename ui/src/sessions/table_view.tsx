@@ -16,7 +16,7 @@ import { showSessions, table } from "./table";
 import { titleOf } from "./title";
 
 const ROW_PX = 28;
-const OVER = 8;
+const OVER = 4;
 const AHEAD = 30;
 const MINUTE_MS = 60_000;
 /** The day at the end of a model's name: it stands in the title. */
@@ -65,7 +65,6 @@ export function TableView() {
   useEffect(() => {
     if (height > 0 && end + AHEAD >= lines.length) table.more();
   }, [end, height, lines.length, table.next.value]);
-  if (table.error.value) return <p class="empty is-error">{table.error.value}</p>;
   return (
     <section class={`sessions-table${table.isLoading.value && table.isRead.value ? " is-loading" : ""}`} aria-label="Sessions">
       <div
@@ -85,8 +84,8 @@ export function TableView() {
             <TableLine key={line.row.info.id} line={line} number={first + number} isSelected={first + number === at} nowMs={nowMs} />
           ))}
         </div>
-        {!lines.length && (table.isRead.value || table.filterError.value) && <NothingFound />}
-        {!table.isRead.value && !table.filterError.value && <p class="empty is-late">Reading the sessions…</p>}
+        {!lines.length && (table.error.value ? <p class="empty is-error">{table.error.value}</p> : (table.isRead.value || table.filterError.value) && <NothingFound />)}
+        {!table.isRead.value && !table.filterError.value && !table.error.value && <p class="empty is-late">Reading the sessions…</p>}
       </div>
     </section>
   );
