@@ -7,10 +7,10 @@ BENCH := .venv/bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo ui test check bench clients faults mutants lock clean
+.PHONY: help demo ui test check bench bench-scale clients faults mutants lock clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
 
 demo: $(if $(wildcard .venv/ready),.venv/ready,.venv/demo-ready) ## watch an agent run, its log being replayed, forked and continued
 	@$(BIN)/refold demo
@@ -31,6 +31,9 @@ check: .venv/ui-ready ## check everything: format, lint, types, imports, tests, 
 
 bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md; half an hour
 	$(BENCH)/bin/python -m benchmarks --write
+
+bench-scale: $(BENCH)/ready ## simulate a million sessions and ten thousand that stream, on PostgreSQL; a quarter of an hour
+	$(BENCH)/bin/python -m benchmarks.scale
 
 clients: .venv/ready ## install four real coding agents (npm, 1 GB in ~/.cache/refold), and compare what they keep with what the proxy recorded
 	$(BIN)/python -m tests.clients.install

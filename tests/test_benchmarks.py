@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -63,6 +64,20 @@ def test_a_goal_nobody_can_read_is_an_error() -> None:
 
 def test_a_peer_that_is_missing_is_said_to_be() -> None:
     assert "not installed" in table([absent("a peer", "not installed")]).splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_the_simulation_of_many_sessions_says_something_of_each(postgres: str) -> None:
+    words = ["--sessions", "2000", "--streaming", "8", "--pace", "0.5", "--minutes", "0.02"]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scale", *words], capture_output=True, text=True,
+        env={**os.environ, "REFOLD_TEST_PG": postgres},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "rows of 2,000 sessions" in run.stdout
+    assert re.search(r"^\d+ due sessions claimed, ten at a time +[\d,]+/s$", run.stdout, re.MULTILINE)
+    assert re.search(r"^exchanges +[1-9]", run.stdout, re.MULTILINE)
+    assert re.search(r"^table updates +.* dead, cleaned \d+ times$", run.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("unit", "ratio"), [("ms", 0.8), ("events/s", 1.3)])

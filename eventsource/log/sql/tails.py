@@ -16,7 +16,8 @@ from .reading import LINK, Page, head_of
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_MAX_KNOWN = 1_000
+_MAX_KNOWN = 10_000
+"""Of as many sessions as stream at once in a process, and some kB of memory each; one that is not known is read."""
 _ROW = f"""
 SELECT number, parent, fork_seq, head, {LINK}, epoch, removals, given, archived_at_us FROM sessions s WHERE id = ?"""
 _CHECK = f"SELECT number, head, {LINK}, epoch, removals, archived_at_us FROM sessions s WHERE id = ?"
@@ -71,8 +72,9 @@ class Tails:
 
     def put(self, session: str, tail: Tail) -> None:
         """Remember a tail."""
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
+        self._known.pop(session, None)
+        while len(self._known) >= _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
         self._known[session] = tail
 
     def known(self, session: str) -> Tail | None:
