@@ -61,7 +61,9 @@ class Pooler:
                 psycopg.connect(f"postgresql://any@127.0.0.1:{self._port}/postgres?connect_timeout=3").close()
                 return
             except psycopg.OperationalError:
-                assert time.monotonic() < until_s, (folder / "pgbouncer.txt").read_text()
+                if time.monotonic() >= until_s:
+                    self.stop()
+                    pytest.fail((folder / "pgbouncer.txt").read_text())
                 time.sleep(0.05)
 
     @contextmanager
