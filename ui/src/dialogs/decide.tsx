@@ -28,10 +28,18 @@ const AGAIN: Record<string, readonly [string, string][]> = {
   ],
 };
 
-/** A wait. `wait`: its key. */
+/** What was decided here, until the session's head says so, too. */
+const decided = new Set<string>();
+
+/** A wait. `wait`: its key; of one that was decided here a moment ago the next one is shown. */
 export function DecideDialog({ session, wait: key }: { session: OpenSession; wait: string }) {
-  const waits = session.head.value?.stands.waits ?? [];
-  const wait = waits.find((one) => one.key === key) ?? null;
+  const isOver = (name: string) => decided.has(`${session.id} ${name}`);
+  const waits = (session.head.value?.stands.waits ?? []).filter((one) => !isOver(one.key));
+  const next = isOver(key) ? waits[0] : undefined;
+  const wait = next ?? waits.find((one) => one.key === key) ?? null;
+  useEffect(() => {
+    if (next !== undefined) dialog.value = { name: "decide", key: next.key };
+  }, [next?.key]);
   if (session.head.value === null) return null;
   return (
     <Frame title={wait === null ? "It waits no more" : waitWords(wait)}>
@@ -101,9 +109,11 @@ function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
     setBusy(true);
     try {
       await post("POST /api/sessions/{session}/decide", { session: session.id }, { wait: `${wait.session}:${wait.key}`, decided_by: BY, ...body });
+      const name = `${session.id} ${wait.key}`;
+      decided.add(name);
       closeDialog();
       tell(done);
-      await session.refresh();
+      await session.refresh().finally(() => decided.delete(name));
     } catch (problem) {
       setError(problem instanceof ApiError && problem.status === 409 ? `It was decided meanwhile: ${problem.message}` : wordsOf(problem));
       void session.refresh().catch(() => undefined);

@@ -39,6 +39,9 @@ export function Frame({ title, label, width = 560, atTop = false, children }: { 
         event.preventDefault();
         closeDialog();
       }}
+      onClose={() => {
+        if (ref.current !== null) closeDialog(); // the browser may close it without asking
+      }}
     >
       {title !== undefined && (
         <header class="dialog-head">

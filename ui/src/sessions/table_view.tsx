@@ -72,7 +72,7 @@ export function TableView() {
         class="scrolls"
         ref={box}
         tabIndex={0}
-        role="grid"
+        role="treegrid"
         aria-label="Sessions"
         aria-rowcount={table.next.value ? -1 : lines.length + 1}
         aria-colcount={COLUMNS.length}
