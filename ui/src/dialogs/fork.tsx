@@ -70,7 +70,7 @@ export function ForkDialog({ session, seq, before }: { session: OpenSession; seq
             </label>
           )}
         </div>
-        <Preview session={session} preview={preview} problem={wrong || problem} isOld={isOld} />
+        <Preview preview={preview} problem={wrong || problem} isOld={isOld} />
         <Actions error={error}>
           <button type="submit" class="button is-main" disabled={isBusy || wrong !== "" || problem !== ""}>
             Fork

@@ -4,7 +4,6 @@ import type { CallAgain, ForkPreview, PartChange } from "../api/types";
 import { count, whole } from "../format";
 import { Sign } from "../parts/signs";
 import { Line, plain } from "../parts/text";
-import type { OpenSession } from "../session/open";
 import { Pieces } from "../views/diff";
 
 const KINDS: Record<PartChange["kind"], [string, string, string]> = {
@@ -16,7 +15,7 @@ const KINDS: Record<PartChange["kind"], [string, string, string]> = {
 const NAMES: Record<string, string> = { system_prompt: "system prompt", tool_result: "result" };
 
 /** The preview. */
-export function Preview({ session, preview, problem, isOld }: { session: OpenSession; preview: ForkPreview | null; problem: string; isOld: boolean }) {
+export function Preview({ preview, problem, isOld }: { preview: ForkPreview | null; problem: string; isOld: boolean }) {
   return (
     <section class={`fork-preview scrolls${isOld ? " is-waiting" : ""}`} aria-label="What would be sent" aria-busy={isOld}>
       <h2>
@@ -37,7 +36,7 @@ export function Preview({ session, preview, problem, isOld }: { session: OpenSes
           ))}
           {preview.more_changes > 0 && <p class="dim">and {count(preview.more_changes, "change")} more</p>}
           <p class="faint">{count(preview.messages, "message")} in it</p>
-          {preview.once.length > 0 && <Again session={session} calls={preview.once} more={preview.more_once} />}
+          {preview.once.length > 0 && <Again calls={preview.once} more={preview.more_once} />}
         </>
       )}
     </section>
@@ -64,7 +63,7 @@ function Change({ change }: { change: PartChange }) {
 }
 
 /** Calls that have an effect once. */
-function Again({ calls, more }: { session: OpenSession; calls: readonly CallAgain[]; more: number }) {
+function Again({ calls, more }: { calls: readonly CallAgain[]; more: number }) {
   return (
     <>
       <h2 class="is-config">

@@ -38,7 +38,7 @@ export function SearchDialog({ everywhere }: { everywhere: boolean }) {
   const list = useRef<HTMLDivElement>(null);
   const hits = found?.hits ?? [];
   const selected = Math.min(at, hits.length - 1);
-  useEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => field.current?.select(), []); // at once: who types quickly would overwrite the first letter
   useLayoutEffect(() => list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [selected, found]);
   const run = (hit: Hit | undefined) => {
     if (hit === undefined) return;
