@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -12,7 +13,7 @@ import msgspec
 from eventsource.events import Inserted, SeqRange
 from eventsource.messages import Message
 from eventsource.request import Request
-from projections.context import ContextView
+from projections.context import ContextView, entry_of
 from projections.pairing import ContextMessage
 
 from .request_parts import PartSources, RequestPart, SentRequest, Source, Trace
@@ -91,7 +92,7 @@ def find_changes(old: BuiltRequest, new: BuiltRequest, *, shared_seq: int | None
     """Find what is otherwise in a request than in an older one: what came and is another one, then what is gone.
 
     `shared_seq`: of two sessions, the last seq that both share; behind it the same name means another message in each.
-    Those are compared in their order, as far as they are of one role.
+    Of those the first of a role is compared with the first of it, and so on; a summary with a summary.
     """
     same = {id(message) for message in old.request.messages} & {id(message) for message in new.request.messages}
     then = {item.key: item for item in _items(old, same, shared_seq)}
@@ -124,7 +125,7 @@ class _Item(NamedTuple):
 
 def _items(built: BuiltRequest, same: set[int], shared_seq: int | None) -> Iterator[_Item]:
     """Yield the parts of a request, but for some messages: those of both requests, which the context has built once."""
-    own = 0
+    own = Counter[tuple[str, bool]]()
     for part, said in built.sources.config_parts(built.request):
         yield _Item((part.what, ""), partial(msgspec.json.encode, said), partial(_itself, part))
     for message, named in built.messages():
@@ -133,7 +134,10 @@ def _items(built: BuiltRequest, same: set[int], shared_seq: int | None) -> Itera
         content = partial(msgspec.json.encode, message)
         key: tuple[str, object]
         if named is not None and shared_seq is not None and named.seq > shared_seq:
-            key, own = (_OWN, (own, message.role)), own + 1
+            entry = entry_of(built.asked.view, named.seq)
+            kind = (message.role, entry is not None and entry.summary)
+            key = (_OWN, (own[kind], *kind))
+            own[kind] += 1
         else:
             key = ("message", named.seq if named is not None and named.seq else hashlib.sha256(content()).digest())
         yield _Item(key, content, partial(built.message_part, message, named), message)

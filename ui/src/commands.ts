@@ -54,13 +54,17 @@ export function goToNumber(seq: number): void {
   if (inSession()) goToSeq(seq, "jump");
 }
 
-/** Goes to the nearest row of a sort. */
+/** Goes to the nearest row of a sort; past the last one the first one comes again, and that is told. */
 function goNear(way: 1 | -1, what: string, is: (row: number) => boolean): void {
   const one = open.peek();
   if (one === null) return;
   const row = one.rows.near(one.row.peek(), way, is);
-  if (row < 0) tell(`No ${what} ${way < 0 ? "before" : "behind"} this.`);
-  else goToRow(row);
+  const again = row < 0 ? one.rows.near(way > 0 ? -1 : one.rows.length, way, is) : row;
+  if (again < 0) tell(`There is no ${what} in this session.`);
+  else {
+    if (row < 0) tell(`No ${what} ${way < 0 ? "before" : "behind"} this: this is the ${way < 0 ? "last" : "first"} one.`);
+    goToRow(again);
+  }
 }
 
 function rowIs(...kinds: string[]): (row: number) => boolean {
