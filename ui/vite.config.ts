@@ -5,12 +5,13 @@ export default defineConfig(({ mode }) => ({
   base: "/",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
-    outDir: mode === "file" ? "dist" : "../refold/http/page",
+    outDir: mode === "file" ? "../refold/http/page/file" : "../refold/http/page",
     emptyOutDir: true,
     target: "es2023",
     license: true,
     assetsInlineLimit: 0,
     modulePreload: false,
     cssCodeSplit: false,
+    rolldownOptions: { output: { codeSplitting: mode !== "file" } },
   },
 }));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Browser
 
+from eventsource.message_text import text_of
 from refold import open_log
 from tests.ui.five_minutes import STEPS, TITLE, Reader, looking_at_it
 
@@ -19,7 +20,7 @@ async def test_a_reader_finds_why_a_run_went_wrong_and_forks_it_with_another_wor
         for step in STEPS[6:]:
             await getattr(reader, step)()
         [fork] = [one for one in await log.sessions() if (await one.info()).parent == session.id]
-        said = str((await fork.messages())[-1].message.content)
+        said = text_of((await fork.messages())[-1].message)
         assert "50 of 50" not in said
         assert "Mended in src/cart/wait.ts" in said
         assert (await session.info()).digest == before  # the original is never written

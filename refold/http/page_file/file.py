@@ -27,8 +27,8 @@ _MOST_TEXT = 1_000_000
 
 
 def page_folder() -> Traversable:
-    """Return the folder in which the page lies, if it was built."""
-    return files("refold.http").joinpath("page")
+    """Return the folder in which the page of one script lies, if it was built."""
+    return files("refold.http").joinpath("page", "file")
 
 
 async def session_file(log: Log, session: str, *, page: Traversable | None = None) -> bytes:

@@ -11,6 +11,7 @@ const kept = new Map<string, unknown>();
 /** Forgets what was kept of a session, since something was written to it, or taken from it. */
 export function forget(session: string): void {
   const path = `/api/sessions/${encodeURIComponent(session)}`;
+  for (const one of [...underWay.keys()]) if (one.startsWith(path)) underWay.delete(one);
   for (const one of [...kept.keys()]) if (one.startsWith(path) || one.startsWith("/api/diff")) kept.delete(one);
 }
 
@@ -18,6 +19,15 @@ export function forget(session: string): void {
 export function keptAnswer<T>(asked: Asked<T>): T | undefined {
   return kept.get(asked.path) as T | undefined;
 }
+
+/** A question that is under way: whoever else asks it waits for the same answer; when nobody waits any more it is dropped. */
+interface UnderWay {
+  answer: Promise<unknown>;
+  stop: AbortController;
+  waiting: number;
+}
+
+const underWay = new Map<string, UnderWay>();
 
 /** Asks, and keeps the answer: for what does not change, such as a session at a seq. Waits where the index is behind. */
 export async function getKept<T>(asked: Asked<T>, signal?: AbortSignal): Promise<T> {
@@ -27,11 +37,39 @@ export async function getKept<T>(asked: Asked<T>, signal?: AbortSignal): Promise
     kept.set(asked.path, there);
     return there as T;
   }
-  const answer = await getPatiently(asked, signal);
-  kept.set(asked.path, answer);
-  const first = kept.size > MOST_KEPT ? kept.keys().next().value : undefined;
-  if (first !== undefined) kept.delete(first);
-  return answer;
+  const one = underWay.get(asked.path) ?? begin(asked);
+  one.waiting++;
+  const leave = () => {
+    if (--one.waiting > 0) return;
+    if (underWay.get(asked.path) === one) underWay.delete(asked.path);
+    one.stop.abort();
+  };
+  signal?.addEventListener("abort", leave, { once: true });
+  try {
+    const answer = (await one.answer) as T;
+    signal?.throwIfAborted();
+    return answer;
+  } finally {
+    signal?.removeEventListener("abort", leave);
+  }
+}
+
+function begin(asked: Asked<unknown>): UnderWay {
+  const stop = new AbortController();
+  const answer: Promise<unknown> = getPatiently(asked, stop.signal).then((found) => {
+    if (underWay.get(asked.path) !== one) return found; // it was forgotten meanwhile
+    kept.set(asked.path, found);
+    const first = kept.size > MOST_KEPT ? kept.keys().next().value : undefined;
+    if (first !== undefined) kept.delete(first);
+    return found;
+  });
+  const one: UnderWay = { answer, stop, waiting: 0 };
+  underWay.set(asked.path, one);
+  const end = () => {
+    if (underWay.get(asked.path) === one) underWay.delete(asked.path);
+  };
+  answer.then(end, end);
+  return one;
 }
 
 /** Asks again as long as the server says that it has not come so far yet. */

@@ -1,15 +1,17 @@
 // The dialog that is open.
 
+import { later } from "../parts/later";
 import { open } from "../session/open";
-import { BookmarkDialog } from "./bookmark";
-import { DecideDialog } from "./decide";
 import { dialog } from "./dialogs";
-import { ExportDialog } from "./export";
-import { ForkDialog } from "./fork";
-import { Palette } from "./palette";
-import { SayDialog } from "./say";
-import { SearchDialog } from "./search";
-import { Shortcuts } from "./shortcuts";
+
+const BookmarkDialog = later(async () => (await import("./bookmark")).BookmarkDialog);
+const DecideDialog = later(async () => (await import("./decide")).DecideDialog);
+const ExportDialog = later(async () => (await import("./export")).ExportDialog);
+const ForkDialog = later(async () => (await import("./fork")).ForkDialog);
+const Palette = later(async () => (await import("./palette")).Palette);
+const SayDialog = later(async () => (await import("./say")).SayDialog);
+const SearchDialog = later(async () => (await import("./search")).SearchDialog);
+const Shortcuts = later(async () => (await import("./shortcuts")).Shortcuts);
 
 /** Shows the dialog that is open; those of a session only while one is. */
 export function Dialogs() {

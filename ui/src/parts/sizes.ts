@@ -74,6 +74,30 @@ export function oncePerFrame<T>(does: (value: T) => void): (value: T) => void {
   };
 }
 
+const NEAR_PX = 900;
+
+/**
+ * Whether an element is in sight of what scrolls it, or nearly so; and how high it was when it was last. What is far is
+ * drawn as an empty element of that height: a long list has few elements, and nothing moves.
+ */
+export function useNear(ref: RefObject<HTMLElement | null>): { isNear: boolean; height: number } {
+  const [near, setNear] = useState({ isNear: true, height: 0 });
+  useEffect(() => {
+    const element = ref.current;
+    const scroller = element?.closest(".scrolls") ?? null;
+    if (element === null || scroller === null) return;
+    const look = ([entry]: IntersectionObserverEntry[]) => {
+      if (entry === undefined) return;
+      const height = entry.boundingClientRect.height;
+      setNear((now) => (now.isNear === entry.isIntersecting ? now : { isNear: entry.isIntersecting, height: entry.isIntersecting ? now.height : height }));
+    };
+    const observer = new IntersectionObserver((entries) => look(entries.slice(-1)), { root: scroller, rootMargin: `${NEAR_PX}px 0px` });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return near;
+}
+
 /** Whether the reader's system is dark now; what is drawn on a canvas asks for it. */
 export function useTheme(): boolean {
   const [isDark, setDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);

@@ -11,14 +11,11 @@ import { Inspector } from "../inspector/inspector";
 import { pending } from "../keys";
 import { isPlaying, speed } from "../playing";
 import { selection, type View } from "../selection";
+import { later } from "../parts/later";
 import { remember, settings } from "../settings";
 import { drawer } from "../ui_state";
 import { Chat } from "../views/chat";
-import { Diff } from "../views/diff";
-import { Raw } from "../views/raw";
 import { RequestView } from "../views/request";
-import { Timeline } from "../views/timeline";
-import { Tree } from "../views/tree";
 import { Head } from "./head";
 import { List } from "./list";
 import { Minimap } from "./minimap";
@@ -27,10 +24,10 @@ import { open, type OpenSession } from "./open";
 const READERS: Record<View, ComponentType<{ session: OpenSession }>> = {
   chat: Chat,
   request: RequestView,
-  diff: Diff,
-  timeline: Timeline,
-  tree: Tree,
-  raw: Raw,
+  diff: later(async () => (await import("../views/diff")).Diff),
+  timeline: later(async () => (await import("../views/timeline")).Timeline),
+  tree: later(async () => (await import("../views/tree")).Tree),
+  raw: later(async () => (await import("../views/raw")).Raw),
 };
 
 /** The open session. */

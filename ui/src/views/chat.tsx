@@ -11,6 +11,7 @@ import { useJump } from "../inspector/inspector";
 import { SeqLink } from "../parts/links";
 import { Sign, Status } from "../parts/signs";
 import { argumentsLine, layOut, Line, Text } from "../parts/text";
+import { useNear } from "../parts/sizes";
 import { select } from "../selection";
 import { useFamily } from "../session/family";
 import type { OpenSession } from "../session/open";
@@ -237,9 +238,13 @@ function Message({ session, message, isSelected, isLater, open }: {
     select({ seq: message.seq });
   };
   const isCut = message.text.characters > message.text.text.length;
+  const box = useRef<HTMLElement>(null);
+  const { isNear, height } = useNear(box);
   const more = isCut && message.text.characters <= READABLE ? () => wholeText(session, message) : undefined;
+  if (!isNear) return <article ref={box} class="message is-far" data-seq={message.seq} style={{ height: `${height}px` }} />;
   return (
     <article
+      ref={box}
       class={`message of-${message.role}${isSelected ? " is-selected" : ""}${isLater ? " is-later" : ""}${isGone ? " is-gone" : ""}`}
       data-seq={message.seq}
       onClick={pick}
