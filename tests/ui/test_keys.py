@@ -145,3 +145,23 @@ async def test_play_goes_on_by_itself_and_stops_when_something_else_is_selected(
     stood = await press(watched)
     await watched.page.wait_for_timeout(150)
     assert (await press(watched)).at == stood.at
+
+
+async def test_letters_are_no_keys_where_something_is_typed_or_when_they_are_turned_off(
+    looked: tuple[Watched, Session],
+) -> None:
+    watched, session = looked
+    await opened(watched, f"/s/{session.id}?at=25")
+    await press(watched, "/")
+    field = watched.page.locator("dialog input").first
+    await field.wait_for()
+    await watched.page.keyboard.type("jjkk G")
+    assert await field.input_value() == "jjkk G"
+    await press(watched, "Escape")
+    assert (await press(watched)).at == 25
+    kept = "{...JSON.parse(localStorage.getItem('refold-page')), hasLetterKeys: false}"
+    await watched.page.evaluate(f"localStorage.setItem('refold-page', JSON.stringify({kept}))")
+    await watched.page.reload()
+    await watched.page.wait_for_selector(".row.is-selected")
+    assert (await press(watched, "j", "G", "5")).at == 25
+    assert (await press(watched, "ArrowDown")).at != 25

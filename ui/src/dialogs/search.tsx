@@ -98,7 +98,7 @@ export function SearchDialog({ everywhere }: { everywhere: boolean }) {
           </div>
         )}
       </div>
-      <div id="search-list" class={`dialog-list scrolls${isBusy && found ? " is-old" : ""}`} role="listbox" aria-label="What was found" ref={list} onScroll={onScroll}>
+      <div id="search-list" class={`dialog-list scrolls${isBusy && found ? " is-old" : ""}`} role={hits.length ? "listbox" : undefined} aria-label="What was found" ref={list} onScroll={onScroll}>
         {error && <p class="empty is-error">{error}</p>}
         {hits.map((hit, number) => (
           <HitLine

@@ -73,13 +73,15 @@ export function Head({ session }: { session: OpenSession }) {
             <kbd aria-hidden="true">{number + 1}</kbd>
           </button>
         ))}
+      </nav>
+      <div class="more-buttons">
         <button type="button" class="is-narrow" onClick={toggleInspector} aria-label="Inspector" title="Inspector (])">
           <Sign of="note" />
         </button>
         <button type="button" onClick={() => (dialog.value = { name: "palette" })} title="All commands (ctrl+k)" aria-label="All commands">
           <Sign of="more" />
         </button>
-      </nav>
+      </div>
     </header>
   );
 }

@@ -151,7 +151,7 @@ export function Chat({ session }: { session: OpenSession }) {
   const nextOf = (number: number) => all[number + 1]?.seq ?? Number.MAX_SAFE_INTEGER;
   const selectedSeq = selectedMessage(session, window.said, selected);
   return (
-    <div class={`chat scrolls${window.seq !== session.calm.value ? " is-stale" : ""}`} ref={box} onScroll={onScroll} tabIndex={0} aria-label="What was said">
+    <div class="chat scrolls" ref={box} onScroll={onScroll} tabIndex={0} aria-label="What was said">
       <div class="chat-edge faint">{window.before ? `${count(window.before, "message")} before` : "The beginning."}</div>
       {!all.length && !blocks.length && <p class="empty">Nothing was said up to here.</p>}
       {window.said.map((message, number) => (

@@ -1,0 +1,113 @@
+"""The page is for everybody: axe finds nothing serious in any screen and theme, and the focus is always to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from refold import Log, Session
+from tests.refold.views.sessions import CountingLog, eventful
+from tests.ui.looking import Watched, lacks, looking
+from tests.ui.on_page import opened, press, settled
+
+AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+VIEWS = ("chat", "request", "diff", "timeline", "tree", "raw")
+_RUN = "axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations)"
+_RING = """() => {
+  const focused = document.activeElement;
+  const mark = (one) => one !== null && getComputedStyle(one).outlineStyle !== "none";
+  const name = focused.getAttribute("aria-label") ?? focused.textContent.trim().slice(0, 40);
+  return [name, focused === document.body || mark(focused) || mark(focused.querySelector(".is-selected"))];
+}"""
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["light", "dark"])
+async def looked(request: pytest.FixtureRequest, browser: Browser) -> AsyncIterator[tuple[Watched, Session]]:
+    store = CountingLog()
+    session = await eventful(store)
+    await session.fork(at=30, title="another")
+    log = Log(store, clock=lambda: 7)
+    async with looking(browser, log, color_scheme=request.param, reduced_motion="reduce") as watched:
+        yield watched, session
+
+
+async def serious(watched: Watched) -> list[str]:
+    """Find what axe calls serious or worse, in a line each."""
+    if not AXE.is_file():
+        lacks("axe-core is not installed here (make ui)")
+    await settled(watched.page)
+    await watched.page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = await watched.page.evaluate(_RUN)
+    return [
+        f"{one['id']}: {node['html'][:160]}: {node['failureSummary'].splitlines()[-1]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"][:4]
+    ]
+
+
+async def test_axe_finds_nothing_serious_in_any_view(looked: tuple[Watched, Session]) -> None:
+    watched, session = looked
+    found: dict[str, list[str]] = {}
+    for at in (25, 53):
+        for view in VIEWS:
+            await opened(watched, f"/s/{session.id}?view={view}&at={at}")
+            found[f"{view} at {at}"] = await serious(watched)
+    for tab in ("Event", "State", "Usage", "Links"):
+        await watched.page.get_by_role("tab", name=tab).click()
+        found[tab] = await serious(watched)
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+async def test_axe_finds_nothing_serious_in_the_table_the_store_and_the_dialogs(
+    looked: tuple[Watched, Session],
+) -> None:
+    watched, session = looked
+    found: dict[str, list[str]] = {}
+    await watched.open("/")
+    await watched.sees("main")
+    found["table"] = await serious(watched)
+    await watched.open("/store")
+    await watched.page.wait_for_selector("main, h1")
+    found["store"] = await serious(watched)
+    await opened(watched, f"/s/{session.id}?at=25")
+    for key in ("Control+k", "?", "/", "f", "b", "x", "r"):
+        await press(watched, key)
+        await watched.page.locator("dialog").wait_for()
+        found[key] = await serious(watched)
+        await press(watched, "Escape")
+        await watched.page.locator("dialog").wait_for(state="detached")
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+async def test_the_focus_is_seen_wherever_tab_leads_and_comes_back_from_dialogs(
+    looked: tuple[Watched, Session],
+) -> None:
+    watched, session = looked
+    await opened(watched, f"/s/{session.id}?at=25")
+    names: list[str] = []
+    for _ in range(40):
+        await watched.page.keyboard.press("Tab")
+        name, is_seen = await watched.page.evaluate(_RING)
+        names.append(name)
+        assert is_seen, f"nothing shows that {name!r} has the focus, after {names}"
+    order = [names.index(name) for name in ("All sessions", "Seq", "What was said") if name in names]
+    assert order == sorted(order)
+    assert len(set(names)) > 8
+
+
+async def test_at_twice_the_size_everything_can_be_reached(looked: tuple[Watched, Session]) -> None:
+    watched, session = looked
+    await watched.page.set_viewport_size({"width": 720, "height": 450})  # as 1,440 by 900 at 200 %
+    for view in VIEWS:
+        await opened(watched, f"/s/{session.id}?view={view}&at=25")
+        await settled(watched.page)
+        wide = await watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert wide, view
+        assert await watched.page.locator("#reader").is_visible()
+        assert await watched.page.get_by_role("tab", name="Raw").is_visible()
