@@ -92,7 +92,10 @@ def live_batch(
     said = open_row(columns)
     if said is not None and (texts or said in rows):
         rows = sorted({*rows, said})
-    reload = reload or len(rows) > MOST_ROWS
+    compacted = any(
+        ROW_KINDS[columns.kinds[row]] == "compaction" for row in rows
+    )  # which is another flag of all before
+    reload = reload or compacted or len(rows) > MOST_ROWS
     shown = some_rows(columns, whole.seen.trace.view, () if reload else rows)
     return LiveBatch(
         after=after,

@@ -1,0 +1,49 @@
+"""A session of another agent is watched as its file grows: what it says appears on the page as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.ui.looking import origin, tab
+from tests.ui.on_page import press, settled
+from tests.ui.test_live import rows_of
+from tests.ui.test_opening import refold_ui
+
+DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+GROWING = DATA / "transcripts" / "claude-code" / "ccl-dag_compact_after_rewind.jsonl"
+
+
+async def test_a_growing_file_is_followed_and_its_compaction_is_seen(browser: Browser, tmp_path: Path) -> None:
+    if not GROWING.is_file():
+        pytest.skip("there are no recorded sessions here (REFOLD_DATA)")
+    lines = GROWING.read_text(encoding="utf-8").splitlines(keepends=True)
+    file = tmp_path / GROWING.name
+    file.write_text("".join(lines[:2]), encoding="utf-8")
+    async with refold_ui(tmp_path, str(file), "--watch") as address:
+        url = origin(address)
+        async with tab(browser, url) as watched:
+            await watched.page.goto(address)
+            await watched.page.wait_for_selector(".row.is-selected")
+            for number in range(3, len(lines) + 1):
+                with file.open("a", encoding="utf-8") as growing:
+                    half = len(lines[number - 1]) // 2
+                    growing.write(lines[number - 1][:half])
+                    growing.flush()
+                    await asyncio.sleep(0.05)
+                    growing.write(lines[number - 1][half:])
+            await watched.page.locator(".row", has_text="compaction").first.wait_for(timeout=20_000)
+            await watched.page.locator(".message", has_text="After compaction").first.wait_for(timeout=20_000)
+            await watched.page.locator(".message.is-gone").first.wait_for(timeout=20_000)
+            await press(watched, "2")
+            await watched.page.locator(".part.is-gone").first.wait_for()
+            await press(watched, "1")
+            await settled(watched.page)
+            live = await rows_of(watched)
+            await watched.page.reload()
+            await watched.page.wait_for_selector(".row.is-selected")
+            assert await rows_of(watched) == live
