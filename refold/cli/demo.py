@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from importlib.resources import files
 
 from eventsource.control_characters import plain
 from eventsource.envelope import Recorded
@@ -120,7 +121,9 @@ def _summary(screen: Screen, ran: Run[object], again: Run[object], middle: int, 
 
 async def _print_next_steps(screen: Screen, log: Log, session: str, fork: str, middle: int) -> None:
     one, other = await _shortened(log, session), await _shortened(log, fork)
+    built = files("refold.http").joinpath("page", "index.html").is_file()
     tries = (
+        (("ui",), "see it in the browser" if built else "see it in the browser; `make ui` builds the page first"),
         (("show", one), "read it; the numbers are places to fork at"),
         (("show", one, "--updates"), "each streamed word"),
         (("replay", one, "--speed", "1"), "watch it again"),
