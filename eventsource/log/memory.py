@@ -226,7 +226,7 @@ class MemoryLog:
             ordered = [one for one in ordered if self._calls(one.id, tool.casefold())]
         wanted = Wanted(open, status, parent, source, title, task, agent, folder, branch, model, figures, last, among)
         infos = (one.info(self._clock()) for one in ordered)
-        return tuple(islice(filter(wanted.has, infos), limit))
+        return tuple(islice(filter(wanted.has, infos), max(limit, 0)))
 
     def _calls(self, session: str, tool: str) -> bool:
         """Return whether a history has a call of a tool, named in one case."""
@@ -255,7 +255,7 @@ class MemoryLog:
         names = reversed(self._sessions) if sessions is None else [name for name in sessions if name in self._sessions]
         within = ((name, self._where(name)) for name in names)
         found = count(within if inherited else ((name, parts[:1]) for name, parts in within), text, most)
-        return tuple(found if sessions is not None else islice(found, limit))
+        return tuple(found if sessions is not None else islice(found, max(limit, 0)))
 
     def _where(self, session: str | None) -> list[Part]:
         """List where to look for a text, the latest first."""

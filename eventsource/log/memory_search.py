@@ -29,7 +29,7 @@ def count(within: Iterable[tuple[str, Sequence[Part]]], text: str, most: int) ->
     wanted = pattern_of(text)
     for session, parts in within:
         hits = (1 for own, first, last in parts for hit in own.hits(wanted) if first <= hit.text_seq <= last)
-        if found := sum(islice(hits, most)):
+        if found := sum(islice(hits, max(most, 0))):
             yield FoundCount(session, found)
 
 

@@ -9,7 +9,7 @@ from eventsource.lazy_names import load_when_asked
 if TYPE_CHECKING:
     from .formats import FORMATS, detect, import_file
     from .jsonl import LineNote
-    from .refold.read import FORMAT as REFOLD, import_refold
+    from .refold.read import REFOLD, import_refold
     from .report import ImportedBranch, ImportReport
 
 __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
@@ -17,9 +17,9 @@ __all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "d
 load_when_asked(
     __name__,
     {
-        ".formats": "FORMATS REFOLD detect import_file",
+        ".formats": "FORMATS detect import_file",
         ".jsonl": "LineNote",
-        ".refold.read": "import_refold",
+        ".refold.read": "REFOLD import_refold",
         ".report": "ImportedBranch ImportReport",
     },
 )

@@ -13,7 +13,7 @@ from eventsource.errors import TranscriptError
 from .format import head_of, unreadable
 from .formats import FORMATS, format_of
 from .refold.file import is_export
-from .refold.read import FORMAT as REFOLD
+from .refold.read import REFOLD
 
 _SUFFIXES = (".jsonl", ".json", ".db", ".sqlite", ".sqlite3", ".eval")
 

@@ -24,7 +24,7 @@ from .openhands.file import OPENHANDS
 from .pi.file import PI
 from .pydantic_ai.file import PYDANTIC_AI
 from .refold.file import is_export
-from .refold.read import FORMAT as REFOLD, import_refold
+from .refold.read import REFOLD, import_refold
 from .report import ImportReport
 
 FORMATS: tuple[Format, ...] = (

@@ -20,4 +20,4 @@ followSelection();
 listenToKeys();
 render(<App />, document.getElementById("page")!);
 
-requestIdleCallback(() => void loadAll(), { timeout: 3_000 });
+void loadAll();

@@ -64,7 +64,7 @@ class TextSearch:
         own = (row[0] << 32, row[0] << 32 | row[1])
         spans = ranges_of(self._connection, session, None) if inherited else [own]
         hits = (key for low, high in spans for key, one in self._facts(low, high) if self._is_said_in(one))
-        return sum(1 for _ in islice(hits, most))
+        return sum(1 for _ in islice(hits, max(most, 0)))
 
     def _count_all(self, limit: int, most: int) -> Iterator[FoundCount]:
         """Count it in the sessions that have it; of one in which it was found often enough, nothing more is read."""

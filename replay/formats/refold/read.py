@@ -29,7 +29,7 @@ from ..report import ImportedBranch, ImportReport
 from .absent import fork_problem, lack_problems, named_behind
 from .file import GONE, WHOLE, DroppedLine, Export, ExportedSession, RemovedLine, read_export
 
-FORMAT = "refold"
+REFOLD = "refold"
 DROPPED = "refold.dropped"
 """Name of the stream whose items stand where content is gone from a file of version 1, so that every seq stays."""
 BEFORE = "erased before the export"
@@ -69,7 +69,7 @@ async def import_refold(log: EventLog, path: str, *, session: str | None = None,
     events = [recorded for one in export.sessions for recorded in one.events]
     return ImportReport(
         path=path,
-        format=FORMAT,
+        format=REFOLD,
         version=export.header.version,
         session=branches[0].session,
         title=(await log.info(branches[0].session)).title,

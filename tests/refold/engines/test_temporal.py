@@ -250,8 +250,10 @@ async def test_what_a_worker_had_that_is_away_is_taken_over_and_back_it_works_on
 async def test_a_server_that_is_killed_and_restarted_goes_on(log: Log, tmp_path: Path) -> None:
     with temporal_server(tmp_path) as own, workers(tmp_path / "log.db", tmp_path) as crew:
         await own.ready()
-        for _ in range(2):
+        for number in (1, 2):
             crew.start("--engine", f"{own.url}?{QUEUES}")
+            while b"Working on" not in crew.told(number):  # a server that was never there is not waited for
+                await asyncio.sleep(0.02)
         started = [await conversations.KINDS[number % 4].trigger(log, None) for number in range(8)]
         sent = {run.id: 0 for run in started if run.task == "chat"}
         restarts = 0

@@ -1,4 +1,4 @@
-// Parts of the page that are loaded when they are first shown, and soon after it was opened: they are not waited for then.
+// Parts of the page that are loaded behind what is drawn first: by the time a key asks for them they are there.
 
 import { signal } from "@preact/signals";
 import type { ComponentType, VNode } from "preact";
@@ -30,7 +30,7 @@ export function later<P extends object>(load: () => Promise<ComponentType<P>>): 
   };
 }
 
-/** Loads, one by one, what was not shown yet. */
+/** Loads what was not shown yet: it is there before a key asks for it. */
 export async function loadAll(): Promise<void> {
-  for (const begin of waiting) await begin();
+  await Promise.all(waiting.map((begin) => begin()));
 }

@@ -117,13 +117,15 @@ export function Windowed({ keys, draw, estimate, label, wanted = null, wantedFor
   });
   /** Remembers what is at the top, so that it stays there when something above it comes or grows. */
   const hold = (now: Float64Array) => {
-    const element = box.current!;
+    const element = box.current;
+    if (element === null) return; // it is shown no more
     const y = element.scrollTop - (inner.current?.offsetTop ?? 0);
     const place = placeAt(now, Math.max(y, 0));
     anchor.current = keys.length && y > 0 ? { key: keys[place]!, by: y - now[place]! } : null;
   };
   const onScroll = () => {
-    const element = box.current!;
+    const element = box.current;
+    if (element === null) return;
     hold(offsetsOf(keys, heights.current, estimate));
     isAtEnd.current = element.scrollTop + element.clientHeight > element.scrollHeight - 40;
     if (element.scrollTop < EDGE_PX) onStart?.();
