@@ -30,8 +30,7 @@ async def seqs_of(session: Session, kind: type[object]) -> list[int]:
 
 async def test_keys_that_move(looked: tuple[Watched, Session]) -> None:
     watched, session = looked
-    head = (await session.info()).head
-    first = await opened(watched, f"/s/{session.id}?at=1")
+    await opened(watched, f"/s/{session.id}?at=1")
 
     async def at(*keys: str) -> int | None:
         return (await press(watched, *keys)).at
@@ -83,9 +82,6 @@ async def test_keys_that_move(looked: tuple[Watched, Session]) -> None:
     assert await at("g", "4", "2", "Enter") == 42
     assert await at("g", "7", "g") == 42  # no chord: nothing is done
     await settled(watched.page)
-    await watched.page.wait_for_timeout(50)
-    assert first.at == 1
-    assert head > 42
 
 
 async def test_keys_that_show(looked: tuple[Watched, Session]) -> None:

@@ -52,7 +52,7 @@ export function Head({ session }: { session: OpenSession }) {
           {info.model && <span title={info.models.join("\n")}>{modelName(info.model)}{info.models.length > 1 && ` +${info.models.length - 1}`}</span>}
           <span>{count(info.turns, "turn")}</span>
           <span>{count(session.last.value, "event")}</span>
-          <UsedFacts head={head} />
+          {session.indexing.value === 1 && <UsedFacts head={head} />}
           {info.updated_at_us > info.created_at_us && (
             <span title={`${moment(info.created_at_us)} to ${moment(info.updated_at_us)}`}>{duration(info.updated_at_us - info.created_at_us)}</span>
           )}

@@ -3,11 +3,13 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import { whole } from "../format";
-import { canvasOf, oncePerFrame, useSize, useTheme } from "../parts/sizes";
+import { canvasOf, oncePerFrame, useSeldom, useSize, useTheme } from "../parts/sizes";
 import { goToSeq, type OpenSession } from "./open";
 import { ERROR } from "./rows";
 
 const STEP = 10;
+/** All rows are drawn anew, and so not with every token. */
+const LIVE_MS = 250;
 
 /** Draws a session into a canvas; its x axis is the seq. */
 function drawMap(canvas: HTMLCanvasElement, session: OpenSession): void {
@@ -113,7 +115,7 @@ export function Minimap({ session }: { session: OpenSession }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { width } = useSize(box);
   const isDark = useTheme();
-  const version = session.version.value;
+  const version = useSeldom(session.version.value, LIVE_MS);
   const head = session.head.value;
   useEffect(() => {
     if (canvas.current !== null) drawMap(canvas.current, session);

@@ -3,12 +3,11 @@
 import type { ComponentType } from "preact";
 import { useRef } from "preact/hooks";
 
-import { notice } from "../api/answers";
 import { theSource } from "../api/source";
 import { keyFor } from "../commands";
 import { percent, whole } from "../format";
 import { Inspector } from "../inspector/inspector";
-import { pending } from "../keys";
+import { Foot } from "../parts/foot";
 import { isPlaying, speed } from "../playing";
 import { selection, type View } from "../selection";
 import { later } from "../parts/later";
@@ -61,7 +60,7 @@ export function SessionScreen() {
           {(hasInspector || drawer.value === "inspector") && <Inspector session={session} />}
         </div>
       </main>
-      <Foot session={session} />
+      <SessionFoot session={session} />
     </div>
   );
 }
@@ -130,32 +129,18 @@ const HINTS: [string[], string][] = [
   [["shortcuts"], "all keys"],
 ];
 
-/** What stands at the foot: keys, or what was just done. */
-export function Foot({ session }: { session: OpenSession | null }) {
-  const said = notice.value;
-  const isArchive = theSource().isArchive;
-  const hints = HINTS.filter(([ids]) => !isArchive || !ids.includes("fork"));
+/** What stands at the foot: keys, or what was just done; and whether the head is followed. */
+function SessionFoot({ session }: { session: OpenSession }) {
+  const { isArchive, about } = theSource();
+  const hints = HINTS.filter(([ids]) => !isArchive || !ids.includes("fork")).map(([ids, what]): [string, string] => [ids.map(keyFor).join(" "), what]);
+  const isRead = session.indexing.value === 1;
   return (
-    <footer class="foot">
-      <span class={said ? `notice${said.isError ? " is-error" : ""}` : "unseen-text"} role="status">
-        {said?.words ?? ""}
-      </span>
-      {!said &&
-        hints.map(([ids, what]) => (
-          <span key={what} class="hint">
-            <kbd>{ids.map(keyFor).join(" ")}</kbd> {what}
-          </span>
-        ))}
-      {session && (
-        <span class="at-end">
-          {isArchive && <span title={theSource().about}>{theSource().about} · </span>}
-          {pending.value && <kbd>{pending.value} </kbd>}
-          {isPlaying.value ? `playing ${speed.value}×` : session.isFollowing.value ? (isArchive ? "at the end" : "following") : "following: off"}
-          {session.indexing.value < 1 && `reading, ${percent(session.indexing.value)} · `}
-          {!isArchive && session.indexing.value === 1 && !session.isLive.value && session.head.value && <span class="is-config"> · not connected</span>}
-          {session.unseen.value > 0 && ` · ${whole(session.unseen.value)} new`}
-        </span>
-      )}
-    </footer>
+    <Foot hints={hints}>
+      {isArchive && <span title={about}>{about} · </span>}
+      {isPlaying.value ? `playing ${speed.value}×` : session.isFollowing.value ? (isArchive ? "at the end" : "following") : "following: off"}
+      {!isRead && ` · reading, ${percent(session.indexing.value)}`}
+      {!isArchive && isRead && !session.isLive.value && session.head.value && <span class="is-config"> · not connected</span>}
+      {session.unseen.value > 0 && ` · ${whole(session.unseen.value)} new`}
+    </Foot>
   );
 }
