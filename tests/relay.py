@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from types import TracebackType
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
@@ -11,20 +12,21 @@ from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 class Relay:
     """Passes on what comes to where a URL leads; `url` leads here. It may be cut, and mended."""
 
-    def __init__(self, url: str, *, host: str = "127.0.0.1") -> None:
-        """Prepare. `host`: the address at which it listens."""
-        self._given, self._host = urlsplit(url), host
+    def __init__(self, url: str, *, at: socket.socket | None = None) -> None:
+        """Prepare. `at`: what it listens on, if not on a port of this machine; it is closed with it."""
+        self._given, self._at = urlsplit(url), at
         self._open, self._tasks = asyncio.Event(), set[asyncio.Task[None]]()
         self._open.set()
         self.url = ""
 
     async def __aenter__(self) -> Relay:
-        self._server = await asyncio.start_server(self._pass_on, self._host, 0)
-        port, given = self._server.sockets[0].getsockname()[1], self._given
+        listening = self._at or socket.create_server(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._pass_on, sock=listening)
+        (host, port), given = listening.getsockname(), self._given
         user = f"{given.username}{f':{given.password}' if given.password else ''}@" if given.username else ""
         options = [(name, value) for name, value in parse_qsl(given.query) if name != "host"]
         query = urlencode(options, quote_via=quote)
-        self.url = f"{given.scheme}://{user}{self._host}:{port}{given.path}{f'?{query}' if query else ''}"
+        self.url = f"{given.scheme}://{user}{host}:{port}{given.path}{f'?{query}' if query else ''}"
         return self
 
     async def __aexit__(
@@ -44,10 +46,10 @@ class Relay:
         self._open.set()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        socket = parse_qs(self._given.query).get("host", [""])[0]
+        folder = parse_qs(self._given.query).get("host", [""])[0]
         port = self._given.port
-        if socket.startswith("/"):
-            to_reader, to_writer = await asyncio.open_unix_connection(f"{socket}/.s.PGSQL.{port or 5432}")
+        if folder.startswith("/"):
+            to_reader, to_writer = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{port or 5432}")
         else:
             to_reader, to_writer = await asyncio.open_connection(self._given.hostname, port)
         for source, target in ((reader, to_writer), (to_reader, writer)):

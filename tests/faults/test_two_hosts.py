@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -25,6 +28,8 @@ from tests.temporal import temporal_server
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 AHEAD_S = 7_200
+HERE, THERE = "10.73.0.1", "10.73.0.2"  # nobody else sees them: both ends are in namespaces of their own
+CLONE_NEWNET = 0x40000000  # <sched.h>; `os.setns` comes with Python 3.12
 
 
 @pytest.fixture(scope="session")
@@ -75,26 +80,27 @@ async def test_a_machine_two_hours_ahead_takes_nothing_and_no_time_comes_early_o
 
 
 class Host:
-    """A machine beside this one: a network namespace, and a cable to it that can be pulled."""
+    """A machine beside this one, and a cable between the two that can be pulled.
+
+    Both ends are network namespaces of their own. This process listens at its end (`listen`) without living there, so
+    nothing changes in the machine's own network, whose every change ends the connections of a browser that other tests
+    look with.
+    """
 
     def __init__(self) -> None:
         if os.geteuid() != 0 or shutil.which("ip") is None:
             pytest.skip("needs root, and the program ip, for a network namespace")
         name = secrets.token_hex(3)
-        self._space, self._cable, net = (
-            f"refold-{name}",
-            f"rf{name}",
-            f"10.{secrets.randbelow(100) + 100}.{secrets.randbelow(256)}",
-        )
-        self.here = f"{net}.1"
+        self._near, self._far = f"refold-{name}-near", f"refold-{name}-far"
         steps = (
-            f"netns add {self._space}",
-            f"link add {self._cable} type veth peer name far netns {self._space}",
-            f"addr add {self.here}/30 dev {self._cable}",
-            f"link set {self._cable} up",
-            f"-n {self._space} addr add {net}.2/30 dev far",
-            f"-n {self._space} link set far up",
-            f"-n {self._space} link set lo up",
+            f"netns add {self._near}",
+            f"netns add {self._far}",
+            f"-n {self._near} link add cable type veth peer name cable netns {self._far}",
+            f"-n {self._near} addr add {HERE}/30 dev cable",
+            f"-n {self._far} addr add {THERE}/30 dev cable",
+            f"-n {self._near} link set cable up",
+            f"-n {self._far} link set cable up",
+            f"-n {self._far} link set lo up",
         )
         for step in steps:
             told = subprocess.run(["ip", *step.split()], capture_output=True, text=True)
@@ -105,16 +111,28 @@ class Host:
     @property
     def within(self) -> tuple[str, ...]:
         """The words of a command that runs another on that machine."""
-        return ("ip", "netns", "exec", self._space)
+        return ("ip", "netns", "exec", self._far)
+
+    def listen(self) -> socket.socket:
+        """Listen at this end of the cable, on a free port."""
+        with ThreadPoolExecutor(1) as thread:  # of its own: a thread stays in the namespace that it has entered
+            return thread.submit(self._listen_there).result()
+
+    def _listen_there(self) -> socket.socket:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{self._near}") as space:
+            if libc.setns(space.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), f"the namespace {self._near} cannot be entered")
+        return socket.create_server((HERE, 0))
 
     def cable(self, state: str) -> None:
         """Pull the cable, or put it back: `down` or `up`."""
-        subprocess.run(["ip", "link", "set", self._cable, state], check=True)
+        subprocess.run(["ip", "-n", self._near, "link", "set", "cable", state], check=True)
 
     def remove(self) -> None:
         """Remove the machine, and its cable with it."""
-        subprocess.run(["ip", "link", "delete", self._cable], capture_output=True)
-        subprocess.run(["ip", "netns", "delete", self._space], capture_output=True)
+        for space in (self._near, self._far):
+            subprocess.run(["ip", "netns", "delete", space], capture_output=True)
 
 
 @contextmanager
@@ -154,12 +172,12 @@ async def test_what_a_machine_had_whose_network_is_cut_goes_on_at_another(
             await stack.enter_async_context(open_log(place)),
             await stack.enter_async_context(open_log(place)),
         )
-        to_log = await stack.enter_async_context(Relay(place, host=host.here))
+        to_log = await stack.enter_async_context(Relay(place, at=host.listen()))
         far, near = list[str](), list[str]()
         if engine == "temporal":
             server = stack.enter_context(temporal_server(tmp_path))
             await server.ready()
-            to_engine = await stack.enter_async_context(Relay(server.url, host=host.here))
+            to_engine = await stack.enter_async_context(Relay(server.url, at=host.listen()))
             far, near = (["--engine", f"{url}?heartbeat=1s"] for url in (to_engine.url, server.url))
         run = await conversations.held.trigger(log, None)
         seen = await stack.enter_async_context(watched(await watcher.find(run.id)))

@@ -6,6 +6,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, type Asked, get } from "./source";
 
 const MOST_KEPT = 400;
+const AWAY_MS = [250, 500, 1000, 2000];
 const kept = new Map<string, unknown>();
 
 /** Forgets what was kept of a session, since something was written to it, or taken from it. */
@@ -72,17 +73,25 @@ function begin(asked: Asked<unknown>): UnderWay {
   return one;
 }
 
-/** Asks again as long as the server says that it has not come so far yet. */
+/** Asks again as long as the server says that it has not come so far yet, and while it is away. */
 export async function getPatiently<T>(asked: Asked<T>, signal?: AbortSignal): Promise<T> {
-  while (true) {
+  for (let lost = 0; ; ) {
     try {
       return await get(asked, signal);
     } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 503 || error.retryAfterS === null) throw error;
-      await new Promise((done) => setTimeout(done, 1000 * Math.min(error.retryAfterS ?? 1, 5)));
+      const pause_ms = error instanceof ApiError ? pauseAfter(error, lost) : null;
+      if (pause_ms === null) throw error;
+      lost++;
+      await new Promise((done) => setTimeout(done, pause_ms));
       signal?.throwIfAborted();
     }
   }
+}
+
+/** How long to wait before asking again; null where that would not help. */
+function pauseAfter(error: ApiError, lost: number): number | null {
+  if (error.status === 0) return AWAY_MS[Math.min(lost, AWAY_MS.length - 1)]!;
+  return error.status === 503 && error.retryAfterS !== null ? 1000 * Math.min(error.retryAfterS, 5) : null;
 }
 
 /** An answer as it stands: `isOld` while it is of what was asked before, `isSlow` when the reader has waited for a while. */

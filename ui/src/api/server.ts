@@ -6,8 +6,13 @@ import { ApiError, type Source, type StreamEvent } from "./source";
 
 const TOKEN = "refold-token";
 
+const AWAY = "the server does not answer: is `refold ui` still running?";
+const ONCE_MORE_MS = 100;
+
 /** Whether the server refused the token that the page has, if it has one. */
 export const isLocked = signal(false);
+/** Whether the server could not be reached when it was asked last. */
+export const isAway = signal(false);
 
 /** Takes the token from the address, where `refold ui` writes it, and out of the address again. */
 export function takeToken(): string {
@@ -31,7 +36,8 @@ export class Server implements Source {
   constructor(private readonly token: string) {}
 
   async get(path: string, signal?: AbortSignal): Promise<unknown> {
-    return await (await this.ask(path, { ...(signal ? { signal } : {}) })).json();
+    const answer = await this.ask(path, { ...(signal ? { signal } : {}) });
+    return await arrived(answer.json());
   }
 
   async post(path: string, body: unknown, signal?: AbortSignal): Promise<unknown> {
@@ -41,12 +47,13 @@ export class Server implements Source {
       headers: { "content-type": "application/json", "x-refold": "1" },
       ...(signal ? { signal } : {}),
     });
-    return await answer.json();
+    return await arrived(answer.json());
   }
 
   /** Reads what is no JSON document: a file to keep. */
   async file(path: string): Promise<Blob> {
-    return await (await this.ask(path, {})).blob();
+    const answer = await this.ask(path, {});
+    return await arrived(answer.blob());
   }
 
   async *stream(path: string, method: "GET" | "POST", signal: AbortSignal): AsyncGenerator<StreamEvent> {
@@ -57,7 +64,7 @@ export class Server implements Source {
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     while (true) {
-      const { done, value } = await reader.read();
+      const { done, value } = await arrived(reader.read());
       if (done) return;
       rest += value;
       const frames = rest.split("\n\n");
@@ -70,22 +77,45 @@ export class Server implements Source {
   }
 
   private async ask(path: string, asked: RequestInit): Promise<Response> {
+    const request = {
+      ...asked,
+      headers: { authorization: `Bearer ${this.token}`, ...asked.headers },
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+    } as const;
     let answer: Response;
     try {
-      answer = await fetch(path, {
-        ...asked,
-        headers: { authorization: `Bearer ${this.token}`, ...asked.headers },
-        cache: "no-store",
-        credentials: "omit",
-        redirect: "error",
-      });
+      answer = await arrived(asked.method === "POST" ? fetch(path, request) : fetchAgain(path, request));
     } catch (error) {
-      if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw new ApiError(0, "the server does not answer: is `refold ui` still running?");
+      isAway.value = error instanceof ApiError;
+      if (isAway.peek() && asked.method === "POST") throw new ApiError(0, `${AWAY} Whether it was done is not known.`);
+      throw error;
     }
+    isAway.value = false;
     if (answer.status === 401) isLocked.value = true;
     if (!answer.ok) throw await problemOf(answer);
     return answer;
+  }
+}
+
+/** Asks once more where a connection is lost: a network that changes under the browser ends all that are open. */
+async function fetchAgain(path: string, request: RequestInit): Promise<Response> {
+  try {
+    return await fetch(path, request);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    await new Promise((done) => setTimeout(done, ONCE_MORE_MS));
+    return await fetch(path, request);
+  }
+}
+
+/** Waits for what comes over the network. Raises `ApiError` with status 0 where the connection is lost. */
+async function arrived<T>(coming: Promise<T>): Promise<T> {
+  try {
+    return await coming;
+  } catch (error) {
+    throw error instanceof TypeError ? new ApiError(0, AWAY) : error;
   }
 }
 

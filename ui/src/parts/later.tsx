@@ -4,30 +4,41 @@ import { signal } from "@preact/signals";
 import type { ComponentType, VNode } from "preact";
 import { useEffect } from "preact/hooks";
 
-import { tell, wordsOf } from "../api/answers";
-
 const waiting: (() => Promise<void>)[] = [];
 
 /** Makes a component of one that is loaded later. */
 export function later<P extends object>(load: () => Promise<ComponentType<P>>): (props: P) => VNode | null {
   const found = signal<ComponentType<P> | null>(null);
+  const isLost = signal(false);
   let loading: Promise<void> | null = null;
   const begin = () =>
     (loading ??= load().then(
       (loaded) => {
         found.value = loaded;
       },
-      (error: unknown) => {
-        loading = null; // it is tried again when it is shown the next time
-        tell(`A part of the page cannot be loaded: ${wordsOf(error)}`, true);
+      () => {
+        isLost.value = true; // a browser does not load a module again whose connection was lost once
       },
     ));
   waiting.push(begin);
   return function Later(props: P) {
     useEffect(() => void begin(), []);
+    if (isLost.value) return <Lost />;
     const Loaded = found.value;
     return Loaded === null ? null : <Loaded {...props} />;
   };
+}
+
+function Lost() {
+  return (
+    <p class="lost empty is-error" role="alert">
+      This part of the page was lost on its way here.{" "}
+      <button type="button" class="link" onClick={() => location.reload()}>
+        Load the page again
+      </button>
+      : it opens at the same place.
+    </p>
+  );
 }
 
 /** Loads what was not shown yet: it is there before a key asks for it. */
