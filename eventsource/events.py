@@ -264,15 +264,21 @@ class Resume(EventBase, frozen=True, kw_only=True, tag="resume"):
     problem: str = ""
 
 
+RepeatedTools: TypeAlias = Literal["live", "recorded", "ask"]
+"""What a fork does with a `once` call that its parent made after the fork point: make it, adopt its result, or ask."""
+
+
 class Fork(EventBase, frozen=True, kw_only=True, tag="fork"):
     """This session began as a branch of another; which one, and where, is in the session's row.
 
     `keeps`: seqs of the pushes that stay queued, since the turn under way was begun to deliver them; all others are the
-    parent's. Release 0.1 kept none.
+    parent's. Release 0.1 kept none. `repeated_tools`: what becomes of calls that are made again here, where the run
+    does not say; None: nobody said.
     """
 
     type: ClassVar[Literal["fork"]] = "fork"
     keeps: tuple[int, ...] = ()
+    repeated_tools: RepeatedTools | None = None
 
 
 class MessageAdopt(EventBase, frozen=True, kw_only=True, tag="message_adopt"):

@@ -29,6 +29,7 @@ from .events import (
     QueueClear,
     QueueName,
     QueuePush,
+    RepeatedTools,
     WaitEnd,
 )
 from .log.admitted import admitted, append_admitted
@@ -166,12 +167,19 @@ class SessionHandle:
 
     @checked()
     async def fork(
-        self, *, at: int | None = None, before: int | None = None, title: str = "", session: str | None = None
+        self,
+        *,
+        at: int | None = None,
+        before: int | None = None,
+        title: str = "",
+        session: str | None = None,
+        tools: RepeatedTools | None = None,
     ) -> SessionHandle:
         """Begin a session that shares this one's events: up to a seq (the head by default), or before a message.
 
         `before` is a message's name, the seq of its `message_end` or `message_adopt`. Messages that the run under way
-        was to hear stay queued in the fork, but not the one it begins before.
+        was to hear stay queued in the fork, but not the one it begins before. `tools`: what becomes of a `once` call
+        that this session made behind that place, when the fork makes it again; a run that says so itself counts more.
 
         Raises: UnknownSeqError.
         """
@@ -184,7 +192,9 @@ class SessionHandle:
         if self.expected is not None and head != self.expected:
             raise ConflictError(self.id, self.expected, head)
         place = at if at is not None else head
-        info = await self.log.fork(self.id, place, at_us=self.clock(), session=session, title=title, keeps=keeps)
+        info = await self.log.fork(
+            self.id, place, at_us=self.clock(), session=session, title=title, keeps=keeps, repeated_tools=tools
+        )
         return SessionHandle(self.log, info.id, clock=self.clock)
 
     @checked()

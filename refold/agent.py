@@ -16,10 +16,9 @@ from eventsource.background import run_apart
 from eventsource.codec import to_json
 from eventsource.envelope import Recorded
 from eventsource.errors import ArgumentError
-from eventsource.events import Compaction, Event, Policies
+from eventsource.events import Compaction, Event, Policies, RepeatedTools
 from eventsource.log.load import read_all
 from eventsource.machine.config_diff import with_defaults
-from eventsource.machine.repeated_calls import RepeatedTools
 from eventsource.machine.state import Config
 from eventsource.messages import AssistantMessage
 from eventsource.models.protocol import Model
@@ -150,7 +149,7 @@ class Agent(Generic[T]):
         signal: asyncio.Event | None = None,
         timeout_ms: int | None = None,
         key: str | None = None,
-        tools: RepeatedTools = "ask",
+        tools: RepeatedTools | None = None,
     ) -> Run[T]:
         """Send a prompt to the model, and run until nothing is left to do.
 
@@ -160,7 +159,7 @@ class Agent(Generic[T]):
 
         `tools`: in a fork, what becomes of a `once` call that its parent made after the fork point (same name, same
         arguments). It is made again (`live`), gets the parent's result (`recorded`), or waits (`ask`) for
-        `session.decide(key, "rerun" | "adopt" | "fail")`.
+        `session.decide(key, "rerun" | "adopt" | "fail")`. Without it, what the fork was made with, else it waits.
 
         Raises: LeaseHeldError when somebody else runs the session; MissingToolError, MissingModelError.
         """
@@ -203,7 +202,7 @@ class Agent(Generic[T]):
         deps: object = None,
         signal: asyncio.Event | None = None,
         timeout_ms: int | None = None,
-        tools: RepeatedTools = "ask",
+        tools: RepeatedTools | None = None,
     ) -> Run[T]:
         """Go on from wherever the log stops: after a crash, a wait, a failed answer, or in a fork.
 
@@ -225,7 +224,7 @@ class Agent(Generic[T]):
         deps: object = None,
         signal: asyncio.Event | None = None,
         timeout_ms: int | None = None,
-        tools: RepeatedTools = "ask",
+        tools: RepeatedTools | None = None,
     ) -> AgentStream[T]:
         """Run as `run` does (without a prompt, as `resume`), showing each event as soon as it is on record.
 
@@ -350,7 +349,7 @@ class Agent(Generic[T]):
         deps: object,
         signal: asyncio.Event | None,
         timeout_ms: int | None,
-        tools: RepeatedTools,
+        tools: RepeatedTools | None,
         resume: bool = False,
         show: Callable[[LifecycleEvent], None] | None = None,
     ) -> Run[T]:
@@ -379,14 +378,17 @@ class Agent(Generic[T]):
 
     @checked()
     def program(
-        self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools = "live"
+        self, session: Session, deps: object, *, timeout_ms: int | None = None, tools: RepeatedTools | None = None
     ) -> Program[ContextView]:
-        """Build what a run of this agent in a session needs. Raises: ArgumentError for deps of another type."""
+        """Build what a run of this agent in a session needs; `tools`: as in `run`.
+
+        Raises: ArgumentError for deps of another type.
+        """
         self.check_deps(deps)
         return self._program(session, deps, timeout_ms=timeout_ms, tools=tools)
 
     def _program(
-        self, session: Session, deps: object, *, timeout_ms: int | None, tools: RepeatedTools
+        self, session: Session, deps: object, *, timeout_ms: int | None, tools: RepeatedTools | None
     ) -> Program[ContextView]:
         return Program(
             model=self._model,

@@ -17,7 +17,7 @@ from eventsource.errors import (
     UnknownSessionError,
     UnreadMessageError,
 )
-from eventsource.events import EndReason, Event, ModelRequest, QueuePush, TaskStart
+from eventsource.events import EndReason, Event, ModelRequest, QueuePush, RepeatedTools, TaskStart
 from eventsource.log.load import load, read_all
 from eventsource.machine.approvals import verdict
 from eventsource.machine.state import State
@@ -215,10 +215,12 @@ class Session:
         before: ContextMessage | int | None = None,
         title: str = "",
         key: str | None = None,
+        tools: RepeatedTools | None = None,
     ) -> Session:
         """Create a session that shares this one's events up to a seq or bookmark (else the head), or before a message.
 
-        The same key gives the same fork, made once.
+        The same key gives the same fork, made once. `tools`: what becomes of a `once` call that this session made
+        behind that place, when the fork makes it again, as in `Agent.run`, which counts more where it says so itself.
 
         Raises: UnknownSeqError; UnknownLabelError when no bookmark, or more than one, has that text.
         """
@@ -232,17 +234,23 @@ class Session:
                 raise UnknownLabelError(self.id, at, tuple(found))
             at = found[0]
         try:
-            return Session(await self.core.fork(at=at, before=name, title=title, session=made))
+            return Session(await self.core.fork(at=at, before=name, title=title, session=made, tools=tools))
         except SessionExistsError as error:  # of two that ask at the same time, both get the same
             return Session(core.SessionHandle(self.core.log, error.session, clock=self.core.clock))
 
     @checked("new")
     async def edit(
-        self, message: ContextMessage | int, new: Prompt, *, title: str = "", key: str | None = None
+        self,
+        message: ContextMessage | int,
+        new: Prompt,
+        *,
+        title: str = "",
+        key: str | None = None,
+        tools: RepeatedTools | None = None,
     ) -> Session:
         """Fork before a message that was said to the model, and queue another in its place; run the fork to go on.
 
-        The same key gives the same fork, made once.
+        The same key gives the same fork, made once. `tools`: as in `fork`.
 
         Raises: UnknownSeqError when no such message was a person's.
         """
@@ -251,7 +259,7 @@ class Session:
         said = next((entry for entry in await self.history() if entry.seq == name), None)
         if said is None or not isinstance(said.message, UserMessage):
             raise UnknownSeqError(self.id, name, (await self.info()).head, "no user message of this name")
-        fork = await self.fork(before=name, title=title, key=key)
+        fork = await self.fork(before=name, title=title, key=key, tools=tools)
         await fork.core.push("prompt", *said_instead, key="edit")
         return fork
 

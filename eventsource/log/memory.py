@@ -35,7 +35,7 @@ from ..errors import (
     UnknownSeqError,
     UnknownSessionError,
 )
-from ..events import Erase, Event, EventBase, Fork
+from ..events import Erase, Event, EventBase, Fork, RepeatedTools
 from ..messages import Usage
 from ..user_code.argument_checks import checked
 from .digest import read_base
@@ -337,6 +337,7 @@ class MemoryLog:
         session: str | None = None,
         title: str = "",
         keeps: Sequence[int] | None = None,
+        repeated_tools: RepeatedTools | None = None,
         created_at_us: int | None = None,
         source: str = "",
         base: str = "",
@@ -359,9 +360,8 @@ class MemoryLog:
         made.begin(parent, at, digest, updates, folds)
         made.root = self._sessions[parent].root
         made.first_words = self._sessions[parent].first_words if folds.first_seq else ""
-        made.append(
-            encode_append(made.id, [(at_us, Fork(keeps=tuple(keeps)))], durable=True, limit_bytes=self._limit_bytes)
-        )
+        begins = [(at_us, Fork(keeps=tuple(keeps), repeated_tools=repeated_tools))]
+        made.append(encode_append(made.id, begins, durable=True, limit_bytes=self._limit_bytes))
         self._touch(made)
         return made.info(self._clock())
 

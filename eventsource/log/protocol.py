@@ -21,7 +21,7 @@ from ..envelope import (
     TellVerified,
     VerifyReport,
 )
-from ..events import Event, EventBase
+from ..events import Event, EventBase, RepeatedTools
 from ..messages import Usage
 from .warm import WarmFolds
 
@@ -262,6 +262,7 @@ class EventLog(Protocol):
         session: str | None = None,
         title: str = "",
         keeps: Sequence[int] | None = None,
+        repeated_tools: RepeatedTools | None = None,
         created_at_us: int | None = None,
         source: str = "",
         base: str = "",
@@ -269,7 +270,8 @@ class EventLog(Protocol):
         """Begin a session that shares its parent's events up to `at` and goes on with its own `fork` event at `at + 1`.
 
         Copies nothing: one row and one event, in one append. `keeps`: seqs of the pushes that stay queued in the fork;
-        without it, those that the turn under way was begun to deliver. For imports only: `created_at_us`, `source` (see
+        without it, those that the turn under way was begun to deliver. `repeated_tools`: what becomes of `once` calls
+        that the parent made behind `at`, when they are made again. For imports only: `created_at_us`, `source` (see
         `create`), and `base` (see `Removed`), with which alone a fork may begin among updates that were dropped.
 
         Raises: UnknownSeqError when the parent has no such seq, or updates that its digest is made of were dropped;

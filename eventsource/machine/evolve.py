@@ -320,7 +320,16 @@ def _fork(state: State, seq: int, event: Fork) -> State:
     queue = tuple(push for push in state.queue if push.seq in event.keeps)
     waits = tuple(wait for wait in state.waits if wait.step)
     return replace(
-        state, queue=queue, tokens=(), waits=waits, children=(), called=(), cancelled=None, stuck="", batch=batch
+        state,
+        queue=queue,
+        tokens=(),
+        waits=waits,
+        children=(),
+        called=(),
+        cancelled=None,
+        stuck="",
+        batch=batch,
+        repeated_tools=event.repeated_tools,
     )
 
 

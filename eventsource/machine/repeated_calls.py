@@ -8,11 +8,19 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from ..codec import from_json
-from ..events import Origin, Place, ToolExecutionEnd, ToolExecutionStart, ToolResult, WaitEnd, WaitStart
+from ..events import (
+    EffectKind,
+    Origin,
+    Place,
+    RepeatedTools,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolResult,
+    WaitEnd,
+    WaitStart,
+)
 from .approvals import agreed
 
-RepeatedTools: TypeAlias = Literal["live", "recorded", "ask"]
-"""What a fork does with a `once` call that its parent made after the fork point: make it, adopt its result, or ask."""
 NOT_AGAIN = "This call was made before, in the session this one was forked from, and is not to be made again"
 _REASON = "repeat"
 
@@ -28,6 +36,11 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 FindRepeat: TypeAlias = Callable[[Place, str, str], Awaitable[Repeat | None]]
 """Looks for another branch's call of the same name and arguments (JSON text); each is found for one place only."""
 Verdict: TypeAlias = Literal["run", "adopt", "refuse", "ask"]
+
+
+def may_repeat(effect: EffectKind | None) -> bool:
+    """Return whether a call is made again without a question, by its tool's effect; a tool that says none is `once`."""
+    return effect not in ("once", None)
 
 
 def judge(repeat: Repeat, mode: RepeatedTools, answer: WaitEnd | None) -> Verdict:

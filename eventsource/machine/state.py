@@ -25,6 +25,7 @@ from ..events import (
     Policies,
     QueueName,
     Refusal,
+    RepeatedTools,
     ToolSpec,
     WaitEnd,
 )
@@ -316,6 +317,7 @@ class FailedAttempt(msgspec.Struct, frozen=True):
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """A step that says on record how often it is tried: from its first start until it succeeds.
 
+    `repeated_tools`: what the fork that a session began as says of calls made again.
     `failed`: its last attempt, as long as the machine has not said when the next one is made. `waiting`: the key of the
     wait for that. `over`: it has failed for good.
     """
@@ -383,6 +385,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     tried: tuple[Tried, ...] = ()
     rules: int = 0
     called: tuple[str, ...] = ()
+    repeated_tools: RepeatedTools | None = None
 
     @property
     def closing(self) -> bool:

@@ -19,11 +19,12 @@ from ..events import (
     Inserted,
     ModelRequest,
     QueuePush,
+    RepeatedTools,
     Resume,
     SeqRange,
     TurnStart,
 )
-from ..machine.repeated_calls import FindRepeat, RepeatedTools
+from ..machine.repeated_calls import FindRepeat
 from ..machine.state import Config, Phase
 from ..machine.steps import (
     CallModel,
@@ -69,7 +70,8 @@ class Program(Generic[V]):
     `model` answers; `find_model` finds another one when the log names it. `flush_updates`: so many updates are appended
     at once at the latest (a stalled stream is flushed after 50 ms anyway). `grace_s`: how long a tool may go on after
     an abort before it is given up. `deadline_us`: when the run must be over. `secrets`: values kept out of the log.
-    `find_repeat`: knows the calls that another branch has made; `repeated_tools`: what becomes of those made again.
+    `find_repeat`: knows the calls that another branch has made; `repeated_tools`: what becomes of those made again;
+    without it, what the fork that the session began as says, else people are asked.
     `check_answer`: says what does not fit in an answer that a run may end with; empty if it fits.
     `before_request` may append inputs before a model is asked (a compaction); it is given what is set on abort.
     """
@@ -87,7 +89,7 @@ class Program(Generic[V]):
     deadline_us: int | None = None
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     find_repeat: FindRepeat | None = None
-    repeated_tools: RepeatedTools = "ask"
+    repeated_tools: RepeatedTools | None = None
     before_request: Callable[[Writer[V], asyncio.Event], Awaitable[None]] | None = None
     check_answer: Callable[[AssistantMessage], str] | None = None
 
@@ -504,7 +506,7 @@ class Loop(Generic[V]):
             note_hook_error=self._note_hook_error,
             under_way=self._under_way,
             find_repeat=program.find_repeat,
-            repeated_tools=program.repeated_tools,
+            repeated_tools=program.repeated_tools or self.writer.state.repeated_tools or "ask",
         )
         asking = await self.writer.answer_at(step.calls[0].place.message_seq)
         if asking is not None:

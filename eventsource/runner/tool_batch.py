@@ -16,6 +16,7 @@ from ..events import (
     Event,
     Place,
     Refusal,
+    RepeatedTools,
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
@@ -25,7 +26,7 @@ from ..machine.approvals import ApprovalRule, Decision, approval_key, denial, qu
 from ..machine.call_rules import is_approved
 from ..machine.guards import find_call
 from ..machine.refusals import ABORTED, ABORTED_RUNNING
-from ..machine.repeated_calls import NOT_AGAIN, FindRepeat, RepeatedTools, adopted_pair, ask_about, judge
+from ..machine.repeated_calls import NOT_AGAIN, FindRepeat, adopted_pair, ask_about, judge, may_repeat
 from ..machine.steps import CallRun, RunTools, refused_end
 from ..messages import AssistantMessage, ToolCall
 from ..tools.arguments import CheckedArguments
@@ -219,7 +220,7 @@ class BatchRunner(Generic[V]):
         """Settle a `once` call that another branch has made, or let it wait; False when it is to be made."""
         find, mode, place = self._context.find_repeat, self._context.repeated_tools, run.place
         known = find_call(self._writer.state, place.message_seq, place.content_index)
-        if find is None or run.attempt > 1 or known is None or known.effect not in ("once", None):
+        if find is None or run.attempt > 1 or known is None or may_repeat(known.effect):
             return False
         if mode == "live" and run.answer is None:
             return False

@@ -28,7 +28,7 @@ from eventsource.envelope import (
     so_far,
 )
 from eventsource.errors import StoreError
-from eventsource.events import AbortRequest, Event, EventBase, Label, QueuePush, WaitEnd
+from eventsource.events import AbortRequest, Event, EventBase, Label, QueuePush, RepeatedTools, WaitEnd
 from eventsource.log.defaults import utc_now_us
 from eventsource.log.warm import WarmFolds
 from eventsource.messages import Usage
@@ -328,6 +328,7 @@ class RemoteLog:
         session: str | None = None,
         title: str = "",
         keeps: Sequence[int] | None = None,
+        repeated_tools: RepeatedTools | None = None,
         created_at_us: int | None = None,
         source: str = "",
         base: str = "",
@@ -336,7 +337,7 @@ class RemoteLog:
         if created_at_us is not None or source or base:
             self._refuse("a session cannot be imported")
         kept = None if keeps is None else tuple(keeps)
-        body = ForkBody(at=at, title=title, name=session, keeps=kept)
+        body = ForkBody(at=at, title=title, name=session, keeps=kept, tools=repeated_tools)
         return await self._connection.post(path_of(parent, "forks"), SessionInfo, body)
 
     async def create(

@@ -10,7 +10,7 @@ import msgspec
 from eventsource.codec import from_json, read_object, to_json
 from eventsource.envelope import Cursor, Recorded, SessionInfo
 from eventsource.errors import ArgumentError
-from eventsource.events import EndReason
+from eventsource.events import EndReason, RepeatedTools
 from eventsource.log import random_id
 from eventsource.messages import CustomMessage, Message, UserMessage
 from eventsource.prompts import Prompt, as_message as as_prompt, as_messages
@@ -322,24 +322,36 @@ class ClientSession:
         title: str = "",
         key: str | None = None,
         expected: int | None = None,
+        tools: RepeatedTools | None = None,
     ) -> ClientSession:
         """Create a session that shares this one's events up to a seq or bookmark (else the head), or before a message.
 
+        `tools`: what becomes of a `once` call that this session made behind that place, when the fork makes it again.
+
         Raises: UnknownSeqError; UnknownLabelError when no bookmark, or more than one, has that text.
         """
-        return await self._fork(ForkBody(at=at, before=before, title=title), key, expected)
+        return await self._fork(ForkBody(at=at, before=before, title=title, tools=tools), key, expected)
 
     @checked("new")
     async def edit(
-        self, message: int, new: Prompt, *, title: str = "", key: str | None = None, expected: int | None = None
+        self,
+        message: int,
+        new: Prompt,
+        *,
+        title: str = "",
+        key: str | None = None,
+        expected: int | None = None,
+        tools: RepeatedTools | None = None,
     ) -> ClientSession:
         """Fork before a message that was said to the model, and queue another in its place; run the fork to go on.
+
+        `tools`: as in `fork`.
 
         Raises: UnknownSeqError when no such message was a person's.
         """
         said = as_messages(new, where="ClientSession.edit", parameter="new")
         instead = to_json([_plain(one, "edit") for one in said], where="new")
-        return await self._fork(ForkBody(before=message, edit=instead, title=title), key, expected)
+        return await self._fork(ForkBody(before=message, edit=instead, title=title, tools=tools), key, expected)
 
     @checked("prompt")
     async def run(

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from eventsource import session as core
 from eventsource.errors import RefoldError
-from eventsource.events import AbortRequest, Event, QueuePush, Resume, StepEnd, StepStart, WaitEnd
+from eventsource.events import AbortRequest, Event, QueuePush, RepeatedTools, Resume, StepEnd, StepStart, WaitEnd
 from eventsource.machine.config_diff import difference
 from eventsource.machine.state import Config, State
 from eventsource.machine.steps import Suspend, expired, next_step
@@ -53,7 +53,7 @@ class TurnAgent(Protocol[T]):
         """Return its configuration, as the log records it."""
         ...
 
-    def program(self, session: Session, deps: object) -> Program[ContextView]:
+    def program(self, session: Session, deps: object, *, tools: RepeatedTools | None = None) -> Program[ContextView]:
         """Return what a run of it in a session needs."""
         ...
 
@@ -110,7 +110,7 @@ def _opening(state: State, name: str, input_sha256: str, prompt: Prompt | InboxM
 
 async def _run(execution: TaskExecution, name: str, agent: TurnAgent[T], deps: object, opening: list[Event]) -> None:
     session = Session(core.SessionHandle(execution.runtime.log, execution.session, clock=execution.runtime.clock))
-    program = _within_budget(execution, agent.program(session, deps))
+    program = _within_budget(execution, agent.program(session, deps, tools=execution.state.repeated_tools or "live"))
     if problem := execution.budget.problem():
         raise StepError(name, problem)
     execution.redactors.append(program.secrets.redact)

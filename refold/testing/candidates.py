@@ -360,7 +360,7 @@ _CANDIDATES: Mapping[Kind, Callable[[State, int], Sequence[Event]]] = {
     ),
     Kind.CONFIG_CHANGE: _of(*CONFIGS),
     Kind.RESUME: _resumes,
-    Kind.FORK: _of(Fork()),
+    Kind.FORK: _of(Fork(), Fork(repeated_tools="recorded")),
     Kind.COMPACTION: lambda state, seq: [
         Compaction(summary="so far"),
         Compaction(summary="so", first_kept_seq=seq // 2),

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
 from eventsource.envelope import Recorded
 from eventsource.errors import UnknownSeqError
-from eventsource.events import ConfigChange, Event, Fork, MessageEnd, MessageStart, Place, QueuePush
-from eventsource.messages import Message
-from projections.calls import tool_calls, trail_of
+from eventsource.events import (
+    ConfigChange,
+    EffectKind,
+    Event,
+    Fork,
+    MessageEnd,
+    MessageStart,
+    Place,
+    QueuePush,
+    RepeatedTools,
+)
+from eventsource.machine.repeated_calls import Verdict, judge, may_repeat
+from eventsource.messages import Message, TextContent
 from projections.context import Requests, messages
 from projections.pairing import ContextMessage
+from replay.repeated_calls import CallMade
 from replay.request_changes import BuiltRequest, find_changes
 from replay.request_parts import TRACE, SentRequest, shown
 
@@ -35,13 +47,34 @@ class ForkChange(msgspec.Struct, frozen=True, kw_only=True):
     config: ConfigChange | None = None
 
 
-class CallAgain(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that the original made behind the place where the fork begins, and that must not be made twice."""
+class Becomes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run does with a call that it makes again, by what the fork was told.
 
+    `run`: it is made. `adopt`: it gets the result on record. `ask`: a person decides.
+    """
+
+    live: Verdict
+    recorded: Verdict
+    ask: Verdict
+
+
+class CallAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was made behind the place where the fork begins, so that the fork may make it again.
+
+    `session`: who made it, the original or one that it was forked from; `seq`: of its start there. `effect`: of its
+    tool in the fork, empty where nothing says it (then it counts as `once`). `status`: done, failed, or unknown, where
+    nobody knows what came of it.
+    """
+
+    session: str
+    seq: int
     place: Place
     name: str
     arguments: str
-    status: str
+    effect: str
+    status: Literal["done", "failed", "unknown"]
+    result: str
+    becomes: Becomes
 
 
 class ForkPreview(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +82,9 @@ class ForkPreview(msgspec.Struct, frozen=True, kw_only=True):
 
     `at`: the last seq that it shares; `last_words`: of the last message before. `against_seq`: the request of the
     original that comes behind, with which the fork's first one is compared (0: its next one, which was not sent yet).
-    `once`: calls of tools that have an effect once, made by the original behind that place; if the fork makes one
-    again, a run asks, takes what is on record, or makes it, as it was told.
+    `once`: calls behind that place, of tools that have an effect once; if the fork makes one again (same name, same
+    arguments), its run asks, takes what is on record, or makes it, as the fork was told. `others`: those that are made
+    again without a question.
     """
 
     session: str
@@ -62,14 +96,17 @@ class ForkPreview(msgspec.Struct, frozen=True, kw_only=True):
     more_changes: int
     once: tuple[CallAgain, ...]
     more_once: int
+    others: tuple[CallAgain, ...]
+    more_others: int
 
 
-def fork_preview(place: At, change: ForkChange, behind: At) -> ForkPreview:
+def fork_preview(place: At, change: ForkChange, behind: At, made: Sequence[CallMade]) -> ForkPreview:
     """Return what a fork would be.
 
     Args:
         place: the original where the fork begins.
         behind: the original at its first request behind that place, or at its head.
+        made: the calls that a fork there may make again.
 
     Raises: UnknownSeqError when a message is to be replaced or hidden that the context does not hold.
     """
@@ -80,7 +117,10 @@ def fork_preview(place: At, change: ForkChange, behind: At) -> ForkPreview:
     asked, _ = behind.seen.trace.about()
     old = BuiltRequest(behind.seen.trace, asked, WindowRequests(behind), SHOWN_CHARACTERS)
     found = find_changes(old, new, shared_seq=place.seq)
-    once = _once(place, behind)
+    config = place.state.config if place.state.config.tools else behind.whole.state.config
+    tools = {tool.name: tool.effect for tool in config.tools}
+    once = [one for one in made if not may_repeat(tools.get(one.name))]
+    others = [one for one in made if may_repeat(tools.get(one.name))]
     said = messages(place.view)[-1:]
     return ForkPreview(
         session=place.info.id,
@@ -90,8 +130,10 @@ def fork_preview(place: At, change: ForkChange, behind: At) -> ForkPreview:
         against_seq=asked.seq,
         changes=tuple(map(described, found[:MOST_CHANGES])),
         more_changes=max(len(found) - MOST_CHANGES, 0),
-        once=tuple(once[:MOST_CALLS]),
+        once=tuple(_again(one, tools.get(one.name)) for one in once[:MOST_CALLS]),
         more_once=max(len(once) - MOST_CALLS, 0),
+        others=tuple(_again(one, tools.get(one.name)) for one in others[:MOST_CALLS]),
+        more_others=max(len(others) - MOST_CALLS, 0),
     )
 
 
@@ -124,16 +166,21 @@ def edits(place: At, change: ForkChange) -> Iterator[Event]:
         yield change.config
 
 
-def _once(place: At, behind: At) -> list[CallAgain]:
-    """List the calls behind a place whose tools say that they have an effect once, or say nothing."""
-    whole = behind.whole.seen
-    entries = whole.trace.view.entries
-    if not len(entries) or entries[len(entries) - 1].seq <= place.seq:
-        return []
-    trail = trail_of(whole.calls, entries, place.seq + 1, entries[len(entries) - 1].seq)
-    tools = {tool.name: tool.effect for tool in behind.whole.state.config.tools}
-    return [
-        CallAgain(place=call.place, name=call.name, arguments=call.arguments[:SHOWN_CHARACTERS], status=call.status)
-        for call in tool_calls(trail)
-        if call.attempts and not call.adopted and tools.get(call.name, "once") == "once"
-    ]
+def _again(one: CallMade, effect: EffectKind | None) -> CallAgain:
+    repeat, free = one.repeat, may_repeat(effect)
+    said = repeat.result.content if repeat.result is not None else ()
+
+    def becomes(mode: RepeatedTools) -> Verdict:
+        return "run" if free else judge(repeat, mode, None)
+
+    return CallAgain(
+        session=one.session,
+        seq=one.start_seq,
+        place=one.place,
+        name=one.name,
+        arguments=one.arguments[:SHOWN_CHARACTERS],
+        effect=effect or "",
+        status="unknown" if repeat.result is None else "failed" if repeat.is_error else "done",
+        result="\n".join(block.text for block in said if isinstance(block, TextContent))[:SHOWN_CHARACTERS],
+        becomes=Becomes(live=becomes("live"), recorded=becomes("recorded"), ask=becomes("ask")),
+    )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from eventsource.events import Origin, ToolExecutionEnd, ToolExecutionStart, WaitStart
+from eventsource.events import Fork, Origin, Place, RepeatedTools, ToolExecutionEnd, ToolExecutionStart, WaitStart
 from eventsource.log import MemoryLog
 from eventsource.log.protocol import EventLog
-from eventsource.machine.repeated_calls import NOT_AGAIN, RepeatedTools
+from eventsource.machine.repeated_calls import NOT_AGAIN
 from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import Answer, call, stop
 from projections.transcript import text_of
 from refold import Agent, Session, Tool, tool
 from refold.log import Log
+from replay.formats.refold.read import import_refold
+from replay.formats.refold.write import export_session
+from replay.repeated_calls import Repeats, calls_behind
 
 MAIL = [call("mail", {"to": "ann"}), stop("tool_use")]
-TWO = [call("mail", {"to": "ann"}), call("mail", {"to": "bob"}), stop("tool_use")]
+TWO: Answer = [call("mail", {"to": "ann"}), call("mail", {"to": "bob"}), stop("tool_use")]
 
 
 class Outbox:
@@ -101,6 +107,94 @@ async def test_the_option_decides(log: EventLog, outbox: Outbox, mode: RepeatedT
     assert (run.text, len(outbox.sent), await results(fork)) == ("Done.", sent, [f"mail {sent} to ann"])
     assert (await fork.replay()).difference is None
     assert (await fork.verify()).ok
+
+
+@pytest.mark.parametrize(("mode", "sent"), [("live", 2), ("recorded", 1), ("ask", 1)])
+async def test_a_fork_that_was_told_what_to_do_does_so_whoever_runs_it(
+    log: EventLog, outbox: Outbox, mode: RepeatedTools, sent: int
+) -> None:
+    session = await parent(log, outbox)
+    fork = await session.fork(before=(await session.messages())[1], tools=mode)
+    assert Fork(repeated_tools=mode) in [one.event for one in await fork.events()]
+    run = await agent(outbox, MAIL, "Done.").resume(fork)
+    assert (run.status, len(outbox.sent)) == ("waiting" if mode == "ask" else "done", sent)
+    assert (await fork.replay()).difference is None
+    assert (await fork.verify()).ok
+
+
+async def test_an_edit_says_what_becomes_of_calls_made_again_too(log: EventLog, outbox: Outbox) -> None:
+    session = await parent(log, outbox)
+    fork = await session.edit((await session.messages())[0], "Write to Ann, please.", tools="recorded")
+    assert (await agent(outbox, MAIL, "Done.").resume(fork)).status == "done"
+    assert outbox.sent == ["ann"]
+
+
+async def test_a_run_that_says_otherwise_counts_more_than_its_fork(log: EventLog, outbox: Outbox) -> None:
+    session = await parent(log, outbox)
+    fork = await session.fork(before=(await session.messages())[1], tools="live")
+    await agent(outbox, MAIL, "Done.").resume(fork, tools="recorded")
+    assert outbox.sent == ["ann"]
+
+
+async def test_what_a_fork_was_told_is_not_told_to_its_own_forks(log: EventLog, outbox: Outbox) -> None:
+    session = await parent(log, outbox)
+    fork = await session.fork(before=(await session.messages())[1], tools="live")
+    again = await fork.fork()
+    assert (await agent(outbox, MAIL, "Done.").resume(again)).status == "waiting"
+
+
+async def test_a_fork_that_goes_on_by_itself_after_a_wait_still_knows(log: EventLog, outbox: Outbox) -> None:
+    session = await parent(log, outbox, TWO, "Sent.")
+    fork = await session.fork(before=(await session.messages())[1], tools="recorded")
+
+    @tool(name="mail", approval="always")
+    def held(to: str) -> str:
+        """Send a mail."""
+        outbox.sent.append(to)
+        return "sent"
+
+    run = await Agent(ScriptedModel([TWO]), tools=[held]).resume(fork)
+    assert (run.status, len(run.waits)) == ("waiting", 2)
+    for wait in run.waits:
+        await fork.decide(wait.key, approve=True)
+    assert (await Agent(ScriptedModel(["Done."]), tools=[held]).resume(fork)).text == "Done."
+    assert outbox.sent == ["ann", "bob"]
+
+
+async def test_an_exported_fork_is_told_the_same_where_it_is_imported(
+    log: EventLog, outbox: Outbox, tmp_path: Path
+) -> None:
+    session = await parent(log, outbox)
+    fork = await session.fork(before=(await session.messages())[1], tools="recorded")
+    path = tmp_path / "fork.refold.jsonl"
+    path.write_bytes(await export_session(log, fork.id))
+    other = MemoryLog(clock=lambda: 0, new_id=iter("ab").__next__)
+    told = await import_refold(other, str(path))
+    there = await Log(other, clock=lambda: 7).find(told.session)
+    assert (await there.info()).digest == (await fork.info()).digest
+    assert (await there.state()).repeated_tools == "recorded"
+
+
+@pytest.mark.parametrize("cut", range(0, 40, 3))
+async def test_what_is_listed_behind_a_seq_is_what_a_fork_there_finds(log: EventLog, outbox: Outbox, cut: int) -> None:
+    first = await parent(log, outbox, TWO, MAIL, "Sent.")
+    second = await first.fork(before=(await first.messages())[1], tools="live")
+    await agent(outbox, [call("mail", {"to": "eve"}), stop("tool_use")], MAIL, "Done.").resume(second)
+    at = min(cut, (await second.info()).head)
+    fork = await second.fork(at=at)
+    listed = await calls_behind(log, second.id, at)
+    found = Repeats(log, fork.id)
+    for number, one in enumerate(listed):
+        repeat = await found.find(Place(message_seq=900 + number, content_index=0), one.name, one.arguments)
+        assert repeat == one.repeat
+    for name in ("ann", "bob", "eve"):
+        assert await found.find(Place(message_seq=999, content_index=0), "mail", json.dumps({"to": name})) is None
+    made = {(one.session, one.start_seq) for one in listed}
+    assert {seq for name, seq in made if name == second.id} == {
+        one.seq
+        for one in await second.events()
+        if isinstance(one.event, ToolExecutionStart) and one.seq > max(at, (await second.info()).fork_seq)
+    }
 
 
 async def test_an_adopted_result_names_where_it_comes_from(log: EventLog, outbox: Outbox) -> None:

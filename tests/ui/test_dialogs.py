@@ -6,12 +6,14 @@ import json
 import re
 from pathlib import Path
 
-from playwright.async_api import Browser, Locator, expect
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
 
 from eventsource.events import QueuePush
 from eventsource.messages import UserMessage
-from refold import Agent, Log, Session, open_log, tool
-from refold.testing import call, scripted
+from projections import text_of
+from refold import Agent, Log, Request, Session, ToolResultMessage, open_log, tool
+from refold.testing import Answer, ScriptedModel, call, scripted
 from tests.ui.looking import Watched, looking
 
 
@@ -228,6 +230,64 @@ async def test_a_fork_is_run_where_the_server_runs_agents(browser: Browser) -> N
             await page.keyboard.type("And gloves?")
             await page.keyboard.press("Control+Enter")
             await watched.sees("No gloves.")
+
+
+@pytest.mark.parametrize(("choice", "made"), [("recorded", 1), ("live", 2), ("ask", 1)])
+async def test_a_fork_does_with_calls_already_made_what_was_chosen(browser: Browser, choice: str, made: int) -> None:
+    charged: list[int] = []
+
+    @tool
+    def charge(amount: int) -> str:
+        """Charge a card."""
+        charged.append(amount)
+        return f"charge {len(charged)} of {amount}"
+
+    @tool(effect="pure")
+    def look(order: str) -> str:
+        """Look an order up."""
+        return "open"
+
+    def respond(request: Request) -> Answer:
+        if isinstance(request.messages[-1], ToolResultMessage):
+            return "Charged."
+        return [call("look", {"order": "17"}), call("charge", {"amount": 9})]
+
+    async with open_log() as log:
+        session = await log.session("shop")
+        agent: Agent[object] = Agent(ScriptedModel(respond), tools=[charge, look])
+        await agent.run("Charge the order 17.", session=session)
+        prompt = next(iter((await prompts(session)).values()))
+        async with looking(browser, log, choose=lambda name, state: (agent, None)) as watched:
+            page, form = watched.page, dialog(watched)
+            await opened(watched, session, f"?at={prompt}")
+            await page.keyboard.press("f")
+            preview = form.get_by_label("What would be sent")
+            await expect(preview).to_contain_text("1 call with an effect behind this place")
+            await expect(preview.locator(".again").first).to_contain_text("charge 1 of 9")
+            await expect(preview).to_contain_text("1 call without one")
+            await expect(form.locator("input[value=ask]")).to_be_checked()
+            await form.locator(f"input[value={choice}]").check()
+            becomes = {"recorded": "gets the result on record", "live": "made again", "ask": "asks a person"}[choice]
+            await expect(preview.locator(".again").first).to_contain_text(becomes)
+            await form.get_by_role("button", name="Fork and run").click()
+            branch = await log.find(await seen_fork(page, log, session))
+            if choice == "ask":
+                await expect(page.get_by_role("banner")).to_contain_text("waiting")
+                await page.keyboard.press("D")
+                await expect(form).to_contain_text("charge")
+                await form.get_by_role("button", name="Take what it came to before").click()
+                await agent.resume(branch)
+            await watched.sees("Charged.")
+        assert len(charged) == made
+        said = [text_of(one.message) for one in await branch.messages() if one.message.role == "tool_result"]
+        assert said == ["open", f"charge {made} of 9"]
+        assert (await branch.replay()).difference is None
+
+
+async def seen_fork(page: Page, log: Log, session: Session) -> str:
+    """Wait for the page to show the one fork of a session."""
+    await page.wait_for_url(lambda url: session.id not in url.split("?")[0])
+    return await forked(log, session)
 
 
 async def test_a_call_is_approved_with_other_arguments_and_who_comes_later_is_told(browser: Browser) -> None:

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import type { ChatMessage } from "../src/api/types";
-import { bodyOf, type Draft, replaceable, wholeOf } from "../src/dialogs/fork_draft";
+import type { CallAgain, ChatMessage } from "../src/api/types";
+import { bodyOf, type Draft, replaceable, whatBecomes, wholeOf } from "../src/dialogs/fork_draft";
 import { choose, fit } from "../src/dialogs/fuzzy";
 import { keyWords } from "../src/dialogs/keys_words";
 import { fileName, quoted } from "../src/dialogs/quoted";
@@ -26,7 +26,19 @@ describe("a few letters", () => {
   });
 });
 
-const DRAFT: Draft = { at: 7, before: null, edits: false, edit: null, title: "", instead: [], system: null, model: "", options: null, withoutTools: false };
+function again(recorded: "run" | "adopt" | "ask"): CallAgain {
+  return { session: "s", seq: 7, place: { message_seq: 5, content_index: 0 }, name: "mail", arguments: "{}", effect: "once", status: "done", result: "", becomes: { live: "run", recorded, ask: "ask" } };
+}
+
+test("what a choice does with calls that were made is counted", () => {
+  const calls = [again("adopt"), again("ask"), again("adopt")];
+  expect(whatBecomes(calls, 0, "live")).toBe("3 made again");
+  expect(whatBecomes(calls, 0, "recorded")).toBe("2 answered with what is on record, 1 asked about");
+  expect(whatBecomes(calls, 4, "ask")).toBe("3 asked about, 4 more not looked at");
+  expect(whatBecomes([], 0, "ask")).toBe("");
+});
+
+const DRAFT: Draft = { at: 7, before: null, edits: false, edit: null, title: "", instead: [], system: null, model: "", options: null, withoutTools: false, tools: null };
 
 describe("a draft of a fork", () => {
   test("asks for nothing that was not said", () => {
@@ -41,9 +53,9 @@ describe("a draft of a fork", () => {
       { name: 4, role: "assistant", was: "c", text: "c", isHidden: false },
       { name: 5, role: "result of x", was: null, text: "", isHidden: true },
     ];
-    const draft = { ...DRAFT, before: 9, edits: true, edit: "Hello", title: " t ", instead, system: "", model: "openai:gpt-5", options: '{"a": 1}', withoutTools: true };
+    const draft = { ...DRAFT, before: 9, edits: true, edit: "Hello", title: " t ", instead, system: "", model: "openai:gpt-5", options: '{"a": 1}', withoutTools: true, tools: "recorded" as const };
     expect(bodyOf(draft)).toEqual({
-      body: { before: 9, edit: "Hello", title: "t", replace: [{ message: 3, new: "b" }], hide: [5], system_prompt: "", model: "openai:gpt-5", options: { a: 1 }, without_tools: true },
+      body: { before: 9, edit: "Hello", title: "t", replace: [{ message: 3, new: "b" }], hide: [5], system_prompt: "", model: "openai:gpt-5", options: { a: 1 }, without_tools: true, tools: "recorded" },
     });
   });
 

@@ -101,6 +101,8 @@ class LifeContract(ABC):
                 assert await log.cursor(info.id, at) == await log.cursor(parent, at)
             given = await log.fork(parent, len(events), at_us=9, keeps=(1, 2))
             assert (await log.read(given.id, after=len(events)))[0].event == Fork(keeps=(1, 2))
+            told = await log.fork(parent, len(events), at_us=9, repeated_tools="recorded")
+            assert (await log.read(told.id, after=len(events)))[0].event == Fork(repeated_tools="recorded")
             assert await read_all(log, parent) == numbered(events)
             assert (await log.verify()).findings == ()
             assert await log.rebuild() == 0

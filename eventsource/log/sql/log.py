@@ -24,7 +24,7 @@ from ...envelope import (
     VerifyReport,
 )
 from ...errors import UnknownSessionError
-from ...events import Event, EventBase
+from ...events import Event, EventBase, Fork, RepeatedTools
 from ...messages import Usage
 from ...user_code.argument_checks import checked
 from ..digest import read_base
@@ -344,6 +344,7 @@ class SqlLog(ABC):
         session: str | None = None,
         title: str = "",
         keeps: Sequence[int] | None = None,
+        repeated_tools: RepeatedTools | None = None,
         created_at_us: int | None = None,
         source: str = "",
         base: str = "",
@@ -351,9 +352,10 @@ class SqlLog(ABC):
         """Begin a session at a seq of another."""
         name = check_id(self._new_id() if session is None else session)
         row = rows.NewRow(name, check_title(title), created_at_us, source=check_title(source), base=read_base(base))
+        said = Fork(repeated_tools=repeated_tools)
 
         def work(connection: Sql) -> SessionInfo | None:
-            begun = rows.fork(connection, self._tails, parent, at, at_us=at_us, row=row, keeps=keeps)
+            begun = rows.fork(connection, self._tails, parent, at, at_us=at_us, row=row, keeps=keeps, said=said)
             return rows.info(connection, name) if begun else None
 
         while (info := await self._write(Job(work, session=name, durable=True))) is None:

@@ -164,8 +164,9 @@ def fork(
     at_us: int,
     row: NewRow,
     keeps: Sequence[int] | None,
+    said: Fork,
 ) -> bool:
-    """Insert a fork's row and its first event.
+    """Insert a fork's row and its first event, which is what was said of it and what it keeps.
 
     Returns: False, and nothing is written, when messages are queued at that seq and `keeps` does not say which stay.
     Raises: UnknownSeqError, SessionExistsError.
@@ -194,7 +195,7 @@ def fork(
     tail.link, tail.folds, tail.since = digest, folds, min(since, SNAPSHOT_FACTS)
     tail.row_head = 0
     tails.put(session, tail)
-    begins = admit(at_us, Fork(keeps=tuple(keeps or ())))
+    begins = admit(at_us, msgspec.structs.replace(said, keeps=tuple(keeps or ())))
     first = encode_append(session, [begins], durable=True, limit_bytes=LIMIT_BYTES)
     append(connection, tails, session, first, expected=at, epoch=None, key=None)
     return True

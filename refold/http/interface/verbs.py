@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from eventsource.events import EndReason
+from eventsource.events import EndReason, RepeatedTools
 
 from .values import Anything, Seq, Text
 
@@ -68,6 +68,8 @@ class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `edit`: with `before`, what is said in that message's place; it is queued in the fork, and a run delivers it.
     `name`: the fork's id; one is made without it. `keeps`: with a seq, which pushes stay queued in the fork.
+    `tools`: what becomes of calls with an effect that this session made behind that place, when the fork makes them
+    again (same name, same arguments): made (`live`), answered with what is on record (`recorded`), or asked about.
     """
 
     at: Seq | Text | None = None
@@ -76,6 +78,7 @@ class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: Text = ""
     name: Text | None = None
     keeps: tuple[Seq, ...] | None = None
+    tools: RepeatedTools | None = None
 
 
 class NamedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -256,14 +256,15 @@ async def _create(log: EventLog, one: ExportedSession, parent: str | None, name:
         starts = (one.event.parent for one in one.events[:1] if isinstance(one.event, TaskStart))
         return await log.create(name, title=title, created_at_us=created, started_by=next(starts, ""))
     first, row = one.events[0], one.row
-    keeps = first.event.keeps if isinstance(first.event, Fork) else ()
+    fork = first.event if isinstance(first.event, Fork) else Fork()
     return await log.fork(
         parent,
         row.fork_seq,
         at_us=first.at_us,
         session=name,
         title=title,
-        keeps=keeps,
+        keeps=fork.keeps,
+        repeated_tools=fork.repeated_tools,
         created_at_us=created,
         base=row.base,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.refold.cli.reading import events, seq_of
@@ -33,3 +35,42 @@ def test_every_seq_of_a_run_is_a_place_to_fork_at_and_continue_from(shell: Shell
         assert shell("continue", fork, "-m", f"scripted:{shell.script}").exit_code == 0
         assert "no difference" in shell.good("replay", fork)
     assert "no defect" in shell.good("verify")
+
+
+AGENT = """
+from refold import Agent, Request, ToolResultMessage, tool
+from refold.testing import Answer, ScriptedModel, call
+
+
+@tool
+def mail(to: str) -> str:
+    \"\"\"Send a mail.\"\"\"
+    with open("sent.txt", "a") as file:
+        file.write(to)
+    return "sent"
+
+
+def respond(request: Request) -> Answer:
+    return "Sent." if isinstance(request.messages[-1], ToolResultMessage) else [call("mail", {"to": "A"})]
+
+
+agent = Agent(ScriptedModel(respond), tools=[mail])
+"""
+
+
+@pytest.mark.parametrize(
+    ("repeated", "sent", "status"), [("recorded", "A", "done"), ("live", "AA", "done"), ("ask", "A", "waiting")]
+)
+def test_a_fork_is_told_what_becomes_of_calls_that_were_made(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeated: str, sent: str, status: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = f"mailing_{repeated}"
+    (tmp_path / f"{module}.py").write_text(AGENT)
+    shell.good("run", "Write to A.", "--agent", f"{module}:agent", "--session", "mails")
+    fork = shell.good("fork", "mails", "--at", "6", "--repeated", repeated).strip()
+    told = shell.json("continue", fork, "--agent", f"{module}:agent")
+    assert isinstance(told, dict)
+    assert told["status"] == status
+    assert (tmp_path / "sent.txt").read_text() == sent

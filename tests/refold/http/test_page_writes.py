@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from eventsource.events import ContextEdit, Label, QueuePush
+from eventsource.events import ContextEdit, Label, QueuePush, ToolExecutionStart
 from eventsource.machine.state import State
 from eventsource.messages import UserMessage
 from eventsource.models.scripted import call, stop
@@ -174,23 +175,68 @@ async def test_the_fork_is_sent_what_its_preview_said(served: tuple[Page, Sessio
 
 
 async def test_calls_that_have_an_effect_once_are_named_before_a_fork_makes_them_again() -> None:
+    paid: list[int] = []
+
     @tool
     def pay(amount: int) -> str:
         """Pay."""
+        paid.append(amount)
         return "paid"
+
+    @tool(name="look", effect="pure")
+    def look_up(at: str) -> str:
+        """Look."""
+        return "seen"
 
     store = CountingLog()
     session = await Log(store, clock=lambda: 7).session("main")
-    pays: Answer = [call("pay", {"amount": 7}), stop("tool_use")]
-    run = await Agent(ScriptedModel([pays, "Paid."]), tools=[pay]).run("Pay.", session=session)
+    pays: Answer = [call("pay", {"amount": 7}), call("look", {"at": "x"}), stop("tool_use")]
+    run = await Agent(ScriptedModel([pays, "Paid."]), tools=[pay, look_up]).run("Pay.", session=session)
     assert run.status == "done"
     async with served_page(Log(store, clock=lambda: 7)) as page:
         found = await page.post(f"/sessions/{session.id}/forks", {"at": 6}, dry_run=1)
-        assert [(one["name"], one["arguments"], one["status"]) for one in found["once"]] == [
-            ("pay", '{"amount":7}', "done")
-        ]
+        [one] = found["once"]
+        starts = [one for one in await session.events() if isinstance(one.event, ToolExecutionStart)]
+        start = starts[0].seq
+        assert (one["session"], one["seq"], one["name"], one["arguments"]) == (session.id, start, "pay", '{"amount":7}')
+        assert (one["effect"], one["status"], one["result"]) == ("once", "done", "paid")
+        assert one["becomes"] == {"live": "run", "recorded": "adopt", "ask": "ask"}
+        [look] = found["others"]
+        assert (look["name"], look["effect"]) == ("look", "pure")
+        assert look["becomes"] == {"live": "run", "recorded": "run", "ask": "run"}
         late = await page.post(f"/sessions/{session.id}/forks", {}, dry_run=1)
-        assert late["once"] == []
+        assert (late["once"], late["others"]) == ([], [])
+        made = await page.post(f"/sessions/{session.id}/forks", {"at": 6, "tools": "recorded"}, 201)
+        fork = await Log(store, clock=lambda: 7).find(made["id"])
+        assert (await fork.state()).repeated_tools == "recorded"
+        await page.post(f"/sessions/{session.id}/forks", {"at": 6, "tools": "sometimes"}, 422)
+    assert (await Agent(ScriptedModel([pays, "Paid."]), tools=[pay, look_up]).resume(fork)).status == "done"
+    assert paid == [7]
+
+
+async def test_a_call_whose_outcome_is_not_known_is_asked_about_where_the_record_is_to_answer() -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def pay(amount: int) -> str:
+        """Pay."""
+        begun.set()
+        await done.wait()
+        return "paid"
+
+    log = Log(CountingLog(), clock=lambda: 7)
+    session = await log.session("main")
+    pays: Answer = [call("pay", {"amount": 7}), stop("tool_use")]
+    running = asyncio.create_task(Agent(ScriptedModel([pays, "Paid."]), tools=[pay]).run("Pay.", session=session))
+    await begun.wait()
+    async with served_page(log) as page:
+        [one] = (await page.post(f"/sessions/{session.id}/forks", {"at": 6}, dry_run=1))["once"]
+        assert (one["status"], one["result"]) == ("unknown", "")
+        assert one["becomes"] == {"live": "run", "recorded": "ask", "ask": "ask"}
+        done.set()
+        await running
+        [one] = (await page.post(f"/sessions/{session.id}/forks", {"at": 6}, dry_run=1))["once"]
+        assert (one["status"], one["becomes"]["recorded"]) == ("done", "adopt")
 
 
 async def test_a_page_of_a_server_that_may_run_runs() -> None:

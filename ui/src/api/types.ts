@@ -63,6 +63,8 @@ export type QueueName = "follow_up" | "inbox" | "output" | "prompt" | "steering"
 
 export type Refusal = "aborted" | "adopted" | "blocked" | "invalid" | "length" | "skipped" | "unknown";
 
+export type RepeatedTools = "ask" | "live" | "recorded";
+
 export type RowKind =
   | "abort"
   | "assistant"
@@ -130,6 +132,8 @@ export type UpdateKind =
   | "tool_call_start";
 
 export type Updates = "all" | "joined" | "none";
+
+export type Verdict = "adopt" | "ask" | "refuse" | "run";
 
 /** Why the run under way is to end, and who says so. */
 export interface AbortBody {
@@ -258,12 +262,34 @@ export interface AssistantMessage {
   raw?: Json;
 }
 
-/** A call that the original made behind the place where the fork begins, and that must not be made twice. */
+/**
+ * What a run does with a call that it makes again, by what the fork was told.
+ *
+ * `run`: it is made. `adopt`: it gets the result on record. `ask`: a person decides.
+ */
+export interface Becomes {
+  live: Verdict;
+  recorded: Verdict;
+  ask: Verdict;
+}
+
+/**
+ * A call that was made behind the place where the fork begins, so that the fork may make it again.
+ *
+ * `session`: who made it, the original or one that it was forked from; `seq`: of its start there. `effect`: of its
+ * tool in the fork, empty where nothing says it (then it counts as `once`). `status`: done, failed, or unknown, where
+ * nobody knows what came of it.
+ */
 export interface CallAgain {
+  session: string;
+  seq: number;
   place: Place;
   name: string;
   arguments: string;
-  status: string;
+  effect: string;
+  status: "done" | "failed" | "unknown";
+  result: string;
+  becomes: Becomes;
 }
 
 /**
@@ -633,11 +659,13 @@ export interface Finding {
  * This session began as a branch of another; which one, and where, is in the session's row.
  *
  * `keeps`: seqs of the pushes that stay queued, since the turn under way was begun to deliver them; all others are the
- * parent's. Release 0.1 kept none.
+ * parent's. Release 0.1 kept none. `repeated_tools`: what becomes of calls that are made again here, where the run
+ * does not say; None: nobody said.
  */
 export interface Fork {
   type: "fork";
   keeps?: number[];
+  repeated_tools?: RepeatedTools | null;
 }
 
 /**
@@ -645,8 +673,9 @@ export interface Fork {
  *
  * `at`: the last seq that it shares; `last_words`: of the last message before. `against_seq`: the request of the
  * original that comes behind, with which the fork's first one is compared (0: its next one, which was not sent yet).
- * `once`: calls of tools that have an effect once, made by the original behind that place; if the fork makes one
- * again, a run asks, takes what is on record, or makes it, as it was told.
+ * `once`: calls behind that place, of tools that have an effect once; if the fork makes one again (same name, same
+ * arguments), its run asks, takes what is on record, or makes it, as the fork was told. `others`: those that are made
+ * again without a question.
  */
 export interface ForkPreview {
   session: string;
@@ -658,6 +687,8 @@ export interface ForkPreview {
   more_changes: number;
   once: CallAgain[];
   more_once: number;
+  others: CallAgain[];
+  more_others: number;
 }
 
 /** `dry_run`: makes nothing, and answers what the fork would be. */
@@ -969,7 +1000,9 @@ export interface OwnUsage {
  * Where a fork begins, at a seq (else the head) or before a message, and what is otherwise in it.
  *
  * `edit`: with `before`, what is said in that message's place; it is queued, and a run delivers it. `replace`, `hide`:
- * messages of the context there. `system_prompt`, `model` (`vendor:model`), `options`, `without_tools`: hold until an
+ * messages of the context there. `tools`: what becomes of calls with an effect that the original made behind that
+ * place, when the fork makes them again: made (`live`), answered with what is on record (`recorded`), or asked about.
+ * `system_prompt`, `model` (`vendor:model`), `options`, `without_tools`: hold until an
  * agent that runs the fork wants it otherwise.
  */
 export interface PageFork {
@@ -983,6 +1016,7 @@ export interface PageFork {
   model?: string | null;
   options?: Json;
   without_tools?: boolean;
+  tools?: RepeatedTools | null;
 }
 
 /** `after_left`, `after_right`: the `next` of the page before. */

@@ -5,12 +5,12 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getKept, tell, useAnswer, wordsOf } from "../api/answers";
 import { ask, post } from "../api/source";
 import type { ForkPreview, Json, PageFork, SessionInfo } from "../api/types";
-import { whole } from "../format";
+import { count, whole } from "../format";
 import { Line } from "../parts/text";
 import { go } from "../selection";
 import type { OpenSession } from "../session/open";
 import { closeDialog } from "./dialogs";
-import { bodyOf, type Draft, type Instead, replaceable, wholeOf } from "./fork_draft";
+import { bodyOf, type Draft, type Instead, replaceable, type Tools, whatBecomes, wholeOf } from "./fork_draft";
 import { Preview } from "./fork_preview";
 import { Actions, CommandLine, Frame } from "./frame";
 
@@ -19,7 +19,7 @@ const AROUND = 40;
 
 /** A fork. `before`: a message of a person, to be edited. */
 export function ForkDialog({ session, seq, before }: { session: OpenSession; seq: number; before: number | null }) {
-  const [draft, setDraft] = useState<Draft>({ at: seq, before, edits: before !== null, edit: null, title: "", instead: [], system: null, model: "", options: null, withoutTools: false });
+  const [draft, setDraft] = useState<Draft>({ at: seq, before, edits: before !== null, edit: null, title: "", instead: [], system: null, model: "", options: null, withoutTools: false, tools: null });
   const change = (part: Partial<Draft>) => setDraft((now) => ({ ...now, ...part }));
   const [prompt, setPrompt] = useState("");
   const [error, setError] = useState("");
@@ -32,7 +32,8 @@ export function ForkDialog({ session, seq, before }: { session: OpenSession; seq
     if (!("body" in made)) return;
     setBusy(true);
     try {
-      const forked = (await post("POST /api/sessions/{session}/forks", { session: session.id }, made.body)) as SessionInfo;
+      const body = preview?.once.length ? { ...made.body, tools: draft.tools ?? "ask" } : made.body;
+      const forked = (await post("POST /api/sessions/{session}/forks", { session: session.id }, body)) as SessionInfo;
       const names = { session: forked.id };
       closeDialog();
       const pin = { session: session.id, seq: session.last.peek() };
@@ -59,6 +60,7 @@ export function ForkDialog({ session, seq, before }: { session: OpenSession; seq
           <Kept session={session} draft={draft} asked={{ seq, before }} preview={preview} change={change} />
           {draft.before !== null && <Edited session={session} name={draft.before} draft={draft} change={change} />}
           <Otherwise session={session} draft={draft} change={change} />
+          <MadeBefore draft={draft} preview={preview} change={change} />
           <label class="labelled">
             <span>Title</span>
             <input class="field" type="text" placeholder="of the fork, if it is to have one" maxLength={1000} value={draft.title} onInput={(event) => change({ title: event.currentTarget.value })} />
@@ -70,7 +72,7 @@ export function ForkDialog({ session, seq, before }: { session: OpenSession; seq
             </label>
           )}
         </div>
-        <Preview preview={preview} problem={wrong || problem} isOld={isOld} />
+        <Preview preview={preview} problem={wrong || problem} isOld={isOld} tools={draft.tools ?? "ask"} />
         <Actions error={error}>
           <button type="submit" class="button is-main" disabled={isBusy || wrong !== "" || problem !== ""}>
             Fork
@@ -99,7 +101,7 @@ export function ForkDialog({ session, seq, before }: { session: OpenSession; seq
 function usePreview(session: string, made: { body: PageFork } | { error: string }) {
   const [preview, setPreview] = useState<ForkPreview | null>(null);
   const [problem, setProblem] = useState("");
-  const written = "body" in made ? JSON.stringify({ ...made.body, title: undefined }) : "";
+  const written = "body" in made ? JSON.stringify({ ...made.body, title: undefined, tools: undefined }) : "";
   const [answered, setAnswered] = useState("");
   const asking = useRef(0);
   useEffect(() => {
@@ -255,6 +257,36 @@ function Otherwise({ session, draft, change }: Part) {
         <input class="field" type="text" spellcheck={false} placeholder={part("model")?.text ?? "vendor:model"} value={draft.model} onInput={(event) => change({ model: event.currentTarget.value })} />
       </label>
     </>
+  );
+}
+
+const TOOLS: readonly [Tools, string, string][] = [
+  ["ask", "ask", "Its run waits, and a person decides about each."],
+  ["recorded", "recorded", "It gets the result that is on record; nothing is done twice. Where none is known, a person is asked."],
+  ["live", "live", "It is made once more, with its effect."],
+];
+
+/** What becomes of calls that were made behind this place, when the fork makes them again. */
+function MadeBefore({ draft, preview, change }: Omit<Part, "session"> & { preview: ForkPreview | null }) {
+  if (preview === null) return null;
+  const calls = preview.once.length + preview.more_once;
+  if (!calls && draft.tools === null) return <p class="faint">No call with an effect was made behind this place, which the fork might make twice.</p>;
+  const chosen = draft.tools ?? "ask";
+  return (
+    <fieldset class="made-before">
+      <legend>
+        Calls already made <span class="faint">{count(calls, "call")} with an effect behind this place</span>
+      </legend>
+      <p class="dim">If the fork makes one of them again (same name, same arguments):</p>
+      {TOOLS.map(([name, word, words]) => (
+        <label key={name} class="check">
+          <input type="radio" name="fork-tools" value={name} checked={chosen === name} onChange={() => change({ tools: name })} />
+          <span>
+            <b>{word}</b> <span class="dim">{words}</span> <span class="faint">Here: {whatBecomes(preview.once, preview.more_once, name)}.</span>
+          </span>
+        </label>
+      ))}
+    </fieldset>
   );
 }
 

@@ -1,6 +1,9 @@
 // What a fork is to be, as far as it was said: and the body that asks the server for it.
 
-import type { ChatMessage, Json, PageFork } from "../api/types";
+import type { CallAgain, ChatMessage, Json, PageFork } from "../api/types";
+
+/** What becomes of calls that were made before, as the library calls it. */
+export type Tools = NonNullable<PageFork["tools"]>;
 
 /** A message or result that reads otherwise in the fork. `was`: what it says; null where that is too long to edit. */
 export interface Instead {
@@ -13,7 +16,8 @@ export interface Instead {
 
 /**
  * `before`: the message that the fork begins before; null for one at a seq. `edits`: it is said otherwise there, as
- * `edit` says it; null while what it says is not known yet. Elsewhere null, and an empty text, leave as it was.
+ * `edit` says it; null while what it says is not known yet. `tools`: what becomes of calls that were made before; null:
+ * nothing is said of it, and people are asked. Elsewhere null, and an empty text, leave as it was.
  */
 export interface Draft {
   at: number;
@@ -26,6 +30,21 @@ export interface Draft {
   model: string;
   options: string | null;
   withoutTools: boolean;
+  tools: Tools | null;
+}
+
+/** Says what one of the choices does with calls that have an effect once: how many of them it makes, takes or asks about. */
+export function whatBecomes(calls: readonly CallAgain[], more: number, tools: Tools): string {
+  const found = { run: 0, adopt: 0, ask: 0, refuse: 0 };
+  for (const call of calls) found[call.becomes[tools]] += 1;
+  const words = [
+    found.run && `${found.run} made again`,
+    found.adopt && `${found.adopt} answered with what is on record`,
+    found.ask && `${found.ask} asked about`,
+    found.refuse && `${found.refuse} refused`,
+    more > 0 && `${more} more not looked at`,
+  ];
+  return words.filter(Boolean).join(", ");
 }
 
 /** Writes the body of a draft, or says what is wrong with it. */
@@ -59,6 +78,7 @@ export function bodyOf(draft: Draft): { body: PageFork } | { error: string } {
     body.options = read;
   }
   if (draft.withoutTools) body.without_tools = true;
+  if (draft.tools !== null) body.tools = draft.tools;
   return { body };
 }
 

@@ -1,10 +1,11 @@
 // What a fork's next request would be, against the original's; and which calls it might make again.
 
 import type { CallAgain, ForkPreview, PartChange } from "../api/types";
-import { count, whole } from "../format";
+import { count, shortId, whole } from "../format";
 import { Sign } from "../parts/signs";
-import { Line, plain } from "../parts/text";
+import { argumentsLine, Line, plain } from "../parts/text";
 import { Pieces } from "../views/diff";
+import type { Tools } from "./fork_draft";
 
 const KINDS: Record<PartChange["kind"], [string, string, string]> = {
   added: ["+", "added", "is-good"],
@@ -15,7 +16,7 @@ const KINDS: Record<PartChange["kind"], [string, string, string]> = {
 const NAMES: Record<string, string> = { system_prompt: "system prompt", tool_result: "result" };
 
 /** The preview. */
-export function Preview({ preview, problem, isOld }: { preview: ForkPreview | null; problem: string; isOld: boolean }) {
+export function Preview({ preview, problem, isOld, tools }: { preview: ForkPreview | null; problem: string; isOld: boolean; tools: Tools }) {
   return (
     <section class={`fork-preview scrolls${isOld ? " is-waiting" : ""}`} aria-label="What would be sent" aria-busy={isOld}>
       <h2>
@@ -36,7 +37,7 @@ export function Preview({ preview, problem, isOld }: { preview: ForkPreview | nu
           ))}
           {preview.more_changes > 0 && <p class="dim">and {count(preview.more_changes, "change")} more</p>}
           <p class="faint">{count(preview.messages, "message")} in it</p>
-          {preview.once.length > 0 && <Again calls={preview.once} more={preview.more_once} />}
+          <Again preview={preview} tools={tools} />
         </>
       )}
     </section>
@@ -62,22 +63,63 @@ function Change({ change }: { change: PartChange }) {
   );
 }
 
-/** Calls that have an effect once. */
-function Again({ calls, more }: { calls: readonly CallAgain[]; more: number }) {
+const BECOMES: Record<CallAgain["becomes"]["ask"], [string, string]> = {
+  run: ["made again", "is-config"],
+  adopt: ["gets the result on record", "is-good"],
+  ask: ["asks a person", "is-wait"],
+  refuse: ["refused", "is-error"],
+};
+
+/** The calls that were made behind this place: those with an effect, and those that are made again anyway. */
+function Again({ preview, tools }: { preview: ForkPreview; tools: Tools }) {
+  const once = preview.once.length + preview.more_once;
+  const others = preview.others.length + preview.more_others;
   return (
     <>
-      <h2 class="is-config">
-        <Sign of="stuck" /> {count(calls.length + more, "call", "calls")} with an effect behind this place
-      </h2>
-      <p class="dim">The original made {calls.length + more === 1 ? "it" : "them"}. If the fork makes one again with the same arguments, its run asks, takes what is on record, or makes it, as it was told.</p>
-      <ul class="again">
-        {calls.map((call) => (
-          <li key={`${call.place.message_seq} ${call.place.content_index}`} class="mono cut" title={call.arguments}>
-            <span class="is-tool">{call.name}</span> <Line text={call.arguments} />
-          </li>
-        ))}
-        {more > 0 && <li class="dim">and {whole(more)} more</li>}
-      </ul>
+      {once > 0 && (
+        <>
+          <h2 class="is-config">
+            <Sign of="stuck" /> {count(once, "call")} with an effect behind this place
+          </h2>
+          <p class="dim">What the fork does if it makes {once === 1 ? "it" : "one of them"} again, with the same arguments:</p>
+          <Calls calls={preview.once} more={preview.more_once} session={preview.session} tools={tools} />
+        </>
+      )}
+      {others > 0 && (
+        <details>
+          <summary>{count(others, "call")} without one, which it makes again in any case</summary>
+          <Calls calls={preview.others} more={preview.more_others} session={preview.session} tools={tools} />
+        </details>
+      )}
     </>
+  );
+}
+
+function Calls({ calls, more, session, tools }: { calls: readonly CallAgain[]; more: number; session: string; tools: Tools }) {
+  return (
+    <ul class="again">
+      {calls.map((call) => {
+        const [words, tone] = BECOMES[call.becomes[tools]];
+        return (
+          <li key={`${call.session} ${call.seq}`}>
+            <div class="mono cut" title={call.arguments}>
+              <span class="faint">{whole(call.seq)}</span> <span class="is-tool">{call.name}</span> <Line text={argumentsLine(call.arguments)} />
+            </div>
+            <div class="cut">
+              <span class="dim">{call.effect || "once, for all that is known"}</span>
+              {call.session !== session && <span class="dim"> · made in {shortId(call.session)}</span>}
+              <span class={call.status === "failed" ? "is-error" : "dim"}> · {call.status === "unknown" ? "what came of it is not known" : call.status}</span>
+              {call.result && (
+                <span class="faint">
+                  : <Line text={call.result} />
+                </span>
+              )}
+            </div>
+            <div class={tone}>{words}</div>
+          </li>
+        );
+      })}
+      {more > 0 && <li class="dim">and {whole(more)} more</li>}
+    </ul>
   );
 }

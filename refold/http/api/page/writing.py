@@ -11,10 +11,11 @@ from starlette.responses import Response
 from eventsource.codec import from_json
 from eventsource.envelope import SessionInfo
 from eventsource.errors import UnknownSeqError
-from eventsource.events import ConfigChange
+from eventsource.events import ConfigChange, RepeatedTools
 from eventsource.messages import UserMessage
 from eventsource.prompts import as_messages
 from projections.context import entry_of
+from replay.repeated_calls import calls_behind
 
 from ....models import recorded_ref
 from ....session import Session
@@ -49,7 +50,9 @@ class PageFork(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a fork begins, at a seq (else the head) or before a message, and what is otherwise in it.
 
     `edit`: with `before`, what is said in that message's place; it is queued, and a run delivers it. `replace`, `hide`:
-    messages of the context there. `system_prompt`, `model` (`vendor:model`), `options`, `without_tools`: hold until an
+    messages of the context there. `tools`: what becomes of calls with an effect that the original made behind that
+    place, when the fork makes them again: made (`live`), answered with what is on record (`recorded`), or asked about.
+    `system_prompt`, `model` (`vendor:model`), `options`, `without_tools`: hold until an
     agent that runs the fork wants it otherwise.
     """
 
@@ -63,6 +66,7 @@ class PageFork(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: Text | None = None
     options: Anything | msgspec.UnsetType = msgspec.UNSET
     without_tools: bool = False
+    tools: RepeatedTools | None = None
 
 
 class SaidBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,8 +79,8 @@ class SaidBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def fork_session(call: Call[ForkQuery, PageFork]) -> Response:
     """Make a fork with what is otherwise in it, or, as a dry run, answer what it would be.
 
-    The preview says what the fork's next request is otherwise than the original's, and which calls with an effect it
-    might make again. The original is never written.
+    The preview says what the fork's next request is otherwise than the original's, which calls it might make again, and
+    what then becomes of each. The original is never written.
     """
     session, body = await session_of(call), call.body
     if body.at is not None and body.before is not None:
@@ -87,11 +91,12 @@ async def fork_session(call: Call[ForkQuery, PageFork]) -> Response:
     change = _change(body)
     events = tuple(edits(place, change))  # what cannot be done is refused before anything is made
     if call.query.dry_run:
-        return json_response(fork_preview(place, change, await _behind(call, place)))
+        made = await calls_behind(session.core.log, session.id, place.seq)
+        return json_response(fork_preview(place, change, await _behind(call, place), made))
     if change.said and body.before is not None:
-        forked = await session.edit(body.before, list(change.said), title=body.title)
+        forked = await session.edit(body.before, list(change.said), title=body.title, tools=body.tools)
     else:
-        forked = await session.fork(at=body.at, before=body.before, title=body.title)
+        forked = await session.fork(at=body.at, before=body.before, title=body.title, tools=body.tools)
     if events:
         await forked.append(events)
     return json_response(await forked.info(), 201)

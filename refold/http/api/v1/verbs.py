@@ -121,12 +121,12 @@ async def fork(call: Call[Nothing, ForkBody]) -> SessionInfo:
     if body.name is not None or body.keeps is not None:
         return await _fork_named(call, session)
     if isinstance(body.edit, msgspec.UnsetType):
-        forked = await session.fork(at=body.at, before=body.before, title=body.title, key=call.key)
+        forked = await session.fork(at=body.at, before=body.before, title=body.title, key=call.key, tools=body.tools)
     elif body.before is None:
         raise ProblemError(422, "the body: edit goes with before: it is said in that message's place")
     else:
         said = list(as_messages(from_json(body.edit), where="edit"))
-        forked = await session.edit(body.before, said, title=body.title, key=call.key)
+        forked = await session.edit(body.before, said, title=body.title, key=call.key, tools=body.tools)
     return await forked.info()
 
 
@@ -144,7 +144,15 @@ async def _fork_named(call: Call[Nothing, ForkBody], session: Session) -> Sessio
     name = child_id(f"fork {session.id}", call.key) if call.key is not None else body.name
     log = handle.log
     try:
-        return await log.fork(session.id, at, at_us=handle.clock(), session=name, title=body.title, keeps=body.keeps)
+        return await log.fork(
+            session.id,
+            at,
+            at_us=handle.clock(),
+            session=name,
+            title=body.title,
+            keeps=body.keeps,
+            repeated_tools=body.tools,
+        )
     except SessionExistsError as error:
         if call.key is None:
             raise
