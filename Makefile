@@ -39,8 +39,8 @@ clients: .venv/ready ## install four real coding agents (npm, 1 GB in ~/.cache/r
 	$(BIN)/python -m tests.clients.install
 	$(BIN)/pytest -q -n auto tests/clients
 
-faults: .venv/ready ## kill, cut, corrupt and contend, the full number of times
-	REFOLD_FAULTS=full $(BIN)/pytest -q -m faults
+faults: .venv/ready ## kill, cut, corrupt and contend, the full number of times; some hours, two of them of restarts of a server
+	REFOLD_FAULTS=full REFOLD_RESTARTS_S=3600 $(BIN)/pytest -q -m faults
 
 mutants: .venv/ready ## put small faults into copies of the core, and see whether the tests notice; three quarters of an hour
 	$(BIN)/python -m tests.mutants

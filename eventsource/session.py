@@ -15,7 +15,7 @@ from .envelope import (
     SessionInfo,
     VerifyReport,
 )
-from .errors import ConflictError, IllegalEventError, UnknownSeqError, WaitOverError
+from .errors import ConflictError, IllegalEventError, TokenValueError, UnknownSeqError, WaitOverError
 from .events import (
     UPDATE_TYPES,
     AbortRequest,
@@ -38,7 +38,7 @@ from .log.protocol import EventLog
 from .log.warm import WarmFold
 from .machine.approvals import REASON
 from .machine.evolve import evolve
-from .machine.state import State
+from .machine.state import CHILD, State
 from .machine.steps import Step, next_step, turn_messages
 from .machine.wait_values import check_end
 from .prompts import Prompt, as_messages
@@ -140,13 +140,16 @@ class SessionHandle:
         For a call that needs approval, true and false approve and deny.
 
         Raises: WaitOverError when no such wait or token is open; TokenValueError, and it stays open, when the token
-            expects another value, or the call's tool other arguments.
+            expects another value, or the call's tool other arguments, or a child is waited for, which ends it alone.
         """
         if decided_by == "machine":
             raise ValueError("decided_by='machine' is what the machine says of itself")
         while True:
             state = await self.state()
-            token, asked = state.token(wait), any(one.key == wait and one.reason == REASON for one in state.waits)
+            token, reasons = state.token(wait), [one.reason for one in state.waits if one.key == wait]
+            asked = REASON in reasons
+            if CHILD in reasons:
+                raise TokenValueError(wait, "it waits for a child, and ends with it")
             said = {"approve": value} if asked and isinstance(value, bool) else value
             given = to_json(said, where=f"wait {wait}") if outcome == "completed" else msgspec.UNSET
             end = WaitEnd(key=wait, outcome=outcome, value=given, decided_by=decided_by)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from eventsource.codec import from_json
 from eventsource.errors import UnknownSessionError
@@ -23,9 +24,11 @@ from .context_fold import CONTEXT
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """An open wait, and what it is about.
 
-    session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, or empty for a token.
-    deadline_us: when it ends by itself. tool, arguments: the call it holds, with what. tags: the token's. step: the
-    step that is tried again then.
+    session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, child, or empty for a
+    token. deadline_us: when it ends by itself, or of a child is looked at in any case. tool, arguments: the call it
+    holds, with what. tags: the token's. step: the step that is tried again then. child: the session whose end is waited
+    for, which waits for nothing itself; child_status: how that stands, empty where it is yet to be made; queue: whose
+    workers take it, empty for the default one.
     """
 
     session: str
@@ -37,6 +40,9 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     arguments: Mapping[str, object] = {}
     tags: tuple[str, ...] = ()
     step: str = ""
+    child: str = ""
+    child_status: str = ""
+    queue: str = ""
 
     @property
     def token(self) -> str:
@@ -60,16 +66,21 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
                 return f"sleeps{at}"
             case "retry":
                 return f"is tried again at {_time(self.deadline_us or 0)}"
+            case "child" if self.child_status:
+                name, queue = self.key.removeprefix(f"{CHILD}:"), f" in queue {self.queue}" if self.queue else ""
+                return f"waits for its child {name} ({self.child}, {self.child_status}{queue})"
+            case "child":
+                return f"waits for its child {self.key.removeprefix(f'{CHILD}:')} ({self.child}, yet to be made)"
             case _:
                 return f"waits for {self.key}{at}"
 
 
 async def waiting(log: EventLog, session: str, state: State, view: ContextView) -> tuple[Waiting, ...]:
-    """List what a session waits for; in place of a child, what that waits for."""
+    """List what a session waits for; in place of a child, what that waits for, if it waits itself."""
     found: list[Waiting] = []
     for wait in state.waits:
         if wait.reason == CHILD:
-            found += await _of_child(log, child_id(session, wait.key.removeprefix(f"{CHILD}:")))
+            found += await _of_child(log, session, wait)
         else:
             token = state.token(wait.key)
             found.append(describe_wait(session, wait, view, token.tags if token is not None else ()))
@@ -84,11 +95,15 @@ async def load_waiting(log: EventLog, session: str) -> tuple[Waiting, ...]:
     return await waiting(log, session, state, view)
 
 
-async def _of_child(log: EventLog, child: str) -> tuple[Waiting, ...]:
+async def _of_child(log: EventLog, session: str, wait: Wait) -> tuple[Waiting, ...]:
+    child = child_id(session, wait.key.removeprefix(f"{CHILD}:"))
+    for_child = Waiting(session=session, key=wait.key, reason=CHILD, deadline_us=wait.deadline_us, child=child)
     try:
-        return await load_waiting(log, child)
+        below = await load_waiting(log, child)
+        info = await log.info(child)
     except UnknownSessionError:  # it was to be started when its parent's process ended
-        return ()
+        return (for_child,)
+    return below or (replace(for_child, child_status=info.status, queue=info.queue),)
 
 
 def _time(at_us: int) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
 from ..admission import Admitted, Redact, admit
+from ..errors import OutcomeUnknownError
 from ..events import Event
 from ..models.secrets import know_environment
 from .protocol import EventLog
+
+T = TypeVar("T")
+_TRIES = 4
+"""How often a change is made again, besides the last time: a store waits by itself until it can be asked."""
 
 
 def admitted(pairs: Iterable[tuple[int, Event]], *, redact: Redact | None = None) -> list[Admitted]:
@@ -33,5 +40,23 @@ async def append_admitted(
     key: str | None = None,
     durable: bool = True,
 ) -> int:
-    """Append as `EventLog.append` does, and nothing that was not admitted. Returns: the new head."""
-    return await log.append(session, events, expected=expected, epoch=epoch, key=key, durable=durable)
+    """Append as `EventLog.append` does, and nothing that was not admitted; under a key, again while nobody knows.
+
+    Returns: the new head.
+    """
+
+    async def append() -> int:
+        return await log.append(session, events, expected=expected, epoch=epoch, key=key, durable=durable)
+
+    return await append() if key is None else await until_known(append)
+
+
+async def until_known(change: Callable[[], Awaitable[T]]) -> T:
+    """Make a change that comes to the same when it is made twice: again while nobody knows whether it was made.
+
+    Raises: what the change raises, OutcomeUnknownError too when it raises that each time.
+    """
+    for _ in range(_TRIES):
+        with suppress(OutcomeUnknownError):
+            return await change()
+    return await change()

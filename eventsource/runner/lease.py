@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 
 from ..background import finish, outlast, stop
 from ..envelope import Lease
 from ..errors import FencedError, IllegalEventError, RefoldError
+from ..log.admitted import until_known
 from ..log.protocol import EventLog
 
 LEASE_US = 30_000_000
@@ -119,4 +121,4 @@ class _Keeper:
 
 async def _give_back(log: EventLog, held: HeldLease, keeper: _Keeper) -> None:
     await keeper.stop()
-    await log.release(held.lease, head=held.seen)
+    await until_known(partial(log.release, held.lease, head=held.seen))

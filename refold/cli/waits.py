@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import click
 import msgspec
+
+from eventsource.machine.state import CHILD
 
 from ..log import Log
 from ..waits import Waiting
@@ -12,6 +16,8 @@ from .exit_codes import NO
 from .terminal.formatting import date_time, shorten
 from .terminal.next_steps import answer_command, continue_command, print_next
 from .terminal.screen import Screen
+
+_PAGE = 500
 
 
 @command(
@@ -26,7 +32,7 @@ async def waits(screen: Screen, log: Log, session: str | None, tag: str | None) 
     if session is not None:
         found = [await log.find(session)]
     else:
-        found = [await log.find(info.id) for info in await log.list(status="waiting", limit=1000)]
+        found = [await log.find(one) async for one in _all_that_wait(log)]
     everything = {(one.session, one.key): one for held in found for one in await held.waits()}
     listed = [one for one in everything.values() if tag is None or tag in one.tags]
     if screen.as_json:
@@ -40,11 +46,23 @@ async def waits(screen: Screen, log: Log, session: str | None, tag: str | None) 
     return None if listed else NO
 
 
+async def _all_that_wait(log: Log) -> AsyncIterator[str]:
+    after: str | None = None
+    while page := await log.list(status="waiting", after=after, limit=_PAGE):
+        for info in page:
+            yield info.id
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
+
+
 def _until(wait: Waiting) -> str:
-    return date_time(wait.deadline_us) if wait.deadline_us is not None else ""
+    return date_time(wait.deadline_us) if wait.deadline_us is not None and wait.reason != CHILD else ""
 
 
 def _what(wait: Waiting) -> str:
+    if wait.reason == CHILD:
+        return wait.words.removeprefix("waits for its ")
     if not wait.tool:
         return wait.reason or "token"
     return shorten(f"{wait.reason}: {wait.tool} {msgspec.json.encode(wait.arguments).decode()}", 200)

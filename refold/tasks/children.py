@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from eventsource.codec import to_json
 from eventsource.errors import SessionExistsError, UnknownSessionError
 from eventsource.events import ChildEnd, ChildStart, WaitEnd, WaitStart
-from eventsource.log.admitted import admitted, append_admitted
+from eventsource.log.admitted import admitted, append_admitted, until_known
 from eventsource.machine.state import CHILD
 from eventsource.messages import Json
 from eventsource.user_code.calls import UserCall
@@ -59,7 +60,7 @@ async def open_child(
             return
     except UnknownSessionError:
         with suppress(SessionExistsError):
-            await runtime.log.create(session, title=task.id, started_by=parent)
+            await until_known(partial(runtime.log.create, session, title=task.id, started_by=parent))
     if parent and not start.queue:
         start = replace(start, queue=(await runtime.log.info(parent)).queue)
     await append_admitted(runtime.log, session, admitted([(runtime.clock(), start)]), key="task")
@@ -82,18 +83,19 @@ async def run_child(execution: TaskExecution, key: str, task: ChildTask[P, R], p
             await execution.idle(ChildStart(key=key, child=child))
         while True:
             await _woken(execution, key)
-            await open_child(execution.runtime, child, task, payload, parent=execution.session)
-            look_at_us = await _next_look_us(execution, child)
-            if look_at_us is None:
-                outcome = await run_when_free(
-                    execution.runtime,
-                    child,
-                    lambda name: task,
-                    root=execution.root or execution.session,
-                    budget=execution.budget,
-                )
-            else:
-                outcome = await how_it_ended(execution.runtime, child)
+            async with execution.asking_the_log():
+                await open_child(execution.runtime, child, task, payload, parent=execution.session)
+                look_at_us = await _next_look_us(execution, child)
+                if look_at_us is None:
+                    outcome = await run_when_free(
+                        execution.runtime,
+                        child,
+                        lambda name: task,
+                        root=execution.root or execution.session,
+                        budget=execution.budget,
+                    )
+                else:
+                    outcome = await how_it_ended(execution.runtime, child)
             if outcome.status != "waiting":
                 end = _end(key, outcome)
                 await execution.append(end)
@@ -156,7 +158,8 @@ async def start_task(
     raw = task.checked(payload)
 
     async def work() -> str:
-        await open_child(execution.runtime, child, task, payload, tags=tags)
+        async with execution.asking_the_log():
+            await open_child(execution.runtime, child, task, payload, tags=tags)
         return child
 
     return await run_step(

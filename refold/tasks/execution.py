@@ -145,8 +145,7 @@ class TaskExecution:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Count an operation as being at work; once the session is left, clean-up code gets no further."""
-        if self._left:
-            raise asyncio.CancelledError
+        self._go_on()
         self._active += 1
         self._move()
         try:
@@ -154,6 +153,11 @@ class TaskExecution:
         finally:
             self._active -= 1
             self._move()
+
+    def _go_on(self) -> None:
+        """Go on, unless the session is left. Raises: CancelledError: what code does beside its end is not recorded."""
+        if self._left:
+            raise asyncio.CancelledError
 
     async def new(self, key: str) -> None:
         """Wait until the code, in all its branches, has come to all recorded operations, so that it may begin another.
@@ -180,6 +184,14 @@ class TaskExecution:
         self.lose(error)
         await self.wait_for(lambda: None)
 
+    @asynccontextmanager
+    async def asking_the_log(self) -> AsyncIterator[None]:
+        """Ask or change the log for the code: what keeps that from being done stops it, as no failure of its own."""
+        try:
+            yield
+        except RefoldError as error:
+            await self.give_up(error)
+
     async def idle(self, *events: Event) -> None:
         """Append an intent that may not stand within a turn, as soon as no turn is under way."""
         await self.wait_for(lambda: None if self.turn_key else True)
@@ -187,6 +199,7 @@ class TaskExecution:
 
     async def fail(self, end: Event) -> None:
         """Append how an attempt failed, together with what the machine says of the next one."""
+        self._go_on()
         try:
             self.writer.outcome(end)
             await self.decide_attempts()
@@ -203,6 +216,7 @@ class TaskExecution:
 
     async def intend(self, *events: Event) -> None:
         """Append an intent before the code begins its effect; once the task is cancelled, suspend the code."""
+        self._go_on()
         try:
             while not (self.state.closing or await self.writer.intend(*events)):
                 pass
@@ -213,6 +227,7 @@ class TaskExecution:
 
     async def append(self, *events: Event) -> None:
         """Append what came of the code's work; when that cannot be, the code goes no further."""
+        self._go_on()
         try:
             self.writer.outcome(*events)
             await self.writer.flush()

@@ -130,7 +130,7 @@ async def run_task_session(
         if not runtime.stopping.is_set():
             held.seen = execution.writer.head
     if outcome.status != "waiting" and start is not None and is_apart:
-        await _wake_parent(runtime, start.parent)
+        await _wake_parent(runtime, start.parent, session)
     return outcome
 
 
@@ -365,10 +365,11 @@ async def run_when_free(
             await asyncio.sleep(_HELD_S)
 
 
-async def _wake_parent(runtime: Runtime, parent: str) -> None:
-    """Wake a parent whose child was ended by another process."""
+async def _wake_parent(runtime: Runtime, parent: str, child: str) -> None:
+    """Wake a parent whose child was ended by another process, once."""
+    woken = admitted([(runtime.clock(), Resume(why="wait"))])
     with suppress(UnknownSessionError):
-        await append_admitted(runtime.log, parent, admitted([(runtime.clock(), Resume(why="wait"))]))
+        await append_admitted(runtime.log, parent, woken, key=f"child {child} ended")
 
 
 def first_task(tasks: Sequence[AnyTask]) -> FindTask:

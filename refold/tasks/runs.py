@@ -103,9 +103,6 @@ async def load_run(session: Session) -> TaskRun:
     if start is None:
         raise NoTaskError(session.id, "")
     waits = await waiting(log, session.id, state, view)
-    is_apart = any(
-        wait.reason == CHILD and wait.deadline_us is not None for wait in state.waits
-    )  # its child runs alone
     is_held = (await log.info(session.id)).status == "running"
     problem = end.error if end is not None and not state.task else ""
     if state.cancelled is not None:
@@ -115,7 +112,7 @@ async def load_run(session: Session) -> TaskRun:
     return TaskRun(
         session=session,
         task=start.task,
-        status=_status(state, end, is_held=is_held, waits=bool(waits) or is_apart),
+        status=_status(state, end, is_held=is_held, waits=not all(map(_is_run_with_it, waits))),
         attempt=journal.attempt,
         payload=from_json(start.payload),
         result=from_json(end.result) if end is not None and not state.task else None,
@@ -128,6 +125,11 @@ async def load_run(session: Session) -> TaskRun:
         tokens=state.spent_tokens,
         token_limit=journal.token_limit,
     )
+
+
+def _is_run_with_it(wait: Waiting) -> bool:
+    """Return whether a wait is for a child that has something to do, and that whoever runs this run runs with it."""
+    return wait.reason == CHILD and wait.deadline_us is None
 
 
 def _status(state: State, end: TaskEnd | None, *, is_held: bool, waits: bool) -> TaskRunStatus:

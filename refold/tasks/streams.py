@@ -66,6 +66,7 @@ async def stream_items(
     await run_step(execution, key, InputDigest(), Shape(None), lambda: UserCall(work))
     record = execution.journal.steps[key]
     reading = read_all(execution.runtime.log, execution.session, after=record.start_seq, upto=record.end_seq)
-    found = [recorded.event async for recorded in reading]
+    async with execution.asking_the_log():
+        found = [recorded.event async for recorded in reading]
     shown = [from_json(event.item) for event in found if isinstance(event, StreamUpdate) and event.name == name]
     return shown  # type: ignore[return-value]  # the items as JSON has them

@@ -145,7 +145,8 @@ class Worker:
         store, now_s = self._log.store, asyncio.get_running_loop().time()
         self._aside = {session: until_s for session, until_s in self._aside.items() if until_s > now_s}
         wanted = partial(store.take_due, limit=room, ttl_us=self.runtime.lease_us, tasks=self._ticker.tasks)
-        leases = await taken(store, wanted(queues=self._queues, but=self._aside, limits=self._limits))
+        but = {*self._aside, *self._running}  # it may have lost what it runs, and notices when it goes on with that
+        leases = await taken(store, wanted(queues=self._queues, but=but, limits=self._limits))
         for lease in leases:
             self._begin(lease)
         if len(leases) < room:

@@ -20,16 +20,17 @@ async def append(place: str, session: str, name: str, seconds: float) -> dict[st
     """Append for a time: every other one under a key. Returns: how many, and how long the longest took."""
     count, tries, longest_s, until_s = 0, 0, 0.0, time.monotonic() + seconds
     async with open_store(place) as log:
+        head = (await log.info(session)).head
         print("ready", flush=True)
         while time.monotonic() < until_s:
             began, kind, is_told = time.monotonic(), f"{name} {count}", False
             while not is_told:
                 try:
-                    await log.append(session, [(1, Custom(kind=kind))], key=kind if count % 2 else None)
+                    head = await log.append(session, [(1, Custom(kind=kind))], key=kind if count % 2 else None)
                     is_told = True
                 except OutcomeUnknownError:
                     tries += 1
-                    is_told = not count % 2 and await is_there(log, session, kind)
+                    is_told = not count % 2 and await is_there(log, session, kind, after=head)
                 except StoreError:
                     tries += 1
                     await asyncio.sleep(PAUSE_S)
@@ -38,11 +39,11 @@ async def append(place: str, session: str, name: str, seconds: float) -> dict[st
     return {"count": count, "tries": tries, "longest_s": longest_s}
 
 
-async def is_there(log: EventLog, session: str, kind: str) -> bool:
-    """Look, as soon as anybody can, whether something was stored."""
+async def is_there(log: EventLog, session: str, kind: str, *, after: int) -> bool:
+    """Look, as soon as anybody can, whether something was stored after a head that was told."""
     while True:
         try:
-            return Custom(kind=kind) in [one.event async for one in read_all(log, session, updates=False)]
+            return Custom(kind=kind) in [one.event async for one in read_all(log, session, after=after, updates=False)]
         except StoreError:
             await asyncio.sleep(PAUSE_S)
 

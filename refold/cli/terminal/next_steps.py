@@ -122,5 +122,9 @@ def answer_command(screen: Screen, wait: Waiting, again: str) -> str:
             return f"{decide} rerun (or fail), then {again}"
         case "repeat":
             return f"{decide} rerun (or adopt, or fail), then {again}"
+        case "child" if wait.queue:
+            return screen.command("worker", "MODULE", "--queue", wait.queue)
+        case "child":
+            return again
         case _:
             return f"{screen.command('complete', wait.token)} VALUE, then {again}"

@@ -36,6 +36,10 @@ boss = Agent(scripted([call("caster", {"prompt": "Oslo?"})], "A coat.", by="requ
 asker = Agent(payer.model, tools=[pay], name="asker")
 chief = Agent(scripted([call("asker", {"prompt": "Pay."})], "Done.", by="request"), tools=[asker.as_tool()])
 
+@task(id="far", queue="gpu")
+async def far(ctx, payload: None) -> None:
+    return None
+
 @task(id="all")
 async def everything(ctx, payload: object) -> object:
     if payload == "token":
@@ -45,6 +49,8 @@ async def everything(ctx, payload: object) -> object:
     if payload == "inbox":
         async for message in ctx.inbox(key="in"):
             return message.value
+    if payload == "child":
+        await ctx.trigger_and_wait(far, None, key="far")
     if payload == "fail":
         raise ValueError("no such customer")
     return payload
@@ -67,7 +73,7 @@ def next_of(said: str) -> list[str]:
 
 def started(shell: Shell, app: str, payload: str) -> str:
     session = shell.good("trigger", f"{app}:everything", payload).strip()
-    assert shell("worker", app, "--until-idle").exit_code == 0
+    assert shell("worker", app, "--queue", "default", "--until-idle").exit_code == 0
     return session
 
 
@@ -175,6 +181,7 @@ ANSWERS: Mapping[str, Sequence[str]] = {
     "token": ("complete {session}:go VALUE",),
     "sleep": ("worker MODULE (when it is time)", "decide {session}:nap --cancel"),
     "inbox": ("send {session} MESSAGE", "worker MODULE"),
+    "child": ("worker MODULE --queue gpu",),
 }
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
 import pytest
 
-from eventsource.events import AbortRequest, ChildEnd, ChildStart, MetadataSet, StreamUpdate, TaskEnd
+from eventsource.envelope import Behind, Lease, SessionInfo
+from eventsource.errors import OutcomeUnknownError, StoreError
+from eventsource.events import AbortRequest, ChildEnd, ChildStart, Event, MetadataSet, StreamUpdate, TaskEnd, TaskStart
 from eventsource.log import MemoryLog
 from eventsource.log.protocol import EventLog
 from eventsource.messages import ToolResultMessage, Usage
@@ -16,6 +19,8 @@ from eventsource.models.scripted.script import Answer, call, say, stop
 from refold import Agent, Log, Policies, Session, tool
 from refold.tasks import ChildError, TaskContext, TaskRun, task
 from tests.refold.hands import Clock, events_of, verified
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -347,3 +352,114 @@ async def test_a_fork_tells_that_a_running_child_belongs_to_its_parent() -> None
     assert fork.result == "it runs on in the session this one was forked from"
     await run.session.decide(run.waits[0], "me")
     assert (await parent.resume(run.session)).result == "me"
+
+
+async def test_nothing_is_recorded_behind_the_end_of_a_task(opened: Log) -> None:
+    """Its code ended beside a child that had just come to wait: that is no wait of anybody."""
+
+    @task(id="hasty")
+    async def hasty(ctx: TaskContext, payload: None) -> object:
+        return await asyncio.gather(
+            ctx.trigger_and_wait(asks, "why", key="asks"), ctx.trigger_and_wait(double, -1, key="bad")
+        )
+
+    run = await hasty.run(opened)
+    assert (run.status, run.waits) == ("error", ())
+    assert isinstance((await events_of(run.session))[-1], TaskEnd)
+    info = await run.session.info()
+    assert (info.status, info.open) == ("failed", False)
+    await verified(run.session)
+
+
+class Unsure(MemoryLog):
+    """A log that loses the answer to each change of a child's that it is asked for, the first time: made, or not."""
+
+    def __init__(self, *, is_made: bool) -> None:
+        super().__init__(clock=Clock(), new_id=lambda: "parent")
+        self._is_made, self.lost = is_made, set[str]()
+
+    async def _answer(self, what: str, session: str, change: Awaitable[T]) -> T:
+        if session == "parent" or what in self.lost:
+            return await change
+        self.lost.add(what)
+        if self._is_made:
+            await change
+        else:
+            asyncio.ensure_future(change).cancel()
+        raise OutcomeUnknownError(session, 0, "the connection was lost")
+
+    async def create(
+        self,
+        session: str | None = None,
+        *,
+        title: str = "",
+        created_at_us: int | None = None,
+        started_by: str = "",
+        source: str = "",
+    ) -> SessionInfo:
+        made = super().create(session, title=title, created_at_us=created_at_us, started_by=started_by, source=source)
+        return await self._answer("create", session or "parent", made)
+
+    async def append(
+        self,
+        session: str,
+        events: Sequence[tuple[int, Event]],
+        *,
+        expected: int | None = None,
+        epoch: int | None = None,
+        key: str | None = None,
+        durable: bool = True,
+        behind: Behind | None = None,
+    ) -> int:
+        made = super().append(session, events, expected=expected, epoch=epoch, key=key, durable=durable, behind=behind)
+        return await self._answer(f"append {key}", session if key else "parent", made)
+
+    async def release(self, lease: Lease, *, head: int | None = None) -> None:
+        return await self._answer("release", lease.session, super().release(lease, head=head))
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+async def test_a_child_whose_store_lost_an_answer_is_made_once_and_is_no_failure(is_made: bool) -> None:
+    store = Unsure(is_made=is_made)
+
+    @task(id="parent")
+    async def parent(ctx: TaskContext, payload: None) -> object:
+        return await ctx.trigger_and_wait(double, 4, key="one")
+
+    run = await parent.run(Log(store))
+    assert (run.status, run.result) == ("done", 8)
+    assert store.lost == {"create", "append task", "release"}
+    starts = [
+        event for event in await events_of(await Log(store).find(run.children["one"])) if isinstance(event, TaskStart)
+    ]
+    assert len(starts) == 1
+
+
+async def test_a_store_that_fails_is_no_failure_of_the_tasks_code() -> None:
+    """What code cannot catch, it cannot take for its child's failure: it runs again when the store is well."""
+
+    class Failing(MemoryLog):
+        is_well = False
+
+        async def create(self, *given: Any, **named: Any) -> SessionInfo:
+            if named.get("started_by") and not self.is_well:
+                raise StoreError("log", "the disk is full", "make room")
+            return await super().create(*given, **named)
+
+    store = Failing(clock=Clock(), new_id=lambda: "parent")
+    caught: list[str] = []
+
+    @task(id="parent")
+    async def parent(ctx: TaskContext, payload: None) -> object:
+        try:
+            return await ctx.trigger_and_wait(double, 4, key="one")
+        except Exception as error:
+            caught.append(str(error))
+            raise
+
+    run = await parent.trigger(Log(store))
+    with pytest.raises(StoreError, match="the disk is full"):
+        await parent.resume(run.session)
+    assert caught == []
+    store.is_well = True
+    assert (await parent.resume(run.session)).result == 8

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
+from eventsource.errors import TokenValueError
 from eventsource.events import ChildEnd, TaskEnd, TaskStart, WaitEnd
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 from eventsource.messages import Usage
 from eventsource.models.scripted.script import say, stop
 from refold import Agent, Log
+from refold.status import find_status
 from refold.tasks import TaskContext, TaskRun, Worker, task
 from refold.tasks.runs import load_run
 from refold.testing import scripted
@@ -156,6 +158,45 @@ async def test_a_child_in_another_queue_is_run_by_a_worker_of_that(two: tuple[Lo
     await verified(run.session)
     assert (await run.session.replay()).difference is None
     assert await two[0].store.queues() == ()
+
+
+async def test_a_run_that_waits_for_a_child_elsewhere_says_for_which(two: tuple[Log, Log]) -> None:
+    """A child that waits itself is named by what it waits for; what the child is to end with nobody else can say."""
+
+    @task(id="asks", queue="gpu")
+    async def asks(ctx: TaskContext, payload: None) -> None:
+        await ctx.wait(await ctx.create_token(key="go"))
+
+    @task(id="whole")
+    async def whole(ctx: TaskContext, payload: None) -> None:
+        await ctx.trigger_and_wait(asks, None, key="part")
+
+    @task(id="above")
+    async def above(ctx: TaskContext, payload: None) -> None:
+        await ctx.trigger_and_wait(whole, None, key="whole")
+
+    run = await above.trigger(two[0])
+    at_home, elsewhere = Worker(two[0], [above, whole], queues=["default"]), Worker(two[1], [asks], queues=["gpu"])
+    await at_home.drain()
+    (wait,) = await run.session.waits()
+    middle = await two[0].find((await run.refresh()).children["whole"])
+    assert (wait.reason, wait.session, wait.child_status, wait.queue) == ("child", middle.id, "due", "gpu")
+    assert wait.child == (await load_run(middle)).children["part"]
+    assert wait.words == f"waits for its child part ({wait.child}, due in queue gpu)"
+    assert (await find_status(two[0].store, await run.session.info())).reason == wait.words
+    assert [(one.status, one.waits) for one in (await run.refresh(), await load_run(middle))] == 2 * [
+        ("waiting", (wait,))
+    ]
+    with pytest.raises(TokenValueError, match="ends with it"):
+        await run.session.decide(wait, None)
+    await elsewhere.drain()
+    (wait,) = await run.session.waits()
+    assert wait.token == f"{(await load_run(middle)).children['part']}:go"
+    await two[0].complete(wait.token, None)
+    for worker in (elsewhere, at_home):
+        await worker.drain()
+    assert await run.session.waits() == ()
+    assert (await run.refresh()).status == "done"
 
 
 async def test_a_worker_of_both_queues_needs_one_place_only(opened: Log) -> None:

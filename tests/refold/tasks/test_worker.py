@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from eventsource.errors import CorruptLogError
 from eventsource.events import Event, Resume, StepEnd, TaskStart, TokenCreate, WaitStart
-from eventsource.log import open_store
+from eventsource.log import MemoryLog, open_store
 from eventsource.log.protocol import EventLog
 from refold import Log
 from refold.tasks import Task, TaskContext, task
@@ -73,6 +73,30 @@ async def test_a_waiting_session_is_left_alone_until_it_is_woken(opened: Log) ->
     why = [event.why for event in await events_of(run.session) if isinstance(event, Resume)]
     assert why == ["wait"]
     await verified(run.session)
+
+
+async def test_a_session_that_a_worker_still_runs_is_not_taken_by_it_again() -> None:
+    """Its lease is over, as after a pause of its store: another worker may take it, this one notices that first."""
+    clock, begun, go = Clock(), asyncio.Event(), asyncio.Event()
+    opened = Log(MemoryLog(clock=clock, new_id=lambda: "held"), clock=clock)
+    told: list[WorkerReport] = []
+
+    @task(id="held")
+    async def held(ctx: TaskContext, payload: None) -> None:
+        begun.set()
+        await go.wait()
+
+    run = await held.trigger(opened)
+    worker, other = Worker(opened, [held], tell=told.append), Worker(opened, [held])
+    assert await worker.look() == 1
+    await begun.wait()
+    clock.now_us += 60_000_000
+    assert await worker.look() == 0
+    assert await other.look() == 1
+    go.set()
+    await worker.drain()
+    await other.drain()
+    assert ([report.status for report in told], (await run.refresh()).status) == (["lost"], "done")
 
 
 async def test_what_wakes_a_child_wakes_the_tree(opened: Log) -> None:

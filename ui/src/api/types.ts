@@ -2010,9 +2010,11 @@ export interface WaitStart {
 /**
  * An open wait, and what it is about.
  *
- * session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, or empty for a token.
- * deadline_us: when it ends by itself. tool, arguments: the call it holds, with what. tags: the token's. step: the
- * step that is tried again then.
+ * session, key: which one to decide. reason: approval, in_doubt, repeat, inbox, sleep, retry, child, or empty for a
+ * token. deadline_us: when it ends by itself, or of a child is looked at in any case. tool, arguments: the call it
+ * holds, with what. tags: the token's. step: the step that is tried again then. child: the session whose end is waited
+ * for, which waits for nothing itself; child_status: how that stands, empty where it is yet to be made; queue: whose
+ * workers take it, empty for the default one.
  */
 export interface Waiting {
   session: string;
@@ -2024,6 +2026,9 @@ export interface Waiting {
   arguments: Record<string, Json>;
   tags: string[];
   step: string;
+  child: string;
+  child_status: string;
+  queue: string;
 }
 
 /** A window: so many from one place on, counted from 0. */

@@ -161,6 +161,7 @@ function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
           </label>
         )}
         {wait.reason === "inbox" && <p>A message to the task ends it.</p>}
+        {wait.reason === "child" && <p>It ends when its child {wait.child} does; {wait.queue ? `a worker of queue ${wait.queue}` : "a worker"} runs that.</p>}
       </div>
       <Actions error={error}>
         {isApproval && (

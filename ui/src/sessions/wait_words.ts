@@ -17,6 +17,8 @@ export function waitWords(wait: Waiting): string {
       return "Time to pass";
     case "retry":
       return `Another try${wait.step ? ` of ${wait.step}` : ""}`;
+    case "child":
+      return `The end of its child ${wait.key.replace(/^child:/, "")}${wait.child_status ? `, which is ${wait.child_status}` : ""}${wait.queue ? ` in queue ${wait.queue}` : ""}`;
     default:
       return `A value for the token ${wait.key}`;
   }
