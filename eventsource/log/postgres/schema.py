@@ -17,6 +17,7 @@ FORMAT = 2
 _TABLE = re.compile(r"^CREATE TABLE (\w+) \(([^;]*?)\n?\)(?: WITH [^;]*)?;$", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"(?:^|,)\s*([a-z_0-9]+) (?=BIGINT|TEXT|BYTEA|VARCHAR)")
 _FUNCTION = re.compile(r"^CREATE FUNCTION (\w+)\(.*?AS \$\$(.*?)\$\$;$", re.MULTILINE | re.DOTALL)
+_INDEX = re.compile(r"^CREATE INDEX (\w+) ON (\w+) [^;]*;$", re.MULTILINE)
 _TRIGGER = re.compile(r"^CREATE TRIGGER (\w+)\s.*?ON (\w+)", re.MULTILINE | re.DOTALL)
 _COLUMNS_THERE = """
 SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -108,6 +109,8 @@ def renew_log(server: Server, role: str = "") -> bool:
                 raise server.no_log()
             for function in _FUNCTION.finditer(schema()):
                 raw.execute(function[0].replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1))
+            for index in _INDEX.finditer(schema()):
+                raw.execute(index[0].replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1))
             _set_rights(raw, role)
         return _make_search_index(raw)
 

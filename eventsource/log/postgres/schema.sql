@@ -63,6 +63,7 @@ CREATE INDEX updated ON sessions (updated_at_us, number);
 CREATE INDEX forks ON sessions (parent) WHERE parent IS NOT NULL;
 CREATE INDEX tree ON sessions (root);
 CREATE INDEX titled ON sessions (title) WHERE title != '';
+CREATE INDEX first_titled ON sessions (given) WHERE given != '';
 CREATE INDEX due ON sessions (queue, due_at_us) WHERE due_at_us IS NOT NULL;
 CREATE INDEX owned ON sessions (owner) WHERE owner IS NOT NULL;
 

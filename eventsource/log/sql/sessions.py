@@ -433,7 +433,7 @@ def resolve(connection: Sql, name: str, *, prefix: bool) -> str:
     if not prefix:
         return choose_whole(name, titled, is_id=is_id)
     prefixed = connection.execute(_BEGINS, (name, f"{name}{chr(sys.maxunicode)}")).fetchall()
-    if not titled and not prefixed:  # it has no index: only what would be no session at all is looked for there
+    if not titled and not prefixed:
         prefixed = connection.execute(_OF_FIRST_TITLE, (name,)).fetchall()
     return choose(name, titled, [_text(row[0]) for row in prefixed])
 

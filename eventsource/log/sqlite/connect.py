@@ -12,7 +12,7 @@ from .connection import ArchiveConnection, SqliteConnection, WritingConnection
 from .database_files import DatabaseFiles, identity_text
 from .database_format import FORMAT, make_tables, read_format
 from .locks import WriterLock
-from .upgrade import is_upgraded, read_as_format_2, upgrade
+from .upgrade import is_upgraded, lacks_indexes, make_indexes, read_as_format_2, upgrade
 
 _BUSY_MS = 5_000
 WAL_KEPT_BYTES = 16 * 2**20  # of a write-ahead file that has grown, so much stays when it begins anew
@@ -50,6 +50,9 @@ def connect_writer(files: DatabaseFiles, lock: WriterLock, clock: Callable[[], i
         if read_format(path, connection) < FORMAT or not is_upgraded(connection):
             with lock:
                 upgrade(files, connection)
+        if lacks_indexes(connection):
+            with lock:
+                make_indexes(connection)
         if connection.execute("PRAGMA journal_mode").fetchone() != (b"wal",):  # so it is in a backup
             with lock:
                 connection.execute("PRAGMA journal_mode=WAL")

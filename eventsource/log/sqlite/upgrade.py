@@ -20,6 +20,7 @@ from .database_format import FORMAT, read_format, schema_of
 
 _ALONE_MS = 1_000
 _AT_ONCE = 200
+_LATEST_INDEX = "first_titled"
 _LOG = logging.getLogger(__name__)
 _KEPT = (
     "number", "id", "parent", "fork_seq", "head", "link", "given", "created_at_us", "updated_at_us", "title", "status",
@@ -57,6 +58,16 @@ CREATE TEMP VIEW frames AS SELECT 0 AS id, x'' AS letters WHERE false"""
 def is_upgraded(connection: SqliteConnection) -> bool:
     """Return whether every row of a database of this format was brought to it whole."""
     return connection.execute(_UNFOLDED, (1,)).fetchone() is None
+
+
+def lacks_indexes(connection: SqliteConnection) -> bool:
+    """Return whether a database of this format was made before there were all of its indexes."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_LATEST_INDEX,)).fetchone() is None
+
+
+def make_indexes(connection: SqliteConnection) -> None:
+    """Make the indexes that are missing; others may have the database open. The caller has the writers' turn."""
+    _make_missing(connection, schema_of(FORMAT), ("index",))
 
 
 def read_as_format_2(connection: SqliteConnection) -> None:
