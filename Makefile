@@ -7,7 +7,7 @@ BENCH := .venv/bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo ui test check bench bench-scale clients faults mutants lock clean
+.PHONY: help demo ui test check bench bench-scale clients faults fuzz mutants lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -41,6 +41,9 @@ clients: .venv/ready ## install four real coding agents (npm, 1 GB in ~/.cache/r
 
 faults: .venv/ready ## kill, cut, corrupt and contend, the full number of times; some hours, two of them of restarts of a server
 	REFOLD_FAULTS=full REFOLD_RESTARTS_S=3600 $(BIN)/pytest -q -m faults
+
+fuzz: .venv/ready ## import 20,000 damaged session files of each format; some hours
+	$(BIN)/python -m tests.faults.fuzz
 
 mutants: .venv/ready ## put small faults into copies of the core, and see whether the tests notice; three quarters of an hour
 	$(BIN)/python -m tests.mutants

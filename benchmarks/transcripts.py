@@ -6,13 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from eventsource.events import Event
 from eventsource.log import open_store
 from eventsource.log.admitted import admitted, append_admitted
 from eventsource.log.protocol import EventLog
-from replay.formats import import_file
+from replay.formats import WarmFiles, import_file
 
 from .exchange import SESSION
 from .measure import compare
@@ -20,6 +21,7 @@ from .memory import peak_mb
 from .rows import Row, ratio_row, row
 from .stores import new_folder
 
+_MORE = 50  # records that are written while a file is followed
 _AT_ONCE = 1_000  # events of one append, as an import makes them
 _SLOW = (
     "A record is read twice, placed, written back and compared with what was read, so that nothing of it is lost; that "
@@ -43,9 +45,18 @@ def run(quick: bool) -> list[Row]:
 
     found = compare(1 if quick else 3, lambda: asyncio.run(_imported(small)), append)
     command = ["import", "--db", str(place / "large.db"), str(large)]
+    short, long = (100, 300) if quick else (1_000, 15_000)
+    grown = compare(1 if quick else 3, partial(_one_more, place, long), partial(_one_more, place, short))
     return [
         row("adopted messages appended, a second of CPU", appended, "messages/s", goal=">= 50,000", missed=_APPEND),
         ratio_row("records imported, to that", found, "records/s", goal=">= 0.9x", missed=_SLOW),
+        ratio_row(
+            f"one more record of a followed file of {long:,} (beside: {short:,})",
+            grown,
+            "ms",
+            goal="<= 1.5x",
+            beside=True,
+        ),
         row(f"refold import, a file of {many:,} records", [peak_mb(command)], "MB", goal="<= 300"),
     ]
 
@@ -81,6 +92,27 @@ async def _imported(path: Path) -> float:
         began = time.process_time()
         report = await import_file(log, str(path))
         return report.entries / (time.process_time() - began)
+
+
+def _one_more(place: Path, records: int) -> float:
+    path = place / f"followed-{records}.jsonl"
+    lines = [f"{json.dumps(one)}\n" for one in _records(records + _MORE)]
+    path.write_text("".join(lines[:records]), encoding="utf-8")
+    return asyncio.run(_followed(path, lines[records:]))
+
+
+async def _followed(path: Path, more: list[str]) -> float:
+    """Follow a file that grows record by record. Returns: what one more record takes (ms of CPU)."""
+    warm, took = WarmFiles(), 0.0
+    async with open_store(new_folder() / "followed.db") as log:
+        await import_file(log, str(path), growing=True, warm=warm)
+        for number, line in enumerate(more):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+            began = time.process_time()
+            await import_file(log, str(path), format="claude-code", growing=True, warm=warm)
+            took += time.process_time() - began if number else 0.0  # the first one takes note of all that was there
+    return 1_000 * took / (len(more) - 1)
 
 
 async def _appended(path: Path) -> float:

@@ -10,7 +10,7 @@ from eventsource.lazy_names import load_when_asked
 if TYPE_CHECKING:
     from .adopt import adopt
     from .diff import SessionDiff, diff
-    from .formats import detect, import_file
+    from .formats import WarmFiles, detect, import_file
     from .formats.pi.write import export_pi
     from .formats.refold.write import export_session
     from .html.page import session_page
@@ -26,6 +26,7 @@ __all__ = [
     "Replay",
     "ReplayReport",
     "SessionDiff",
+    "WarmFiles",
     "Why",
     "adopt",
     "detect",
@@ -43,7 +44,7 @@ load_when_asked(
     {
         ".adopt": "adopt",
         ".diff": "SessionDiff diff",
-        ".formats": "detect import_file",
+        ".formats": "WarmFiles detect import_file",
         ".formats.pi.write": "export_pi",
         ".formats.refold.write": "export_session",
         ".html.page": "session_page",

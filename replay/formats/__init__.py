@@ -11,8 +11,19 @@ if TYPE_CHECKING:
     from .jsonl import LineNote
     from .refold.read import REFOLD, import_refold
     from .report import ImportedBranch, ImportReport
+    from .warm import WarmFiles
 
-__all__ = ["FORMATS", "REFOLD", "ImportReport", "ImportedBranch", "LineNote", "detect", "import_file", "import_refold"]
+__all__ = [
+    "FORMATS",
+    "REFOLD",
+    "ImportReport",
+    "ImportedBranch",
+    "LineNote",
+    "WarmFiles",
+    "detect",
+    "import_file",
+    "import_refold",
+]
 
 load_when_asked(
     __name__,
@@ -21,5 +32,6 @@ load_when_asked(
         ".jsonl": "LineNote",
         ".refold.read": "REFOLD import_refold",
         ".report": "ImportedBranch ImportReport",
+        ".warm": "WarmFiles",
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from .jsonl import Fields, Findings, Line, each_record, read_lines
 from .to_agent import ToAgent
 
 _LOOK = 1 << 16  # bytes read at once while the end of the last whole line is looked for
+_HEADS = 4  # beginnings of files that are kept, since one that grows is looked at often
 HEAD_BYTES = 1 << 20  # enough for a header and some records; what it cuts short is not judged
 
 
@@ -69,6 +71,7 @@ class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     begun_by: str = ""
     fork: SourceFork | None = None
+    manner: str = ""
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -124,16 +127,41 @@ def head_of(path: Path) -> Head:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(HEAD_BYTES)
+            return _head_of(path, file.read(HEAD_BYTES))
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+@lru_cache(maxsize=_HEADS)
+def _head_of(path: Path, data: bytes) -> Head:
     records = read_lines(data, lambda fields: isinstance(fields.get("type"), str)).records
     return Head(path=path, data=data, records=tuple(record.fields for record in records), document=beginning(data))
 
 
-def lines_of(
-    path: Path, is_record: Callable[[Fields], bool], *, growing: bool = False
-) -> Callable[[Findings], Iterator[Line]]:
+class FileLines:
+    """Reads the records of a file of JSON Lines: each time what the file held when this was made.
+
+    `path`, `size_bytes`: of what it reads.
+    """
+
+    def __init__(self, path: Path, is_record: Callable[[Fields], bool], size_bytes: int) -> None:
+        self.path, self.size_bytes, self._is_record = path, size_bytes, is_record
+
+    def __call__(self, findings: Findings) -> Iterator[Line]:
+        """Read all of them."""
+        return self.behind(0, 1, findings)
+
+    def behind(self, place: int, first: int, findings: Findings) -> Iterator[Line]:
+        """Read those from a place on, which is the beginning of a line.
+
+        Args:
+            place: how many bytes stand before.
+            first: the number of the line.
+        """
+        return each_record(_lines(self.path, place, self.size_bytes), self._is_record, findings, first=first)
+
+
+def lines_of(path: Path, is_record: Callable[[Fields], bool], *, growing: bool = False) -> FileLines:
     """Make a reader of a file of JSON Lines; each time it reads what the file held when this was called.
 
     Args:
@@ -145,11 +173,7 @@ def lines_of(
         size = _end_of_lines(path) if growing else path.stat().st_size
     except OSError as error:
         raise unreadable(path, error) from error
-
-    def read(findings: Findings) -> Iterator[Line]:
-        return each_record(_lines(path, size), is_record, findings)
-
-    return read
+    return FileLines(path, is_record, size)
 
 
 def _end_of_lines(path: Path) -> int:
@@ -166,10 +190,11 @@ def _end_of_lines(path: Path) -> int:
     return 0
 
 
-def _lines(path: Path, size: int) -> Iterator[bytes]:
-    left = size
+def _lines(path: Path, place: int, size: int) -> Iterator[bytes]:
+    left = size - place
     try:
         with path.open("rb") as file:
+            file.seek(place)
             while left > 0 and (line := file.readline(left)):
                 left -= len(line)
                 yield line

@@ -26,6 +26,7 @@ from .pydantic_ai.file import PYDANTIC_AI
 from .refold.file import is_export
 from .refold.read import REFOLD, import_refold
 from .report import ImportReport
+from .warm import WarmFiles
 
 FORMATS: tuple[Format, ...] = (
     PI,
@@ -53,6 +54,7 @@ async def import_file(
     dry: bool = False,
     growing: bool = False,
     without: Collection[str] = (),
+    warm: WarmFiles | None = None,
 ) -> ImportReport:
     """Write the sessions of a file into the log; of those that were imported before, only what is new.
 
@@ -64,6 +66,7 @@ async def import_file(
         dry: write nothing, and say what would be written.
         growing: somebody writes the file: what may not have come whole is left for the next time.
         without: sources of sessions that are left out (`ImportReport.source`).
+        warm: what was kept of files that are imported again and again, as they grow: only what is new is read.
 
     Returns: what was done of the file's first session, with those of the others.
     Raises: TranscriptError when it is of no format, cannot be read or holds nothing; SessionExistsError.
@@ -89,6 +92,7 @@ async def import_file(
         dry=dry,
         growing=growing,
         without=without,
+        warm=None if again or dry else warm,
     )
     return msgspec.structs.replace(first, others=(*others, *earlier))
 

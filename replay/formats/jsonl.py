@@ -56,6 +56,8 @@ class Findings:
         self._lost: list[LineNote] = []
         self._more = {"recovered": 0, "lost": 0}
         self._kept: dict[str, tuple[int, int]] = {}
+        self.first_lost = 0
+        """The first line of which something could not be read; 0: there is none."""
 
     def recover(self, number: int, problem: str) -> None:
         """Note what was wrong with a line, of which nothing was lost."""
@@ -63,6 +65,7 @@ class Findings:
 
     def lose(self, number: int, problem: str, text: str) -> None:
         """Note what could not be read of a line."""
+        self.first_lost = self.first_lost or number
         self._add("lost", self._lost, LineNote(number, problem, text))
 
     def keep(self, number: int, what: str) -> None:
@@ -109,16 +112,19 @@ def read_lines(data: bytes, is_record: Callable[[Fields], bool]) -> Lines:
     return Lines(records=records, recovered=findings.recovered, lost=findings.lost)
 
 
-def each_record(raws: Iterable[bytes], is_record: Callable[[Fields], bool], findings: Findings) -> Iterator[Line]:
+def each_record(
+    raws: Iterable[bytes], is_record: Callable[[Fields], bool], findings: Findings, *, first: int = 1
+) -> Iterator[Line]:
     """Read the records of a file line by line; lines end at LF only.
 
     Args:
         raws: the lines with their ends; the one without an end is the last.
         is_record: says whether an object found behind damaged text is a record of its own and not a piece of that text.
+        first: the number of the first line.
         findings: gets what was repaired and lost. NaN and infinities become null, lone surrogates and bytes that are
             not UTF-8 become U+FFFD; both are noted.
     """
-    for number, line in enumerate(raws, 1):
+    for number, line in enumerate(raws, first):
         raw = line.removeprefix(_MARK) if number == 1 else line
         if not raw.strip():
             continue

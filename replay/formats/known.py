@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from eventsource.codec import read_object
 from eventsource.envelope import SessionInfo
-from eventsource.events import Compaction, Custom, Event, MessageAdopt
+from eventsource.events import Compaction, ConfigChange, Custom, Event, MessageAdopt, ModelRef
 from eventsource.log.protocol import EventLog
 
 from ..lineage import forks_of
@@ -37,9 +37,12 @@ async def find_known(log: EventLog, source: str, kinds: Kinds, *, fork: str = ""
     async for info in _family(log, found[0], kinds):
         files[info.id] = info.source or files[info.parent or ""]
         tip, last, spoken = info.fork_seq + 1, 0, 0
+        model: ModelRef | None = None
         async for seq, event in _facts(log, info):
             if isinstance(event, MessageAdopt | Compaction):
                 spoken = seq
+            elif isinstance(event, ConfigChange) and event.model is not None:
+                model = event.model
             if not isinstance(event, Custom) or event.kind != kinds.lines:
                 continue
             tip = seq
@@ -47,7 +50,7 @@ async def find_known(log: EventLog, source: str, kinds: Kinds, *, fork: str = ""
                 entries.add(digest, entry)
                 last = entry.last if entry.first <= spoken else last
         own = files[info.id] == wanted
-        branches.append(KnownBranch(session=info.id, head=info.head, tip=tip, last=last, own=own))
+        branches.append(KnownBranch(session=info.id, head=info.head, tip=tip, last=last, own=own, model=model))
     main = next((number for number, one in enumerate(branches) if one.own), len(branches))
     return Known(branches=tuple(branches), entries=entries, main=main, fork=fork)
 

@@ -6,7 +6,7 @@ What is kept of an entry is a few numbers, so that a file of a million fits.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Set
 from hashlib import blake2b
 
 import msgspec
@@ -93,7 +93,7 @@ class Outline:
         found = self.find(placing.after)
         if found is not None:
             return found
-        after_loss = number and any(0 < note.number <= line for note in self._findings.lost)
+        after_loss = number and 0 < self._findings.first_lost <= line
         where = "the entry before it" if after_loss else "none"
         self._findings.recover(line, f"its parent {placing.after!r} is missing; it follows {where}")
         return number - 1 if after_loss else -1
@@ -109,50 +109,41 @@ class Outline:
             at = self.parents[at]
         return at >= 0
 
-    def digests(self) -> array[int]:
-        """Compute what names each entry by what it holds and what it follows, back to its root."""
-        chained = array("Q", bytes(8 * len(self.parents)))
-        for number, parent in enumerate(self.parents):
-            before = chained[parent] if parent >= 0 else 0
-            said = before.to_bytes(8) + self._contents[number].to_bytes(8)
-            chained[number] = int.from_bytes(blake2b(said, digest_size=8).digest())
+    def go_on(self, findings: Findings) -> None:
+        """Take further records: what is found of them is told to other findings."""
+        findings.first_lost, self._findings = self._findings.first_lost, findings
+
+    def digests(self, before: array[int] | None = None) -> array[int]:
+        """Compute what names each entry by what it holds and what it follows, back to its root.
+
+        Args:
+            before: those of the first entries, which are not computed again.
+        """
+        chained = array("Q", before or ())
+        for number in range(len(chained), len(self.parents)):
+            parent = self.parents[number]
+            above = chained[parent] if parent >= 0 else 0
+            said = above.to_bytes(8) + self._contents[number].to_bytes(8)
+            chained.append(int.from_bytes(blake2b(said, digest_size=8).digest()))
         return chained
 
-    def tips(self, known: array[int], open_: Set[int]) -> dict[int, int]:
-        """Find the entries behind which a branch that is there goes on: its last that speaks, and silent ones behind.
+    def speaks(self, number: int) -> bool:
+        """Return whether an entry is part of the conversation."""
+        return bool(self._speaks[number])
+
+    def part(self, branch_of: array[int], ends: Ends, there: int, first: int = 0) -> None:
+        """Part entries into branches: first the one the file ends in, then one for each other that nothing follows.
 
         Args:
-            known: the branch of each entry that is there already; -1: it is new.
-            open_: branches that can be gone on with.
-
-        Returns: the branch of each such entry; that of -1 is one where nothing was said yet.
-        """
-        if not open_:
-            return {}
-        heard = array("i", [-1]) * len(self.parents)  # of each entry the last one on its path that speaks
-        last: dict[int, int] = {}
-        for number, parent in enumerate(self.parents):
-            heard[number] = number if self._speaks[number] else heard[parent] if parent >= 0 else -1
-            if self._speaks[number] and known[number] in open_:
-                last[known[number]] = number
-        empty = [(-1, branch) for branch in open_ if branch not in last]
-        behind = enumerate(known)
-        return dict(empty) | {one: at for one, at in behind if at in open_ and heard[one] == last.get(at, -1)}
-
-    def branches(self, known: array[int], tips: Mapping[int, int], there: int) -> array[int]:
-        """Part the entries into branches: first the one the file ends in, then one for each other that nothing follows.
-
-        Args:
-            known: the branch of each entry that is there already; -1: it is new.
-            tips: entries that a branch which is there ends with, and can be gone on with; and which branch.
+            branch_of: the branch of each entry that is there already; -1: it is new. They are filled in, but for where
+                nothing is said, and the session that it stands beside was gone on with here.
+            ends: of the branches that are there.
             there: how many branches there are; new ones are numbered from it.
-
-        Returns: of each entry its branch. -1: nothing is said there, and the session that it stands beside was gone on
-            with here.
+            first: the first entry that may be new.
         """
         size = len(self.parents)
-        branch_of, begun, left = array("i", known), there, set(tips.values())
-        for leaf in self._leaves():
+        begun, left = there, set(ends.branches)
+        for leaf in self._leaves(first):
             own: list[int] = []
             at = leaf
             while at >= 0 and branch_of[at] < 0:
@@ -160,31 +151,75 @@ class Outline:
                 branch_of[at] = size  # until it is known which
                 at = self.parents[at]
             if own:
-                number = tips.get(at, -1)
+                number = ends.branch_behind(at)
                 if number not in left:
                     number, begun = begun, begun + 1
                 left.discard(number)
                 for one in own:
                     branch_of[one] = number
-        closed = set(range(there)) - set(tips.values())
-        for number, parent in enumerate(self.parents):  # what is left says nothing, nor does what follows it
+        closed = set(range(there)) - ends.branches
+        for number in range(first, size):  # what is left says nothing, nor does what follows it
             if branch_of[number] < 0:
+                parent = self.parents[number]
                 beside = branch_of[parent] if parent >= 0 else 0
                 branch_of[number] = -1 if beside in closed else beside
-        return branch_of
 
-    def _leaves(self) -> Iterator[int]:
-        """Go through the entries that speak and are followed by none that does: first the last one, then in order."""
+    def _leaves(self, first: int) -> Iterator[int]:
+        """Go through the entries that speak and that none follows which does: the last one, then the others."""
         size = len(self.parents)
-        followed = bytearray(size)
-        for number in reversed(range(size)):
+        followed = bytearray(size - first)
+        for number in range(size - 1, first - 1, -1):
             parent = self.parents[number]
-            if parent >= 0 and (self._speaks[number] or followed[number]):
-                followed[parent] = 1
-        last = self._speaks.rfind(1)
+            if parent >= first and (self._speaks[number] or followed[number - first]):
+                followed[parent - first] = 1
+        last = self._speaks.rfind(1, first)
         if last >= 0:
             yield last
-        yield from (one for one in range(size) if self._speaks[one] and not followed[one] and one != last)
+        for one in range(first, size):
+            if self._speaks[one] and not followed[one - first] and one != last:
+                yield one
+
+
+class Ends:
+    """Behind which entries the branches that are there go on: their last that speaks, and silent ones behind.
+
+    `branches`: those that can be gone on with.
+    """
+
+    def __init__(self, outline: Outline, known: array[int], open_: Set[int]) -> None:
+        """Find them.
+
+        Args:
+            known: the branch of each entry that is there already; -1: it is new.
+            open_: branches that can be gone on with.
+        """
+        self._outline, self._known, self._open = outline, known, frozenset(open_)
+        self._heard = array("i")  # of each entry the last one on its path that speaks
+        self._last: dict[int, int] = {}
+        self._empty = -1
+        self.branches: frozenset[int] = frozenset()
+        if open_:
+            self.go_on(known, open_)
+
+    def go_on(self, known: array[int], open_: Set[int]) -> None:
+        """Look at the entries that were not looked at yet; the rest is as it was."""
+        self._known, self._open = known, frozenset(open_)
+        heard, parents = self._heard, self._outline.parents
+        for number in range(len(heard), len(known)):
+            speaks, parent = self._outline.speaks(number), parents[number]
+            heard.append(number if speaks else heard[parent] if parent >= 0 else -1)
+            if speaks and known[number] in self._open:
+                self._last[known[number]] = number
+        empty = self._open - self._last.keys()
+        self._empty = max(empty, default=-1)
+        self.branches = frozenset(self._last) | {self._empty} - {-1}
+
+    def branch_behind(self, at: int) -> int:
+        """Return the branch that goes on behind an entry (-1: one where nothing was said yet); -1: none."""
+        if at < 0:
+            return self._empty
+        branch = self._known[at]
+        return branch if branch in self._open and self._heard[at] == self._last.get(branch, -1) else -1
 
 
 def _digest(name: str) -> int:

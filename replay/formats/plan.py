@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from eventsource.codec import to_json
-from eventsource.events import Custom, Event, Label, MessageAdopt
+from eventsource.events import Custom, Event, Label, MessageAdopt, ModelRef
 from eventsource.first_words import title_of_first
 from eventsource.messages import ToolResultMessage
 
@@ -18,7 +18,7 @@ from .dialect import Dialect, InContext, PathState, Told
 from .differences import difference
 from .digest_table import DigestTable
 from .jsonl import Fields, Findings, Line
-from .outline import Outline
+from .outline import Ends, Outline
 
 _BATCH = 1_000  # entries written at once; each batch says which entries it holds
 _LOST_LIMIT = 200_000  # characters of a damaged line that are kept in the log
@@ -77,6 +77,9 @@ class KnownEntries:
         self._numbers = DigestTable()
         self._columns = tuple(array("q") for _ in msgspec.structs.fields(KnownEntry))
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def add(self, digest: int, entry: KnownEntry) -> None:
         """Add one."""
         if self._numbers.get(digest) < 0:
@@ -95,7 +98,8 @@ class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
 
     `head`: of the session. `tip`: the last seq that an import wrote; a head beyond it: it was gone on with here.
     `last`: the last seq of its last entry that says something; 0: nothing was said. `own`: it is of this file, and not
-    of another one with a session that was forked from this, or from which this was.
+    of another one with a session that was forked from this, or from which this was. `model`: the one that was put in
+    force last (None: on no entry of its own), which an import that knew less of the file may have told otherwise.
     """
 
     session: str
@@ -103,6 +107,7 @@ class KnownBranch(msgspec.Struct, frozen=True, kw_only=True):
     tip: int
     last: int
     own: bool = True
+    model: ModelRef | None = None
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,10 +129,13 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Branch:
-    """A branch that is being filled."""
+    """A branch that is being filled.
 
-    def __init__(self, number: int, head: int, state: PathState) -> None:
-        self.number, self.head, self.state = number, head, state
+    `model`: the one in force where it is gone on with, as the log has it (None: as its entries say).
+    """
+
+    def __init__(self, number: int, head: int, state: PathState, model: ModelRef | None = None) -> None:
+        self.number, self.head, self.state, self.model = number, head, state, model
         self.events: list[Timed] = []
         self.first_words = ""
         self.begin()
@@ -156,15 +164,16 @@ class Planner:
         size = len(outline.parents)
         self.digests = outline.digests()
         self._seqs = tuple(array("q", bytes(8 * size)) for _ in range(3))  # first, naming, last
+        self._is_known = array("i", [-1]) * size
         self.branch_of = self._find_branches()
-        self._crossed = {
-            parent
-            for number, parent in enumerate(outline.parents)
-            if parent >= 0 and self.branch_of[number] != self.branch_of[parent]
-        }
+        self._there = len(self._known.branches)
+        self._crossed: set[int] = set()
+        self._find_crossed(0)
         self._states: dict[int, PathState] = {}
         self._open: dict[int, _Branch] = {}
         self._elsewhere: list[tuple[int, int, str]] = []  # bookmarks on other branches: entry, time, text
+        self._planned = self._records = 0  # entries, and their records
+        self._written, self._noted = DigestTable(), 0  # entries that were planned before, and how many they are
         self._at = self._began_us = 0
         self._file = ""
         self.left = self.branch_of.count(-1)
@@ -173,22 +182,85 @@ class Planner:
         """What the file calls its session, or what it is called here (empty: nothing new)."""
 
     def _find_branches(self) -> array[int]:
-        known, size = self._known, len(self.digests)
-        there = array("i", [-1]) * size
+        known, there = self._known, self._is_known
         ends = {number for number, one in enumerate(known.branches) if one.own and one.head == one.tip}
         open_ = {number for number in ends if not known.branches[number].last}
-        for number, digest in enumerate(self.digests):
+        met: set[int] = set()
+        for number, digest in enumerate(self.digests if known.branches else ()):
             found = known.entries.find(digest)
             if found is not None:
                 there[number] = found.branch
+                met.add(digest)
                 for seqs, seq in zip(self._seqs, (found.first, found.seq, found.last), strict=True):
                     seqs[number] = seq
                 if found.last == known.branches[found.branch].last and found.branch in ends:
                     open_.add(found.branch)
-        self._is_known = there
-        self.last_branch = next((branch for branch in reversed(there) if branch >= 0), -1)
+        self._misses = len(met) < len(known.entries)
+        self.last_branch = self._last_known()
         """The branch that has the last entry which is there: all of a fork that says nothing of its own yet."""
-        return self.outline.branches(there, self.outline.tips(there, open_), len(known.branches))
+        self._ends = Ends(self.outline, there, open_)
+        branch_of = array("i", there)
+        self.outline.part(branch_of, self._ends, len(known.branches))
+        return branch_of
+
+    def _last_known(self) -> int:
+        return next((branch for branch in reversed(self._is_known) if branch >= 0), -1)
+
+    def _find_crossed(self, first: int) -> None:
+        """Find behind which entries a branch begins: what holds there is kept."""
+        parents, branch_of = self.outline.parents, self.branch_of
+        for number in range(first, len(parents)):
+            parent = parents[number]
+            if parent >= 0 and branch_of[number] != branch_of[parent]:
+                self._crossed.add(parent)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether what the file holds later can be planned by itself: it has each entry that the log has of it.
+
+        And every branch ends with one of them, so that it can be gone on with.
+        """
+        known = self._known
+        closed = set(range(len(known.branches))) - self._ends.branches
+        return not (closed or known.fork or self.left or self._misses) and len(self._open) == self._begun
+
+    @property
+    def _begun(self) -> int:
+        return max(self._there, *(number + 1 for number in self._open), 1)
+
+    def go_on(self, findings: Findings) -> bool:
+        """Take in the entries that the outline got since the others were planned and written; `plan_on` plans them.
+
+        Returns: False when they cannot be planned by themselves; then this planner is of no more use.
+        """
+        outline, first, begun = self.outline, self._planned, self._begun
+        size = len(outline.parents)
+        self._findings, self.title = findings, ""
+        self.digests = outline.digests(self.digests)
+        for number in range(self._noted, first):
+            self._written.put(self.digests[number], number)
+        if any(self._written.get(digest) >= 0 for digest in self.digests[first:]):
+            return False
+        self._is_known[self._noted :] = self.branch_of[self._noted :]
+        if self._noted:
+            self._ends.go_on(self._is_known, set(range(begun)))
+        else:
+            self._ends = Ends(outline, self._is_known, set(range(begun)))
+        self._noted, self._there = first, begun
+        self.last_branch = self._is_known[-1] if first else -1
+        new = array("i", [-1]) * (size - first)
+        self._is_known += new
+        self.branch_of += new
+        for seqs in self._seqs:
+            seqs.frombytes(bytes(8 * len(new)))
+        outline.part(self.branch_of, self._ends, begun, first)
+        self._find_crossed(first)
+        return all(self._is_held(number) for number in range(first, size))
+
+    def _is_held(self, number: int) -> bool:
+        """Return whether it is known what holds where an entry begins: behind most older ones it is not."""
+        parent = self.outline.parents[number]
+        return not 0 <= parent < self._planned or self.branch_of[number] in self._open or parent in self._states
 
     def plan(
         self, records: Iterable[Line], *, title: str = "", last_title: str = "", file: str = "", at_us: int = 0
@@ -205,6 +277,21 @@ class Planner:
         self._began_us = at_us if began_us is None else began_us
         if not self._known.branches:
             yield from self._begin()
+        yield from self._place_all(records)
+        if not self._known.branches and not self.title:
+            main = self._open[0]
+            words = self.dialect.first_words or main.first_words
+            self.title = title or words or title_of_first(event for _, event in main.events) or last_title
+            if self.title:
+                main.add(main.events[-1][0] if main.events else main.state.at_us, Label(text=self.title))
+        yield from self._end()
+
+    def plan_on(self, records: Iterable[Line]) -> Iterator[Action]:
+        """Go through the records of the entries that `go_on` took in, and say what to write, in order."""
+        yield from self._place_all(records)
+        yield from self._end()
+
+    def _place_all(self, records: Iterable[Line]) -> Iterator[Action]:
         for number, own in self._entries(records):
             if self._is_known[number] >= 0:
                 self._pass(number, own)
@@ -214,16 +301,15 @@ class Planner:
             branch = self._open.get(self.branch_of[target])
             if branch is not None:
                 branch.add(at_us, Label(text=text, target_seq=self._seqs[1][target]))
-        if not self._known.branches and not self.title:
-            main = self._open[0]
-            words = self.dialect.first_words or main.first_words
-            self.title = title or words or title_of_first(event for _, event in main.events) or last_title
-            if self.title:
-                main.add(main.events[-1][0] if main.events else main.state.at_us, Label(text=self.title))
+        self._elsewhere.clear()
+
+    def _end(self) -> Iterator[Action]:
+        """Name the new branches, and write what is left."""
         for branch in self._open.values():
-            if branch.number >= max(1, len(self._known.branches)):
+            if branch.number >= max(1, self._there):
                 self._name_branch(branch)
             yield from self._flush(branch)
+        self._planned, self._records = len(self.branch_of), len(self.outline.entry_of)
 
     def _name_branch(self, branch: _Branch) -> None:
         """Call a new branch by what was said first on it."""
@@ -254,7 +340,7 @@ class Planner:
         waiting: deque[int] = deque()
         held: dict[int, list[Line]] = {}
         entry_of, last = self.outline.entry_of, self.outline.last_record
-        count = -1
+        count = self._records - 1
         for line in records:
             if self.dialect.is_header(line):
                 continue
@@ -283,7 +369,8 @@ class Planner:
     def _go_on(self, number: int) -> _Branch:
         """Begin to read, or to go on with, a branch that is there."""
         at = self.branch_of[number]
-        branch = self._open[at] = _Branch(at, self._known.branches[at].head, self._state(number))
+        known = self._known.branches[at]
+        branch = self._open[at] = _Branch(at, known.head, self._state(number), known.model)
         return branch
 
     def _state(self, number: int) -> PathState:
@@ -314,6 +401,8 @@ class Planner:
         name = self.dialect.name(records, number + 1)
         if branch is None and self.branch_of[number] < len(self._known.branches):
             branch = self._go_on(number)
+        if branch is not None and branch.model is not None:
+            branch.state.model, branch.model = branch.model, None
         if branch is None:
             state = self._state(number)
             told = self._read(number, records, name, state)

@@ -21,7 +21,6 @@ from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage
 from projections import CONTEXT, ContextView, convert, history, messages, parts, project
 from replay.formats import ImportReport, import_file
-from replay.formats.importing import outline_of
 from replay.formats.jsonl import Findings, read_lines
 from replay.formats.known import find_known
 from replay.formats.pi.dialect import is_record
@@ -29,6 +28,7 @@ from replay.formats.pi.file import PI
 from replay.formats.pi.messages import write_message
 from replay.formats.pi.write import export_pi
 from replay.formats.plan import Kinds
+from replay.formats.reading import FirstPass
 
 DATA = Path(os.environ.get("REFOLD_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve()
 FOLDS, TRANSCRIPTS = DATA / "oracle" / "session-fold", DATA / "transcripts" / "pi"
@@ -50,8 +50,8 @@ class Lies(NamedTuple):
 async def places(log: EventLog, path: Path, report: ImportReport) -> dict[str, Lies]:
     """Find where each entry of a file lies, by its digest, as an import that comes again does."""
     (source,) = PI.sessions(path, growing=False)
-    dialect = source.dialect({})
-    outline = outline_of(source, dialect, Findings())
+    first = FirstPass(source, {})
+    dialect, outline = first.dialect, first.outline
     known = await find_known(log, report.source, Kinds(dialect.format))
     assert known is not None
     numbers = {branch.session: number for number, branch in enumerate(report.branches)}

@@ -2,144 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import resource
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from eventsource.errors import TranscriptError
-from eventsource.log import open_store
-from eventsource.machine.evolve import fold
-from replay.formats import FORMATS, import_file
+from replay.formats import FORMATS
 
-from .corpora import CORPORA, DATA, Corpus, Record, encoded, lines as write_lines, size_of
-from .families import FAMILIES
+from .corpora import CORPORA, DATA
+from .damage import ALL, GROWN_KB, LONGEST_S, look, look_at
 
 FULL = os.environ.get("REFOLD_FAULTS") == "full"
-TRIES, LARGEST = (20_000, 1 << 20) if FULL else (60, 1 << 17)
-GROWN_KB = 200 << 10
-LONGEST_S = 1.0
-"""Of the processor, for one file."""
+TRIES, LARGEST = (2_000, 1 << 20) if FULL else (60, 1 << 17)
+"""`python -m tests.faults.fuzz` goes through 20,000 of each, on all processors."""
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.slow,
     pytest.mark.skipif(not CORPORA, reason=f"needs recorded sessions in {DATA} (set REFOLD_DATA)"),
 ]
-NAMES = ("type", "id", "uuid", "parentUuid", "role", "content", "payload", "kind", "message", "action", "")
-VALUES: list[Any] = [None, True, 0, -1, 1e308, 2**70, "", "\ud800", "x" * 5_000, [], {}, [[]], {"type": "text"}]
-
-
-def flip(lines: list[bytes], chance: random.Random) -> None:
-    at = chance.randrange(len(lines))
-    line = bytearray(lines[at])
-    for _ in range(chance.randint(1, 8)):
-        line[chance.randrange(len(line))] = chance.randrange(256)
-    lines[at] = bytes(line)
-
-
-def cut(lines: list[bytes], chance: random.Random) -> None:
-    at = chance.randrange(len(lines))
-    lines[at] = lines[at][: chance.randrange(len(lines[at]))]
-    if chance.random() < 0.5:
-        del lines[at + 1 :]
-
-
-def shuffle(lines: list[Record], chance: random.Random) -> None:
-    chance.shuffle(lines)
-
-
-def repeat(lines: list[Record], chance: random.Random) -> None:
-    lines.insert(chance.randrange(len(lines)), chance.choice(lines))
-
-
-def drop(lines: list[Record], chance: random.Random) -> None:
-    del lines[chance.randrange(len(lines))]
-
-
-def join(lines: list[bytes], chance: random.Random) -> None:
-    at = chance.randrange(len(lines))
-    lines[at] = lines[at].rstrip(b"\n")
-
-
-def nest(lines: list[bytes], chance: random.Random) -> None:
-    depth = chance.choice((50, 300, 5_000))
-    lines.insert(chance.randrange(len(lines)), b'{"type":"user","message":' * depth + b"1" + b"}" * depth + b"\n")
-
-
-def change(records: list[Record], chance: random.Random) -> None:
-    """Put another value at some place of a record, however deep."""
-    with _opened(records, chance) as record:
-        places = list(_places(record))
-        if places:
-            holder, key = chance.choice(places)
-            other, name = chance.choice(places)
-            holder[key] = chance.choice([*VALUES, deepcopy(other[name])])
-
-
-def rename(records: list[Record], chance: random.Random) -> None:
-    """Put a value of a record where another belongs."""
-    with _opened(records, chance) as record:
-        places = [pair for pair in _places(record) if isinstance(pair[0], dict)]
-        if places:
-            holder, key = chance.choice(places)
-            holder[chance.choice(NAMES)] = holder.pop(key)
-
-
-def leave_out(records: list[Record], chance: random.Random) -> None:
-    """Take a value away."""
-    with _opened(records, chance) as record:
-        places = list(_places(record))
-        if places:
-            holder, key = chance.choice(places)
-            del holder[key]
-
-
-@contextmanager
-def _opened(records: list[Record], chance: random.Random) -> Iterator[Any]:
-    """Give one record as a value that can be changed; a line that is none is left alone."""
-    at = chance.randrange(len(records))
-    record = records[at]
-    if isinstance(record, bytes):
-        try:
-            value = json.loads(record)
-        except (ValueError, RecursionError):
-            yield None
-            return
-        yield value
-        records[at] = encoded(value) + b"\n"
-    else:
-        records[at] = value = deepcopy(record)
-        yield value
-
-
-def _places(value: Any) -> list[tuple[Any, Any]]:
-    found: list[tuple[Any, Any]] = []
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        items = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
-        for key, item in items:
-            found.append((one, key))
-            waiting.append(item)
-    return found
-
-
-ALL = {**CORPORA, **FAMILIES}
-OF_RECORDS: list[Callable[[list[Record], random.Random], None]] = [
-    *(shuffle, repeat, drop),
-    *[change] * 6,
-    *[rename] * 3,
-    leave_out,
-]
-OF_LINES: list[Callable[[list[bytes], random.Random], None]] = [flip, cut, join, nest]
 
 
 def test_every_format_has_files_to_damage() -> None:
@@ -150,66 +31,10 @@ def test_every_format_has_files_to_damage() -> None:
 @pytest.mark.parametrize("name", ALL)
 async def test_a_damaged_file_is_a_sentence_or_an_import_with_what_was_found(name: str, tmp_path: Path) -> None:
     corpus = ALL[name]
-    await imported_or_named(corpus.write(tmp_path / "sound", corpus.samples[0]), -1)  # which loads what it takes
+    await look_at(corpus.write(tmp_path / "sound", corpus.samples[0]))  # which loads what it takes
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(TRIES):
-        path = damaged(corpus, random.Random(f"{name} {number}"), tmp_path)
-        took = await imported_or_named(path, number)
-        assert took < LONGEST_S, f"{number}: {took:.2f} s"
+        looked = await look(name, number, tmp_path, largest=LARGEST)
+        assert looked.took_s < LONGEST_S, f"{number}: {looked.took_s:.2f} s"
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < GROWN_KB, f"{grown} kB"
-
-
-def damaged(corpus: Corpus, chance: random.Random, folder: Path) -> Path:
-    """Write a damaged file: records are, and what they are written as."""
-    fitting = [sample for sample in corpus.samples if size_of(sample) < LARGEST]
-    records = list(chance.choice(fitting or corpus.samples))
-    in_lines = corpus.write is write_lines
-    for _ in range(chance.randint(1, 4)):
-        if records := [one for one in records if one != b""]:
-            _damage(records, chance, in_lines=in_lines)
-    path = corpus.write(folder / f"damaged{_SUFFIX.get(corpus.form, '.jsonl')}", records)
-    if not in_lines and chance.random() < 0.3:
-        _damage_bytes(path, chance)
-    return path
-
-
-def _damage(records: list[Record], chance: random.Random, *, in_lines: bool) -> None:
-    if in_lines and chance.random() < len(OF_LINES) / (len(OF_LINES) + len(OF_RECORDS)):
-        chance.choice(OF_LINES)(records, chance)
-    else:
-        chance.choice(OF_RECORDS)(records, chance)
-
-
-def _damage_bytes(path: Path, chance: random.Random) -> None:
-    whole = [path.read_bytes()]
-    chance.choice((flip, cut))(whole, chance)
-    path.write_bytes(whole[0])
-
-
-_SUFFIX = {"inspect": ".eval", "opencode": ".db", "openai-agents": ".db"}
-
-
-async def imported_or_named(path: Path, number: int) -> float:
-    """Import a damaged file: what comes of it folds, and the same again adds nothing. Returns: how long it took (s).
-
-    So do the files beside it, if it is one of a family: once all are there, since two may be called the same.
-    """
-    files = sorted(path.parent.glob("*.jsonl"), reverse=True) if path.parent.name == "family" else []
-    async with open_store() as log:
-        began = time.process_time()
-        try:
-            await import_file(log, str(path))
-        except TranscriptError:
-            return time.process_time() - began
-        took = time.process_time() - began
-        for info in await log.sessions(limit=1_000):
-            fold(await log.read(info.id, limit=1_000_000))
-        for file in (*files, *files):
-            with suppress(TranscriptError):
-                await import_file(log, str(file))
-        for one in (path, *files):
-            with suppress(TranscriptError):
-                again = await import_file(log, str(one))
-                assert not any(each.branches for each in (again, *again.others)), number
-        return took

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from eventsource.errors import RefoldError, TranscriptError, UnknownSessionError
-from replay.formats import ImportReport, LineNote, import_file
+from replay.formats import ImportReport, LineNote, WarmFiles, import_file
 from replay.formats.finding import Finder, FoundFile
 
 from ...log import Log
@@ -100,7 +100,14 @@ class Importing:
         sessions = [*self.sessions.values()]
         return next(iter(sessions[0].values()), None) if len(sessions) == 1 else None
 
-    async def take(self, file: FoundFile | TranscriptError, *, alone: bool = False, growing: bool = False) -> None:
+    async def take(
+        self,
+        file: FoundFile | TranscriptError,
+        *,
+        alone: bool = False,
+        growing: bool = False,
+        warm: WarmFiles | None = None,
+    ) -> None:
         """Import a file. Raises: RefoldError when it cannot be, and is the only one."""
         if isinstance(file, TranscriptError):
             self._fail(file.path, file)
@@ -118,6 +125,7 @@ class Importing:
                     dry=self._dry,
                     growing=growing,
                     without=self.gone | elsewhere,
+                    warm=warm,
                 )
         except (RefoldError, OSError) as error:
             if alone:
@@ -173,6 +181,7 @@ async def import_all(screen: Screen, source: SessionFiles, work: Importing, *, a
 async def watch_files(screen: Screen, log: Log, source: SessionFiles, work: Importing) -> None:
     """Look at the files again and again, and import what was written; until cancelled."""
     seen: dict[Path, tuple[int, int, bool]] = {}
+    warm = WarmFiles()
     while True:
         for one in source.files():
             if not isinstance(one, FoundFile):
@@ -185,7 +194,8 @@ async def watch_files(screen: Screen, log: Log, source: SessionFiles, work: Impo
                 if await _is_gone(log, session):
                     screen.note((f"{one.path}: session {session} was deleted here, and does not come back", "yellow"))
                     work.gone.add(key)
-            await work.take(one, growing=not rests)
+            changes = not rests or one.path in seen
+            await work.take(one, growing=not rests, warm=warm if changes else None)
             seen[one.path] = state
         await asyncio.sleep(_LOOK_S)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..fields import fields_of, list_of, text_of
 from ..format import Format, Head, Home, SourceSession, lines_of, unreadable
 from ..jsonl import Findings, Line
+from ..scan import Scan
 from .dialect import FORMAT, ClaudeCodeDialect, is_claude_code, is_record
 from .family import files_before, fork_of
 from .write import TO_CLAUDE_CODE
@@ -47,11 +48,13 @@ def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
         )
 
 
+_SIDE_CHAINS = Scan(lambda line: True if _SIDE_CHAIN.search(line) else None)
+
+
 def _tells_of_side_chains(path: Path) -> bool:
     """Return whether a file may hold conversations of sub-agents; reading its records for that takes long."""
     try:
-        with path.open("rb") as file:
-            return any(_SIDE_CHAIN.search(line) for line in file)
+        return bool(_SIDE_CHAINS.of(path))
     except OSError as error:
         raise unreadable(path, error) from error
 

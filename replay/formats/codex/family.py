@@ -22,6 +22,7 @@ from eventsource.log.protocol import EventLog
 from ..fields import fields_of, text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Fields, Findings, Line
+from ..scan import Scan
 from .dialect import FORMAT, CodexDialect, is_record, spawned
 from .envelope import kind_of, payload_of
 from .write import UPTO, codex_parts
@@ -130,24 +131,22 @@ def agents_of(path: Path) -> list[Path]:
     found: list[Path] = []
     for one in chain((path,), found):  # which grows while it is read
         own = begins_of(one).session
-        for session in _begun_in(one, *_state(one)):
+        for session in _begun_in(one):
             file = file_of(one, session) if session != own and len(found) < _LIMIT else None
             if file is not None and file not in (path, *found) and begins_of(file).begun_by:
                 found.append(file)
     return found
 
 
-@lru_cache(maxsize=_LOOKED)
-def _begun_in(path: Path, changed_ns: int, size: int) -> tuple[str, ...]:
+_BEGUN = Scan(lambda line: spawned(_fields(line))[1] or None if _TELLS.search(line) else None)
+
+
+def _begun_in(path: Path) -> Sequence[str]:
     """List the sub-agents that a file names, in their order."""
-    named: dict[str, None] = {}
     try:
-        with path.open("rb") as file:
-            for line in filter(_TELLS.search, file):
-                named[spawned(_fields(line))[1]] = None
-    except OSError:
+        return tuple(dict.fromkeys(_BEGUN.of(path)))
+    except (OSError, TranscriptError):
         return ()
-    return tuple(filter(None, named))
 
 
 def _fields(line: bytes) -> Fields:
@@ -169,7 +168,7 @@ def owner_of(path: Path) -> Path | None:
     for _ in range(_LIMIT):
         at = begins_of(found or path)
         parent = file_of(found or path, at.begun_by) if at.begun_by else None
-        if parent is None or at.session not in _begun_in(parent, *_state(parent)):
+        if parent is None or at.session not in _begun_in(parent):
             break
         found = parent
     return found if found != path else None

@@ -18,7 +18,8 @@ def _fits(head: Head) -> bool:
 def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
     named = any("parentId" in fields for fields in head_of(path).records)
     own = lines_of(path, is_record, growing=growing)
-    yield SourceSession(dialect=lambda _: PiDialect(named=named), records=own, fork=fork_of(path, own))
+    manner = "named" if named else ""
+    yield SourceSession(dialect=lambda _: PiDialect(named=named), records=own, fork=fork_of(path, own), manner=manner)
 
 
 def _folder(head: Head) -> str:
