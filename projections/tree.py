@@ -16,7 +16,7 @@ Labels = tuple[tuple[int, str], ...]
 
 
 class Branch(msgspec.Struct, frozen=True):
-    """A session, its bookmarks, the children it started, and its forks in the order of the seqs they begin after."""
+    """A session, the bookmarks that it set itself, the children it started, its forks by the seqs they begin after."""
 
     info: SessionInfo
     labels: Labels = ()
@@ -42,7 +42,7 @@ def fork_tree(
 ) -> tuple[Branch, ...]:
     """Arrange sessions as trees, in the order given; one whose parent or starter is not among them stands at the top.
 
-    `labels`: the bookmarks of each session, inherited ones too; each is shown once, where it was set.
+    `labels`: the bookmarks that each session set itself, on whatever seq of its history; each is shown there alone.
     """
     known = {row.id: row.number for row in rows}
     above = {row.id: _above(row, known) for row in rows}
@@ -59,10 +59,7 @@ def fork_tree(
         waiting += forks.get(row.id, ())
     marks = labels or {}
     for row in reversed(order):
-        own: Labels = ()
-        if row.id in marks:
-            inherited = row.fork_seq if row.parent in known else 0
-            own = tuple((seq, text) for seq, text in marks[row.id] if seq > inherited)
+        own = marks.get(row.id, ())
         if row.id not in forks:
             branches[row.id] = Branch(row, own)
             continue

@@ -80,10 +80,14 @@ async def root_starter(store: EventLog, info: SessionInfo) -> SessionInfo:
 
 
 class RelatedSessions(NamedTuple):
-    """Sessions, parents first; the bookmarks of those that have some, inherited ones too."""
+    """Sessions, parents first; the bookmarks of those that have some.
+
+    `labels`: as each session has them, inherited ones too. `own`: those that it set itself, also on what it inherited.
+    """
 
     rows: list[SessionInfo]
     labels: dict[str, Labels]
+    own: dict[str, Labels]
 
 
 async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
@@ -95,17 +99,17 @@ async def related_sessions(store: EventLog, session: str) -> RelatedSessions:
     below: dict[str, list[SessionInfo]] = {}
     for info in sorted(found.values(), key=lambda info: (info.created_at_us, info.id)):
         below.setdefault(above(info), []).append(info)
-    rows, labelled = [top], dict[str, list[Recorded]]()
+    rows, labelled, own = [top], dict[str, list[Recorded]](), dict[str, Labels]()
     for row in rows:  # grows while it is read
-        own = labelled[row.id] = [one for one in labelled.get(row.parent or "", ()) if one.seq <= row.fork_seq]
+        labelled[row.id] = [one for one in labelled.get(row.parent or "", ()) if one.seq <= row.fork_seq]
         if row.labels:
-            own += [
-                one
-                async for one in read_all(store, row.id, after=row.fork_seq, updates=False)
-                if isinstance(one.event, Label)
-            ]
+            events = read_all(store, row.id, after=row.fork_seq, updates=False)
+            told = [one async for one in events if isinstance(one.event, Label)]
+            labelled[row.id] += told
+            own[row.id] = project(LABELS, told)
         rows += [one for one in below.get(row.id, ()) if one.number > row.number]
-    return RelatedSessions(rows, {name: project(LABELS, found) for name, found in labelled.items() if found})
+    labels = {name: project(LABELS, found) for name, found in labelled.items() if found}
+    return RelatedSessions(rows, labels, {name: found for name, found in own.items() if found})
 
 
 async def read_labels(store: EventLog, session: str) -> Labels:
@@ -115,8 +119,8 @@ async def read_labels(store: EventLog, session: str) -> Labels:
 
 async def session_tree(store: EventLog, session: str) -> Branch:
     """Arrange a session's family as a tree, from its first ancestor on."""
-    rows, labels = await related_sessions(store, session)
-    return fork_tree(rows, labels)[0]
+    rows, _, own = await related_sessions(store, session)
+    return fork_tree(rows, own)[0]
 
 
 async def follow_tree(

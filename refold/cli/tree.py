@@ -29,11 +29,12 @@ async def tree(screen: Screen, log: Log, session: str | None) -> None:
     if session is None:
         rows = await session_rows(log.store)
         labels: dict[str, Labels] = {}
+        own = labels
     else:
-        rows, labels = await related_sessions(log.store, (await log.find(session)).id)
+        rows, labels, own = await related_sessions(log.store, (await log.find(session)).id)
     if screen.as_json:
         bare = [stored_row(info) for info in rows]
         known = [{**one, "labels": labels.get(info.id, ())} for one, info in zip(bare, rows, strict=True)]
         screen.json(known if session is not None else bare)
         return
-    screen.cut_lines(tree_lines(fork_tree(rows, labels)))
+    screen.cut_lines(tree_lines(fork_tree(rows, own)))

@@ -16,10 +16,10 @@ ROWS = (
 
 
 def test_forks_hang_below_their_parents_in_the_order_of_their_seqs() -> None:
-    labels = {"a": ((7, "asked"),), "b": ((7, "asked"), (15, "here"))}
-    assert list(tree_lines(fork_tree(ROWS, labels))) == [
+    own = {"a": ((7, "asked"),), "b": ((7, "asked otherwise"), (15, "here"))}
+    assert list(tree_lines(fork_tree(ROWS, own))) == [
         "a  oslo  40 events  idle  [7 asked]",
-        "├─ at 10  b  20 events  failed  [15 here]",
+        "├─ at 10  b  20 events  failed  [7 asked otherwise]  [15 here]",
         "│  └─ at 12  d  13 events  running",
         "└─ at 30  c  41 events  idle",
         "at 3  z  9 events  idle",

@@ -202,6 +202,20 @@ async def test_a_diff_of_thousands_of_messages_draws_what_is_in_sight(browser: B
             assert len(pages) <= 2_000 / 50 + 2
 
 
+async def test_a_bookmark_of_a_fork_on_what_it_shares_stands_at_the_fork(browser: Browser) -> None:
+    async with open_log() as log:
+        session = await log.session("coats")
+        await Agent(scripted("Take a coat.")).run("Do I need a coat?", session=session)
+        fork = await session.fork(title="another way")
+        await fork.label("where it went wrong", 6)
+        async with looking(browser, log) as watched:
+            await watched.open(f"/s/{session.id}?view=tree")
+            row = watched.page.locator(".tree-row", has_text="another way")
+            await expect(row.locator(".label")).to_contain_text("where it went wrong")
+            await expect(watched.page.locator(".tree-row", has_text="coats").last.locator(".label")).to_have_count(0)
+            await expect(watched.page.locator(".tree-graph .mark")).to_have_count(1)
+
+
 async def test_the_tree_folds_old_forks_and_leads_to_each(browser: Browser, tmp_path: Path) -> None:
     async with opened(browser, tmp_path) as (_, session, watched):
         forks = [await session.fork(at=6, title=f"fork {number}") for number in range(60)]

@@ -78,7 +78,7 @@ async def _open(chat: Conversation, argument: str) -> None:
 
 async def _tree(chat: Conversation, argument: str) -> None:
     session = _session(chat)
-    rows, _ = await related_sessions(chat.log.store, session.id)
+    rows = (await related_sessions(chat.log.store, session.id)).rows
     for line in tree_lines(fork_tree(rows)):
         here = session.id in line.split()
         chat.screen.line((line, "bold" if here else ""), ("  ← here", "bold green") if here else "")

@@ -626,7 +626,8 @@ export interface Family {
 /**
  * A session of a family: a fork of its parent at a seq, or started by another one; the first one is neither.
  *
- * `labels`: its own bookmarks, (seq, text). `used`: what it used itself, what it shares with its parent left out.
+ * `labels`: the bookmarks that it set itself, (seq, text), also on what it shares. `used`: what it used itself, what it
+ * shares with its parent left out.
  */
 export interface FamilyMember {
   info: SessionInfo;

@@ -288,7 +288,11 @@ function Graph({ session, rows, first, end, width, now }: { session: OpenSession
             {isPath && row.above >= 0 && <path class="stem is-path" d={`M${begin} ${y(Math.min(Math.max(row.above, first - 1), end))}V${at + (row.isChild ? -6 : 6)}`} />}
             <path class={`lane${tone}`} d={`${turn}H${to}`} stroke-dasharray={isFold(row) ? "2 3" : undefined} />
             {!isFold(row) && (hasFailed ? <path class="end has-failed" d={`M${to - 1} ${at - 3.5}l7 7m0 -7l-7 7`} /> : <circle class={`end${tone}`} cx={to} cy={at} r="3" />)}
-            {!isFold(row) && row.member.labels.slice(0, 50).map(([seq]) => <path key={seq} class="mark" d={`M${Math.round(x(seq))} ${at - 8}h5v5l-2.5 -2l-2.5 2z`} />)}
+            {!isFold(row) &&
+              row.member.labels.slice(0, 50).map(([seq]) => {
+                const lies = spotOf(rows, row.key, seq); // a fork may name what it shares: there it is drawn once
+                return lies !== null && isInside(lies.place) && <path key={seq} class="mark" d={`M${Math.round(x(seq))} ${y(lies.place) - 8}h5v5l-2.5 -2l-2.5 2z`} />;
+              })}
           </g>
         );
       })}
