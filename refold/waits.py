@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from eventsource.codec import from_json
 from eventsource.errors import UnknownSessionError
-from eventsource.events import Place
+from eventsource.events import Place, WaitEnd
 from eventsource.log.load import load
 from eventsource.log.protocol import EventLog
+from eventsource.machine.approvals import read_decision
 from eventsource.machine.state import CHILD, State, Wait
 from eventsource.messages import AssistantMessage, ToolCall
 from projections.context import ContextView, entry_of
@@ -73,6 +74,20 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
                 return f"waits for its child {self.key.removeprefix(f'{CHILD}:')} ({self.child}, yet to be made)"
             case _:
                 return f"waits for {self.key}{at}"
+
+
+def ended_words(end: WaitEnd) -> str:
+    """Say how a wait ended: what was decided, and by whom."""
+    by = f" by {end.decided_by}" if end.decided_by else ""
+    if end.outcome != "completed":
+        return f"{end.outcome.replace('_', ' ')}{by}"
+    value = from_json(end.value)
+    if isinstance(value, dict) and isinstance(value.get("approve"), bool):
+        decision = read_decision(end)
+        with_what = f", with {decision.arguments}" if decision.arguments is not None else ""
+        why = f": {decision.reason}" if decision.reason else ""
+        return f"{'approved' if decision.approve else 'denied'}{by}{with_what}{why}"
+    return f"decided{by}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
 
 
 async def waiting(log: EventLog, session: str, state: State, view: ContextView) -> tuple[Waiting, ...]:

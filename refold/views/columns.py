@@ -85,6 +85,7 @@ class Columns:
         self.delivered: dict[int, int] = {}  # seq of a push -> that of the message's start that delivered it
         self.kept_seq = 0
         self.labels: Labels = LABELS.initial
+        self.ended_waits: dict[str, int] = {}  # by key, the seq that ended it last
         self.spans = SpanReader()
         self.calls = ModelCalls()
         self.marks = Marks()
@@ -342,6 +343,7 @@ class Columns:
 
     def _wait_end(self, at: Recorded, event: WaitEnd) -> None:
         self.close("wait", event.key, at)
+        self.ended_waits[event.key] = at.seq
 
     def _child_start(self, at: Recorded, event: ChildStart) -> None:
         self.open("child", event.key, event.child, at, event.key)

@@ -167,8 +167,8 @@ class OwnUsage(msgspec.Struct, frozen=True, kw_only=True):
 class FamilyMember(msgspec.Struct, frozen=True, kw_only=True):
     """A session of a family: a fork of its parent at a seq, or started by another one; the first one is neither.
 
-    `labels`: the bookmarks that it set itself, (seq, text), also on what it shares. `used`: what it used itself, what it
-    shares with its parent left out.
+    `labels`: the bookmarks that it set itself, (seq, text), also on what it shares. `used`: what it used itself,
+    without what it shares with its parent.
     """
 
     info: SessionInfo

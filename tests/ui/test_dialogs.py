@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
-from eventsource.events import QueuePush
+from eventsource.events import QueuePush, WaitEnd
 from eventsource.messages import UserMessage
+from eventsource.models.scripted.script import stall
 from projections import text_of
 from refold import Agent, Log, Request, Session, ToolResultMessage, open_log, tool
 from refold.testing import Answer, ScriptedModel, call, scripted
@@ -313,10 +315,87 @@ async def test_a_call_is_approved_with_other_arguments_and_who_comes_later_is_to
             await page.keyboard.press("D")
             await form.get_by_label("Reason").fill("Not twice.")
             await session.decide(run.waits[1], approve=True, decided_by="ann")
-            await expect(form).to_contain_text("This was decided meanwhile")
+            await expect(form.get_by_role("alert")).to_contain_text("Meanwhile it was approved by ann")
+            await expect(form.get_by_label("Reason")).to_have_value("Not twice.")
+            await expect(form.get_by_role("button", name="Deny")).to_have_count(0)
         await agent.resume(session)
         results = [one.message for one in await session.messages() if one.message.role == "tool_result"]
         assert [one.content[0].text for one in results] == ["90 given back for 17", "5 given back for 18"]  # type: ignore[union-attr]
+
+
+async def test_who_decides_a_moment_too_late_reads_what_was_decided_and_keeps_the_words(browser: Browser) -> None:
+    async with open_log() as log:
+        session = await log.session("support")
+        asks = [call("refund", {"order": "17", "amount": 900}), call("refund", {"order": "18", "amount": 5})]
+        run = await Agent(scripted(asks, "Done."), tools=[refund]).run("Refund both.", session=session)
+        async with looking(browser, log) as watched:
+            page, form = watched.page, dialog(watched)
+            await opened(watched, session)
+            await page.keyboard.press("D")
+            await form.get_by_label("Reason").fill("Too much, says the customer's contract.")
+
+            async def ann_first(route: Route) -> None:
+                await session.decide(run.waits[0], approve=False, decided_by="ann", reason="No.")
+                await route.continue_()
+
+            await page.route("**/decide", ann_first, times=1)
+            with watched.allowing("409"):
+                async with page.expect_response("**/decide") as answered:
+                    await form.get_by_role("button", name="Deny").click()
+                assert (await answered.value).status == 409
+                told = form.get_by_role("alert")
+                await expect(told).to_contain_text("Meanwhile it was denied by ann: No.")
+                await expect(told).to_contain_text("What you wrote was not sent.")
+                await expect(form.get_by_label("Reason")).to_have_value("Too much, says the customer's contract.")
+            await form.get_by_role("button", name="May refund run?").click()
+            await expect(form.get_by_label("Arguments of refund")).to_have_value(re.compile("18"))
+            await expect(form.get_by_label("Reason")).to_have_value("")
+            await form.get_by_role("button", name="Approve", exact=True).click()
+            await expect(form).to_have_count(0)
+        ends = [one.event for one in await session.events() if isinstance(one.event, WaitEnd)]
+        assert [one.decided_by for one in ends] == ["ann", "the page"]
+
+
+async def test_what_is_written_to_a_session_that_is_gone_stays_in_the_dialog_with_the_reason(browser: Browser) -> None:
+    async with open_log() as log:
+        session = await coats(log)
+        names = await prompts(session)
+        async with looking(browser, log) as watched:
+            page, form = watched.page, dialog(watched)
+            await opened(watched, session, f"?at={names['Which coat?']}")
+            await page.keyboard.press("f")
+            field = form.get_by_label("The message at")
+            await expect(field).to_have_value("Which coat?")
+            await field.fill("Which coat, of the three?")
+            await expect(form.get_by_label("What would be sent").locator("ins")).not_to_have_count(0)
+            with watched.allowing("404"):
+                await log.delete(session.id)
+                await form.get_by_role("button", name="Fork", exact=True).click()
+                await expect(form.get_by_role("alert").first).to_contain_text(session.id)
+                await expect(field).to_have_value("Which coat, of the three?")
+            assert await log.list() == ()
+
+
+async def test_words_for_a_run_that_has_ended_meanwhile_are_said_to_wait_for_the_next_one(browser: Browser) -> None:
+    async with open_log() as log:
+        session = await log.session("coats")
+        agent = Agent(scripted(["Take ", stall()], "A red one."))
+        go = asyncio.create_task(agent.run("Do I need a coat?", session=session))
+        async with looking(browser, log) as watched:
+            page, form = watched.page, dialog(watched)
+            await opened(watched, session)
+            await watched.sees("Take")
+            await page.keyboard.press("s")
+            await page.keyboard.type("Which colour?")
+            await expect(form).to_contain_text("The model reads it with its next call")
+            await session.abort()
+            await go
+            await expect(form).to_contain_text("Nothing runs here now")
+            await expect(form.get_by_label("What is said")).to_have_value("Which colour?")
+            await form.get_by_role("button", name="Steer").click()
+            await watched.sees("it is queued, and read when the session is run next")
+        assert len((await session.state()).queued("steering")) == 1
+        assert (await agent.resume(session)).text == "A red one."
 
 
 async def test_a_bookmark_and_a_title_are_set_and_removed(browser: Browser) -> None:

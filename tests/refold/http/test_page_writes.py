@@ -260,3 +260,32 @@ async def test_another_head_than_was_seen_is_a_conflict(served: tuple[Page, Sess
     answer = await page.client.post(f"/api/sessions/{session.id}/hide", json={"message": 59}, headers=headers)
     assert answer.status_code == 409
     assert "expected head 3" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"approve": True}, "approved by ann"),
+        ({"approve": False, "reason": "No."}, "denied by ann: No."),
+        ({"approve": True, "arguments": {"amount": 3}}, 'approved by ann, with {"amount":3}'),
+        ({"outcome": "cancelled"}, "cancelled by ann"),
+    ],
+)
+async def test_how_a_wait_ended_is_told_to_who_comes_too_late(said: dict[str, Any], words: str) -> None:
+    @tool(approval="always")
+    def pay(amount: int) -> str:
+        """Pay."""
+        return "paid"
+
+    log = Log(CountingLog(), clock=lambda: 7)
+    session = await log.session("main")
+    pays: Answer = [call("pay", {"amount": 7}), stop("tool_use")]
+    [wait] = (await Agent(ScriptedModel([pays, "Paid."]), tools=[pay]).run("Pay.", session=session)).waits
+    async with served_page(log) as page:
+        path = f"/sessions/{session.id}/ended-waits"
+        assert "has ended" in (await page.get(path, 404, key=wait.key))["detail"]
+        await page.post(f"/sessions/{session.id}/decide", {"wait": wait.key, "decided_by": "ann", **said})
+        told = await page.get(path, key=wait.key)
+        assert (told["words"], told["decided_by"], told["seq"]) == (words, "ann", (await session.info()).head)
+        again = await page.post(f"/sessions/{session.id}/decide", {"wait": wait.key, "approve": True}, 409)
+        assert "was decided already" in again["detail"]

@@ -581,6 +581,22 @@ export interface DrawnSpan {
   measured: boolean;
 }
 
+/** How a wait ended: at which seq, what was decided, by whom; `words` say it in a line. */
+export interface EndedWait {
+  session: string;
+  key: string;
+  seq: number;
+  at_us: number;
+  outcome: string;
+  decided_by: string;
+  words: string;
+}
+
+/** `key`: of a wait or token of the session. */
+export interface EndedWaitQuery {
+  key: string;
+}
+
 /**
  * The content of the event at `target_seq` was removed; its shape stays.
  *
@@ -626,8 +642,8 @@ export interface Family {
 /**
  * A session of a family: a fork of its parent at a seq, or started by another one; the first one is neither.
  *
- * `labels`: the bookmarks that it set itself, (seq, text), also on what it shares. `used`: what it used itself, what it
- * shares with its parent left out.
+ * `labels`: the bookmarks that it set itself, (seq, text), also on what it shares. `used`: what it used itself,
+ * without what it shares with its parent.
  */
 export interface FamilyMember {
   info: SessionInfo;
@@ -2093,6 +2109,11 @@ export interface Routes {
   /** Read a session at a seq: what happened there, how the run stood, and where to go from there. */
   "GET /api/sessions/{session}/at/{seq}": {
     answer: Jump;
+  };
+  /** Read how a wait or token ended that is open no more; 404 while it is open, and where there was none. */
+  "GET /api/sessions/{session}/ended-waits": {
+    query: EndedWaitQuery;
+    answer: EndedWait;
   };
   /** Read the messages around a seq, with their calls and what came of these. */
   "GET /api/sessions/{session}/transcript": {

@@ -1,9 +1,9 @@
 // Decides what a run waits for: whether a call may be made, and with what; or the value of a token.
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { tell, wordsOf } from "../api/answers";
-import { ApiError, post } from "../api/source";
+import { tell, useAnswer, wordsOf } from "../api/answers";
+import { ApiError, ask, post } from "../api/source";
 import type { DecisionBody, Json, Waiting } from "../api/types";
 import { moment } from "../format";
 import { Sign } from "../parts/signs";
@@ -30,6 +30,8 @@ const AGAIN: Record<string, readonly [string, string][]> = {
 
 /** What was decided here, until the session's head says so, too. */
 const decided = new Set<string>();
+/** What is being decided here: that its wait is open no more is then no news of somebody else. */
+const deciding = new Set<string>();
 
 /** A wait. `wait`: its key; of one that was decided here a moment ago the next one is shown. */
 export function DecideDialog({ session, wait: key }: { session: OpenSession; wait: string }) {
@@ -37,35 +39,57 @@ export function DecideDialog({ session, wait: key }: { session: OpenSession; wai
   const waits = (session.head.value?.stands.waits ?? []).filter((one) => !isOver(one.key));
   const next = isOver(key) ? waits[0] : undefined;
   const wait = next ?? waits.find((one) => one.key === key) ?? null;
+  const asked = useRef<Waiting | null>(null);
+  if (wait !== null) asked.current = wait;
+  const gone = wait === null && asked.current?.key === key ? asked.current : null; // somebody else was quicker
   useEffect(() => {
     if (next !== undefined) dialog.value = { name: "decide", key: next.key };
   }, [next?.key]);
   if (session.head.value === null) return null;
   return (
-    <Frame title={wait === null ? "It waits no more" : waitWords(wait)}>
-      {wait === null ? (
+    <Frame title={wait ?? gone ? waitWords((wait ?? gone)!) : "It waits no more"}>
+      {wait === null && gone === null ? (
         <>
-          <p class="dialog-body">
-            {waits.length ? "This was decided meanwhile, or its time is over. It waits for something else now." : "This was decided meanwhile, or its time is over: nothing waits for a decision here."}
+          <p class="dialog-body" role="alert">
+            <Ended session={session.id} wait={key} />{" "}
+            {waits.length ? "It waits for something else now." : "Nothing waits for a decision here."}
           </p>
-          <Actions>
-            {waits[0] && (
-              <button type="button" class="button is-main" onClick={() => (dialog.value = { name: "decide", key: waits[0]!.key })}>
-                {waitWords(waits[0])}
-              </button>
-            )}
-            <button type="button" class="button" onClick={closeDialog}>
-              Close
-            </button>
-          </Actions>
+          <NextOne waits={waits} />
         </>
       ) : (
         <>
-          {waits.length > 1 && <Others waits={waits} chosen={wait} />}
-          <Decision key={wait.key} session={session} wait={wait} />
+          {wait !== null && waits.length > 1 && <Others waits={waits} chosen={wait} />}
+          <Decision key={(wait ?? gone)!.key} session={session} wait={(wait ?? gone)!} isOver={wait === null && !deciding.has(`${session.id} ${key}`)} waits={waits} />
         </>
       )}
     </Frame>
+  );
+}
+
+/** Says how a wait ended that is open no more. */
+function Ended({ session, wait }: { session: string; wait: string }) {
+  const { answer } = useAnswer(ask("GET /api/sessions/{session}/ended-waits", { session }, { key: wait }), { keep: false });
+  if (answer === null) return <>This was decided meanwhile, or its time is over.</>;
+  return (
+    <>
+      Meanwhile it was <b>{<Line text={answer.words} />}</b> <span class="dim">({moment(answer.at_us).slice(11, 19)})</span>.
+    </>
+  );
+}
+
+/** What can still be done where a wait is over: the next one, if there is one. */
+function NextOne({ waits }: { waits: readonly Waiting[] }) {
+  return (
+    <Actions>
+      {waits[0] && (
+        <button type="button" class="button is-main" onClick={() => (dialog.value = { name: "decide", key: waits[0]!.key })}>
+          {waitWords(waits[0])}
+        </button>
+      )}
+      <button type="button" class="button" onClick={closeDialog}>
+        Close
+      </button>
+    </Actions>
   );
 }
 
@@ -93,7 +117,8 @@ function readJson(text: string): { value: Json } | { error: string } {
   }
 }
 
-function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
+/** A question and its answer. `isOver`: somebody else was quicker: what was typed stays to be read and copied. */
+function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait: Waiting; isOver: boolean; waits: readonly Waiting[] }) {
   const isApproval = wait.reason === "approval";
   const isToken = wait.reason === "";
   const written = useMemo(() => JSON.stringify(wait.arguments, null, 2), [wait]);
@@ -107,14 +132,19 @@ function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
   const isObject = "value" in read && typeof read.value === "object" && read.value !== null && !Array.isArray(read.value);
   const decide = async (body: Omit<DecisionBody, "wait" | "decided_by">, done: string) => {
     setBusy(true);
+    const name = `${session.id} ${wait.key}`;
+    deciding.add(name);
     try {
       await post("POST /api/sessions/{session}/decide", { session: session.id }, { wait: `${wait.session}:${wait.key}`, decided_by: BY, ...body });
-      const name = `${session.id} ${wait.key}`;
       decided.add(name);
       closeDialog();
       tell(done);
-      await session.refresh().finally(() => decided.delete(name));
+      await session.refresh().finally(() => {
+        decided.delete(name);
+        deciding.delete(name);
+      });
     } catch (problem) {
+      deciding.delete(name);
       setError(problem instanceof ApiError && problem.status === 409 ? `It was decided meanwhile: ${problem.message}` : wordsOf(problem));
       void session.refresh().catch(() => undefined);
     }
@@ -130,11 +160,19 @@ function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
     <form
       onSubmit={(event) => {
         event.preventDefault();
+        if (isOver) return;
         if (isApproval) approve();
         else if (isToken && text.trim()) complete();
       }}
     >
       <div class="dialog-body">
+        {isOver && (
+          <p class="note is-over" role="alert">
+            <span>
+              <Ended session={wait.session} wait={wait.key} /> What you wrote was not sent.
+            </span>
+          </p>
+        )}
         <Asked wait={wait} session={session} />
         {isApproval && (
           <>
@@ -143,12 +181,12 @@ function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
                 Arguments of <code>{wait.tool}</code>
                 {isChanged && <span class="is-config"> changed</span>}
               </span>
-              <textarea class="field mono" rows={Math.min(Math.max(text.split("\n").length, 3), 16)} spellcheck={false} value={text} onInput={(event) => setText(event.currentTarget.value)} />
+              <textarea class="field mono" rows={Math.min(Math.max(text.split("\n").length, 3), 16)} spellcheck={false} readOnly={isOver} value={text} onInput={(event) => setText(event.currentTarget.value)} />
             </label>
             {isChanged && !isObject && <p class="is-error">{"error" in read ? read.error : "Arguments are a JSON object: {…}"}</p>}
             <label class="labelled">
               <span>Reason, where it may not</span>
-              <input class="field" type="text" placeholder="The model reads it" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
+              <input class="field" type="text" placeholder="The model reads it" readOnly={isOver} value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
             </label>
           </>
         )}
@@ -157,13 +195,13 @@ function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
             <span>
               Value <span class="dim">{text.trim() && ("value" in read ? "read as JSON" : "taken as a text")}</span>
             </span>
-            <textarea class="field mono" rows={3} autoFocus spellcheck={false} placeholder='any JSON, else a text: true, {"rows": 3}, yes' value={text} onInput={(event) => setText(event.currentTarget.value)} />
+            <textarea class="field mono" rows={3} autoFocus spellcheck={false} readOnly={isOver} placeholder='any JSON, else a text: true, {"rows": 3}, yes' value={text} onInput={(event) => setText(event.currentTarget.value)} />
           </label>
         )}
         {wait.reason === "inbox" && <p>A message to the task ends it.</p>}
         {wait.reason === "child" && <p>It ends when its child {wait.child} does; {wait.queue ? `a worker of queue ${wait.queue}` : "a worker"} runs that.</p>}
       </div>
-      <Actions error={error}>
+      {isOver ? <NextOne waits={waits} /> : <Actions error={error}>
         {isApproval && (
           <>
             <button type="submit" class="button is-main" disabled={isBusy || (isChanged && !isObject)}>
@@ -197,7 +235,7 @@ function Decision({ session, wait }: { session: OpenSession; wait: Waiting }) {
         <button type="button" class="button" onClick={closeDialog}>
           Not now
         </button>
-      </Actions>
+      </Actions>}
     </form>
   );
 }

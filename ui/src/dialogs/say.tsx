@@ -19,6 +19,9 @@ const WAYS: Record<How, { title: string; button: string; says: string; done: str
   send: { title: "Send to the task", button: "Send", says: "It goes to the inbox of the task, as a text or any JSON.", done: "It is in the inbox." },
 };
 
+/** Where no run is under way, nothing that is queued is read yet. */
+const LATER = { says: "Nothing runs here now: the model reads it when the session is run next.", done: "Nothing runs now: it is queued, and read when the session is run next." };
+
 /** Something to say. */
 export function SayDialog({ session, how }: { session: OpenSession; how: How }) {
   const [text, setText] = useState("");
@@ -28,6 +31,8 @@ export function SayDialog({ session, how }: { session: OpenSession; how: How }) 
   const server = useAnswer(ask("GET /api/server")).answer;
   const isTask = session.head.value?.info.task !== "";
   const ways = (Object.keys(WAYS) as How[]).filter((one) => one !== "send" || isTask);
+  const isIdle = session.head.value !== null && session.head.value.stands.status !== "running";
+  const isEarly = isIdle && (how === "steer" || how === "follow-up");
   const cannotRun = how === "run" && server !== null && !server.runs;
   const onSubmit = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -40,7 +45,7 @@ export function SayDialog({ session, how }: { session: OpenSession; how: How }) 
       else if (how === "follow-up") await post("POST /api/sessions/{session}/follow-up", names, { message: text, key: key.current });
       else await post("POST /api/sessions/{session}/send", names, { message: anyJson(text), key: key.current });
       closeDialog();
-      tell(WAYS[how].done);
+      tell(isEarly ? LATER.done : WAYS[how].done);
       select({ seq: null }, "jump");
     } catch (problem) {
       setError(wordsOf(problem));
@@ -63,7 +68,7 @@ export function SayDialog({ session, how }: { session: OpenSession; how: How }) 
             ))}
           </div>
           <textarea class="field" rows={5} autoFocus aria-label="What is said" value={text} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={onKeyDown} />
-          <p class="dim">{way.says}</p>
+          <p class="dim">{isEarly ? LATER.says : way.says}</p>
           {cannotRun && (
             <div class="note">
               <p>This server runs no agents: start it with <code>--agent MODULE:NAME --allow-run</code>, or say it in a terminal.</p>

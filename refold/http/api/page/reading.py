@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from eventsource.codec import encode
 from eventsource.envelope import Cursor, Recorded, SessionInfo
 from eventsource.errors import UnknownSeqError
+from eventsource.events import WaitEnd
 from projections.tree import Labels
 from replay.formats.refold.write import export_parts
 from replay.lineage import forks_of, lineage
@@ -23,6 +24,7 @@ from ....views.jump import Jump, Used, jump_to, open_message_seq, used_of
 from ....views.pytest_file import NoTestError, PytestFile, pytest_file
 from ....views.rows import Row, RowColumns, row_pieces, some_rows
 from ....views.transcript import Transcript, transcript_window
+from ....waits import ended_words
 from ...interface.events import EVENT_STREAM, EventPage, EventsQuery
 from ...interface.values import Seq
 from ..problems import ProblemError
@@ -32,6 +34,8 @@ from ..v1.parameters import session_of
 from .parameters import PartialQuery, WindowQuery, WindowSize, as_indexed, at_of, seq_in, whole_of
 
 JSON_LINES = "application/jsonl"
+_WORDS = 1_000
+"""Characters of what was decided that are shown."""
 _UPDATES_READ = 20_000
 """Of a message that is open at a seq, so many updates are put together at the most; of a longer one its beginning."""
 
@@ -85,6 +89,24 @@ class TranscriptQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: WindowSize = 50
     after: WindowSize = 50
     at: Seq | None = None
+
+
+class EndedWaitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`key`: of a wait or token of the session."""
+
+    key: str
+
+
+class EndedWait(msgspec.Struct, frozen=True, kw_only=True):
+    """How a wait ended: at which seq, what was decided, by whom; `words` say it in a line."""
+
+    session: str
+    key: str
+    seq: int
+    at_us: int
+    outcome: str
+    decided_by: str
+    words: str
 
 
 class UptoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,6 +167,24 @@ async def read_jump(call: Call[Nothing, Nothing]) -> Jump:
     page = await _around(call, at)
     event = next((one for one in reversed(page) if one.seq == at.seq), None)
     return jump_to(at, event, page, await _forks(call, at))
+
+
+async def read_ended_wait(call: Call[EndedWaitQuery, Nothing]) -> EndedWait:
+    """Read how a wait or token ended that is open no more; 404 while it is open, and where there was none."""
+    at, whole = await whole_of(call)
+    seq = whole.columns.ended_waits.get(call.query.key)
+    page = await call.served.log.store.read(at.info.id, after=seq - 1, upto=seq) if seq is not None else ()
+    if not page or not isinstance(end := page[0].event, WaitEnd):
+        raise ProblemError(404, f"session {at.info.id}: no wait {call.query.key!r} has ended")
+    return EndedWait(
+        session=at.info.id,
+        key=end.key,
+        seq=page[0].seq,
+        at_us=page[0].at_us,
+        outcome=end.outcome,
+        decided_by=end.decided_by,
+        words=ended_words(end)[:_WORDS],
+    )
 
 
 async def _around(call: Call[Nothing, Nothing], at: At) -> tuple[Recorded, ...]:
@@ -220,6 +260,7 @@ READING = (
     ),
     Route(method="GET", path="/api/sessions/{session}/previews", does=read_previews, tag="page", errors=(404,)),
     Route(method="GET", path="/api/sessions/{session}/at/{seq}", does=read_jump, tag="page", errors=(404,)),
+    Route(method="GET", path="/api/sessions/{session}/ended-waits", does=read_ended_wait, tag="page", errors=(404,)),
     Route(method="GET", path="/api/sessions/{session}/transcript", does=read_transcript, tag="page", errors=(404,)),
     Route(
         method="GET",
