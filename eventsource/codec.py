@@ -14,6 +14,7 @@ from .events import Event
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_TO_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -55,7 +56,7 @@ def to_json(value: object, *, where: str = "value") -> msgspec.Raw:
     Raises: InvalidTextError for NaN, infinities and types JSON does not have.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _TO_JSON.encode(value)
     except (TypeError, ValueError) as error:
         raise InvalidTextError(where, f"cannot be stored as JSON: {error}") from error
     return msgspec.Raw(clean_text(text).encode())

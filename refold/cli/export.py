@@ -16,6 +16,7 @@ from replay.formats.pi.write import pi_parts
 from replay.formats.pydantic_ai.write import pydantic_ai_parts
 from replay.formats.refold.write import export_parts
 from replay.formats.requests import anthropic_parts, openai_chat_parts
+from replay.formats.to_agent import started_below
 from replay.markdown import session_markdown
 
 from ..log import Log
@@ -106,10 +107,12 @@ async def export(
     if output is not None:
         check_target(output)
     found = await log.find(session)
+    below = await started_below(log.store, found.id)
     parts = UPTO[form](log.store, found.id, at) if at is not None else WRITERS[form](log.store, found.id)
     if output is None:
         async for part in parts:
             screen.raw_json(part, end="")
+        _tell_of_below(screen, below, found.id)
         return
     written = lines = 0
     with screen.busy("exporting"), writing(output, replace=force) as file:
@@ -117,9 +120,18 @@ async def export(
             file.write(part)
             written, lines = written + len(part), lines + part.count(b"\n")
     if screen.as_json:
-        screen.json({"id": found.id, "path": output, "size_bytes": written, "lines": lines})
+        screen.json({"id": found.id, "path": output, "size_bytes": written, "lines": lines, "left_out": below})
     else:
         screen.note((f"{output}: {count(lines, 'line')}, {size(written)}", "dim"))
+        _tell_of_below(screen, below, found.id)
+
+
+def _tell_of_below(screen: Screen, below: int, session: str) -> None:
+    """Say how many sessions are not in the file, since a sub-agent's is one of its own."""
+    if below:
+        listed = screen.command("tree", session)
+        them = "the session" if below == 1 else f"the {below} sessions"
+        screen.note(("not in it: ", "yellow"), f"{them} of its sub-agents; {listed} lists them, to be exported too")
 
 
 async def _give(screen: Screen, log: Log, session: str, form: str, *, alone: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -21,8 +22,8 @@ def read_time(text: object) -> int | None:
 
 def write_time(at_us: int) -> str:
     """Write UTC microseconds as an ISO 8601 time in milliseconds, as programs in JavaScript do."""
-    time = _EPOCH + timedelta(milliseconds=at_us // 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_us // 1000 % 1000:03d}Z"
+    time = _EPOCH_WITHOUT_ZONE + timedelta(milliseconds=at_us // 1000)
+    return f"{time.isoformat(timespec='milliseconds')}Z"
 
 
 def write_exact_time(at_us: int) -> str:

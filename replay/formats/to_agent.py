@@ -125,19 +125,25 @@ async def hand_over(
         command=tuple(to_agent.resume(new, path, [prompt] if prompt else [])),
         messages=len(said),
         unanswered=not prompt and isinstance(said[-1], UserMessage),
-        lost=(*_lost(copied.view, waiting, own=info.agent == agent), *await _children(log, session)),
+        lost=(*_lost(copied.view, waiting, own=info.agent == agent), *await _left_out(log, session)),
     )
 
 
-async def _children(log: EventLog, session: str) -> list[str]:
-    """Say what a copy lacks of the sessions below it, or below what it inherits."""
+async def _left_out(log: EventLog, session: str) -> list[str]:
+    """Say what a copy lacks of the sessions below it."""
+    found = await started_below(log, session)
+    return [f"what {found} sub-agent{'s' * (found != 1)} did: their answers are there"] if found else []
+
+
+async def started_below(log: EventLog, session: str) -> int:
+    """Count the sessions that a session began, or what it inherits: no file of one holds them."""
     above = {name for name, _ in await lineage(log, session)}
     found = 0
     after: str | None = None
     while page := await log.sessions(tree=session, after=after):
         found += sum(one.started_by in above for one in page)
         after = page[-1].id
-    return [f"what {found} sub-agent{'s' * (found != 1)} did: their answers are there"] if found else []
+    return found
 
 
 def _lost(view: ContextView, waiting: Sequence[Message], *, own: bool) -> list[str]:

@@ -51,7 +51,7 @@ class OpenAICompletions:
     """The codec. How a vendor differs from the others is data, found by provider or base URL (`dialects.py`)."""
 
     name = API
-    version = 2
+    version = 3
 
     def __init__(self, rules: tuple[Rule, ...] = RULES) -> None:
         self._rules = rules
@@ -133,7 +133,8 @@ def _messages(request: Request, options: ModelOptions, dialect: Dialect, *, plai
     for message in request.messages:
         match message:
             case UserMessage(content=content):
-                written.append({"role": "user", "content": _content(content, plain=plain)})
+                role = _role(message, request.model, dialect)
+                written.append({"role": role, "content": _content(content, plain=plain)})
             case AssistantMessage():
                 written.append(_assistant(message, dialect))
             case ToolResultMessage(tool_call_id=call_id, content=content):
@@ -154,8 +155,23 @@ def _system(request: Request, options: ModelOptions, dialect: Dialect) -> list[d
         system = with_schema_words(system, schema)
     if not system:
         return []
-    by_developer = bool(dialect.developer) and re.search(dialect.developer, request.model.model)
-    return [{"role": "developer" if by_developer else "system", "content": system}]
+    return [{"role": _program_role(request.model, dialect), "content": system}]
+
+
+def _program_role(model: ModelRef, dialect: Dialect) -> str:
+    """Return in whose name a program tells a model what to do."""
+    return "developer" if dialect.developer and re.search(dialect.developer, model.model) else "system"
+
+
+def _role(message: UserMessage, model: ModelRef, dialect: Dialect) -> str:
+    """Return in whose name a message is sent: what a program said in its own is not the user's, where OpenAI is told.
+
+    Others refuse a system message behind the first, or one that holds images, as OpenAI does.
+    """
+    said = message.content if not isinstance(message.content, str) else ()
+    own = read_object(message.raw).get("role") in ("developer", "system")
+    texts = all(isinstance(part, TextContent) for part in said)
+    return _program_role(model, dialect) if own and texts and dialect.developer else "user"
 
 
 def _content(content: str | Sequence[UserContent], *, plain: bool) -> object:

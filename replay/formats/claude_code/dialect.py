@@ -319,9 +319,9 @@ class ClaudeCodeDialect:
 
     def _read_user(self, fields: Fields, message: Fields, origin: Origin, at_us: int | None, state: PathState) -> Told:
         content = message.get("content")
-        if fields.get("isMeta") is not True and (not self._fork or self._is_own(fields)):
+        if not self._typed and fields.get("isMeta") is not True and (not self._fork or self._is_own(fields)):
             typed, command = _words(content)
-            self._typed, self._command = self._typed or typed, self._command or command
+            self._typed, self._command = typed, self._command or command
         if isinstance(content, str):
             return _said(UserMessage(content=content), origin, at_us)
         details = fields.get("toolUseResult", msgspec.UNSET)

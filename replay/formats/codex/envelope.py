@@ -36,7 +36,7 @@ def is_state(fields: Fields) -> bool:
 
 def enveloped(fields: Fields) -> Fields:
     """Return a record as later versions write it; another one as it is."""
-    if not is_bare(fields):
+    if ("payload" in fields and "type" in fields) or not is_bare(fields):
         return fields
     kind = "session_meta" if is_bare_header(fields) else "response_item"
     time = {"timestamp": fields["timestamp"]} if "timestamp" in fields else {}

@@ -61,7 +61,10 @@ class ExportHeader(_Line, frozen=True, kw_only=True, tag="refold_export"):
 
 
 class SessionLine(_Line, frozen=True, kw_only=True, tag="refold_session"):
-    """Begins the own events of one session, `fork_seq` + 1 to `last`; `digest` is the one at `last`."""
+    """Begins the own events of one session, `fork_seq` + 1 to `last`; `digest` is the one at `last`.
+
+    `source`: what it was imported from, of one that was; by that an import of the same file finds it again.
+    """
 
     session: str
     last: int
@@ -69,6 +72,7 @@ class SessionLine(_Line, frozen=True, kw_only=True, tag="refold_session"):
     parent: str | None = None
     fork_seq: int = 0
     title: str = ""
+    source: str = ""
     created_at_us: int = 0
     base: Base = ""
     link: Sha256 = ""

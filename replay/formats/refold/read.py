@@ -91,6 +91,8 @@ def _check_secrets(export: Export, path: str) -> None:
         name = one.row.session
         if redact_known(one.row.title) != one.row.title:
             raise TranscriptError(path, f"session {name}: its title tells {told}; title it anew, then export it again")
+        if redact_known(one.row.source) != one.row.source:
+            raise TranscriptError(path, f"session {name}: what it was imported from tells {told}")
         for seq in (one.seq for one in one.events if redact_event(one.event) != one.event):
             advice = f"where it was recorded, `refold erase {name} {seq}` removes it; then export it again"
             raise TranscriptError(path, f"session {name}, seq {seq}: it tells {told}; {advice}")
@@ -250,11 +252,17 @@ async def _free(log: EventLog, name: str) -> str | None:
     return None
 
 
+async def _free_source(log: EventLog, source: str) -> str:
+    """Return what a session was imported from, if no other one here was; else nothing: a file goes on with that one."""
+    return source if source and not await log.sessions(source=source, limit=1) else ""
+
+
 async def _create(log: EventLog, one: ExportedSession, parent: str | None, name: str | None, title: str) -> SessionInfo:
     created = one.row.created_at_us or None
+    source = await _free_source(log, one.row.source)
     if parent is None:
         starts = (one.event.parent for one in one.events[:1] if isinstance(one.event, TaskStart))
-        return await log.create(name, title=title, created_at_us=created, started_by=next(starts, ""))
+        return await log.create(name, title=title, created_at_us=created, source=source, started_by=next(starts, ""))
     first, row = one.events[0], one.row
     fork = first.event if isinstance(first.event, Fork) else Fork()
     return await log.fork(
@@ -266,6 +274,7 @@ async def _create(log: EventLog, one: ExportedSession, parent: str | None, name:
         keeps=fork.keeps,
         repeated_tools=fork.repeated_tools,
         created_at_us=created,
+        source=source,
         base=row.base,
     )
 

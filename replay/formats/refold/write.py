@@ -98,6 +98,7 @@ async def _own(log: EventLog, info: SessionInfo, last: int) -> ExportedSession:
         session=info.id,
         fork_seq=info.fork_seq,
         title=info.title,
+        source=info.source or "",
         created_at_us=info.created_at_us,
         last=last,
         digest=(await log.cursor(info.id, last)).digest,

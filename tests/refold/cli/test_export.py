@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -32,3 +33,28 @@ def test_a_file_that_holds_all_branches_ends_at_no_seq(shell: Shell) -> None:
     refused = shell("export", session, "--format", "pi", "--at", "3")
     assert refused.exit_code == 2
     assert "a file of pi holds all branches" in refused.stderr
+
+
+def imported(shell: Shell, path: str) -> dict[str, Any]:
+    reports = shell.json("import", path)
+    assert isinstance(reports, list)
+    assert isinstance(reports[0], dict)
+    return reports[0]
+
+
+def test_an_export_says_which_sessions_are_not_in_it(shell: Shell) -> None:
+    file = shell.folder / "s1.jsonl"
+    agent = shell.folder / "s1" / "subagents" / "agent-a1.jsonl"
+    agent.parent.mkdir(parents=True)
+    said = {"type": "user", "sessionId": "s1", "parentUuid": None, "message": {"role": "user", "content": "Look."}}
+    file.write_text(json.dumps({**said, "uuid": "u1"}) + "\n")
+    agent.write_text(json.dumps({**said, "uuid": "u2", "agentId": "a1", "isSidechain": True}) + "\n")
+    report = imported(shell, str(file))
+    for form in ("claude-code", "refold", "markdown"):
+        told = shell("export", report["id"], "--format", form)
+        assert "not in it: the session of its sub-agents" in told.stderr
+    child = report["children"][0]
+    assert "not in it" not in shell("export", child["session"]).stderr
+    written = shell.json("export", report["id"], "-o", str(shell.folder / "out.jsonl"))
+    assert isinstance(written, dict)
+    assert written["left_out"] == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -85,6 +87,35 @@ async def test_an_import_keeps_id_title_and_the_forks_inside_a_message(log: Even
         ]
         assert (await other.info("bergen")).title == "An umbrella"
         assert (await load_state(other, "bergen"))[1] == (await load_state(log, "bergen"))[1]
+
+
+async def test_what_a_session_was_imported_from_comes_along_and_its_file_goes_on_with_it(
+    log: EventLog, tmp_path: Path
+) -> None:
+    path, file = tmp_path / "session.jsonl", tmp_path / "oslo.refold.jsonl"
+    _write(path, *_SAID[:2])
+    imported = await import_file(log, str(path))
+    write(file, await export_session(log, imported.session))
+    async with open_store() as other:
+        moved = await import_file(other, str(file))
+        assert (await other.info(moved.session)).source == "pi:s1"
+        _write(path, *_SAID)
+        report = await import_file(other, str(path))
+        assert (report.session, report.known, report.entries) == (moved.session, True, 1)
+        copy = await import_file(other, str(file))
+        assert not (await other.info(copy.session)).source, "the file goes on with the first one"
+
+
+_SAID = tuple(
+    {"type": "message", "id": name, "parentId": before, "timestamp": "2026-01-01T00:00:01.000Z"}
+    | {"message": {"role": "user", "content": name}}
+    for name, before in (("a", None), ("b", "a"), ("c", "b"))
+)
+
+
+def _write(path: Path, *records: dict[str, Any]) -> None:
+    header = {"type": "session", "version": 3, "id": "s1", "timestamp": "2026-01-01T00:00:00.000Z", "cwd": "/c"}
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in (header, *records)))
 
 
 async def test_an_ancestor_that_is_there_already_is_shared(log: EventLog, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventsource.codec import to_json
@@ -67,6 +68,24 @@ def test_only_models_that_reason_at_openai_are_told_by_a_developer(provider: str
         "role": role,
         "content": "Be brief.",
     }
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "said_by", "sent"),
+    [
+        ("openai", "gpt-5", "developer", "developer"),
+        ("openai", "gpt-4o", "developer", "system"),
+        ("openai", "gpt-5", "tool", "user"),
+        ("mistral", "mistral-large-latest", "developer", "user"),
+    ],
+)
+def test_what_a_program_said_in_its_own_name_is_not_the_users_at_openai(
+    provider: str, model: str, said_by: str, sent: str
+) -> None:
+    told = UserMessage(content="Be careful.", raw=to_json({"role": said_by}))
+    shown = msgspec.structs.replace(told, content=(ImageContent(data="iVBORw0KGgo=", media_type="image/png"),))
+    for message, role in ((told, sent), (shown, "user")):
+        assert [one["role"] for one in body(HI, message, provider=provider, model=model)["messages"]] == ["user", role]
 
 
 @pytest.mark.parametrize(("provider", "field"), [("openai", "max_completion_tokens"), ("ollama", "max_tokens")])
