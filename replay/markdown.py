@@ -24,21 +24,28 @@ from eventsource.messages import (
 from projections.context import CONTEXT, ContextView, Entry, history
 from projections.transcript import TranscriptMessage, read_transcript, text_of
 
+from .omitting import MAY_REPEAT
+
 _LAST_US = 250_000_000_000_000_000  # in the year 9892; Python's calendar ends soon after
 
 
-async def session_markdown(log: EventLog, session: str) -> str:
+async def session_markdown(log: EventLog, session: str, *, left_out: Sequence[str] = ()) -> str:
     """Write a session, with what it inherited and without its forks.
+
+    Args:
+        left_out: what the log lacks of it, in words; it is said above everything.
 
     Raises: UnknownSessionError.
     """
     info = await log.info(session)
     _, _, view = await load(log, session, context=CONTEXT)
-    return plain("\n\n".join(part for part in _document(info, view) if part)) + "\n"
+    return plain("\n\n".join(part for part in _document(info, view, left_out) if part)) + "\n"
 
 
-def _document(info: SessionInfo, view: ContextView) -> Iterator[str]:
+def _document(info: SessionInfo, view: ContextView, left_out: Sequence[str]) -> Iterator[str]:
     yield f"# {_line(info.title or info.id)}"
+    if left_out:
+        yield f"> **Left out of this: {', '.join(left_out)}.** {MAY_REPEAT}"
     yield "\n".join(f"- {fact}" for fact in _facts(info))
     if view.config.system_prompt:
         yield f"## System prompt\n\n{_fenced(view.config.system_prompt, 'text')}"

@@ -182,7 +182,7 @@ def test_what_a_step_decides_is_recorded_in_one_file() -> None:
 
 # Who appends to a log without `append_admitted`: the runner, of what it admitted itself; and what copies another log.
 APPENDING = {"eventsource/log/admitted.py", "eventsource/runner/writer.py"}
-COPYING = {"replay/formats/refold/read.py", "replay/pytest_plugin.py"}
+COPYING = {"replay/formats/refold/read.py", "replay/omitted_copy.py", "replay/pytest_plugin.py"}
 # Stores, their contract, and a log whose process is killed: they are what is appended to.
 STORES = ("eventsource/log/memory", "eventsource/log/sql", "eventsource/log/contract/", "refold/testing/world.py")
 

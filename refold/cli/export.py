@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import click
 
@@ -18,6 +18,8 @@ from replay.formats.refold.write import export_parts
 from replay.formats.requests import anthropic_parts, openai_chat_parts
 from replay.formats.to_agent import started_below
 from replay.markdown import session_markdown
+from replay.omitted_copy import OmittedCopy
+from replay.omitting import OMITTED, Omitted
 
 from ..log import Log
 from .arguments.files import check_target, writing
@@ -35,15 +37,27 @@ UPTO: Mapping[str, Callable[[EventLog, str, int | None], AsyncIterator[bytes]]] 
 """What writes a session up to a seq, by the name of the format: such a file holds one branch."""
 
 
-async def _markdown(log: EventLog, session: str) -> AsyncIterator[bytes]:
-    yield (await session_markdown(log, session)).encode()
+async def _markdown(log: EventLog, session: str, omit: Sequence[Omitted] = ()) -> AsyncIterator[bytes]:
+    if omit:
+        copy = OmittedCopy(log, omit)
+        await copy.add(session)
+        text = await session_markdown(copy.store, session, left_out=await copy.left_out([session]))
+    else:
+        text = await session_markdown(log, session)
+    yield text.encode()
 
 
-async def _html(log: EventLog, session: str) -> AsyncIterator[bytes]:
+async def _html(log: EventLog, session: str, omit: Sequence[Omitted] = ()) -> AsyncIterator[bytes]:
     from ..http.page_file.file import session_file
 
-    yield await session_file(Log(log), session)
+    yield await session_file(Log(log), session, omit=omit)
 
+
+LESS: Mapping[str, Callable[[EventLog, str, Sequence[Omitted]], AsyncIterator[bytes]]] = {
+    "markdown": _markdown,
+    "html": _html,
+}
+"""What writes a session without some of what it holds, by the name of the format: people read these files."""
 
 WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     "refold": export_parts,
@@ -76,6 +90,10 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     ),
     ("refold export ID --format markdown -o oslo.md", "as a document to read"),
     ("refold export ID --format html -o oslo.html", "as the page of `refold ui`, in one file that works offline"),
+    (
+        "refold export ID --format html --omit results --omit images -o oslo.html",
+        "without what tools answered and without images (or `thinking`): the file says where and how much",
+    ),
     ("refold export ID --format codex --to-agent", "one branch, as the model reads it, where Codex looks for sessions"),
 )
 @click.argument("session")
@@ -84,6 +102,13 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
 @click.option("--format", "form", type=click.Choice([*WRITERS]), default="refold", show_default=True)
 @click.option(
     "--at", "at", type=click.IntRange(min=0), metavar="N", help="Only up to this seq (of formats that hold one branch)."
+)
+@click.option(
+    "--omit",
+    "omit",
+    type=click.Choice(OMITTED),
+    multiple=True,
+    help="Leave this out of a file that people read (markdown, html); may be repeated.",
 )
 @click.option("--to-agent", is_flag=True, help="Put it where that agent looks for its sessions, as a new one.")
 async def export(
@@ -94,21 +119,27 @@ async def export(
     force: bool,
     form: str,
     at: int | None,
+    omit: tuple[Omitted, ...],
     to_agent: bool,
 ) -> None:
     """Write a session to a file. What was read from another agent's file is written to one as it was read."""
     if to_agent:
-        await _give(screen, log, session, form, alone=output is None and at is None and not force)
+        await _give(screen, log, session, form, alone=output is None and at is None and not force and not omit)
         return
     if screen.as_json and output is None:
         raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
     if at is not None and form not in UPTO:
         raise click.UsageError(f"--at goes with {', '.join(UPTO)}: a file of {form} holds all branches")
+    if omit and form not in LESS:
+        raise click.UsageError(
+            f"--omit goes with {', '.join(LESS)}, which people read: a program that reads a file of {form} would take "
+            "what stands in the place of what is left out for what was said"
+        )
     if output is not None:
         check_target(output)
     found = await log.find(session)
     below = await started_below(log.store, found.id)
-    parts = UPTO[form](log.store, found.id, at) if at is not None else WRITERS[form](log.store, found.id)
+    parts = _parts(log.store, found.id, form, at, omit)
     if output is None:
         async for part in parts:
             screen.raw_json(part, end="")
@@ -134,13 +165,20 @@ def _tell_of_below(screen: Screen, below: int, session: str) -> None:
         screen.note(("not in it: ", "yellow"), f"{them} of its sub-agents; {listed} lists them, to be exported too")
 
 
+def _parts(log: EventLog, session: str, form: str, at: int | None, omit: Sequence[Omitted]) -> AsyncIterator[bytes]:
+    """Choose what writes the session."""
+    if omit:
+        return LESS[form](log, session, omit)
+    return UPTO[form](log, session, at) if at is not None else WRITERS[form](log, session)
+
+
 async def _give(screen: Screen, log: Log, session: str, form: str, *, alone: bool) -> None:
     """Put a session where an agent looks for its own."""
     if form not in AGENTS:
         raise click.UsageError(f"--to-agent needs --format {', '.join(AGENTS)}: no agent looks for files of {form}")
     if not alone:
         raise click.UsageError(
-            "--to-agent goes with none of -o, --force and --at: it is a new file, of a whole session"
+            "--to-agent goes with none of -o, --force, --at and --omit: it is a new file, of a whole session"
         )
     given = await give(log, form, session)
     if screen.as_json:

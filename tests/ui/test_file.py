@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page
 
+from eventsource.events import ModelRequest
+from eventsource.log.load import read_all
 from refold import Log
 from refold.http.page_file.file import session_file
+from replay.omitting import OMITTED
+from tests.refold.http.secretive import TEXTS, WORDS, secretive
 from tests.refold.views.sessions import CountingLog, eventful
 from tests.ui.looking import Watched, looking, tab
 
@@ -81,6 +85,37 @@ async def test_the_page_writes_itself_into_a_file_that_opens(browser: Browser, t
         await alone.page.goto(file.as_uri())
         await alone.sees("Do I need a coat?")
         await alone.sees("a file as of")
+
+
+async def test_what_is_left_out_is_said_under_the_title_and_where_it_stood(browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await secretive(store)
+    file = tmp_path / "less.html"
+    async with looking(browser, log) as live:
+        await live.open(f"/s/{session.id}")
+        await live.sees(WORDS[0])
+        await live.page.keyboard.press("x")
+        for what in ("what tools answered", "images", "thinking"):
+            await live.page.get_by_label(what, exact=True).check()
+        await live.sees("--omit results --omit images --omit thinking")
+        async with live.page.expect_download() as download:
+            await live.page.get_by_role("button", name="Write the page").click()
+        await (await download.value).save_as(file)
+    assert file.read_bytes() == await session_file(log, session.id, omit=OMITTED)
+    hidden = [text for kind in OMITTED for text in TEXTS[kind]]
+    async with tab(browser, file.as_uri(), offline=True) as alone:
+        for view in VIEWS:
+            for seq in (6, 27, (await session.info()).head):
+                seen = "\n".join(await at(alone, f"{file.as_uri()}#", session.id, seq, view))
+                assert [text for text in hidden if text in seen] == []
+                said = await alone.page.get_by_role("note").inner_text()
+                assert "Left out of this file: 5 tool results, 1 image, 4 pieces of thinking" in said
+        assert "[tool result left out]" in "\n".join(await at(alone, f"{file.as_uri()}#", session.id, 46, "chat"))
+        asked = [one.seq async for one in read_all(store, session.id) if isinstance(one.event, ModelRequest)]
+        request = "\n".join(await at(alone, f"{file.as_uri()}#", session.id, asked[-1], "request"))
+        assert "digest unchecked: what it is of was left out" in request
+        assert [one.url for one in alone.asked if one.url.startswith("http")] == []
 
 
 async def test_who_runs_no_scripts_reads_what_was_said(browser: Browser, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -88,6 +88,7 @@ class ArchivedRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the page reads it from a file. `without`: what a server would answer and this cannot, in words.
 
+    omitted: what was left out of it because somebody asked for that, in words; marks stand in its place.
     messages: as they stand at the head. sources: where the answers and calls of the rows have their words from, by the
     numbers of these. facts: every event but streamed pieces. jumps: at each of them; an event that was not cut stands
     among the facts alone. requests: each that was sent once, and what would come next wherever that is another one; in
@@ -96,6 +97,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     without: tuple[str, ...]
+    omitted: tuple[str, ...]
     head: SessionHead
     rows: RowColumns
     family: Family
@@ -113,8 +115,14 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     spans: Timespans
 
 
-async def archive(served: Served, session: str, *, version: str) -> Archive:
-    """Put together what is answered about a session; others have their turn meanwhile. Raises: UnknownSessionError."""
+async def archive(served: Served, session: str, *, version: str, omitted: Sequence[str] = ()) -> Archive:
+    """Put together what is answered about a session; others have their turn meanwhile.
+
+    Args:
+        omitted: what the log that is served lacks of the session, in words.
+
+    Raises: UnknownSessionError.
+    """
     log, head_at = served.log, await served.index.at(session, patience_s=None)
     head = await read_head(_call(served, session, PartialQuery()))
     whole, forks = head_at.whole, head.forks
@@ -133,6 +141,7 @@ async def archive(served: Served, session: str, *, version: str) -> Archive:
     return Archive(
         version=version,
         without=tuple(_without(head, len(facts), keeper, sources)),
+        omitted=tuple(omitted),
         head=head,
         rows=row_columns(whole.columns),
         family=await read_family(_call(served, session, Nothing())),

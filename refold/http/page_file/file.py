@@ -7,6 +7,7 @@ import hashlib
 import re
 import zlib
 from base64 import b64encode
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -16,6 +17,8 @@ import msgspec
 from eventsource.errors import StoreError
 from replay.html.blocks import esc
 from replay.markdown import session_markdown
+from replay.omitted_copy import OmittedCopy
+from replay.omitting import Omitted
 
 from ...log import Log
 from ..api.served import Served
@@ -31,26 +34,47 @@ def page_folder() -> Traversable:
     return files("refold.http").joinpath("page", "file")
 
 
-async def session_file(log: Log, session: str, *, page: Traversable | None = None) -> bytes:
+async def session_file(
+    log: Log, session: str, *, omit: Collection[Omitted] = (), page: Traversable | None = None
+) -> bytes:
     """Write a session as one file; see `served_file`."""
     served = Served(log, token="")
     try:
-        return await served_file(served, session, page=page)
+        return await served_file(served, session, omit=omit, page=page)
     finally:
         await served.stop()
 
 
-async def served_file(served: Served, session: str, *, page: Traversable | None = None) -> bytes:
-    """Write a session as one file: the page, and all that it can ask for. `page`: the folder of the built page.
+async def served_file(
+    served: Served, session: str, *, omit: Collection[Omitted] = (), page: Traversable | None = None
+) -> bytes:
+    """Write a session as one file: the page, and all that it can ask for.
+
+    Args:
+        omit: what is left out; the file is then made of a copy without it.
+        page: the folder of the built page.
 
     Raises: UnknownSessionError; StoreError when the page was not built.
     """
     folder = page or page_folder()
-    index = folder.joinpath("index.html")
-    if not index.is_file():
+    if not folder.joinpath("index.html").is_file():
         raise StoreError(str(folder), "the page is not built here", "`make ui` in a checkout builds it")
-    text = await session_markdown(served.log.store, session)
-    whole = await archive(served, session, version=version("refold"))
+    if not omit:
+        return await _written(served, session, folder, ())
+    copy = OmittedCopy(served.log.store, omit)
+    await copy.add(session)
+    copied = Served(Log(copy.store, clock=served.log.clock), token="")
+    try:
+        return await _written(copied, session, folder, await copy.left_out([session]))
+    finally:
+        await copied.stop()
+
+
+async def _written(served: Served, session: str, folder: Traversable, omitted: Sequence[str]) -> bytes:
+    """Write a session as one file, of all that is served of it."""
+    index = folder.joinpath("index.html")
+    text = await session_markdown(served.log.store, session, left_out=omitted)
+    whole = await archive(served, session, version=version("refold"), omitted=omitted)
 
     def put_together() -> bytes:
         pressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # as gzip

@@ -58,3 +58,24 @@ def test_an_export_says_which_sessions_are_not_in_it(shell: Shell) -> None:
     written = shell.json("export", report["id"], "-o", str(shell.folder / "out.jsonl"))
     assert isinstance(written, dict)
     assert written["left_out"] == 1
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_a_file_that_people_read_can_go_without_what_tools_answered(form: str, shell: Shell) -> None:
+    session = shell.said("Oslo?")
+    whole = shell.good("export", session, "--format", "markdown")
+    less = shell.good("export", session, "--format", form, "--omit", "thinking", "--omit", "results")
+    assert "Left out of this" not in whole
+    assert "Left out of this: 0 tool results, 0 pieces of thinking." in less
+    assert "Oslo?" in less
+
+
+def test_a_file_that_a_program_reads_goes_without_nothing(shell: Shell) -> None:
+    session = shell.said("Oslo?")
+    refused = shell("export", session, "--format", "codex", "--omit", "results")
+    assert refused.exit_code == 2
+    assert "--omit goes with markdown, html" in " ".join(refused.stderr.split())
+    refused = shell("export", session, "--format", "html", "--omit", "secrets")
+    assert refused.exit_code == 2
+    refused = shell("export", session, "--format", "pi", "--to-agent", "--omit", "results")
+    assert "--at and --omit" in " ".join(refused.stderr.split())

@@ -22,12 +22,14 @@ export class Archive implements Source {
   readonly isArchive = true;
   readonly session: string;
   readonly about: string;
+  readonly omitted: readonly string[];
   private readonly seqs: number[];
 
   constructor(private readonly written: Written) {
     this.session = written.head.info.id;
     const last = new Date(written.head.info.updated_at_us / 1000).toISOString().slice(0, 16).replace("T", " ");
     this.about = `a file as of ${last} UTC${written.without.length ? `, without ${written.without.join(", ")}` : ""}`;
+    this.omitted = written.omitted;
     this.seqs = written.facts.map((one) => one.seq);
   }
 

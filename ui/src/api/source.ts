@@ -27,6 +27,8 @@ export interface Source {
   readonly isArchive: boolean;
   /** Of a file: when it was made, and what it is without. */
   readonly about?: string;
+  /** Of a file: what was left out of it because somebody asked for that; marks stand in its place. */
+  readonly omitted?: readonly string[];
   get(path: string, signal?: AbortSignal): Promise<unknown>;
   post(path: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
   stream(path: string, method: "GET" | "POST", signal: AbortSignal): AsyncIterable<StreamEvent>;

@@ -53,6 +53,8 @@ export type Event =
 
 export type Message = UserMessage | AssistantMessage | ToolResultMessage | CustomMessage;
 
+export type Omitted = "images" | "results" | "thinking";
+
 export type PairKind = "changed" | "left" | "right" | "same";
 
 export type PartKind = "message" | "model" | "options" | "system_prompt" | "tools";
@@ -189,6 +191,7 @@ export interface AgentStart {
 /**
  * A session as the page reads it from a file. `without`: what a server would answer and this cannot, in words.
  *
+ * omitted: what was left out of it because somebody asked for that, in words; marks stand in its place.
  * messages: as they stand at the head. sources: where the answers and calls of the rows have their words from, by the
  * numbers of these. facts: every event but streamed pieces. jumps: at each of them; an event that was not cut stands
  * among the facts alone. requests: each that was sent once, and what would come next wherever that is another one; in
@@ -197,6 +200,7 @@ export interface AgentStart {
 export interface Archive {
   version: string;
   without: string[];
+  omitted: string[];
   head: SessionHead;
   rows: RowColumns;
   family: Family;
@@ -654,6 +658,11 @@ export interface FamilyMember {
   status: string;
   reason: string;
   used: OwnUsage;
+}
+
+/** `omit`: what is left out of the file: `results`, `images`, `thinking`, with commas between them. */
+export interface FileQuery {
+  omit?: string;
 }
 
 /** `q`: a text, found in any case. `session`: in this one only. `after`: the `next` of the page before. */
@@ -2140,6 +2149,7 @@ export interface Routes {
   };
   /** Read the session as the page in one file, which works without a server. */
   "GET /api/sessions/{session}/file": {
+    query: FileQuery;
   };
   /** Read the request that a seq is about, but for its messages: the one that led there, or that would come next. */
   "GET /api/sessions/{session}/requests/{seq}": {

@@ -21,12 +21,20 @@ function save(data: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
+const OMITTED = [
+  ["results", "what tools answered"],
+  ["images", "images"],
+  ["thinking", "thinking"],
+] as const;
+type Omitted = (typeof OMITTED)[number][0];
+
 /** An export. */
 export function ExportDialog({ session }: { session: OpenSession }) {
   const head = session.head.value;
   const seq = session.seq.value;
   const last = session.last.value;
   const [upto, setUpto] = useState<"all" | "here">("all");
+  const [omit, setOmit] = useState<readonly Omitted[]>([]);
   const [error, setError] = useState("");
   const [isBusy, setBusy] = useState(false);
   if (head === null) return null;
@@ -39,7 +47,7 @@ export function ExportDialog({ session }: { session: OpenSession }) {
     setBusy(true);
     try {
       const names = { session: session.id };
-      const path = what === "page" ? ask("GET /api/sessions/{session}/file", names).path : ask("GET /api/sessions/{session}/export", names, isHere ? { upto: seq } : {}).path;
+      const path = what === "page" ? ask("GET /api/sessions/{session}/file", names, { omit: omit.join(",") }).path : ask("GET /api/sessions/{session}/export", names, isHere ? { upto: seq } : {}).path;
       save(await source.file(path), fileName(info.title || info.first_words, what === "page" ? ".html" : ".refold.jsonl"));
       closeDialog();
       tell("The file is written.");
@@ -48,6 +56,8 @@ export function ExportDialog({ session }: { session: OpenSession }) {
     }
     setBusy(false);
   };
+  const omitted = omit.map((one) => ` --omit ${one}`).join("");
+  const toFile = (form: string, end: string) => `refold export ${quoted(info.id)} --format ${form}${omitted} -o ${quoted(fileName(info.title || info.first_words, end))}`;
   return (
     <Frame title="Export">
       <div class="dialog-body">
@@ -66,16 +76,29 @@ export function ExportDialog({ session }: { session: OpenSession }) {
           It opens from the disk, offline, with every view at every event: for a ticket, or a colleague without Refold. It has all of the session
           {isHere && <> (not only what is up to {whole(seq)})</>}, and says at its foot what it is without.
         </p>
-        <CommandLine>{`refold export ${quoted(info.id)} --format html -o ${quoted(fileName(info.title || info.first_words, ".html"))}`}</CommandLine>
+        <div class="choices" role="group" aria-label="What to leave out of it">
+          <span class="dim">Leave out:</span>
+          {OMITTED.map(([name, words]) => (
+            <label key={name} class="check">
+              <input type="checkbox" checked={omit.includes(name)} onChange={() => setOmit(OMITTED.map(([one]) => one).filter((one) => omit.includes(one) !== (one === name)))} /> {words}
+            </label>
+          ))}
+        </div>
+        {omit.length > 0 && (
+          <p class="is-config">
+            It is then nowhere in the file, which says so, where it stood and how much there was. Other programs’ own fields go with it. What people and models wrote stays, arguments and summaries too, and may repeat it: look before you hand it on.
+          </p>
+        )}
+        <CommandLine>{toFile("html", ".html")}</CommandLine>
         <h2>A file that Refold reads</h2>
         <p>
           One line of JSON for each event, as they are stored{inherited > 0 && <>, with the {whole(inherited)} that it shares with what it was forked from</>}. <code>refold import</code> makes the same session of it, with the same digests.
         </p>
         <p class="is-config">
-          Both hold all that was said: prompts, answers, thinking, arguments and results of tools, images. Nothing is left out of the events, since then their digests would not hold.
+          It holds all that was said: prompts, answers, thinking, arguments and results of tools, images. Nothing can be left out of the events, since then their digests would not hold.
         </p>
         <h2>A document to read</h2>
-        <CommandLine>{`refold export ${quoted(info.id)} --format markdown -o ${quoted(fileName(info.title || info.first_words, ".md"))}`}</CommandLine>
+        <CommandLine>{toFile("markdown", ".md")}</CommandLine>
         <p class="faint">
           <code>refold export --help</code> names the formats of other agents, too.
         </p>

@@ -3,16 +3,20 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 
+import { theSource } from "../api/source";
 import { short, whole } from "../format";
 
 /** What cannot be seen, or changes the direction of the line: control characters, bidi marks, lone surrogates. */
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const NAMES: Record<number, string> = { 0: "NUL", 7: "BEL", 8: "BS", 12: "FF", 13: "CR", 27: "ESC", 127: "DEL" };
+/** What stands in the place of what was left out of a file. */
+const LEFT_OUT = /\[(?:(?:tool result|image|thinking) )?left out\]/g;
 /** Of a long line so much stands in one node. */
 const SLICE = 64_000;
 
 /** A text as nodes: characters that cannot be seen stand as marks. */
 export function plain(text: string, marked: string = ""): ComponentChildren {
+  if (!marked && theSource().omitted?.length && text.includes("left out]")) return withMarks(text);
   if (!marked && text.search(UNSEEN) < 0) return text;
   const found: ComponentChildren[] = [];
   const parts = marked ? text.split(markPattern(marked)) : [text];
@@ -22,6 +26,21 @@ export function plain(text: string, marked: string = ""): ComponentChildren {
     else found.push(...nodes);
   });
   return found;
+}
+
+/** Whether there is nothing in a text but marks of what was left out. */
+export function isLeftOut(text: string): boolean {
+  return Boolean(theSource().omitted?.length) && text !== "" && text.replace(LEFT_OUT, "").trim() === "";
+}
+
+function withMarks(text: string): ComponentChildren[] {
+  const found: ComponentChildren[] = [];
+  let end = 0;
+  for (const match of text.matchAll(LEFT_OUT)) {
+    found.push(...seen(text.slice(end, match.index)), <span class="left-out">{match[0]}</span>);
+    end = match.index + match[0].length;
+  }
+  return [...found, ...seen(text.slice(end))];
 }
 
 /** A text where no nodes can stand, as in a title: what cannot be seen in it is written out. */

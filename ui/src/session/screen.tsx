@@ -8,6 +8,7 @@ import { keyFor } from "../commands";
 import { percent, whole } from "../format";
 import { Inspector } from "../inspector/inspector";
 import { Foot } from "../parts/foot";
+import { Sign } from "../parts/signs";
 import { isPlaying, speed } from "../playing";
 import { selection, type View } from "../selection";
 import { later } from "../parts/later";
@@ -38,8 +39,9 @@ export function SessionScreen() {
   const { listWidth, inspectorWidth, hasList, hasInspector } = settings.value;
   const isEmpty = session.head.value === null;
   return (
-    <div class="session" key={session.id}>
+    <div class={`session${theSource().omitted?.length ? " has-omitted" : ""}`} key={session.id}>
       <Head session={session} />
+      <LeftOutLine />
       <Minimap session={session} />
       <main class="panes" style={{ "--list": hasList ? `${listWidth}px` : "0px", "--inspector": hasInspector ? `${inspectorWidth}px` : "0px" }}>
         <div class={`pane-place${drawer.value === "list" ? " is-drawn" : ""}`}>
@@ -61,6 +63,20 @@ export function SessionScreen() {
         </div>
       </main>
       <SessionFoot session={session} />
+    </div>
+  );
+}
+
+/** Of a file from which something was left out: what, and how much. It stands there as long as the file is open. */
+function LeftOutLine() {
+  const { omitted } = theSource();
+  if (!omitted?.length) return null;
+  return (
+    <div class="omitted-line" role="note">
+      <Sign of="erase" />
+      <span>
+        <b>Left out of this file: {omitted.join(", ")}.</b> <span class="dim">Marks stand in their places. What people and models wrote stays, and may repeat it.</span>
+      </span>
     </div>
   );
 }

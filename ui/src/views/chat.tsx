@@ -10,7 +10,7 @@ import { ABSENCES } from "../inspector/why";
 import { useJump } from "../inspector/inspector";
 import { SeqLink } from "../parts/links";
 import { Sign, Status } from "../parts/signs";
-import { argumentsLine, layOut, Line, Text } from "../parts/text";
+import { argumentsLine, isLeftOut, layOut, Line, Text } from "../parts/text";
 import { useNear } from "../parts/sizes";
 import { select } from "../selection";
 import { useFamily } from "../session/family";
@@ -269,7 +269,12 @@ function Message({ session, message, isSelected, isLater, open }: {
           </div>
         )}
         {message.note && <div class="dim">{<Line text={message.note} />}</div>}
-        {message.thinking && (
+        {message.thinking && isLeftOut(message.thinking.text) && (
+          <div>
+            <Line text={message.thinking.text} />
+          </div>
+        )}
+        {message.thinking && !isLeftOut(message.thinking.text) && (
           <details class="thinking">
             <summary class="is-thinking">
               <Sign of="thinking" /> thinking, {count(message.thinking.characters, "character")}
