@@ -38,6 +38,9 @@ LOGGER = logger(__name__)
 API_KEY = "TEMPORAL_API_KEY"
 _FORM = "write temporal://HOST:7233/NAMESPACE?queue=NAME, with rate=, heartbeat= and tls= if need be"
 _SHORTEST_US = 1_000_000
+_TICK_POLLS, _WORKFLOW_POLLS = 1, 2
+"""Questions for work that are open at Temporal, of each queue: what comes for them to a worker that is frozen, or whose
+network was cut a moment ago, is lost until it is missed. Of a workflow's, one is for those that it knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,8 @@ class TemporalEngine:
                     workflows=[Drive],
                     activities=[run_tick],
                     max_concurrent_activities=concurrency,
+                    max_concurrent_activity_task_polls=_TICK_POLLS,
+                    max_concurrent_workflow_task_polls=_WORKFLOW_POLLS,
                     max_task_queue_activities_per_second=self._place.rate,
                     graceful_shutdown_timeout=timedelta(seconds=grace_s + 1),
                     workflow_runner=UnsandboxedWorkflowRunner(),  # it is ours, and imports nothing that changes

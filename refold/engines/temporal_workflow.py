@@ -19,7 +19,7 @@ _HISTORY = 1_000
 """At how many events a run of the workflow is continued as a new one: Temporal warns at 10,240."""
 _LONGEST = timedelta(days=7)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=1.0)
-"""A tick fails only with its worker; a frozen one may be given some more before it is missed, each for nothing."""
+"""A tick fails only with its worker, and another one makes it then; a frozen one may be given one, for nothing."""
 
 
 @dataclass

@@ -235,6 +235,9 @@ async def test_what_a_worker_had_that_is_away_is_taken_over_and_back_it_works_on
             await began(tmp_path, 2, timeout_s=90)
             (tmp_path / "go").touch()
             await took_over(log, run)
+            history = await history_of(await engine_of(server), run.id)
+            tries = max(event.activity_task_started_event_attributes.attempt for event in history.events)
+            assert tries <= 3, "besides its tick, what it had asked for just then is lost, and nothing more"
             head = (await run.session.info()).head
             first.send_signal(signal.SIGCONT)
             to_log.mend()
