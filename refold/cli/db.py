@@ -52,7 +52,8 @@ async def db(screen: Screen, log: Log, what: str, to: str | None, role: str) -> 
 
     `check` says the format, and what of tables, functions and triggers is missing. `upgrade` brings a log that an
     earlier release wrote to this one's format, as every command does that may write to a file; on a server it makes the
-    functions those of this release. No event changes, and no digest.
+    functions and triggers those of this release, and tables and indexes that are missing. No event changes, and no
+    digest.
 
     `rebuild` computes again what follows from the events: the rows that `ls` shows, and what `search` asks.
     """

@@ -42,12 +42,12 @@ agent: Agent[str] = Agent(model, system="Be brief.", tools=[weather])
 IMAGE = UserMessage(content=(TextContent(text="see"), ImageContent(data="aGk=" * 20_000, media_type="image/png")))
 
 
-async def write(path: Path) -> None:
+async def write(place: Path | str) -> None:
     """Write a log with everything a file can hold: streams, forks, large bodies, images, erased and dropped content."""
     times = itertools.count(1_700_000_000_000_000, 1_000)
     names = (f"golden{n}" for n in itertools.count(1))
     clock = lambda: next(times)  # noqa: E731 - a clock for both
-    async with open_store(str(path), clock=clock, new_id=lambda: next(names)) as store:
+    async with open_store(str(place), clock=clock, new_id=lambda: next(names)) as store:
         log = Log(store, clock=clock)
         session = await log.session("oslo")
         await agent.run("A coat?", session=session)

@@ -17,8 +17,10 @@ FORMAT = 2
 _TABLE = re.compile(r"^CREATE TABLE (\w+) \(([^;]*?)\n?\)(?: WITH [^;]*)?;$", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"(?:^|,)\s*([a-z_0-9]+) (?=BIGINT|TEXT|BYTEA|VARCHAR)")
 _FUNCTION = re.compile(r"^CREATE FUNCTION (\w+)\(.*?AS \$\$(.*?)\$\$;$", re.MULTILINE | re.DOTALL)
-_INDEX = re.compile(r"^CREATE INDEX (\w+) ON (\w+) [^;]*;$", re.MULTILINE)
 _TRIGGER = re.compile(r"^CREATE TRIGGER (\w+)\s.*?ON (\w+)", re.MULTILINE | re.DOTALL)
+_KEPT = re.compile(r"^CREATE (TABLE|SEQUENCE|INDEX) ", re.MULTILINE)
+_MADE_ANEW = re.compile(r"^CREATE (FUNCTION|TRIGGER|VIEW) ", re.MULTILINE)
+_SAID_ONCE = re.compile(r"^INSERT INTO refold_format .*$", re.MULTILINE)
 _COLUMNS_THERE = """
 SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"""
@@ -99,18 +101,27 @@ def make_log(server: Server, role: str = "") -> bool:
 
 
 def renew_log(server: Server, role: str = "") -> bool:
-    """Make the functions and rights of a log those of this release, and the index of the search if it can be made now.
+    """Make a log's functions, triggers and rights those of this release, and what it lacks of tables and indexes.
 
-    Returns: as `make_log`. Raises: StoreError when there is no log, or no right.
+    The index of the search too, if it can be made now. Returns: as `make_log`. Raises: StoreError when there is no log,
+        no right, or when a table lacks columns, which no released program made.
     """
     with server.translated(), server.connect() as raw:
         with raw.transaction():
             if raw.execute("SELECT to_regclass('refold_format')").fetchone() == (None,):
                 raise server.no_log()
-            for function in _FUNCTION.finditer(schema()):
-                raw.execute(function[0].replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1))
-            for index in _INDEX.finditer(schema()):
-                raw.execute(index[0].replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1))
+            (number,) = raw.execute("SELECT max(number) FROM refold_format").fetchone() or (None,)
+            if number != FORMAT:
+                raise server.error(f"it is a log of format {number}, this program makes {FORMAT}", "use its release")
+            there = {(str(table), str(name)) for table, name in raw.execute(_COLUMNS_THERE)}
+            tables = {table for table, _ in there}
+            if lacking := sorted(one for one in _expected()[0] - there if one[0] in tables):
+                raise server.error(
+                    f"its table {lacking[0][0]} has no column {lacking[0][1]}: no released program made it",
+                    "copy it with the program that did: refold db copy",
+                )
+            made = _SAID_ONCE.sub("", _KEPT.sub(r"CREATE \1 IF NOT EXISTS ", schema()))
+            raw.execute(_MADE_ANEW.sub(r"CREATE OR REPLACE \1 ", made).encode())
             _set_rights(raw, role)
         return _make_search_index(raw)
 
