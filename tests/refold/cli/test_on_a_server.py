@@ -94,12 +94,12 @@ def test_what_is_not_as_this_release_makes_it_is_said_and_set_right(shell: Shell
         server.execute("DROP TRIGGER events_stay ON events")
         server.execute("CREATE OR REPLACE FUNCTION no_truncate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'")
         checked = shell("db", "check")
-        assert checked.exit_code == NO
+        assert (checked.exit_code, shell("verify").exit_code) == (NO, NO)
         assert "the trigger events_stay of events is missing" in checked.stdout
         assert "the function no_truncate is missing, or not as this release makes it" in checked.stdout
         shell.good("db", "upgrade")
-        assert "no_truncate" not in shell("db", "check").stdout
-        assert shell("verify").exit_code == NO
+        shell.good("db", "check")
+        shell.good("verify")
 
 
 @pytest.mark.parametrize(
