@@ -61,7 +61,9 @@ class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
     `dialect` is made with the sessions of its children by their links. `name`: of a child, which comes behind the
     session that began it (empty: it is no child), `links`: what that says of it. `path`: of a child that has a file of
     its own. `begun_by`: what the source calls the session that began one which is imported by itself. `fork`: it goes
-    on from another session, and `records` are its own alone.
+    on from another session, and `records` are its own alone. `manner`: what of how the file is read depends on
+    more than a record; when that is another one, a file that grew is read anew. `grown`: makes a reader of what the
+    file told before, as a session has it, and of what came to that, if it does not keep it (None: more changed).
     """
 
     dialect: Callable[[Mapping[str, str]], Dialect]
@@ -72,6 +74,7 @@ class SourceSession(msgspec.Struct, frozen=True, kw_only=True):
     begun_by: str = ""
     fork: SourceFork | None = None
     manner: str = ""
+    grown: Callable[[EventLog, str], Awaitable[Records | None]] | None = None
 
 
 class Home(msgspec.Struct, frozen=True):

@@ -121,6 +121,11 @@ class Reading:
         if not own and first.outline.parents:
             own = f"{first.outline.digests()[0]:016x}"
         key = "" if again else f"{first.dialect.format}:{own}"
+        there = await log.sessions(source=key, limit=1) if key and source.grown is not None else ()
+        records = await source.grown(log, there[0].id) if source.grown is not None and there else None
+        if records is not None:
+            source = msgspec.structs.replace(source, records=records)
+            first = await asyncio.to_thread(FirstPass, source, links, growing=growing)
         known = await find_known(log, key, Kinds(first.dialect.format)) if key else None
         lacks = source.fork.lacks if source.fork is not None and known is None else ""
         if lacks and (source.fork is None or source.fork.missing or not dry):

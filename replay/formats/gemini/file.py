@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import starmap
 from pathlib import Path
 
 from eventsource.errors import TranscriptError
+from eventsource.log.protocol import EventLog
 
 from ..document import document_of
 from ..fields import fields_of, list_of, text_of
-from ..format import Format, Head, Home, SourceSession, head_of, lines_of
+from ..format import Format, Head, Home, Records, SourceSession, head_of, lines_of
 from ..jsonl import Fields, Findings, Line
 from .dialect import FORMAT, LIST, GeminiDialect
 from .messages import role_of
 from .reading import is_message, told_lines, told_messages
-from .write import IDS, ROOT, TO_GEMINI
+from .write import IDS, ROOT, TO_GEMINI, grown_messages
 
 _LISTS = ("messages", "history")
 
@@ -95,8 +98,17 @@ def _document(path: Path, folder: str, name: str) -> SourceSession:
     def records(findings: Findings) -> Iterator[Line]:
         return told_messages(read(findings))
 
-    links = (name,) if name else ()
-    return SourceSession(dialect=dialect, records=records, name=name, links=links, path=path if name else None)
+    async def grown(log: EventLog, session: str) -> Records | None:
+        told = await grown_messages(log, session, messages)
+
+        def laid_behind(findings: Findings) -> Iterator[Line]:
+            deque(read(findings), maxlen=0)  # which tells what cannot be read
+            return told_messages(starmap(Line, enumerate(told or (), 1)))
+
+        return laid_behind if told is not None else None
+
+    links, own = (name,) if name else (), path if name else None
+    return SourceSession(dialect=dialect, records=records, name=name, links=links, path=own, grown=grown)
 
 
 def _children(path: Path) -> list[Path]:

@@ -51,7 +51,7 @@ def role_of(message: Fields) -> str:
 
 
 _KNOWN = ("user", "gemini", "model", "info", "warning", "error")
-_RECORDS = ("$set", "$rewindTo", "sessionId", "$again")
+_RECORDS = ("$set", "$rewindTo", "sessionId", "$again", "$later")
 _PARTS = ("text", "inlineData", "functionCall", "functionResponse")
 
 

@@ -23,6 +23,8 @@ AGAIN = "$again"
 """Holds a message that stands behind another one again, and in no line of its own."""
 ITEM = "$item"
 """Holds what stands in a list of messages and is none."""
+LATER = "$later"
+"""Holds what a document says later of its last message: it tells no more what it said before."""
 SNAPSHOT = "<state_snapshot>"
 """Begins the summary of a compaction."""
 _CONTEXT = "<session_context>"
@@ -99,7 +101,10 @@ def told_messages(messages: Iterable[Line]) -> Iterator[GeminiLine]:
     """Say of each message of a document where it belongs: behind the one before it."""
     conversation = _Conversation()
     for line in messages:
-        yield from conversation.message(line, line.fields, upserts=False)
+        if LATER in line.fields:
+            yield conversation.later(line, fields_of(line.fields[LATER]))
+        else:
+            yield from conversation.message(line, line.fields, upserts=False)
 
 
 def is_message(fields: Fields) -> bool:
@@ -158,6 +163,25 @@ class _Conversation:
             yield self._add(line, whole)
         else:
             yield from self._upsert(line, turn, whole)
+
+    def later(self, line: Line, message: Fields) -> GeminiLine:
+        """Take what is said later of the last message."""
+        turn = self._path[-1] if self._path else None
+        if turn is None or not completes(turn.message, message):
+            return self._silent(line)
+        told = msgspec.structs.replace(
+            self._told(line),
+            message=message,
+            first=turn.first,
+            had=turn.message,
+            late=bool(answered_in(message) - turn.answered),
+            counts=self._counts(turn.id, message),
+        )
+        turn.answered |= answered_in(message)
+        turn.name = turn.tail = told.name
+        turn.tell(message, message)
+        self._remember(turn)
+        return told
 
     @property
     def turns(self) -> Sequence[Turn]:

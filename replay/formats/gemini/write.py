@@ -18,6 +18,7 @@ from eventsource.log.protocol import EventLog
 from eventsource.messages import TextContent, ToolResultMessage
 from projections.pairing import NO_RESULT
 
+from ..differences import same
 from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields, Line
 from ..times import write_time
@@ -25,7 +26,7 @@ from ..to_agent import Copied, NewSession, ToAgent
 from ..walk import Instead, Walk, WrittenEntry, read_instead, walk_copy, walk_family, walk_lineage
 from .dialect import KEPT, LIST, NAMES, RESULT, GeminiDialect
 from .messages import answered_in, responses_of, write_response
-from .reading import AGAIN, ITEM, in_force, is_message
+from .reading import AGAIN, ITEM, LATER, completes, in_force, is_message
 
 ROOT = ".project_root"
 """Beside the folder of the sessions: where the agent worked."""
@@ -48,6 +49,31 @@ async def gemini_parts(log: EventLog, session: str) -> AsyncIterator[bytes]:
     as_read = lineage.info.parent is None and all(entry.lines for entry in lineage.entries)
     for record in lines if as_read else [*lines, *_went_on(lines, lineage)]:
         yield _line(record)
+
+
+async def grown_messages(log: EventLog, session: str, messages: Sequence[object]) -> list[Fields] | None:
+    """Lay a document's messages behind those that it had when it was imported.
+
+    Returns: the records of these and of what came since; None: more than its last message, and behind it, changed.
+    """
+    walk = await walk_lineage(log, session, GeminiDialect({}))
+    told: list[Fields] = [record for entry in walk.entries if entry.lines for record in entry.records]
+    had: list[Fields] = []
+    for record in told:
+        if LATER in record:
+            had[-1:] = [_message(record)]
+        else:
+            had.append(record)
+    now: list[Fields] = [one for one in messages if isinstance(one, dict)]
+    if len(now) < len(had) or not had:
+        return None
+    *before, (last, later) = zip(had, now, strict=False)
+    if not all(same(*pair) for pair in before):
+        return None
+    if same(last, later):
+        return [*told, *now[len(had) :]]
+    grew = last.get("id") == later.get("id") and completes(last, later)
+    return [*told, {LATER: later}, *now[len(had) :]] if grew else None
 
 
 async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:
@@ -152,7 +178,9 @@ def _document(walk: Walk) -> bytes:
     messages: list[dict[str, object]] = []
     for entry in walk.entries:
         for record in entry.records:
-            if not _answers(messages, record):
+            if LATER in record and messages:
+                messages[-1] = _message(record)
+            elif not _answers(messages, record):
                 messages.append(_message(record))
     where = text_of(walk.header.get(LIST))
     around = fields_of(walk.header.get("document"))
@@ -239,6 +267,8 @@ def _taken_back(lines: Sequence[Fields], said: Sequence[Fields]) -> list[dict[st
 
 def _message(record: Fields) -> dict[str, object]:
     """Return the message that a record stands for by itself."""
+    if LATER in record:
+        return dict(fields_of(record[LATER]))
     return dict(fields_of(record["message"])) if RESULT in record or KEPT in record else dict(record)
 
 

@@ -289,6 +289,44 @@ async def test_what_gemini_cli_left_behind_is_imported_with_the_session_it_is_of
     assert {one.folder for one in files} == {"/work"}
 
 
+async def test_a_document_that_only_grew_goes_on_in_the_same_session(log: EventLog, tmp_path: Path) -> None:
+    path = tmp_path / "session-old.json"
+    one, begun = asked("a", "one"), answer("b", "First.", tokens=10)
+    called = begun | {"toolCalls": [call("x", None)]}
+    told = begun | {"toolCalls": [call("x")]}
+    more = [asked("c", "two"), answer("d", "Second."), asked("e", "three")]
+    looks = [[one], [one, begun], [one, called], [one, told], [one, told, *more[:2]], [one, told, *more]]
+    for place, messages in enumerate(looks):
+        document = {**META, "messages": messages}
+        _write_document(path, document)
+        report = await import_file(log, str(path))
+        assert (report.known, bool(report.branches)) == (place > 0, True), place
+        assert not (await import_file(log, str(path))).branches, place
+        assert json.loads(b"".join([part async for part in gemini_parts(log, report.session)])) == document
+    assert [info.id for info in await log.sessions()] == [report.session]
+    assert await words(log, report.session) == ["one", "First.", "→x", "←x", "two", "Second.", "three"]
+    (counted,) = [
+        one.usage for one in await said(log, report.session) if isinstance(one, AssistantMessage) and one.usage
+    ]
+    assert counted.input_tokens == 9
+
+
+async def test_a_document_in_which_more_changed_than_its_end_parts(log: EventLog, tmp_path: Path) -> None:
+    path = tmp_path / "session-old.json"
+    messages = [asked("a", "one"), answer("b", "First."), asked("c", "two")]
+    _write_document(path, {**META, "messages": messages})
+    first = await import_file(log, str(path))
+    for changed in ([asked("a", "uno"), *messages[1:]], [*messages[:2], asked("c", "zwei")], messages[:1]):
+        _write_document(path, {**META, "messages": changed})
+        await import_file(log, str(path))
+        assert await words(log, first.session) == ["one", "First.", "two"]
+    assert len(await log.sessions()) == 3
+
+
+def _write_document(path: Path, document: Record) -> None:
+    path.write_text(json.dumps(document))
+
+
 async def test_a_document_goes_on_as_lines_in_the_same_session(log: EventLog, tmp_path: Path) -> None:
     messages = [asked("a", "one"), answer("b", "First.", call("x"), tokens=10)]
     document = {**META, "summary": "The title", "messages": messages}
