@@ -188,7 +188,8 @@ function selectedMessage(session: OpenSession, said: readonly ChatMessage[], row
     const one = said[at]!;
     if (one.seq === name || one.calls.some((call) => call.result_seq === name)) return one.seq;
   }
-  return 0;
+  if (session.rows.kindOf(row) !== "tool") return 0;
+  return said.findLast((one) => one.calls.length > 0)?.seq ?? 0; // its result is not said yet: a call is of the last who called
 }
 
 /** Forks that begin, and bookmarks that stand, behind a message. */
