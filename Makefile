@@ -30,6 +30,7 @@ check: .venv/ui-ready ## check everything: format, lint, types, imports, tests, 
 	env HYPOTHESIS_PROFILE=check $(BIN)/pytest -q -n auto --dist worksteal
 
 bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md; half an hour
+	-$(BENCH)/bin/python hatch_build.py
 	$(BENCH)/bin/python -m benchmarks --write
 
 bench-scale: $(BENCH)/ready ## simulate a million sessions and ten thousand that stream, on PostgreSQL; a quarter of an hour

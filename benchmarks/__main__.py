@@ -33,6 +33,7 @@ NAMES = {
     "memory": "Memory of the big commands",
     "pages": "Pages of long sessions",
     "indexing": "The index of long sessions",
+    "browsing": "The page in a browser",
     "many": "Many sessions",
     "archiving": "Archiving",
     "commands": "Commands",

@@ -32,16 +32,17 @@ _EVENTS_PER_EXCHANGE = 339
 def run(quick: bool) -> list[Row]:
     """Measure a session of many deltas, and one of many messages."""
     jumps = 20 if quick else 300
-    events = asyncio.run(_rows(_streamed(2 if quick else 295), "events", (50.0, 120.0), jumps))
-    return events + asyncio.run(_rows(_messages(50 if quick else 25_000), "messages", (100.0, 200.0), jumps))
+    events = asyncio.run(_rows(streamed(2 if quick else 295), "events", (50.0, 120.0), jumps))
+    return events + asyncio.run(_rows(adopted_messages(50 if quick else 25_000), "messages", (100.0, 200.0), jumps))
 
 
-def _streamed(count: int) -> Iterator[Sequence[tuple[int, Event]]]:
+def streamed(count: int) -> Iterator[Sequence[tuple[int, Event]]]:
+    """Exchanges of which almost all is deltas."""
     for made in exchanges(count, deltas=160):
         yield [one for append in made for one in append]
 
 
-def _messages(count: int) -> Iterator[Sequence[tuple[int, Event]]]:
+def adopted_messages(count: int) -> Iterator[Sequence[tuple[int, Event]]]:
     """Exchanges of four messages each, as a session file of another agent has them."""
     origin, events = Origin(source="bench"), list[tuple[int, Event]]()
     for n in range(count):

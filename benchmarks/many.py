@@ -38,7 +38,7 @@ def run(quick: bool) -> list[Row]:
     runs = 1 if quick else _RUNS
     place = new_folder()
     listed, said = place / "many.db", place / "said.db"
-    asyncio.run(_make_sessions(listed, sessions, forks, deep))
+    asyncio.run(make_sessions(listed, sessions, forks, deep))
     rows = [
         _command(f"refold ls, of {sessions:,} sessions", listed, ["ls"], "<= 2,000", runs=runs),
         _command(
@@ -56,7 +56,8 @@ _WRITTEN = (
 )
 
 
-async def _make_sessions(path: Path, sessions: int, forks: int, deep: int) -> None:
+async def make_sessions(path: Path, sessions: int, forks: int, deep: int) -> None:
+    """Make so many sessions, a parent of so many forks, and one so many forks deep."""
     async with open_store(path) as log:
 
         async def begin(name: str) -> None:

@@ -47,8 +47,8 @@ async def _measured(place: Path, many: int, appends: int) -> list[Row]:
         await log.create(_SESSION)
         async with _serving(path) as server:
             few = await _watch(log, server, 8, appends)
-            before_kb = _resident_kb(server.pid)
-            delays = await _watch(log, server, many, appends, during=lambda: _resident_kb(server.pid))
+            before_kb = resident_kb(server.pid)
+            delays = await _watch(log, server, many, appends, during=lambda: resident_kb(server.pid))
     rows = [
         row("8 streams: append to receipt", few.delays, "ms"),
         Row(name="the same, p99", value=_late(few.delays), unit="ms", runs=len(few.delays)),
@@ -125,7 +125,7 @@ async def _serving(path: Path) -> AsyncIterator[_Server]:
         await other.wait()
 
 
-def _resident_kb(pid: int) -> int | None:
+def resident_kb(pid: int) -> int | None:
     """Return what a process has in memory; None where the system does not say."""
     status = f"/proc/{pid}/status"
     if not os.path.exists(status):

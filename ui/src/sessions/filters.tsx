@@ -9,7 +9,7 @@ import { type Sign as SignName, Sign } from "../parts/signs";
 import { place } from "../selection";
 import { showSessions, table } from "./table";
 
-const TYPED_MS = 100;
+const TYPED_MS = 30;
 const COUNTED = 100;
 
 interface Saved {
