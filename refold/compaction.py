@@ -34,7 +34,8 @@ INSTRUCTIONS = (
     "are); what is still open and what comes next. An earlier summary is to be taken over and brought up to date. "
     "Do not answer the conversation and call nothing; write only the summary."
 )
-_KEY = "compaction:"
+SUMMARY_KEY = "compaction:"
+"""How the keys begin of the children that write summaries."""
 
 
 @checked_init
@@ -132,10 +133,10 @@ class Compactor:
         place = choose_cut(view, self._policy.keep_tokens)
         if place is None:
             return None
-        for stale in [key for key in writer.state.children if key.startswith(_KEY)]:
+        for stale in [key for key in writer.state.children if key.startswith(SUMMARY_KEY)]:
             writer.outcome(ChildEnd(key=stale, is_error=True, result=to_json("the process ended while it ran")))
         child = (await self._log.create(title=f"summary for {writer.session}", started_by=writer.session)).id
-        while not await writer.intend(ChildStart(key=f"{_KEY}{child}", child=child)):
+        while not await writer.intend(ChildStart(key=f"{SUMMARY_KEY}{child}", child=child)):
             if writer.state.closing:
                 return None
         try:
@@ -143,7 +144,7 @@ class Compactor:
         except RefoldError as error:
             text, problem = "", str(error)
         ended = problem if problem else f"{len(text)} characters"
-        writer.outcome(ChildEnd(key=f"{_KEY}{child}", is_error=bool(problem), result=to_json(ended)))
+        writer.outcome(ChildEnd(key=f"{SUMMARY_KEY}{child}", is_error=bool(problem), result=to_json(ended)))
         if problem:
             await writer.flush()
             raise CompactionError(writer.session, child, problem)

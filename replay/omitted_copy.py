@@ -28,11 +28,12 @@ class OmittedCopy:
         self._log = log
         self._gone: dict[str, tuple[list[int], list[Counter[str]]]] = {}
 
-    async def add(self, session: str) -> None:
-        """Copy a session, and those that it is a fork of, with all their own events. Raises: UnknownSessionError."""
-        for name, _ in reversed(await lineage(self._log, session)):
-            if name not in self._gone:
-                await self._copy(await self._log.info(name))
+    async def add(self, *sessions: str) -> None:
+        """Copy sessions, and those that they are forks of, with all their own events. Raises: UnknownSessionError."""
+        names = {name for session in sessions for name, _ in await lineage(self._log, session)}
+        infos = [await self._log.info(name) for name in names - self._gone.keys()]
+        for info in sorted(infos, key=lambda info: info.number):  # what begins in another comes behind it
+            await self._copy(info)
 
     async def left_out(self, sessions: Sequence[str]) -> tuple[str, ...]:
         """Say what was left out of the histories of sessions, and how much; what they share counts once."""

@@ -17,6 +17,7 @@ from replay.formats.pydantic_ai.write import pydantic_ai_parts
 from replay.formats.refold.write import export_parts
 from replay.formats.requests import anthropic_parts, openai_chat_parts
 from replay.formats.to_agent import started_below
+from replay.lineage import lineage
 from replay.markdown import session_markdown
 from replay.omitted_copy import OmittedCopy
 from replay.omitting import OMITTED, Omitted
@@ -47,10 +48,12 @@ async def _markdown(log: EventLog, session: str, omit: Sequence[Omitted] = ()) -
     yield text.encode()
 
 
-async def _html(log: EventLog, session: str, omit: Sequence[Omitted] = ()) -> AsyncIterator[bytes]:
+async def _html(
+    log: EventLog, session: str, omit: Sequence[Omitted] = (), *, family: bool = False
+) -> AsyncIterator[bytes]:
     from ..http.page_file.file import session_file
 
-    yield await session_file(Log(log), session, omit=omit)
+    yield await session_file(Log(log), session, family=family, omit=omit)
 
 
 LESS: Mapping[str, Callable[[EventLog, str, Sequence[Omitted]], AsyncIterator[bytes]]] = {
@@ -89,7 +92,10 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
         "what a model would be sent, as a request to an API (or `anthropic`), or for a library (`pydantic-ai`)",
     ),
     ("refold export ID --format markdown -o oslo.md", "as a document to read"),
-    ("refold export ID --format html -o oslo.html", "as the page of `refold ui`, in one file that works offline"),
+    (
+        "refold export ID --format html --family -o oslo.html",
+        "as the page of `refold ui`, in one file that works offline, here with all branches",
+    ),
     (
         "refold export ID --format html --omit results --omit images -o oslo.html",
         "without what tools answered and without images (or `thinking`): the file says where and how much",
@@ -110,6 +116,7 @@ WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
     multiple=True,
     help="Leave this out of a file that people read (markdown, html); may be repeated.",
 )
+@click.option("--family", is_flag=True, help="With html: its branches too, and the other sessions of its tree.")
 @click.option("--to-agent", is_flag=True, help="Put it where that agent looks for its sessions, as a new one.")
 async def export(
     screen: Screen,
@@ -120,11 +127,12 @@ async def export(
     form: str,
     at: int | None,
     omit: tuple[Omitted, ...],
+    family: bool,
     to_agent: bool,
 ) -> None:
     """Write a session to a file. What was read from another agent's file is written to one as it was read."""
     if to_agent:
-        await _give(screen, log, session, form, alone=output is None and at is None and not force and not omit)
+        await _give(screen, log, session, form, alone=output is None and at is None and not (force or omit or family))
         return
     if screen.as_json and output is None:
         raise click.UsageError("--json needs -o FILE: the export itself is not one JSON document")
@@ -135,11 +143,13 @@ async def export(
             f"--omit goes with {', '.join(LESS)}, which people read: a program that reads a file of {form} would take "
             "what stands in the place of what is left out for what was said"
         )
+    if family and form != "html":
+        raise click.UsageError(f"--family goes with --format html: what a file of {form} holds is not a choice")
     if output is not None:
         check_target(output)
     found = await log.find(session)
-    below = await started_below(log.store, found.id)
-    parts = _parts(log.store, found.id, form, at, omit)
+    below = await _below(log.store, found.id, form, omit, family=family)
+    parts = _html(log.store, found.id, omit, family=True) if family else _parts(log.store, found.id, form, at, omit)
     if output is None:
         async for part in parts:
             screen.raw_json(part, end="")
@@ -155,6 +165,18 @@ async def export(
     else:
         screen.note((f"{output}: {count(lines, 'line')}, {size(written)}", "dim"))
         _tell_of_below(screen, below, found.id)
+
+
+async def _below(log: EventLog, session: str, form: str, omit: Sequence[Omitted], *, family: bool) -> int:
+    """Count the sessions that a session began, and that are not in the file."""
+    below = await started_below(log, session)
+    if form != "html" or not below:
+        return below
+    from ..http.page_file.chosen import chosen
+
+    above = {name for name, _ in await lineage(log, session)}
+    inside = [await log.info(one) for one in (await chosen(log, session, family=family, omit=omit)).inside]
+    return below - sum(one.started_by in above for one in inside)
 
 
 def _tell_of_below(screen: Screen, below: int, session: str) -> None:
@@ -178,7 +200,7 @@ async def _give(screen: Screen, log: Log, session: str, form: str, *, alone: boo
         raise click.UsageError(f"--to-agent needs --format {', '.join(AGENTS)}: no agent looks for files of {form}")
     if not alone:
         raise click.UsageError(
-            "--to-agent goes with none of -o, --force, --at and --omit: it is a new file, of a whole session"
+            "--to-agent goes with none of -o, --force, --at, --omit and --family: it is a new file, of a whole session"
         )
     given = await give(log, form, session)
     if screen.as_json:

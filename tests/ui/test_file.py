@@ -14,6 +14,7 @@ from refold import Log
 from refold.http.page_file.file import session_file
 from replay.omitting import OMITTED
 from tests.refold.http.secretive import TEXTS, WORDS, secretive
+from tests.refold.http.test_family_file import family
 from tests.refold.views.sessions import CountingLog, eventful
 from tests.ui.looking import Watched, looking, tab
 
@@ -129,3 +130,57 @@ async def test_who_runs_no_scripts_reads_what_was_said(browser: Browser, tmp_pat
     await page.goto(file.as_uri())
     assert "Do I need a coat?" in await page.inner_text("body")
     await context.close()
+
+
+async def test_branches_and_agents_of_a_file_are_opened_compared_and_searched(browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session, fork, _ = await family(store)
+    file = tmp_path / "page.html"
+    async with looking(browser, log) as live:
+        await live.open(f"/s/{session.id}")
+        await live.sees("At last?")
+        await live.page.keyboard.press("x")
+        await live.page.get_by_label("also its branches").check()
+        async with live.page.expect_download() as download:
+            await live.page.get_by_role("button", name="Write the page").click()
+        await (await download.value).save_as(file)
+        pinned = f"/s/{session.id}?at=6&view=diff&pin={fork.id}:{(await fork.info()).head}"
+        await live.page.goto(f"{live.url}{pinned}")
+        await live.sees("nothing here")
+        wanted = (await shown(live.page))[1]
+        async with tab(browser, file.as_uri(), offline=True) as alone:
+            await alone.page.goto(f"{file.as_uri()}#{pinned}")
+            await alone.sees("nothing here")
+            found = (await shown(alone.page))[1]
+            assert [line for line in difference([found], [wanted]) if line.strip("- +") not in ("requests", "")] == []
+            await alone.page.keyboard.press("5")
+            await alone.page.get_by_role("option").filter(has_text="third").click()
+            await alone.page.get_by_role("heading", name="third").wait_for()
+            await alone.page.keyboard.press("1")
+            await alone.sees("Boots.")
+            await alone.page.get_by_role("link", name="agent").first.click()
+            await alone.page.get_by_role("heading", name="agent:helper").wait_for()
+            await alone.page.keyboard.press("Control+Shift+F")
+            await alone.page.keyboard.type("qzwxanswer")
+            await alone.sees("found in")
+            assert [one.url for one in alone.asked if one.url.startswith("http")] == []
+
+
+async def test_what_is_not_in_a_file_is_said_and_leads_nowhere(browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session, _, _ = await family(store)
+    file = tmp_path / "page.html"
+    file.write_bytes(await session_file(log, session.id))
+    async with tab(browser, file.as_uri(), offline=True) as alone:
+        await alone.page.goto(f"{file.as_uri()}#/s/{session.id}?view=tree")
+        away = alone.page.get_by_role("option").filter(has_text="not in this file")
+        assert await away.count() == 4
+        address = alone.page.url
+        await away.first.click()
+        await alone.sees("This session is not in the file")
+        assert alone.page.url == address
+        await alone.page.get_by_role("button", name="a file as of").click()
+        for said in ("wire bodies", "comparisons of requests with a pin", "3 other sessions of its family"):
+            await alone.sees(said)

@@ -221,7 +221,7 @@ export const COMMANDS: readonly Command[] = [
   command("search", "do", "/", "Search here", () => (dialog.value = { name: "search", everywhere: false })),
   command("search-next", "move", "enter", "Next of what was found", () => searchStep.peek()?.(1), () => searchStep.value !== null),
   command("search-previous", "move", "N", "Previous of what was found", () => searchStep.peek()?.(-1), () => searchStep.value !== null),
-  command("search-everywhere", "do", "ctrl+shift+f", "Search everywhere", () => (dialog.value = { name: "search", everywhere: true }), () => !theSource().isArchive),
+  command("search-everywhere", "do", "ctrl+shift+f", "Search everywhere", () => (dialog.value = { name: "search", everywhere: true }), () => theSource().isOfMany),
   command("fork", "do", "f", "Fork here; on a message of a person: edit it", forkHere, canWrite),
   command("bookmark", "do", "b", "Set a bookmark here", () => (dialog.value = { name: "bookmark", seq: open.peek()?.seq.peek() ?? 0 }), canWrite),
   command("decide", "do", "D", "Decide what the run waits for", () => {

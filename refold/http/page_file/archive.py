@@ -1,6 +1,6 @@
-"""What a server would answer about a session, put together once: the page in a file takes its windows from it.
+"""What a server would answer about sessions, put together once: the page in a file takes its windows from it.
 
-It is of one session, at its head and at each of its facts. What is the same in many answers stands there once: a
+It is of each at its head and at each of its facts. What is the same in many answers stands there once: a
 request names its lines by their numbers, and says up to which place they are those of the one before it.
 """
 
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 from starlette.datastructures import Headers
 
-from eventsource.envelope import Recorded
+from eventsource.envelope import Recorded, SessionInfo
 from eventsource.log.load import read_pages
 from eventsource.machine.evolve import evolve
 from eventsource.machine.state import State
@@ -56,6 +56,8 @@ from ..api.page.tables import read_family
 from ..api.routes import Call, Nothing
 from ..api.served import Served
 from ..interface.events import SentEvent
+from .chosen import Chosen
+from .comparisons import Comparison, compared_branches
 
 MOST_CHANGES = 200
 """Of a request, against the one before it."""
@@ -85,79 +87,128 @@ class ArchivedRequest(msgspec.Struct, frozen=True, kw_only=True):
     more_left_out: int
 
 
-class Archive(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as the page reads it from a file. `without`: what a server would answer and this cannot, in words.
+class ArchivedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of a file.
 
-    omitted: what was left out of it because somebody asked for that, in words; marks stand in its place.
     messages: as they stand at the head. sources: where the answers and calls of the rows have their words from, by the
-    numbers of these. facts: every event but streamed pieces. jumps: at each of them; an event that was not cut stands
-    among the facts alone. requests: each that was sent once, and what would come next wherever that is another one; in
-    order. parts: content by its hash.
+    numbers of these. inherited: the session of the file whose facts its history begins with, and up to which seq.
+    facts: every event behind that but streamed pieces. jumps: at each fact of the history; an event that was not cut
+    stands among the facts alone. requests: each that was sent once, and what would come next wherever that is another
+    one; in order.
+    """
+
+    head: SessionHead
+    rows: RowColumns
+    previews: tuple[Row, ...]
+    messages: tuple[ChatMessage, ...]
+    sources: dict[str, SaidWhere]
+    inherited: tuple[str, int] | None
+    facts: tuple[SentEvent, ...]
+    jumps: tuple[Jump, ...]
+    requests: tuple[ArchivedRequest, ...]
+    series: CallSeries
+    spans: Timespans
+
+
+class Archive(msgspec.Struct, frozen=True, kw_only=True):
+    """Sessions as the page reads them from a file, the one that it is of first.
+
+    without: what a server would answer and this cannot, in words. omitted: what was left out of it because somebody
+    asked for that, in words; marks stand in its place. lines, tools, left_out, parts: what their requests are made of,
+    each once; `parts` is content by its hash.
     """
 
     version: str
     without: tuple[str, ...]
     omitted: tuple[str, ...]
-    head: SessionHead
-    rows: RowColumns
     family: Family
-    previews: tuple[Row, ...]
-    messages: tuple[ChatMessage, ...]
-    sources: dict[str, SaidWhere]
-    facts: tuple[SentEvent, ...]
-    jumps: tuple[Jump, ...]
-    requests: tuple[ArchivedRequest, ...]
+    sessions: tuple[ArchivedSession, ...]
+    comparisons: tuple[Comparison, ...]
     lines: tuple[PartLine, ...]
     tools: tuple[tuple[SentTool, ...], ...]
     left_out: tuple[tuple[LeftOut, ...], ...]
     parts: dict[str, msgspec.Raw]
-    series: CallSeries
-    spans: Timespans
 
 
-async def archive(served: Served, session: str, *, version: str, omitted: Sequence[str] = ()) -> Archive:
-    """Put together what is answered about a session; others have their turn meanwhile.
+async def archive(served: Served, chosen: Chosen, *, version: str, omitted: Sequence[str] = ()) -> Archive:
+    """Put together what is answered about sessions; others have their turn meanwhile.
 
     Args:
-        omitted: what the log that is served lacks of the session, in words.
+        omitted: what the log that is served lacks of them, in words.
 
     Raises: UnknownSessionError.
     """
+    pool, limits, sessions = Pool(), dict[str, None](), list[ArchivedSession]()
+    for name in _parents_first(chosen.inside, {one: await served.log.store.info(one) for one in chosen.inside}):
+        sessions.append(await _session(served, name, chosen.inside, pool, limits))
+    sessions.sort(key=lambda one: chosen.inside.index(one.head.info.id))
+    compared, missing = await compared_branches(served.log, [one.head.info for one in sessions])
+    return Archive(
+        version=version,
+        without=(*limits, *missing, *chosen.without),
+        omitted=tuple(omitted),
+        family=await read_family(_call(served, chosen.inside[0], Nothing())),
+        sessions=tuple(sessions),
+        comparisons=compared,
+        lines=tuple(pool.lines),
+        tools=tuple(pool.tools),
+        left_out=tuple(pool.left_out),
+        parts=pool.parts,
+    )
+
+
+async def _session(
+    served: Served, session: str, inside: Sequence[str], pool: Pool, limits: dict[str, None]
+) -> ArchivedSession:
+    """Put together what is answered about one session. `limits`: gets what it is without."""
     log, head_at = served.log, await served.index.at(session, patience_s=None)
     head = await read_head(_call(served, session, PartialQuery()))
     whole, forks = head_at.whole, head.forks
-    keeper, sources = _Requests(SessionHandle(log.store, session, clock=log.clock)), _Sources(head_at)
+    keeper, sources = _Requests(SessionHandle(log.store, session, clock=log.clock), pool), _Sources(head_at)
+    inherited = next(((name, seq) for name, seq in head.lineage[1:] if name in inside), None)
     facts: list[SentEvent] = []
     jumps: list[Jump] = []
     async for before, at, fact in _each(log, head_at):
         jump = jump_to(at, fact, (), forks)
         if not jump.event.is_cut:
             jump = replace(jump, event=CutJson(value=msgspec.Raw(b"null"), size_bytes=jump.event.size_bytes))
-        facts.append(sent_event(session, fact))
+        if inherited is None or fact.seq > inherited[1]:
+            facts.append(sent_event(session, fact))
         jumps.append(jump)
         await keeper.take(at, jump.request.request_seq)
         sources.take(before, fact.seq)
         await asyncio.sleep(0)
-    return Archive(
-        version=version,
-        without=tuple(_without(head, len(facts), keeper, sources)),
-        omitted=tuple(omitted),
+    limits.update(dict.fromkeys(_limits(head, len(jumps), keeper, sources)))
+    return ArchivedSession(
         head=head,
         rows=row_columns(whole.columns),
-        family=await read_family(_call(served, session, Nothing())),
         previews=some_rows(whole.columns, head_at.view, range(len(whole.columns))),
         sources=sources.found,
-        messages=transcript_window(head_at, head.info.head + 1, len(head_at.view.entries), 0).messages,
+        messages=tuple(_messages(head_at)),
+        inherited=inherited,
         facts=tuple(facts),
         jumps=tuple(jumps),
         requests=tuple(keeper.requests),
-        lines=tuple(keeper.lines),
-        tools=tuple(keeper.tools),
-        left_out=tuple(keeper.left_out),
-        parts=keeper.parts,
         series=await _series(served, session),
         spans=await read_spans(_call(served, session, SpansQuery(px=MOST_PIXELS))),
     )
+
+
+def _parents_first(names: Sequence[str], infos: Mapping[str, SessionInfo]) -> list[str]:
+    return sorted(names, key=lambda name: infos[name].number)
+
+
+def _messages(head: At) -> Iterator[ChatMessage]:
+    """Yield all messages; those whose texts are cut because there are many are read once more, alone."""
+    for message in transcript_window(head, head.seq + 1, len(head.view.entries), 0).messages:
+        calls = (text for call in message.calls for text in (call.arguments, call.asked, call.result))
+        texts = (message.text, message.thinking, *calls)
+        if all(text is None or len(text.text) == text.characters for text in texts):
+            yield message
+            continue
+        alone = transcript_window(head, message.seq, 0, 1).messages[0]
+        told = {call.place: call.result_seq for call in message.calls}
+        yield replace(alone, calls=tuple(replace(call, result_seq=told[call.place]) for call in alone.calls))
 
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -168,17 +219,16 @@ def _call(served: Served, session: str, query: Q) -> Call[Q, Nothing]:
     return Call(served=served, path={"session": session}, query=query, body=Nothing(), headers=Headers())
 
 
-def _without(head: SessionHead, facts: int, requests: _Requests, sources: _Sources) -> Iterator[str]:
-    """Say what a server would answer, and the file cannot."""
+def _limits(head: SessionHead, facts: int, requests: _Requests, sources: _Sources) -> Iterator[str]:
+    """Say what a server would answer about a session, and the file cannot."""
     if head.info.head > facts:
-        yield f"{head.info.head - facts:,} updates of streamed messages"
+        yield "pieces of streamed messages"
     if any(one.first for one in requests.requests):
         yield f"all but the last {MOST_LINES:,} messages of each request"
     if not sources.is_whole:
         yield f"where answers have their words from, of more than {MOST_SEARCHED:,} messages"
     yield "wire bodies"
-    if head.family > 1:
-        yield "other sessions of its family"
+    yield "comparisons of requests with a pin"
 
 
 async def _each(log: Log, head: At) -> AsyncIterator[tuple[At, At, Recorded]]:
@@ -213,17 +263,30 @@ async def _series(served: Served, session: str) -> CallSeries:
     return whole
 
 
-class _Requests:
-    """The requests that the facts of a session are about, each once, and what they are made of."""
+class Pool:
+    """What requests are made of, each once, by its number or its hash."""
 
-    def __init__(self, session: SessionHandle) -> None:
-        self._session = session
-        self.requests: list[ArchivedRequest] = []
+    def __init__(self) -> None:
         self.lines: list[PartLine] = []
         self.tools: list[tuple[SentTool, ...]] = []
         self.left_out: list[tuple[LeftOut, ...]] = []
         self.parts: dict[str, msgspec.Raw] = {}
         self._numbers: dict[bytes, int] = {}
+
+    def number(self, listed: list[T], one: T) -> int:
+        """Return the number of a thing among those of its kind."""
+        number = self._numbers.setdefault(msgspec.json.encode((id(listed), one)), len(listed))
+        if number == len(listed):
+            listed.append(one)
+        return number
+
+
+class _Requests:
+    """The requests that the facts of a session are about, each once."""
+
+    def __init__(self, session: SessionHandle, pool: Pool) -> None:
+        self._session, self._pool = session, pool
+        self.requests: list[ArchivedRequest] = []
         self._asked: dict[int, ContextMessage] = {}
         self._left: tuple[LeftOut, ...] = ()
         self._shape: object = None
@@ -233,16 +296,16 @@ class _Requests:
         """Take the request that a fact is about, unless it is the one before."""
         if request_seq and request_seq == self._last:
             return
-        self._last = request_seq
+        self._last, pool = request_seq, self._pool
         one = AskedRequest(at)
         first = max(len(one) - MOST_LINES, 0)
         asked = dict(enumerate(one.between(first, len(one)), first))
         keep = next((place for place, part in asked.items() if not _is_same(part, self._asked.get(place))), len(one))
         window = part_window(at, keep, MOST_LINES)
         left = (*(gone for gone in self._left if first <= gone.before < keep), *window.left_out)
-        lines = tuple(self._numbered(self.lines, line) for line in window.parts)
+        lines = tuple(pool.number(pool.lines, line) for line in window.parts)
         head = request_head(at)
-        tools, left_out = self._numbered(self.tools, head.tools), self._numbered(self.left_out, left[-MOST_LINES:])
+        tools, left_out = pool.number(pool.tools, head.tools), pool.number(pool.left_out, left[-MOST_LINES:])
         shape = (request_seq, len(one), tools, left_out, head.parts)
         if shape == self._shape and not lines:
             return  # what would come next is what it was before
@@ -275,21 +338,14 @@ class _Requests:
             body="unchecked",
         )
 
-    def _numbered(self, listed: list[T], one: T) -> int:
-        """Return the number of a thing among those of its kind."""
-        number = self._numbers.setdefault(msgspec.json.encode((id(listed), one)), len(listed))
-        if number == len(listed):
-            listed.append(one)
-        return number
-
     def _keep_parts(self, at: At, one: AskedRequest, first: int) -> None:
         for part in one.between(first, len(one)):
             name = at.whole.hashes.of(part.message).hex()
-            if name not in self.parts:
-                self.parts[name] = msgspec.Raw(msgspec.json.encode(part.message))
+            if name not in self._pool.parts:
+                self._pool.parts[name] = msgspec.Raw(msgspec.json.encode(part.message))
         for _, content in one.sources.config_parts(head_of(one.view)):
             encoded = msgspec.json.encode(content)
-            self.parts.setdefault(hashlib.sha256(encoded).hexdigest(), msgspec.Raw(encoded))
+            self._pool.parts.setdefault(hashlib.sha256(encoded).hexdigest(), msgspec.Raw(encoded))
 
 
 class _Sources:

@@ -23,6 +23,7 @@ from replay.omitting import Omitted
 from ...log import Log
 from ..api.served import Served
 from .archive import archive
+from .chosen import Chosen, chosen
 
 _ASSET = re.compile(r'<(?:script|link)\b[^>]*?(?:src|href)="/assets/([\w.-]+)"[^>]*>(?:</script>)?')
 _LEVEL = 9
@@ -35,22 +36,33 @@ def page_folder() -> Traversable:
 
 
 async def session_file(
-    log: Log, session: str, *, omit: Collection[Omitted] = (), page: Traversable | None = None
+    log: Log,
+    session: str,
+    *,
+    family: bool = False,
+    omit: Collection[Omitted] = (),
+    page: Traversable | None = None,
 ) -> bytes:
     """Write a session as one file; see `served_file`."""
     served = Served(log, token="")
     try:
-        return await served_file(served, session, omit=omit, page=page)
+        return await served_file(served, session, family=family, omit=omit, page=page)
     finally:
         await served.stop()
 
 
 async def served_file(
-    served: Served, session: str, *, omit: Collection[Omitted] = (), page: Traversable | None = None
+    served: Served,
+    session: str,
+    *,
+    family: bool = False,
+    omit: Collection[Omitted] = (),
+    page: Traversable | None = None,
 ) -> bytes:
-    """Write a session as one file: the page, and all that it can ask for.
+    """Write a session, and the agents that it started, as one file: the page, and all that it can ask for.
 
     Args:
+        family: also its branches, and the other sessions of its tree.
         omit: what is left out; the file is then made of a copy without it.
         page: the folder of the built page.
 
@@ -59,22 +71,23 @@ async def served_file(
     folder = page or page_folder()
     if not folder.joinpath("index.html").is_file():
         raise StoreError(str(folder), "the page is not built here", "`make ui` in a checkout builds it")
+    found = await chosen(served.log.store, session, family=family, omit=omit)
     if not omit:
-        return await _written(served, session, folder, ())
+        return await _written(served, found, folder, ())
     copy = OmittedCopy(served.log.store, omit)
-    await copy.add(session)
+    await copy.add(*found.inside)
     copied = Served(Log(copy.store, clock=served.log.clock), token="")
     try:
-        return await _written(copied, session, folder, await copy.left_out([session]))
+        return await _written(copied, found, folder, await copy.left_out(found.inside))
     finally:
         await copied.stop()
 
 
-async def _written(served: Served, session: str, folder: Traversable, omitted: Sequence[str]) -> bytes:
-    """Write a session as one file, of all that is served of it."""
+async def _written(served: Served, found: Chosen, folder: Traversable, omitted: Sequence[str]) -> bytes:
+    """Write sessions as one file, of all that is served of them."""
     index = folder.joinpath("index.html")
-    text = await session_markdown(served.log.store, session, left_out=omitted)
-    whole = await archive(served, session, version=version("refold"), omitted=omitted)
+    text = await session_markdown(served.log.store, found.inside[0], left_out=omitted)
+    whole = await archive(served, found, version=version("refold"), omitted=omitted)
 
     def put_together() -> bytes:
         pressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # as gzip

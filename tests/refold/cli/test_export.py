@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import re
 from typing import Any
 
 import pytest
@@ -53,6 +56,8 @@ def test_an_export_says_which_sessions_are_not_in_it(shell: Shell) -> None:
     for form in ("claude-code", "refold", "markdown"):
         told = shell("export", report["id"], "--format", form)
         assert "not in it: the session of its sub-agents" in told.stderr
+    assert "not in it" not in shell("export", report["id"], "--format", "html").stderr
+    assert "not in it" in shell("export", report["id"], "--format", "html", "--omit", "results").stderr
     child = report["children"][0]
     assert "not in it" not in shell("export", child["session"]).stderr
     written = shell.json("export", report["id"], "-o", str(shell.folder / "out.jsonl"))
@@ -78,4 +83,24 @@ def test_a_file_that_a_program_reads_goes_without_nothing(shell: Shell) -> None:
     refused = shell("export", session, "--format", "html", "--omit", "secrets")
     assert refused.exit_code == 2
     refused = shell("export", session, "--format", "pi", "--to-agent", "--omit", "results")
-    assert "--at and --omit" in " ".join(refused.stderr.split())
+    assert "--at, --omit and --family" in " ".join(refused.stderr.split())
+
+
+def test_branches_come_into_a_page_with_the_family(shell: Shell) -> None:
+    session = shell.said("Oslo?")
+    shell.good("fork", session, "--title", "other")
+    alone = shell.good("export", session, "--format", "html")
+    both = shell.good("export", session, "--format", "html", "--family")
+    assert [len(packed(page)["sessions"]) for page in (alone, both)] == [1, 2]
+    assert "1 other session of its family" in packed(alone)["without"]
+    refused = shell("export", session, "--format", "markdown", "--family")
+    assert refused.exit_code == 2
+    assert "--family goes with --format html" in " ".join(refused.stderr.split())
+    refused = shell("export", session, "--format", "pi", "--to-agent", "--family")
+    assert "--omit and --family" in " ".join(refused.stderr.split())
+
+
+def packed(page: str) -> Any:
+    """Read what is packed in a page."""
+    (data,) = re.findall(r'<script type="application/json" id="archive">([^<]*)</script>', page)
+    return json.loads(gzip.decompress(base64.b64decode(data)))

@@ -86,6 +86,7 @@ SECONDS: Mapping[str, Sequence[Sequence[str]]] = {
         ["ID", "--format", "pi", "--to-agent"],
         ["ID", "--format", "markdown"],
         ["ID", "--format", "html"],
+        ["ID", "--format", "html", "--family"],
         ["ID", "--format", "markdown", "--omit", "thinking"],
     ],
     "verify": [[], ["ODD"]],

@@ -28,7 +28,8 @@ CHOICES = tuple(chain.from_iterable(combinations(OMITTED, many) for many in rang
 def archived(page: bytes) -> Any:
     """Read what is packed in a file."""
     (data,) = re.findall(rb'<script type="application/json" id="archive">([^<]*)</script>', page)
-    return msgspec.json.decode(gzip.decompress(base64.b64decode(data)))
+    whole = msgspec.json.decode(gzip.decompress(base64.b64decode(data)))
+    return {**whole, **whole["sessions"][0]}
 
 
 def all_of(page: bytes) -> str:

@@ -17,6 +17,7 @@ from refold import Log
 from refold.http.api.served import Served
 from refold.http.page_file import archive as archives
 from refold.http.page_file.archive import archive
+from refold.http.page_file.chosen import chosen
 from refold.http.page_file.file import session_file
 from tests.refold.http.pages import served_page
 from tests.refold.views.sessions import CountingLog, adopted, agent, eventful
@@ -30,10 +31,13 @@ INDEX = """<!doctype html>
 SCRIPT = 'const close = "</script>"; run(close);'
 
 
-async def written(log: Log, session: str) -> Any:
+async def written(log: Log, session: str, *, family: bool = False) -> Any:
+    """Write a session into a file, and read it as one object: what is of all sessions, and that of this one."""
     served = Served(log, token="")
     try:
-        return msgspec.json.decode(msgspec.json.encode(await archive(served, session, version="0")))
+        found = await chosen(log.store, session, family=family)
+        whole = msgspec.json.decode(msgspec.json.encode(await archive(served, found, version="0")))
+        return {**whole, **whole["sessions"][0]}
     finally:
         await served.stop()
 
@@ -99,7 +103,7 @@ async def test_a_request_stands_there_once_however_many_facts_are_about_it() -> 
     assert len(whole["requests"]) >= 50
     assert len(whole["lines"]) <= 250
     assert sum(len(one["lines"]) for one in whole["requests"]) < 500
-    assert whole["without"] == ["wire bodies"]
+    assert whole["without"] == ["wire bodies", "comparisons of requests with a pin"]
 
 
 async def test_what_is_too_much_for_a_file_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,18 +119,19 @@ async def test_what_is_too_much_for_a_file_is_left_out_and_said(monkeypatch: pyt
     assert whole["sources"] == {}
     last = whole["requests"][-1]
     assert (last["first"], len(lines(whole, len(whole["requests"]) - 1))) == (last["head"]["messages"] - 20, 20)
-    assert [re.sub(r"^\d+", "N", one) for one in whole["without"]] == [
-        "N updates of streamed messages",
+    assert whole["without"] == [
+        "pieces of streamed messages",
         "all but the last 20 messages of each request",
         "where answers have their words from, of more than 100 messages",
         "wire bodies",
-        "other sessions of its family",
+        "comparisons of requests with a pin",
+        "1 other session of its family",
     ]
 
 
 def built(folder: Path) -> Path:
     """A page as a build leaves it."""
-    (folder / "assets").mkdir()
+    (folder / "assets").mkdir(parents=True)
     (folder / "index.html").write_text(INDEX)
     for name, text in {"icon-1.svg": "<svg/>", "index-1.js": SCRIPT, "style-1.css": "p {}"}.items():
         (folder / "assets" / name).write_text(text)
@@ -143,7 +148,7 @@ async def test_the_file_has_all_it_needs_and_lets_nothing_else_run(tmp_path: Pat
     assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["data:image/svg+xml;base64,PHN2Zy8+"]
     (data,) = re.findall(r'<script type="application/json" id="archive">([^<]*)</script>', page)
     whole = msgspec.json.decode(gzip.decompress(base64.b64decode(data)))
-    assert whole["head"]["info"]["id"] == session.id
+    assert whole["sessions"][0]["head"]["info"]["id"] == session.id
     scripts = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
     assert scripts == [SCRIPT.replace("</script", "\\x3c/script")]
     assert page.count("<script") == 2 + SCRIPT.count("<script")

@@ -1,8 +1,23 @@
-// Answers of a file: what a server would have said about one session, written into the page by `refold export`.
+// Answers of a file: what a server would have said about its sessions, written into the page by `refold export`.
 // Nothing is folded here: whole lists are cut to the windows that are asked for, and what is not in the file is said.
 
 import { ApiError, type Source, type StreamEvent } from "./source";
-import type { Archive as Written, ArchivedRequest, ChatMessage, Hit, Jump, Json, LeftOut, PartLine, RequestHead } from "./types";
+import type {
+  Archive as Written,
+  ArchivedRequest,
+  ArchivedSession,
+  ChatMessage,
+  Comparison,
+  ComparisonPage,
+  Hit,
+  Hits,
+  Jump,
+  Json,
+  LeftOut,
+  PartLine,
+  RequestHead,
+  SentEvent,
+} from "./types";
 
 const EXCERPT = 80;
 
@@ -20,23 +35,42 @@ type Query = URLSearchParams;
 /** Answers the page's paths from a file. */
 export class Archive implements Source {
   readonly isArchive = true;
+  /** The session that the file is of. */
   readonly session: string;
   readonly about: string;
+  readonly without: readonly string[];
   readonly omitted: readonly string[];
-  private readonly seqs: number[];
+  private readonly sessions = new Map<string, SessionAnswers>();
+  private readonly comparisons: ReadonlyMap<string, Comparison>;
 
   constructor(private readonly written: Written) {
-    this.session = written.head.info.id;
-    const last = new Date(written.head.info.updated_at_us / 1000).toISOString().slice(0, 16).replace("T", " ");
-    this.about = `a file as of ${last} UTC${written.without.length ? `, without ${written.without.join(", ")}` : ""}`;
+    const head = written.sessions[0]!.head;
+    this.session = head.info.id;
+    const last = new Date(head.info.updated_at_us / 1000).toISOString().slice(0, 16).replace("T", " ");
+    this.about = `a file as of ${last} UTC`;
+    this.without = written.without;
     this.omitted = written.omitted;
-    this.seqs = written.facts.map((one) => one.seq);
+    const parentsFirst = written.sessions.toSorted((one, other) => one.head.info.number - other.head.info.number);
+    for (const one of parentsFirst) this.sessions.set(one.head.info.id, new SessionAnswers(written, one, this.sessions));
+    this.comparisons = new Map(written.comparisons.map((one) => [`${one.head.left.session} ${one.head.right.session}`, one]));
+  }
+
+  get isOfMany(): boolean {
+    return this.sessions.size > 1;
+  }
+
+  holds(session: string): boolean {
+    return this.sessions.has(session);
+  }
+
+  compares(left: string, right: string): boolean {
+    return this.comparisons.has(`${left} ${right}`);
   }
 
   async get(path: string): Promise<unknown> {
     const url = new URL(path, "http://archive");
     const found = this.answer(url.pathname, url.searchParams);
-    if (found === undefined) throw new ApiError(404, `This is not in the file (${this.about}); \`refold ui\` shows it where the log is.`);
+    if (found === undefined) throw new ApiError(404, "This is not in the file: `refold ui` shows it, where the log is.");
     return found;
   }
 
@@ -50,18 +84,61 @@ export class Archive implements Source {
   private answer(path: string, query: Query): unknown {
     if (path === "/api/server") return { version: this.written.version, writes: false, runs: false };
     if (path === "/api/search") return this.search(query);
+    if (path === "/api/diff" || path === "/api/diff/pairs") return this.compared(path, query);
     const part = /^\/api\/parts\/(\w+)$/.exec(path)?.[1];
     if (part !== undefined) return this.written.parts[part];
     const [, name, rest = ""] = /^\/api\/sessions\/([^/]+)(?:\/(.*))?$/.exec(path) ?? [];
-    if (name === undefined || decodeURIComponent(name) !== this.session) return undefined;
+    const session = name === undefined ? undefined : decodeURIComponent(name);
+    if (session === undefined || !this.holds(session)) return undefined;
+    if (rest === "family") return { ...this.written.family, session };
+    return this.sessions.get(session)!.answer(rest, query);
+  }
+
+  private compared(path: string, query: Query): unknown {
+    const found = this.comparisons.get(`${query.get("left")} ${query.get("right")}`);
+    if (found === undefined || path === "/api/diff") return found?.head;
+    return { pairs: found.pairs, next: null, left_out: [0, 0] } satisfies ComparisonPage;
+  }
+
+  /** Looks through what was said; what a branch shares with the one before it is found in the one alone. */
+  private search(query: Query): Hits {
+    const wanted = pattern(query.get("q") ?? "");
+    const only = query.get("session");
+    const searched = only === null ? [...this.sessions.values()].reverse() : [this.sessions.get(only)].filter((one) => one !== undefined);
+    const found = wanted === null ? [] : searched.map((one) => one.search(wanted, only === null));
+    const counts = found.map((hits, number) => ({ session: searched[number]!.session, hits: hits.length, more: false })).filter((one) => one.hits > 0);
+    const after = numberOf(query, "after") ?? 0;
+    const end = after + (numberOf(query, "limit") ?? 100);
+    const all = found.flat();
+    return { hits: all.slice(after, end), next: end < all.length ? String(end) : "", counts };
+  }
+}
+
+/** Answers of one session of a file. */
+class SessionAnswers {
+  readonly session: string;
+  private readonly facts: readonly SentEvent[];
+  private readonly seqs: number[];
+
+  constructor(
+    private readonly pool: Written,
+    private readonly written: ArchivedSession,
+    others: ReadonlyMap<string, SessionAnswers>,
+  ) {
+    const session = (this.session = written.head.info.id);
+    const [above, upto] = written.inherited ?? ["", 0];
+    const inherited = others.get(above)?.facts.filter((one) => one.seq <= upto) ?? [];
+    this.facts = [...inherited.map((one) => ({ ...one, session })), ...written.facts];
+    this.seqs = this.facts.map((one) => one.seq);
+  }
+
+  answer(rest: string, query: Query): unknown {
     const [what = "", seq, more = ""] = rest.split("/");
     switch (what) {
       case "":
         return this.written.head;
       case "rows":
         return this.written.rows;
-      case "family":
-        return this.written.family;
       case "previews":
         return { indexed_to: this.last, rows_in_all: this.written.previews.length, rows: cut(this.written.previews, query) };
       case "at":
@@ -100,7 +177,7 @@ export class Archive implements Source {
 
   private fact(seq: number) {
     const place = this.place(seq);
-    return this.seqs[place] === seq ? this.written.facts[place] : undefined;
+    return this.seqs[place] === seq ? this.facts[place] : undefined;
   }
 
   /** State is there at every fact: at a delta it is that of the fact before. */
@@ -108,7 +185,7 @@ export class Archive implements Source {
     const place = this.place(seq);
     const jump = this.written.jumps[place];
     if (jump === undefined) return undefined;
-    const event = jump.event.is_cut ? jump.event : { ...jump.event, value: this.written.facts[place]!.event as unknown as Json };
+    const event = jump.event.is_cut ? jump.event : { ...jump.event, value: this.facts[place]!.event as unknown as Json };
     return { ...jump, seq, event };
   }
 
@@ -129,7 +206,7 @@ export class Archive implements Source {
     const first = this.place(after) + 1;
     const end = this.place(upto) + 1;
     const stop = Math.min(first + (numberOf(query, "limit") ?? 1000), end);
-    return { events: this.written.facts.slice(first, stop), next: stop < end ? this.seqs[stop - 1]! : null };
+    return { events: this.facts.slice(first, stop), next: stop < end ? this.seqs[stop - 1]! : null };
   }
 
   private series(query: Query) {
@@ -151,7 +228,7 @@ export class Archive implements Source {
     if (found === undefined) return undefined;
     switch (what) {
       case "":
-        return { ...found.head, seq, tools: this.written.tools[found.tools]! } satisfies RequestHead;
+        return { ...found.head, seq, tools: this.pool.tools[found.tools]! } satisfies RequestHead;
       case "parts":
         return this.parts(seq, number, found, query);
       case "check":
@@ -175,7 +252,7 @@ export class Archive implements Source {
     const end = Math.min(from + (numberOf(query, "limit") ?? 100), found.head.messages);
     if (found.head.messages > 0 && end <= found.first) return undefined;
     const isLast = end >= found.head.messages;
-    const left = this.written.left_out[found.left_out]!.filter((one: LeftOut) => one.before >= from && (one.before < end || isLast));
+    const left = this.pool.left_out[found.left_out]!.filter((one: LeftOut) => one.before >= from && (one.before < end || isLast));
     return { seq, messages: found.head.messages, parts: this.lines(number, Math.max(from, found.first), end), left_out: left, more_left_out: found.more_left_out };
   }
 
@@ -185,38 +262,49 @@ export class Archive implements Source {
     let open = end;
     for (let one = number; one >= 0 && open > from; one--) {
       const { keep, lines: own } = this.written.requests[one]!;
-      for (let place = Math.max(keep, from); place < open; place++) lines[place - from] = this.written.lines[own[place - keep]!]!;
+      for (let place = Math.max(keep, from); place < open; place++) lines[place - from] = this.pool.lines[own[place - keep]!]!;
       open = Math.min(open, keep);
     }
     return lines;
   }
 
-  /** Looks through what was said: a text in any case. */
-  private search(query: Query) {
-    const wanted = (query.get("q") ?? "").toLowerCase();
+  /** Finds a text, what was said last first; `isOwn`: behind what the session shares with the one that it is a fork of. */
+  search(wanted: RegExp, isOwn: boolean): Hit[] {
+    const { title, first_words, fork_seq } = this.written.head.info;
     const hits: Hit[] = [];
     for (const message of this.written.messages.toReversed()) {
-      const texts = [message.text.text, message.thinking?.text, ...message.calls.flatMap((call) => [call.arguments.text, call.result?.text])];
-      for (const text of texts) {
-        const at = wanted ? (text ?? "").toLowerCase().indexOf(wanted) : -1;
-        if (at < 0) continue;
-        const start = Math.max(at - EXCERPT, 0);
-        const excerpt = text!.slice(start, at + wanted.length + EXCERPT);
+      if (isOwn && message.seq <= fork_seq) break;
+      const calls = message.calls.flatMap((call) => [call.name, call.arguments.text, call.result?.text]);
+      for (const text of [message.text.text, message.thinking?.text, ...calls]) {
+        const found = text ? wanted.exec(text) : null;
+        if (found === null) continue;
+        const start = Math.max(found.index - EXCERPT, 0);
+        const before = characters(text!.slice(start, found.index));
         hits.push({
           session: this.session,
-          title: this.written.head.info.title,
+          title: title || first_words,
           seq: message.seq,
           role: message.role,
           at_us: message.at_us,
-          excerpt,
-          marks: [[at - start, at - start + wanted.length]],
+          excerpt: text!.slice(start, found.index + found[0].length + EXCERPT),
+          marks: [[before, before + characters(found[0])]],
         });
         break;
       }
     }
-    const limit = numberOf(query, "limit") ?? 100;
-    return { hits: hits.slice(0, limit), next: "", counts: hits.length ? [{ session: this.session, hits: hits.length, more: false }] : [] };
+    return hits;
   }
+}
+
+/** A text to look for, in any case and with any white space between its words; null where there is none. */
+function pattern(text: string): RegExp | null {
+  const words = text.split(/\s+/).filter(Boolean);
+  return words.length ? new RegExp(words.map((word) => word.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&")).join("\\s+"), "iu") : null;
+}
+
+/** How many characters a text has: pairs of surrogates are one. */
+function characters(text: string): number {
+  return [...text].length;
 }
 
 function numberOf(query: Query, name: string): number | undefined {

@@ -32,8 +32,17 @@ export function keepToken(token: string): void {
 /** Asks the server, with a token. */
 export class Server implements Source {
   readonly isArchive = false;
+  readonly isOfMany = true;
 
   constructor(private readonly token: string) {}
+
+  holds(): boolean {
+    return true;
+  }
+
+  compares(): boolean {
+    return true;
+  }
 
   async get(path: string, signal?: AbortSignal): Promise<unknown> {
     const answer = await this.ask(path, { ...(signal ? { signal } : {}) });

@@ -25,10 +25,18 @@ export interface StreamEvent {
 export interface Source {
   /** Whether nothing can be changed, searched in other sessions, or followed: the source is a file. */
   readonly isArchive: boolean;
-  /** Of a file: when it was made, and what it is without. */
+  /** Of a file: as of when it is. */
   readonly about?: string;
+  /** Of a file: what a server would answer, and it cannot. */
+  readonly without?: readonly string[];
   /** Of a file: what was left out of it because somebody asked for that; marks stand in its place. */
   readonly omitted?: readonly string[];
+  /** Whether there is more than one session. */
+  readonly isOfMany: boolean;
+  /** Whether a session can be opened. */
+  holds(session: string): boolean;
+  /** Whether all that was said in two sessions can be compared. */
+  compares(left: string, right: string): boolean;
   get(path: string, signal?: AbortSignal): Promise<unknown>;
   post(path: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
   stream(path: string, method: "GET" | "POST", signal: AbortSignal): AsyncIterable<StreamEvent>;
@@ -64,11 +72,19 @@ function pathOf(route: string, names: Record<string, string | number>, query: un
   return asked.length ? `${path}?${asked.join("&")}` : path;
 }
 
+/** Said of a session that a file is without. */
+export const NOT_HERE = "This session is not in the file: `refold ui` shows it, where the log is.";
+
 let source: Source | null = null;
 
 /** Sets where answers come from. */
 export function useSource(one: Source): void {
   source = one;
+}
+
+/** Whether something was left out of what is shown, because somebody asked for that. */
+export function isLess(): boolean {
+  return Boolean(source?.omitted?.length);
 }
 
 /** Where answers come from. */

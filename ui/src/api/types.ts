@@ -189,33 +189,23 @@ export interface AgentStart {
 }
 
 /**
- * A session as the page reads it from a file. `without`: what a server would answer and this cannot, in words.
+ * Sessions as the page reads them from a file, the one that it is of first.
  *
- * omitted: what was left out of it because somebody asked for that, in words; marks stand in its place.
- * messages: as they stand at the head. sources: where the answers and calls of the rows have their words from, by the
- * numbers of these. facts: every event but streamed pieces. jumps: at each of them; an event that was not cut stands
- * among the facts alone. requests: each that was sent once, and what would come next wherever that is another one; in
- * order. parts: content by its hash.
+ * without: what a server would answer and this cannot, in words. omitted: what was left out of it because somebody
+ * asked for that, in words; marks stand in its place. lines, tools, left_out, parts: what their requests are made of,
+ * each once; `parts` is content by its hash.
  */
 export interface Archive {
   version: string;
   without: string[];
   omitted: string[];
-  head: SessionHead;
-  rows: RowColumns;
   family: Family;
-  previews: Row[];
-  messages: ChatMessage[];
-  sources: Record<string, SaidWhere>;
-  facts: SentEvent[];
-  jumps: Jump[];
-  requests: ArchivedRequest[];
+  sessions: ArchivedSession[];
+  comparisons: Comparison[];
   lines: PartLine[];
   tools: SentTool[][];
   left_out: LeftOut[][];
   parts: Record<string, Json>;
-  series: CallSeries;
-  spans: Timespans;
 }
 
 /**
@@ -234,6 +224,29 @@ export interface ArchivedRequest {
   tools: number;
   left_out: number;
   more_left_out: number;
+}
+
+/**
+ * A session of a file.
+ *
+ * messages: as they stand at the head. sources: where the answers and calls of the rows have their words from, by the
+ * numbers of these. inherited: the session of the file whose facts its history begins with, and up to which seq.
+ * facts: every event behind that but streamed pieces. jumps: at each fact of the history; an event that was not cut
+ * stands among the facts alone. requests: each that was sent once, and what would come next wherever that is another
+ * one; in order.
+ */
+export interface ArchivedSession {
+  head: SessionHead;
+  rows: RowColumns;
+  previews: Row[];
+  messages: ChatMessage[];
+  sources: Record<string, SaidWhere>;
+  inherited: [string, number] | null;
+  facts: SentEvent[];
+  jumps: Jump[];
+  requests: ArchivedRequest[];
+  series: CallSeries;
+  spans: Timespans;
 }
 
 /** The request that a seq is about; see `RequestHead`. */
@@ -464,6 +477,12 @@ export interface ComparedSaid {
   is_error: boolean;
 }
 
+/** Two branches beside each other, with all pairs of what was said in them. */
+export interface Comparison {
+  head: ComparisonHead;
+  pairs: ComparedPair[];
+}
+
 /**
  * What tells two sessions apart, but for the messages; see `replay.SessionDiff`.
  *
@@ -660,8 +679,13 @@ export interface FamilyMember {
   used: OwnUsage;
 }
 
-/** `omit`: what is left out of the file: `results`, `images`, `thinking`, with commas between them. */
+/**
+ * `family`: with the session's branches, and the other sessions of its tree.
+ *
+ * `omit`: what is left out of the file: `results`, `images`, `thinking`, with commas between them.
+ */
 export interface FileQuery {
+  family?: boolean;
   omit?: string;
 }
 

@@ -4,6 +4,7 @@ import { later } from "../parts/later";
 import { open } from "../session/open";
 import { dialog } from "./dialogs";
 
+const AboutFile = later(async () => (await import("./about_file")).AboutFile);
 const BookmarkDialog = later(async () => (await import("./bookmark")).BookmarkDialog);
 const DecideDialog = later(async () => (await import("./decide")).DecideDialog);
 const ExportDialog = later(async () => (await import("./export")).ExportDialog);
@@ -21,6 +22,8 @@ export function Dialogs() {
   switch (now.name) {
     case "palette":
       return <Palette />;
+    case "about-file":
+      return <AboutFile />;
     case "shortcuts":
       return <Shortcuts />;
     case "search":

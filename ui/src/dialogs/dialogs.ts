@@ -5,6 +5,7 @@ import { signal } from "@preact/signals";
 export type Dialog =
   | { name: "palette" }
   | { name: "shortcuts" }
+  | { name: "about-file" }
   | { name: "search"; everywhere: boolean }
   | { name: "fork"; seq: number; before: number | null }
   | { name: "decide"; key: string }

@@ -34,6 +34,7 @@ export function ExportDialog({ session }: { session: OpenSession }) {
   const seq = session.seq.value;
   const last = session.last.value;
   const [upto, setUpto] = useState<"all" | "here">("all");
+  const [isFamily, setFamily] = useState(false);
   const [omit, setOmit] = useState<readonly Omitted[]>([]);
   const [error, setError] = useState("");
   const [isBusy, setBusy] = useState(false);
@@ -47,7 +48,7 @@ export function ExportDialog({ session }: { session: OpenSession }) {
     setBusy(true);
     try {
       const names = { session: session.id };
-      const path = what === "page" ? ask("GET /api/sessions/{session}/file", names, { omit: omit.join(",") }).path : ask("GET /api/sessions/{session}/export", names, isHere ? { upto: seq } : {}).path;
+      const path = what === "page" ? ask("GET /api/sessions/{session}/file", names, { omit: omit.join(","), ...(isFamily ? { family: true } : {}) }).path : ask("GET /api/sessions/{session}/export", names, isHere ? { upto: seq } : {}).path;
       save(await source.file(path), fileName(info.title || info.first_words, what === "page" ? ".html" : ".refold.jsonl"));
       closeDialog();
       tell("The file is written.");
@@ -57,7 +58,7 @@ export function ExportDialog({ session }: { session: OpenSession }) {
     setBusy(false);
   };
   const omitted = omit.map((one) => ` --omit ${one}`).join("");
-  const toFile = (form: string, end: string) => `refold export ${quoted(info.id)} --format ${form}${omitted} -o ${quoted(fileName(info.title || info.first_words, end))}`;
+  const toFile = (form: string, end: string, more = "") => `refold export ${quoted(info.id)} --format ${form}${more}${omitted} -o ${quoted(fileName(info.title || info.first_words, end))}`;
   return (
     <Frame title="Export">
       <div class="dialog-body">
@@ -74,8 +75,14 @@ export function ExportDialog({ session }: { session: OpenSession }) {
         <h2>This page, in one file</h2>
         <p>
           It opens from the disk, offline, with every view at every event: for a ticket, or a colleague without Refold. It has all of the session
-          {isHere && <> (not only what is up to {whole(seq)})</>}, and says at its foot what it is without.
+          {isHere && <> (not only what is up to {whole(seq)})</>}
+          {head.family > 1 && <>, with the agents that it started</>}, and says at its foot what it is without.
         </p>
+        {head.family > 1 && (
+          <label class="check">
+            <input type="checkbox" checked={isFamily} onChange={() => setFamily(!isFamily)} /> also its branches, and what else is in its tree: {count(head.family, "session")} in all
+          </label>
+        )}
         <div class="choices" role="group" aria-label="What to leave out of it">
           <span class="dim">Leave out:</span>
           {OMITTED.map(([name, words]) => (
@@ -89,7 +96,7 @@ export function ExportDialog({ session }: { session: OpenSession }) {
             It is then nowhere in the file, which says so, where it stood and how much there was. Other programs’ own fields go with it. What people and models wrote stays, arguments and summaries too, and may repeat it: look before you hand it on.
           </p>
         )}
-        <CommandLine>{toFile("html", ".html")}</CommandLine>
+        <CommandLine>{toFile("html", ".html", isFamily ? " --family" : "")}</CommandLine>
         <h2>A file that Refold reads</h2>
         <p>
           One line of JSON for each event, as they are stored{inherited > 0 && <>, with the {whole(inherited)} that it shares with what it was forked from</>}. <code>refold import</code> makes the same session of it, with the same digests.

@@ -88,7 +88,7 @@ export function SearchDialog({ everywhere }: { everywhere: boolean }) {
           }}
           onKeyDown={onKeyDown}
         />
-        {open.value !== null && !theSource().isArchive && (
+        {open.value !== null && theSource().isOfMany && (
           <div class="tabs is-choice" role="radiogroup" aria-label="Where">
             {[false, true].map((all) => (
               <button key={String(all)} type="button" role="radio" aria-checked={all === everywhere} onClick={() => (dialog.value = { name: "search", everywhere: all })}>

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 
+import { theSource } from "../api/source";
 import { whole } from "../format";
 import { go, hrefOf, type Place, readAddress, selection } from "../selection";
 import { open } from "../session/open";
@@ -21,6 +22,13 @@ export function follow(event: MouseEvent): void {
 export function SeqLink({ seq, session, children, view }: { seq: number; session?: string; children?: ComponentChildren; view?: "chat" | "request" }) {
   const now = selection.value;
   const id = session ?? open.value?.id;
+  if (id !== undefined && !theSource().holds(id)) {
+    return (
+      <span class="faint" title="This session is not in the file.">
+        {children ?? whole(seq)}
+      </span>
+    );
+  }
   if (id === undefined) return <>{children ?? whole(seq)}</>;
   const where: Place =
     now !== null && now.session === id

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 
-import { theSource } from "../api/source";
+import { isLess } from "../api/source";
 import { short, whole } from "../format";
 
 /** What cannot be seen, or changes the direction of the line: control characters, bidi marks, lone surrogates. */
@@ -16,7 +16,7 @@ const SLICE = 64_000;
 
 /** A text as nodes: characters that cannot be seen stand as marks. */
 export function plain(text: string, marked: string = ""): ComponentChildren {
-  if (!marked && theSource().omitted?.length && text.includes("left out]")) return withMarks(text);
+  if (!marked && isLess() && text.includes("left out]")) return withMarks(text);
   if (!marked && text.search(UNSEEN) < 0) return text;
   const found: ComponentChildren[] = [];
   const parts = marked ? text.split(markPattern(marked)) : [text];
@@ -30,7 +30,7 @@ export function plain(text: string, marked: string = ""): ComponentChildren {
 
 /** Whether there is nothing in a text but marks of what was left out. */
 export function isLeftOut(text: string): boolean {
-  return Boolean(theSource().omitted?.length) && text !== "" && text.replace(LEFT_OUT, "").trim() === "";
+  return isLess() && text !== "" && text.replace(LEFT_OUT, "").trim() === "";
 }
 
 function withMarks(text: string): ComponentChildren[] {

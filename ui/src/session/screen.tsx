@@ -3,9 +3,10 @@
 import type { ComponentType } from "preact";
 import { useRef } from "preact/hooks";
 
-import { theSource } from "../api/source";
+import { isLess, theSource } from "../api/source";
 import { keyFor } from "../commands";
-import { percent, whole } from "../format";
+import { dialog } from "../dialogs/dialogs";
+import { count, percent, whole } from "../format";
 import { Inspector } from "../inspector/inspector";
 import { Foot } from "../parts/foot";
 import { Sign } from "../parts/signs";
@@ -39,7 +40,7 @@ export function SessionScreen() {
   const { listWidth, inspectorWidth, hasList, hasInspector } = settings.value;
   const isEmpty = session.head.value === null;
   return (
-    <div class={`session${theSource().omitted?.length ? " has-omitted" : ""}`} key={session.id}>
+    <div class={`session${isLess() ? " has-omitted" : ""}`} key={session.id}>
       <Head session={session} />
       <LeftOutLine />
       <Minimap session={session} />
@@ -147,12 +148,19 @@ const HINTS: [string[], string][] = [
 
 /** What stands at the foot: keys, or what was just done; and whether the head is followed. */
 function SessionFoot({ session }: { session: OpenSession }) {
-  const { isArchive, about } = theSource();
+  const { isArchive, about, without = [] } = theSource();
   const hints = HINTS.filter(([ids]) => !isArchive || !ids.includes("fork")).map(([ids, what]): [string, string] => [ids.map(keyFor).join(" "), what]);
   const isRead = session.indexing.value === 1;
   return (
     <Foot hints={hints}>
-      {isArchive && <span title={about}>{about} · </span>}
+      {isArchive && (
+        <>
+          <button type="button" class="plain about-file" onClick={() => (dialog.value = { name: "about-file" })} title={without.join("\n")}>
+            {about}, without {count(without.length, "thing")}
+          </button>
+          {" · "}
+        </>
+      )}
       {isPlaying.value ? `playing ${speed.value}×` : session.isFollowing.value ? (isArchive ? "at the end" : "following") : "following: off"}
       {!isRead && ` · reading, ${percent(session.indexing.value)}`}
       {!isArchive && isRead && !session.isLive.value && session.head.value && <span class="is-config"> · not connected</span>}

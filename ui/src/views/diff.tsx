@@ -33,8 +33,7 @@ export function Diff({ session }: { session: OpenSession }) {
 function Switches({ session }: { session: OpenSession }) {
   const { family } = useFamily(session);
   const pin = selection.value?.pin ?? null;
-  // a file holds one session
-  const others = theSource().isArchive ? [] : (family?.members ?? []).filter((one) => !one.is_child && one.info.id !== session.id);
+  const others = (family?.members ?? []).filter((one) => !one.is_child && one.info.id !== session.id && theSource().compares(one.info.id, session.id));
   const listed = others.slice().sort((one, two) => two.info.updated_at_us - one.info.updated_at_us).slice(0, MOST_BRANCHES);
   const isListed = pin !== null && listed.some((one) => one.info.id === pin.session);
   const value = pin === null ? "" : pin.session === session.id || !isListed ? "pin" : pin.session;
@@ -59,7 +58,7 @@ function Switches({ session }: { session: OpenSession }) {
           </optgroup>
         )}
       </select>
-      {pin !== null && pin.session !== session.id && (
+      {pin !== null && pin.session !== session.id && !theSource().isArchive && (
         <button type="button" class="plain switch faint" onClick={() => (comparesRequests.value = !comparesRequests.peek())}>
           {comparesRequests.value ? "all that was said" : "requests"}
         </button>

@@ -3,7 +3,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { attempt, getKept, tell, useAnswer, wordsOf } from "../api/answers";
-import { ask, type Asked, get, theSource } from "../api/source";
+import { ask, type Asked, get, isLess } from "../api/source";
 import type { Agreement, LeftOut, PartLine, PartWindow, RequestHead, SentTool } from "../api/types";
 import { bytes, count, moment, short, whole } from "../format";
 import { ABSENCES } from "../inspector/why";
@@ -48,8 +48,8 @@ const LESS: [string, string] = ["digest unchecked: what it is of was left out", 
 
 function RequestHeadLine({ session, head }: { session: OpenSession; head: RequestHead }) {
   const check = useAnswer(head.request_seq && !head.adopted ? ask("GET /api/sessions/{session}/requests/{seq}/check", { session: session.id, seq: seqOf(head) }) : null);
-  const isLess = check.answer?.digest === "unchecked" && Boolean(theSource().omitted?.length);
-  const agrees = isLess ? LESS : check.answer ? AGREES[check.answer.digest] : null;
+  const isUnknown = check.answer?.digest === "unchecked" && isLess();
+  const agrees = isUnknown ? LESS : check.answer ? AGREES[check.answer.digest] : null;
   return (
     <div class="reader-head">
       {head.request_seq ? (
@@ -71,7 +71,7 @@ function RequestHeadLine({ session, head }: { session: OpenSession; head: Reques
       </span>
       {head.attempt > 1 && <span>attempt {head.attempt}</span>}
       {agrees && (
-        <span class={agrees[1]} title={isLess ? "The digest on record is of the whole request, and is not in this file." : `built again: ${check.answer!.request_sha256}\non record: ${check.answer!.recorded_sha256 || "nothing"}`}>
+        <span class={agrees[1]} title={isUnknown ? "The digest on record is of the whole request, and is not in this file." : `built again: ${check.answer!.request_sha256}\non record: ${check.answer!.recorded_sha256 || "nothing"}`}>
           {check.answer!.digest === "equal" && <Sign of="done" />} {check.answer!.digest === "differs" && <Sign of="error" />} {agrees[0]}
         </span>
       )}

@@ -2,8 +2,8 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { getPatiently, useAnswer } from "../api/answers";
-import { ask, theSource } from "../api/source";
+import { getPatiently, tell, useAnswer } from "../api/answers";
+import { ask, NOT_HERE, theSource } from "../api/source";
 import type { DrawnSpan, FamilyMember, Timespans } from "../api/types";
 import { clock, count, duration, moment, shortId, whole } from "../format";
 import { Sign, type Sign as SignName } from "../parts/signs";
@@ -195,9 +195,8 @@ function useChildren(session: OpenSession, shown: Stretch | null, width: number,
   }, [family, shown?.from, shown?.to]);
   const scale = shown === null ? 0 : width / Math.max(shown.to - shown.from, 1);
   const long = useMemo(() => {
-    if (theSource().isArchive) return []; // a file holds one session
     const lasts = (one: FamilyMember) => one.info.updated_at_us - one.info.created_at_us;
-    return seen.filter((one) => lasts(one) * scale >= LEAST_CHILD_PX).sort((one, two) => lasts(two) - lasts(one)).slice(0, MOST_CHILDREN);
+    return seen.filter((one) => theSource().holds(one.info.id) && lasts(one) * scale >= LEAST_CHILD_PX).sort((one, two) => lasts(two) - lasts(one)).slice(0, MOST_CHILDREN);
   }, [seen, scale]);
   useEffect(() => {
     if (shown === null || !long.length) return;
@@ -370,7 +369,7 @@ function Lanes({ session, lanes, axis, answer, nowUs, isOld, more, zoom }: { ses
       {(left > 0 || more > 0) && (
         <p class="lanes-note">
           {left > 0 && `${count(left, "more lane")} not drawn; List has them. `}
-          {more > 0 && `Of ${count(more, "session")} that were started, one bar each is drawn${theSource().isArchive ? "" : ": zoom in to see theirs"}.`}
+          {more > 0 && `Of ${count(more, "session")} that were started, one bar each is drawn${theSource().isArchive ? "; what is not in the file cannot be opened" : ": zoom in to see theirs"}.`}
         </p>
       )}
     </div>
@@ -413,6 +412,7 @@ function rowAt({ rows }: OpenSession, at_us: number): number {
 function goToBar(session: OpenSession, { session: of, span }: Bar): void {
   const seq = span.kind === "run" || span.kind === "turn" || span.spans > 1 ? span.start_seq : (span.end_seq ?? span.start_seq);
   if (of === session.id) goToSeq(seq);
+  else if (!theSource().holds(of)) tell(NOT_HERE);
   else {
     const now = selection.peek();
     if (now !== null) go({ ...now, session: of, seq, part: null });

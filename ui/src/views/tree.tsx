@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { tell } from "../api/answers";
-import { theSource } from "../api/source";
+import { NOT_HERE, theSource } from "../api/source";
 import type { Family, FamilyMember } from "../api/types";
 import { ago, count, dollars, moment, short, shortId, whole } from "../format";
 import { Sign, Status } from "../parts/signs";
@@ -43,20 +43,21 @@ function choose(member: FamilyMember): void {
   const now = selection.peek();
   if (now === null) return;
   const { id, parent, fork_seq, head } = member.info;
-  if (theSource().isArchive && id !== now.session) {
-    tell("This file holds one session: `refold ui` shows the others, where the log is.");
+  if (!theSource().holds(id)) {
+    tell(NOT_HERE);
     return;
   }
   go({ ...now, session: id, seq: parent === null ? null : Math.min(fork_seq + 1, head), part: null });
 }
 
 function pinBranch(member: FamilyMember): void {
-  if (theSource().isArchive) {
-    tell("This file holds one session: there is no other to compare it with.");
-    return;
-  }
   const { id, head } = member.info;
   const isPinned = selection.peek()?.pin?.session === id;
+  const here = selection.peek()?.session ?? "";
+  if (!isPinned && id !== here && !theSource().compares(id, here)) {
+    tell(theSource().holds(id) ? "The file has no comparison of these two." : NOT_HERE);
+    return;
+  }
   select({ pin: isPinned ? null : { session: id, seq: head } }, "step");
 }
 
@@ -108,6 +109,7 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
     event.preventDefault();
   };
   const forks = family.members.filter((one) => !one.is_child).length;
+  const canPin = forks > 1 && family.members.some((one) => !one.is_child && one.info.id !== session.id && theSource().compares(one.info.id, session.id));
   return (
     <div class="view">
       <div class="reader-head">
@@ -123,7 +125,7 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
               fold again
             </button>
           )}
-          {forks > 1 && !theSource().isArchive && (
+          {canPin && (
             <span class="cut" title="Diff compares with what is pinned">
               shift-click pins for Diff
             </span>
@@ -197,9 +199,10 @@ function Row({ row, place, isSelected, isCursor, isPinned, onPick }: { row: Tree
   const { member } = row;
   const { info } = member;
   const own = info.head - info.fork_seq;
+  const isHere = theSource().holds(info.id);
   const hasOwnTitle = info.parent === null || info.title !== "";
   return (
-    <div {...common} onClick={onPick} onMouseDown={onMouseDown} title={`${spelled(titleOf(member))}\n${info.id}`}>
+    <div {...common} class={isHere ? name : `${name} is-away`} onClick={onPick} onMouseDown={onMouseDown} title={`${spelled(titleOf(member))}\n${info.id}${isHere ? "" : "\nnot in this file"}`}>
       <span />
       <span class="words">
         {isPinned && (
@@ -216,6 +219,7 @@ function Row({ row, place, isSelected, isCursor, isPinned, onPick }: { row: Tree
           {hasOwnTitle ? <Line text={titleOf(member)} /> : <span class="dim">fork of {<Line text={titleOf(member)} />}</span>}
         </span>
         <span class="at">{info.parent === null ? shortId(info.id) : `at ${whole(info.fork_seq)}`}</span>
+        {!isHere && <span class="at">not in this file</span>}
         {member.labels.length > 0 && (
           <span class="label cut" title={member.labels.map(([seq, text]) => `${whole(seq)} ${spelled(text)}`).join("\n")}>
             <Sign of="label" words="bookmark" /> <Line text={member.labels[0]![1]} />

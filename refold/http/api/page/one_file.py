@@ -16,8 +16,12 @@ from ..v1.parameters import session_of
 
 
 class FileQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`omit`: what is left out of the file: `results`, `images`, `thinking`, with commas between them."""
+    """`family`: with the session's branches, and the other sessions of its tree.
 
+    `omit`: what is left out of the file: `results`, `images`, `thinking`, with commas between them.
+    """
+
+    family: bool = False
     omit: Text = ""
 
 
@@ -27,7 +31,11 @@ async def read_file(call: Call[FileQuery, Nothing]) -> Response:
 
     omit, session = _omitted(call.query.omit), await session_of(call)
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(session.id, safe='')}.html"}
-    return Response(await served_file(call.served, session.id, omit=omit), headers=headers, media_type="text/html")
+    return Response(
+        await served_file(call.served, session.id, family=call.query.family, omit=omit),
+        headers=headers,
+        media_type="text/html",
+    )
 
 
 def _omitted(text: str) -> tuple[Omitted, ...]:
