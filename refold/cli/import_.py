@@ -56,9 +56,16 @@ async def import_(
     if watch and (dry or again):
         raise click.UsageError("--watch goes with neither --dry-run nor --again")
     work = Importing(
-        screen, log, here=bool(agent) and not all_, title=title, format_=format_ or "", again=again, dry=dry
+        screen,
+        log,
+        here=bool(agent) and not all_,
+        title=title,
+        format_=format_ or "",
+        again=again,
+        dry=dry,
+        awaited=watch,
     )
-    source = SessionFiles(files, agent, all_=all_, since_us=since)
+    source = SessionFiles(files, agent, all_=all_, since_us=since, watched=watch)
     await import_all(screen, source, work, alone=not watch)
     if watch:
         screen.note(("following; Ctrl-C ends it", "dim"))

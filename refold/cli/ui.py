@@ -70,10 +70,10 @@ async def ui(
     if files or agent:
         from .programs.importing import Importing, SessionFiles, import_all, watch_files
 
-        work = Importing(screen, log, here=bool(agent) and not all_, advises=False)
-        source = SessionFiles(files, agent, all_=all_, since_us=since)
+        work = Importing(screen, log, here=bool(agent) and not all_, advises=False, awaited=watch)
+        source = SessionFiles(files, agent, all_=all_, since_us=since, watched=watch)
         await import_all(screen, source, work, alone=len(files) == 1 and not watch)
-        if work.code and not work.sessions:
+        if work.code and not work.sessions and not watch:
             return work.code
         session, code = work.only_session, work.code
         follow = [partial(watch_files, screen, log, source, work)] if watch else []

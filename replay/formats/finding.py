@@ -54,16 +54,20 @@ class Finder:
             except TranscriptError as error:
                 yield error
 
-    def kept_by(self, agent: str, environment: Mapping[str, str]) -> tuple[Path, list[FoundFile | TranscriptError]]:
+    def kept_by(
+        self, agent: str, environment: Mapping[str, str], *, awaited: bool = False
+    ) -> tuple[Path, list[FoundFile | TranscriptError]]:
         """Find the sessions that an agent keeps. Returns: the folder, and the files, those changed last first.
 
-        Raises: TranscriptError when it keeps none where that agent does.
+        `awaited`: it may not have begun to keep any.
+
+        Raises: TranscriptError when it keeps none where that agent does, and they are not awaited.
         """
         where = next(one.home for one in FORMATS if one.name == agent)
         if where is None:
             raise TranscriptError(agent, "keeps its sessions wherever a program says: name files or folders")
         home = where(environment)
-        if not home.folder.is_dir():
+        if not home.folder.is_dir() and not awaited:
             raise TranscriptError(str(home.folder), f"is where {agent} keeps its sessions, and it is not there")
         paths = (path for pattern in (home.pattern, *home.more) for path in home.folder.glob(pattern))
         return home.folder, list(self._sessions(paths))

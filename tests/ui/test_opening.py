@@ -40,9 +40,9 @@ async def fill(path: Path | None, name: str = "coats") -> None:
 
 
 @asynccontextmanager
-async def refold_ui(folder: Path, *words: str) -> AsyncIterator[str]:
-    """Run the command. Yields: the address that it prints."""
-    environment = {name: value for name, value in os.environ.items() if name != "REFOLD_TOKEN"}
+async def refold_ui(folder: Path, *words: str, **variables: str) -> AsyncIterator[str]:
+    """Run the command, with variables of the environment. Yields: the address that it prints."""
+    environment = {name: value for name, value in os.environ.items() if name != "REFOLD_TOKEN"} | variables
     process = await asyncio.create_subprocess_exec(
         *REFOLD, "--db", str(folder / "runs.db"), "ui", "--port", "0", *words,
         cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,

@@ -25,20 +25,23 @@ _RESTS_S = 2.0  # a file that nobody has changed for so long has come whole
 
 
 class SessionFiles:
-    """Where files are looked for."""
+    """Where files are looked for. `watched`: an agent's may not be there yet."""
 
-    def __init__(self, files: tuple[str, ...], agent: str | None, *, all_: bool, since_us: int) -> None:
+    def __init__(
+        self, files: tuple[str, ...], agent: str | None, *, all_: bool, since_us: int, watched: bool = False
+    ) -> None:
         self._paths = [Path(file) for file in files]
         self._agent, self._all, self._since_us = agent, all_, since_us
+        self.awaited = watched and agent is not None
         self._finder = Finder()
         self._folder: Path | None = None
         self._others = 0
 
     def files(self) -> list[FoundFile | TranscriptError]:
-        """Find the files that are wanted. Raises: TranscriptError when the agent keeps none."""
+        """Find the files that are wanted. Raises: TranscriptError when the agent keeps none, and none are awaited."""
         if self._agent is None:
             return [one for one in self._finder.among(self._paths) if self._is_new(one)]
-        self._folder, found = self._finder.kept_by(self._agent, os.environ)
+        self._folder, found = self._finder.kept_by(self._agent, os.environ, awaited=self.awaited)
         wanted = [one for one in found if self._is_new(one)]
         here = [one for one in wanted if self._all or not isinstance(one, FoundFile) or _is_of_here(one)]
         self._others = len(wanted) - len(here)
@@ -53,6 +56,7 @@ class SessionFiles:
             return
         others = f", and {self._others} of other folders (--all takes them too)" if self._others else ""
         where = "" if self._all else " of this folder"
+        where += "" if found or not self.awaited else " yet"
         screen.note((f"{self._folder}: {count(found, 'session')}{where}{others}", "dim"))
 
 
@@ -68,7 +72,10 @@ def _is_of_here(file: FoundFile) -> bool:
 
 
 class Importing:
-    """Imports files one by one, and says what became of each. `advises`: and what to do next."""
+    """Imports files one by one, and says what became of each.
+
+    `advises`: and what to do next. `awaited`: there may be none yet.
+    """
 
     def __init__(
         self,
@@ -81,10 +88,11 @@ class Importing:
         again: bool = False,
         dry: bool = False,
         advises: bool = True,
+        awaited: bool = False,
     ) -> None:
         self._screen, self._log, self._here = screen, log, here
         self._title, self._format, self._again, self._dry = title, format_, again, dry
-        self._advises = advises
+        self._advises, self._awaited = advises, awaited
         self.code = OK
         self._done: list[object] = []
         self._rows: list[tuple[str, ...]] = []
@@ -161,7 +169,7 @@ class Importing:
             self._screen.table(("changed", "title", "would be imported", "file"), self._rows)
         if self._same:
             self._screen.note((f"{count(self._same, 'session')} imported before, with nothing new", "dim"))
-        if not self._done:
+        if not self._done and not self._awaited:
             self._screen.note(("no session file was found", "yellow"))
         if self._new and not self._dry and self._advises:
             print_next(self._screen, self._screen.command("ls"))
@@ -171,7 +179,7 @@ async def import_all(screen: Screen, source: SessionFiles, work: Importing, *, a
     """Import what is there. `alone`: a file that is the only one is told of in full, and must be readable."""
     found = source.files()
     source.tell(screen, len(found))
-    if len(found) == 1 and isinstance(found[0], TranscriptError):
+    if len(found) == 1 and isinstance(found[0], TranscriptError) and not source.awaited:
         raise found[0]
     for one in found:
         await work.take(one, alone=len(found) == 1 and alone)
