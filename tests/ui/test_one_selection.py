@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
+from eventsource.events import ToolExecutionEnd
 from refold import Log, Session
 from tests.refold.views.sessions import CountingLog, eventful
 from tests.ui.looking import Watched, looking
@@ -106,3 +109,21 @@ async def test_a_click_on_a_row_selects_what_the_row_tells(looked: tuple[Watched
     await watched.page.locator(".message", has_text="Do I need a coat?").locator(".said").click()
     assert (await press(watched)).at == 6
     assert (await shown(watched)).row == 6
+
+
+async def test_what_is_at_a_seq_is_told_whole_when_rows_come_later(looked: tuple[Watched, Session]) -> None:
+    watched, session = looked
+    end = next(one.seq for one in await session.events() if isinstance(one.event, ToolExecutionEnd))
+    told = asyncio.Event()
+
+    async def behind(route: Route) -> None:
+        await told.wait()
+        await route.continue_()
+
+    await watched.page.route(re.compile(r"/rows\?"), behind)
+    await watched.open(f"/s/{session.id}?at={end}")
+    inspector = watched.page.locator(".inspector")
+    await inspector.get_by_text("Where the run stood").wait_for()
+    assert await inspector.get_by_text("The call").count() == 0
+    told.set()
+    await inspector.get_by_text("The call").wait_for()

@@ -56,6 +56,7 @@ export function Inspector({ session }: { session: OpenSession }) {
 }
 
 function Shown({ session, jump, tab }: { session: OpenSession; jump: Jump; tab: Tab }) {
+  session.version.value; // what tabs say of a row: rows may come later than the jump, and change
   if (tab === "event") return <EventTab session={session} jump={jump} />;
   if (tab === "state") return <StateTab session={session} jump={jump} />;
   if (tab === "why") return <WhyTab session={session} jump={jump} />;
