@@ -156,9 +156,9 @@ def _fact(session: str, pair: tuple[int, Event], limit_bytes: int) -> Fact:
     kind = type(event)
     images: list[tuple[bytes, bytes]] = []
     stored = event
-    if kind in IMAGE_HOLDERS:
-        stored = map_images(event, lambda image: _by_hash(image, images))
     is_admitted = type(pair) is Admitted
+    if kind in IMAGE_HOLDERS and (type(pair) is not Admitted or _IMAGE_MARK in pair.body):
+        stored = map_images(event, lambda image: _by_hash(image, images))
     body = pair.body if type(pair) is Admitted and stored is event else encode(stored)
     size = len(body)
     if images:

@@ -64,7 +64,9 @@ async def import_sessions(
             reading = await family.go_on(log, main, growing=growing)
             if reading is None:
                 family = Family()
-                reading = await Reading.of(log, main, family.links, again=again, growing=growing, dry=dry)
+                reading = await Reading.of(
+                    log, main, family.links, again=again, growing=growing, dry=dry, keeps=warm is not None
+                )
         except TranscriptError as error:
             if begun is None and not reports and not lost:
                 raise
@@ -78,7 +80,9 @@ async def import_sessions(
             continue
         new = f"{session}-{len(reports) + 1}" if session and reports else session or random_id()
         made = reading.session or new
-        below = await _children(log, reading, made, children, family, path=path, again=again, growing=growing)
+        below = await _children(
+            log, reading, made, children, family, path=path, again=again, growing=growing, keeps=warm is not None
+        )
         starter = await reading.starter(log)
         report = await reading.write(log, session=made, path=path, title=title, started_by=starter, dry=dry)
         under = [
@@ -116,6 +120,7 @@ async def _children(
     path: str,
     again: bool,
     growing: bool,
+    keeps: bool,
 ) -> list[_Child]:
     """Read the children of a session, and fill in which session each of their links means."""
     found: list[_Child] = []
@@ -123,7 +128,9 @@ async def _children(
         reading = await family.go_on(log, source, growing=growing)
         if reading is None:
             within = main.dialect.session
-            reading = await Reading.of(log, source, family.links, again=again, growing=growing, within=within)
+            reading = await Reading.of(
+                log, source, family.links, again=again, growing=growing, within=within, keeps=keeps
+            )
         if reading.outline.parents:
             own = reading.session or f"{session}-{source.name[:_NAMED].rstrip('-')}"
             family.links |= {link: own for link in source.links if link}

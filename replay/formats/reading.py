@@ -60,12 +60,12 @@ class FirstPass:
         """How many records at the end may not have come whole."""
         return len(self._waiting)
 
-    def go_on(self, records: FileLines, begins: Beginning, *, growing: bool) -> bool:
-        """Read what stands behind that. Returns: False when it changes what was there."""
+    def go_on(self, records: FileLines, place: int, first: int, *, growing: bool) -> bool:
+        """Read what stands behind that, from a line on. Returns: False when it changes what was there."""
         self.findings, self.added, self.read = Findings(), [], 0
         self.outline.go_on(self.findings)
         planned, goes_on = len(self.outline.parents), True
-        for line in records.behind(begins.size_bytes, begins.lines + 1, self.findings):
+        for line in records.behind(place, first, self.findings):
             placing = self._place(line)
             if placing is not None:
                 self._waiting.append((line, placing))
@@ -108,8 +108,31 @@ class Reading:
         growing: bool,
         dry: bool = False,
         within: str = "",
+        keeps: bool = False,
     ) -> Reading:
-        """Read a session for the first time, and look for it in the log."""
+        """Read a session for the first time, and look for it in the log. `keeps`: it may be gone on with (`keep`)."""
+        records = source.records
+        begins = (  # before it is read, so that a change meanwhile is seen the next time
+            await asyncio.to_thread(Beginning.of, records.path, records.size_bytes)
+            if keeps and isinstance(records, FileLines)
+            else None
+        )
+        reading = await cls._of(log, source, links, again=again, growing=growing, dry=dry, within=within)
+        reading._begins = begins
+        return reading
+
+    @classmethod
+    async def _of(
+        cls,
+        log: EventLog,
+        source: SourceSession,
+        links: Mapping[str, str],
+        *,
+        again: bool,
+        growing: bool,
+        dry: bool,
+        within: str,
+    ) -> Reading:
         if source.fork is not None:
             found = await cls._of_fork(log, source, source.fork, links, again=again, growing=growing)
             if found is not None:
@@ -221,25 +244,19 @@ class Reading:
         )
 
     async def keep(self) -> bool:
-        """Prepare to go on from here when the file has grown. Returns: whether that can be.
-
-        Raises: TranscriptError when the file cannot be read.
-        """
-        records, planner, writing = self._source.records, self._planner, self._writing
-        if not isinstance(records, FileLines) or planner is None or writing is None or not planner.can_go_on:
+        """Prepare to go on from here when the file has grown. Returns: whether that can be."""
+        begins, planner, writing = self._begins, self._planner, self._writing
+        if self.path is None or begins is None or planner is None or writing is None:
             return False
         await writing.keep()
-        if self._begins is None:
-            self._begins = await asyncio.to_thread(Beginning.of, records.path, records.size_bytes)
-        else:
-            await asyncio.to_thread(self._begins.go_on, records.size_bytes)
-        return self._begins.ends_a_line
+        return begins.ends_a_line and planner.can_go_on
 
     async def go_on(self, log: EventLog, source: SourceSession, *, growing: bool) -> bool:
         """Read what was written to the file since it was kept.
 
         Returns: False when that takes the whole file: it was not only added to, or the log has something else than
             what was written into it; then this reading is of no more use.
+        Raises: TranscriptError when the file cannot be read.
         """
         records, begins, planner, writing = source.records, self._begins, self._planner, self._writing
         if not isinstance(records, FileLines) or begins is None or planner is None or writing is None:
@@ -248,8 +265,9 @@ class Reading:
             return False
         if not await asyncio.to_thread(begins.holds, wholly=not growing) or not await writing.is_all_there():
             return False
-        self._source = source
-        read = partial(self._first.go_on, records, begins, growing=growing)
+        self._source, place, first = source, begins.size_bytes, begins.lines + 1
+        await asyncio.to_thread(begins.go_on, records.size_bytes)
+        read = partial(self._first.go_on, records, place, first, growing=growing)
         return await asyncio.to_thread(read) and planner.go_on(self._first.findings)
 
     @property

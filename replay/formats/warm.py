@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
 
 from .format import FileLines, SourceSession
@@ -52,14 +51,10 @@ class WarmFiles:
         """Keep a session, the first one, and its children, as far as each can be gone on with."""
         family, entries = Family(), 0
         family.links = links
-        try:
-            for reading in readings:
-                if reading.path is None or not await reading.keep():
-                    continue
+        for reading in readings:
+            if reading.path is not None and await reading.keep():
                 family.readings[reading.path] = reading
                 entries += len(reading.outline.parents)
-        except TranscriptError:  # it is told when it is read the next time
-            return
         main = readings[0].path
         if main is None or main not in family.readings:
             return

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from eventsource.errors import TranscriptError
 from eventsource.events import Custom
 from eventsource.log import open_store
+from eventsource.log.memory import MemoryLog
 from eventsource.log.protocol import EventLog
 from replay.formats import ImportReport, WarmFiles, import_file
 from tests.faults.corpora import CORPORA, size_of
@@ -224,6 +225,27 @@ async def test_a_file_that_was_not_only_added_to_is_read_whole(
     await import_file(log, str(path), warm=warm)
     change(path, size)
     assert (await import_file(log, str(path), warm=warm)).read >= size - 1
+
+
+class Meddling(MemoryLog):
+    """A log that has a file changed while what was read of it is written."""
+
+    def __init__(self, change: Callable[[], None]) -> None:
+        super().__init__(clock=lambda: 1, new_id=map(str, count(1)).__next__)
+        self._change = change
+
+    async def append(self, *given: Any, **named: Any) -> int:
+        self._change()
+        return await super().append(*given, **named)
+
+
+async def test_a_file_that_is_changed_while_it_is_imported_is_read_whole_the_next_time(tmp_path: Path) -> None:
+    path, warm = tmp_path / "s1.jsonl", WarmFiles()
+    path.write_bytes(b"".join(map(record, range(5))))
+    log = Meddling(lambda: changed(path, 5))
+    first = await import_file(log, str(path), warm=warm)
+    report = await import_file(log, str(path), warm=warm)
+    assert (report.read, report.entries, [one.parent for one in report.branches]) == (5, 2, [first.session])
 
 
 async def test_a_session_that_was_gone_on_with_here_or_has_another_fork_is_laid_beside_the_whole_file(
