@@ -63,6 +63,8 @@ def take_due(
                 break
             passed.add(name)
             runner, task, queue = _runner(connection, name)
+            if any(lease.session == runner for lease in taken):  # its owner may be gone already, and the lease free
+                continue
             if runner in but or (tasks is not None and task not in tasks) or not room.has(queue):
                 continue
             try:
