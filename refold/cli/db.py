@@ -84,7 +84,7 @@ def _init(screen: Screen, to: str | None, role: str) -> None:
 
     _made(screen, place, f"{shown(place)} is an empty log of format {FORMAT}.", make_log(Server(place), role))
     if not screen.as_json:
-        print_next(screen, "export REFOLD_DB=URL", "refold db copy URL")
+        print_next(screen, "export REFOLD_DB=URL, or refold db copy URL (which brings a log that is there)")
 
 
 def _upgrade(screen: Screen, to: str | None, role: str) -> None:

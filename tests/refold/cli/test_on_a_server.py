@@ -50,6 +50,13 @@ def test_a_conversation_on_a_server_is_run_found_forked_and_archived(shell: Shel
     assert shell.json("db", "rebuild") == {"wrong": 0}
 
 
+def test_whoever_made_an_empty_log_is_told_how_to_go_on(shell: Shell, postgres: str) -> None:
+    with empty_schema(postgres) as other:
+        said = shell("db", "init", other)
+    assert "is an empty log" in said.stdout
+    assert "Next: export REFOLD_DB=URL, or refold db copy URL" in said.stderr
+
+
 def test_a_log_is_copied_to_a_server_and_back_with_every_digest(shell: Shell, url: str, postgres: str) -> None:
     session = shell.said("Do I need a coat?")
     shell.good("erase", session, "1", "--yes")
