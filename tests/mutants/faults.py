@@ -119,4 +119,25 @@ FAULTS = (
         "False",
         (_NEXT,),
     ),
+    Fault(
+        "what code does beside its end is recorded behind it",
+        "refold/tasks/execution.py",
+        "        if self._left:\n            raise asyncio.CancelledError",
+        "        if False:\n            raise asyncio.CancelledError",
+        ("tests/refold/tasks/test_children.py",),
+    ),
+    Fault(
+        "a session is claimed for each of its children that is due",
+        "eventsource/log/sql/leases.py",
+        "if any(lease.session == runner for lease in taken):",
+        "if False:",
+        ("tests/eventsource/log/sql/test_leases.py",),
+    ),
+    Fault(
+        "a store that loses an answer is a failure of the task's code",
+        "refold/tasks/execution.py",
+        "        try:\n            yield\n        except RefoldError as error:\n            await self.give_up(error)",
+        "        yield",
+        ("tests/refold/tasks/test_children.py",),
+    ),
 )
