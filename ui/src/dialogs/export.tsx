@@ -57,6 +57,7 @@ export function ExportDialog({ session }: { session: OpenSession }) {
     }
     setBusy(false);
   };
+  const isWithoutResults = omit.includes("results");
   const omitted = omit.map((one) => ` --omit ${one}`).join("");
   const toFile = (form: string, end: string, more = "") => `refold export ${quoted(info.id)} --format ${form}${more}${omitted} -o ${quoted(fileName(info.title || info.first_words, end))}`;
   return (
@@ -76,11 +77,11 @@ export function ExportDialog({ session }: { session: OpenSession }) {
         <p>
           It opens from the disk, offline, with every view at every event: for a ticket, or a colleague without Refold. It has all of the session
           {isHere && <> (not only what is up to {whole(seq)})</>}
-          {head.family > 1 && <>, with the agents that it started</>}, and says at its foot what it is without.
+          {head.family > 1 && <>, {isWithoutResults ? "without" : "with"} the agents that it started{isWithoutResults && ", whose answers are results of tools"}</>}, and says at its foot what it is without.
         </p>
         {head.family > 1 && (
           <label class="check">
-            <input type="checkbox" checked={isFamily} onChange={() => setFamily(!isFamily)} /> also its branches, and what else is in its tree: {count(head.family, "session")} in all
+            <input type="checkbox" checked={isFamily} onChange={() => setFamily(!isFamily)} /> also its branches{!isWithoutResults && <>, and what else is in its tree: {count(head.family, "session")} in all</>}
           </label>
         )}
         <div class="choices" role="group" aria-label="What to leave out of it">
