@@ -53,7 +53,7 @@ async def test_the_file_shows_what_the_page_shows(view: str, browser: Browser, t
     session = await eventful(store)
     head = (await session.info()).head
     file = tmp_path / "page.html"
-    file.write_bytes(await session_file(log, session.id))
+    file.write_bytes(await session_file(log, session.id, family=True))
     async with looking(browser, log) as live, tab(browser, file.as_uri(), offline=True) as alone:
         await live.open("/")
         await live.page.wait_for_selector("main")
