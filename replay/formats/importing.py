@@ -124,6 +124,7 @@ async def _children(
 ) -> list[_Child]:
     """Read the children of a session, and fill in which session each of their links means."""
     found: list[_Child] = []
+    seen = {main.source}
     for source in sources:
         reading = await family.go_on(log, source, growing=growing)
         if reading is None:
@@ -131,7 +132,12 @@ async def _children(
             reading = await Reading.of(
                 log, source, family.links, again=again, growing=growing, within=within, keeps=keeps
             )
-        if reading.outline.parents:
+        if reading.source and reading.source in seen:
+            main.lose(
+                f"{source.path or path}: it calls its session as another file that was read with it, and is left out"
+            )
+        elif reading.outline.parents:
+            seen.add(reading.source)
             own = reading.session or f"{session}-{source.name[:_NAMED].rstrip('-')}"
             family.links |= {link: own for link in source.links if link}
             found.append(_Child(reading, own, str(source.path or path)))

@@ -188,6 +188,10 @@ class Reading:
         known = self.known
         return known.branches[known.main].session if known is not None and known.is_there else ""
 
+    def lose(self, problem: str) -> None:
+        """Note what of the session could not be read."""
+        self._first.findings.lose(0, problem, "")
+
     async def starter(self, log: EventLog) -> str:
         """Return the session that began it, if it is imported by itself and that one is there."""
         name = self._source.begun_by

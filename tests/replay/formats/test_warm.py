@@ -325,3 +325,19 @@ async def test_a_recorded_session_that_comes_in_pieces_holds_what_it_holds_at_on
         await look(one, path, name, growing=False, warm=warm)
         await look(other, path, name, growing=False, warm=None)
         await assert_same(one, other)
+
+
+async def test_of_two_files_that_call_a_sub_agent_the_same_the_second_is_left_out_by_name(
+    log: EventLog, tmp_path: Path
+) -> None:
+    path = tmp_path / "s1.jsonl"
+    agents = [tmp_path / "s1" / "subagents" / "agent-a1.jsonl", tmp_path / "agent-a1.jsonl"]
+    agents[0].parent.mkdir(parents=True)
+    path.write_bytes(record(0))
+    for agent in agents:
+        agent.write_bytes(record(1).replace(b'"cwd"', b'"agentId": "a1", "isSidechain": true, "cwd"'))
+    report = await import_file(log, str(path))
+    assert (len(report.children), [str(agents[1]) in note.problem for note in report.lost]) == (1, [True])
+    again = await import_file(log, str(path))
+    assert not again.branches
+    assert len(await log.sessions()) == 2
