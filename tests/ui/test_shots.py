@@ -142,7 +142,8 @@ async def test_every_screen_can_be_drawn_and_looks_as_it_did(
             picture, name = await on.draw(screen), f"{screen.name}-{theme}-{width}"
             assert drawn.setdefault(picture, name) == name  # else one of both has not come
             await before.look(name, picture)
-    assert before.differs == [], f"see {DRAWN / 'different'}; what is meant to differ is named in REFOLD_SHOTS_MEANT"
+    told = [*before.differs, f"see {DRAWN / 'different'}; what is meant to differ is named in REFOLD_SHOTS_MEANT"]
+    assert not before.differs, "\n".join(told)
     assert before.gone(f"-{theme}-{width}", drawn.values()) == [], "these are drawn no more"
     if before.folder is not None and len(before.made) == len(screens):
         pytest.skip(f"there was nothing to compare with: {before.folder} has the pictures for the next time")
@@ -192,7 +193,7 @@ async def test_any_change_of_colours_or_places_is_seen(browser: Browser, compare
 async def test_a_file_looks_as_the_page_does(theme: str, browser: Browser, comparer: Comparer, tmp_path: Path) -> None:
     shown = await shown_log()
     file = tmp_path / "page.html"
-    file.write_bytes(await session_file(shown.log, shown.session))
+    file.write_bytes(await session_file(shown.log, shown.session, family=True))
     url = file.as_uri()
     async with (
         drawing(browser, shown.log, theme) as live,
