@@ -235,7 +235,7 @@ class PgConnection:
             return Answer(self._loader.load_rows(0, result.ntuples, tuple))
         if status != pq.ExecStatus.COMMAND_OK:
             error = errors.error_from_result(result, encoding="utf-8")
-            if self.is_lost or (error.sqlstate or "").startswith(_GONE):
+            if self.is_lost or not error.sqlstate or error.sqlstate.startswith(_GONE):  # a server's has a state
                 self._raw.close()
                 raise LostError(str(error)) from error
             raise error

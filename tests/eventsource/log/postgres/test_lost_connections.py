@@ -10,13 +10,14 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from eventsource.errors import ConflictError, FencedError, LeaseHeldError, OutcomeUnknownError, StoreError
 from eventsource.events import Custom, Event, Label, TaskStart
 from eventsource.log import open_store
 from eventsource.log.contract.histories import exchange, read_all, timed
-from eventsource.log.postgres.connection import LostError, WritingConnection
+from eventsource.log.postgres.connection import LostError, PgConnection, WritingConnection
 from eventsource.log.postgres.server import Server
 from tests.eventsource.log.postgres.cutting_proxy import Cut, CuttingProxy, cutting
 from tests.postgres import empty_log
@@ -212,3 +213,12 @@ def test_a_statement_that_cannot_even_be_sent_was_lost(url: str, proxy: CuttingP
             lost()
     assert connection.is_lost
     connection.close()
+
+
+def test_what_the_library_says_without_a_state_is_a_lost_connection(postgres: str) -> None:
+    """No server said it: whether what was sent was done is not known, so it is not done again."""
+    with empty_log(postgres) as place:
+        connection = PgConnection(Server(place), None)
+        with pytest.raises(LostError):
+            connection._answer(connection._pg.make_empty_result(pq.ExecStatus.FATAL_ERROR))
+        assert connection.is_lost
