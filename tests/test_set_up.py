@@ -63,7 +63,8 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
         wheel.writestr("thing.pth", "")
         wheel.writestr("thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: thing\\nVersion: 1.0\\n%s")
-        wheel.writestr("thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\n")
+        about = "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr("thing-1.0.dist-info/WHEEL", about)
         wheel.writestr("thing-1.0.dist-info/RECORD", "")
     return name
 
