@@ -303,7 +303,7 @@ class Columns:
 
     def _edit(self, at: Recorded, event: ContextEdit) -> None:
         what = "replaces" if event.replacement is not None else "hides"
-        self.begin("edit", what, at, f"{what} {event.message_seq}")
+        self.begin("edit", "", at, f"{what} {event.message_seq}")
         self.marks.compactions.append(at.seq)
         shown = self._by_name.get(event.message_seq)
         if shown is not None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from eventsource.first_words import typed_words
 from eventsource.message_text import text_of
-from eventsource.messages import AssistantMessage, ToolCall
+from eventsource.messages import AssistantMessage, ToolCall, UserMessage
 from projections.context import ContextView, entry_of
 from replay.request_parts import shown
 
 from .columns import NONE, ROW_KINDS, Columns, RowKind
+
+_BLOCK = re.compile(r"\s*<([A-Za-z][\w.-]*)(?:\s[^<>]*)?>.*?</\1\s*>", re.DOTALL)
+_LOOKED = 20_000  # characters of a prompt
 
 PREVIEW_CHARACTERS = 80
 PIECE_ROWS = 10_000
@@ -137,7 +142,8 @@ def some_rows(columns: Columns, view: ContextView, rows: Iterable[int]) -> tuple
 def preview(columns: Columns, view: ContextView, row: int) -> str:
     """Return the first words of a row: of a call what it was called with, of a message what it says.
 
-    Calls have rows of their own: an answer that says something is not told by them.
+    Calls have rows of their own: an answer that says something is not told by them. Of a prompt it is what a person
+    typed, if anything, not what a program put around it.
     """
     place = columns.places.get(row)
     if place is not None:
@@ -146,11 +152,23 @@ def preview(columns: Columns, view: ContextView, row: int) -> str:
             return _cut(f"{call.name} {call.arguments}" if ROW_KINDS[columns.kinds[row]] == "wait" else call.arguments)
     entry = entry_of(view, columns.names[row]) if columns.names[row] else None
     if entry is not None and entry.message is not None:
-        said = text_of(entry.message) if isinstance(entry.message, AssistantMessage) else ""
+        said = ""
+        if isinstance(entry.message, AssistantMessage):
+            said = text_of(entry.message)
+        elif isinstance(entry.message, UserMessage):
+            said = _typed(text_of(entry.message)[:_LOOKED])
         if said.strip():
             return _cut(said.lstrip())
         return shown(entry.message, PREVIEW_CHARACTERS)
     return _cut(columns.texts.get(row, ""))
+
+
+def _typed(prompt: str) -> str:
+    """Return what stands behind the blocks in tags that a prompt begins with, or was typed within; empty: as it is."""
+    end = 0
+    while (block := _BLOCK.match(prompt, end)) is not None:
+        end = block.end()
+    return (prompt[end:].strip() or typed_words(prompt)) if end else ""
 
 
 def _call(view: ContextView, message_seq: int, content_index: int) -> ToolCall | None:

@@ -122,6 +122,25 @@ def test_neighbours_are_the_nearest_on_either_side(history: tuple[Recorded, ...]
         assert bisect_right(turns, seq) - (seq in turns) == sum(turn < seq for turn in turns)
 
 
+async def test_the_row_of_a_prompt_says_what_was_typed_not_what_a_program_put_around_it() -> None:
+    session = await Log(CountingLog()).session()
+    said = (
+        "<system-reminder>\nThese files are there.\n</system-reminder>\n\nMend the <b>coat</b> of Ann, please.",
+        "<system-reminder>Nothing else.</system-reminder>",
+        "Is 1 < 2?",
+    )
+    for one in said:
+        await Agent(scripted("Yes.")).run(one, session=session)
+    history = await session.events()
+    columns, view = fed(facts(history)), project(CONTEXT, history)
+    told = [row.preview for row in some_rows(columns, view, range(len(columns))) if row.kind == "user"]
+    assert told == [
+        "Mend the <b>coat</b> of Ann, please.",
+        "<system-reminder>Nothing else.</system-reminder>",
+        "Is 1 < 2?",
+    ]
+
+
 async def test_an_eventful_session_reads_from_its_rows() -> None:
     log = CountingLog()
     session = await eventful(log)
@@ -140,8 +159,8 @@ async def test_an_eventful_session_reads_from_its_rows() -> None:
         asks,
         ("tool", "weather", '{"city":"Oslo"}'),
         ("assistant", "scripted", "Rain."),
-        ("edit", "hides", "hides 6"),
-        ("edit", "replaces", "replaces 24"),
+        ("edit", "", "hides 6"),
+        ("edit", "", "replaces 24"),
         ("config", "", "system prompt"),
         ("user", "prompt", "Well?"),
         ("assistant", "scripted", "Fine."),
