@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from eventsource.errors import UnknownSeqError
 from eventsource.messages import ImageContent, TextContent
 from eventsource.values import Place, ToolResult
 from projections.calls import CallView, calls_by_message, tool_calls, trail_of
-from projections.context import ContextView, Entry
+from projections.context import ContextView, Entry, entry_of
 from projections.transcript import read_transcript
 from replay.request_parts import shown
 
@@ -21,6 +23,10 @@ from .requests import Absence, Absences
 PAGE_CHARACTERS = 500_000
 """What the texts of a window take: so long ones are cut shorter when there are many."""
 _SHORTEST = 2_000
+
+
+TextOf: TypeAlias = Literal["text", "thinking"]
+"""Which of its texts, of a message."""
 
 
 class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +107,15 @@ def transcript_window(at: At, around: int, before: int, after: int) -> Transcrip
         after=_count(view, last, len(entries)),
         messages=said,
     )
+
+
+def whole_of_message(at: At, seq: int, of: TextOf) -> str:
+    """Return all of a text of a message, by its name. Raises: UnknownSeqError when there is no such message."""
+    entry = entry_of(at.view, seq)
+    if entry is None or entry.message is None or entry.edits:
+        raise UnknownSeqError(at.info.id, seq, at.seq, "no message of this name")
+    [said] = read_transcript(at.view, [entry])
+    return said.text if of == "text" else said.thinking
 
 
 def _count(view: ContextView, first: int, last: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -214,6 +215,38 @@ async def test_a_bookmark_of_a_fork_on_what_it_shares_stands_at_the_fork(browser
             await expect(row.locator(".label")).to_contain_text("where it went wrong")
             await expect(watched.page.locator(".tree-row", has_text="coats").last.locator(".label")).to_have_count(0)
             await expect(watched.page.locator(".tree-graph .mark")).to_have_count(1)
+
+
+async def test_texts_of_any_length_are_read_to_their_end_in_the_chat(browser: Browser) -> None:
+    @tool(effect="pure")
+    def read(path: str) -> str:
+        """Read a file."""
+        return "".join(f"line {number} 🐦 of the file\n" for number in range(9_000))
+
+    said = "".join(f"word {number} of the é🧥\n" for number in range(10_000)) + "the very end"
+    async with open_log() as log:
+        session = await log.session("long")
+        agent = Agent(scripted([call("read", {"path": "birds.txt"})], said), tools=[read])
+        await agent.run("Read it.", session=session)
+        async with looking(browser, log) as watched:
+            await watched.open(f"/s/{session.id}")
+            answer = watched.page.locator(".message.of-assistant").last
+            await _to_the_end(answer, "word 9999 of the é🧥")
+            shown = " ".join((await answer.locator(".prose").inner_text()).split())
+            assert shown == " ".join(said.split())
+            result = next(one.seq for one in await session.messages() if one.message.role == "tool_result")
+            await watched.open(f"/s/{session.id}?at={result}")
+            one = watched.page.locator(".call").first
+            await one.locator(".call-head").click()
+            await _to_the_end(one, "a tool result shows at most 100,000 bytes]")  # Refold's own tools cut it there
+
+
+async def _to_the_end(place: Locator, words: str) -> None:
+    """Ask for more of a text until its last words are there."""
+    async with asyncio.timeout(60):
+        while words not in await place.inner_text():
+            await place.evaluate("(one) => [...one.querySelectorAll('button.more')].at(-1)?.click()")
+            await place.page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
 
 
 async def test_the_tree_folds_old_forks_and_leads_to_each(browser: Browser, tmp_path: Path) -> None:

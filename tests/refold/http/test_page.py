@@ -19,8 +19,9 @@ from eventsource.codec import encode
 from eventsource.events import MessageAdopt, ModelRequest
 from eventsource.messages import UserMessage
 from eventsource.models.scripted import fail
+from eventsource.models.scripted.model import ScriptedModel
 from eventsource.request import request_sha256
-from refold import Log, Session
+from refold import Agent, Log, Session
 from refold.http.api.page.parameters import PartialQuery
 from refold.http.api.page.reading import read_rows
 from refold.http.api.page.requests import check_request
@@ -458,3 +459,21 @@ async def test_a_session_that_is_being_indexed_is_answered_as_far_as_it_has_come
         assert (await page.get("/sessions/long/rows"))["indexed_to"] == 4_000
         whole = await page.get("/sessions/long", partial=True)
         assert (whole["indexed_to"], whole["rows"]) == (4_000, len((await page.get("/sessions/long/rows"))["seq"]))
+
+
+async def test_a_text_is_read_in_slices_of_whole_characters() -> None:
+    said = "a🧥é" * 100
+    log = Log(CountingLog(), clock=lambda: 7)
+    session = await log.session("main")
+    await Agent(ScriptedModel([said])).run("Well?", session=session)
+    name = (await session.messages())[-1].seq
+    async with served_page(log) as page:
+        path, read, end = f"/sessions/{session.id}/messages/{name}/text", "", 0
+        while end < len(said):
+            found = await page.get(path, **{"from": end, "limit": 7})
+            assert found["characters"] == len(said)
+            read, end = read + found["text"], found["end"]
+        assert read == said
+        assert await page.get(path, **{"from": 900}) == {"text": "", "end": 300, "characters": 300}
+        await page.get(f"/sessions/{session.id}/messages/{name + 1}/text", 404)
+        await page.get(path, 422, limit=0)

@@ -119,6 +119,8 @@ export type StopReason = "aborted" | "error" | "length" | "pause" | "refusal" | 
 
 export type TermKind = "identifier" | "number" | "path";
 
+export type TextOf = "text" | "thinking";
+
 export type ToolMode = "parallel" | "sequential";
 
 export type UpdateKind =
@@ -1793,6 +1795,20 @@ export interface TextContent {
   raw?: Json;
 }
 
+/** Which text of a message, and so many of its characters from one on, counted from 0. */
+export interface TextQuery {
+  of?: TextOf;
+  from?: number;
+  limit?: number;
+}
+
+/** A slice of a text; `end` is where the next one begins, `characters` how long all of it is. */
+export interface TextSlice {
+  text: string;
+  end: number;
+  characters: number;
+}
+
 /** A model's reasoning. When `redacted`, the signature is the provider's opaque data and the text is empty. */
 export interface ThinkingContent {
   type: "thinking";
@@ -2152,6 +2168,11 @@ export interface Routes {
   "GET /api/sessions/{session}/transcript": {
     query: TranscriptQuery;
     answer: Transcript;
+  };
+  /** Read a slice of what a message says, by its name; a result's is that of its message. */
+  "GET /api/sessions/{session}/messages/{seq}/text": {
+    query: TextQuery;
+    answer: TextSlice;
   };
   /** Read events as they are stored; see the resource of the same name under /v1. */
   "GET /api/sessions/{session}/events": {

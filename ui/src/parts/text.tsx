@@ -82,27 +82,36 @@ export function Line({ text }: { text: string }) {
 /**
  * A long text, as it is or with its fenced code and headings set apart; a part of it at first, more when asked for.
  *
- * `characters`: how long all of it is, if it was cut by the server; `more` fetches the rest.
+ * `characters`: how long all of it is, if it was cut by the server; `more` fetches what comes behind so many of them.
  */
 export function Text({ text, prose = false, first = 4_000, characters, more, marked }: {
   text: string;
   prose?: boolean;
   first?: number;
   characters?: number | undefined;
-  more?: (() => Promise<string>) | undefined;
+  more?: ((from: number) => Promise<{ text: string; end: number }>) | undefined;
   marked?: string | undefined;
 }) {
   const [shown, setShown] = useState(first);
-  const [rest, setRest] = useState<string | null>(null);
-  const all = rest ?? text;
-  const long = Math.max(rest === null ? (characters ?? 0) : 0, all.length);
+  const [rest, setRest] = useState<{ text: string; end: number } | null>(null);
+  const [error, setError] = useState("");
+  const all = text + (rest?.text ?? "");
+  const end = rest?.end ?? (characters === undefined || text.length < characters ? text.length : [...text].length);
+  const isWhole = characters === undefined || end >= characters;
+  const long = isWhole ? all.length : characters;
   const cut = all.length > shown ? lineEnd(all, shown) : all.length;
   const part = cut < all.length ? all.slice(0, cut) : all;
   const next = async () => {
     if (cut < all.length) setShown(cut + SLICE);
     else if (more) {
-      setRest(await more());
-      setShown(cut + SLICE);
+      try {
+        const slice = await more(rest?.end ?? [...text].length); // the server counts whole characters
+        setRest({ text: (rest?.text ?? "") + slice.text, end: slice.end });
+        setShown(cut + SLICE);
+        setError("");
+      } catch (problem) {
+        setError(problem instanceof Error ? problem.message : String(problem));
+      }
     }
   };
   return (
@@ -113,6 +122,7 @@ export function Text({ text, prose = false, first = 4_000, characters, more, mar
           {whole(long - cut)} more characters
         </button>
       )}
+      {error && <p class="is-error">{error}</p>}
     </>
   );
 }

@@ -3,8 +3,8 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { getKept, wordsOf } from "../api/answers";
-import { ask } from "../api/source";
-import type { ChatCall, ChatMessage, FamilyMember, StreamedBlock, Transcript } from "../api/types";
+import { ask, theSource } from "../api/source";
+import type { ChatCall, ChatMessage, FamilyMember, StreamedBlock, TextSlice, Transcript } from "../api/types";
 import { clock, count, duration, moment, shortId, whole } from "../format";
 import { ABSENCES } from "../inspector/why";
 import { useJump } from "../inspector/inspector";
@@ -21,8 +21,8 @@ const BEFORE = 30;
 const LATER = 12;
 const GROW = 40;
 const EDGE_PX = 300;
-/** Of a message so many characters can be read here; of longer ones the beginning. */
-const READABLE = 200_000;
+/** Of a text that the server cut, so many characters are fetched at a time. */
+const SLICE = 64_000;
 
 interface Window {
   /** What was asked for: while it is another one, this is of a selection before. */
@@ -241,7 +241,7 @@ function Message({ session, message, isSelected, isLater, open }: {
   const isCut = message.text.characters > message.text.text.length;
   const box = useRef<HTMLElement>(null);
   const { isNear, height } = useNear(box);
-  const more = isCut && message.text.characters <= READABLE ? () => wholeText(session, message) : undefined;
+  const more = theSource().isArchive ? undefined : behind(session, message.seq, "text");
   if (!isNear) return <article ref={box} class="message is-far" data-seq={message.seq} style={{ height: `${height}px` }} />;
   return (
     <article
@@ -280,7 +280,7 @@ function Message({ session, message, isSelected, isLater, open }: {
             <summary class="is-thinking">
               <Sign of="thinking" /> thinking, {count(message.thinking.characters, "character")}
             </summary>
-            <Text text={message.thinking.text} prose first={6_000} characters={message.thinking.characters} />
+            <Text text={message.thinking.text} prose first={6_000} characters={message.thinking.characters} more={theSource().isArchive ? undefined : behind(session, message.seq, "thinking")} />
           </details>
         )}
         {message.tool && (
@@ -306,7 +306,7 @@ function Message({ session, message, isSelected, isLater, open }: {
           </button>
         )}
         {message.calls.map((call) => (
-          <Call key={call.place.content_index} call={call} standing={open?.get(`${call.place.message_seq}.${call.place.content_index}`)} />
+          <Call key={call.place.content_index} session={session} call={call} standing={open?.get(`${call.place.message_seq}.${call.place.content_index}`)} />
         ))}
         {!message.text.text && !message.calls.length && !message.thinking && !message.images && <span class="faint">nothing</span>}
       </div>
@@ -314,10 +314,9 @@ function Message({ session, message, isSelected, isLater, open }: {
   );
 }
 
-/** All of a text that was cut. */
-async function wholeText(session: OpenSession, message: ChatMessage): Promise<string> {
-  const one = await getKept(asked(session.id, { around: message.seq, before: 1, after: 1 }));
-  return one.messages.find((other) => other.seq === message.seq)?.text.text ?? message.text.text;
+/** Reads on in a text of a message, or of a result by its name: a slice at a time. */
+function behind(session: OpenSession, seq: number, of: "text" | "thinking"): (from: number) => Promise<TextSlice> {
+  return (from) => getKept(ask("GET /api/sessions/{session}/messages/{seq}/text", { session: session.id, seq }, { of, from, limit: SLICE }));
 }
 
 function statusOf(call: ChatCall, standing: string | undefined): { words: string; tone: string } {
@@ -330,7 +329,7 @@ function statusOf(call: ChatCall, standing: string | undefined): { words: string
 }
 
 /** A call, with its result folded in. */
-export function Call({ call, standing }: { call: ChatCall; standing?: string | undefined }) {
+export function Call({ session, call, standing }: { session: OpenSession; call: ChatCall; standing?: string | undefined }) {
   const { words, tone } = statusOf(call, standing);
   const [isOpen, setOpen] = useState(false);
   const result = call.result?.text ?? "";
@@ -381,7 +380,7 @@ export function Call({ call, standing }: { call: ChatCall; standing?: string | u
       )}
       {call.result !== null && (
         <div class={`call-result${call.is_error ? " is-error" : ""}`}>
-          <Text text={isOpen ? result : head} first={4_000} characters={isOpen ? call.result.characters : undefined} />
+          <Text text={isOpen ? result : head} first={4_000} characters={isOpen ? call.result.characters : undefined} more={isOpen && call.result_seq > 0 && !theSource().isArchive ? behind(session, call.result_seq, "text") : undefined} />
           {!isOpen && isCut && (
             <button type="button" class="link" onClick={() => setOpen(true)}>
               {count(lines.length, "line")}

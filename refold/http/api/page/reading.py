@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -23,7 +24,7 @@ from ....views.index import At
 from ....views.jump import Jump, Used, jump_to, open_message_seq, used_of
 from ....views.pytest_file import NoTestError, PytestFile, pytest_file
 from ....views.rows import Row, RowColumns, row_pieces, some_rows
-from ....views.transcript import Transcript, transcript_window
+from ....views.transcript import TextOf, Transcript, transcript_window, whole_of_message
 from ....waits import ended_words
 from ...interface.events import EVENT_STREAM, EventPage, EventsQuery
 from ...interface.values import Seq
@@ -31,11 +32,13 @@ from ..problems import ProblemError
 from ..routes import Call, Nothing, Q, Route
 from ..v1.events import read_events
 from ..v1.parameters import session_of
-from .parameters import PartialQuery, WindowQuery, WindowSize, as_indexed, at_of, seq_in, whole_of
+from .parameters import PartialQuery, Place, WindowQuery, WindowSize, as_indexed, at_of, seq_in, whole_of
 
 JSON_LINES = "application/jsonl"
 _WORDS = 1_000
 """Characters of what was decided that are shown."""
+MOST_CHARACTERS = 200_000
+"""Of a text, in one slice."""
 _UPDATES_READ = 20_000
 """Of a message that is open at a seq, so many updates are put together at the most; of a longer one its beginning."""
 
@@ -89,6 +92,22 @@ class TranscriptQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: WindowSize = 50
     after: WindowSize = 50
     at: Seq | None = None
+
+
+class TextQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from"}):
+    """Which text of a message, and so many of its characters from one on, counted from 0."""
+
+    of: TextOf = "text"
+    start: Place = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_CHARACTERS)] = MOST_CHARACTERS
+
+
+class TextSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """A slice of a text; `end` is where the next one begins, `characters` how long all of it is."""
+
+    text: str
+    end: int
+    characters: int
 
 
 class EndedWaitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,6 +229,13 @@ async def read_transcript(call: Call[TranscriptQuery, Nothing]) -> Transcript:
     return transcript_window(at, around, asked.before, asked.after)
 
 
+async def read_text(call: Call[TextQuery, Nothing]) -> TextSlice:
+    """Read a slice of what a message says, by its name; a result's is that of its message."""
+    text = whole_of_message(await at_of(call, None), seq_in(call), call.query.of)
+    part = text[call.query.start : call.query.start + call.query.limit]
+    return TextSlice(text=part, end=min(call.query.start, len(text)) + len(part), characters=len(text))
+
+
 async def read_page_events(call: Call[EventsQuery, Nothing]) -> Response:
     """Read events as they are stored; see the resource of the same name under /v1."""
     return await read_events(call)
@@ -262,6 +288,7 @@ READING = (
     Route(method="GET", path="/api/sessions/{session}/at/{seq}", does=read_jump, tag="page", errors=(404,)),
     Route(method="GET", path="/api/sessions/{session}/ended-waits", does=read_ended_wait, tag="page", errors=(404,)),
     Route(method="GET", path="/api/sessions/{session}/transcript", does=read_transcript, tag="page", errors=(404,)),
+    Route(method="GET", path="/api/sessions/{session}/messages/{seq}/text", does=read_text, tag="page", errors=(404,)),
     Route(
         method="GET",
         path="/api/sessions/{session}/events",
