@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -67,12 +68,17 @@ class Tab:
         """Open an address. `until`: a condition in JavaScript. Returns: milliseconds until it is so, and painted."""
         await self.page.goto("about:blank")
         await self.page.goto(url, wait_until="commit")
-        taken: float = await self.page.evaluate(f"painted(() => {until})")
+        return await self.until(until)
+
+    async def until(self, condition: str) -> float:
+        """Wait until a condition in JavaScript is so, and painted. Returns: when, in milliseconds of the page."""
+        taken: float = await self.ask(f"() => painted(() => {condition})")
         return taken
 
     async def ask(self, script: str, *words: object) -> Any:  # noqa: ANN401 - whatever that returns
         """Evaluate a function of the page."""
-        return await self.page.evaluate(script, list(words))
+        async with asyncio.timeout(_PATIENCE_MS / 1000):
+            return await self.page.evaluate(script, list(words))
 
     async def nodes(self) -> int:
         """Count the elements of the page."""

@@ -45,8 +45,14 @@ _USABLE = "isUsable()"
 _IMPORT = re.compile(r'(?:from|import)\s*"\./([\w.-]+\.js)"')
 _JUMPS = """async ([keys, times, isRequest]) => {
   const found = [];
+  /* The request that the reader shows: its seq, Infinity while it shows none. What comes next was not sent, and has no seq. */
+  const requestShown = () => {
+    const head = document.querySelector("#reader .reader-head");
+    const seq = head?.querySelector("b a")?.textContent.replace(/,/g, "");
+    return seq ? Number(seq) : head?.textContent.startsWith("The next request") ? 0 : Infinity;
+  };
   const isShown = () => seqShown() === seqAt() && there(".row.is-selected") && !there(".is-old") &&
-    (!isRequest || (there("#reader .part") && Number(document.querySelector("#reader .reader-head a")?.textContent.replace(/,/g, "")) <= seqAt()));
+    (!isRequest || (there("#reader .part") && requestShown() <= seqAt()));
   for (let n = 0; found.length < times; n++) {
     if (n > 8 * times) throw new Error(`only ${found.length} of ${times} keys led anywhere`);
     const before = location.href, began = performance.now();
@@ -180,6 +186,7 @@ async def _session_rows(browser: Browser, path: Path, of: _Of, head: int, times:
             before_kb = resident_kb(pid)
             opened.append(await on.go(_address(url), _USABLE))
             if number == times.opened - 1:
+                await on.until("!document.querySelector('.foot').textContent.includes('reading')")
                 await on.ask(_MIDDLE, head // 2)
                 rows = await _moved_rows(on, of, head, times)
                 rows += _server_rows(before_kb, resident_kb(pid), of)
@@ -294,7 +301,7 @@ async def _live_rows(browser: Browser, path: Path, times: _Times) -> list[Row]:
             for events, durable in (flush for append in made for flush in flushed(append, 20)):
                 head = await log.append(SESSION, events, durable=durable)
                 await asyncio.sleep(0.002)
-        await on.page.evaluate(f"painted(() => seqShown() === {head})")
+        await on.until(f"seqShown() === {head}")
         grown = max(await on.heap_mb() - before, 0.01)
         await on.ask(_MARKS)
         session, sent = SessionHandle(log, SESSION, clock=utc_now_us), list[float]()
@@ -302,7 +309,7 @@ async def _live_rows(browser: Browser, path: Path, times: _Times) -> list[Row]:
             await session.label(f"mark {number}", first)
             sent.append(utc_now_us() / 1000)
             await asyncio.sleep(0.1)
-        await on.page.evaluate(f"painted(() => Object.values(marked).filter(Boolean).length === {times.marks})")
+        await on.until(f"Object.values(marked).filter(Boolean).length === {times.marks}")
         marked = await on.page.evaluate("marked")
     delays = [max(marked[str(number)] - at, 0.1) for number, at in enumerate(sent)]
     return [
