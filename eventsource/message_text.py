@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from .codec import read_object
 from .events import Compaction, Event, MessageAdopt, MessageEnd, QueuePush, ToolExecutionEnd
 from .messages import AssistantMessage, CustomMessage, Message, TextContent, ThinkingContent, ToolCall, UserMessage
@@ -22,6 +24,12 @@ def text_of(message: Message) -> str:
     if isinstance(message, UserMessage) and isinstance(message.content, str):
         return message.content
     return "\n".join(block.text for block in message.content if isinstance(block, TextContent))
+
+
+def role_of(message: UserMessage) -> str:
+    """Return in whose name an input was said: user, or another one that its program gave it, as `system`."""
+    named = read_object(message.raw).get("role") if not isinstance(message.raw, msgspec.UnsetType) else None
+    return named if isinstance(named, str) and named else message.role
 
 
 def whole_text(message: Message) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from eventsource.codec import read_object, to_json
 from eventsource.events import Place
-from eventsource.message_text import text_of as text_of
+from eventsource.message_text import role_of, text_of as text_of
 from eventsource.messages import (
     AssistantMessage,
     CustomMessage,
@@ -27,7 +27,8 @@ from .context import ContextView, Entry, history, is_failed, messages
 class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a transcript.
 
-    `role`: user, assistant, tool_result, summary, or the kind of an application's message. `tool`: whose result it is.
+    `role`: user, assistant, tool_result, summary, the kind of an application's message, or the name in which a program
+    said an input that is not the user's, as system. `tool`: whose result it is.
     `calls`: place in the content, tool and arguments of each call. `note`: failed, aborted or interrupted, and why.
     `seen`: a model would get it, whole or replaced.
     """
@@ -83,7 +84,8 @@ def _said(entry: Entry, message: Message, *, seen: bool) -> TranscriptMessage:
     change = msgspec.structs.replace
     match message:
         case UserMessage(content=content):
-            return change(said, images=sum(isinstance(block, ImageContent) for block in content))
+            images = sum(isinstance(block, ImageContent) for block in content)
+            return change(said, role=role_of(message), images=images)
         case ToolResultMessage(tool_name=tool, is_error=is_error, content=content):
             images = sum(isinstance(block, ImageContent) for block in content)
             return change(said, role="tool_result", tool=tool, is_error=is_error, images=images)

@@ -45,6 +45,7 @@ from eventsource.events import (
     WaitEnd,
     WaitStart,
 )
+from eventsource.message_text import role_of
 from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, Usage, UserMessage
 from projections.timeline import SpanReader
 from projections.tree import LABELS, Labels
@@ -197,8 +198,7 @@ class Columns:
     def _push(self, at: Recorded, event: QueuePush) -> None:
         if event.queue == "inbox":
             self.begin("inbox", event.queue, at)
-        custom = event.message.kind if isinstance(event.message, CustomMessage) else ""
-        self._pushes[at.seq] = (custom, event.queue)
+        self._pushes[at.seq] = (_other_than_person(event.message), event.queue)
 
     def _request(self, at: Recorded, event: ModelRequest) -> None:
         self._cut_off(at)
@@ -278,6 +278,8 @@ class Columns:
         failed = _failed(message)
         flags = ADOPTED | (ERROR if failed else 0)
         match message:
+            case UserMessage() if other := _other_than_person(message):
+                row = self.begin("custom", other, said, flags=flags)
             case UserMessage():
                 row = self.begin("user", event.origin.source, said, flags=flags)
                 self.marks.prompts.append(at.seq)
@@ -458,6 +460,14 @@ def _place_of(event: Event | None) -> _Call | None:
             return call.message_seq, call.content_index
         case _:
             return None
+
+
+def _other_than_person(message: Message) -> str:
+    """Return in whose name an input was said, or of which kind it is; empty for a person's."""
+    if isinstance(message, CustomMessage):
+        return message.kind
+    role = role_of(message) if isinstance(message, UserMessage) else ""
+    return role if role != UserMessage.role else ""
 
 
 def _failed(message: Message) -> bool:

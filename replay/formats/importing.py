@@ -53,7 +53,7 @@ async def import_sessions(
     """
     reports: list[ImportReport] = []
     lost: list[LineNote] = []
-    format_ = ""
+    format_, is_begun = "", False
     left = iter(sources)
     begun = await asyncio.to_thread(next, left, None)
     while begun is not None:
@@ -74,6 +74,7 @@ async def import_sessions(
             continue
         format_ = reading.dialect.format
         if not reading.outline.parents:
+            is_begun |= reading.left > 0
             continue
         if reading.source in without:
             reports.append(reading.left_out(path))
@@ -94,9 +95,8 @@ async def import_sessions(
             await warm.keep([reading, *(one.reading for one in below)], family.links)
     if not reports:
         told = "; ".join(note.problem for note in lost[:_LISTED])
-        raise TranscriptError(
-            path, told or (f"holds no entry of a {format_} session" if format_ else "holds no session")
-        )
+        nothing = f"holds no {'finished ' if is_begun else ''}entry of a {format_} session{' yet' if is_begun else ''}"
+        raise TranscriptError(path, told or (nothing if format_ else "holds no session"))
     return (msgspec.structs.replace(reports[0], lost=(*reports[0].lost, *lost)), *reports[1:])
 
 

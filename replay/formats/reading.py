@@ -181,6 +181,11 @@ class Reading:
         return cls(whole, first, known, key) if known is not None else None
 
     @property
+    def left(self) -> int:
+        """How many records at the end may not have come whole."""
+        return self._first.left
+
+    @property
     def session(self) -> str:
         """The session that the log has of it; empty: none."""
         if self._writing is not None:

@@ -121,12 +121,14 @@ class ClaudeCodeDialect:
         self._named = False
         self._typed = self._command = ""
         self._tail, self._tail_of = 0, ""
+        self._unnamed = 0
 
     def place(self, line: Line) -> Placing | None:
         """Say where a record belongs."""
         fields = line.fields
         self._meet(fields)
         self._watch(fields)
+        self._unnamed += not self.session
         name = text_of(fields.get("uuid"))
         if not name:
             return Placing(speaks=False)
@@ -229,8 +231,11 @@ class ClaudeCodeDialect:
 
     @property
     def unfinished(self) -> int:
-        """How many of the last records are of an answer that may go on: they say no reason why it stopped."""
-        return self._tail
+        """How many of the last records are of an answer that may go on: they say no reason why it stopped.
+
+        All of them, until one says which session that is: what it is known by would be another one then.
+        """
+        return self._tail if self.session else self._unnamed
 
     @property
     def first_words(self) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+import msgspec
 from hypothesis import given
 
+from eventsource.codec import to_json
 from eventsource.envelope import Recorded
 from eventsource.events import (
     UPDATE_TYPES,
@@ -15,11 +17,13 @@ from eventsource.events import (
     MessageAdopt,
     MessageEnd,
     ModelRequest,
+    QueuePush,
     ToolExecutionEnd,
     TurnStart,
 )
-from eventsource.messages import AssistantMessage
-from projections import CONTEXT, history as said, project
+from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.values import Origin
+from projections import CONTEXT, history as said, project, read_transcript
 from refold import Agent, Log, tool
 from refold.testing import call, histories, scripted
 from refold.views.columns import ADOPTED, COMPACTED, ERROR, HIDDEN, NONE, OPEN, ROW_KINDS, before_and_after, fed
@@ -209,3 +213,21 @@ async def test_a_wait_for_a_call_says_which_call_and_its_answer_what_it_says() -
     rows = some_rows(columns, view, range(len(columns)))
     told = [(row.kind, row.who, row.preview, row.flags) for row in rows if row.kind in ("assistant", "wait")]
     assert told == [("assistant", "scripted", "I remove it.", 0), ("wait", "approval", 'remove {"path":"build"}', OPEN)]
+
+
+async def test_what_a_program_said_in_its_own_name_is_no_prompt_of_a_person() -> None:
+    session = await Log(CountingLog()).session()
+    await Agent(scripted("Yes.")).run("Is it blue?", session=session)
+    for raw in (None, {"role": "system"}, {"role": "user", "name": "ann"}):
+        said = UserMessage(content="Well?", raw=to_json(raw) if raw is not None else msgspec.UNSET)
+        await session.append(
+            [QueuePush(queue="prompt", message=said), MessageAdopt(message=said, origin=Origin(source="elsewhere"))]
+        )
+    await Agent(scripted("Yes.")).run("And now?", session=session)
+    history = await session.events()
+    columns, view = fed(facts(history)), project(CONTEXT, history)
+    told = [(row.kind, row.who) for row in some_rows(columns, view, range(len(columns))) if row.preview == "Well?"]
+    assert told.count(("custom", "system")) == 2
+    assert len(told) == 6
+    assert [one.role for one in read_transcript(view) if one.text == "Well?"].count("system") == 2
+    assert len(columns.marks.prompts) == 6

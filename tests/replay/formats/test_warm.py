@@ -341,3 +341,16 @@ async def test_of_two_files_that_call_a_sub_agent_the_same_the_second_is_left_ou
     again = await import_file(log, str(path))
     assert not again.branches
     assert len(await log.sessions()) == 2
+
+
+async def test_a_file_is_of_no_session_until_a_record_names_one(log: EventLog, tmp_path: Path) -> None:
+    path, warm = tmp_path / "s1.jsonl", WarmFiles()
+    before = b'{"type": "file-history-snapshot", "messageId": "m1", "snapshot": {}}\n'
+    path.write_bytes(before)
+    with pytest.raises(TranscriptError, match="holds no finished entry of a claude-code session yet"):
+        await import_file(log, str(path), growing=True, warm=warm)
+    path.write_bytes(before + b"".join(map(record, range(3))))
+    report = await import_file(log, str(path), growing=True, warm=warm)
+    assert report.source == "claude-code:s1"
+    assert (await import_file(log, str(path))).session == report.session
+    assert len(await log.sessions()) == 1
