@@ -42,8 +42,6 @@ _PATIENCE_S = 120.0
 _KEYS = "jnhJtpk"
 """Next row, turn, prompt, event and call of the tool; the turn and the row before."""
 _USABLE = "isUsable()"
-_WRITTEN_EXCHANGES = 500
-_SQUARE = "what it takes to write grows with the square of the model calls"
 _IMPORT = re.compile(r'(?:from|import)\s*"\./([\w.-]+\.js)"')
 _JUMPS = """async ([keys, times, isRequest]) => {
   const found = [];
@@ -142,10 +140,6 @@ async def _measured(times: _Times, *, quick: bool) -> list[Row]:
             path = place / f"{one.what}.db"
             head = await _write(path, one.appends)
             rows += await _session_rows(browser, path, one, head, times)
-            if one.what == "messages" and messages > _WRITTEN_EXCHANGES:  # of all of them it would take hours to write
-                rows.append(absent(f"the page in one file, of {head:,} messages", _SQUARE))
-                path = place / "some_messages.db"
-                head = await _write(path, adopted_messages(_WRITTEN_EXCHANGES))
             rows += await _file_rows(browser, path, one, head, times)
         rows += await _live_rows(browser, place / "events.db", times)
         rows += await _table_rows(browser, place / "sessions.db", sessions, times)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 
@@ -63,6 +63,16 @@ class PairedParts:
             found += both[max(start - at, 0) : stop - at]
             at += len(both)
         return found
+
+    def shared(self, other: PairedParts) -> int:
+        """Return up to which place both have the same parts, by what is kept: it costs what is missing in either."""
+        if self._kept is not other._kept:
+            return 0
+        end = min(self._length, other._length)
+        for place in sorted({*self._made, *other._made}):
+            if place < end and self._made.get(place) != other._made.get(place):
+                return self.place_of(place) + 1
+        return self.place_of(end)
 
     def place_of(self, kept: int) -> int:
         """Return the place at which one stands of what is kept."""
@@ -140,6 +150,7 @@ class Pairing:
 
 
 _NEVER = 2**62
+_BLOCK = 128  # calls
 
 
 class _Calls:
@@ -150,12 +161,14 @@ class _Calls:
         self._by_id: dict[str, list[tuple[int, int]]] = {}
         self._calls: list[ToolCall] = []  # all of them
         self._owners, self._answered = array("q"), array("q")  # of each: places of its message and of its result
+        self._latest = array("q")  # of each block of calls: the last place of a result
 
     def copy(self) -> _Calls:
         copied = _Calls()
         copied._open = self._open.copy()
         copied._by_id = {call_id: keys.copy() for call_id, keys in self._by_id.items()}
         copied._calls, copied._owners, copied._answered = self._calls.copy(), self._owners[:], self._answered[:]
+        copied._latest = self._latest[:]
         return copied
 
     def open(self, seq: int, owner: int, message: AssistantMessage) -> None:
@@ -164,10 +177,13 @@ class _Calls:
             if isinstance(block, ToolCall):
                 gone = self._open.get((name, index))
                 if gone is not None:
-                    self._answered[gone[2]] = owner
+                    self._set_answered(gone[2], owner)
                 self._open[name, index] = (owner, block, len(self._calls))
                 self._calls.append(block)
                 self._owners.append(owner)
+                if len(self._answered) % _BLOCK == 0:
+                    self._latest.append(_NEVER)
+                self._latest[-1] = _NEVER
                 self._answered.append(_NEVER)
                 self._by_id.setdefault(block.id, []).append((name, index))
 
@@ -186,12 +202,17 @@ class _Calls:
         if found is None:
             return None
         owner, call, number = found
-        self._answered[number] = place
+        self._set_answered(number, place)
         same = self._by_id[call.id]
         same.remove(key)
         if not same:
             del self._by_id[call.id]
         return owner
+
+    def _set_answered(self, number: int, place: int) -> None:
+        self._answered[number] = place
+        block = number // _BLOCK
+        self._latest[block] = max(self._answered[block * _BLOCK : (block + 1) * _BLOCK])
 
     def _moved(self, call_id: str, place: Place) -> tuple[int, int]:
         """Find the call of a place; when its message was replaced, it may stand elsewhere in it."""
@@ -208,12 +229,20 @@ class _Calls:
             results.setdefault(owner, []).append(ContextMessage(0, _no_result(call.id, call.name)))
         return results
 
+    def _answered_behind(self, length: int, made: int) -> Iterator[int]:
+        """Yield the numbers of the calls among the first so many that may be, block by block."""
+        for block, latest in enumerate(self._latest):
+            if block * _BLOCK >= made:
+                return
+            if latest >= length:
+                yield from range(block * _BLOCK, min((block + 1) * _BLOCK, made))
+
     def unanswered_before(self, length: int) -> dict[int, list[ContextMessage]]:
         """Make what `unanswered` made when so many messages were kept."""
         results: dict[int, list[ContextMessage]] = {}
         made = bisect_left(self._owners, length)
-        for number, answered in enumerate(self._answered[:made]):
-            if answered >= length:
+        for number in self._answered_behind(length, made):
+            if self._answered[number] >= length:
                 call = self._calls[number]
                 results.setdefault(self._owners[number], []).append(ContextMessage(0, _no_result(call.id, call.name)))
         return results

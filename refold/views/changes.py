@@ -9,7 +9,7 @@ import msgspec
 from eventsource.message_text import whole_text
 from eventsource.messages import Message
 from replay.request_changes import BuiltRequest, FoundChange, find_changes
-from replay.request_parts import RequestPart
+from replay.request_parts import RequestPart, SentRequest
 from replay.word_diff import Piece, word_diff
 
 from .cutting import TEXT_CHARACTERS
@@ -61,10 +61,11 @@ def request_changes(
     """
     asked, before = new.seen.trace.about()
     there, then = (old, old.seen.trace.about()[0]) if old is not None else (new, before)
-    this = BuiltRequest(new.seen.trace, asked, WindowRequests(new), SHOWN_CHARACTERS)
+    shared = _shared(new, asked, there, then) if then is not None else 0
+    this = BuiltRequest(new.seen.trace, asked, WindowRequests(new, shared), SHOWN_CHARACTERS)
     found: list[FoundChange] = []
     if then is not None:
-        was = BuiltRequest(there.seen.trace, then, WindowRequests(there), SHOWN_CHARACTERS)
+        was = BuiltRequest(there.seen.trace, then, WindowRequests(there, shared), SHOWN_CHARACTERS)
         found = find_changes(was, this, shared_seq=shared_seq)
     kinds = [one.kind for one in found]
     page = found[start : start + limit]
@@ -79,6 +80,13 @@ def request_changes(
         changes=tuple(map(described, page)),
         more=max(len(found) - start - len(page), 0),
     )
+
+
+def _shared(new: At, asked: SentRequest, old: At, then: SentRequest) -> int:
+    """Return up to which place two requests hold the same messages, if the index knows; of chosen ones it does not."""
+    if any(one.event is not None and one.event.selection is not None for one in (asked, then)):
+        return 0
+    return new.whole.windows.at(asked.view).shared(old.whole.windows.at(then.view))
 
 
 def described(one: FoundChange) -> PartChange:

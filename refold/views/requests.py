@@ -125,10 +125,10 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowRequests:
-    """Builds requests from what is paired in an index; see `BuiltRequest`."""
+    """Builds requests from what is paired in an index, or what stands in them from a place on; see `BuiltRequest`."""
 
-    def __init__(self, at: At) -> None:
-        self._windows, self._parts = at.whole.windows, tuple[ContextMessage, ...]()
+    def __init__(self, at: At, start: int = 0) -> None:
+        self._windows, self._parts, self._start = at.whole.windows, tuple[ContextMessage, ...](), start
 
     def build(self, view: ContextView, selection: Sequence[SeqRange | Inserted] | None = None) -> Request:
         """Build the next request, or the one that a selection describes."""
@@ -137,7 +137,7 @@ class WindowRequests:
     def slices(self, view: ContextView) -> Iterator[list[ContextMessage]]:
         """Yield what of a view is sent by default, some at a time."""
         found = self._windows.at(view)
-        for start in range(0, len(found), SLICE_PARTS):
+        for start in range(self._start, len(found), SLICE_PARTS):
             yield found.between(start, start + SLICE_PARTS)
 
     def put_together(

@@ -135,11 +135,11 @@ def _messages(at: At, view: ContextView, window: Sequence[Entry]) -> tuple[ChatM
     calls = calls_by_message(tool_calls(trail))
     results = {_key(entry.call): entry.seq for entry in window if entry.call is not None}
     absent, most = Absences(view), max(PAGE_CHARACTERS // len(window), _SHORTEST)
-    inside = {entry.seq for entry in window}
+    inside, made = {entry.seq for entry in window}, _made(calls)
     edits = {edit.edits: edit for edit in view.edits.between(view.edits.find(window[0].seq, _entry_seq))}
     listed = []
     for entry, said in zip(window, read_transcript(view, window), strict=True):
-        if entry.call is not None and entry.call.message_seq in inside and _key(entry.call) in _made(calls):
+        if entry.call is not None and entry.call.message_seq in inside and _key(entry.call) in made:
             continue  # it stands with its call
         reason, reason_seq = absent.reason(entry) if not said.seen else (None, 0)
         edit = edits.get(entry.seq)

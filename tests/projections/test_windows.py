@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from eventsource.events import Compaction, ContextEdit, Event, MessageAdopt, Ori
 from eventsource.messages import AssistantMessage, Message, TextContent, ToolCall, ToolResultMessage, UserMessage
 from projections import CONTEXT, ContextView, parts, project
 from projections.compaction import message_tokens
-from projections.pairing import Pairing, paired
+from projections.pairing import ContextMessage, PairedParts, Pairing, paired
 from projections.windows import PartWindows
 from refold.testing import histories
 
@@ -72,6 +73,7 @@ def eventful(messages: Sequence[Message], changes: Sequence[tuple[int, str]]) ->
 def check(history: Sequence[Recorded], order: Sequence[int]) -> None:
     """Look at views in any order, and compare every window of a few with the parts as they are listed."""
     windows, seen = PartWindows(most=2), views(history)
+    looked: list[tuple[tuple[ContextMessage, ...], PairedParts]] = []
     for pick in order:
         view = seen[pick % len(seen)]
         whole, found = parts(view), windows.at(view)
@@ -80,6 +82,11 @@ def check(history: Sequence[Recorded], order: Sequence[int]) -> None:
         assert windows.tokens(view) == sum(message_tokens(part.message) for part in whole if part.seq)
         for start in range(len(whole) + 1):
             assert tuple(found.between(start, start + 3)) == whole[start : start + 3]
+        for other, before in looked:
+            shared = found.shared(before)
+            assert shared == before.shared(found)
+            assert whole[:shared] == other[:shared]
+        looked.append((whole, found))
 
 
 ORDERS = st.lists(st.integers(0, 200), min_size=1, max_size=20)
@@ -95,6 +102,38 @@ def test_calls_without_results_and_changes_of_what_stood_are_cut_alike(
     messages: list[Message], changes: list[tuple[int, str]], order: list[int]
 ) -> None:
     check(eventful(messages, changes), order)
+
+
+def test_of_what_only_grew_all_is_shared_but_what_an_answer_has_replaced() -> None:
+    calls = tuple(ToolCall(id=f"c{n}", name="look", arguments="{}") for n in range(2))
+    answers = [ToolResultMessage(tool_call_id=one.id, tool_name="look", content=()) for one in calls]
+    said: list[Message] = [
+        UserMessage(content="go"),
+        AssistantMessage(content=calls),
+        *answers,
+        UserMessage(content="on"),
+    ]
+    windows = PartWindows()
+    found = [windows.at(view) for view in views(eventful(said, []))]
+    assert [(len(one), one.shared(other)) for one, other in pairwise(found)] == [(0, 0), (1, 1), (4, 2), (4, 3), (4, 4)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 600), st.booleans()), max_size=60), st.integers(0, 700))
+def test_calls_without_results_are_found_among_many(late: list[tuple[int, bool]], length: int) -> None:
+    """Each of many calls is answered at once, but for some: those much later, or never."""
+    waiting = dict(late)
+    said: list[Message] = []
+    for n in range(300):
+        said.append(AssistantMessage(content=(ToolCall(id=f"c{n}", name="look", arguments="{}"),)))
+        if n not in waiting:
+            said.append(ToolResultMessage(tool_call_id=f"c{n}", tool_name="look", content=()))
+    later = [n for n, is_answered in waiting.items() if is_answered and n < 300]
+    said += [ToolResultMessage(tool_call_id=f"c{n}", tool_name="look", content=()) for n in later]
+    pairing, kept = Pairing(), [ContextMessage(seq, one) for seq, one in enumerate(said, 1)]
+    for one in kept:
+        pairing.add(one)
+    then = pairing.parts_after(min(length, len(pairing)))
+    assert tuple(then.between(0, len(then))) == paired(kept[:length])
 
 
 @given(MESSAGES)

@@ -119,9 +119,13 @@ async def test_what_is_too_much_for_a_file_is_left_out_and_said(monkeypatch: pyt
     assert whole["sources"] == {}
     last = whole["requests"][-1]
     assert (last["first"], len(lines(whole, len(whole["requests"]) - 1))) == (last["head"]["messages"] - 20, 20)
+    checks = [one["check"] for one in whole["requests"]]
+    assert checks[0]["request_sha256"]
+    assert all(one["request_sha256"] for one in checks if one["recorded_sha256"])
     assert whole["without"] == [
         "pieces of streamed messages",
         "all but the last 20 messages of each request",
+        "digests of requests of more than 20 messages that have none on record",
         "where answers have their words from, of more than 100 messages",
         "wire bodies",
         "comparisons of requests with a pin",

@@ -71,7 +71,7 @@ function RequestHeadLine({ session, head }: { session: OpenSession; head: Reques
       </span>
       {head.attempt > 1 && <span>attempt {head.attempt}</span>}
       {agrees && (
-        <span class={agrees[1]} title={isUnknown ? "The digest on record is of the whole request, and is not in this file." : `built again: ${check.answer!.request_sha256}\non record: ${check.answer!.recorded_sha256 || "nothing"}`}>
+        <span class={agrees[1]} title={isUnknown ? "The digest on record is of the whole request, and is not in this file." : `built again: ${check.answer!.request_sha256 || "not in this file"}\non record: ${check.answer!.recorded_sha256 || "nothing"}`}>
           {check.answer!.digest === "equal" && <Sign of="done" />} {check.answer!.digest === "differs" && <Sign of="error" />} {agrees[0]}
         </span>
       )}
