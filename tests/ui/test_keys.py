@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from eventsource.events import Compaction, ContextEdit, MessageEnd, MessageStart, ToolExecutionStart
+from eventsource.events import Compaction, ContextEdit, Custom, Label, MessageEnd, MessageStart, ToolExecutionStart
 from refold import Agent, Log, Session
 from refold.testing import scripted
 from tests.refold.views.sessions import CountingLog, eventful
@@ -130,17 +130,27 @@ async def test_keys_that_copy(looked: tuple[Watched, Session]) -> None:
     await watched.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('def test_')")
 
 
-async def test_play_goes_on_by_itself_and_stops_when_something_else_is_selected(
-    looked: tuple[Watched, Session],
-) -> None:
-    watched, session = looked
-    await opened(watched, f"/s/{session.id}?at=1")
-    await press(watched, "Space")
-    await watched.page.wait_for_function("() => Number(new URLSearchParams(location.search).get('at')) > 10")
-    await press(watched, "Space")
-    stood = await press(watched)
-    await watched.page.wait_for_timeout(150)
-    assert (await press(watched)).at == stood.at
+async def test_play_goes_on_by_itself_and_stops_when_something_else_is_selected(browser: Browser) -> None:
+    log = Log(CountingLog())
+    session = await log.session()
+    said = [(second * 1_000_000, Label(text=f"second {second}", target_seq=1)) for second in range(100)]
+    await session.core.log.append(session.id, [(0, Custom(kind="begin")), *said])
+    async with looking(browser, log) as watched:
+        await opened(watched, f"/s/{session.id}?at=1")
+        await press(watched, "Space", "+", "+", "+")  # an eighth of a second each
+        await watched.page.wait_for_function("() => Number(new URLSearchParams(location.search).get('at')) > 3")
+        stood = await press(watched, "Space")
+        assert stood.at is not None
+        assert stood.at < 100
+        await watched.page.wait_for_timeout(500)
+        assert (await press(watched)).at == stood.at
+        await press(watched, "Space")
+        await watched.page.wait_for_function(
+            f"() => Number(new URLSearchParams(location.search).get('at')) > {stood.at}"
+        )
+        gone = await press(watched, "g", "g")
+        await watched.page.wait_for_timeout(500)
+        assert (await press(watched)).at == gone.at
 
 
 async def test_letters_are_no_keys_where_something_is_typed_or_when_they_are_turned_off(

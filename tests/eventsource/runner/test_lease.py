@@ -124,7 +124,8 @@ async def test_a_renewal_that_the_store_refuses_is_tried_again() -> None:
 
 
 def test_nobody_else_claims_or_renews() -> None:
-    allowed = {ROOT / "eventsource" / "runner" / "lease.py"}
+    of_a_copy = ROOT / "replay" / "omitted_copy.py"  # in memory, where there is nobody else
+    allowed = {ROOT / "eventsource" / "runner" / "lease.py", of_a_copy}
     folders = ("eventsource", "projections", "replay", "refold")
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
     others = [file for file in files if file not in allowed and (ROOT / "eventsource" / "log") not in file.parents]
