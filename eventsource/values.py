@@ -19,6 +19,8 @@ Refusal: TypeAlias = Literal["skipped", "unknown", "invalid", "blocked", "length
 
 MARKER = "[erased]"
 """Stands where content was erased."""
+WAIT_REASONS = frozenset(("", "approval", "child", "in_doubt", "inbox", "repeat", "retry", "sleep"))
+"""Reasons of waits that this program itself gives, and goes by; any other is a tool's or an application's words."""
 
 
 class Part(

@@ -62,6 +62,7 @@ from eventsource.messages import (
     UserContent,
     UserMessage,
 )
+from eventsource.values import WAIT_REASONS
 
 Omitted: TypeAlias = Literal["results", "images", "thinking"]
 """What can be left out."""
@@ -80,8 +81,6 @@ _JSON = to_json(MARK)
 _NO_PATCH = msgspec.Raw(b"[]")
 _PLACES = frozenset(("agent", "folder", "branch"))
 """Named values whose texts say where a session was made."""
-_WAITS = frozenset(("", "approval", "child", "in_doubt", "inbox", "repeat", "retry", "sleep"))
-"""Reasons of waits that this program gives; any other is a tool's words."""
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "bashExecution": ("command", "output", "exitCode", "cancelled", "truncated", "excludeFromContext"),
     "branchSummary": ("summary",),
@@ -166,7 +165,7 @@ class Omitting:
                 return replace(event, problem=self._result_text(problem))
             case TokenCreate(default=default):
                 return replace(event, default=self._decision(default))
-            case WaitStart(reason=reason) if reason not in _WAITS:
+            case WaitStart(reason=reason) if reason not in WAIT_REASONS:
                 return replace(event, reason=self._result_text(reason))
             case WaitEnd(value=value):
                 return replace(event, value=self._decision(value))

@@ -63,15 +63,13 @@ from ..messages import (
     Usage,
     UserMessage,
 )
-from ..values import MARKER
+from ..values import MARKER, WAIT_REASONS
 from .lineage import closed_messages
 
 _JSON = msgspec.Raw(b'"[erased]"')
 _OBJECT = msgspec.Raw(b'{"content":"[erased]"}')
 _SCHEMA = msgspec.Raw(b'{"type":"object"}')
 _ANYTHING = msgspec.Raw(b"{}")
-_WAITS = frozenset(("", "approval", "child", "in_doubt", "inbox", "repeat", "retry", "sleep"))
-"""Reasons of waits that this program itself gives, and goes by; any other is a tool's or an application's words."""
 _replace = msgspec.structs.replace
 
 
@@ -95,7 +93,7 @@ def tombstone(event: Event) -> Event:
             return _replace(left, value_schema=_ANYTHING)
         case WaitEnd():
             return _replace(left, value=_with_marks(event, left))
-        case WaitStart(reason=reason) if reason not in _WAITS:
+        case WaitStart(reason=reason) if reason not in WAIT_REASONS:
             return _replace(left, reason=MARKER)
         case StepEnd(usage=Usage() as usage) | Retry(usage=Usage() as usage):
             return _replace(left, usage=_replace(usage, raw=msgspec.UNSET))

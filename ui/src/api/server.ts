@@ -6,7 +6,8 @@ import { ApiError, type Source, type StreamEvent } from "./source";
 
 const TOKEN = "refold-token";
 
-const AWAY = "the server does not answer: is `refold ui` still running?";
+/** What is said when the server cannot be reached. */
+export const AWAY = "The server does not answer: is `refold ui` still running?";
 const ONCE_MORE_MS = 100;
 
 /** Whether the server refused the token that the page has, if it has one. */
@@ -97,9 +98,9 @@ export class Server implements Source {
     try {
       answer = await arrived(asked.method === "POST" ? fetch(path, request) : fetchAgain(path, request));
     } catch (error) {
-      isAway.value = error instanceof ApiError;
-      if (isAway.peek() && asked.method === "POST") throw new ApiError(0, `${AWAY} Whether it was done is not known.`);
-      throw error;
+      if (!(error instanceof ApiError)) throw error; // nobody waits for it any more, which says nothing of the server
+      isAway.value = true;
+      throw asked.method === "POST" ? new ApiError(0, `${AWAY} Whether it was done is not known.`) : error;
     }
     isAway.value = false;
     if (answer.status === 401) isLocked.value = true;

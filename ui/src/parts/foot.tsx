@@ -3,14 +3,14 @@
 import type { ComponentChildren } from "preact";
 
 import { notice } from "../api/answers";
-import { isAway } from "../api/server";
+import { AWAY, isAway } from "../api/server";
 import { pending } from "../keys";
 
-const AWAY = { words: "The server does not answer: is `refold ui` still running? It is asked again.", isError: true };
+const ASKED_AGAIN = { words: `${AWAY} It is asked again.`, isError: true };
 
 /** The foot: keys with what they do, and at its end what the screen says of itself. */
 export function Foot({ hints, children }: { hints: readonly [string, string][]; children?: ComponentChildren }) {
-  const said = notice.value ?? (isAway.value ? AWAY : null);
+  const said = notice.value ?? (isAway.value ? ASKED_AGAIN : null);
   return (
     <footer class="foot">
       <span class={said ? `notice${said.isError ? " is-error" : ""}` : "unseen-text"} role="status">
