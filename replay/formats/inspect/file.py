@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from eventsource.errors import TranscriptError
 
@@ -15,7 +16,7 @@ from ..jsonl import Fields, Findings, Line
 from .archive import MAGIC, archive_of
 from .conversations import Conversation, Told, conversations
 from .dialect import FORMAT, InspectDialect, lines_of_sample
-from .sample import Sample, log_of, sample_of, samples_of
+from .sample import Sample, log_of, missing_of, sample_of, samples_of
 
 _MEMBERS = (b"_journal/", b"samples/", b"header.json", b"summaries.json")
 
@@ -32,10 +33,10 @@ def _fits(head: Head) -> bool:
 
 
 class _Loaded:
-    """A sample that is read when it is first asked for, and its conversations."""
+    """A sample that is read when it is first asked for, and its conversations; and what is wrong with its log."""
 
-    def __init__(self, read: Callable[[], Sample], problem: str) -> None:
-        self._read, self._problem = read, problem
+    def __init__(self, read: Callable[[], Sample], problem: str, missing: Sequence[str]) -> None:
+        self._read, self._problem, self._missing = read, problem, missing
         self._sample: Sample | None = None
         self._told: Told | None = None
 
@@ -58,6 +59,8 @@ class _Loaded:
         if number == 0:
             for name, problem in self.sample.problems:
                 findings.lose(0, f"{name}: {problem}", "")
+            for name in self._missing:
+                findings.lose(0, f"{name}: the summaries name it, and the archive does not hold it", "")
             if self._problem:
                 findings.recover(0, self._problem)
         yield from lines_of_sample(self.sample, self.told.all[number])
@@ -68,11 +71,20 @@ class _Loaded:
         return InspectDialect(children, log=log, sample=self.sample, links=told.links, told=told.all[number])
 
 
+class _Log(NamedTuple):
+    """What a log says of the evaluation, how its samples are read, what is wrong with it, which samples it lacks."""
+
+    value: Fields
+    samples: Iterator[Callable[[], Sample]]
+    problem: str
+    missing: Sequence[str]
+
+
 def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
-    log, samples, problem = _read_log(path)
+    log, samples, problem, missing = _read_log(path)
     for read in samples:
-        loaded = _Loaded(read, problem)
-        problem = ""
+        loaded = _Loaded(read, problem, missing)
+        problem, missing = "", ()
         yield _source(loaded, log, 0, Conversation("", "", []))
         try:
             others = loaded.told.all[1:]
@@ -91,8 +103,7 @@ def _source(loaded: _Loaded, log: Fields, number: int, told: Conversation) -> So
     )
 
 
-def _read_log(path: Path) -> tuple[Fields, Iterator[Callable[[], Sample]], str]:
-    """Read what a log says of the evaluation, and how each of its samples is read; and what is wrong with it."""
+def _read_log(path: Path) -> _Log:
     try:
         with path.open("rb") as file:
             is_archive = file.read(len(MAGIC)) == MAGIC
@@ -103,7 +114,8 @@ def _read_log(path: Path) -> tuple[Fields, Iterator[Callable[[], Sample]], str]:
         found = list(samples_of(archive))
         if not found:
             raise TranscriptError(str(path), f"holds no sample{f'; {archive.problem}' if archive.problem else ''}")
-        return log_of(archive), (partial(one.read, archive) for one in found), archive.problem
+        reads = (partial(one.read, archive) for one in found)
+        return _Log(log_of(archive), reads, archive.problem, tuple(missing_of(archive)))
     document = document_of(path)
     value = fields_of(document.value)
     samples = [one for one in list_of(value.get("samples")) if isinstance(one, dict)]
@@ -111,7 +123,7 @@ def _read_log(path: Path) -> tuple[Fields, Iterator[Callable[[], Sample]], str]:
         raise TranscriptError(str(path), "holds no sample")
     repaired = "characters or numbers that JSON cannot hold were replaced" if document.repaired else ""
     problem = "; ".join(filter(None, (document.problem, repaired)))
-    return value, (partial(sample_of, one) for one in samples), problem
+    return _Log(value, (partial(sample_of, one) for one in samples), problem, ())
 
 
 def _folder(head: Head) -> str:

@@ -17,8 +17,9 @@ from ..jsonl import Fields
 from .archive import Archive
 
 _REFERENCES = ("attachment://", "tc://")  # the latter until November 2024
-_WHOLE = re.compile(r"samples/[^/]+\.json")
-_SHELL = re.compile(r"(samples/[^/]+)/sample\.json")
+_WHOLE = re.compile(r"samples/(?:[^/]+|.+_epoch_\d+)\.json", re.DOTALL)  # an id may have slashes
+_SHELL = re.compile(r"(samples/.+)/sample\.json", re.DOTALL)
+_SUMMARIES, _JOURNAL = "summaries.json", "_journal/summaries/"  # the latter of a log that has not ended
 _LISTS = ("messages", "events", "calls", "attachments")
 _HEAD = ("header.json", "_journal/start.json")
 _TOLD = ("messages", "events", "attachments", "events_data", "transcript", "scores", "error", "limit")
@@ -121,6 +122,26 @@ def samples_of(archive: Archive) -> Iterator[Members]:
             yield Members(name, in_chunks=False)
         elif match := _SHELL.fullmatch(name):
             yield Members(match[1], in_chunks=True)
+
+
+def missing_of(archive: Archive) -> Iterator[str]:
+    """Name the samples that a log's summaries speak of and that it does not hold."""
+    held = {one.name.removesuffix(".json") for one in samples_of(archive)}
+    for summary in _summaries(archive):
+        name = f"samples/{summary.get('id')}_epoch_{summary.get('epoch')}"
+        if "id" in summary and "epoch" in summary and name not in held:
+            held.add(name)
+            yield f"{name}.json"
+
+
+def _summaries(archive: Archive) -> Iterator[Fields]:
+    journal = [name for name in archive.members if name.startswith(_JOURNAL)]
+    for name in [_SUMMARIES] if _SUMMARIES in archive.members else journal:
+        try:
+            found = list_of(document_from(archive.read(name), name).value)
+        except TranscriptError:  # they say nothing that the samples do not say
+            continue
+        yield from (one for one in found if isinstance(one, dict))
 
 
 def log_of(archive: Archive) -> Fields:

@@ -154,6 +154,21 @@ async def test_a_sample_that_is_damaged_is_named_and_the_others_come_in(log: Eve
     assert report.lost[0].problem.startswith("samples/2_epoch_1.json ")
 
 
+async def test_a_sample_that_the_summaries_name_and_the_archive_lacks_is_said(log: EventLog, tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.eval", sample(1), sample(3, id="boom/3"))
+    told = [{"id": 1, "epoch": 1}, {"id": "boom/3", "epoch": 1}, {"id": "lost", "epoch": 2}]
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("_journal/summaries/1.json", json.dumps(told))
+    report = await import_file(log, str(path))
+    assert [one.title for one in every(report)][1].startswith("sums boom/3 epoch 1")  # an id may have slashes
+    assert [one.problem for one in report.lost] == [
+        "samples/lost_epoch_2.json: the summaries name it, and the archive does not hold it"
+    ]
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("summaries.json", json.dumps(told[:2]))  # as of a log whose samples were taken out later
+    assert (await import_file(log, str(path), again=True)).lost == ()
+
+
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
