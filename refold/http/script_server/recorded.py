@@ -14,20 +14,23 @@ from eventsource.codec import from_json, read_object
 from eventsource.events import MessageEnd, MessageStart, MessageUpdate, ModelRequest, ToolSpec
 from eventsource.log.load import read_all
 from eventsource.machine.state import Config
+from eventsource.message_text import role_of, whole_text
 from eventsource.messages import (
     AssistantMessage,
+    CustomMessage,
     Message,
     ProviderContent,
     TextContent,
     ThinkingContent,
     ToolCall,
     ToolResultMessage,
+    UserMessage,
 )
 from eventsource.models.protocol import StreamEnd, StreamStart
 from projections import CONTEXT
 
 from ...session import Session
-from ..proxy.prefix_match import expected_messages, in_call_order, prefix_digests, shared_prefix
+from ..proxy.prefix_match import expected_messages, in_call_order, prefix_digests, shared_prefix, with_tools
 from ..server import Exchange
 from ..wires.answers import AnswerSender, as_updates
 from ..wires.protocol import Asked, Wire
@@ -61,12 +64,17 @@ class Replaying:
     def __init__(
         self,
         session: str,
-        digests: Sequence[bytes],
+        messages: Sequence[Message],
         answers: Mapping[bytes, RecordedAnswer],
         like: Mapping[bytes, RecordedAnswer] | None,
     ) -> None:
-        """Take answers by the messages before them; `like` (None: no drift is allowed) counts no result's content."""
-        self.session, self._digests, self._answers, self._like = session, digests, answers, like
+        """Take what was said, and answers by the messages before them.
+
+        Args:
+            like: answers by messages of which no result's content counts; None where no drift is allowed.
+        """
+        self.session, self._answers, self._like = session, answers, like
+        self._messages, self._digests = messages, prefix_digests(messages)
         self.answered = 0
         self.drifts: list[str] = []
         self.refused: dict[str, None] = {}
@@ -97,8 +105,8 @@ class Replaying:
                 case _:
                     pass
         own = expected_messages(view)
-        digests = prefix_digests([part.message for part in own])
-        shapes = prefix_digests(_without_results([part.message for part in own]))
+        messages = [part.message for part in own]
+        digests, shapes = prefix_digests(messages), prefix_digests(_without_results(messages))
         answers: dict[bytes, RecordedAnswer] = {}
         like: dict[bytes, RecordedAnswer] = {}
         for before, shape, part in zip([b"", *digests], [b"", *shapes], own, strict=False):
@@ -106,7 +114,7 @@ class Replaying:
                 config, seq = requests.get(part.seq, (None, 0))
                 answer = RecordedAnswer(part.message, deltas.get(part.seq, {}), config, seq)
                 answers[before] = like[shape] = answer
-        return cls(session.id, digests, answers, like if allow_drift else None)
+        return cls(session.id, messages, answers, like if allow_drift else None)
 
     def answer(self, asked: Asked) -> RecordedAnswer | str:
         """Find the answer that the recording has for a request, or say why it has none."""
@@ -118,11 +126,11 @@ class Replaying:
         return found
 
     def _find(self, asked: Asked) -> RecordedAnswer | str:
-        messages = in_call_order(asked.request.messages)
+        messages = in_call_order(with_tools(asked.request.messages))
         digests = prefix_digests(messages)
         found = self._answers.get(digests[-1]) if digests else None
         if found is None:
-            parted = self._parted(digests)
+            parted = self._parted(messages, digests)
             shapes = prefix_digests(_without_results(messages))
             found = self._like.get(shapes[-1]) if shapes and self._like is not None else None
             if found is None:
@@ -153,12 +161,39 @@ class Replaying:
         told = "; ".join(one for one in said if one)
         return f"not what was asked at seq {found.seq} of the recording {self.session}: {told}" if told else ""
 
-    def _parted(self, digests: Sequence[bytes]) -> str:
-        """Say which message is not the recorded one."""
+    def _parted(self, messages: Sequence[Message], digests: Sequence[bytes]) -> str:
+        """Say which message is not the recorded one, and what it says otherwise."""
         shared = shared_prefix(digests, self._digests)
         if shared == len(digests):
             return f"the recording {self.session} has nothing after message {shared}"
-        return f"message {shared + 1} of the request is not the one in the recording {self.session}"
+        told = f"message {shared + 1} of the request is not the one in the recording {self.session}"
+        if shared == len(self._messages):
+            return f"{told}, which ends before it"
+        was, now = self._messages[shared], messages[shared]
+        if _who(was) != _who(now):
+            return f"{told}: recorded {_who(was)}, now {_who(now)}"
+        return f"{told}: {_changed(_who(was), _words(was), _words(now)) or f'{_who(was)} with other content'}"
+
+
+def _words(message: Message) -> str:
+    """Return what counts of a message, as text: not the thinking of an answer, which clients drop."""
+    if not isinstance(message, AssistantMessage):
+        return whole_text(message)
+    texts = [message.text.strip(), *(f"{call.name} {call.arguments}" for call in message.tool_calls)]
+    return "\n".join(text for text in texts if text)
+
+
+def _who(message: Message) -> str:
+    """Name a message by what it is."""
+    match message:
+        case AssistantMessage():
+            return "an answer"
+        case ToolResultMessage(tool_name=name):
+            return f"the result of {name}" if name else "a result"
+        case UserMessage():
+            return f"a message of role {role_of(message)}"
+        case CustomMessage(kind=kind):
+            return f"a message of kind {kind}"
 
 
 def _without_results(messages: Sequence[Message]) -> list[Message]:
@@ -170,8 +205,8 @@ def _changed(what: str, was: str, now: str) -> str:
     """Say where two texts part."""
     if was == now:
         return ""
-    place = next((n for n, (one, other) in enumerate(zip(was, now, strict=False)) if one != other), 0)
-    begin = max(0, min(place, len(was), len(now)) - _BEFORE)
+    place = next((n for n, (one, other) in enumerate(zip(was, now, strict=False)) if one != other), None)
+    begin = max(0, (min(len(was), len(now)) if place is None else place) - _BEFORE)
     return f"{what}: recorded {was[begin : begin + _SHOWN]!r}, now {now[begin : begin + _SHOWN]!r}"
 
 

@@ -408,10 +408,38 @@ async def test_a_recording_answers_again_over_every_protocol(path: str) -> None:
             assert other.status_code == 409
             assert (
                 other.json()["error"]["message"]
-                == f"message 1 of the request is not the one in the recording {session.id}"
+                == f"message 1 of the request is not the one in the recording {session.id}: "
+                "a message of role user: recorded 'Rain?', now 'Snow?'"
             )
             assert (await setup.client.get("/v1/models")).status_code == 409
             assert len(await setup.sessions()) == 1
+
+
+async def test_a_refusal_says_what_a_message_says_otherwise() -> None:
+    called, long = [call("weather", {"city": "Oslo"})], "It rains. " * 30
+    async with open_log() as log:
+        async with proxied(script([called, "Good."]), log=log) as setup:
+            answer = await setup.say(user("Rain?"))
+            told = result(answer["tool_calls"][0], long)
+            await setup.say(user("Rain?"), answer, told)
+            session = await setup.only()
+        replaying = await Replaying.of(session)
+        places = {"role": "assistant", "content": "No."}
+        said = {
+            "the result of weather: recorded 'It rains. It rains. ', now 'It rains. It rains. Much.'": [
+                answer,
+                told | {"content": long + "Much."},
+            ],
+            "recorded an answer, now a message of role user": [user("Now!")],
+            "an answer: recorded 'weather {\"city\":\"Oslo\"}', now 'No.'": [places, user("And?")],
+            "message 4 of the request is not the one in the recording": [answer, told, user("And?"), user("Now!")],
+        }
+        async with proxied(log=log, replaying=replaying) as setup:
+            for problem, rest in said.items():
+                body = {"model": "m", "messages": [user("Rain?"), *rest]}
+                refused = await setup.client.post("/v1/chat/completions", json=body)
+                assert refused.status_code == 409
+                assert problem in refused.json()["error"]["message"]
 
 
 async def test_a_recording_replayed_live_goes_on_with_the_provider() -> None:
