@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from eventsource.envelope import Behind, Recorded
+from eventsource.envelope import Behind, Recorded, SessionInfo
 from eventsource.errors import ConflictError, OutcomeUnknownError
 from eventsource.events import Event, Policies, Resume
 from eventsource.log import MemoryLog
@@ -45,6 +45,11 @@ class Store(MemoryLog):
         self.fails: Callable[[Appending], str] = lambda events: ""
         self.refuses: Callable[[Appending], bool] = lambda events: False
         self.appended: list[tuple[list[Event], bool]] = []
+        self.rows_read = 0
+
+    async def info(self, session: str) -> SessionInfo:
+        self.rows_read += 1
+        return await super().info(session)
 
     async def append(
         self,

@@ -101,12 +101,12 @@ class Notifier:
         """Return a mark to take before reading; `wait` returns at once if something came after it."""
         return self._notified.get(session, 0), self._all
 
-    def ends_at(self, session: str, seq: int) -> bool:
-        """Return whether a session ends at a seq, as far as this log knows without asking its store.
+    def head_of(self, session: str) -> int | None:
+        """Return where a session ends, as far as this log knows without asking its store; None: it does not know.
 
         What others have appended since is noticed after this, and then wakes whoever waits by then.
         """
-        return self._heads.get(session) == seq
+        return self._heads.get(session)
 
     async def wait(self, session: str, mark: tuple[int, int], after: int, until_s: float | None = None) -> bool:
         """Wait until there may be something else of the session than what was read, up to a seq.
@@ -156,7 +156,8 @@ async def wait_for_events(
     until_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
     while True:
         mark = notifier.mark(session)
-        if not notifier.ends_at(session, after) and await head(session) > after:
+        known = notifier.head_of(session)
+        if (await head(session) if known is None else known) > after:
             return True
         if not await notifier.wait(session, mark, after, until_s):
             return False

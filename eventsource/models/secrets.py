@@ -73,8 +73,8 @@ class Secrets:
 
         Short values, words, numbers, paths and addresses are none: texts hold them for other reasons.
         """
-        for name, value in variables.items():
-            if not _VARIABLE.search(name) or len(value) < _MIN_VARIABLE_CHARS or not value.isprintable():
+        for value in [variables[name] for name in variables if _VARIABLE.search(name)]:
+            if len(value) < _MIN_VARIABLE_CHARS or not value.isprintable():
                 continue
             if not (" " in value or _WORDS.fullmatch(value) or _PLACE.match(value)):
                 self.add(value)

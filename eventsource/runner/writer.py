@@ -18,6 +18,7 @@ from ..errors import ConflictError, FencedError, IllegalEventError, OutcomeUnkno
 from ..events import (
     UPDATE_TYPES,
     AbortRequest,
+    Erase,
     Event,
     MessageEnd,
     MessageStart,
@@ -118,6 +119,7 @@ class Writer(Generic[V]):
         self._stored: tuple[State, V] = (self.state, self.view)
         self._row = SessionInfo(id=session)
         self._size_bytes = 0
+        self._is_erased = False
         self._pending: list[_Pending] = []
         self.on_pending: Callable[[], None] | None = None
         """Called when there is something to append that was not appended at once."""
@@ -146,7 +148,14 @@ class Writer(Generic[V]):
         self._size_bytes = self._log.folds.find(row, self._context.step, self.view, self.head).size_bytes
 
     async def reload_removed(self) -> None:
-        """Fold the log anew if content that is folded was dropped or erased since, here or by another process."""
+        """Fold the log anew if content that is folded was dropped or erased since, here or by another process.
+
+        What is erased of the session's own events leaves an `erase` behind it, in front of which nothing is decided; of
+        an ancestor's nothing is seen here, so a fork's row is looked at each time.
+        """
+        if self._row.parent is None and not self._is_erased:
+            return
+        self._is_erased = False
         row = await self._log.info(self.session)
         if row.removals == self._row.removals:
             return
@@ -393,6 +402,7 @@ class Writer(Generic[V]):
         self.disturbed += 1
         for recorded in news:
             self._stored = self._evolve(self._stored, recorded)
+            self._is_erased = self._is_erased or type(recorded.event) is Erase
         self.head = news[-1].seq
         self._keep(news)
         self._on_commit(news)

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -25,6 +26,7 @@ from .script import (
     PauseItem,
     StallItem,
     StreamedAnswer,
+    Words,
     fail,
     follows,
     read_answer,
@@ -78,7 +80,6 @@ class ScriptedModel:
         """
         self._function = answers if callable(answers) else None
         self._script = [] if callable(answers) else _read(answers)
-        self._leaves = [words(one.answer if isinstance(one, Rule) else one) for one in self._script]  # in a context
         self._in_turn = [place for place, one in enumerate(self._script) if not isinstance(one, Rule)]
         self._by, self._ref, self._pace_s, self._sleep = by, ref, pace_ms / 1000, sleep
         self._times, self._turns = Counter[int](), Counter[int]()
@@ -88,6 +89,11 @@ class ScriptedModel:
     def ref(self) -> ModelRef:
         """Which model this is."""
         return self._ref
+
+    @cached_property
+    def _leaves(self) -> list[Words | None]:
+        """What each answer leaves in a context: only what is found by a request needs it."""
+        return [words(one.answer if isinstance(one, Rule) else one) for one in self._script]
 
     def encode(self, request: Request) -> WireBody | None:
         """Return None: a script has no wire."""

@@ -175,6 +175,8 @@ def read_answer(given: object, where: str) -> AssistantMessage | Sequence[Item]:
     for place, item in enumerate(items, 1):
         if not isinstance(item, _ITEMS) and not callable(item):
             raise _no_item(f"{where}, item {place}", item, "an item of an answer")
+        if isinstance(item, CallItem):
+            _arguments(item)  # what is no JSON is said at once
         read.append(item)
     return read
 
@@ -268,7 +270,7 @@ def _block(item: ScriptBlock, index: int, call_id: str) -> Iterator[MessageUpdat
             given, opened = item.think, MessageUpdate(kind=start, content_index=index, redacted=item.redacted)
         case CallItem():
             start, delta, end = _CALL
-            text = item.arguments if isinstance(item.arguments, str) else bytes(to_json(item.arguments)).decode()
+            text = _arguments(item)
             given = (text,) if item.deltas is None else item.deltas
             arguments = text if text and text != "".join(given) else None
             opened = MessageUpdate(kind=start, content_index=index, id=item.id or call_id, name=item.call)
@@ -278,6 +280,11 @@ def _block(item: ScriptBlock, index: int, call_id: str) -> Iterator[MessageUpdat
             yield MessageUpdate(kind=delta, content_index=index, delta=piece)
     if not item.unfinished:
         yield MessageUpdate(kind=end, content_index=index, arguments=arguments, signature=item.signature)
+
+
+def _arguments(item: CallItem) -> str:
+    """Write a call's arguments as a model does."""
+    return item.arguments if isinstance(item.arguments, str) else bytes(to_json(item.arguments)).decode()
 
 
 class StreamedAnswer:

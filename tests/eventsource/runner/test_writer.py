@@ -100,6 +100,19 @@ async def test_an_illegal_event_is_refused_before_anything_is_appended(opened: O
     assert await opened.events() == [PUSH]
 
 
+async def test_a_session_of_its_own_is_read_anew_only_behind_what_was_erased_of_it(opened: Opened) -> None:
+    writer = await opened.writer(PUSH)
+    opened.store.rows_read = 0
+    await writer.reload_removed()
+    assert opened.store.rows_read == 0
+    await opened.store.erase("oslo", 1, at_us=1)
+    writer.decide(*BEGIN)
+    assert not await writer.flush()
+    await writer.reload_removed()
+    await writer.reload_removed()
+    assert opened.store.rows_read == 1
+
+
 async def test_decisions_are_forgotten_when_somebody_came_first(opened: Opened) -> None:
     writer = await opened.writer(PUSH)
     await opened.store.append("oslo", [(0, QueueClear(queue="prompt"))])

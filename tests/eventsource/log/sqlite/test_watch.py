@@ -150,7 +150,7 @@ async def test_a_lease_that_comes_and_goes_leaves_known_where_the_session_ends(l
     head = await log.append(session, LABEL)
     lease = await log.claim(session)
     await log.release(await log.renew(lease))
-    assert log._notifier.ends_at(session, head)
+    assert log._notifier.head_of(session) == head
 
 
 async def test_what_this_log_appends_itself_is_asked_of_nobody(log: SqliteLog) -> None:
@@ -180,6 +180,10 @@ async def test_who_appends_and_waits_again_reads_nothing_to_know_where_its_sessi
 
     monkeypatch.setattr(log, "_head", reads)
     assert not await log.wait(session, head, 0)
+    waits = asyncio.ensure_future(log.wait(session, head))
+    await asyncio.sleep(0)
+    await log.append(session, LABEL)
+    assert await asyncio.wait_for(waits, PATIENCE_S)
 
 
 async def test_what_another_appends_is_asked_once_for_all_who_wait(

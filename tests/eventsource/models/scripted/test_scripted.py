@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from eventsource.assemble import Assembler, content_differs
 from eventsource.codec import to_json
-from eventsource.errors import ArgumentError
+from eventsource.errors import ArgumentError, InvalidTextError
 from eventsource.events import MessageUpdate, ToolSpec
 from eventsource.messages import (
     AssistantMessage,
@@ -109,6 +109,13 @@ async def test_blocks_come_with_signatures_ids_and_arguments_as_written() -> Non
         raw_stop_reason="tool_calls",
         response_id="r1",
     )
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_arguments_that_are_no_json_are_refused_before_anybody_asks(wrapped: bool) -> None:
+    asked = call("look", {"at": object()})
+    with pytest.raises(InvalidTextError, match="object is not JSON serializable"):
+        scripted(rule(["It is ", asked], said="sun") if wrapped else asked)
 
 
 async def test_an_answer_ends_by_itself_as_what_it_holds_says() -> None:
