@@ -16,7 +16,7 @@ from ..log import Log
 from ..runtime import Runtime
 from ..tasks.queues import stored_queue
 from ..tasks.runner import AnyTask
-from ..tasks.ticker import Ticker, WorkerReport
+from ..tasks.ticker import Tick, Ticker, WorkerReport
 from .protocol import Engine
 
 LOGGER = logger(__name__)
@@ -69,12 +69,21 @@ class EngineWorker:
         """Run what the engine ticks until stopped. Raises: EngineError."""
         async with running(self._feed()):
             await self._engine.serve(
-                self._ticker.tick,
+                self._tick,
                 queues=self._queues,
                 concurrency=self._concurrency,
                 grace_s=self.runtime.grace_s,
                 stopping=self.runtime.stopping,
             )
+
+    async def _tick(self, session: str) -> Tick:
+        try:
+            return await self._ticker.tick(session)
+        except asyncio.CancelledError:
+            if not self.runtime.stopping.is_set():
+                problem = "the engine gave it up here, for want of a sign of life; what is on record stands"
+                self._ticker.report(WorkerReport(session, "", "lost", problem, at_us=self.runtime.clock()))
+            raise
 
     async def _feed(self) -> None:
         """Poke what is due; what cannot be read or poked just now is looked at again."""
