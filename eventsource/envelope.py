@@ -143,7 +143,8 @@ class FoundText(msgspec.Struct, frozen=True, kw_only=True):
     """A message in which a text stands, and the text around it on one line.
 
     `seq`: of the message; `text_seq`: of the event that holds its text, another one for what was queued and for a
-    tool's result. `role`: user, assistant, tool_result, custom, or summary of a compaction.
+    tool's result. `role`: user, assistant, tool_result, custom, or summary of a compaction; of an input
+    that a program gave in another name than the user's that one, as `system`.
     """
 
     session: str

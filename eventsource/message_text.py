@@ -56,10 +56,14 @@ def tools_called_in(event: Event) -> tuple[str, ...]:
 
 
 def said_in(event: Event) -> tuple[str, str]:
-    """Return who says something in an event, and what: user, assistant, tool_result, custom, summary; or nothing."""
+    """Return who says something in an event, and what; two empty texts for an event in which nobody does.
+
+    Who: user (or what `role_of` says), assistant, tool_result, custom, summary.
+    """
     match event:
         case QueuePush(message=message) | MessageAdopt(message=message):
-            return str(message.__struct_config__.tag), whole_text(message)
+            kind = str(message.__struct_config__.tag)
+            return role_of(message) if isinstance(message, UserMessage) else kind, whole_text(message)
         case MessageEnd(message=AssistantMessage() as message):
             return "assistant", whole_text(message)
         case ToolExecutionEnd(result=result) if result is not None:

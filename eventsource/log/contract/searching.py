@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 from msgspec.structs import asdict
 
 from ...envelope import Figure, SessionSort
@@ -261,15 +261,16 @@ class SearchContract(ABC):
         """Until then that of its push; summaries and adopted messages are found too."""
         async with self.open() as log:
             session = (await log.create()).id
+            reminder = UserMessage(content="an old scarf", raw=Raw(b'{"role":"system"}'))
             events: list[Event] = [
                 QueuePush(queue="steering", message=UserMessage(content="bring a scarf")),
-                MessageAdopt(message=UserMessage(content="an old scarf"), origin=Origin(source="elsewhere")),
+                MessageAdopt(message=reminder, origin=Origin(source="elsewhere")),
                 Compaction(summary="they spoke of scarfs"),
             ]
             await log.append(session, [(1, event) for event in events])
             assert [(one.seq, one.role) for one in await log.search("scarf")] == [
                 (3, "summary"),
-                (2, "user"),
+                (2, "system"),
                 (1, "user"),
             ]
             await log.append(session, [(2, MessageStart(role="input", push_seq=1)), (2, MessageEnd())])
