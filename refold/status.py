@@ -76,18 +76,21 @@ def status_at(state: State) -> SessionStatus:
 
 def row_statuses(status: str) -> tuple[str, ...]:
     """Return the statuses that rows may have of sessions with this status."""
+    return tuple([one for statuses, _ in rows_of(status) for one in statuses])
+
+
+def rows_of(status: str) -> tuple[tuple[tuple[str, ...], tuple[str, ...] | None], ...]:
+    """Return what rows may say of sessions with this status: their own statuses, and how the last run of these ended.
+
+    None: in any way.
+    """
     among = {
-        "aborted": ("idle",),
-        "limit": ("idle",),
-        "cancelled": ("idle", "cancelled"),
-        "refused": ("idle", "failed"),
+        "aborted": ((("idle",), _NOT_WELL),),
+        "limit": ((("idle",), _NOT_WELL),),
+        "cancelled": ((("idle",), _NOT_WELL), (("cancelled",), None)),
+        "refused": ((("idle", "failed"), _NOT_WELL),),
     }
-    return among.get(status, (status,))
-
-
-def row_ends(status: str) -> tuple[str, ...] | None:
-    """Return how the last run of sessions with this status may have ended, by their rows; None: in any way."""
-    return _NOT_WELL if status in ("aborted", "limit", "refused") else None
+    return among.get(status, (((status,), None),))
 
 
 async def find_statuses(log: EventLog, rows: Sequence[SessionInfo]) -> list[SessionStatus]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
+
 from eventsource.envelope import Recorded, SessionInfo
 from eventsource.events import Erase
 from eventsource.log.load import load_view
 from eventsource.log.protocol import EventLog
 from projections.projection import Projection
+
+_PAGE = 1_000
 
 
 async def lineage(log: EventLog, session: str) -> tuple[tuple[str, int], ...]:
@@ -30,6 +35,17 @@ async def forks_of(log: EventLog, session: str) -> list[SessionInfo]:
     while page := await log.sessions(parent=session, after=forks[-1].id if forks else None):
         forks += page
     return forks
+
+
+async def count_forks(log: EventLog, sessions: Collection[str]) -> Counter[str]:
+    """Count the sessions that begin as forks of some."""
+    found, after = Counter[str](), None
+    while page := await log.sessions(parent=sessions, after=after, limit=_PAGE):
+        found.update([info.parent for info in page if info.parent is not None])
+        after = page[-1].id
+        if len(page) < _PAGE:
+            break
+    return found
 
 
 async def erased_seqs(log: EventLog, session: str) -> frozenset[int]:

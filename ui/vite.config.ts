@@ -12,6 +12,6 @@ export default defineConfig(({ mode }) => ({
     assetsInlineLimit: 0,
     modulePreload: false,
     cssCodeSplit: false,
-    rolldownOptions: { output: { codeSplitting: mode !== "file" } },
+    rolldownOptions: { output: { codeSplitting: mode !== "file" && { groups: [{ name: "index", tags: ["$initial"] }] } } },
   },
 }));

@@ -45,7 +45,7 @@ from .follow import Notifier, follow, wait_for_events
 from .lineage import MAX_SEQ, Segment, closed_messages, fork_points, segments
 from .load import kept_by_fork
 from .memory_queues import claimable, count_queues, due
-from .memory_rows import SORTS, Wanted
+from .memory_rows import Wanted, in_order
 from .memory_search import Part, count, find, last
 from .memory_session import MemorySession
 from .names import check_id, check_title, choose, choose_whole
@@ -194,9 +194,10 @@ class MemoryLog:
         *,
         open: bool | None = None,  # noqa: A002 - the protocol's word
         status: str | Collection[str] | None = None,
-        parent: str | None = None,
+        parent: str | Collection[str] | None = None,
         tree: str | None = None,
         source: str | None = None,
+        imported_from: str | None = None,
         title: str | None = None,
         task: str | None = None,
         agent: str | None = None,
@@ -213,10 +214,7 @@ class MemoryLog:
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first."""
         await self._turn()
-        order = SORTS[sort]
-        ordered = sorted(
-            self._sessions.values(), key=lambda one: (order(one), one.updated_at_us, one.touched), reverse=True
-        )
+        ordered = in_order(self._sessions.values(), sort)
         if after is not None:
             ordered = ordered[ordered.index(self._get(after)) + 1 :]
         if tree is not None:
@@ -224,7 +222,9 @@ class MemoryLog:
             ordered = [one for one in ordered if one.root == root]
         if tool is not None:
             ordered = [one for one in ordered if self._calls(one.id, tool.casefold())]
-        wanted = Wanted(open, status, parent, source, title, task, agent, folder, branch, model, figures, last, among)
+        wanted = Wanted(
+            open, status, parent, source, imported_from, title, task, agent, folder, branch, model, figures, last, among
+        )
         infos = (one.info(self._clock()) for one in ordered)
         return tuple(islice(filter(wanted.has, infos), max(limit, 0)))
 

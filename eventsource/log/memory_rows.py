@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..envelope import Figure, SessionInfo, SessionSort
 from .memory_session import MemorySession
 
-SORTS: Mapping[SessionSort, Callable[[MemorySession], int]] = {
+_SORTS: Mapping[SessionSort, Callable[[MemorySession], int]] = {
     "updated": lambda one: one.updated_at_us,
     "created": lambda one: one.created_at_us,
     "cost": lambda one: one.folds.cost_microusd or 0,
@@ -19,13 +19,20 @@ SORTS: Mapping[SessionSort, Callable[[MemorySession], int]] = {
 """By what sessions are listed."""
 
 
+def in_order(sessions: Iterable[MemorySession], sort: SessionSort) -> list[MemorySession]:
+    """List sessions, what is largest or latest first, and of equal ones what was updated last."""
+    by = _SORTS[sort]
+    return sorted(sessions, key=lambda one: (by(one), one.updated_at_us, one.touched), reverse=True)
+
+
 class Wanted(NamedTuple):
     """What is asked of sessions' rows; see `EventLog.sessions`."""
 
     open: bool | None
     status: str | Collection[str] | None
-    parent: str | None
+    parent: str | Collection[str] | None
     source: str | None
+    imported_from: str | None
     title: str | None
     task: str | None
     agent: str | None
@@ -38,12 +45,14 @@ class Wanted(NamedTuple):
 
     def has(self, info: SessionInfo) -> bool:
         """Return whether a row is as asked."""
+        parents = [self.parent] if isinstance(self.parent, str) else self.parent
         statuses = [self.status] if isinstance(self.status, str) else self.status
         return bool(
             (self.open is None or info.open == self.open)
             and (statuses is None or info.status in statuses)
-            and (self.parent is None or info.parent == self.parent)
+            and (parents is None or info.parent in parents)
             and (self.source is None or info.source == self.source)
+            and (self.imported_from is None or _is_from(info.source, self.imported_from))
             and (self.title is None or self.title.casefold() in info.title.casefold())
             and (self.task is None or info.task == self.task)
             and (self.agent is None or info.agent == self.agent)
@@ -54,6 +63,10 @@ class Wanted(NamedTuple):
             and (self.last is None or info.last in self.last)
             and (self.among is None or info.id in self.among)
         )
+
+
+def _is_from(source: str, format_: str) -> bool:
+    return bool(source) and format_ in ("", source.partition(":")[0])
 
 
 def _is_within(folder: str, above: str) -> bool:

@@ -135,9 +135,10 @@ class EventLog(Protocol):
         *,
         open: bool | None = None,  # noqa: A002 - the word users know
         status: str | Collection[str] | None = None,
-        parent: str | None = None,
+        parent: str | Collection[str] | None = None,
         tree: str | None = None,
         source: str | None = None,
+        imported_from: str | None = None,
         title: str | None = None,
         task: str | None = None,
         agent: str | None = None,
@@ -154,12 +155,13 @@ class EventLog(Protocol):
     ) -> tuple[SessionInfo, ...]:
         """List sessions, latest updated first; `after` is the id of the last one of the page before.
 
-        `status`: one, or any of some. `tree`: a session; all that belong to its tree, of forks and of children that
-        sessions started. `title` matches a part of the title, in any case, and `model` a part of the name of one that
-        answered, as provider/model; `folder` is where an agent worked, or a folder above. `task` is the id of the last
-        task. `tool` is the name, in any case, of one that an answer in its history called. `figures`: all of which its
-        row fits. `last`: how its last run ended, one of these; `among`: ids, one of these. `sort`: otherwise than by
-        when it was updated.
+        `status`: one, or any of some. `parent`: what they were forked from, one session, or any of some. `tree`: a
+        session; all that belong to its tree, of forks and of children that sessions started. `imported_from`: the
+        format of its source, which is what stands before the first colon; empty: any. `title` matches a part of the
+        title, in any case, and `model` a part of the name of one that answered, as provider/model; `folder` is where an
+        agent worked, or a folder above. `task` is the id of the last task. `tool` is the name, in any case, of one that
+        an answer in its history called. `figures`: all of which its row fits. `last`: how its last run ended, one of
+        these; `among`: ids, one of these. `sort`: otherwise than by when it was updated.
 
         Raises: UnknownSessionError when `after` is none.
         """

@@ -132,9 +132,10 @@ class RemoteLog:
         *,
         open: bool | None = None,  # noqa: A002 - the word users know
         status: str | Collection[str] | None = None,
-        parent: str | None = None,
+        parent: str | Collection[str] | None = None,
         tree: str | None = None,
         source: str | None = None,
+        imported_from: str | None = None,
         title: str | None = None,
         task: str | None = None,
         agent: str | None = None,
@@ -155,9 +156,10 @@ class RemoteLog:
             query = ListQuery(
                 open=open,
                 status=status if status is None or isinstance(status, str) else ",".join(status),
-                parent=parent,
+                parent=parent if parent is None or isinstance(parent, str) else " ".join(parent),
                 tree=tree,
                 source=source,
+                imported_from=imported_from,
                 title=title,
                 task=task,
                 agent=agent,

@@ -92,12 +92,6 @@ def read_filter(text: str) -> SessionFilter:
     return SessionFilter(**kept, figures=tuple(figures), words=tuple(words))
 
 
-def is_from(info: SessionInfo, source: str) -> bool:
-    """Return whether a session was imported from a format, or from `any`."""
-    found = info.source.partition(":")[0]
-    return bool(found) and source in (ANY_SOURCE, found)
-
-
 def _time(field: str, value: str) -> int:
     try:
         at = datetime.fromisoformat(value)

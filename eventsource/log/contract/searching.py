@@ -257,6 +257,31 @@ class SearchContract(ABC):
             await log.append("s1", [(21, AgentEnd(reason="aborted"))])
             assert [one.id for one in await log.sessions(last=["aborted", "limit"])] == ["s1"]
 
+    async def test_sessions_are_chosen_by_the_format_that_they_were_imported_from(self) -> None:
+        """A source says it before its first colon; a session without one was imported from nothing."""
+        async with self.open() as log:
+            for number, source in enumerate(("", "codex:a", "codex", "codex2:a", "cod:b", "codex:é:c", "Codex:x")):
+                await log.create(f"s{number}", source=source, created_at_us=number)
+            for format_, expected in (
+                ("codex", ["s5", "s2", "s1"]),
+                ("cod", ["s4"]),
+                ("codex:a", []),
+                ("", ["s6", "s5", "s4", "s3", "s2", "s1"]),
+            ):
+                assert [one.id for one in await log.sessions(imported_from=format_)] == expected, format_
+
+    async def test_forks_of_some_sessions_are_listed_at_once(self) -> None:
+        """In the order of all, and page by page; of none there are none."""
+        async with self.open() as log:
+            for name in ("one", "two", "three"):
+                await log.create(name)
+                await log.append(name, [(1, Label(target_seq=0, text="here"))])
+            for at_us, (parent, fork) in enumerate((("one", "a"), ("two", "b"), ("one", "c"), ("a", "d")), start=5):
+                await log.fork(parent, 1, at_us=at_us, session=fork)
+            for parents, expected in (("one", ["c", "a"]), (["one", "a", "nobody"], ["d", "c", "a"]), ([], [])):
+                assert [one.id for one in await log.sessions(parent=parents)] == expected, parents
+            assert [one.id for one in await log.sessions(parent=["one", "two"], after="c", limit=1)] == ["b"]
+
     async def test_a_queued_text_has_the_seq_of_its_message_once_it_is_delivered(self) -> None:
         """Until then that of its push; summaries and adopted messages are found too."""
         async with self.open() as log:

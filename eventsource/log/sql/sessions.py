@@ -255,9 +255,10 @@ def sessions(
     *,
     is_open: bool | None,
     status: str | Collection[str] | None,
-    parent: str | None,
+    parent: str | Collection[str] | None,
     tree: str | None,
     source: str | None,
+    imported_from: str | None,
     title: str | None,
     task: str | None,
     agent: str | None,
@@ -280,7 +281,6 @@ def sessions(
         values += [value for _, some in parts for value in some]
     for condition, value in (
         ("s.open = ?", None if is_open is None else int(is_open)),
-        ("s.parent = (SELECT number FROM sessions WHERE id = ?)", parent),
         ("s.root = (SELECT root FROM sessions WHERE id = ?)", tree),
         ("s.source = ?", source),
         ("s.task = ?", task),
@@ -292,7 +292,7 @@ def sessions(
         if value is not None:
             where.append(condition)
             values.append(value)
-    for condition, some in _chosen(connection, folder, tool, figures, last, among):
+    for condition, some in _chosen(connection, parent, imported_from, folder, tool, figures, last, among):
         where.append(condition)
         values += some
     order = list(dict.fromkeys((_FIGURES[_SORTS[sort]], "s.updated_at_us", "s.number")))
@@ -314,6 +314,8 @@ def sessions(
 
 def _chosen(
     connection: Sql,
+    parent: str | Collection[str] | None,
+    imported_from: str | None,
     folder: str | None,
     tool: str | None,
     figures: Sequence[Figure],
@@ -321,6 +323,17 @@ def _chosen(
     among: Collection[str] | None,
 ) -> Iterator[tuple[str, Collection[object]]]:
     """Write what is asked of sessions otherwise than by one value of a column: conditions, each with its values."""
+    if parent is not None:
+        parents = [parent] if isinstance(parent, str) else parent
+        names = ", ".join("?" * len(parents))
+        yield (f"s.parent IN (SELECT number FROM sessions WHERE id IN ({names}))" if parents else "false"), parents
+    if imported_from == "":
+        yield "s.source IS NOT NULL", ()
+    elif imported_from is not None and ":" in imported_from:
+        yield "false", ()  # no format has one
+    elif imported_from is not None:
+        begins, behind = f"{imported_from}:", f"{imported_from};"  # what sorts behind all that begin with it
+        yield "(s.source = ? OR (s.source >= ? AND s.source < ?))", (imported_from, begins, behind)
     if folder is not None:
         within = f"{folder.rstrip('/')}/"
         yield "s.folder != '' AND substr(s.folder || '/', 1, CAST(? AS INTEGER)) = ?", (len(within), within)

@@ -13,7 +13,7 @@ from eventsource.background import stop
 from eventsource.envelope import SessionInfo
 from eventsource.errors import UnknownSessionError
 from eventsource.log.protocol import EventLog
-from replay.lineage import forks_of
+from replay.lineage import count_forks
 
 from ...status import find_statuses
 from ...views.sessions import TableRow, session_row
@@ -45,9 +45,8 @@ class TableBatch(msgspec.Struct, frozen=True, kw_only=True):
 async def table_rows(store: EventLog, infos: Sequence[SessionInfo]) -> tuple[TableRow, ...]:
     """Make rows of the table."""
     stands = await find_statuses(store, infos)
-    return tuple(
-        [session_row(info, one, len(await forks_of(store, info.id))) for info, one in zip(infos, stands, strict=True)]
-    )
+    forks = await count_forks(store, [info.id for info in infos])
+    return tuple([session_row(info, one, forks[info.id]) for info, one in zip(infos, stands, strict=True)])
 
 
 class TableWatch:

@@ -24,10 +24,11 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which sessions: `title` and `model` match a part, `folder` is where an agent worked, or a folder above.
 
     `status`, and `last` (how the last run ended): one, or some with commas between them. `tool`: one that their history
-    calls, by its name in any case. `figures`: of numbers in their rows, as `cost_microusd>1000000,turns<5`.
-    `among`: ids, with spaces between them; only these. `sort`: what is largest, or latest, comes first. `open`: whose
-    run is unfinished, or not. `parent`: forks of this session; `tree`: all of its tree. `after`: the id of the last one
-    of the page before. `stands`: false leaves out how they stand, which is not in their rows.
+    calls, by its name in any case. `imported_from`: the format of their source; empty: any. `figures`: of numbers in
+    their rows, as `cost_microusd>1000000,turns<5`. `among`: ids, with spaces between them; only these. `sort`: what is
+    largest, or latest, comes first. `open`: whose run is unfinished, or not. `parent`: forks of this session, or of
+    some with spaces between them; `tree`: all of its tree. `after`: the id of the last one of the page before.
+    `stands`: false leaves out how they stand, which is not in their rows.
     """
 
     open: bool | None = None
@@ -35,6 +36,7 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parent: Text | None = None
     tree: Text | None = None
     source: Text | None = None
+    imported_from: Text | None = None
     title: Text | None = None
     task: Text | None = None
     agent: Text | None = None

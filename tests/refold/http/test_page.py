@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 
 from eventsource.background import running
 from eventsource.codec import encode
-from eventsource.events import MessageAdopt, ModelRequest
+from eventsource.events import AbortRequest, Event, Label, MessageAdopt, ModelRequest, TaskEnd, TaskStart
 from eventsource.messages import UserMessage
 from eventsource.models.scripted import fail
 from eventsource.models.scripted.model import ScriptedModel
@@ -280,6 +280,34 @@ async def test_the_table_is_filtered_sorted_and_paged() -> None:
         await store.create("taken", source="claude-code:12")
         for text, many in (("source:claude-code", 1), ("source:any", 1), ("source:claude", 0), ("source:codex", 0)):
             assert len((await page.get("/sessions", filter=text))["sessions"]) == many, text
+
+
+async def test_what_was_cancelled_is_found_without_reading_every_idle_session() -> None:
+    """Of idle sessions those are read whose last run did not end well, and with them what is to be cancelled."""
+    store = CountingLog()
+    begun = TaskStart(task="t", retries=0)
+    asked = AbortRequest(reason="aborted", cause="cancel", error="no more")
+    tasks: dict[int, tuple[Event, ...]] = {
+        2: (begun, asked),
+        5: (begun, asked, TaskEnd(cancelled=True, error="no more")),
+        6: (begun, TaskEnd(result=msgspec.Raw(b"1"))),
+    }
+    for number in range(8):
+        name = f"s{number}"
+        await store.create(name)
+        events = tasks.get(number, (Label(target_seq=0, text="idle"),))
+        await store.append(name, [(10 * number, event) for event in events])
+    async with served_page(Log(store, clock=lambda: 7)) as page:
+        found = await page.get("/sessions", filter="status:cancelled", sort="updated")
+        assert [(one["info"]["id"], one["reason"]) for one in found["sessions"]] == [
+            ("s5", "no more"),
+            ("s2", "no more"),
+        ]
+        assert found["looked_at"] == 2
+        first = await page.get("/sessions", filter="status:cancelled", limit=1)
+        assert [one["info"]["id"] for one in first["sessions"]] == ["s5"]
+        second = await page.get("/sessions", filter="status:cancelled", limit=1, after=first["next"])
+        assert [one["info"]["id"] for one in second["sessions"]] == ["s2"]
 
 
 async def test_a_page_of_a_long_session_reads_the_log_once_and_then_a_few_facts() -> None:

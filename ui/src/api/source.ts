@@ -93,9 +93,18 @@ export function theSource(): Source {
   return source;
 }
 
+let tellFirst: () => void;
+
+/** Comes true with the first answer: what is drawn first is there, and what else is loaded takes no time from it. */
+export const firstAnswer = new Promise<void>((done) => (tellFirst = done));
+
 /** Asks once. */
 export async function get<T>(asked: Asked<T>, signal?: AbortSignal): Promise<T> {
-  return (await theSource().get(asked.path, signal)) as T;
+  try {
+    return (await theSource().get(asked.path, signal)) as T;
+  } finally {
+    tellFirst();
+  }
 }
 
 /** Writes: one verb of a session. */

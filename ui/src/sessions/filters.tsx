@@ -130,8 +130,9 @@ export function Filters() {
 /** How many sessions a filter finds, up to a hundred: more are not worth the reading. */
 function Count({ filter }: { filter: string }) {
   const counted = useCalm(table.changes.value);
-  const isKnown = filter === "" && table.inAll.value > 0; // whoever watches the table is told how many there are
-  const { answer } = useAnswer(isKnown ? null : ask("GET /api/sessions", {}, { filter, limit: COUNTED }), { again: counted, keep: false });
+  const isTold = filter === ""; // whoever watches the table is told how many there are
+  const isKnown = isTold && table.inAll.value > 0;
+  const { answer } = useAnswer(isTold || !table.isAnswered.value ? null : ask("GET /api/sessions", {}, { filter, limit: COUNTED }), { again: counted, keep: false });
   if (!isKnown && answer === null) return null;
   const many = isKnown ? table.inAll.value : answer!.sessions.length;
   const hasMore = isKnown ? table.hasMore.value : answer!.next !== "";

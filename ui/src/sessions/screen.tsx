@@ -14,7 +14,7 @@ import { peekSession } from "../ui_state";
 import { Filters } from "./filters";
 import { Peek } from "./peek";
 import "./sessions.css";
-import { followPlace, table } from "./table";
+import { followSessions, table } from "./table";
 import { TableView } from "./table_view";
 import { FirstRun } from "./first_run";
 
@@ -29,7 +29,8 @@ const HINTS: [string, string][] = [
 
 /** All sessions. */
 export function SessionsScreen() {
-  useEffect(followPlace, []);
+  const isAnswered = table.isAnswered.value; // what is told of changes, and how many there are, comes behind the rows
+  useEffect(() => (isAnswered ? followSessions() : undefined), [isAnswered]);
   const peeked = peekSession.value;
   const isEmpty = table.isRead.value && !table.rows.value.size && !table.filter.value && !table.filterError.value;
   return (

@@ -32,6 +32,8 @@ class SessionTable {
   readonly turned = signal<ReadonlySet<string>>(new Set());
   readonly filter = signal("");
   readonly sort = signal(readSort(""));
+  /** Whether it has been said what can be shown, or why nothing can. */
+  readonly isAnswered = computed(() => this.isRead.value || this.filterError.value !== "" || this.error.value !== "");
   /** Counts how often sessions came, went, or stood otherwise. */
   readonly changes = signal(0);
   /** How many sessions there are; `hasMore`: at least. 0 until it is known. */
@@ -233,20 +235,23 @@ class SessionTable {
 
 export const table = new SessionTable();
 
-/** Keeps the table to what the address says, and follows sessions while it is shown. */
-export function followPlace(): () => void {
+/** Keeps the table to what the address says: it is asked for before anything is drawn. */
+export function followPlace(): void {
+  effect(() => {
+    const now = place.value;
+    if (now.screen === "sessions") untracked(() => table.show(now));
+  });
+}
+
+/** Follows sessions while the table is shown. */
+export function followSessions(): () => void {
   const look = () => {
     if (document.hidden) table.unwatch();
     else table.watch();
   };
   document.addEventListener("visibilitychange", look);
   look();
-  const end = effect(() => {
-    const now = place.value;
-    if (now.screen === "sessions") untracked(() => table.show(now));
-  });
   return () => {
-    end();
     document.removeEventListener("visibilitychange", look);
     table.unwatch();
   };

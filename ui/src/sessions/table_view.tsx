@@ -63,7 +63,7 @@ export function TableView() {
   const first = Math.max(Math.floor(top / ROW_PX) - OVER, 0);
   const end = Math.min(Math.ceil((top + height) / ROW_PX) + OVER, lines.length);
   useEffect(() => {
-    if (height > 0 && end + AHEAD >= lines.length) table.more();
+    if (height > 0 && lines.length > 0 && end + AHEAD >= lines.length) table.more();
   }, [end, height, lines.length, table.next.value]);
   return (
     <section class={`sessions-table${table.isLoading.value && table.isRead.value ? " is-loading" : ""}`} aria-label="Sessions">

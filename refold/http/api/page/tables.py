@@ -13,9 +13,10 @@ from eventsource.log.protocol import EventLog
 from eventsource.session import SessionHandle
 
 from ....session_tree import session_tree
-from ....status import find_statuses, row_ends, row_statuses
+from ....status import find_statuses, rows_of
 from ....views.comparing import ComparisonHead, ComparisonPage, comparison_head, comparison_page
 from ....views.sessions import (
+    ANY_SOURCE,
     Family,
     FilterError,
     HitCount,
@@ -24,7 +25,6 @@ from ....views.sessions import (
     TablePage,
     family,
     hit,
-    is_from,
     read_filter,
     tree_rows,
 )
@@ -109,12 +109,26 @@ class _Rows:
 
     async def read(self, after: str | None, most: int) -> list[SessionInfo]:
         """Read rows in order, behind one and up to so many."""
-        wanted, found = self._wanted, list[SessionInfo]()
+        found = list[SessionInfo]()
         size = most
         while len(found) < most:
-            page = await self._store.sessions(
-                status=row_statuses(wanted.status) if wanted.status is not None else None,
-                last=row_ends(wanted.status) if wanted.status is not None else None,
+            page = await self._page(after, size)
+            self.looked_at += len(page)
+            found += await self._words.held_by(await self._standing(page))
+            if len(page) < size:
+                break
+            after, size = page[-1].id, min(2 * size, _ROWS)
+        return found[:most]
+
+    async def _page(self, after: str | None, size: int) -> Sequence[SessionInfo]:
+        """Read the rows that may be asked for, so many behind one."""
+        wanted = self._wanted
+        source = "" if wanted.source == ANY_SOURCE else wanted.source
+        pages = [
+            await self._store.sessions(
+                status=statuses,
+                last=ends,
+                imported_from=source,
                 title=wanted.title,
                 agent=wanted.agent,
                 folder=wanted.folder,
@@ -127,14 +141,13 @@ class _Rows:
                 after=after,
                 limit=size,
             )
-            self.looked_at += len(page)
-            source = wanted.source
-            asked = [info for info in page if source is None or is_from(info, source)]
-            found += await self._words.held_by(await self._standing(asked))
-            if len(page) < size:
-                break
-            after, size = page[-1].id, min(2 * size, _ROWS)
-        return found[:most]
+            for statuses, ends in (((None, None),) if wanted.status is None else rows_of(wanted.status))
+        ]
+        first, *others = [page for page in pages if page] or [()]
+        if not others:
+            return first
+        ids = [info.id for page in pages for info in page]
+        return await self._store.sessions(among=ids, sort=self._sort, limit=size)  # in the order of all of them
 
     async def _standing(self, page: Sequence[SessionInfo]) -> list[SessionInfo]:
         """Choose the sessions that stand as the filter asks: their rows do not say all of it."""

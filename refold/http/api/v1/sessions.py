@@ -47,8 +47,9 @@ async def list_sessions(call: Call[ListQuery, Nothing]) -> SessionPage:
     for name, text in (("status", asked.status), ("last", asked.last)):
         if text is not None:
             chosen[name] = text.split(",")
-    if asked.among is not None:
-        chosen["among"] = asked.among.split(" ") if asked.among else []
+    for name, text in (("among", asked.among), ("parent", asked.parent)):
+        if text is not None:
+            chosen[name] = text.split(" ") if text else []
     chosen["figures"] = _figures(asked.figures) if asked.figures is not None else ()
     rows = await store.sessions(**chosen)
     stands = await find_statuses(store, rows) if asked.stands else [UNASKED] * len(rows)
