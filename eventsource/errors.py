@@ -119,10 +119,11 @@ class OutcomeUnknownError(RefoldError):
     session: str
     expected: int
     cause: str
-    _TEXT: ClassVar[str] = (
-        "session {session}: an append after seq {expected} failed at commit ({cause}); it may be stored or "
-        "not: read the head"
-    )
+
+    def __str__(self) -> str:
+        who = f"session {self.session}: " if self.session else ""
+        what = f"an append after seq {self.expected}" if self.expected else "a change"
+        return f"{who}{what} failed at commit ({self.cause}); it may be stored or not: read the head"
 
 
 @dataclass(eq=False, repr=False)

@@ -63,6 +63,13 @@ async def hold(
         await finish(_give_back(log, held, keeper))
 
 
+async def check_held(log: EventLog, lease: Lease) -> None:
+    """Ask the log whether a lease is still its owner's. Raises: FencedError when another has claimed the session."""
+    epoch = (await log.info(lease.session)).epoch
+    if epoch != lease.epoch:
+        raise FencedError(lease.session, lease.epoch, epoch)
+
+
 async def _claim(log: EventLog, session: str, ttl_us: int) -> tuple[Lease, ...]:
     return (await log.claim(session, ttl_us=ttl_us),)
 

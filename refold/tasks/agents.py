@@ -43,7 +43,9 @@ async def call_child(task: Task[Prompt, T], payload: str, context: ToolContext[o
     root = parent.root or writer.session
     try:
         async with beside(_pass_on(runtime, child, context.signal)):
-            outcome = await run_when_free(runtime, child, lambda name: task, root=root, budget=parent.budget)
+            outcome = await run_when_free(
+                runtime, child, lambda name: task, root=root, budget=parent.budget, above=writer.lease
+            )
     except RefoldError as error:
         parent.errors.append(error)
         raise CallHeld(child_wait(key), CHILD) from error

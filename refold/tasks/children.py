@@ -93,6 +93,7 @@ async def run_child(execution: TaskExecution, key: str, task: ChildTask[P, R], p
                         lambda name: task,
                         root=execution.root or execution.session,
                         budget=execution.budget,
+                        above=execution.writer.lease,
                     )
                 else:
                     outcome = await how_it_ended(execution.runtime, child)

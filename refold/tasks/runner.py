@@ -22,7 +22,7 @@ from eventsource.machine.state import Phase, State
 from eventsource.machine.steps import children_to_end, expired, next_step
 from eventsource.messages import Json
 from eventsource.runner.advance import perform
-from eventsource.runner.lease import hold
+from eventsource.runner.lease import check_held, hold
 from eventsource.runner.loop import Loop, Program
 from eventsource.runner.writer import Writer
 from eventsource.user_code.calls import attempt
@@ -104,16 +104,21 @@ async def run_task_session(
     root: str = "",
     budget: Budget | None = None,
     lease: Lease | None = None,
+    above: Lease | None = None,
 ) -> TaskOutcome:
     """Run a task's session until the task ends, nothing is left but waiting, or the process is to stop.
 
-    `budget`: its parent's, which counts what it uses. `lease`: the session's, if it was claimed already.
+    `budget`: its parent's, which counts what it uses. `lease`: the session's, if it was claimed already. `above`: its
+    parent's. Who has lost that when it claims the child is not the one who may run it: the parent, which another owner
+    may have left waiting for it meanwhile, would never hear of its end.
 
     Raises: LeaseHeldError when somebody else runs it; NoTaskError; PathError when its code is not what it was recorded
         with; FencedError when another owner took over; what the store raises.
     """
     execution = TaskExecution(runtime, session, root=root, outer=budget)
     async with hold(runtime.log, session, ttl_us=runtime.lease_us, lost=execution.lose, lease=lease) as held:
+        if above is not None:
+            await check_held(runtime.log, above)
         execution.writer.lease = held.lease
         await execution.load()
         start = execution.journal.start
@@ -335,14 +340,15 @@ async def _end_run(execution: TaskExecution, problem: str) -> None:
 async def end_children(runtime: Runtime, writer: Writer[ContextView], *, root: str = "") -> None:
     """Cancel the children that the machine names, see them end, and put on record that they have."""
     for key in children_to_end(writer.state):
-        ended = await cancel_child(runtime, child_id(writer.session, key), root=root or writer.session)
+        child = child_id(writer.session, key)
+        ended = await cancel_child(runtime, child, root=root or writer.session, above=writer.lease)
         if key in writer.state.children:
             error = to_json(ended.error or "it was cancelled with its parent")
             writer.outcome(ChildEnd(key=key, result=error, is_error=True, tokens=ended.tokens))
     await writer.flush()
 
 
-async def cancel_child(runtime: Runtime, child: str, *, root: str) -> TaskOutcome:
+async def cancel_child(runtime: Runtime, child: str, *, root: str, above: Lease | None) -> TaskOutcome:
     """Cancel a child and see it end."""
     request = AbortRequest(cause="cancel", error="its parent was cancelled")
     try:
@@ -350,17 +356,17 @@ async def cancel_child(runtime: Runtime, child: str, *, root: str) -> TaskOutcom
     except UnknownSessionError:  # it was to be started when its parent's process ended
         return TaskOutcome(status="cancelled", error="it was cancelled before it began")
     with suppress(NoTaskError):  # its session was made, and no more
-        return await run_when_free(runtime, child, lambda task: None, root=root)
+        return await run_when_free(runtime, child, lambda task: None, root=root, above=above)
     return TaskOutcome(status="cancelled", error="it was cancelled before it began")
 
 
 async def run_when_free(
-    runtime: Runtime, session: str, find: FindTask, *, root: str, budget: Budget | None = None
+    runtime: Runtime, session: str, find: FindTask, *, root: str, above: Lease | None, budget: Budget | None = None
 ) -> TaskOutcome:
-    """Run a child's session as soon as nobody else holds it."""
+    """Run a child's session as soon as nobody else holds it; `above` is its parent's lease."""
     while True:
         try:
-            return await run_task_session(runtime, session, find, root=root, budget=budget)
+            return await run_task_session(runtime, session, find, root=root, budget=budget, above=above)
         except LeaseHeldError:
             await asyncio.sleep(_HELD_S)
 

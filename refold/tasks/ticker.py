@@ -8,8 +8,16 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from eventsource.background import running
 from eventsource.envelope import Lease
-from eventsource.errors import FencedError, LeaseHeldError, RefoldError, UnknownSessionError
+from eventsource.errors import (
+    FencedError,
+    LeaseHeldError,
+    OutcomeUnknownError,
+    RefoldError,
+    StoreError,
+    UnknownSessionError,
+)
 from eventsource.log.load import load_state
 from eventsource.runner.operator_log import logger
 from eventsource.user_code.calls import attempt, by_signal
@@ -17,12 +25,14 @@ from eventsource.user_code.error_words import words
 
 from ..child_sessions import NextLook, tree_is_due
 from ..runtime import Runtime
-from .runner import AnyTask, note_stuck, run_task_session
+from .runner import AnyTask, TaskOutcome, note_stuck, run_task_session
 
 LOGGER = logger(__name__)
 ASIDE_S = 5.0
 """How long a session that could not be run is left alone; twice as long each further time."""
 _MOST_ASIDE_S = 300.0
+_AGAIN_S = (0.05, 0.2, 1.0)
+"""After how long a session is run again whose log failed: a server that was restarted is there again."""
 _MAX_KNOWN = 10_000
 _UNKNOWN_S = 30.0
 """How long a session may be due before a worker that does not know its task puts that on record."""
@@ -32,7 +42,8 @@ class WorkerReport(msgspec.Struct, frozen=True):
     """What a worker did: the session, its task, and how it stands now (or what went wrong).
 
     status: done, error, cancelled or waiting; `stuck`: set aside for a while, since it could not be run; `lost`:
-    another worker took it over; `left`: this worker does not know its task (said once). step: the one that began last.
+    another worker took it over; `left`: this worker does not know its task (said once); `again`: its log failed, and
+    it is run again at once. step: the one that began last.
     attempt: the task's. at_us: when the worker let it go; duration_us: how long it had it.
     """
 
@@ -102,7 +113,7 @@ class Ticker:
         """
         began_us = self.runtime.clock()
         try:
-            outcome = await run_task_session(self.runtime, session, self.tasks.get, lease=lease)
+            outcome = await self._run_again(session, task, lease)
         except FencedError as error:
             self.report(WorkerReport(session, task, "lost", words(error), at_us=self.runtime.clock()))
             return 0.0
@@ -121,6 +132,19 @@ class Ticker:
         report = WorkerReport(session, task, outcome.status, outcome.error, outcome.step, outcome.attempt, ended_us)
         self.report(replace(report, duration_us=ended_us - began_us))
         return ASIDE_S if outcome.status == "waiting" and outcome.error else 0.0
+
+    async def _run_again(self, session: str, task: str, lease: Lease | None) -> TaskOutcome:
+        """Run a session, and again when its log fails meanwhile. Raises: what `run_task_session` raises."""
+        for pause_s in _AGAIN_S:
+            try:
+                return await run_task_session(self.runtime, session, self.tasks.get, lease=lease)
+            except (StoreError, OutcomeUnknownError) as error:
+                lease = None
+                self.report(WorkerReport(session, task, "again", words(error), at_us=self.runtime.clock()))
+                LOGGER.warning("session %s: run again: %s", session, words(error), extra={"session": session})
+            async with running(self.runtime.stopping.wait()) as stopping:
+                await asyncio.wait(stopping, timeout=pause_s)
+        return await run_task_session(self.runtime, session, self.tasks.get)
 
     async def fail(self, session: str, task: str, problem: str, began_us: int | None = None) -> float:
         """Put on record why a session cannot be run. Returns: for how long it is left alone, longer each time."""

@@ -17,7 +17,8 @@ from eventsource.messages import ToolResultMessage, Usage
 from eventsource.models.scripted import scripted
 from eventsource.models.scripted.script import Answer, call, say, stop
 from refold import Agent, Log, Policies, Session, tool
-from refold.tasks import ChildError, TaskContext, TaskRun, task
+from refold.tasks import ChildError, TaskContext, TaskRun, Worker, task
+from refold.tasks.ticker import WorkerReport
 from tests.refold.hands import Clock, events_of, verified
 
 T = TypeVar("T")
@@ -433,6 +434,54 @@ async def test_a_child_whose_store_lost_an_answer_is_made_once_and_is_no_failure
         event for event in await events_of(await Log(store).find(run.children["one"])) if isinstance(event, TaskStart)
     ]
     assert len(starts) == 1
+
+
+class Late(MemoryLog):
+    """A log in which a child is claimed late, the first time."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock, new_id=lambda: "parent")
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        if not self.asked.is_set():
+            self.asked.set()
+            await self.go_on.wait()
+        return await super().claim(session, ttl_us=ttl_us)
+
+
+@pytest.mark.parametrize("how", ["task", "tool"])
+async def test_who_has_lost_a_parent_does_not_run_its_child_to_an_end_that_nobody_hears_of(how: str) -> None:
+    """It was about to, while another worker took the parent over and left it waiting for what the child waits for."""
+    clock, told, paid = Clock(), list[WorkerReport](), list[int]()
+    model = scripted([call("payer", {"prompt": "Pay 3."})], "Done.", by="request")
+    lead = Agent[object](model, tools=[paying(paid).as_tool()], name="lead")
+
+    @task(id="parent")
+    async def parent(ctx: TaskContext, payload: None) -> object:
+        if how == "task":
+            return await ctx.trigger_and_wait(asks, "who", key="one")
+        return (await ctx.turn(lead, "Pay.")).text
+
+    store = Late(clock)
+    opened = Log(store, clock=clock)
+    run = await parent.trigger(opened)
+    one, other = Worker(opened, [parent], tell=told.append), Worker(opened, [parent])
+    assert await one.look() == 1
+    await store.asked.wait()
+    clock.now_us += 60_000_000
+    await other.drain()
+    (wait,) = (await run.refresh()).waits
+    await run.session.decide(wait, approve=True)
+    store.go_on.set()
+    await one.drain()
+    await other.drain()
+    run = await run.refresh()
+    expected = {"approve": True} if how == "task" else "Done."
+    assert (run.status, run.result) == ("done", expected)
+    assert told[0].status == "lost"
+    assert paid == ([] if how == "task" else [3])
+    await verified(run.session)
 
 
 async def test_a_store_that_fails_is_no_failure_of_the_tasks_code() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from eventsource.errors import CorruptLogError
+from eventsource.envelope import Lease
+from eventsource.errors import CorruptLogError, OutcomeUnknownError
 from eventsource.events import Event, Resume, StepEnd, TaskStart, TokenCreate, WaitStart
 from eventsource.log import MemoryLog, open_store
 from eventsource.log.protocol import EventLog
@@ -428,6 +429,45 @@ async def test_a_session_that_cannot_be_read_is_set_aside_and_the_others_are_run
     assert said[bad.id].status == "stuck"
     assert "something else" in said[bad.id].error
     assert (said[unknown.id].status, said[unknown.id].error) == ("left", "this worker does not know task 'ask'")
+
+
+class Restarted(MemoryLog):
+    """A log whose answers to claims are lost, some times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(clock=Clock(), new_id=lambda: "tree")
+        self.left = times
+
+    async def claim(self, session: str, *, ttl_us: int = 30_000_000) -> Lease:
+        self.left -= 1
+        if self.left >= 0:
+            raise OutcomeUnknownError(session, 0, "the server was restarted")
+        return await super().claim(session, ttl_us=ttl_us)
+
+
+async def test_a_log_that_fails_for_a_moment_makes_no_session_stuck() -> None:
+    told = list[WorkerReport]()
+    opened = Log(Restarted(1))
+    run = await tree.trigger(opened)
+    await Worker(opened, TASKS, tell=told.append).drain()
+    assert [report.status for report in told] == ["again", "waiting"]
+    assert "a change failed at commit (the server was restarted); it may be stored or not" in told[0].error
+    assert [event for event in await events_of(run.session) if isinstance(event, Resume) and event.problem] == []
+    for wait in (await run.refresh()).waits:
+        await run.session.decide(wait, wait.key)
+    await Worker(opened, TASKS).drain()
+    assert (await run.refresh()).result == ["a", "b"]
+
+
+@pytest.mark.slow
+async def test_a_log_that_goes_on_failing_does() -> None:
+    told = list[WorkerReport]()
+    opened = Log(Restarted(1_000))
+    run = await tree.trigger(opened)
+    worker = Worker(opened, TASKS, tell=told.append)
+    await worker.drain()
+    assert [report.status for report in told] == ["again", "again", "again", "stuck"]
+    assert ([*worker.stuck], (await run.refresh()).status) == ([run.id], "stuck")
 
 
 async def test_a_callback_of_a_worker_that_raises_stops_nothing(opened: Log) -> None:
