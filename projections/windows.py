@@ -12,6 +12,7 @@ from .pairing import ContextMessage, PairedParts, Pairing
 
 MOST = 4
 """Stretches that are kept: each takes a few words for each message of its context."""
+_RECENT = 4  # parts of a stretch that are kept: of a request, of the one before it, and of two that are compared
 
 
 class PartWindows:
@@ -53,6 +54,7 @@ class _Stretch:
             self._add(entry)
         self._lengths = array("q", [len(self._pairing)])
         self._taken = view.entries.first(self._begin)
+        self._recent: dict[int, PairedParts] = {}
 
     def holds(self, view: ContextView) -> bool:
         """Return whether the view is of the history that was taken here, and not of another one."""
@@ -60,8 +62,14 @@ class _Stretch:
         return both == 0 or view.entries[both - 1] is self._taken[both - 1]
 
     def at(self, view: ContextView) -> PairedParts:
-        """Return the parts of a view."""
-        return self._pairing.parts_after(self._length(view))
+        """Return the parts of a view; an answer asks for them several times."""
+        length = self._length(view)
+        found = self._recent.get(length)
+        if found is None:
+            while len(self._recent) >= _RECENT:
+                del self._recent[next(iter(self._recent))]
+            found = self._recent[length] = self._pairing.parts_after(length)
+        return found
 
     def tokens(self, view: ContextView) -> int:
         """Estimate the tokens of the parts of a view."""

@@ -19,7 +19,8 @@ from eventsource.messages import Message
 from refold.http.api.page import PAGE
 from refold.http.api.routes import Nothing, Route
 from refold.http.interface.problems import Problem
-from refold.http.page_file.archive import Archive
+from refold.http.page_file.archive import Archive, ArchivedLine, ArchivedRequest
+from refold.http.page_file.comparisons import Comparison
 
 HEAD = """\
 // What /api takes and answers. Written by `python -m tests.page_types`, from the types of its routes; not by hand.
@@ -27,6 +28,8 @@ HEAD = """\
 /** Any JSON. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 """
+FILE = (Archive, ArchivedLine, ArchivedRequest, Comparison)
+"""What the page reads of a file, beside what it is answered."""
 WIDTH = 120
 PLAIN = {
     structure.StrType: "string",
@@ -42,7 +45,7 @@ class Types:
     def __init__(self, routes: Sequence[Route]) -> None:
         taken = [kind for route in routes for kind in (route.query, route.body)]
         told = [kind for route in routes for kind in (*_answers(route), *route.streams.values())]
-        self.told = _structs([*told, Archive, Problem, Event])
+        self.told = _structs([*told, *FILE, Problem, Event])
         self.structs = {**_structs(taken), **self.told}
         self.structs.pop(Nothing, None)
         self.aliases = _aliases({kind.__module__ for kind in self.structs})

@@ -6,7 +6,7 @@ from difflib import ndiff
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from eventsource.events import ModelRequest
 from eventsource.log.load import read_all
@@ -15,6 +15,7 @@ from refold.http.page_file.file import session_file
 from replay.omitting import OMITTED
 from tests.refold.http.secretive import TEXTS, WORDS, secretive
 from tests.refold.http.test_family_file import family
+from tests.refold.http.unpacking import blocks_of, packed_in
 from tests.refold.views.sessions import CountingLog, eventful
 from tests.ui.looking import Watched, looking, tab
 
@@ -176,7 +177,7 @@ async def test_what_is_not_in_a_file_is_said_and_leads_nowhere(browser: Browser,
     async with tab(browser, file.as_uri(), offline=True) as alone:
         await alone.page.goto(f"{file.as_uri()}#/s/{session.id}?view=tree")
         away = alone.page.get_by_role("option").filter(has_text="not in this file")
-        assert await away.count() == 4
+        await expect(away).to_have_count(4)
         address = alone.page.url
         await away.first.click()
         await alone.sees("This session is not in the file")
@@ -184,3 +185,38 @@ async def test_what_is_not_in_a_file_is_said_and_leads_nowhere(browser: Browser,
         await alone.page.get_by_role("button", name="a file as of").click()
         for said in ("wire bodies", "comparisons of requests with a pin", "3 other sessions of its family"):
             await alone.sees(said)
+
+
+def damaged(text: bytes) -> bytes:
+    """A packed text with another letter in its middle."""
+    middle = len(text) // 2
+    return text[:middle] + (b"B" if text[middle : middle + 1] == b"A" else b"A") + text[middle + 1 :]
+
+
+async def test_a_damaged_file_says_so(browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await eventful(store)
+    whole = await session_file(log, session.id)
+    directory, blocks = packed_in(whole)
+    begin = whole.index(directory)
+    cases = {
+        "The file is cut short": whole[: begin + len(directory) + 200],
+        "The file is damaged": whole[: begin + 200],
+        "The file is damaged: ": whole[:begin],
+        "The file is damaged: `refold export` writes it anew": whole.replace(directory, damaged(directory)),
+    }
+    file = tmp_path / "page.html"
+    async with tab(browser, file.as_uri(), offline=True) as alone:
+        for said, content in cases.items():
+            file.write_bytes(content)
+            await alone.page.goto(file.as_uri())
+            await alone.sees(said)
+            assert await alone.page.get_by_role("option").count() == 0
+        [number] = blocks_of(whole, "messages")
+        file.write_bytes(whole.replace(blocks[number], damaged(blocks[number])))
+        await alone.page.goto(file.as_uri())
+        await alone.sees("The file is damaged")
+        await alone.page.get_by_role("option").filter(has_text="Still there?").wait_for()
+        await alone.page.keyboard.press("2")
+        await alone.page.locator("#reader").get_by_text("Still there?").first.wait_for()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import zlib
 from base64 import b64encode
 from collections.abc import Collection, Sequence
 from importlib.metadata import version
@@ -23,10 +22,10 @@ from replay.omitting import Omitted
 from ...log import Log
 from ..api.served import Served
 from .archive import archive
+from .blocks import packed
 from .chosen import Chosen, chosen
 
 _ASSET = re.compile(r'<(?:script|link)\b[^>]*?(?:src|href)="/assets/([\w.-]+)"[^>]*>(?:</script>)?')
-_LEVEL = 9
 _MOST_TEXT = 1_000_000
 
 
@@ -87,19 +86,19 @@ async def _written(served: Served, found: Chosen, folder: Traversable, omitted: 
     """Write sessions as one file, of all that is served of them."""
     index = folder.joinpath("index.html")
     text = await session_markdown(served.log.store, found.inside[0], left_out=omitted)
-    whole = await archive(served, found, version=version("refold"), omitted=omitted)
+    whole, blocks = await archive(served, found, version=version("refold"), omitted=omitted)
 
     def put_together() -> bytes:
-        pressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # as gzip
-        packed = b64encode(pressing.compress(msgspec.json.encode(whole)) + pressing.flush())
-        return one_file(index.read_text(encoding="utf-8"), folder.joinpath("assets"), packed, text)
+        data = b"\n".join((packed(msgspec.json.encode(whole)), *blocks.packed))
+        return one_file(index.read_text(encoding="utf-8"), folder.joinpath("assets"), data, text)
 
     return await asyncio.to_thread(put_together)
 
 
-def one_file(index: str, assets: Traversable, packed: bytes, text: str) -> bytes:
+def one_file(index: str, assets: Traversable, data: bytes, text: str) -> bytes:
     """Put the page's scripts and styles, and what it reads, into its document, and forbid everything else.
 
+    The scripts stand before what they read: of a file that was cut short they say so.
     `text`: what who runs no scripts reads instead.
     """
     scripts: list[str] = []
@@ -124,13 +123,14 @@ def one_file(index: str, assets: Traversable, packed: bytes, text: str) -> bytes
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     )
     head = f'<meta http-equiv="content-security-policy" content="{policy}" />'
-    data = f'<script type="application/json" id="archive">{packed.decode()}</script>'
     code = "".join(f'<script type="module">{script}</script>' for script in scripts)
     more = f"\n\n… {len(text) - _MOST_TEXT:,} more characters" if len(text) > _MOST_TEXT else ""
     plain = f"<noscript><pre>{esc(text[:_MOST_TEXT] + more)}</pre></noscript>"
     page = re.sub(r"<noscript>.*?</noscript>", lambda _: plain, page, count=1, flags=re.DOTALL)
     page = page.replace("<head>", f"<head>\n    {head}", 1)
-    return page.replace("</body>", f"{data}\n{code}\n</body>", 1).encode()
+    before, _, behind = page.partition("</body>")
+    around = f'{before}{code}\n<script type="application/json" id="archive">', f"</script>\n</body>{behind}"
+    return around[0].encode() + data + around[1].encode()
 
 
 def _hashes(texts: list[str]) -> str:

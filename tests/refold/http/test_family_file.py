@@ -19,8 +19,9 @@ from refold.testing import ScriptedModel, call, scripted, stop
 from replay.omitting import OMITTED, Omitted
 from tests.refold.http.pages import served_page
 from tests.refold.http.secretive import TEXTS, read, secretive
-from tests.refold.http.test_omitted_file import all_of, archived
+from tests.refold.http.test_omitted_file import all_of
 from tests.refold.http.test_page_file import built, written
+from tests.refold.http.unpacking import unpacked
 from tests.refold.views.sessions import CountingLog, adopted
 
 CHOICES = tuple(chain.from_iterable(combinations(OMITTED, many) for many in range(1, len(OMITTED) + 1)))
@@ -121,8 +122,10 @@ async def test_each_session_and_each_comparison_says_what_the_server_says() -> N
             assert len(one["jumps"]) == len(facts[name])
             for request in one["requests"]:
                 head = await page.get(f"{path}/requests/{request['head']['seq']}")
-                assert {**request["head"], "tools": whole["tools"][request["tools"]]} == head
+                config = [whole["lines"][line]["line"] for line in request["config"]]
+                assert {**request["head"], "parts": config, "tools": whole["tools"][request["tools"]]} == head
         sides = [tuple(one["head"][side]["session"] for side in ("left", "right")) for one in whole["comparisons"]]
+        assert sides == [tuple(one) for one in whole["compared"]]
         compared = dict(zip(sides, whole["comparisons"], strict=True))
         branches = (session.id, fork.id, last.id)
         assert sorted(compared) == sorted((left, right) for left in branches for right in branches if left != right)
@@ -157,7 +160,7 @@ async def test_what_is_left_out_is_in_no_session_of_the_file(omit: tuple[Omitted
         found = all_of(page)
         assert [text for kind in omit for text in TEXTS[kind] if text in found] == []
         assert "qzwxanswer" in found
-        titles = [each["head"]["info"]["title"] for each in archived(page)["sessions"]]
+        titles = [each["head"]["info"]["title"] for each in unpacked(page)["sessions"]]
         assert ("agent:helper" in titles) is ("results" not in omit)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import re
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
@@ -20,21 +17,15 @@ from replay.omitting import MARKS, OMITTED, Omitted
 from tests.refold.http.pages import TOKEN
 from tests.refold.http.secretive import TEXTS, WORDS, secretive
 from tests.refold.http.test_page_file import built
+from tests.refold.http.unpacking import unpacked
 from tests.refold.views.sessions import CountingLog
 
 CHOICES = tuple(chain.from_iterable(combinations(OMITTED, many) for many in range(1, len(OMITTED) + 1)))
 
 
-def archived(page: bytes) -> Any:
-    """Read what is packed in a file."""
-    (data,) = re.findall(rb'<script type="application/json" id="archive">([^<]*)</script>', page)
-    whole = msgspec.json.decode(gzip.decompress(base64.b64decode(data)))
-    return {**whole, **whole["sessions"][0]}
-
-
 def all_of(page: bytes) -> str:
     """A file with what is packed in it, in one text: as it is written there, and without the marks of JSON in JSON."""
-    whole = msgspec.json.encode(archived(page)).decode()
+    whole = msgspec.json.encode(unpacked(page)).decode()
     return page.decode() + whole + whole.replace("\\", "")
 
 
@@ -51,7 +42,7 @@ async def test_all_of_it_is_there_when_nothing_is_left_out(tmp_path: Path) -> No
     found = all_of(page)
     kept = [text for kind in OMITTED for text in TEXTS[kind] if text != "qzwxchildthought"]
     assert [text for text in (*kept, *WORDS) if text not in found] == []
-    assert archived(page)["omitted"] == []
+    assert unpacked(page)["omitted"] == []
     assert "Left out of this" not in plain(page)
 
 
@@ -67,7 +58,7 @@ async def test_what_is_left_out_is_nowhere_in_the_file(omit: tuple[Omitted, ...]
     if "results" in omit:  # with its images
         kept = [one for one in kept if one != TEXTS["images"][0]]
     assert [text for text in kept if text not in found] == []
-    whole, read = archived(page), plain(page)
+    whole, read = unpacked(page), plain(page)
     for kind in omit:
         assert MARKS[kind] in read
     assert whole["omitted"]
@@ -82,7 +73,7 @@ async def test_what_is_left_out_is_nowhere_in_the_file(omit: tuple[Omitted, ...]
 async def test_what_was_left_out_is_counted_and_marked_where_it_stood(tmp_path: Path) -> None:
     store = CountingLog()
     session = await secretive(store)
-    whole = archived(await session_file(Log(store, clock=lambda: 7), session.id, omit=OMITTED, page=built(tmp_path)))
+    whole = unpacked(await session_file(Log(store, clock=lambda: 7), session.id, omit=OMITTED, page=built(tmp_path)))
     assert whole["omitted"][:3] == ["5 tool results", "1 image", "4 pieces of thinking"]
     calls = {call["name"]: call for message in whole["messages"] for call in message["calls"]}
     assert {name: (call["result"]["text"], call["is_error"]) for name, call in calls.items()} == {

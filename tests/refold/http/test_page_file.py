@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from eventsource.errors import StoreError
@@ -20,6 +18,7 @@ from refold.http.page_file.archive import archive
 from refold.http.page_file.chosen import chosen
 from refold.http.page_file.file import session_file
 from tests.refold.http.pages import served_page
+from tests.refold.http.unpacking import content_of, unpacked, unpacked_archive
 from tests.refold.views.sessions import CountingLog, adopted, agent, eventful
 
 INDEX = """<!doctype html>
@@ -36,8 +35,7 @@ async def written(log: Log, session: str, *, family: bool = False) -> Any:
     served = Served(log, token="")
     try:
         found = await chosen(log.store, session, family=family)
-        whole = msgspec.json.decode(msgspec.json.encode(await archive(served, found, version="0")))
-        return {**whole, **whole["sessions"][0]}
+        return unpacked_archive(*await archive(served, found, version="0"))
     finally:
         await served.stop()
 
@@ -45,9 +43,9 @@ async def written(log: Log, session: str, *, family: bool = False) -> Any:
 def lines(whole: Any, number: int) -> list[Any]:
     """Put the lines of a request together, as the page does."""
     found: dict[int, Any] = {}
-    for request in whole["requests"][: number + 1]:
-        own = {request["keep"] + n: whole["lines"][line] for n, line in enumerate(request["lines"])}
-        kept = {place: line for place, line in found.items() if request["first"] <= place < request["keep"]}
+    for request, (keep, numbers) in zip(whole["requests"][: number + 1], whole["sent"], strict=False):
+        own = {keep + n: whole["lines"][line]["line"] for n, line in enumerate(numbers)}
+        kept = {place: line for place, line in found.items() if request["first"] <= place < keep}
         found = {**kept, **own}
     return [found[place] for place in sorted(found)]
 
@@ -71,15 +69,12 @@ async def test_of_each_fact_it_says_what_the_server_answers() -> None:
         for fact, jump in zip(facts, whole["jumps"], strict=True):
             jump["event"]["value"] = fact["event"]
             assert jump == await page.get(f"{path}/at/{fact['seq']}")
-            about = jump["request"]["request_seq"]
-            number = max(
-                n
-                for n, one in enumerate(whole["requests"])
-                if one["head"]["request_seq"] == about and (about or one["head"]["seq"] <= fact["seq"])
-            )
+            number = whole["asked"][whole["seqs"].index(fact["seq"])]
             request = whole["requests"][number]
             head = await page.get(f"{path}/requests/{fact['seq']}")
-            assert {**request["head"], "tools": whole["tools"][request["tools"]], "seq": fact["seq"]} == head
+            config = [whole["lines"][line]["line"] for line in request["config"]]
+            tools = whole["tools"][request["tools"]]
+            assert {**request["head"], "parts": config, "tools": tools, "seq": fact["seq"]} == head
             parts = await page.get(f"{path}/requests/{fact['seq']}/parts", limit=500)
             assert (lines(whole, number), whole["left_out"][request["left_out"]]) == (parts["parts"], parts["left_out"])
             assert request["changes"] == await page.get(f"{path}/requests/{fact['seq']}/changes", limit=200)
@@ -87,9 +82,10 @@ async def test_of_each_fact_it_says_what_the_server_answers() -> None:
             assert request["check"] == {**check, "body": "unchecked"}
             for one in (*parts["parts"], *head["parts"]):
                 query = {"session": session.id, "seq": fact["seq"], "name": one["name"]}
-                assert whole["parts"][one["sha256"]] == await page.get(f"/parts/{one['sha256']}", **query)
-        for row, said in whole["sources"].items():
-            seq = whole["previews"][int(row)]["last_seq"]
+                assert content_of(whole, one["sha256"]) == await page.get(f"/parts/{one['sha256']}", **query)
+        assert whole["message_seqs"] == [one["seq"] for one in whole["messages"]]
+        for row, said in zip(whole["source_rows"], whole["sources"], strict=True):
+            seq = whole["previews"][row]["last_seq"]
             assert said == await page.get(f"{path}/sources/{seq}")
         assert whole["sources"]
 
@@ -102,7 +98,7 @@ async def test_a_request_stands_there_once_however_many_facts_are_about_it() -> 
     assert len(whole["facts"]) == 200
     assert len(whole["requests"]) >= 50
     assert len(whole["lines"]) <= 250
-    assert sum(len(one["lines"]) for one in whole["requests"]) < 500
+    assert sum(len(lines) for _, lines in whole["sent"]) < 500
     assert whole["without"] == ["wire bodies", "comparisons of requests with a pin"]
 
 
@@ -116,7 +112,7 @@ async def test_what_is_too_much_for_a_file_is_left_out_and_said(monkeypatch: pyt
     await session.fork(at=20)
     await agent("A long answer that comes in several pieces.").run("Well?", session=session)
     whole = await written(log, name)
-    assert whole["sources"] == {}
+    assert whole["sources"] == []
     last = whole["requests"][-1]
     assert (last["first"], len(lines(whole, len(whole["requests"]) - 1))) == (last["head"]["messages"] - 20, 20)
     checks = [one["check"] for one in whole["requests"]]
@@ -150,8 +146,7 @@ async def test_the_file_has_all_it_needs_and_lets_nothing_else_run(tmp_path: Pat
     page = (await session_file(log, session.id, page=built(tmp_path))).decode()
     assert "/assets/" not in page
     assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["data:image/svg+xml;base64,PHN2Zy8+"]
-    (data,) = re.findall(r'<script type="application/json" id="archive">([^<]*)</script>', page)
-    whole = msgspec.json.decode(gzip.decompress(base64.b64decode(data)))
+    whole = unpacked(page.encode())
     assert whole["sessions"][0]["head"]["info"]["id"] == session.id
     scripts = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
     assert scripts == [SCRIPT.replace("</script", "\\x3c/script")]

@@ -193,62 +193,82 @@ export interface AgentStart {
 /**
  * Sessions as the page reads them from a file, the one that it is of first.
  *
- * without: what a server would answer and this cannot, in words. omitted: what was left out of it because somebody
- * asked for that, in words; marks stand in its place. lines, tools, left_out, parts: what their requests are made of,
- * each once; `parts` is content by its hash.
+ * blocks: how many there are. without: what a server would answer and this cannot, in words. omitted: what was left
+ * out of it because somebody asked for that, in words; marks stand in its place. comparisons: `Comparison`; compared:
+ * the branches of each. lines, tools, left_out: what requests are made of, each once: `ArchivedLine`, and lists of
+ * `SentTool` and of `LeftOut`.
  */
 export interface Archive {
   version: string;
+  blocks: number;
   without: string[];
   omitted: string[];
   family: Family;
   sessions: ArchivedSession[];
-  comparisons: Comparison[];
-  lines: PartLine[];
-  tools: SentTool[][];
-  left_out: LeftOut[][];
-  parts: Record<string, Json>;
+  comparisons: Listed;
+  compared: [string, string][];
+  lines: Listed;
+  tools: Listed;
+  left_out: Listed;
 }
 
 /**
- * A request: its head but for its tools, what changed in it, and its messages, from a place on.
+ * A part of requests, and all of it: `of` is the number of the line with that content, often its own.
  *
- * They are those of the request before it up to the place `keep`, then the lines of these numbers. `tools`,
- * `left_out`: the numbers of the lists of its tools, and of what was not sent.
+ * content: None where that of another line is the same.
+ */
+export interface ArchivedLine {
+  line: PartLine;
+  of: number;
+  content: Json | null;
+}
+
+/**
+ * A request: its head but for its parts and tools, what changed in it, and where it begins to be told.
+ *
+ * `config`, `tools`, `left_out`: the numbers of the lines of its parts that are no messages, of the list of its
+ * tools, and of the list of what was not sent.
  */
 export interface ArchivedRequest {
   head: RequestHead;
+  config: number[];
   check: RequestCheck;
   changes: RequestChanges;
   first: number;
-  keep: number;
-  lines: number[];
   tools: number;
   left_out: number;
   more_left_out: number;
 }
 
 /**
- * A session of a file.
+ * A session of a file. Lists are of what stands behind their names; numbers are told as steps from one to the next.
  *
- * messages: as they stand at the head. sources: where the answers and calls of the rows have their words from, by the
- * numbers of these. inherited: the session of the file whose facts its history begins with, and up to which seq.
- * facts: every event behind that but streamed pieces. jumps: at each fact of the history; an event that was not cut
- * stands among the facts alone. requests: each that was sent once, and what would come next wherever that is another
- * one; in order.
+ * rows: `RowColumns`, one. previews: `Row`. messages: `ChatMessage`, as they stand at the head; message_seqs: theirs.
+ * sources: `SaidWhere`, where the answers and calls of rows have their words from; source_rows: these.
+ * inherited: the session of the file whose facts its history begins with, and up to which seq.
+ * facts: `SentEvent`, every event behind that but streamed pieces; seqs: theirs. jumps: `Jump`, at each fact of the
+ * history; an event that was not cut stands among the facts alone. asked: for each of these, the number of the request
+ * that it is about. requests: `ArchivedRequest`, each that was sent once, and what would come next wherever that is
+ * another one; in order. sent: of each, up to which place its messages are those of the request before it, and the
+ * numbers of the lines that follow. series: `CallSeries`, one. spans: `Timespans`, one.
  */
 export interface ArchivedSession {
   head: SessionHead;
-  rows: RowColumns;
-  previews: Row[];
-  messages: ChatMessage[];
-  sources: Record<string, SaidWhere>;
+  rows: Listed;
+  previews: Listed;
+  messages: Listed;
+  message_seqs: number[];
+  sources: Listed;
+  source_rows: number[];
   inherited: [string, number] | null;
-  facts: SentEvent[];
-  jumps: Jump[];
-  requests: ArchivedRequest[];
-  series: CallSeries;
-  spans: Timespans;
+  facts: Listed;
+  seqs: number[];
+  jumps: Listed;
+  asked: number[];
+  requests: Listed;
+  sent: Listed;
+  series: Listed;
+  spans: Listed;
 }
 
 /** The request that a seq is about; see `RequestHead`. */
@@ -864,6 +884,13 @@ export interface LeftOut {
   seq: number;
   text: string;
   tokens: number;
+}
+
+/** A list that stands in blocks: how many things, which blocks, and the place of the first thing of each. */
+export interface Listed {
+  many: number;
+  blocks: number[];
+  begins: number[];
 }
 
 /**
