@@ -9,13 +9,11 @@ import { Server, takeToken } from "./api/server";
 import { firstAnswer, useSource } from "./api/source";
 import { App } from "./app";
 import { listenToKeys } from "./keys";
-import { loadAll } from "./parts/later";
+import { loadAll, whenIdle } from "./parts/later";
 import { followAddress, go, place, sessionPlace } from "./selection";
 import { followSelection } from "./session/open";
 import { followPlace } from "./sessions/table";
 
-const LATER_MS = 200;
-const whenIdle = window.requestIdleCallback ?? ((does: () => void) => setTimeout(does, LATER_MS));
 const page = document.getElementById("page")!;
 
 /** The file that the page stands in; null where a server sent it. Raises: ApiError for a damaged one. */

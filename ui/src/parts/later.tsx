@@ -4,6 +4,15 @@ import { signal } from "@preact/signals";
 import type { ComponentType, VNode } from "preact";
 import { useEffect } from "preact/hooks";
 
+const LATER_MS = 200;
+const LATEST_MS = 1000;
+
+/** Does something once what is drawn is drawn, in a second at the latest. */
+export function whenIdle(does: () => void): void {
+  if ("requestIdleCallback" in window) requestIdleCallback(does, { timeout: LATEST_MS });
+  else setTimeout(does, LATER_MS);
+}
+
 const waiting: (() => Promise<void>)[] = [];
 
 /** Makes a component of one that is loaded later. */

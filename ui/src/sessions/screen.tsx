@@ -29,8 +29,8 @@ const HINTS: [string, string][] = [
 
 /** All sessions. */
 export function SessionsScreen() {
-  const isAnswered = table.isAnswered.value; // what is told of changes, and how many there are, comes behind the rows
-  useEffect(() => (isAnswered ? followSessions() : undefined), [isAnswered]);
+  const isSettled = table.isSettled.value;
+  useEffect(() => (isSettled ? followSessions() : undefined), [isSettled]);
   const peeked = peekSession.value;
   const isEmpty = table.isRead.value && !table.rows.value.size && !table.filter.value && !table.filterError.value;
   return (

@@ -5,6 +5,7 @@ import { batch, computed, effect, signal, untracked } from "@preact/signals";
 import { getPatiently, wordsOf } from "../api/answers";
 import { ApiError, ask, stream, theSource } from "../api/source";
 import type { TableBatch, TablePage, TableRow } from "../api/types";
+import { whenIdle } from "../parts/later";
 import { go, place, sessionPlace, type SessionsPlace } from "../selection";
 import { peekSession } from "../ui_state";
 import { familyLines, type Line } from "./families";
@@ -34,6 +35,8 @@ class SessionTable {
   readonly sort = signal(readSort(""));
   /** Whether it has been said what can be shown, or why nothing can. */
   readonly isAnswered = computed(() => this.isRead.value || this.filterError.value !== "" || this.error.value !== "");
+  /** Whether what was asked for first is drawn: what tells of changes, and how many there are, comes behind it. */
+  readonly isSettled = signal(false);
   /** Counts how often sessions came, went, or stood otherwise. */
   readonly changes = signal(0);
   /** How many sessions there are; `hasMore`: at least. 0 until it is known. */
@@ -240,6 +243,9 @@ export function followPlace(): void {
   effect(() => {
     const now = place.value;
     if (now.screen === "sessions") untracked(() => table.show(now));
+  });
+  effect(() => {
+    if (table.isAnswered.value) whenIdle(() => (table.isSettled.value = true));
   });
 }
 

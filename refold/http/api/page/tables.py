@@ -39,6 +39,8 @@ from .parameters import WindowSize
 _FEW, _SOME, _PART, _ALL = 100, 50, 0.3, 2**31
 """What stands in few sessions is looked up. Of what does not it is asked with the rows, until of some too few have it;
 then all that do are looked up."""
+_AMONG = 10_000
+"""Of so many sessions at the most the rows are asked for by their ids."""
 _ROWS = 2_000
 """Rows that are read at a time, at the most."""
 _MOST_COUNTED = 1_000
@@ -161,6 +163,7 @@ class _Words:
     """Texts that sessions must hold: of what stands in few, those few; of others it is asked with their rows."""
 
     def __init__(self, store: EventLog) -> None:
+        """Prepare. `among`: of which sessions the rows are to be asked for; of none too many, or of all."""
         self._store = store
         self._frequent: dict[str, set[str] | None] = {}
         self.among: set[str] | None = None
@@ -172,21 +175,32 @@ class _Words:
             if len(found) == _FEW:
                 self._frequent[text] = None
             else:
-                self.among = found if self.among is None else self.among & found
+                self._narrow(found)
 
     async def held_by(self, rows: Sequence[SessionInfo]) -> list[SessionInfo]:
         """Choose the sessions that hold what stands in many."""
         left = list(rows)
-        for text, known in self._frequent.items():
+        for text, known in list(self._frequent.items()):
             holding = known
             if holding is None:
                 found = await self._store.count_found(text, sessions=[info.id for info in left])
                 holding = {one.session for one in found}
                 if len(left) >= _SOME and len(holding) < _PART * len(left):
                     everywhere = await self._store.count_found(text, limit=_ALL)
-                    self._frequent[text] = {one.session for one in everywhere}
+                    self._keep(text, {one.session for one in everywhere})
             left = [info for info in left if info.id in holding]
         return left
+
+    def _keep(self, text: str, found: set[str]) -> None:
+        """Keep in which sessions a text stands: the rows of others are not read any more, or are passed over."""
+        if len(found) <= _AMONG:
+            del self._frequent[text]
+            self._narrow(found)
+        else:
+            self._frequent[text] = found
+
+    def _narrow(self, found: set[str]) -> None:
+        self.among = found if self.among is None else self.among & found
 
 
 async def read_family(call: Call[Nothing, Nothing]) -> Family:
