@@ -151,9 +151,14 @@ async def _calls_of(session: Session, upto: int) -> dict[int, list[CallView]]:
 
 
 async def _print_calls(screen: Screen, session: Session, calls: Sequence[CallView], width: int, *, full: bool) -> None:
-    """Print what results do not say of a message's calls: who decided, other arguments, sessions that work on them."""
+    """Print what results do not say of a message's calls: who decided, other arguments, sessions that work on them.
+
+    Of a call that came from elsewhere, also that none came with it.
+    """
     for call in calls:
         name = f"{call.name}: " if len(calls) > 1 else ""
+        if call.adopted and call.status == "open":
+            print_text(screen, f"  {name}no result on record", width, style="yellow", cut=False)
         if call.decided is not None:
             print_text(screen, f"  {name}{call.decided.words}", width, style="dim", cut=False)
         given = call.arguments if call.asked is not None else call.decided.arguments if call.decided else None

@@ -46,7 +46,15 @@ from eventsource.events import (
     WaitStart,
 )
 from eventsource.message_text import role_of
-from eventsource.messages import AssistantMessage, CustomMessage, Message, ToolResultMessage, Usage, UserMessage
+from eventsource.messages import (
+    AssistantMessage,
+    CustomMessage,
+    Message,
+    ToolCall,
+    ToolResultMessage,
+    Usage,
+    UserMessage,
+)
 from projections.timeline import SpanReader
 from projections.tree import LABELS, Labels
 
@@ -84,6 +92,7 @@ class Columns:
         self.touches: list[tuple[int, int]] = []  # (seq of the fact, row)
         self.ended: dict[int, int] = {}  # seq of the end of a wait, child, step or task -> its row
         self.delivered: dict[int, int] = {}  # seq of a push -> that of the message's start that delivered it
+        self.unanswered: dict[int, dict[int, str]] = {}  # by name: adopted calls without a result, their tools by place
         self.kept_seq = 0
         self.labels: Labels = LABELS.initial
         self.ended_waits: dict[str, int] = {}  # by key, the seq that ended it last
@@ -254,6 +263,7 @@ class Columns:
 
     def _tool_start(self, at: Recorded, event: ToolExecutionStart) -> None:
         key = (event.message_seq, event.content_index)
+        self._answer(at, key)
         row = self._calls.get(key)
         if row is None:
             row = self._calls[key] = self.begin("tool", event.name, at)
@@ -287,15 +297,28 @@ class Columns:
                 row = self.begin("assistant", message.model, said, flags=flags)
                 self._answered(row, at.seq, message)
                 self.calls.adopted(said, message)
+                calls = {place: one.name for place, one in enumerate(message.content) if isinstance(one, ToolCall)}
+                if calls and not failed:
+                    self.unanswered[at.seq] = calls
             case ToolResultMessage():
                 row = self.begin("tool", message.tool_name, said, flags=flags)
                 self.marks.tool(message.tool_name, at.seq)
                 if event.call is not None:
                     self.places[row] = key = (event.call.message_seq, event.call.content_index)
                     self._calls.setdefault(key, row)
+                    self._answer(at, key)
             case CustomMessage():
                 row = self.begin("custom", message.kind, said, flags=flags)
         self.show(row, at.seq)
+
+    def _answer(self, at: Recorded, call: _Call) -> None:
+        """Take that an adopted call has a result, or is made here: the row of its answer says so no more."""
+        name, place = call
+        calls = self.unanswered.get(name, {})
+        if calls.pop(place, None) is not None:
+            self.touches.append((at.seq, self._by_name[name]))
+        if not calls:
+            self.unanswered.pop(name, None)
 
     def _compaction(self, at: Recorded, event: Compaction) -> None:
         row = self.begin("compaction", "", at)

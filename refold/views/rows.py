@@ -19,6 +19,7 @@ _BLOCK = re.compile(r"\s*<([A-Za-z][\w.-]*)(?:\s[^<>]*)?>.*?</\1\s*>", re.DOTALL
 _LOOKED = 20_000  # characters of a prompt
 
 PREVIEW_CHARACTERS = 80
+_MOST_BEHIND = PREVIEW_CHARACTERS // 2
 PIECE_ROWS = 10_000
 """Rows of which a column is written at once: some 2 ms of work."""
 
@@ -142,8 +143,8 @@ def some_rows(columns: Columns, view: ContextView, rows: Iterable[int]) -> tuple
 def preview(columns: Columns, view: ContextView, row: int) -> str:
     """Return the first words of a row: of a call what it was called with, of a message what it says.
 
-    Calls have rows of their own: an answer that says something is not told by them. Of a prompt it is what a person
-    typed, if anything, not what a program put around it.
+    Calls have rows of their own: an answer that says something is not told by them, but for those that came from
+    elsewhere without a result. Of a prompt it is what a person typed, if anything, not what a program put around it.
     """
     place = columns.places.get(row)
     if place is not None:
@@ -157,9 +158,11 @@ def preview(columns: Columns, view: ContextView, row: int) -> str:
             said = text_of(entry.message)
         elif isinstance(entry.message, UserMessage):
             said = _typed(text_of(entry.message)[:_LOOKED])
+        missing = ", ".join(dict.fromkeys(columns.unanswered.get(entry.seq, {}).values()))
+        behind = f" · no result of {missing}" if missing else ""
         if said.strip():
-            return _cut(said.lstrip())
-        return shown(entry.message, PREVIEW_CHARACTERS)
+            return _cut(said.lstrip(), behind)
+        return _cut(shown(entry.message, PREVIEW_CHARACTERS), behind)
     return _cut(columns.texts.get(row, ""))
 
 
@@ -180,6 +183,9 @@ def _call(view: ContextView, message_seq: int, content_index: int) -> ToolCall |
     return block if isinstance(block, ToolCall) else None
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, behind: str = "") -> str:
+    """Cut a text to what a row shows; `behind`: what is to be read there in any case."""
     line = " ".join(text[: 4 * PREVIEW_CHARACTERS].split())
-    return line if len(line) <= PREVIEW_CHARACTERS else f"{line[: PREVIEW_CHARACTERS - 1]}…"
+    behind = behind if len(behind) <= _MOST_BEHIND else f"{behind[: _MOST_BEHIND - 1]}…"
+    most = PREVIEW_CHARACTERS - len(behind)
+    return (line if len(line) <= most else f"{line[: most - 1]}…") + behind

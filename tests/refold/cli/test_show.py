@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from tests.refold.cli.reading import events, roles
 from tests.refold.shell import Shell
 
@@ -35,6 +38,20 @@ def test_signs_that_steer_a_terminal_are_shown_and_not_sent(shell: Shell) -> Non
         printed = shell.good(*words)
         assert not set(printed) & {"\x1b", "\x9b", "\u202e"}
         assert "␛[" in printed
+
+
+def test_a_call_that_came_without_its_result_says_so(shell: Shell) -> None:
+    asked: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
+    for number, name in enumerate(("bash", "read")):
+        function = {"name": name, "arguments": "{}"}
+        asked["tool_calls"].append({"id": f"c{number}", "type": "function", "function": function})
+    told = {"role": "tool", "tool_call_id": "c1", "content": "its lines"}
+    file = shell.folder / "cut.json"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": "Look."}, asked, told]}), encoding="utf-8")
+    session = shell.good("import", file).split()[0]
+    shown = shell.good("show", session)
+    assert "bash: no result on record" in shown
+    assert "read: no result" not in shown
 
 
 def test_show_writes_a_page(shell: Shell) -> None:

@@ -21,15 +21,15 @@ from eventsource.events import (
     ToolExecutionEnd,
     TurnStart,
 )
-from eventsource.messages import AssistantMessage, UserMessage
-from eventsource.values import Origin
+from eventsource.messages import AssistantMessage, TextContent, ToolCall, ToolResultMessage, UserMessage
+from eventsource.values import Origin, Place
 from projections import CONTEXT, history as said, project, read_transcript
 from refold import Agent, Log, tool
 from refold.testing import call, histories, scripted
 from refold.views.columns import ADOPTED, COMPACTED, ERROR, HIDDEN, NONE, OPEN, ROW_KINDS, before_and_after, fed
 from refold.views.rows import preview, row_columns, some_rows
 
-from .sessions import CountingLog, adopted, eventful
+from .sessions import ORIGIN, CountingLog, adopted, eventful
 
 
 def facts(history: tuple[Recorded, ...]) -> list[Recorded]:
@@ -197,6 +197,29 @@ async def test_a_session_from_elsewhere_has_its_rows_too() -> None:
     assert all(row.flags == ADOPTED for row in rows)
     assert preview(columns, view, 7) == "answer 1"
     assert list(columns.calls.seqs) == [2, 4, 6, 8, 10, 12]
+
+
+async def test_an_adopted_call_without_a_result_is_told_by_the_row_of_its_answer() -> None:
+    """As long as there is none: its result, or a tool that is run for it here, changes the row."""
+    log = CountingLog()
+    calls = tuple(ToolCall(id=f"c{n}", name=name, arguments="{}") for n, name in enumerate(("bash", "read", "bash")))
+    asks = AssistantMessage(content=(TextContent(text="I look " + "and look " * 20), *calls), model="m")
+    result = ToolResultMessage(tool_call_id="c0", tool_name="bash", content=(TextContent(text="ok"),))
+    await log.create("cut")
+    await log.append("cut", [(1, MessageAdopt(message=asks, origin=ORIGIN))])
+
+    async def words() -> str:
+        history = await log.read("cut")
+        return preview(fed(history), project(CONTEXT, history), 0)
+
+    assert (await words()).endswith("look a… · no result of bash, read")
+    assert len(await words()) == 80
+    for seq, place in enumerate((0, 1, 2), start=2):
+        event = MessageAdopt(message=result, origin=ORIGIN, call=Place(message_seq=1, content_index=place))
+        await log.append("cut", [(seq, event)])
+        assert 0 in fed(await log.read("cut")).touched_after(seq - 1)
+    assert (await words()).startswith("I look and look")
+    assert "no result" not in await words()
 
 
 async def test_a_wait_for_a_call_says_which_call_and_its_answer_what_it_says() -> None:

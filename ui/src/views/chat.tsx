@@ -319,18 +319,19 @@ function behind(session: OpenSession, seq: number, of: "text" | "thinking"): (fr
   return (from) => getKept(ask("GET /api/sessions/{session}/messages/{seq}/text", { session: session.id, seq }, { of, from, limit: SLICE }));
 }
 
-function statusOf(call: ChatCall, standing: string | undefined): { words: string; tone: string } {
+function statusOf(call: ChatCall, standing: string | undefined): { words: string; tone: string; says?: string } {
   const took = call.started_at_us !== null && call.ended_at_us !== null ? duration(call.ended_at_us - call.started_at_us) : "";
   if (call.refused) return { words: `refused: ${call.refused}`, tone: "is-config" };
   if (call.is_error) return { words: took, tone: "is-error" };
   const status = standing ?? call.status;
+  if (call.adopted && status === "open") return { words: "no result on record", tone: "is-config", says: "It came from elsewhere, without a result up to here: what it was taken from ended or was cut off before it, or goes on." };
   if (call.result === null) return { words: status || "no result", tone: status === "waiting" ? "is-wait" : "dim" };
   return { words: took, tone: "faint" };
 }
 
 /** A call, with its result folded in. */
 export function Call({ session, call, standing }: { session: OpenSession; call: ChatCall; standing?: string | undefined }) {
-  const { words, tone } = statusOf(call, standing);
+  const { words, tone, says } = statusOf(call, standing);
   const [isOpen, setOpen] = useState(false);
   const result = call.result?.text ?? "";
   const lines = result.split("\n");
@@ -343,7 +344,7 @@ export function Call({ session, call, standing }: { session: OpenSession; call: 
         <span class="cut mono">
           <span class="is-tool">{call.name}</span> <span class="dim">{<Line text={argumentsLine(call.arguments.text).slice(0, 400)} />}</span>
         </span>
-        <span class={tone}>
+        <span class={tone} title={says}>
           {call.is_error && <Sign of="error" words="failed" />} {[call.attempts > 1 ? `${call.attempts} attempts` : "", words].filter(Boolean).join(", ")}
         </span>
       </button>
