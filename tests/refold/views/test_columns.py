@@ -214,7 +214,7 @@ async def test_an_adopted_call_without_a_result_is_told_by_the_row_of_its_answer
 
     assert (await words()).endswith("look a… · no result of bash, read")
     assert len(await words()) == 80
-    for seq, place in enumerate((0, 1, 2), start=2):
+    for seq, place in enumerate((1, 2, 3), start=2):
         event = MessageAdopt(message=result, origin=ORIGIN, call=Place(message_seq=1, content_index=place))
         await log.append("cut", [(seq, event)])
         assert 0 in fed(await log.read("cut")).touched_after(seq - 1)

@@ -325,6 +325,8 @@ function statusOf(call: ChatCall, standing: string | undefined): { words: string
   if (call.is_error) return { words: took, tone: "is-error" };
   const status = standing ?? call.status;
   if (call.adopted && status === "open") return { words: "no result on record", tone: "is-config", says: "It came from elsewhere, without a result up to here: what it was taken from ended or was cut off before it, or goes on." };
+  const since = call.started_at_us;
+  if (status === "running" && since !== null) return { words: `running since ${clock(since, true)}`, tone: "dim", says: moment(since) };
   if (call.result === null) return { words: status || "no result", tone: status === "waiting" ? "is-wait" : "dim" };
   return { words: took, tone: "faint" };
 }
