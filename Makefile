@@ -33,8 +33,8 @@ bench: $(BENCH)/ready ## measure, print the tables and write docs/benchmarks.md;
 	-$(BENCH)/bin/python hatch_build.py
 	$(BENCH)/bin/python -m benchmarks --write
 
-bench-scale: $(BENCH)/ready ## simulate a million sessions and ten thousand that stream, on PostgreSQL; a quarter of an hour
-	$(BENCH)/bin/python -m benchmarks.scale
+bench-scale: $(BENCH)/ready ## simulate a million sessions and ten thousand that stream, on PostgreSQL, and write docs/scale.md; a quarter of an hour
+	$(BENCH)/bin/python -m benchmarks.scale --write
 
 clients: .venv/ready ## install four real coding agents (npm, 1 GB in ~/.cache/refold), and compare what they keep with what the proxy recorded
 	$(BIN)/python -m tests.clients.install

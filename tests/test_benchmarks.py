@@ -14,9 +14,10 @@ import pytest
 from benchmarks.__main__ import NAMES, Failed, finish, measure
 from benchmarks.exchange import exchange, flushed, history
 from benchmarks.measure import Compared, environment, turns
-from benchmarks.page import GONE, HEAD, PEERS, page
+from benchmarks.page import DOCS, GONE, HEAD, PEERS, page
 from benchmarks.plots import Plot, plots
 from benchmarks.rows import Chart, Point, Section, absent, faults, ratio_row, row, table
+from benchmarks.scale import placed
 from benchmarks.walks import walks
 from eventsource.events import UPDATE_TYPES
 from eventsource.machine.evolve import fold
@@ -89,6 +90,21 @@ def test_the_simulation_of_many_sessions_says_something_of_each(postgres: str) -
     assert re.search(r"^\d+ due sessions claimed, ten at a time +[\d,]+/s$", run.stdout, re.MULTILINE)
     assert re.search(r"^exchanges +[1-9]", run.stdout, re.MULTILINE)
     assert re.search(r"^table updates +.* dead, cleaned \d+ times$", run.stdout, re.MULTILINE)
+
+
+def test_a_simulation_writes_its_part_of_the_page_and_nothing_else() -> None:
+    page = (DOCS / "scale.md").read_text(encoding="utf-8")
+    said = "7 sessions", "3 sessions in 2 processes"
+    written = placed(page, "On a machine", said, [("list", "1.0 ms")], [("appends", "2/s")])
+    assert "| the rows of 7 sessions | |\n| --- | --- |\n| list | 1.0 ms |\n" in written
+    assert "| 3 sessions in 2 processes that stream | |\n| --- | --- |\n| appends | 2/s |\n" in written
+    ends = ("## What was simulated\n", "\n## What one server bears")
+    assert [written.partition(ends[0])[0], written.partition(ends[1])[2]] == [
+        page.partition(ends[0])[0], page.partition(ends[1])[2]
+    ]  # fmt: skip
+    assert placed(written, "On a machine", said, [("list", "1.0 ms")], [("appends", "2/s")]) == written
+    with pytest.raises(ValueError, match="expected the headings"):
+        placed("# Scale", "", said, [], [])
 
 
 @pytest.mark.parametrize(("unit", "ratio"), [("ms", 0.8), ("events/s", 1.3)])
