@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from eventsource.events import StepEnd
 from refold import open_log
+from refold.engines import Tick
 from tests.faults import conversations
 from tests.faults.test_worker_kill import ROOT, began, facts
+from tests.refold.engines.dbos_worker import RECIPE
 
 pytest.importorskip("dbos", reason="needs the package dbos")
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -58,3 +61,28 @@ async def test_what_a_killed_executor_had_is_taken_up_by_its_name_alone(tmp_path
         for process in running:
             process.kill()
             process.wait()
+
+
+async def test_dbos_keeps_how_many_ticks_begin_in_a_second_and_how_many_run_here(tmp_path: Path) -> None:
+    recipe, clock = runpy.run_path(str(RECIPE)), asyncio.get_running_loop().time
+    engine = recipe["DbosEngine"](f"sqlite:///{tmp_path / 'dbos.db'}", executor="one", per_second=2)
+    begun, running, most, stopping = list[float](), 0, 0, asyncio.Event()
+
+    async def tick(session: str) -> Tick:
+        nonlocal running, most
+        begun.append(clock())
+        running, most = running + 1, max(most, running + 1)
+        await asyncio.sleep(0.3)
+        running -= 1
+        return Tick(ended=True)
+
+    async with asyncio.timeout(60):
+        serving = asyncio.create_task(engine.serve(tick, queues=["rated"], concurrency=2, grace_s=1, stopping=stopping))
+        for number in range(6):
+            await engine.poke(f"rated-{number}", "rated")
+        while len(begun) < 6 or running:
+            await asyncio.sleep(0.02)
+        stopping.set()
+        await serving
+    assert most == 2
+    assert begun[-1] - begun[0] > 1.5
