@@ -11,8 +11,9 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from refold import Log, Session
+from refold.http.page_file.file import session_file
 from tests.refold.views.sessions import CountingLog, eventful
-from tests.ui.looking import Watched, lacks, looking
+from tests.ui.looking import Watched, lacks, looking, tab
 from tests.ui.on_page import opened, press, settled
 
 AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
@@ -58,9 +59,9 @@ async def test_axe_finds_nothing_serious_in_any_view(looked: tuple[Watched, Sess
         for view in VIEWS:
             await opened(watched, f"/s/{session.id}?view={view}&at={at}")
             found[f"{view} at {at}"] = await serious(watched)
-    for tab in ("Event", "State", "Usage", "Links"):
-        await watched.page.get_by_role("tab", name=tab).click()
-        found[tab] = await serious(watched)
+    for each in ("Event", "State", "Usage", "Links"):
+        await watched.page.get_by_role("tab", name=each).click()
+        found[each] = await serious(watched)
     assert {where: what for where, what in found.items() if what} == {}
 
 
@@ -82,6 +83,41 @@ async def test_axe_finds_nothing_serious_in_the_table_the_store_and_the_dialogs(
         found[key] = await serious(watched)
         await press(watched, "Escape")
         await watched.page.locator("dialog").wait_for(state="detached")
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_serious_in_a_file(theme: str, browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    session = await eventful(store)
+    fork = await session.fork(at=30, title="another")
+    file = tmp_path / "page.html"
+    file.write_bytes(await session_file(Log(store, clock=lambda: 7), session.id, family=True, omit=["results"]))
+    look = {"color_scheme": theme, "reduced_motion": "reduce"}
+    found: dict[str, list[str]] = {}
+    async with tab(browser, file.as_uri(), offline=True, **look) as alone:
+        pinned = {"a branch": f"&pin={fork.id}:30", "a pin": f"&pin={session.id}:6"}
+        places = {view: f"view={view}&at=53" for view in VIEWS}
+        places |= {f"diff with {name}": f"view=diff&at=53{pin}" for name, pin in pinned.items()}
+        for name, place in places.items():
+            await alone.page.goto(f"{file.as_uri()}#/s/{session.id}?{place}")
+            await alone.page.wait_for_selector(".row.is-selected")
+            found[name] = await serious(alone)
+        for each in ("Event", "State", "Usage", "Links"):
+            await alone.page.get_by_role("tab", name=each).click()
+            found[each] = await serious(alone)
+        for key in ("Control+k", "?", "/", "Control+Shift+F"):
+            await press(alone, key)
+            await alone.page.locator("dialog").wait_for()
+            found[key] = await serious(alone)
+            await press(alone, "Escape")
+            await alone.page.locator("dialog").wait_for(state="detached")
+        await alone.page.get_by_role("button", name="a file as of").click()
+        found["what the file is"] = await serious(alone)
+        file.write_bytes(file.read_bytes()[:-2_000])
+        await alone.page.reload()
+        await alone.page.get_by_role("alert").wait_for()
+        found["a file that is cut short"] = await serious(alone)
     assert {where: what for where, what in found.items() if what} == {}
 
 

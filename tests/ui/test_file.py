@@ -183,7 +183,11 @@ async def test_what_is_not_in_a_file_is_said_and_leads_nowhere(browser: Browser,
         await alone.sees("This session is not in the file")
         assert alone.page.url == address
         await alone.page.get_by_role("button", name="a file as of").click()
-        for said in ("wire bodies", "comparisons of requests with a pin", "3 other sessions of its family"):
+        for said in (
+            "wire bodies",
+            "comparisons of requests with any but the one before",
+            "3 other sessions of its family",
+        ):
             await alone.sees(said)
 
 
@@ -220,3 +224,49 @@ async def test_a_damaged_file_says_so(browser: Browser, tmp_path: Path) -> None:
         await alone.page.get_by_role("option").filter(has_text="Still there?").wait_for()
         await alone.page.keyboard.press("2")
         await alone.page.locator("#reader").get_by_text("Still there?").first.wait_for()
+
+
+async def test_a_pin_is_compared_where_the_file_knows_how_and_else_that_is_said(
+    browser: Browser, tmp_path: Path
+) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await eventful(store)
+    asked = [one.seq async for one in read_all(store, session.id) if isinstance(one.event, ModelRequest)]
+    file = tmp_path / "page.html"
+    file.write_bytes(await session_file(log, session.id))
+    before, last = asked[-2:]
+    async with looking(browser, log) as live, tab(browser, file.as_uri(), offline=True) as alone:
+        await live.open("/")
+        await live.page.wait_for_selector("main")
+        for pin in (before, last):
+            view = f"diff&pin={session.id}:{pin}"
+            wanted = await at(live, live.url, session.id, last, view)
+            found = await at(alone, f"{file.as_uri()}#", session.id, last, view)
+            assert difference(found, wanted) == [], pin
+        await at(alone, f"{file.as_uri()}#", session.id, last, f"diff&pin={session.id}:{asked[0]}")
+        await alone.sees("A file has each request compared with the one before it")
+        await alone.page.get_by_role("button", name="Compare with the request before").click()
+        await alone.sees("against")
+        assert "pin=" not in alone.page.url
+
+
+async def test_the_keys_of_a_file_are_those_that_do_something_there(browser: Browser, tmp_path: Path) -> None:
+    store = CountingLog()
+    log = Log(store, clock=lambda: 7)
+    session = await eventful(store)
+    file = tmp_path / "page.html"
+    file.write_bytes(await session_file(log, session.id))
+    async with looking(browser, log) as live, tab(browser, file.as_uri(), offline=True) as alone:
+        await live.open(f"/s/{session.id}")
+        await alone.page.goto(file.as_uri())
+        listed: list[set[str]] = []
+        for one in (live, alone):
+            await one.sees("Do I need a coat?")
+            await one.page.keyboard.press("?")
+            await one.page.get_by_role("heading", name="Keys").wait_for()
+            listed.append(set(await one.page.locator("dialog dd").all_inner_texts()))
+        missing = {words.partition(":")[0].partition(",")[0] for words in listed[0] - listed[1]}
+        assert listed[1] <= listed[0]
+        assert missing >= {"Fork here; on a message of a person", "Set a bookmark here", "Export", "Next session"}
+        assert "Next error" in listed[1]

@@ -103,7 +103,8 @@ function pinHere(): void {
   const seq = one.seq.peek();
   const same = now.pin?.session === one.id && now.pin.seq === seq;
   select({ pin: same ? null : { session: one.id, seq } }, "step");
-  tell(same ? "Nothing is pinned any more." : `Pinned: ${whole(seq)}. Diff compares with it; ' swaps the two.`);
+  const compares = theSource().isArchive ? "" : " Diff compares with it;";
+  tell(same ? "Nothing is pinned any more." : `Pinned: ${whole(seq)}.${compares} ' swaps the two.`);
 }
 
 function swapPin(): void {
@@ -243,6 +244,12 @@ export const COMMANDS: readonly Command[] = [
   command("letters", "page", "", "Turn single-letter keys on or off", () => remember({ hasLetterKeys: !settings.peek().hasLetterKeys }), () => true),
   command("out", "page", "escape", "Out of this", out, () => true),
 ];
+
+/** Whether it can be done anywhere on this page: in a file nothing is written, and there is no table of sessions. */
+export function isOfThisPage(one: Command): boolean {
+  const { isArchive, isOfMany } = theSource();
+  return !isArchive || (one.when !== canWrite && !TABLE_COMMANDS.includes(one) && (isOfMany || one.id !== "search-everywhere"));
+}
 
 /** The key of a command, as it is shown. */
 export function keyFor(id: string): string {

@@ -264,7 +264,7 @@ def _limits(head: SessionHead, facts: int, requests: _Requests, sources: _Source
     if not sources.is_whole:
         yield f"where answers have their words from, of more than {MOST_SEARCHED:,} messages"
     yield "wire bodies"
-    yield "comparisons of requests with a pin"
+    yield "comparisons of requests with any but the one before"
 
 
 async def _each(log: Log, head: At) -> AsyncIterator[tuple[At, At, Recorded]]:

@@ -99,7 +99,7 @@ async def test_a_request_stands_there_once_however_many_facts_are_about_it() -> 
     assert len(whole["requests"]) >= 50
     assert len(whole["lines"]) <= 250
     assert sum(len(lines) for _, lines in whole["sent"]) < 500
-    assert whole["without"] == ["wire bodies", "comparisons of requests with a pin"]
+    assert whole["without"] == ["wire bodies", "comparisons of requests with any but the one before"]
 
 
 async def test_what_is_too_much_for_a_file_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ async def test_what_is_too_much_for_a_file_is_left_out_and_said(monkeypatch: pyt
         "digests of requests of more than 20 messages that have none on record",
         "where answers have their words from, of more than 100 messages",
         "wire bodies",
-        "comparisons of requests with a pin",
+        "comparisons of requests with any but the one before",
         "1 other session of its family",
     ]
 

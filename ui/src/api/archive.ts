@@ -18,6 +18,7 @@ import type {
   LeftOut,
   PartLine,
   PartWindow,
+  RequestChanges,
   RequestHead,
   Row,
   RowColumns,
@@ -29,6 +30,7 @@ import type {
 } from "./types";
 
 const EXCERPT = 80;
+const NOT_COMPARED = "A file has each request compared with the one before it, and with no other: `refold ui` compares any two, where the log is.";
 
 /** Reads what was written into the page. Raises: ApiError for a damaged file. */
 export async function readArchive(): Promise<Archive> {
@@ -337,10 +339,22 @@ class SessionAnswers {
       case "check":
         return found.check;
       case "changes":
-        return query.has("against") ? undefined : { ...found.changes, changes: await cut(found.changes.changes, query) };
+        return this.changes(number, found, query);
       default:
         return undefined;
     }
+  }
+
+  /** What is otherwise than in the request before, or in the request itself; no other two are compared in a file. */
+  private async changes(number: number, found: ArchivedRequest, query: Query): Promise<RequestChanges> {
+    const against = query.get("against");
+    const other = against === null ? -1 : (this.asked[this.place(Number(against))] ?? -1);
+    if (against !== null && other === number) {
+      return { ...found.changes, against_seq: found.changes.request_seq, added: 0, removed: 0, changed: 0, changes: [], more: 0 };
+    }
+    const before = (await this.lists.requests.at(other))?.head.request_seq ?? 0;
+    if (against !== null && !(before > 0 && before === found.changes.against_seq)) throw new ApiError(404, NOT_COMPARED);
+    return { ...found.changes, changes: await cut(found.changes.changes, query) };
   }
 
   private async parts(seq: number, number: number, found: ArchivedRequest, query: Query): Promise<PartWindow | undefined> {

@@ -1,6 +1,6 @@
 // The table of keys, made from the commands themselves.
 
-import { type Command, COMMANDS } from "../commands";
+import { type Command, COMMANDS, isOfThisPage } from "../commands";
 import { remember, settings } from "../settings";
 import { Frame } from "./frame";
 import { keyWords } from "./keys_words";
@@ -20,14 +20,16 @@ function isOfTable(one: Command): boolean {
 /** The keys. */
 export function Shortcuts() {
   const hasLetters = settings.value.hasLetterKeys;
+  const there = COMMANDS.filter((one) => one.keys.length > 0 && isOfThisPage(one));
+  const groups = GROUPS.filter(([, is]) => there.some(is));
   return (
     <Frame title="Keys" width={980}>
       <div class="dialog-body scrolls shortcuts">
-        {GROUPS.map(([name, is]) => (
+        {groups.map(([name, is]) => (
           <section key={name}>
             <h2>{name}</h2>
             <dl>
-              {COMMANDS.filter((one) => one.keys.length > 0 && is(one)).map((one) => (
+              {there.filter(is).map((one) => (
                 <div key={one.id} class={!hasLetters && one.keys.every((key) => /^.{1,2}$/.test(key)) ? "faint" : undefined}>
                   <dt>
                     {one.keys.map((key) => (

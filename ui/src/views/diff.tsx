@@ -140,14 +140,21 @@ function RequestDiff({ session }: { session: OpenSession }) {
           <Switches session={session} />
         </span>
       </div>
-      {error ? (
+      {error && pin !== null && theSource().isArchive ? (
+        <p class="empty">
+          {error}{" "}
+          <button type="button" class="link" onClick={() => select({ pin: null }, "jump")}>
+            Compare with the request before
+          </button>
+        </p>
+      ) : error ? (
         <p class="empty is-error">{error}</p>
       ) : !at ? (
         <p class="empty">Nothing has happened here yet.</p>
       ) : first === null ? (
         <p class="empty is-late">Comparing…</p>
       ) : hasNone ? (
-        <p class="empty">This is the first request: none came before it. Pin a point with m, or choose a branch, to compare with that.</p>
+        <p class="empty">This is the first request: none came before it.{!theSource().isArchive && " Pin a point with m, or choose a branch, to compare with that."}</p>
       ) : !changes.length ? (
         <p class="empty">Nothing is otherwise: the same was sent.</p>
       ) : (
