@@ -6,17 +6,20 @@ import asyncio
 import time
 
 from eventsource.log.sqlite.store import SqliteLog
-from eventsource.models.scripted import ScriptedModel, scripted
+from eventsource.models.protocol import CallOptions
+from eventsource.models.scripted import ScriptedModel
 from eventsource.models.scripted.script import call
+from eventsource.request import Request
 from refold import Agent, Session, open_log, tool
 
 from .exchange import DELTAS, RESULT_BYTES, Append, exchanges, flushed, texts
 from .floor import Floor, open_floor
-from .measure import Compared, compared, turns
+from .measure import Compared, compared, repeated, turns
 from .rows import Row, ratio_row, row
 from .stores import new_folder
 
 _FLUSH = 32  # updates: the loop's own
+_PACE_MS = 20  # between two deltas of a model that answers with 50 a second
 _MISSED = (
     "It waits for the disk less often than the floor; what is left is computing, whose row is below: each of 200 "
     "deltas passes the model's reader, the check at the log's door, the fold and whoever follows. The slower a sync, "
@@ -32,20 +35,45 @@ def weather(city: str) -> str:
 
 def run(quick: bool) -> list[Row]:
     """Measure exchanges through `Agent.run`; the floor only stores their events, with as many commits."""
-    rounds, size = (2, 5) if quick else (15, 10)
+    rounds, size, pace_ms = (2, 5, 1) if quick else (15, 10, _PACE_MS)
     found, cpu, commits = asyncio.run(_rounds(rounds, size))
+    played = repeated(rounds, lambda: asyncio.run(_played(size)))
+    paced = repeated(1 if quick else 3, lambda: asyncio.run(_paced(pace_ms)))
     rate = Compared(1000 / found.value, 1000 / found.floor, 1 / found.ratio, found.runs)
     return [
         ratio_row("Agent.run, one exchange (floor: store its events)", found, "ms", goal="<= 2.5x", missed=_MISSED),
         ratio_row("the same", rate, "exchanges/s"),
         ratio_row("the same: CPU", cpu, "ms"),
+        row("of it the scripted model, which a provider's takes the place of", played, "ms"),
         row("the same: commits with a sync", commits, "per exchange", goal="<= 5"),
+        row(f"the same, its deltas {pace_ms} ms apart: CPU", paced, "ms"),
     ]
 
 
-def _model() -> ScriptedModel:
+def _model(pace_ms: int = 0) -> ScriptedModel:
     asked = call("weather", {"city": "Oslo"}, deltas=('{"cit', 'y": "', "Oslo", '"}'))
-    return scripted([*texts(DELTAS, 1), asked], texts(DELTAS, 2))
+    return ScriptedModel([[*texts(DELTAS, 1), asked], texts(DELTAS, 2)], pace_ms=pace_ms)
+
+
+async def _played(size: int) -> float:
+    """Play the answers of some exchanges to nobody. Returns: ms of CPU an exchange."""
+    began = time.process_time()
+    for _ in range(size):
+        model = _model()
+        for _ in range(2):
+            async for _ in model.stream(Request(model=model.ref), CallOptions()):
+                pass
+    return (time.process_time() - began) * 1000 / size
+
+
+async def _paced(pace_ms: int) -> float:
+    """Run an exchange as slowly as models answer, after one at full speed. Returns: ms of CPU."""
+    async with open_log(new_folder() / "paced.db") as log:
+        session = await log.session()
+        await _exchange(session)
+        began = time.process_time()
+        await _exchange(session, pace_ms)
+        return (time.process_time() - began) * 1000
 
 
 async def _rounds(rounds: int, size: int) -> tuple[Compared, Compared, list[float]]:
@@ -73,8 +101,8 @@ async def _rounds(rounds: int, size: int) -> tuple[Compared, Compared, list[floa
     return compared(ours, floors), compared(*cpu.values()), commits
 
 
-async def _exchange(session: Session) -> None:
-    run = await Agent(_model(), tools=[weather]).run("".join(texts(40, 3)), session=session)
+async def _exchange(session: Session, pace_ms: int = 0) -> None:
+    run = await Agent(_model(pace_ms), tools=[weather]).run("".join(texts(40, 3)), session=session)
     if run.status != "done":
         raise RuntimeError(f"the run ended as {run.status}: {run.error}")
 

@@ -42,7 +42,7 @@ V = TypeVar("V")
 
 LOGGER = logger(__name__)
 _NEWS = 500
-_OWN_S = 0.05
+_OWN_S = 0.1
 """After an append of ours, before others' are waited for again: an append that follows finds those itself."""
 _UPDATES = frozenset(UPDATE_TYPES)
 PATIENCE_S = 30.0

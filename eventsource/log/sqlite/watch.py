@@ -18,8 +18,9 @@ _SOON_S, _GROWTH = 0.001, 1.5
 """After something was written the database is asked, and so much later again, and after ever longer times ..."""
 _ASK_S = 0.2
 """... up to this: between two questions while nothing seems to be written; an abort must arrive within 0.25 s."""
-_OWN_S = 0.01
-"""What is written while this log writes itself is looked at so much later: most often it is its own."""
+_OWN_S, _ALONE_S = 0.01, 0.1
+"""What is written while this log writes itself is looked at so much later, most often it is its own: the second, where
+all that is waited for was last appended to by this log, whose next append finds what others do to that session."""
 _LINGER_S = 1.0
 """For somebody else who waits: a run waits anew after each of its appends, and ending the notices takes 10 ms."""
 _EACH_S, _MOST_S = 0.0002, 0.1
@@ -80,7 +81,10 @@ class ChangeWatcher:
 
     def _put_off_s(self) -> float:
         """Return how much later it is enough to learn of what is written now: most often it is this log's own."""
-        return _OWN_S if self._commits.is_writing else 0.0
+        if not self._commits.is_writing:
+            return 0.0
+        is_alone = all(self._notifier.head_of(session) is not None for session in self._notifier.waiting)
+        return _ALONE_S if is_alone else _OWN_S
 
     async def _has_begun(self) -> bool:
         """Return whether somebody begins to wait within a while."""

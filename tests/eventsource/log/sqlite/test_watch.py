@@ -14,6 +14,7 @@ import pytest
 from eventsource.errors import StoreError
 from eventsource.events import Event, Label
 from eventsource.log import open_store
+from eventsource.log.sqlite import watch
 from eventsource.log.sqlite.file_notices import file_notices
 from eventsource.log.sqlite.store import SqliteLog
 
@@ -184,6 +185,25 @@ async def test_who_appends_and_waits_again_reads_nothing_to_know_where_its_sessi
     await asyncio.sleep(0)
     await log.append(session, LABEL)
     assert await asyncio.wait_for(waits, PATIENCE_S)
+
+
+async def test_what_is_written_while_this_log_writes_is_put_off_for_longer_where_all_that_is_waited_for_is_its_own(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, others = await sessions(log, 2)
+    heard = (await waiting(log, [mine]))[0]
+    head = await log.append(mine, LABEL)
+    assert await asyncio.wait_for(heard, PATIENCE_S)
+    tasks = [asyncio.create_task(log.wait(mine, head))]
+    await until(lambda: log._notifier.waiting == [mine])
+    assert log._watcher._put_off_s() == 0
+    monkeypatch.setattr(log._commits, "_leading", True)
+    assert log._watcher._put_off_s() == watch._ALONE_S
+    tasks.append(asyncio.create_task(log.wait(others, 0)))
+    await until(lambda: log._notifier.waiting == [mine, others])
+    assert log._watcher._put_off_s() == watch._OWN_S
+    monkeypatch.undo()
+    await leave(tasks)
 
 
 async def test_what_another_appends_is_asked_once_for_all_who_wait(
