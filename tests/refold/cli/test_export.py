@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
-import re
 from typing import Any
 
 import pytest
 
 from tests.refold.cli.reading import events
+from tests.refold.http.unpacking import unpacked
 from tests.refold.shell import Shell
 
 
@@ -91,16 +89,10 @@ def test_branches_come_into_a_page_with_the_family(shell: Shell) -> None:
     shell.good("fork", session, "--title", "other")
     alone = shell.good("export", session, "--format", "html")
     both = shell.good("export", session, "--format", "html", "--family")
-    assert [len(packed(page)["sessions"]) for page in (alone, both)] == [1, 2]
-    assert "1 other session of its family" in packed(alone)["without"]
+    assert [len(unpacked(page.encode())["sessions"]) for page in (alone, both)] == [1, 2]
+    assert "1 other session of its family" in unpacked(alone.encode())["without"]
     refused = shell("export", session, "--format", "markdown", "--family")
     assert refused.exit_code == 2
     assert "--family goes with --format html" in " ".join(refused.stderr.split())
     refused = shell("export", session, "--format", "pi", "--to-agent", "--family")
     assert "--omit and --family" in " ".join(refused.stderr.split())
-
-
-def packed(page: str) -> Any:
-    """Read what is packed in a page."""
-    (data,) = re.findall(r'<script type="application/json" id="archive">([^<]*)</script>', page)
-    return json.loads(gzip.decompress(base64.b64decode(data)))
