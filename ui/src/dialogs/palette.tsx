@@ -63,7 +63,7 @@ export function Palette() {
         aria-controls="palette-list"
         aria-activedescendant={items.length ? `palette-${selected}` : undefined}
         aria-label="Command or session"
-        placeholder="What to do, or which session to open"
+        placeholder={theSource().isArchive ? "What to do" : "What to do, or which session to open"}
         spellcheck={false}
         autocomplete="off"
         autoFocus
