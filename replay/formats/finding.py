@@ -68,7 +68,8 @@ class Finder:
             raise TranscriptError(agent, "keeps its sessions wherever a program says: name files or folders")
         home = where(environment)
         if not home.folder.is_dir() and not awaited:
-            raise TranscriptError(str(home.folder), f"is where {agent} keeps its sessions, and it is not there")
+            problem = f"is where {agent} keeps its sessions, and it is not there"
+            raise TranscriptError(str(home.folder), f"{problem}; name files or folders, or --watch for its first one")
         paths = (path for pattern in (home.pattern, *home.more) for path in home.folder.glob(pattern))
         return home.folder, list(self._sessions(paths))
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import type { DrawnSpan, SpanKind } from "../src/api/types";
 import { boxAt, boxesOf } from "../src/views/timeline_draw";
-import { Axis, layLanes, PAUSE_PX, pausesOf, ticks, timeAt } from "../src/views/timeline_layout";
+import { Axis, layLanes, PAUSE_PX, pausesOf, stretched, ticks, timeAt } from "../src/views/timeline_layout";
 
 function span(kind: SpanKind, from: number, to: number | null, name: string = kind): DrawnSpan {
   const lane = kind === "tool" ? `tool ${name}` : kind;
@@ -23,6 +23,14 @@ test("runs and turns share a lane, each tool has its own, and children come last
     ["helper", 2],
   ]);
   expect(lanes.at(-1)!.bars.map((bar) => `${bar.session} ${bar.span.kind}`)).toEqual(["a model", "b run"]);
+});
+
+test("the time is that of the sessions that were started, too", () => {
+  const own = { began_us: 10, ended_us: 20, spans_in_all: 1 };
+  const started = [{ created_at_us: 15, updated_at_us: 90 }, { created_at_us: 5, updated_at_us: 7 }];
+  expect(stretched(own, started)).toEqual({ began_us: 5, ended_us: 90, spans_in_all: 1 });
+  expect(stretched(own, [])).toEqual(own);
+  expect(stretched({ began_us: 0, ended_us: 0, spans_in_all: 0 }, started)).toMatchObject({ began_us: 5, ended_us: 90 });
 });
 
 test("calls of a tool that overlap lie below each other, as far as there is room", () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { FamilyMember } from "../src/api/types";
-import { isFold, layTree, stemsOf, type TreeRow } from "../src/views/tree_layout";
+import { isFold, layTree, originsOf, stemsOf, type TreeRow } from "../src/views/tree_layout";
 
 function member(id: string, above = "", at = 0, more: { isChild?: boolean; label?: string } = {}): FamilyMember {
   const info = { id, parent: above && !more.isChild ? above : null, fork_seq: 5, head: 10, created_at_us: at, updated_at_us: at } as FamilyMember["info"];
@@ -16,6 +16,13 @@ test("forks stand above what they were forked from, the newest on top, and agent
   const rows = layTree([member("root"), member("old", "root", 1), member("inner", "old", 9), member("new", "root", 2), member("agent", "root", 3, { isChild: true })], none, none);
   expect(told(rows)).toEqual(["new", "inner", "old", "root", "agent"]);
   expect(rows.map((row) => row.above)).toEqual([3, 2, 3, -1, 3]);
+});
+
+test("an agent begins where it was started, and what it began in turn lies behind that", () => {
+  const family = [member("root"), member("fork", "root", 1), member("agent", "root", 2, { isChild: true }), member("again", "agent", 3), member("inner", "agent", 4, { isChild: true })];
+  const rows = layTree(family, none, none);
+  const origins = originsOf(rows, (row) => (row.key === "agent" ? 8 : 3));
+  expect(Object.fromEntries(rows.map((row, place) => [row.key, origins[place]]))).toEqual({ root: 0, fork: 0, agent: 8, again: 8, inner: 11 });
 });
 
 const many = (number: number) => [member("root"), ...Array.from({ length: number }, (_, at) => member(`f${at}`, "root", at + 1, at === 3 ? { label: "good" } : {}))];

@@ -139,7 +139,7 @@ def test_an_agent_that_keeps_nothing_here_is_said(shell: Shell, monkeypatch: pyt
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(shell.folder / "nothing"))
     refused = shell("import", "--from", "claude-code")
     assert refused.exit_code == 3
-    assert "is where claude-code keeps its sessions, and it is not there" in refused.stderr
+    assert "is where claude-code keeps its sessions, and it is not there; name files or folders" in refused.stderr
 
 
 def test_a_session_of_claude_code_is_written_back_as_it_was_read(shell: Shell) -> None:

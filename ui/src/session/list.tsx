@@ -3,7 +3,7 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 
 import type { Row } from "../api/types";
-import { clock, duration, moment, short, whole } from "../format";
+import { clock, count, duration, moment, short, whole } from "../format";
 import { Line } from "../parts/text";
 import { type Sign as SignName, Sign } from "../parts/signs";
 import { useScroll, useSize } from "../parts/sizes";
@@ -83,7 +83,7 @@ export function RowWords({ row }: { row: Row }) {
   const who = row.who && !["user", "assistant"].includes(row.kind) ? row.who : "";
   const tone = SIGNS[row.kind]?.[1] ?? "dim";
   if (name === undefined) {
-    const said = words || (row.kind === "assistant" ? (row.flags & OPEN ? "…" : "calls tools") : row.who);
+    const said = words || (row.kind === "assistant" ? (row.flags & OPEN ? "…" : row.flags & (ERROR | INTERRUPTED) ? "nothing said" : "calls tools") : row.who);
     return (
       <span class={`words cut ${words ? "" : "dim"}`}>
         <Line text={said} />
@@ -198,7 +198,7 @@ export function List({ session }: { session: OpenSession }) {
         <span>{whole(shown.length)} rows</span>
         {(hiddenNotes > 0 || session.showsNotes.value) && (
           <button type="button" class="link" onClick={() => (session.showsNotes.value = !session.showsNotes.value)}>
-            {session.showsNotes.value ? "hide notes" : `${whole(hiddenNotes)} notes hidden`}
+            {session.showsNotes.value ? "hide notes" : `${count(hiddenNotes, "note")} hidden`}
           </button>
         )}
       </div>

@@ -131,7 +131,7 @@ export function Filters() {
 function Count({ filter }: { filter: string }) {
   const counted = useCalm(table.changes.value);
   const isTold = filter === ""; // whoever watches the table is told how many there are
-  const isKnown = isTold && table.inAll.value > 0;
+  const isKnown = isTold && (table.isLive.value || table.inAll.value > 0);
   const { answer } = useAnswer(isTold || !table.isSettled.value ? null : ask("GET /api/sessions", {}, { filter, limit: COUNTED }), { again: counted, keep: false });
   if (!isKnown && answer === null) return null;
   const many = isKnown ? table.inAll.value : answer!.sessions.length;

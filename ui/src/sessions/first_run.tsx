@@ -1,5 +1,9 @@
 // What stands where the table would: there is no session yet.
 
+import { useAnswer } from "../api/answers";
+import { ask } from "../api/source";
+import { quoted } from "../dialogs/quoted";
+
 const WAYS: [string, string][] = [
   ["refold ui --from claude-code", "reads what Claude Code keeps of this folder; so with codex, gemini, opencode and pi"],
   ["refold import session.jsonl", "takes a file, or a folder of them, that an agent wrote"],
@@ -7,12 +11,31 @@ const WAYS: [string, string][] = [
   ['refold run "Why is the sky blue?" -m MODEL', "asks a model, such as anthropic:claude-sonnet-4-5"],
 ];
 
+/** Says which log it is: a command in a terminal may mean another one. */
+function WhichLog() {
+  const { answer } = useAnswer(ask("GET /api/store"));
+  if (answer === null || answer.kind === "memory") return null;
+  const where = answer.path ? quoted(answer.path) : "ADDRESS";
+  return (
+    <p class="dim">
+      {answer.path ? (
+        <>
+          This log is <code>{answer.path}</code>.
+        </>
+      ) : (
+        "This log is on a server."
+      )}{" "}
+      Where <code>refold ls</code> reads another one, type <code>--db {where}</code> behind each of them.
+    </p>
+  );
+}
+
 /** Says what to type. */
 export function FirstRun() {
   return (
     <main class="first-run">
       <h1>There is no session in this log yet.</h1>
-      <p class="dim">Type one of these in a terminal, in the folder of this log; what comes of it appears here by itself.</p>
+      <p class="dim">Type one of these in a terminal; what comes of it appears here by itself.</p>
       <dl>
         {WAYS.map(([typed, does]) => (
           <div key={typed}>
@@ -23,6 +46,7 @@ export function FirstRun() {
           </div>
         ))}
       </dl>
+      <WhichLog />
     </main>
   );
 }

@@ -16,7 +16,7 @@ import { goToSeq, type OpenSession } from "../session/open";
 import { remember, settings } from "../settings";
 import { Charts } from "./charts";
 import { type Box, boxAt, boxesOf, drawLanes, heightOf } from "./timeline_draw";
-import { Axis, type Bar, type ChildSpans, type Lane, layLanes, pausesOf, type Stretch, ticks, timeAt } from "./timeline_layout";
+import { Axis, type Bar, type ChildSpans, type Lane, layLanes, pausesOf, type Stretch, stretched, ticks, timeAt } from "./timeline_layout";
 import "./timeline.css";
 
 const NAMES_PX = 112;
@@ -27,6 +27,8 @@ const AT_ONCE = 3;
 /** A canvas is no higher: lanes behind that are named. */
 const MOST_PX = 3_000;
 const CLICK_PX = 4;
+/** So much room a time above the lanes takes; behind it nothing of it would be seen. */
+const TICK_PX = 48;
 /** While the session goes on, the bars are read anew no more often. */
 const LIVE_MS = 1_000;
 
@@ -56,7 +58,10 @@ export function Timeline({ session }: { session: OpenSession }) {
   const { zoom, into, move, back, all: whole_ } = useZoom(session);
   const changes = useSeldom(session.changes.value, LIVE_MS);
   const query = { px: Math.max(width, 1), ...(zoom ? { from_us: Math.floor(zoom.from), to_us: Math.ceil(zoom.to) } : {}) };
-  const { answer, error, isOld } = useAnswer(width ? ask("GET /api/sessions/{session}/spans", { session: session.id }, query) : null, { keep: false, again: changes });
+  const { answer: own, error, isOld } = useAnswer(width ? ask("GET /api/sessions/{session}/spans", { session: session.id }, query) : null, { keep: false, again: changes });
+  const { family } = useFamily(session);
+  const started = useMemo(() => (family === null ? [] : childrenOf(session, family.members)), [session, family]);
+  const answer = useMemo(() => own && stretched(own, started.map((one) => one.info)), [own, started]);
   const asked = JSON.stringify(query);
   const answered = useRef(asked);
   useEffect(() => {
@@ -67,9 +72,9 @@ export function Timeline({ session }: { session: OpenSession }) {
   // what lasts still has lasted until the last event at least
   const nowUs = Math.max(answer?.ended_us ?? 0, isOpen ? (info?.updated_at_us ?? 0) : 0);
   const shown: Stretch | null = zoom ?? (answer ? { from: answer.began_us, to: Math.max(nowUs, answer.began_us + 1000) } : null);
-  const children = useChildren(session, shown, width, answer);
+  const children = useChildren(started, shown, width, answer);
   const { cutsPauses, hasCharts } = settings.value;
-  const pauses = useMemo(() => (answer === null || shown === null ? [] : pausesOf(answer.bars, shown, isOpen)), [answer, shown?.from, shown?.to, isOpen]);
+  const pauses = useMemo(() => (answer === null || shown === null ? [] : pausesOf([...answer.bars, ...children.spans.flatMap((one) => one.spans)], shown, isOpen)), [answer, children.spans, shown?.from, shown?.to, isOpen]);
   const axis = useMemo(() => (shown === null ? null : new Axis(shown, cutsPauses ? pauses : [], width)), [shown?.from, shown?.to, pauses, cutsPauses, width]);
   const bars = useFine(session, axis, answer);
   const lanes = useMemo(() => layLanes(session.id, bars, children.spans, isOpen), [bars, children.spans, isOpen]);
@@ -108,7 +113,7 @@ export function Timeline({ session }: { session: OpenSession }) {
           <p class="empty is-error">{error}</p>
         ) : answer === null || axis === null || !width ? (
           <p class="empty is-late">Reading what took time…</p>
-        ) : !answer.spans_in_all ? (
+        ) : !answer.spans_in_all && !lanes.length ? (
           <p class="empty">Nothing took time here yet.</p>
         ) : isTable ? (
           <Table session={session} lanes={lanes} began={answer.began_us} />
@@ -186,13 +191,12 @@ function barOf({ info, status }: FamilyMember): DrawnSpan {
 }
 
 /** The bars of the sessions that were started, of the longest in sight their own. */
-function useChildren(session: OpenSession, shown: Stretch | null, width: number, answer: Timespans | null): { spans: readonly ChildSpans[]; more: number } {
-  const { family } = useFamily(session);
+function useChildren(started: readonly FamilyMember[], shown: Stretch | null, width: number, answer: Timespans | null): { spans: readonly ChildSpans[]; more: number } {
   const [read, setRead] = useState<ReadonlyMap<string, readonly DrawnSpan[]>>(new Map());
   const seen = useMemo(() => {
-    if (family === null || shown === null) return [];
-    return childrenOf(session, family.members).filter((one) => one.info.created_at_us <= shown.to && one.info.updated_at_us >= shown.from);
-  }, [family, shown?.from, shown?.to]);
+    if (shown === null) return [];
+    return started.filter((one) => one.info.created_at_us <= shown.to && one.info.updated_at_us >= shown.from);
+  }, [started, shown?.from, shown?.to]);
   const scale = shown === null ? 0 : width / Math.max(shown.to - shown.from, 1);
   const long = useMemo(() => {
     const lasts = (one: FamilyMember) => one.info.updated_at_us - one.info.created_at_us;
@@ -324,7 +328,7 @@ function Lanes({ session, lanes, axis, answer, nowUs, isOld, more, zoom }: { ses
   return (
     <div class={`lanes scrolls${isOld ? " is-old" : ""}`} tabIndex={0} role="region" aria-label="Lanes of what took time; List shows the same as rows" onKeyDown={onKeyDown}>
       <div class="lanes-axis" aria-hidden="true">
-        {marks.map((at) => (
+        {marks.filter((at) => axis.x(at) <= width - TICK_PX || starts.has(at)).map((at) => (
           <span key={at} style={{ transform: `translateX(${axis.x(at)}px)` }}>
             {starts.has(at) ? startWords(at, answer.began_us) : `+${duration(at - answer.began_us)}`}
           </span>

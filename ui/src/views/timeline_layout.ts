@@ -79,6 +79,17 @@ function stack(lane: Lane): void {
   lane.rows = Math.max(ends.length, 1);
 }
 
+/** An answer whose time is that of the sessions that were started, too: they go on where the session itself does nothing. */
+export function stretched<T extends { began_us: number; ended_us: number; spans_in_all: number }>(own: T, started: readonly { created_at_us: number; updated_at_us: number }[]): T {
+  let began_us = own.spans_in_all ? own.began_us : Number.POSITIVE_INFINITY;
+  let ended_us = own.spans_in_all ? own.ended_us : 0;
+  for (const one of started) {
+    began_us = Math.min(began_us, one.created_at_us);
+    ended_us = Math.max(ended_us, one.updated_at_us);
+  }
+  return started.length ? { ...own, began_us, ended_us } : own;
+}
+
 /** A pause takes this much of the axis, however long it was. */
 export const PAUSE_PX = 14;
 const MOST_PAUSES = 24;

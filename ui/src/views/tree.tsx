@@ -13,7 +13,7 @@ import { Line, spelled } from "../parts/text";
 import { go, type Selection, select, selection } from "../selection";
 import { useFamily } from "../session/family";
 import type { OpenSession } from "../session/open";
-import { type BranchRow, type FoldRow, isFold, layTree, seqAt, stemsOf, type TreeRow } from "./tree_layout";
+import { type BranchRow, type FoldRow, isFold, layTree, originsOf, seqAt, stemsOf, type TreeRow } from "./tree_layout";
 import "./tree.css";
 
 const ROW_PX = 28;
@@ -144,7 +144,7 @@ function Branches({ session, family }: { session: OpenSession; family: Family })
         onScroll={(event) => (lastTop = event.currentTarget.scrollTop)}
       >
         <div class="tree-heads" aria-hidden="true">
-          <span>seq 1 to {whole(Math.max(...family.members.map((one) => one.info.head), 1))}</span>
+          <span>{family.members.length > forks ? "seq" : `seq 1 to ${whole(family.members.reduce((most, one) => Math.max(most, one.info.head), 1))}`}</span>
           <span>branch</span>
           <span>outcome</span>
           <span class="number">cost</span>
@@ -243,24 +243,23 @@ function Row({ row, place, isSelected, isCursor, isPinned, onPick }: { row: Tree
 
 /** The lines: a session from where it began to its head, and where it came from. */
 function Graph({ session, rows, first, end, width, now }: { session: OpenSession; rows: readonly TreeRow[]; first: number; end: number; width: number; now: Selection | null }) {
-  const highest = useMemo(() => rows.reduce((most, row) => Math.max(most, isFold(row) ? 0 : row.member.info.head), 1), [rows]);
-  const x = (seq: number) => (seq / highest) * width;
   const begun = useMemo(() => begunAt(session), [session, session.version.value]);
+  const origins = useMemo(() => originsOf(rows, (row, above) => startOf(isFold(row) ? row.members[0]! : row.member, above, begun)), [rows, begun]);
+  const highest = useMemo(() => rows.reduce((most, row, place) => Math.max(most, isFold(row) ? 0 : origins[place]! + row.member.info.head), 1), [rows, origins]);
+  /** Where a seq of a row lies. */
+  const x = (place: number, seq: number) => ((origins[place]! + seq) / highest) * width;
   const begins = (place: number): number => {
     const row = rows[place]!;
-    const above = row.above < 0 ? null : (rows[row.above] as BranchRow);
-    const member = isFold(row) ? row.members[0]! : row.member;
-    if (above === null) return 0;
-    return x(row.isChild ? (begun.get(member.info.id) ?? seqAt(above.member, member.info.created_at_us)) : member.info.fork_seq);
+    return x(place, row.above < 0 || row.isChild ? 0 : (isFold(row) ? row.members[0]! : row.member).info.fork_seq);
   };
   const ends = (place: number): number => {
     const row = rows[place]!;
     const begin = begins(place);
     if (isFold(row)) return begin + 26;
     const { info } = row.member;
-    return Math.max(row.isChild ? begin + x(info.head) : x(info.head), begin + LEAST_PX);
+    return Math.max(x(place, info.head), begin + LEAST_PX);
   };
-  const stems = useMemo(() => stemsOf(rows, begins), [rows, width, highest, begun]);
+  const stems = useMemo(() => stemsOf(rows, begins), [rows, width, highest, origins]);
   const path = useMemo(() => pathOf(rows, session.id), [rows, session]);
   const y = (place: number) => (place - first + 0.5) * ROW_PX;
   const isInside = (place: number) => place >= first && place < end;
@@ -295,15 +294,20 @@ function Graph({ session, rows, first, end, width, now }: { session: OpenSession
             {!isFold(row) &&
               row.member.labels.slice(0, 50).map(([seq]) => {
                 const lies = spotOf(rows, row.key, seq); // a fork may name what it shares: there it is drawn once
-                return lies !== null && isInside(lies.place) && <path key={seq} class="mark" d={`M${Math.round(x(seq))} ${y(lies.place) - 8}h5v5l-2.5 -2l-2.5 2z`} />;
+                return lies !== null && isInside(lies.place) && <path key={seq} class="mark" d={`M${Math.round(x(lies.place, seq))} ${y(lies.place) - 8}h5v5l-2.5 -2l-2.5 2z`} />;
               })}
           </g>
         );
       })}
-      {pin !== null && isInside(pin.place) && <rect class="pinned" x={Math.min(x(pin.seq), ends(pin.place)) - 4} y={y(pin.place) - 4} width="8" height="8" />}
-      {spot !== null && isInside(spot.place) && <circle class="here" cx={Math.min(x(spot.seq), ends(spot.place))} cy={y(spot.place)} r="4.5" />}
+      {pin !== null && isInside(pin.place) && <rect class="pinned" x={Math.min(x(pin.place, pin.seq), ends(pin.place)) - 4} y={y(pin.place) - 4} width="8" height="8" />}
+      {spot !== null && isInside(spot.place) && <circle class="here" cx={Math.min(x(spot.place, spot.seq), ends(spot.place))} cy={y(spot.place)} r="4.5" />}
     </svg>
   );
+}
+
+/** The seq at which a session was started: by the rows of the open one, else as far as the times tell. */
+function startOf(member: FamilyMember, above: BranchRow, begun: ReadonlyMap<string, number>): number {
+  return begun.get(member.info.id) ?? seqAt(above.member, member.info.created_at_us);
 }
 
 /** Where the open session started others: its rows name them. */

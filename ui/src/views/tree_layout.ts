@@ -118,6 +118,23 @@ function grouped(members: readonly FamilyMember[], shown: ReadonlySet<string> | 
   return found;
 }
 
+/** Where seq 0 of each row lies, in seqs of the first one: of a fork where that of its parent does, of an agent where it was started. */
+export function originsOf(rows: readonly TreeRow[], startOf: (row: TreeRow, above: BranchRow) => number): number[] {
+  const found = new Array<number>(rows.length).fill(-1);
+  for (let place = 0; place < rows.length; place++) {
+    const line: number[] = []; // without recursion: a tree may be deep
+    let at = place;
+    for (; at >= 0 && found[at]! < 0; at = rows[at]!.above) line.push(at);
+    let origin = at < 0 ? 0 : found[at]!;
+    for (let one = line.pop(); one !== undefined; one = line.pop()) {
+      const row = rows[one]!;
+      if (row.above >= 0 && row.isChild) origin += startOf(row, rows[row.above] as BranchRow);
+      found[one] = origin;
+    }
+  }
+  return found;
+}
+
 /** A line from the row of a session up to the row of a fork, or down to that of a child, at a place on the x axis. */
 export interface Stem {
   x: number;
