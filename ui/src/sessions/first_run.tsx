@@ -2,7 +2,6 @@
 
 import { useAnswer } from "../api/answers";
 import { ask } from "../api/source";
-import { quoted } from "../dialogs/quoted";
 
 const WAYS: [string, string][] = [
   ["refold ui --from claude-code", "reads what Claude Code keeps of this folder; so with codex, gemini, opencode and pi"],
@@ -15,17 +14,16 @@ const WAYS: [string, string][] = [
 function WhichLog() {
   const { answer } = useAnswer(ask("GET /api/store"));
   if (answer === null || answer.kind === "memory") return null;
-  const where = answer.path ? quoted(answer.path) : "ADDRESS";
   return (
     <p class="dim">
       {answer.path ? (
         <>
-          This log is <code>{answer.path}</code>.
+          This log is <code>{answer.path}</code>: where
         </>
       ) : (
-        "This log is on a server."
+        "This log is on a server: where"
       )}{" "}
-      Where <code>refold ls</code> reads another one, type <code>--db {where}</code> behind each of them.
+      <code>refold ls</code> reads another one, add <code>--db</code> and {answer.path ? "this path" : "its address"} to each of them.
     </p>
   );
 }
