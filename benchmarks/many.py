@@ -145,7 +145,10 @@ _MISSED = defaultdict(
     },
 )
 _BEGUN = "Python begins and imports; the search itself takes what it takes in a log that is open"
-_SPEED = "bare FTS5 takes in so many of 750 characters; 19,000 were messages of under 200"
+_SPEED = (
+    "bare FTS5 takes in so many of 750 characters; the goal is older than these messages, and was for those of under "
+    "200: of 180 characters FTS5 takes in 37,000 in a second of the processor, and the index 33,000"
+)
 _SIZE = "in a small log the three letters themselves weigh more than where they are"
 
 
