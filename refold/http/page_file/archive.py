@@ -168,7 +168,8 @@ async def archive(
         sessions.append(await _session(served, name, chosen.inside, pool, limits))
     sessions.sort(key=lambda one: chosen.inside.index(one.head.info.id))
     compared, missing = await compared_branches(served.log, [one.head.info for one in sessions])
-    comparisons, lines, tools, left_out = blocks.of(compared), pool.lines.end(), pool.tools.end(), pool.left_out.end()
+    comparisons = await blocks.of(compared)
+    lines, tools, left_out = pool.lines.end(), pool.tools.end(), pool.left_out.end()
     found = Archive(
         version=version,
         blocks=len(blocks.packed),
@@ -211,11 +212,11 @@ async def _session(
     messages = tuple(_messages(head_at))
     return ArchivedSession(
         head=head,
-        rows=blocks.of([row_columns(whole.columns)]),
-        previews=blocks.of(some_rows(whole.columns, head_at.view, range(len(whole.columns)))),
+        rows=await blocks.of_one(row_columns(whole.columns)),
+        previews=await blocks.of(some_rows(whole.columns, head_at.view, range(len(whole.columns)))),
         sources=sources.found.end(),
         source_rows=steps(sources.rows),
-        messages=blocks.of(messages),
+        messages=await blocks.of(messages),
         message_seqs=steps(one.seq for one in messages),
         inherited=inherited,
         facts=facts.end(),
@@ -224,8 +225,8 @@ async def _session(
         asked=steps(asked),
         requests=keeper.requests.end(),
         sent=keeper.sent.end(),
-        series=blocks.of([await _series(served, session)]),
-        spans=blocks.of([await read_spans(_call(served, session, SpansQuery(px=MOST_PIXELS)))]),
+        series=await blocks.of_one(await _series(served, session)),
+        spans=await blocks.of_one(await read_spans(_call(served, session, SpansQuery(px=MOST_PIXELS)))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from base64 import b64encode
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ import msgspec
 
 BLOCK_BYTES = 256 * 1024
 """Of JSON, from which on a block is full: read in a few milliseconds, and packed as well as longer ones."""
+_TURN = 50  # things
 _LEVEL = 9
 _AS_GZIP = 31
 
@@ -33,12 +35,19 @@ class Blocks:
         self.packed.append(packed(text))
         return len(self.packed) - 1
 
-    def of(self, things: Iterable[object]) -> Listed:
-        """List things that are all there already."""
+    async def of(self, things: Iterable[object]) -> Listed:
+        """List things that are all there already; others have their turn meanwhile."""
         listing = Listing(self)
         for one in things:
             listing.append(one)
+            if len(listing) % _TURN == 0:
+                await asyncio.sleep(0)
         return listing.end()
+
+    async def of_one(self, thing: object) -> Listed:
+        """List a thing that may be long, packed in a thread."""
+        self.packed.append(await asyncio.to_thread(packed, msgspec.json.encode([thing])))
+        return Listed(many=1, blocks=(len(self.packed) - 1,), begins=(0,))
 
 
 class Listing:
