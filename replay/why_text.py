@@ -52,7 +52,7 @@ def _phase(state: State) -> str:
     turn = f"turn {state.run.turns}" if state.run is not None else ""
     match state.phase:
         case Phase.IDLE:
-            ended = f"the last run ended with {state.ended}" if state.ended is not None else "nothing has run yet"
+            ended = f"the last run ended with {state.ended}" if state.ended is not None else "nothing has run here yet"
             return f"idle: {f'task {state.task} is open' if state.task else ended}"
         case Phase.STARTED:
             return "a run has begun, its first turn is about to begin"

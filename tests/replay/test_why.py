@@ -151,7 +151,7 @@ async def test_it_says_in_words_where_the_run_stood(log: EventLog) -> None:
     asks: Answer = [call("weather", {"city": "Oslo"}), call("weather", {"city": "Rome"}), stop("tool_use")]
     await agent(asks, "Rain.").run("So?", session=session)
     said = [(await session.why(seq)).standing for seq in range(1, (await session.info()).head + 1)]
-    assert "nothing has run yet" in said[0]
+    assert "nothing has run here yet" in said[0]
     assert said[-1] == "idle: the last run ended with stop"
     for words in (
         "a run has begun, its first turn is about to begin; 1 message queued",
