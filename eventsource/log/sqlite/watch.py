@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from ...background import settled
 from ...errors import RefoldError
@@ -64,7 +66,8 @@ class ChangeWatcher:
         task = self._tasks.get(loop)
         if task is None or task.done():
             self._tasks = {loop: task for loop, task in self._tasks.items() if not (task.done() or loop.is_closed())}
-            self._tasks[loop] = loop.create_task(self._watch())
+            begin = partial(loop.create_task, self._watch())
+            self._tasks[loop] = contextvars.Context().run(begin)  # it is nobody's: not of the run that waits first
 
     async def stop(self) -> None:
         """Look no more, whoever waits."""

@@ -17,6 +17,7 @@ from eventsource.log import open_store
 from eventsource.log.sqlite import watch
 from eventsource.log.sqlite.file_notices import file_notices
 from eventsource.log.sqlite.store import SqliteLog
+from eventsource.user_code.calls import enter, guarded_tasks
 
 LABEL: list[tuple[int, Event]] = [(1, Label(text="x"))]
 PATIENCE_S = 30.0
@@ -88,6 +89,19 @@ async def test_however_many_wait_there_is_one_watcher_and_as_many_looks(
     if not has_notices:
         assert log.counts.looks > log.counts.asked
     await leave(tasks)
+
+
+async def test_the_watcher_is_of_no_run_though_code_of_one_waits_first(log: SqliteLog) -> None:
+    [session] = await sessions(log, 1)
+
+    async def wait() -> None:
+        enter()
+        await leave(await waiting(log, [session]))
+
+    with guarded_tasks():
+        await asyncio.create_task(wait())
+    [task] = [one for one in asyncio.all_tasks() if "ChangeWatcher._watch" in str(one.get_coro())]
+    assert task is log._watcher._tasks[asyncio.get_running_loop()]
 
 
 async def test_while_nobody_waits_nobody_looks(log: SqliteLog) -> None:
