@@ -46,6 +46,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         where="both",
+        kind="(cut )?(reply|thought)",
+        text=r"\s*$",
+        why="white space alone says nothing: who sends it again, and beside what, does not matter",
+    ),
+    Difference(
+        where="both",
         kind="prompt",
         text=r"The conversation history before this point was compacted[^<]*<summary>\n(.*)\n</summary>$",
         becomes=r"\1",
@@ -61,7 +67,7 @@ DIFFERENCES: Sequence[Difference] = (
         program="claude-code",
         where="wire",
         kind="prompt",
-        text="<system-reminder>",
+        text=r"<system-reminder>.*</system-reminder>\s*$",
         why="reminders are made anew for each request",
     ),
     Difference(

@@ -10,14 +10,19 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from eventsource.events import MessageUpdate
 from eventsource.models.scripted.rules import ScriptEntry
+from eventsource.models.scripted.script import Answer
+from eventsource.request import Request
 from refold import Log
-from refold.http import ProxyRecorder, Script, ScriptServer, Upstreams, proxying, serving
+from refold.http import ProxyRecorder, ScriptServer, Upstreams, proxying, serving
 
 from .programs import Program, Turn
 
+Answers: TypeAlias = Sequence[ScriptEntry] | Callable[[Request], Answer]
+"""A script: a list, or a function that makes each answer of the request."""
 LIMIT_S = 90
 """A program that is not done then is ended, and the test fails."""
 STARTED = "started"
@@ -27,11 +32,15 @@ _LOOK_S = 0.02  # between two looks at a condition
 
 @dataclass
 class Ran:
-    """What is left of a program's turns: the session files in the order in which they were made, output and errors."""
+    """What is left of a program's turns: the session files in the order in which they were made, output and errors.
+
+    session: the file of the session that was begun last, which the next turn goes on with.
+    """
 
     home: Path
     work: Path
     files: list[Path] = field(default_factory=list)
+    session: Path | None = None
     outputs: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -44,7 +53,7 @@ async def run_turns(program: Program, turns: Sequence[Turn], url: str, ran: Ran,
     ran.home.mkdir(exist_ok=True)
     environment = {"PATH": os.environ["PATH"], "HOME": str(ran.home), **program.settle(ran.home, url)}
     for turn in turns:
-        session = ran.files[-1] if (turn.resume or turn.fork) and ran.files else None
+        session = ran.session if turn.resume or turn.fork else None
         process = await asyncio.create_subprocess_exec(
             str(program.path),
             *program.command(turn, session),
@@ -58,8 +67,9 @@ async def run_turns(program: Program, turns: Sequence[Turn], url: str, ran: Ran,
         try:
             async with asyncio.timeout(LIMIT_S):
                 if turn.aborted:
-                    await until(partial(_begun, turn, ran, log))
-                    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+                    await until(partial(_begun, turn, ran, log, process))
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
                 output, errors = await process.communicate()
         finally:
             _end(process, ran.home)
@@ -67,7 +77,10 @@ async def run_turns(program: Program, turns: Sequence[Turn], url: str, ran: Ran,
         ran.outputs.append(output.decode())
         ran.errors.append(errors.decode())
         found = sorted(ran.home.glob(program.files), key=lambda path: path.stat().st_mtime_ns)
-        ran.files += [path for path in found if path not in ran.files]
+        new = [path for path in found if path not in ran.files]
+        ran.files += new
+        if new and (session is None or turn.fork):
+            ran.session = new[-1]  # those of sub-agents have ended before
 
 
 def _end(process: asyncio.subprocess.Process, home: Path) -> None:
@@ -87,8 +100,10 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-async def _begun(turn: Turn, ran: Ran, log: Log | None) -> bool:
-    """Whether that has begun in which a turn is to be aborted."""
+async def _begun(turn: Turn, ran: Ran, log: Log | None, process: asyncio.subprocess.Process) -> bool:
+    """Whether that has begun in which a turn is to be aborted, or the program has ended by itself."""
+    if process.returncode is not None:
+        return True
     if turn.aborted == "tool":
         return (ran.work / STARTED).exists()
     for info in await log.store.sessions(open=True) if log is not None else ():
@@ -99,16 +114,16 @@ async def _begun(turn: Turn, ran: Ran, log: Log | None) -> bool:
 
 
 @asynccontextmanager
-async def provided(script: Sequence[ScriptEntry]) -> AsyncIterator[str]:
+async def provided(script: Answers) -> AsyncIterator[str]:
     """Serve a script without a proxy."""
-    async with serving(ScriptServer(Script(answers=script)), grace_s=1) as provider:
+    async with serving(ScriptServer(script), grace_s=1) as provider:
         yield provider.url
 
 
 @asynccontextmanager
-async def proxied(log: Log, script: Sequence[ScriptEntry]) -> AsyncIterator[str]:
+async def proxied(log: Log, script: Answers) -> AsyncIterator[str]:
     """Serve a script through a proxy that records in a log; what has passed is on record at the end."""
-    provider, lost = ScriptServer(Script(answers=script)), list[str]()
+    provider, lost = ScriptServer(script), list[str]()
     recorder = ProxyRecorder(log, lose=lost.append)
     async with (
         serving(provider, grace_s=1) as upstream,

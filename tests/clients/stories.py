@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventsource.messages import Usage
-from eventsource.models.scripted.rules import Rule, ScriptEntry, rule
+from eventsource.models.scripted.rules import Rule, rule
 from eventsource.models.scripted.script import CallItem, Item, call, stall, stop, think
 
 from .programs import COMPACTS_AT, Program, Turn
-from .running import STARTED
+from .running import STARTED, Answers
 
 FULL = Usage(input_tokens=2 * COMPACTS_AT, output_tokens=10)
 """So many tokens that a program which counts them shortens its context."""
@@ -23,7 +23,7 @@ FULL = Usage(input_tokens=2 * COMPACTS_AT, output_tokens=10)
 class Story:
     """A script, and the turns that a program takes against it."""
 
-    script: Sequence[ScriptEntry]
+    script: Answers
     turns: Sequence[Turn]
 
 
@@ -34,7 +34,7 @@ def _run(program: Program, command: str) -> CallItem:
 
 def every_shape(program: Program, work: Path) -> Story:
     """Thinking, parallel calls, tools that fail or are not there, pictures; a second prompt, and a copy of it all."""
-    picture = _picture(work / "picture.png")
+    picture = write_picture(work / "picture.png")
     look, argument = program.reader
     first: list[Item] = [
         think("Hm."),
@@ -64,7 +64,7 @@ def every_shape(program: Program, work: Path) -> Story:
 
 def picture_in_a_prompt(program: Program, work: Path) -> Story:
     """A picture beside a prompt."""
-    picture = _picture(work / "picture.png")
+    picture = write_picture(work / "picture.png")
     turns = [Turn(prompt="What is that?", image=picture), Turn(prompt="Sure?", resume=True)]
     return Story(script=[rule("A picture.", said="What is that"), rule("Sure.", said="Sure")], turns=turns)
 
@@ -136,7 +136,7 @@ STORIES: Mapping[str, Callable[[Program, Path], Story]] = {
 }
 
 
-def _picture(path: Path) -> Path:
+def write_picture(path: Path) -> Path:
     """Write a small picture that any program can read."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:

@@ -57,7 +57,8 @@ async def test_the_agent_goes_on_from_the_edited_result(program: Program, tmp_pa
             at_us=log.clock(),
         )
         before = ran.files[-1].read_bytes()
-        ran.files.append(Path(given.path))
+        ran.session = Path(given.path)
+        ran.files.append(ran.session)
     async with open_log(tmp_path / "again.db") as log:
         async with proxied(log, script) as url:
             await run_turns(program, [Turn(prompt="What was it?", resume=True)], url, ran)

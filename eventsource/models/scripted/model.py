@@ -137,7 +137,8 @@ class ScriptedModel:
     def choose(self, request: Request) -> tuple[str, Answer]:
         """Take the answer to a request, and its number (from 1), which names what it makes: `2`, then `2_2`."""
         if self._function is not None:
-            number = str(len(self.asked))
+            self._turns[-1] += 1
+            number = str(self._turns[-1])
             return number, read_answer(self._function(request), f"answer {number}")
         in_turn, turn = self._turn(request)
         for place, one in enumerate(self._script):

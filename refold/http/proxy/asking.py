@@ -37,12 +37,14 @@ TASK_STAYS = "a client goes on from here; the task goes on in the session this o
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A request with all that was said before, as it is to be recorded.
 
+    `sent`: its messages with the answers that say nothing, by which no session is found.
     `made`: the session was made for it, as a new one, as a fork, or as the fork in which a summary is asked for;
     `parent`: the session that it is a fork of. `renamed`: the session has no name yet, and its client gives it one.
     `unkept`: what of it is not to be had.
     """
 
     request: Request
+    sent: Sequence[Message] = ()
     asked: Sequence[Said]
     client: ClientName
     ref: ModelRef
@@ -111,7 +113,7 @@ async def record_request(writer: Writer[ContextView], talk: Conversation, links:
             writer.outcome(Resume(why="continue"))
             await advance(writer)
         run = writer.state.run
-        sent = CONTEXT.select(writer.view, as_on_record(writer.view, request.messages))
+        sent = CONTEXT.select(writer.view, as_on_record(writer.view, talk.sent))
         recorded = await writer.intend(
             ModelRequest(
                 attempt=run.attempt + 1 if run is not None else 1,

@@ -32,7 +32,8 @@ class KnownSession(msgspec.Struct, frozen=True):
     """A session as it was last seen.
 
     `spoken`: how many messages stand before its first answer. `calls`: those of its last answers. `last`: the text of
-    its last message, if a model said it. `parent`: the session that it is a fork of.
+    its last message, if a model said it. `parent`: the session that it is a fork of. `running`: a run of it is open, in
+    which its client is to answer a call, or to ask once more for an answer that paused.
     """
 
     session: str
@@ -46,6 +47,7 @@ class KnownSession(msgspec.Struct, frozen=True):
     calls: tuple[AskedCall, ...]
     last: str
     has_tools: bool
+    running: bool
 
 
 class SessionMatch(msgspec.Struct, frozen=True):
@@ -107,6 +109,7 @@ class KnownSessions:
             tuple(_calls(own, state)),
             last.text if isinstance(last, AssistantMessage) else "",
             bool(state.config.tools),
+            state.run is not None,
         )
         for digest in digests:
             self._by_digest.setdefault(digest, {})[session] = None
@@ -219,6 +222,10 @@ class KnownSessions:
     def asking(self) -> Iterator[KnownSession]:
         """List the sessions whose client is still to answer a call."""
         return (one for one in list(self._sessions.values()) if any(call.open for call in one.calls))
+
+    def running(self) -> Iterator[KnownSession]:
+        """List the sessions that wait for their client."""
+        return (one for one in list(self._sessions.values()) if one.running)
 
     def answered(self, response_id: str) -> tuple[str, int] | None:
         """Find the session that holds an answer, and its place (from 1) there."""

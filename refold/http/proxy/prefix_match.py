@@ -48,10 +48,7 @@ def with_tools(messages: Sequence[Message]) -> list[Message]:
 
 
 def in_call_order(messages: Sequence[Message]) -> list[Message]:
-    """Put the results of a request in the order of their calls.
-
-    Answers that say nothing are left out, and a result that is said twice is said once.
-    """
+    """Put the results of a request in the order of their calls; a result that is said twice is said once."""
     told: list[Message] = []
     order: dict[str, int] = {}
     for message in messages:
@@ -63,9 +60,14 @@ def in_call_order(messages: Sequence[Message]) -> list[Message]:
                 end -= 1
             if not _is_repeated(told, end, message):
                 told.insert(end, message)
-        elif _reaches_client(message):
+        else:
             told.append(message)
     return told
+
+
+def speaking(messages: Sequence[Message]) -> list[Message]:
+    """Leave out answers that say nothing: some clients send them again, others do not."""
+    return [message for message in messages if _reaches_client(message)]
 
 
 def _is_repeated(told: Sequence[Message], end: int, message: ToolResultMessage) -> bool:

@@ -12,7 +12,6 @@ from eventsource.background import outlast
 from eventsource.errors import LeaseHeldError, RefoldError
 from eventsource.events import AbortRequest, Label, ModelRef, QueuePush
 from eventsource.log.load import load
-from eventsource.machine.state import Phase
 from eventsource.messages import UserMessage
 from eventsource.models.catalog import find_codec
 from eventsource.models.secrets import Secrets
@@ -34,7 +33,7 @@ from .asking import Conversation, record_request
 from .child_links import ChildLinks
 from .client_messages import end_run, record_results
 from .finding import SessionFinder
-from .prefix_match import expected_messages, forkable
+from .prefix_match import expected_messages, forkable, speaking
 from .shortening import Shortened, asks_for_summary, find_shortened
 from .sub_agents import Beginning, find_beginning
 from .summaries import record_summary
@@ -172,11 +171,12 @@ class ProxyRecorder:
     async def _open(self, call: Call, holding: AsyncExitStack) -> tuple[Writer[ContextView], Conversation]:
         """Find the session; a copy of it where the request says something else than it does, a new one for new talk."""
         finder, client = self._finder, call.client
-        request, unkept = await finder.whole(call.asked, client)
+        whole, unkept = await finder.whole(call.asked, client)
+        request = msgspec.structs.replace(whole, messages=tuple(speaking(whole.messages)))
         asked = [said(message) for message in request.messages]
         match = await finder.find(asked, request, client)
         talk = Conversation(request=request, asked=asked, client=client, ref=call.ref, body_sha256=call.body_sha256)
-        talk = msgspec.structs.replace(talk, unkept=unkept)
+        talk = msgspec.structs.replace(talk, sent=whole.messages, unkept=unkept)
         beginning: Beginning | None = None
         if match is None or not match.answered or match.begins_anew:
             shortened = find_shortened(finder.known, request.messages, asked, client)
@@ -286,13 +286,13 @@ class ProxyRecorder:
     async def leave(self) -> None:
         """End the runs whose client has not answered, when the proxy ends; a client that comes back goes on there."""
         await self.close()
-        asking = (one.session for one in self._finder.known.asking() if one.session in self._touched)
-        for session in dict.fromkeys([*self._links.waiting(), *asking]):
+        running = (one.session for one in self._finder.known.running() if one.session in self._touched)
+        for session in dict.fromkeys([*self._links.waiting(), *running]):
             with suppress(RefoldError, OSError):
                 await self._visit(session, None, self._end)
 
     async def _end(self, writer: Writer[ContextView]) -> None:
-        if writer.state.phase is Phase.TOOLS and not writer.state.task:
+        if not writer.state.task:
             await end_run(writer, LEFT)
         await self._links.record(writer)
 

@@ -30,7 +30,7 @@ from eventsource.models.protocol import StreamEnd, StreamStart
 from projections import CONTEXT
 
 from ...session import Session
-from ..proxy.prefix_match import expected_messages, in_call_order, prefix_digests, shared_prefix, with_tools
+from ..proxy.prefix_match import expected_messages, in_call_order, prefix_digests, shared_prefix, speaking, with_tools
 from ..server import Exchange
 from ..wires.answers import AnswerSender, as_updates
 from ..wires.protocol import Asked, Wire
@@ -126,7 +126,7 @@ class Replaying:
         return found
 
     def _find(self, asked: Asked) -> RecordedAnswer | str:
-        messages = in_call_order(with_tools(asked.request.messages))
+        messages = speaking(in_call_order(with_tools(asked.request.messages)))
         digests = prefix_digests(messages)
         found = self._answers.get(digests[-1]) if digests else None
         if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,8 @@ from eventsource.models.protocol import StreamEnd, StreamRetry, StreamStart
 from eventsource.models.scripted.file import read_answers, read_json
 from eventsource.models.scripted.model import ScriptedModel
 from eventsource.models.scripted.rules import ScriptEntry
-from eventsource.models.scripted.script import CutItem, PauseItem, StallItem, steps
+from eventsource.models.scripted.script import Answer, CutItem, PauseItem, StallItem, steps
+from eventsource.request import Request
 
 from ..guard import unpacked
 from ..server import CutError, Exchange
@@ -56,14 +57,16 @@ def load_served_script(path: str | Path) -> Script:
 
 
 class ScriptServer:
-    """Answers each request with the script's answer that fits what the request holds.
+    """Answers each request with the answer of a script that fits what it holds, or with what a function makes of it.
 
     `pace_ms` passes before every delta. `asked` keeps the last requests, for a test to look at.
     """
 
-    def __init__(self, script: Script | Sequence[ScriptEntry], *, pace_ms: int = 0) -> None:
-        self._script = script if isinstance(script, Script) else Script(answers=script)
-        self._model = ScriptedModel(self._script.answers, by="request")
+    def __init__(
+        self, script: Script | Sequence[ScriptEntry] | Callable[[Request], Answer], *, pace_ms: int = 0
+    ) -> None:
+        self._behaviours = script.behaviours if isinstance(script, Script) else ()
+        self._model = ScriptedModel(script.answers if isinstance(script, Script) else script, by="request")
         self._pace_s = pace_ms / 1000
         self._requests = 0
         self.asked: deque[Asked] = deque(maxlen=_KEPT)
@@ -93,7 +96,7 @@ class ScriptServer:
 
     def _behaviour(self) -> Behaviour:
         self._requests += 1
-        listed = self._script.behaviours
+        listed = self._behaviours
         return listed[self._requests - 1] if self._requests <= len(listed) else PLAIN
 
     async def _say(self, wire: Wire, asked: Asked, body: Body) -> None:

@@ -299,7 +299,7 @@ def _assistant(block: JsonObject) -> AssistantContent:
             return ToolCall(
                 id=text_of(block, "id"),
                 name=string(block.get("name")),
-                arguments=as_json(block.get("input") or {}),
+                arguments=as_json({} if block.get("input") is None else block["input"]),
                 raw=rest_of(block, "type", "id", "name", "input"),
             )
         case _:

@@ -273,7 +273,7 @@ def _answered(part: JsonObject) -> AssistantContent:
         return ToolCall(
             id=text_of(call, "id"),
             name=text_of(call, "name"),
-            arguments=as_json(call.get("args") or {}),
+            arguments=as_json({} if call.get("args") is None else call["args"]),
             signature=signature,
             raw=rest_of(part, "functionCall", "thoughtSignature"),
         )

@@ -1,7 +1,8 @@
 """Session files of Claude Code that were forked: each begins with a copy of the session that it goes on from.
 
 No record says which one that is. The copies keep their names, so it is a file beside it that begins with the same
-record, under another session's id, and that was begun before.
+record, under another session's id, and that was begun before. Of a session that was shortened only what stands behind
+the last compaction is copied: then it is one that has the record of that compaction.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
 
-from ..fields import text_of
+from ..fields import fields_of, text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Findings, Line
 from ..written import written_before
@@ -29,17 +30,22 @@ from .write import claude_code_parts
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AGENT = "agent-"  # how the files of sub-agents are called
+_OF_THE_SESSION = frozenset({"sessionId", "slug"})
 _FIRST = 100  # records among which the first one with a name stands
 _LOOKED = 10_000  # files whose beginnings are remembered
 _LIMIT = 100  # sessions in one line
 
 
 class _Begins(NamedTuple):
-    """How a file begins: its session, the name of its first record that has one, and when it was begun."""
+    """How a file begins: its session, the name of its first record that has one, and when it was begun.
+
+    `shortened`: that record is of a compaction.
+    """
 
     session: str = ""
     name: str = ""
     time: str = ""
+    shortened: bool = False
 
 
 def _begins(path: Path) -> _Begins:
@@ -53,13 +59,15 @@ def _begins(path: Path) -> _Begins:
 @lru_cache(maxsize=_LOOKED)
 def _begins_of(path: Path, changed_ns: int, size: int) -> _Begins:
     session = name = time = ""
+    shortened = False
     for line in islice(lines_of(path, is_record)(Findings()), _FIRST):
         session = session or text_of(line.fields.get("sessionId"))
         time = time or text_of(line.fields.get("timestamp"))
         name = text_of(line.fields.get("uuid"))
         if name:
+            shortened = _is_compaction(line)
             break
-    return _Begins(session, name if _NAME.fullmatch(name) else "", time)
+    return _Begins(session, name if _NAME.fullmatch(name) else "", time, shortened)
 
 
 def _original(path: Path) -> Path | None:
@@ -67,9 +75,13 @@ def _original(path: Path) -> Path | None:
     own = _begins(path)
     if not own.name or not own.session or path.stem.startswith(_AGENT):
         return None
+    beside = _beside(path.parent)
+    same = list(beside.get(own.name, ()))
+    if own.shortened:
+        same += [(other, one) for found in beside.values() for other, one in found if _holds(one, own.name)]
     earlier = [
         one
-        for other, one in _beside(path.parent).get(own.name, ())
+        for other, one in same
         if other.session not in ("", own.session) and (other.time, one.name) < (own.time, path.name)
     ]
     names = _names(lines_of(path, is_record)) if len(earlier) > 1 else set()
@@ -93,6 +105,14 @@ def _named_in(folder: Path, changed_ns: int) -> Mapping[str, Sequence[tuple[_Beg
         if not one.stem.startswith(_AGENT) and (begins := _begins(one)).name:
             found.setdefault(begins.name, []).append((begins, one))
     return found
+
+
+def _holds(path: Path, name: str) -> bool:
+    """Return whether a file has a record of a name."""
+    try:
+        return name.encode() in path.read_bytes() and name in _names(lines_of(path, is_record))
+    except (OSError, TranscriptError):
+        return False
 
 
 def _names(records: Records) -> set[str]:
@@ -135,24 +155,36 @@ async def _written(log: EventLog, session: str) -> Records | None:
 
 def _joined(own: Records, base: Records) -> Records:
     """Make a reader of a session's records behind those that it copied, which are read where they stood first."""
-    told = {text_of(line.fields.get("uuid")): (place, _said(line)) for place, line in enumerate(base(Findings()), 1)}
+    named = (line for line in own(Findings()) if text_of(line.fields.get("uuid")))
+    again = _is_compaction(next(named, None))  # what such a copy keeps is linked anew, and its usage is gone
+    told = {
+        text_of(line.fields.get("uuid")): (place, _said(line, linked=not again))
+        for place, line in enumerate(base(Findings()), 1)
+    }
     taken = 0
     there: set[str] = set()
     for line in own(Findings()):
         name = text_of(line.fields.get("uuid"))
         place, said = told.get(name, (0, b"")) if name else (0, b"")
-        if name and said != _said(line):  # it says something else from here on, whatever it calls that
-            break
+        if name and said != _said(line, linked=not again):
+            break  # it says something else from here on, whatever it calls that
         if name:
             taken = max(taken, place)
             there.add(name)
     return partial(_read, own, base, taken, there) if there else own
 
 
-def _said(line: Line) -> bytes:
-    """Digest a record without the session that it is of."""
-    kept = {name: value for name, value in line.fields.items() if name != "sessionId"}
+def _said(line: Line, *, linked: bool) -> bytes:
+    """Digest a record without what is of its session, and where that counts with what it follows and what it cost."""
+    kept = {name: value for name, value in line.fields.items() if name not in _OF_THE_SESSION}
+    if not linked:
+        kept["parentUuid"] = None
+        kept["message"] = {name: value for name, value in fields_of(kept.get("message")).items() if name != "usage"}
     return blake2b(_ENCODER.encode(kept), digest_size=16).digest()
+
+
+def _is_compaction(line: Line | None) -> bool:
+    return line is not None and line.fields.get("subtype") == "compact_boundary"
 
 
 def _read(own: Records, base: Records, taken: int, there: set[str], findings: Findings) -> Iterator[Line]:

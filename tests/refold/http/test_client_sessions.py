@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventsource.events import ChildStart, Compaction, ModelRequest
+from eventsource.message_text import whole_text
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage
 from refold import Log, Session, open_log
 from refold.http import ProxyRecorder
@@ -372,3 +373,39 @@ async def test_a_client_that_comes_back_without_the_call_that_was_cut_off_goes_o
     assert (fork.parent, fork.started_by, main.open, fork.open) == (main.id, "", False, False)
     said = await history(await passed.log.find(fork.id))
     assert said[1:] == ["Go.", "Are you there?", "I am back.", "Good", "Yes."]
+
+
+async def test_an_answer_that_says_nothing_is_on_record_where_a_client_sends_it_again(passed: Passed) -> None:
+    def body(*items: object) -> dict[str, object]:
+        return {"model": "gpt-5", "input": [{"role": "user", "content": "Look"}, *items]}
+
+    def said(text: str) -> object:
+        content = [{"type": "output_text", "text": text}]
+        return {"type": "message", "role": "assistant", "content": content}
+
+    api, path = "openai-responses", "/v1/responses"
+    broken = AssistantMessage(content=told("\n").content, stop_reason="error", error="overloaded")
+    await pass_by(passed.recorder, api, path, body(), broken)
+    asked = [said("\n"), {"role": "user", "content": "And?"}]
+    await pass_by(passed.recorder, api, path, body(*asked), told("Seen."))
+    last = body(*asked, said("Seen."), {"role": "user", "content": "Thanks"})
+    await pass_by(passed.recorder, api, path, last, told("Bye."))
+    (session,) = await passed.sessions()
+    places = [one.seq for one in await session.events() if isinstance(one.event, ModelRequest)]
+    sent = [[whole_text(one) for one in (await session.request(at=seq)).messages] for seq in places]
+    assert sent == [["Look"], ["Look", "\n", "And?"], ["Look", "\n", "And?", "Seen.", "Thanks"]]
+    assert (await session.replay()).difference is None
+
+
+async def test_an_answer_that_paused_and_is_not_gone_on_with_ends_its_run_with_the_proxy(passed: Passed) -> None:
+    client = ClaudeCode(passed.recorder)
+    paused = AssistantMessage(content=told("Wait.").content, stop_reason="pause")
+    asked = await client.ask([first("Look")], paused)
+    (session,) = await passed.log.sessions()
+    assert (await session.info()).open
+    await passed.recorder.leave()
+    assert (passed.lost, (await session.info()).open) == ([], False)
+    await client.ask([*asked, prompt("And?")], told("Seen."))
+    said = [one.text for one in (await session.request()).messages if isinstance(one, AssistantMessage)]
+    assert said == ["Wait.", "Seen."]
+    assert len(await passed.log.sessions()) == 1

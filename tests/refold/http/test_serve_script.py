@@ -322,6 +322,20 @@ async def test_rules_answer_over_every_protocol_streamed_and_whole(api: str, *, 
             assert [one for one in WORDS if one in answer.text] == [word]
 
 
+async def test_a_function_makes_each_answer_of_the_request_and_calls_have_ids_of_their_own() -> None:
+    def answer(request: Request) -> Answer:
+        return [f"{len(request.messages)} said.", call("look")]
+
+    async with serving(ScriptServer(answer)) as running, httpx.AsyncClient(base_url=running.url) as client:
+        talk: list[dict[str, object]] = [{"role": "user", "content": "Go"}]
+        for _ in range(2):
+            asked = await client.post("/v1/chat/completions", json={"model": "m", "messages": talk})
+            said = asked.json()["choices"][0]["message"]
+            talk += [said, {"role": "tool", "tool_call_id": said["tool_calls"][0]["id"], "content": "seen"}]
+    assert [one["content"] for one in talk if one["role"] == "assistant"] == ["1 said.", "3 said."]
+    assert len({one["tool_call_id"] for one in talk if one["role"] == "tool"}) == 2
+
+
 WORDS = ("Titled.", "Shaped.", "Broken.", "Seen.", "Called.", "In turn.")
 
 

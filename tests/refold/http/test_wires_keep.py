@@ -88,3 +88,12 @@ def test_roles_and_unknown_fields_of_messages_are_kept() -> None:
     assert read_object(said.content[0].raw) == {"part": block}  # type: ignore[union-attr]  # it was given as parts
     assert read_object(notice.raw) == {"role": "system"}
     assert read_object(answer.tool_calls[0].raw) == {"caller": {"type": "direct"}}
+
+
+def test_arguments_that_are_no_object_stay_what_they_are() -> None:
+    inputs: tuple[object, ...] = ([], "", 0, {}, None)
+    calls = [{"type": "tool_use", "id": "c1", "name": "t", "input": given} for given in inputs]
+    messages = [{"role": "assistant", "content": calls}]
+    (answer,) = WIRES["anthropic-messages"].read("/", {"messages": messages}, "").request.messages
+    assert isinstance(answer, AssistantMessage)
+    assert [call.arguments for call in answer.tool_calls] == ["[]", '""', "0", "{}", "{}"]

@@ -93,6 +93,32 @@ async def back(log: EventLog, session: str) -> list[Record]:
     return [json.loads(line) async for line in claude_code_parts(log, session)]
 
 
+async def test_a_fork_of_a_shortened_session_copies_what_is_behind_the_compaction(
+    log: EventLog, tmp_path: Path
+) -> None:
+    kept = {"headUuid": uuid("a1"), "anchorUuid": uuid("s"), "tailUuid": uuid("a1")}
+    shortened = {"subtype": "compact_boundary", "logicalParentUuid": uuid("a1"), "slug": "calm-osprey"}
+    behind = [
+        record("c", None, "system", FIRST, 3, **shortened, compactMetadata={"preservedSegment": kept}),
+        prompt("s", "c", "so far", at=4, isCompactSummary=True, slug="calm-osprey"),
+        prompt("u2", "s", "two", at=5, slug="calm-osprey"),
+        answer("a2", "u2", "m2", "Two.", at=6),
+    ]
+    boundary, summary, second, last = ({k: v for k, v in one.items() if k != "slug"} for one in behind)
+    again = answer("a1", "s", "m1", "One.")  # linked anew, and its usage is gone
+    again["message"] = {**again["message"], "usage": {"input_tokens": 0, "output_tokens": 0}}
+    linked = [boundary, summary, again, {**second, "parentUuid": uuid("a1")}, last]
+    own = [queued(SECOND, 10), *copied(linked, SECOND), prompt("u3", "a2", "aside", SECOND, 11)]
+    write(tmp_path, [*ONE[:3], *behind])
+    report = await imported(log, write(tmp_path, own))
+    info = await log.info(report.session)
+    assert info.parent is not None
+    assert (await log.info(info.parent)).source == f"claude-code:{FIRST}"
+    assert await words(log, info.id) == ["one", "two", "aside"]
+    assert info.input_tokens - info.inherited_input_tokens == 0
+    assert [one for one in await back(log, info.id) if one.get("sessionId") == SECOND][-1] == own[-1]
+
+
 async def test_a_fork_is_a_fork_of_what_it_copied_which_comes_with_it(log: EventLog, files: list[Path]) -> None:
     report = await imported(log, files[2])
     third = await log.info(report.session)
