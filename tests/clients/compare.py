@@ -119,6 +119,16 @@ def conversation(exchange: Exchange) -> Conversation:
     return _conversation((*exchange.request.messages, *answered))
 
 
+def begun(exchange: Exchange) -> list[Conversation]:
+    """Write an exchange whose answer failed as if each of its blocks had been the last: some programs keep these."""
+    answer = exchange.answer
+    if answer is None or answer.stop_reason not in ("error", "aborted"):
+        return []
+    whole = [answer.content[: end + 1] for end in range(len(answer.content))]
+    kept = [msgspec.structs.replace(answer, content=content, stop_reason="stop") for content in whole]
+    return [_conversation((*exchange.request.messages, one)) for one in kept]
+
+
 async def contexts(log: Log) -> list[Conversation]:
     """Read the conversations of imported sessions: the last context of each, and those that were left on the way.
 
@@ -144,12 +154,17 @@ def _context(events: Sequence[Recorded]) -> list[Message]:
 
 
 def _conversation(messages: Sequence[Message]) -> Conversation:
-    """Take messages apart, the results of an answer in the order of its calls: each account has them as they came."""
+    """Take messages apart, the results of an answer in the order of its calls: each account has them as they came.
+
+    Answers that say nothing, or think and no more, are left out: some programs send them again, others do not.
+    """
     told: list[Message] = []
     order: dict[str, int] = {}
     for message in messages:
         if isinstance(message, AssistantMessage):
             order = {call.id: place for place, call in enumerate(message.tool_calls)}
+            if not message.text.strip() and not message.tool_calls:
+                continue
         begin = len(told)
         if isinstance(message, ToolResultMessage):
             while begin and _comes_after(told[begin - 1], message, order):

@@ -13,7 +13,7 @@ from typing import Literal
 
 from projections.pairing import NO_RESULT
 
-from .compare import Conversation, Exchange, Said, conversation
+from .compare import Conversation, Exchange, Said, begun, conversation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,26 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         program="claude-code",
+        where="question",
+        text="Perform a web search for the query",
+        why="its tool that searches the web asks a model of its own",
+    ),
+    Difference(
+        program="claude-code",
+        where="both",
+        kind="prompt",
+        text=r"\[Your previous response had no visible output",
+        why="where an answer says nothing it asks again; a session that is resumed sends that, and goes on before it",
+    ),
+    Difference(
+        program="claude-code",
+        where="both",
+        kind="prompt",
+        text="<local-command-stdout>Not enough messages to compact",
+        why="what a command says that came to nothing is sent once, as the session is resumed, which goes on before it",
+    ),
+    Difference(
+        program="claude-code",
         where="both",
         kind="call|failed",
         unanswered=True,
@@ -106,6 +126,20 @@ DIFFERENCES: Sequence[Difference] = (
         becomes=r"\1",
         call=r"\w+?__(.+)",
         why="it keeps a call's id with the tool's name before it, and takes that off before it sends it",
+    ),
+    Difference(
+        program="codex",
+        where="both",
+        kind="prompt",
+        text="<turn_aborted>",
+        why="what it says of an interruption is written at once, and sent if the session goes on",
+    ),
+    Difference(
+        program="gemini",
+        where="wire",
+        kind="reply",
+        text=r"\[(The previous response was interrupted before it completed|Tool execution completed)\.\]$",
+        why="what stands for an answer that did not come is made anew for each request",
     ),
     Difference(
         program="gemini",
@@ -168,6 +202,10 @@ class Table:
         """Read the account of the wire."""
         asked = [exchange for exchange in exchanges if not self._is_question(exchange)]
         return [self._apply("wire", conversation(exchange)) for exchange in asked]
+
+    def begun(self, exchanges: Sequence[Exchange]) -> list[Conversation]:
+        """Read what may be kept of answers that failed."""
+        return [self._apply("wire", one) for exchange in exchanges for one in begun(exchange)]
 
     def file(self, contexts: Sequence[Conversation]) -> list[Conversation]:
         """Read the account of the file."""

@@ -77,6 +77,7 @@ async def run_turns(program: Program, turns: Sequence[Turn], url: str, ran: Ran,
         ran.outputs.append(output.decode())
         ran.errors.append(errors.decode())
         found = sorted(ran.home.glob(program.files), key=lambda path: path.stat().st_mtime_ns)
+        ran.files = [path for path in ran.files if path.exists()]  # some put away what came to nothing
         new = [path for path in found if path not in ran.files]
         ran.files += new
         if new and (session is None or turn.fork):

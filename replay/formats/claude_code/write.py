@@ -48,9 +48,22 @@ def _with_copies(walk: Walk, records: Sequence[Fields]) -> Iterator[Fields]:
     lines = sorted(line for entry in walk.own() for line in entry.lines)
     first = next((place for place, line in enumerate(lines, 1) if line != place), len(lines) + 1) - 1
     yield from records[:first] if walk.inherited else ()
-    for entry in walk.entries[: walk.inherited]:
-        yield from ({**one, "sessionId": session} for one in entry.records if "uuid" in one)
+    for one in _as_they_stood(walk.entries[: walk.inherited]):
+        if "uuid" in one:
+            yield {**one, "sessionId": session}
     yield from records[first:] if walk.inherited else records
+
+
+def _as_they_stood(entries: Sequence[WrittenEntry]) -> Iterator[Fields]:
+    """Give records in the order of their lines: the result of a call may stand between those of its answer."""
+    placed: list[tuple[int, int, Fields]] = []
+    file = least = 0
+    for entry in entries:
+        first = min(entry.lines, default=least)
+        file, least = file + (first < least), first  # lines begin anew in the file of each fork
+        for place, record in enumerate(entry.records):
+            placed.append((file, entry.lines[place] if place < len(entry.lines) else least, record))
+    yield from (record for _, _, record in sorted(placed, key=lambda one: one[:2]))
 
 
 async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:

@@ -93,6 +93,27 @@ async def back(log: EventLog, session: str) -> list[Record]:
     return [json.loads(line) async for line in claude_code_parts(log, session)]
 
 
+async def test_the_copy_of_an_answer_whose_first_call_was_done_before_its_last_was_said_is_written_as_it_was_read(
+    log: EventLog, tmp_path: Path
+) -> None:
+    def said(name: str, parent: str) -> Record:
+        one = answer(name, parent, "m1", "", at=1)
+        use = {"type": "tool_use", "id": name, "name": "Bash", "input": {}}
+        return {**one, "message": {**one["message"], "content": [use]}}
+
+    def done(name: str, parent: str) -> Record:
+        return prompt(name, parent, "") | {
+            "message": {"role": "user", "content": [{"type": "tool_result", "tool_use_id": parent, "content": "x"}]}
+        }
+
+    records = [ONE[0], ONE[1], said("c1", "u1"), done("r1", "c1"), said("c2", "r1"), done("r2", "c2")]
+    own = [queued(SECOND, 10), *copied(records, SECOND), prompt("u3", "r2", "aside", SECOND, 11)]
+    write(tmp_path, records)
+    report = await imported(log, write(tmp_path, own))
+    assert (await log.info(report.session)).parent is not None
+    assert await back(log, report.session) == own
+
+
 async def test_a_fork_of_a_shortened_session_copies_what_is_behind_the_compaction(
     log: EventLog, tmp_path: Path
 ) -> None:
