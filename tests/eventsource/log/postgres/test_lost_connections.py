@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -19,6 +21,7 @@ from eventsource.log import open_store
 from eventsource.log.contract.histories import exchange, read_all, timed
 from eventsource.log.postgres.connection import LostError, PgConnection, WritingConnection
 from eventsource.log.postgres.server import Server
+from eventsource.log.protocol import EventLog
 from tests.eventsource.log.postgres.cutting_proxy import Cut, CuttingProxy, cutting
 from tests.postgres import empty_log
 
@@ -178,6 +181,65 @@ async def test_of_writers_in_two_places_each_append_is_stored_once_whatever_is_c
         there = [one.event.kind for one in await read_all(log, "one") if isinstance(one.event, Custom)]
         assert len(there) == len(set(there))
         assert set(stored) <= set(there) <= {*stored, *unknown}
+        assert (await log.verify()).ok
+
+
+class Ender:
+    """Ends one of a log's connections at a time, whichever chance takes, until it is told to stop."""
+
+    def __init__(self, url: str) -> None:
+        self._name = str(conninfo_to_dict(url)["application_name"])
+        self._url = url.replace("application_name=", "application_name=not_")
+        self._chance, self._stopping, self.ended = random.Random(11), threading.Event(), 0
+
+    def work(self) -> None:
+        """End connections."""
+        sql = "SELECT pid FROM pg_stat_activity WHERE application_name = %s ORDER BY backend_start"
+        with psycopg.connect(self._url, autocommit=True) as server:
+            while not self._stopping.wait(self._chance.uniform(0.02, 0.1)):
+                if found := [pid for (pid,) in server.execute(sql, (self._name,))]:
+                    server.execute("SELECT pg_terminate_backend(%s)", (self._chance.choice(found),))
+                    self.ended += 1
+
+    def stop(self) -> None:
+        """End no more."""
+        self._stopping.set()
+
+
+async def append_once(log: EventLog, session: str, number: int) -> None:
+    """Append under a key, and read it; again while nobody knows, or while the connection is lost anew each time."""
+    while True:
+        with suppress(OutcomeUnknownError, StoreError):
+            assert await log.append(session, LABEL, key=f"{number}") == number + 1
+            assert [one.seq for one in await log.read(session, after=number)] == [number + 1]
+            return
+
+
+async def test_each_connection_may_end_at_any_moment_alone(url: str) -> None:
+    count, ender, seen = 0, Ender(url), list[int]()
+    async with open_store(url) as log:
+        session = (await log.create()).id
+
+        async def follow() -> None:
+            while True:
+                with suppress(StoreError):
+                    async for recorded in log.follow(session, after=len(seen)):
+                        seen.append(recorded.seq)
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            following = group.create_task(follow())
+            ending = group.create_task(asyncio.to_thread(ender.work))
+            try:
+                while ender.ended < 20:
+                    await append_once(log, session, count)
+                    count += 1
+            finally:
+                ender.stop()
+            await ending
+            while len(seen) < count:
+                await asyncio.sleep(0.01)
+            following.cancel()
+        assert seen == list(range(1, count + 1))
         assert (await log.verify()).ok
 
 
