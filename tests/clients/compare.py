@@ -200,8 +200,15 @@ def longest(conversations: Sequence[Conversation]) -> list[Conversation]:
     return kept
 
 
+def answered(said: Conversation) -> Conversation:
+    """Leave out what stands behind the last thing that a model said: nothing shows whether it was sent."""
+    end = max((n for n, one in enumerate(said, 1) if one.kind in ("reply", "thought", "call", "opaque")), default=0)
+    return said[:end]
+
+
 def parted(wire: Sequence[Conversation], file: Sequence[Conversation]) -> str:
-    """Say where two accounts part; empty where they do not."""
+    """Say where two accounts part, as far as a model answered; empty where they do not."""
+    wire, file = list(map(answered, wire)), list(map(answered, file))
     missing = [one for one in longest(wire) if one not in longest(file)]
     more = [one for one in longest(file) if one not in longest(wire)]
     told = [_nearest("only on the wire", one, more or list(file)) for one in missing]

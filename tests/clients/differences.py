@@ -24,7 +24,7 @@ class Difference:
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
     becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
     again: only what says the same as what comes before it. unanswered: only a call that has no result, and what
-    stands for that.
+    stands for that. by_chance: only stories that chance makes need it.
     """
 
     program: str = ""
@@ -35,6 +35,7 @@ class Difference:
     call: str = ""
     again: bool = False
     unanswered: bool = False
+    by_chance: bool = False
     why: str
 
 
@@ -86,8 +87,17 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         program="claude-code",
+        where="both",
+        kind="reply",
+        text=r"No response requested\.$",
+        by_chance=True,
+        why="no model said that: it stands behind a prompt that had no answer when the session was resumed",
+    ),
+    Difference(
+        program="claude-code",
         where="question",
         text="Perform a web search for the query",
+        by_chance=True,
         why="its tool that searches the web asks a model of its own",
     ),
     Difference(
@@ -95,6 +105,7 @@ DIFFERENCES: Sequence[Difference] = (
         where="both",
         kind="prompt",
         text=r"\[Your previous response had no visible output",
+        by_chance=True,
         why="where an answer says nothing it asks again; a session that is resumed sends that, and goes on before it",
     ),
     Difference(
@@ -102,6 +113,7 @@ DIFFERENCES: Sequence[Difference] = (
         where="both",
         kind="prompt",
         text="<local-command-stdout>Not enough messages to compact",
+        by_chance=True,
         why="what a command says that came to nothing is sent once, as the session is resumed, which goes on before it",
     ),
     Difference(
@@ -132,6 +144,7 @@ DIFFERENCES: Sequence[Difference] = (
         where="both",
         kind="prompt",
         text="<turn_aborted>",
+        by_chance=True,
         why="what it says of an interruption is written at once, and sent if the session goes on",
     ),
     Difference(
@@ -139,6 +152,7 @@ DIFFERENCES: Sequence[Difference] = (
         where="wire",
         kind="reply",
         text=r"\[(The previous response was interrupted before it completed|Tool execution completed)\.\]$",
+        by_chance=True,
         why="what stands for an answer that did not come is made anew for each request",
     ),
     Difference(
@@ -204,8 +218,13 @@ class Table:
         return [self._apply("wire", conversation(exchange)) for exchange in asked]
 
     def begun(self, exchanges: Sequence[Exchange]) -> list[Conversation]:
-        """Read what may be kept of answers that failed."""
-        return [self._apply("wire", one) for exchange in exchanges for one in begun(exchange)]
+        """Read what may be kept of answers that failed, and what was said before a question that is not."""
+        kept = [one for exchange in exchanges for one in begun(exchange)]
+        for exchange in filter(self._is_question, exchanges):
+            asked = conversation(Exchange(exchange.request, None))
+            last = max(place for place, one in enumerate(asked) if one.kind == "prompt")
+            kept.append(asked[:last])
+        return [self._apply("wire", one) for one in kept]
 
     def file(self, contexts: Sequence[Conversation]) -> list[Conversation]:
         """Read the account of the file."""

@@ -117,6 +117,9 @@ class ClaudeCodeDialect:
         self._commands: set[str] = set()
         self._locals: set[str] = set()  # what commands put out, by name; and what of it the conversation goes on from
         self._heard: set[str] = set()
+        self._kept: dict[
+            str, str
+        ] = {}  # the last message that a compaction keeps, and the summary that it is read behind
         self.begun: set[str] = set()
         self._named = False
         self._typed = self._command = ""
@@ -138,6 +141,7 @@ class ClaudeCodeDialect:
         after = parent if isinstance(parent, str) else None
         if fields.get("subtype") == "compact_boundary":
             logical = fields.get("logicalParentUuid")
+            self._keep(fields_of(fields.get("compactMetadata")))
             return Placing(name=name, after=logical if isinstance(logical, str) else msgspec.UNSET)
         match fields:
             case {"type": "assistant", "message": dict(message)}:
@@ -214,7 +218,16 @@ class ClaudeCodeDialect:
 
     def _behind(self, after: str | None) -> str | None:
         batch = self._batches.get(after or "")
-        return batch.tail if batch is not None else after
+        last = batch.tail if batch is not None else after
+        return self._kept.get(last or "", last)
+
+    def _keep(self, compaction: Fields) -> None:
+        """Take note of what a compaction keeps: what is said behind that is said behind the summary."""
+        kept = fields_of(compaction.get("preservedSegment"))
+        tail, summary = text_of(kept.get("tailUuid")), text_of(kept.get("anchorUuid"))
+        batch = self._batches.get(tail)
+        if tail and summary:
+            self._kept[tail] = self._kept[batch.tail if batch is not None else tail] = summary
 
     def _remember(self, name: str, batch: _Batch) -> None:
         self._batches[name] = batch

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from eventsource.events import Compaction, ConfigChange, Custom, MessageAdopt, ModelRef
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
+from eventsource.message_text import whole_text
 from eventsource.messages import AssistantMessage, Message, ToolResultMessage, UserMessage
 from projections import CONTEXT, history, parts, project
 from replay.formats import ImportReport, detect, import_file
@@ -135,6 +136,24 @@ async def test_a_rewind_is_a_branch_and_what_stands_beside_the_conversation_is_n
     assert [(branch.parent is None, branch.messages) for branch in report.branches] == [(True, 6), (False, 1)]
     assert await words(log, report.session) == ["look", "other"]
     assert await words(log, report.branches[1].session) == ["look", "new"]
+    assert await back(log, report.session) == records
+
+
+async def test_what_hangs_from_the_last_message_that_a_compaction_keeps_is_said_behind_the_summary(
+    log: EventLog, tmp_path: Path
+) -> None:
+    kept = {"preservedSegment": {"headUuid": "b", "anchorUuid": "s", "tailUuid": "b"}}
+    boundary = record("c", None, "system", subtype="compact_boundary", logicalParentUuid="b", compactMetadata=kept)
+    records = [
+        prompt("a", None, "one"),
+        answer("b", "a", "m1", text("One.")),
+        boundary,
+        prompt("s", "c", "so far", isCompactSummary=True),
+        prompt("d", "b", "two"),
+    ]
+    report = await put(log, tmp_path, *records)
+    sent = [whole_text(part.message) for part in parts(project(CONTEXT, await log.read(report.session, limit=99)))]
+    assert (len(report.branches), sent[1:], "so far" in sent[0]) == (1, ["One.", "two"], True)
     assert await back(log, report.session) == records
 
 
