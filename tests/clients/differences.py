@@ -24,7 +24,7 @@ class Difference:
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
     becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
     again: only what says the same as what comes before it. unanswered: only a call that has no result, and what
-    stands for that. by_chance: only stories that chance makes need it.
+    stands for that. by_chance: it holds in stories that chance makes alone.
     """
 
     program: str = ""
@@ -142,6 +142,13 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         program="codex",
         where="both",
+        kind="thought",
+        by_chance=True,
+        why="the reasoning of an answer that failed is sent again with the next one; of a request, a log counts none",
+    ),
+    Difference(
+        program="codex",
+        where="both",
         kind="prompt",
         text="<turn_aborted>",
         by_chance=True,
@@ -208,8 +215,8 @@ DIFFERENCES: Sequence[Difference] = (
 class Table:
     """The differences of one program, and how often each was needed."""
 
-    def __init__(self, program: str, rows: Sequence[Difference] = DIFFERENCES) -> None:
-        self.rows = [row for row in rows if row.program in ("", program)]
+    def __init__(self, program: str, rows: Sequence[Difference] = DIFFERENCES, *, by_chance: bool = False) -> None:
+        self.rows = [row for row in rows if row.program in ("", program) and (by_chance or not row.by_chance)]
         self.used = Counter[Difference]()
 
     def wire(self, exchanges: Sequence[Exchange]) -> list[Conversation]:

@@ -52,7 +52,9 @@ async def test_stories_made_by_chance_hold(program: Program, tmp_path: Path) -> 
             work.mkdir(parents=True)
             ran = Ran(home=tmp_path / str(seed) / "home", work=work)
             try:
-                told = await differences(program, wild(program, work, str(seed)), Table(program.name), ran)
+                told = await differences(
+                    program, wild(program, work, str(seed)), Table(program.name, by_chance=True), ran
+                )
             except TimeoutError:
                 return "the program did not end"
             return "\n".join([told, *[one async for one in unsound(program, ran)]]).strip()
