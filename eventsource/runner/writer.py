@@ -246,12 +246,19 @@ class Writer(Generic[V]):
 
     async def answer_at(self, seq: int) -> AssistantMessage | None:
         """Find an answer by its name, whatever the context shows of it, and also if it is not appended yet."""
-        if seq > self.head:
-            event: Event = self._pending[seq - self.head - 1].event
-        else:
-            page = await self._log.read(self.session, after=seq - 1, upto=seq)
-            event = page[0].event if page else MessageEnd()
+        _, event = await self._pair_at(seq)
         return event.message if isinstance(event, MessageEnd) else None
+
+    async def time_of(self, seq: int) -> int:
+        """Return when an event of this session was recorded (microseconds), also if it is not appended yet."""
+        return (await self._pair_at(seq))[0]
+
+    async def _pair_at(self, seq: int) -> tuple[int, Event]:
+        if seq > self.head:
+            at_us, event = self._pending[seq - self.head - 1].pair[:2]
+            return at_us, event
+        page = await self._log.read(self.session, after=seq - 1, upto=seq)
+        return (page[0].at_us, page[0].event) if page else (0, MessageEnd())
 
     async def recorder_of(self, place: Place) -> str:
         """Name the session that recorded a call's first start: this one, or the ancestor it was forked from."""

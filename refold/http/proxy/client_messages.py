@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eventsource.admission import admit
 from eventsource.events import (
     AbortRequest,
     ContextEdit,
@@ -15,7 +16,7 @@ from eventsource.events import (
     ToolExecutionStart,
     ToolResult,
 )
-from eventsource.machine.state import Phase
+from eventsource.machine.state import CallState, Phase
 from eventsource.messages import AssistantMessage, Message, ToolCall, ToolResultMessage, UserMessage
 from eventsource.runner.advance import advance
 from eventsource.runner.writer import Writer
@@ -59,20 +60,47 @@ async def record_results(
     if writer.state.phase is not Phase.TOOLS:
         return _late_results(writer, messages)
     batch = writer.state.batch
-    calls = {} if batch is None else dict(_calls(writer, batch.message_seq))
-    waiting = {} if batch is None else {call.content_index: call for call in batch.calls if not call.ended}
-    count = 0
+    if batch is None:
+        return messages
+    calls = dict(_calls(writer, batch.message_seq))
+    waiting = {call.content_index: call for call in batch.calls if not call.ended}
+    found: list[tuple[CallState, ToolResultMessage]] = []
     for message in messages:
-        if not isinstance(message, ToolResultMessage) or batch is None:
+        if not isinstance(message, ToolResultMessage):
             break
-        found = next((place for place in waiting if calls[place].id == message.tool_call_id), None)
-        if found is None:
+        place = next((place for place in waiting if calls[place].id == message.tool_call_id), None)
+        if place is None:
             break
-        if child := waiting.pop(found).child:
-            writer.outcome(await links.end_of(writer, child))
-        count += 1
-        _ran(writer, Place(message_seq=batch.message_seq, content_index=found), calls[found].name, message)
-    return messages[count:]
+        found.append((waiting.pop(place), message))
+    await _ran(writer, batch.message_seq, found, links)
+    return messages[len(found) :]
+
+
+async def _ran(
+    writer: Writer[ContextView],
+    message_seq: int,
+    found: Sequence[tuple[CallState, ToolResultMessage]],
+    links: ChildLinks,
+) -> None:
+    """Record that calls of an answer ran, of which only the results are known: from the answer on, at the client."""
+    answered_us = await writer.time_of(message_seq) if found else 0
+    for call, _ in found:
+        start = ToolExecutionStart(
+            message_seq=message_seq, content_index=call.content_index, name=call.name, attempt=call.attempt + 1
+        )
+        writer.outcome(admit(answered_us, start, writer.redact))
+    for call, message in found:
+        if call.child:
+            writer.outcome(await links.end_of(writer, call.child))
+        result = ToolResult(content=message.content)
+        writer.outcome(
+            ToolExecutionEnd(
+                message_seq=message_seq,
+                content_index=call.content_index,
+                result=result,
+                is_error=message.is_error,
+            )
+        )
 
 
 def _late_results(writer: Writer[ContextView], messages: Sequence[Message]) -> Sequence[Message]:
@@ -95,18 +123,6 @@ def _calls(writer: Writer[ContextView], message_seq: int) -> list[tuple[int, Too
     said = next(entry.message for entry in history(writer.view) if entry.seq == message_seq)
     blocks = said.content if isinstance(said, AssistantMessage) else ()
     return [(place, block) for place, block in enumerate(blocks) if isinstance(block, ToolCall)]
-
-
-def _ran(writer: Writer[ContextView], place: Place, name: str, message: ToolResultMessage) -> None:
-    """Record that a call ran, though only its result is known: the client ran it between two requests."""
-    batch = writer.state.batch
-    done = 0 if batch is None else next(c.attempt for c in batch.calls if c.content_index == place.content_index)
-    seq, index = place.message_seq, place.content_index
-    result = ToolResult(content=message.content)
-    writer.outcome(
-        ToolExecutionStart(message_seq=seq, content_index=index, name=name, attempt=done + 1),
-        ToolExecutionEnd(message_seq=seq, content_index=index, result=result, is_error=message.is_error),
-    )
 
 
 def adopt(writer: Writer[ContextView], messages: Sequence[Message]) -> None:

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from eventsource.errors import StoreError
-from eventsource.events import MessageUpdate, ModelRequest, ToolExecutionEnd
+from eventsource.events import MessageEnd, MessageUpdate, ModelRequest, ToolExecutionEnd, ToolExecutionStart
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 from eventsource.messages import AssistantMessage, Usage
@@ -413,6 +413,20 @@ async def test_a_recording_answers_again_over_every_protocol(path: str) -> None:
             )
             assert (await setup.client.get("/v1/models")).status_code == 409
             assert len(await setup.sessions()) == 1
+
+
+async def test_a_tool_of_the_client_took_from_its_answer_to_the_request_with_its_result() -> None:
+    async with proxied(script([[call("a"), call("b")], "Both."])) as setup:
+        answer = await setup.say(user("Two."))
+        await setup.say(user("Two."), answer, *(result(one, "Done.") for one in answer["tool_calls"]))
+        events = await (await setup.only()).events()
+    began, ended = (
+        [one.at_us for one in events if isinstance(one.event, kind)] for kind in (ToolExecutionStart, ToolExecutionEnd)
+    )
+    first, second = (one.at_us for one in events if isinstance(one.event, ModelRequest))
+    said = [one.at_us for one in events if isinstance(one.event, MessageEnd) and first < one.at_us < min(ended)]
+    assert began == [max(said)] * 2
+    assert max(said) < min(ended) <= max(ended) <= second
 
 
 async def test_a_refusal_says_what_a_message_says_otherwise() -> None:
