@@ -82,7 +82,7 @@ def _path(entries: Sequence[WrittenEntry], new: NewSession) -> Iterator[Fields]:
         "gitBranch": new.branch,
     }
     used: set[str] = set()
-    records = [record for entry in entries for record in entry.records]
+    records = [record for entry in entries for record in entry.records if not _is_unheard(entry, record)]
     kept = [text_of(record.get("uuid")) for record in records]
     last: str | None = None
     for record, after in zip(records, [*records[1:], {}], strict=False):
@@ -106,6 +106,11 @@ def _path(entries: Sequence[WrittenEntry], new: NewSession) -> Iterator[Fields]:
             fields["parentUuid"] = last
         last = uuid
         yield fields
+
+
+def _is_unheard(entry: WrittenEntry, record: Fields) -> bool:
+    """Return whether a record is of what a command put out that no model was told: with one behind it, it would be."""
+    return entry.event is None and record.get("subtype") == "local_command"
 
 
 def _kept_by(compaction: Fields, names: Sequence[str]) -> Fields:

@@ -243,6 +243,18 @@ async def test_a_fork_of_the_agents_own_is_given_to_it_whole(log: EventLog, file
         assert await words(other, (await imported(other, Path(given.path))).session) == ["one", "aside"]
 
 
+async def test_what_a_command_put_out_that_no_model_was_told_is_not_told_by_a_copy(
+    log: EventLog, tmp_path: Path
+) -> None:
+    put_out = record("x", "a1", "system", FIRST, 2, subtype="local_command", content="<local-command-stdout>No.")
+    report = await imported(log, write(tmp_path, [*ONE[:3], put_out, ONE[3]]))
+    assert await words(log, report.session) == ["one", "two"]
+    kept = {"CLAUDE_CONFIG_DIR": str(tmp_path / "home")}
+    given = await hand_over(log, report.session, "claude-code", TO_CLAUDE_CODE, folder="/", environment=kept, at_us=1)
+    async with open_store() as other:
+        assert await words(other, (await imported(other, Path(given.path))).session) == ["one", "two"]
+
+
 async def test_a_fork_is_a_session_like_any_other(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     report = await check_first_class(files[2], tmp_path / "x")
