@@ -14,7 +14,7 @@ export function UsedWords({ used }: { used: Pick<Used, "input_tokens" | "output_
   const exact = `${whole(used.input_tokens)} in, ${whole(cached)} from the cache, ${whole(used.cache_write_tokens ?? 0)} into the cache, ${whole(used.output_tokens)} out`;
   return (
     <span title={exact}>
-      {short(sent)} in {cached > 0 && <span class="faint">({percent(cached / sent)} cached)</span>}, {short(used.output_tokens)} out
+      {short(sent)} in{cached > 0 && <span class="faint"> ({percent(cached / sent)} cached)</span>}, {short(used.output_tokens)} out
       {used.cost_microusd !== null && `, ${used.unpriced ? "≥ " : ""}${dollars(used.cost_microusd)}`}
       {used.cost_microusd === null && <span class="faint">, price not known</span>}
     </span>
