@@ -398,6 +398,35 @@ async def test_words_for_a_run_that_has_ended_meanwhile_are_said_to_wait_for_the
         assert (await agent.resume(session)).text == "A red one."
 
 
+async def test_what_is_typed_while_a_dialog_is_on_its_way_is_in_it(browser: Browser) -> None:
+    async with open_log() as log:
+        session = await coats(log)
+        async with looking(browser, log) as watched:
+            page, asked, here = watched.page, asyncio.Event(), asyncio.Event()
+
+            async def hold(route: Route) -> None:
+                asked.set()
+                await here.wait()
+                await route.continue_()
+
+            await page.route(re.compile("/bookmark-"), hold)
+            await opened(watched, session, "?at=6")
+            await asked.wait()
+            await page.keyboard.press("b")
+            await page.keyboard.type("the qq")
+            await page.keyboard.press("Backspace")
+            await page.keyboard.type("uestion")
+            await page.keyboard.press("Enter")
+            await expect(dialog(watched)).to_have_count(0)
+            assert await session.labels() == ()
+            here.set()
+            while not await session.labels():
+                await page.wait_for_timeout(20)
+            await expect(dialog(watched)).to_have_count(0)
+            assert dict(await session.labels()) == {6: "the question"}
+            assert "at=6" in page.url  # no letter was a command
+
+
 async def test_a_bookmark_and_a_title_are_set_and_removed(browser: Browser) -> None:
     async with open_log() as log:
         session = await coats(log)

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 
 import { COMMANDS, type Command, goToNumber } from "./commands";
 import { dialog } from "./dialogs/dialogs";
+import { typeAhead } from "./dialogs/typed_ahead";
 import { settings } from "./settings";
 
 const PREFIX_MS = 1500;
@@ -55,7 +56,13 @@ export function onKey(event: KeyboardEvent): void {
     finish();
     return;
   }
-  if (dialog.peek() !== null && key !== "escape") return;
+  if (dialog.peek() !== null && key !== "escape") {
+    if (isPlain && document.querySelector("dialog[open]") === null) {
+      event.preventDefault();
+      typeAhead(event.key, dialog.peek());
+    }
+    return;
+  }
   if (isPlain && isTyping(event.target) && key !== "escape") return;
   if (isPlain && key.length === 1 && !settings.peek().hasLetterKeys) return;
   const target = event.target instanceof HTMLElement ? event.target : null;

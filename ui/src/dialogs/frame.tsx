@@ -4,8 +4,9 @@ import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 import { Sign } from "../parts/signs";
-import { closeDialog } from "./dialogs";
+import { closeDialog, dialog } from "./dialogs";
 import "./dialogs.css";
+import { giveTyped } from "./typed_ahead";
 
 /** A dialog. `width` in pixels; without a title it says by `label` what it is. `atTop`: it stands high, as a search does. */
 export function Frame({ title, label, width = 560, atTop = false, children }: { title?: ComponentChildren; label?: string; width?: number; atTop?: boolean; children: ComponentChildren }) {
@@ -16,6 +17,7 @@ export function Frame({ title, label, width = 560, atTop = false, children }: { 
     const before = document.activeElement;
     element.showModal();
     if (document.activeElement?.closest(".dialog-head")) element.focus(); // nothing in it asks for the focus: then it is the whole that has it
+    giveTyped(dialog.peek(), document.activeElement);
     return () => {
       element.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
