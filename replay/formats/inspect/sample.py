@@ -135,13 +135,20 @@ def missing_of(archive: Archive) -> Iterator[str]:
 
 
 def _summaries(archive: Archive) -> Iterator[Fields]:
+    """Read the summaries of all samples: in one list, or in pieces where the log has not ended or that is damaged."""
     journal = [name for name in archive.members if name.startswith(_JOURNAL)]
-    for name in [_SUMMARIES] if _SUMMARIES in archive.members else journal:
-        try:
-            found = list_of(document_from(archive.read(name), name).value)
-        except TranscriptError:  # they say nothing that the samples do not say
-            continue
-        yield from (one for one in found if isinstance(one, dict))
+    for names in ([_SUMMARIES] if _SUMMARIES in archive.members else [], journal):
+        read = [one for name in names for one in _list_of_member(archive, name)]
+        yield from (one for one in read if isinstance(one, dict))
+        if read:
+            return
+
+
+def _list_of_member(archive: Archive, name: str) -> Sequence[object]:
+    try:
+        return list_of(document_from(archive.read(name), name).value)
+    except TranscriptError:
+        return ()
 
 
 def log_of(archive: Archive) -> Fields:

@@ -164,6 +164,10 @@ async def test_a_sample_that_the_summaries_name_and_the_archive_lacks_is_said(lo
     assert [one.problem for one in report.lost] == [
         "samples/lost_epoch_2.json: the summaries name it, and the archive does not hold it"
     ]
+    _write(damaged := tmp_path / "b.eval", path.read_bytes())
+    with zipfile.ZipFile(damaged, "a") as file:
+        file.writestr("summaries.json", "[{")
+    assert (await import_file(log, str(damaged), again=True)).lost == report.lost
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("summaries.json", json.dumps(told[:2]))  # as of a log whose samples were taken out later
     assert (await import_file(log, str(path), again=True)).lost == ()
