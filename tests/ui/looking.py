@@ -84,6 +84,11 @@ class Watched:
         """Go to a path of the page, as its printed address does."""
         await self.page.goto(f"{self.url}{path}" + (f"#token={quote(token)}" if token else ""))
 
+    async def asks(self, key: str) -> None:
+        """Press the key of a dialog, and wait until it is there: keys pressed before are kept for it."""
+        await self.page.keyboard.press(key)
+        await expect(self.page.get_by_role("dialog")).to_be_visible()
+
     async def sees(self, text: str) -> None:
         """Wait until a text is to be seen."""
         await self.page.get_by_text(text).first.wait_for(state="visible", timeout=20_000)

@@ -68,20 +68,20 @@ async def test_the_palette_runs_commands_opens_sessions_and_gives_the_focus_back
             page = watched.page
             await opened(watched, session)
             await page.locator(".list").focus()
-            await page.keyboard.press("Control+k")
+            await watched.asks("Control+k")
             await page.keyboard.type("request")
             await page.keyboard.press("Escape")
             await expect(dialog(watched)).to_have_count(0)
             assert await page.evaluate("document.activeElement.className") == "list scrolls"
-            await page.keyboard.press("Control+k")
+            await watched.asks("Control+k")
             await page.keyboard.type("timeline")
             await page.keyboard.press("Enter")
             await expect(page).to_have_url(f"{watched.url}/s/{session.id}?view=timeline")
-            await page.keyboard.press("Control+k")
+            await watched.asks("Control+k")
             await page.keyboard.type("8")
             await page.keyboard.press("Enter")
             await expect(page).to_have_url(f"{watched.url}/s/{session.id}?at=8&view=timeline")
-            await page.keyboard.press("Control+k")
+            await watched.asks("Control+k")
             await page.keyboard.type("trains")
             await expect(dialog(watched).get_by_role("option", selected=True)).to_contain_text("trains")
             await page.keyboard.press("Enter")
@@ -117,7 +117,7 @@ async def test_what_is_searched_for_here_is_stepped_through(browser: Browser) ->
         async with looking(browser, log) as watched:
             page = watched.page
             await opened(watched, session)
-            await page.keyboard.press("/")
+            await watched.asks("/")
             await page.keyboard.type("coat")
             hits = dialog(watched).get_by_role("option")
             await expect(hits).to_have_count(4)
@@ -146,7 +146,7 @@ async def test_a_hit_of_another_session_opens_it_there(browser: Browser) -> None
             page = watched.page
             await watched.open("/")
             await watched.sees("coats")
-            await page.keyboard.press("Control+Shift+f")
+            await watched.asks("Control+Shift+f")
             await page.keyboard.type("nobody says this")
             await watched.sees("Nothing of this was said in any session.")
             await page.get_by_label("Search in all sessions").fill("Any coat")
@@ -228,7 +228,7 @@ async def test_a_fork_is_run_where_the_server_runs_agents(browser: Browser) -> N
             await dialog(watched).get_by_role("button", name="Fork and run").click()
             await watched.sees("A red one.")
             assert f"/s/{await forked(log, session)}" in page.url
-            await page.keyboard.press("r")
+            await watched.asks("r")
             await page.keyboard.type("And gloves?")
             await page.keyboard.press("Control+Enter")
             await watched.sees("No gloves.")
@@ -385,7 +385,7 @@ async def test_words_for_a_run_that_has_ended_meanwhile_are_said_to_wait_for_the
             page, form = watched.page, dialog(watched)
             await opened(watched, session)
             await watched.sees("Take")
-            await page.keyboard.press("s")
+            await watched.asks("s")
             await page.keyboard.type("Which colour?")
             await expect(form).to_contain_text("The model reads it with its next call")
             await session.abort()
@@ -398,18 +398,25 @@ async def test_words_for_a_run_that_has_ended_meanwhile_are_said_to_wait_for_the
         assert (await agent.resume(session)).text == "A red one."
 
 
+async def held(page: Page, chunk: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold a part of the page that is asked for by itself; return what says that it was, and what lets it come."""
+    asked, here = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        asked.set()
+        await here.wait()
+        await route.continue_()
+
+    await page.route(re.compile(f"/{chunk}-"), hold)
+    return asked, here
+
+
 async def test_what_is_typed_while_a_dialog_is_on_its_way_is_in_it(browser: Browser) -> None:
     async with open_log() as log:
         session = await coats(log)
         async with looking(browser, log) as watched:
-            page, asked, here = watched.page, asyncio.Event(), asyncio.Event()
-
-            async def hold(route: Route) -> None:
-                asked.set()
-                await here.wait()
-                await route.continue_()
-
-            await page.route(re.compile("/bookmark-"), hold)
+            page = watched.page
+            asked, here = await held(page, "bookmark")
             await opened(watched, session, "?at=6")
             await asked.wait()
             await page.keyboard.press("b")
@@ -427,13 +434,30 @@ async def test_what_is_typed_while_a_dialog_is_on_its_way_is_in_it(browser: Brow
             assert "at=6" in page.url  # no letter was a command
 
 
+async def test_what_is_typed_and_sent_while_the_words_dialog_is_on_its_way_is_sent_by_it(browser: Browser) -> None:
+    async with open_log() as log:
+        session = await coats(log)
+        agent: Agent[object] = Agent(scripted("No gloves."), tools=[mail])
+        async with looking(browser, log, choose=lambda name, state: (agent, None)) as watched:
+            page = watched.page
+            asked, here = await held(page, "say")
+            await opened(watched, session)
+            await asked.wait()
+            await page.keyboard.press("r")
+            await page.keyboard.type("And gloves?")
+            await page.keyboard.press("Control+Enter")
+            here.set()
+            await watched.sees("No gloves.")
+        assert text_of((await session.messages())[-2].message) == "And gloves?"
+
+
 async def test_a_bookmark_and_a_title_are_set_and_removed(browser: Browser) -> None:
     async with open_log() as log:
         session = await coats(log)
         async with looking(browser, log) as watched:
             page = watched.page
             await opened(watched, session, "?at=6")
-            await page.keyboard.press("b")
+            await watched.asks("b")
             await page.keyboard.type("the question")
             await page.keyboard.press("Enter")
             await expect(dialog(watched)).to_have_count(0)
@@ -456,7 +480,7 @@ async def test_where_nothing_runs_a_command_is_there_to_copy_and_a_queue_takes_w
         async with looking(browser, log) as watched:
             page = watched.page
             await opened(watched, session)
-            await page.keyboard.press("r")
+            await watched.asks("r")
             await page.keyboard.type("It's late")
             await expect(dialog(watched)).to_contain_text(
                 f"refold continue {session.id} --agent MODULE:NAME --prompt 'It'\\''s late'"

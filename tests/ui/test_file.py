@@ -164,7 +164,7 @@ async def test_branches_and_agents_of_a_file_are_opened_compared_and_searched(br
             await alone.sees("Boots.")
             await alone.page.get_by_role("link", name="agent").first.click()
             await alone.page.get_by_role("heading", name="agent:helper").wait_for()
-            await alone.page.keyboard.press("Control+Shift+F")
+            await alone.asks("Control+Shift+F")
             await alone.page.keyboard.type("qzwxanswer")
             await alone.sees("found in")
             assert [one.url for one in alone.asked if one.url.startswith("http")] == []

@@ -57,9 +57,9 @@ export function onKey(event: KeyboardEvent): void {
     return;
   }
   if (dialog.peek() !== null && key !== "escape") {
-    if (isPlain && document.querySelector("dialog[open]") === null) {
+    if ((isPlain || key === "ctrl+enter") && document.querySelector("dialog[open]") === null) {
       event.preventDefault();
-      typeAhead(event.key, dialog.peek());
+      typeAhead(isPlain ? event.key : key, dialog.peek());
     }
     return;
   }

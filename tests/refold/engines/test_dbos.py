@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import runpy
 import subprocess
@@ -64,6 +65,7 @@ async def test_what_a_killed_executor_had_is_taken_up_by_its_name_alone(tmp_path
 
 
 async def test_dbos_keeps_how_many_ticks_begin_in_a_second_and_how_many_run_here(tmp_path: Path) -> None:
+    logging.getLogger("dbos").handlers.clear()  # it writes to what was the standard error when it was first imported
     recipe, clock = runpy.run_path(str(RECIPE)), asyncio.get_running_loop().time
     engine = recipe["DbosEngine"](f"sqlite:///{tmp_path / 'dbos.db'}", executor="one", per_second=2)
     begun, running, most, stopping = list[float](), 0, 0, asyncio.Event()

@@ -114,11 +114,12 @@ class SessionTable {
     if (after !== "" && rows.size === before.size) this.more(); // rows moved to the front meanwhile
   }
 
-  /** Reads what is shown anew, soon, and once for all that happens until then. */
+  /** Reads what is shown anew, soon, and once for all that happens until then; a filter that is wrong stays so. */
   private again(): void {
     this.againTimer ??= setTimeout(() => {
       this.againTimer = undefined;
-      if (this.watching !== null) void this.read("", Math.min(Math.max(this.rows.peek().size, PAGE), MOST_AGAIN));
+      if (this.isLoading.peek()) this.again();
+      else if (this.watching !== null && !this.filterError.peek()) void this.read("", Math.min(Math.max(this.rows.peek().size, PAGE), MOST_AGAIN));
     }, CALM_MS);
   }
 
