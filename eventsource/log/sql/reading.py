@@ -153,10 +153,18 @@ class Page:
             part = Segment(segment.session, first, last)
             facts = self._facts(part, limit)
             if len(facts) < last - first + 1:
+                self._keep_contents(segment.session << 32, facts)
                 facts += self.updates(part)
                 facts.sort(key=attrgetter("seq"))
             found += facts
             first = last + 1
+
+    def _keep_contents(self, base: int, facts: Iterable[Recorded]) -> None:
+        """Keep what messages said whose facts were read: their sealed updates are made of it."""
+        for one in facts:
+            event = one.event
+            if type(event) is MessageEnd and event.message is not None:
+                self._content[base | one.seq] = event.message.content
 
     def updates(self, segment: Segment[int]) -> list[Recorded]:
         """Read the updates of a segment, whatever row they lie in."""

@@ -165,6 +165,17 @@ async def test_a_long_message_is_sealed_in_rows_of_4096_updates(path: Path) -> N
     assert [(kind, count) for kind, count, _ in rows] == [(1, 4096), (1, 4096), (1, 10_002 - 8192)]
 
 
+async def test_a_page_asks_for_no_message_that_it_has_read(path: Path) -> None:
+    events = timed([event for n in range(30) for event in [*prompt(f"hello {n}"), *streamed(f"answer {n} " * 9)]])
+    async with open_store(path) as log:
+        session = (await log.create()).id
+        await log.append(session, events)
+        statements = list[str]()
+        await log._read_with(lambda connection: connection.set_trace_callback(statements.append))  # type: ignore[attr-defined]
+        assert list(await log.read(session, limit=len(events))) == numbered(events)
+        assert len(statements) < 12  # over a network, each of them is a way there and back
+
+
 async def test_two_opened_logs_share_a_file(path: Path) -> None:
     async with open_store(path) as one, open_store(path) as other:
         session = (await one.create()).id
