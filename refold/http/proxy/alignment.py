@@ -6,6 +6,7 @@ of calls and their places are the same, it is the same conversation, and what is
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -14,6 +15,7 @@ from eventsource.messages import AssistantMessage, Message, ToolResultMessage, U
 from eventsource.models.scripted.script import plain_arguments
 
 from .prefix_match import message_digest
+from .surroundings import without_surroundings
 
 _LONGEST_GAP = 1_000  # messages that are looked through for the next call that both have
 
@@ -22,7 +24,8 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     """What of a message counts: the digest of what it says, and the ids by which it is known though it was rewritten.
 
     `calls`: ids of an answer's calls, with `names` and `arguments`; `result`: id of the call that it answers.
-    `role`: of a prompt that is not the user's.
+    `role`: of a prompt that is not the user's. `rest`: the digest of a prompt without what its program says of the
+    folder, which it says anew when a session is resumed; empty: it says nothing of the kind.
     """
 
     digest: bytes
@@ -32,6 +35,12 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     names: tuple[str, ...] = ()
     arguments: tuple[int, ...] = ()
     result: str = ""
+    rest: bytes = b""
+
+    @property
+    def lasting(self) -> bytes:
+        """The digest of what stays the same when a session is resumed."""
+        return self.rest or self.digest
 
     @property
     def name(self) -> tuple[str, ...]:
@@ -46,6 +55,9 @@ def said(message: Message) -> Said:
         return Said(digest, result=message.tool_call_id)
     if isinstance(message, UserMessage) and not isinstance(message.raw, msgspec.UnsetType):
         return Said(digest, role=bytes(message.raw))
+    if isinstance(message, UserMessage) and (split := without_surroundings(message)) is not None:
+        folder, rest = split
+        return Said(digest, rest=hashlib.sha256(folder.encode() + message_digest(rest)).digest())
     if not isinstance(message, AssistantMessage):
         return Said(digest)
     calls = message.tool_calls
@@ -89,11 +101,11 @@ def align(own: Sequence[Said], asked: Sequence[Said], *, named: bool) -> Alignme
         named: the client says that they are of one conversation. Else only what a call's id and place show to be the
             same counts, and only if the session is gone on from.
     """
-    place = next((n for n, (a, b) in enumerate(zip(own, asked, strict=False)) if a.digest != b.digest), None)
-    exact = min(len(own), len(asked)) if place is None else place
+    exact, told_anew = _same_beginning(own, asked)
     found = _aligned(own, asked, exact, named=named)
+    found = msgspec.structs.replace(found, rewritten=(*told_anew, *found.rewritten))
     if not named and found.own < len(own):
-        return Alignment(exact, exact, _answers(own, exact))
+        return Alignment(exact, exact, _answers(own, exact), told_anew)
     if found.own == len(own):
         return found
     kept = found.own  # what is no longer gone on from behind a rewritten message was said anew
@@ -104,6 +116,20 @@ def align(own: Sequence[Said], asked: Sequence[Said], *, named: bool) -> Alignme
     left = tuple(one for one in found.rewritten if one.own < kept)
     moved = found.asked - (found.own - kept)
     return Alignment(kept, moved, _answers(own, kept), left)
+
+
+def _same_beginning(own: Sequence[Said], asked: Sequence[Said]) -> tuple[int, tuple[Rewrite, ...]]:
+    """Count the messages that are the same, and list those in which a program tells of the folder anew.
+
+    That counts only where an answer is the same as well: else it is another conversation that begins in the same words.
+    """
+    pairs = list(zip(own, asked, strict=False))
+    exact = next((n for n, (one, other) in enumerate(pairs) if one.digest != other.digest), len(pairs))
+    lasting = next((n for n, (one, other) in enumerate(pairs) if one.lasting != other.lasting), len(pairs))
+    if not _answers(own, lasting):
+        return exact, ()
+    anew = [n for n, (one, other) in enumerate(pairs[:lasting]) if one.digest != other.digest]
+    return lasting, tuple(Rewrite(n, n) for n in anew)
 
 
 def _aligned(own: Sequence[Said], asked: Sequence[Said], begin: int, *, named: bool) -> Alignment:

@@ -94,7 +94,7 @@ class KnownSessions:
         self.forget(session)
         messages = [part.message for part in own]
         reduced = tuple(map(said, messages))
-        digests = tuple(digest_chain([one.digest for one in reduced]))
+        digests = tuple(digest_chain([one.lasting for one in reduced]))
         spoken = next((n for n, one in enumerate(reduced) if one.answer), len(own))
         last = messages[-1] if messages else None
         self._sessions[session] = KnownSession(
@@ -172,11 +172,14 @@ class KnownSessions:
         self, asked: Sequence[Said], system_prompt: str, busy: set[str], client: ClientName
     ) -> SessionMatch | None:
         """Find the longest beginning; before a longer one, all of a session of the same system prompt."""
-        digests = digest_chain([one.digest for one in asked])
+        digests = digest_chain([one.lasting for one in asked])
         longest: SessionMatch | None = None
         for shared in range(len(digests), 0, -1):
             held = self._by_digest.get(digests[shared - 1], ())
-            found = [one for name in held if _related(one := self._sessions[name], shared, system_prompt, client)]
+            related = [
+                one for name in held if _related(one := self._sessions[name], asked[:shared], system_prompt, client)
+            ]
+            found = [one for one in related if _says(one, asked[:shared])] or related
             if not found:
                 continue
             free = [one for one in found if _goes_on(one, shared, busy)] or found
@@ -267,7 +270,12 @@ def _may_go_on(known: KnownSession, client: ClientName) -> bool:
     return not known.client.session or not client.session or known.client.key == client.key
 
 
-def _related(known: KnownSession, shared: int, system_prompt: str, client: ClientName) -> bool:
-    if shared > known.spoken:
+def _says(known: KnownSession, asked: Sequence[Said]) -> bool:
+    """Return whether a session begins with the very words of a request, what its program tells of the folder too."""
+    return all(one.digest == other.digest for one, other in zip(known.said, asked, strict=False))
+
+
+def _related(known: KnownSession, asked: Sequence[Said], system_prompt: str, client: ClientName) -> bool:
+    if len(asked) > known.spoken:
         return True
-    return known.system_prompt == system_prompt and _may_go_on(known, client)
+    return known.system_prompt == system_prompt and _may_go_on(known, client) and _says(known, asked)

@@ -15,6 +15,7 @@ _BRANCH = re.compile(r"will not update during the conversation\.\s+Current branc
 """What Claude Code says of Git, in its system prompt."""
 _CODEX = re.compile(r"\s*<environment_context>.*?<cwd>([^<\n]+)</cwd>", re.DOTALL)
 _GEMINI = re.compile(r"\s*<session_context>.*?Workspace Directories:\*\*\s+- (\S[^\n]*)", re.DOTALL)
+_GEMINI_WHOLE = re.compile(rf"{_GEMINI.pattern}.*</session_context>\s*", re.DOTALL)
 """What Codex and Gemini CLI say in a message of their own, which begins so, before anybody speaks."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")
 
@@ -39,6 +40,17 @@ def read_surroundings(system_prompt: str, messages: Sequence[Message]) -> Surrou
     folders = {one for one in folders if _ABSOLUTE.match(one)}
     branches = {found[1] for found in _BRANCH.finditer(system_prompt)}
     return Surroundings(_only(folders), _only(branches))
+
+
+def without_surroundings(message: UserMessage) -> tuple[str, UserMessage] | None:
+    """Split what Gemini CLI says of the folder off a prompt: each of its processes says it anew, as the folder is then.
+
+    Returns: the folder, and what else the message says; None where it does not begin so.
+    """
+    content = (TextContent(text=message.content),) if isinstance(message.content, str) else message.content
+    head = content[0] if content else None
+    found = _GEMINI_WHOLE.fullmatch(head.text) if isinstance(head, TextContent) else None
+    return (found[1].strip(), UserMessage(content=content[1:])) if found is not None else None
 
 
 def _only(found: set[str]) -> str:

@@ -289,6 +289,53 @@ async def test_a_result_that_is_sent_twice_is_one_result(passed: Passed) -> None
     assert (await history(session))[1:] == ["", "a.py", "One file.", "Thanks", "Bye."]
 
 
+def gemini(*files: str, folder: str = "/src/a", asked: str = "Look") -> dict[str, object]:
+    """Write a first prompt as Gemini CLI does, behind what each of its processes says of the folder."""
+    words = f"This is the Gemini CLI.\n- **Workspace Directories:**\n  - {folder}\n- **Directory Structure:**\n\n"
+    context = f"<session_context>\n{words}{', '.join(files)}\n</session_context>"
+    return {"role": "user", "parts": [{"text": context}, {"text": asked}]}
+
+
+async def ask_gemini(passed: Passed, first_prompt: object, *contents: str, answer: str) -> None:
+    roles = ["model", "user"] * len(contents)
+    said = [{"role": role, "parts": [{"text": text}]} for role, text in zip(roles, contents, strict=False)]
+    body: dict[str, object] = {"contents": [first_prompt, *said]}
+    path = "/v1beta/models/gemini-2.5-pro:streamGenerateContent"
+    await pass_by(passed.recorder, "google-generative-ai", path, body, told(answer))
+
+
+async def test_a_session_of_gemini_cli_goes_on_though_its_folder_has_changed(passed: Passed) -> None:
+    await ask_gemini(passed, gemini("a.py"), answer="A house.")
+    passed.recorder = ProxyRecorder(passed.log, lose=passed.lost.append)
+    await ask_gemini(passed, gemini("a.py", "b.py"), "A house.", "On", answer="Going on.")
+    await ask_gemini(passed, gemini("b.py"), "A house.", "Another way", answer="A tree.")
+    main, fork = await passed.sessions()
+    assert [(await one.info()).parent for one in (main, fork)] == [None, main.id]
+    assert [len(await history(one)) for one in (main, fork)] == [4, 4]
+    asked = [one.seq for one in await passed.log.store.read(main.id) if isinstance(one.event, ModelRequest)]
+    sent = [whole_text((await main.request(at=seq)).messages[0]) for seq in asked]
+    assert ["b.py" in text for text in sent] == [False, True]  # each request is as it was sent
+    assert "a.py" not in whole_text((await fork.request()).messages[0])
+
+
+async def test_the_same_words_in_another_folder_are_another_session(passed: Passed) -> None:
+    await ask_gemini(passed, gemini("a.py"), answer="A house.")
+    await ask_gemini(passed, gemini("a.py", folder="/src/b"), answer="A house.")
+    await ask_gemini(passed, gemini("b.py"), answer="A house.")  # nothing shows that it goes on
+    await ask_gemini(passed, gemini("a.py", folder="/src/b"), "A house.", "On", answer="Going on.")
+    one, other, third = await passed.sessions()
+    assert [(await session.info()).parent for session in (one, other, third)] == [None, None, None]
+    assert [len(await history(session)) for session in (one, other, third)] == [2, 4, 2]
+
+
+async def test_what_gemini_cli_says_of_the_folder_counts_where_one_session_says_the_same(passed: Passed) -> None:
+    await ask_gemini(passed, gemini("a.py"), answer="A house.")
+    await ask_gemini(passed, gemini("b.py"), answer="A house.")
+    await ask_gemini(passed, gemini("b.py"), "A house.", "On", answer="Going on.")
+    one, other = await passed.sessions()
+    assert [len(await history(session)) for session in (one, other)] == [2, 4]
+
+
 async def test_a_family_is_found_again_by_another_process(passed: Passed) -> None:
     client = ClaudeCode(passed.recorder)
     await client.ask([first("Look")], told(agent_call("c1", "search it please", "Task")))
