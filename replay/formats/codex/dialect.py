@@ -1,7 +1,8 @@
 """Sessions of Codex: JSON Lines, one record after the other, many of them twice (for the model and for the screen).
 
-An answer is the items between two that are not the model's, and the count of tokens that follows them. What was rolled
-back is a branch that the file goes on beside.
+An answer is the items between two that are not the model's, and the count of tokens that follows them. In early
+versions the count comes before them, and a result before the next call of the same answer. What was rolled back is a
+branch that the file goes on beside.
 """
 
 from __future__ import annotations
@@ -125,6 +126,9 @@ class CodexDialect:
         self._turns: list[str | None] = []  # the entry before each turn
         self._answer = 0
         self._open = self._counted = False
+        self._touched = False  # the last record that is not for the screen is a piece of an answer
+        self._awaits = False  # a count stands before the answer that it counts
+        self._leads = False  # counts do so in this file
         self._tail = 0
         self._total: object = None
         self._said: list[tuple[str, Fields]] = []  # each with the place of the one before it on its branch
@@ -159,7 +163,11 @@ class CodexDialect:
         if payload.get("type") == "token_count":
             return self._place_count(name, payload)
         beside = fields.get("type") == "event_msg"
-        if not beside:
+        self._touched &= beside
+        self._awaits &= beside
+        if beside or (self._leads and self._open and is_result(payload)):
+            self._tail += self._tail > 0
+        else:
             self._open = False
             self._tail = 0
         if payload.get("type") == "user_message":
@@ -198,19 +206,28 @@ class CodexDialect:
         return placing
 
     def _place_answer(self, name: str) -> Placing:
-        begins = not self._open
+        begins, awaited = not self._open, self._awaits
         if begins:
             self._answer += 1
-            self._open, self._counted, self._tail = True, False, 0
+            self._open, self._counted, self._tail = True, awaited, self._tail if awaited else 0
+            self._leads |= awaited
+        self._touched, self._awaits = True, False
         self._tail += 1
-        return self._placed(name, key=f"answer {self._answer}", begins=begins)
+        return self._placed(name, key=f"answer {self._answer}", begins=begins and not awaited)
 
     def _place_count(self, name: str, payload: Fields) -> Placing:
-        """Place a count of tokens: with the answer before it, if it is the first that counts it."""
+        """Place a count of tokens: with the answer before it, if it is the first that counts it, or with the next."""
         total = fields_of(payload.get("info")).get("total_token_usage")
         new = isinstance(total, dict) and total != self._total
+        first = self._total is None
         self._total = total if isinstance(total, dict) else self._total
+        if new and self._touched and self._leads:  # counts follow now: the one before it was not this answer's
+            self._counted = self._leads = False
+        if new and (self._leads or (first and self._answer == 0)):
+            self._open, self._awaits, self._tail = False, True, 1
+            return self._placed(name, speaks=False, key=f"answer {self._answer + 1}")
         if not new or self._answer == 0 or self._counted:
+            self._tail += self._tail > 0
             return self._placed(name, speaks=False)
         self._counted, self._open, self._tail = True, False, 0
         return self._placed(name, key=f"answer {self._answer}", begins=False)
@@ -219,7 +236,7 @@ class CodexDialect:
         for _ in range(turns if type(turns) is int else 0):
             if self._turns:
                 self._last = self._turns.pop()
-        self._open, self._counted = False, True
+        self._open, self._counted, self._awaits = False, True, False
 
     def is_header(self, line: Line) -> bool:
         """No record is a header."""
@@ -227,7 +244,7 @@ class CodexDialect:
 
     def name(self, records: Sequence[Line], number: int) -> str:
         """Return what an entry is named by: Codex has no names, so it is the line."""
-        return f"line {records[0].number}"
+        return f"line {_first(records).number}"
 
     def opening(self) -> Sequence[Event]:
         """Return the agent, its folder and its Git branch, by which sessions are found."""
@@ -240,7 +257,7 @@ class CodexDialect:
         return msgspec.structs.replace(told, unclear=unclear) if unclear and seqs.is_new else told
 
     def _told(self, records: Sequence[Line], name: str, state: PathState, seqs: Seqs) -> Told:
-        fields = enveloped(records[0].fields)
+        fields = enveloped(_first(records).fields)
         payload = fields_of(fields.get("payload"))
         at_us = read_time(fields.get("timestamp"))
         origin = Origin(source=FORMAT, session=self._fork or self.session, entry=name)
@@ -277,7 +294,7 @@ class CodexDialect:
         payloads = [payload_of(line.fields) for line in records]
         items = [payload for payload in payloads if payload.get("type") != "token_count"]
         counts = [payload for payload in payloads if payload.get("type") == "token_count"]
-        usage = _usage(counts[0]) if counts else None
+        usage = _usage(counts[-1]) if counts else None
         model = state.model.model if state.model is not None else ""
         message = read_answer(items, model, usage)
         if state.model is not None:
@@ -415,6 +432,11 @@ class CodexDialect:
         payloads = [payload_of(record) for record in records]
         custom = {text_of(one.get("call_id")) for one in payloads if one.get("type") == "custom_tool_call"}
         self._custom |= custom
+
+
+def _first(records: Sequence[Line]) -> Line:
+    """Return the record that says what an entry is: a count may stand before its answer."""
+    return next((line for line in records if payload_of(line.fields).get("type") != "token_count"), records[0])
 
 
 def _compacted(event: Compaction, at_us: int) -> dict[str, object]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from eventsource.events import Compaction, ConfigChange, MessageAdopt
@@ -79,6 +80,15 @@ def _lines(path: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+DONE = said("Done.", "assistant")
+
+
+async def answers(log: EventLog, session: str) -> list[AssistantMessage]:
+    """Every answer, those that a compaction took out of the context too."""
+    said = [one.event.message for one in await log.read(session) if isinstance(one.event, MessageAdopt)]
+    return [one for one in said if isinstance(one, AssistantMessage)]
+
+
 async def messages(log: EventLog, session: str) -> list[Message]:
     view = project(CONTEXT, await log.read(session, limit=100_000))
     return [entry.message for entry in history(view) if entry.message is not None]
@@ -133,6 +143,75 @@ async def test_tokens_that_are_counted_behind_the_results_are_the_answers_and_pa
     assert first.usage is not None
     assert (first.usage.input_tokens, report.title) == (9, "look")
     assert await back(log, report.session) == [*records, said("more")]
+
+
+EARLIER = [
+    said("look"),
+    record("event_msg", type="agent_message", message="I look."),
+    counted(10, 10),
+    said("I look.", "assistant"),
+    called("x", cmd="ls"),
+    output("x", "a.txt"),
+    called("y", cmd="pwd"),
+    output("y", "/work"),
+    record("turn_context", model="gpt-5", cwd="/work"),
+    counted(10, 10),
+    record("event_msg", type="agent_message", message="Done."),
+    counted(30, 20),
+    said("Done.", "assistant"),
+]
+"""As 0.40 to 0.61 wrote a turn: tokens before the answer that they are of, and each result behind its call."""
+
+
+async def test_tokens_that_are_counted_before_an_answer_are_its_own(log: EventLog, tmp_path: Path) -> None:
+    report = await put(log, tmp_path, *HEAD, *EARLIER)
+    first, second = (one for one in await messages(log, report.session) if isinstance(one, AssistantMessage))
+    assert [one.id for one in first.tool_calls] == ["x", "y"]
+    assert [(one.text, one.usage and one.usage.input_tokens) for one in (first, second)] == [
+        ("I look.", 9),
+        ("Done.", 19),
+    ]
+    assert await back(log, report.session) == [*HEAD, *EARLIER]
+
+
+async def test_tokens_of_a_compaction_are_no_answers(log: EventLog, tmp_path: Path) -> None:
+    shortened = record("compacted", message="Birds.", replacement_history=[])
+    report = await put(log, tmp_path, *HEAD, *EARLIER, said("more"), counted(60, 30), shortened, counted(100, 40), DONE)
+    counts = [one.usage and one.usage.input_tokens for one in await answers(log, report.session)]
+    assert counts == [9, 19, 39]
+
+
+async def test_a_later_version_that_goes_on_with_a_file_counts_behind_its_answers(
+    log: EventLog, tmp_path: Path
+) -> None:
+    more = [
+        said("more"),
+        DONE,
+        counted(60, 30),
+        said("and more"),
+        called("z"),
+        counted(100, 40),
+        output("z", "b"),
+        DONE,
+    ]
+    report = await put(log, tmp_path, *HEAD, *EARLIER, *more, counted(150, 50))
+    counts = [one.usage and one.usage.input_tokens for one in await answers(log, report.session)]
+    assert counts == [9, 19, 29, 39, 49]
+
+
+@pytest.mark.parametrize("turn", [TURN, EARLIER], ids=["now", "until-0.61"])
+async def test_a_file_that_grows_record_by_record_is_the_same_session(
+    log: EventLog, tmp_path: Path, turn: list[Record]
+) -> None:
+    path, records = tmp_path / "rollout-x.jsonl", [*HEAD, *turn, said("more")]
+    session = ""
+    for end in range(len(HEAD), len(records) + 1):
+        _write(path, "".join(json.dumps(one) + "\n" for one in records[:end]))
+        session = (await import_file(log, str(path), growing=True)).session
+    assert await back(log, session) == records
+    assert [one.id for one in await log.sessions()] == [session]
+    whole = await import_file(log, str(path), again=True)
+    assert await messages(log, session) == await messages(log, whole.session)
 
 
 async def test_a_session_is_called_by_what_was_asked_and_not_by_what_the_editor_said(
