@@ -14,6 +14,7 @@ from eventsource.messages import (
     CustomMessage,
     ImageContent,
     Message,
+    ProviderContent,
     TextContent,
     ThinkingContent,
     ToolCall,
@@ -29,7 +30,8 @@ class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     `role`: user, assistant, tool_result, summary, the kind of an application's message, or the name in which a program
     said an input that is not the user's, as system. `tool`: whose result it is.
-    `calls`: place in the content, tool and arguments of each call. `note`: failed, aborted or interrupted, and why.
+    `calls`: place in the content, tool and arguments of each call. `own`: place, kind and JSON of each block that only
+    its provider reads, as a search that it made itself. `note`: failed, aborted or interrupted, and why.
     `seen`: a model would get it, whole or replaced.
     """
 
@@ -40,6 +42,7 @@ class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
     thinking: str = ""
     images: int = 0
     calls: tuple[tuple[int, str, str], ...] = ()
+    own: tuple[tuple[int, str, str], ...] = ()
     tool: str = ""
     call: Place | None = None
     is_error: bool = False
@@ -98,7 +101,24 @@ def _said(entry: Entry, message: Message, *, seen: bool) -> TranscriptMessage:
                 if isinstance(block, ToolCall)
             )
             thinking = "\n".join(block.thinking for block in content if isinstance(block, ThinkingContent))
-            return change(said, role="assistant", calls=calls, thinking=thinking, note=_note(entry, message))
+            own = own_blocks(message)
+            return change(said, role="assistant", calls=calls, own=own, thinking=thinking, note=_note(entry, message))
+
+
+def own_blocks(message: AssistantMessage) -> tuple[tuple[int, str, str], ...]:
+    """List the blocks of an answer that only its provider reads: place in the content, kind and JSON of each."""
+    return tuple(
+        (index, _kind(block), bytes(block.block).decode())
+        for index, block in enumerate(message.content)
+        if isinstance(block, ProviderContent)
+    )
+
+
+def _kind(block: ProviderContent) -> str:
+    """Return what a block calls itself, or else the protocol that it is of."""
+    said = read_object(block.block)
+    kinds = [said.get(name) for name in ("type", "part_kind")]
+    return next((kind for kind in kinds if isinstance(kind, str) and kind), block.api)
 
 
 def _note(entry: Entry, message: AssistantMessage) -> str:

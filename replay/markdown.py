@@ -16,6 +16,7 @@ from eventsource.messages import (
     AssistantMessage,
     ImageContent,
     Message,
+    ProviderContent,
     TextContent,
     ThinkingContent,
     ToolCall,
@@ -101,8 +102,8 @@ def _content(message: Message) -> Iterator[str]:
                 yield "\n".join(f"> {line}".rstrip() for line in text.splitlines())
             case ToolCall(name=name, arguments=arguments):
                 yield f"**{_code(name)}**\n\n{_fenced(_indented(arguments), 'json')}"
-            case _:
-                pass
+            case ProviderContent(api=api, block=raw):
+                yield f"*(a block of {_line(api)})*\n\n{_fenced(_indented(bytes(raw).decode()), 'json')}"
 
 
 def _text(text: str) -> str:

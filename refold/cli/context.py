@@ -18,13 +18,14 @@ from eventsource.messages import (
 )
 from eventsource.request import Request, request_sha256
 from projections import text_of
+from projections.transcript import own_blocks
 
 from ..log import Log
 from ..models import find_recorded_model
 from .command import command
 from .terminal.events import message_role
 from .terminal.formatting import count, shorten
-from .terminal.messages import ROLE_STYLES, print_text
+from .terminal.messages import ROLE_STYLES, print_own, print_text
 from .terminal.screen import Screen
 
 
@@ -95,6 +96,7 @@ def _print_message(screen: Screen, message: Message, *, full: bool) -> None:
         for call in message.tool_calls:
             arguments = call.arguments if full else shorten(call.arguments, 200)
             print_text(screen, f"→ {call.name} {arguments}".rstrip(), 2, style="yellow", cut=False)
+        print_own(screen, own_blocks(message), 2, full=full)
     if isinstance(message, UserMessage | ToolResultMessage):
         images = sum(isinstance(block, ImageContent) for block in message.content)
         print_text(screen, f"({count(images, 'image')})" if images else "", 2, style="dim", cut=False)

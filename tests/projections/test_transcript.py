@@ -5,7 +5,14 @@ from __future__ import annotations
 from eventsource.codec import to_json
 from eventsource.envelope import Recorded
 from eventsource.events import Compaction, MessageEnd
-from eventsource.messages import AssistantMessage, CustomMessage, ImageContent, TextContent, UserMessage
+from eventsource.messages import (
+    AssistantMessage,
+    CustomMessage,
+    ImageContent,
+    ProviderContent,
+    TextContent,
+    UserMessage,
+)
 from projections import CONTEXT, project, read_transcript, text_of
 
 
@@ -27,6 +34,14 @@ def test_an_answer_shows_its_thinking_its_calls_and_how_it_failed(run: tuple[Rec
     assert said[15].calls == ((1, "weather", '{"city":"Oslo"}'), (2, "wardrobe", ""))
     assert (said[15].thinking, said[10].note, said[28].note) == ("Which coat?", "error: overloaded", "")
     assert (said[23].tool, said[23].is_error, said[21].is_error) == ("wardrobe", True, False)
+
+
+def test_an_answer_shows_what_only_its_provider_reads() -> None:
+    searched = ProviderContent(api="openai-responses", block=to_json({"type": "web_search_call", "query": "Oslo"}))
+    other = ProviderContent(api="x", block=to_json([1]))
+    answer = AssistantMessage(content=(searched, TextContent(text="Cold."), other))
+    (said,) = read_transcript(project(CONTEXT, [Recorded(1, 1, MessageEnd(message=answer))]))
+    assert said.own == ((0, "web_search_call", '{"type":"web_search_call","query":"Oslo"}'), (2, "x", "[1]"))
 
 
 def test_a_message_from_elsewhere_has_its_own_time(run: tuple[Recorded, ...]) -> None:

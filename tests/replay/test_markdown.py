@@ -7,12 +7,14 @@ from itertools import pairwise
 
 from markdown_it import MarkdownIt
 
+from eventsource.codec import to_json
 from eventsource.events import ContextEdit, MessageAdopt, Origin, Place
 from eventsource.log.protocol import EventLog
 from eventsource.messages import (
     AssistantMessage,
     ImageContent,
     Message,
+    ProviderContent,
     TextContent,
     ThinkingContent,
     ToolCall,
@@ -39,6 +41,7 @@ def headings(text: str) -> list[str]:
 async def test_a_document_says_what_was_said_and_done_in_order(log: EventLog) -> None:
     image = ImageContent(data="aGVsbG8=", media_type="image/png")
     asked = ToolCall(id="c", name="look", arguments='{"where":"here"}')
+    searched = ProviderContent(api="y", block=to_json({"query": "ice"}))
     session = await told(
         log,
         [
@@ -47,12 +50,15 @@ async def test_a_document_says_what_was_said_and_done_in_order(log: EventLog) ->
             ToolResultMessage(
                 tool_call_id="c", tool_name="look", content=(TextContent(text="a ``` b"),), is_error=True
             ),
-            AssistantMessage(content=(TextContent(text="Done."),)),
+            AssistantMessage(content=(searched, TextContent(text="Done."))),
         ],
     )
     await log.append(session, [(5, ContextEdit(message_seq=4, replacement=None))])
     text = await session_markdown(log, session)
-    found = [text.index(one) for one in ("Look!", "image/png", "> Hm.\n> Where?", "I look.", "**`look`**", "Done.")]
+    found = [
+        text.index(one)
+        for one in ("Look!", "image/png", "> Hm.\n> Where?", "I look.", "**`look`**", "a block of y", "ice", "Done.")
+    ]
     assert found == sorted(found)
     assert '```json\n{\n  "where": "here"\n}\n```' in text
     assert "````text\na ``` b\n````" in text

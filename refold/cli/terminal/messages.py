@@ -38,6 +38,13 @@ def print_message(screen: Screen, said: TranscriptMessage, width: int, *, full: 
     for _, name, arguments in said.calls:
         shown = arguments if full else shorten(arguments, 200)
         print_text(screen, f"→ {name} {shown}".rstrip(), width, style=text_style or "yellow", cut=False)
+    print_own(screen, said.own, width, full=full)
+
+
+def print_own(screen: Screen, own: Sequence[tuple[int, str, str]], width: int, *, full: bool) -> None:
+    """Print the blocks of an answer that only its provider reads."""
+    for _, kind, block in own:
+        print_text(screen, f"· {kind} {block if full else shorten(block, 200)}", width, style="dim", cut=False)
 
 
 def print_text(screen: Screen, text: str, width: int, *, style: str, cut: bool) -> None:

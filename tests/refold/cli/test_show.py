@@ -54,6 +54,24 @@ def test_a_call_that_came_without_its_result_says_so(shell: Shell) -> None:
     assert "read: no result" not in shown
 
 
+def test_what_only_the_provider_reads_is_shown_and_whole_on_request(shell: Shell) -> None:
+    parts = [
+        {"part_kind": "builtin-tool-call", "tool_name": "web_search", "args": "o" * 300 + "slo", "tool_call_id": "c"},
+        {"part_kind": "text", "content": "Cold."},
+    ]
+    history = [
+        {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "Oslo?"}]},
+        {"kind": "response", "parts": parts},
+    ]
+    file = shell.folder / "history.json"
+    file.write_text(json.dumps(history), encoding="utf-8")
+    session = shell.good("import", file).split()[0]
+    for words in (("show", session), ("context", session)):
+        assert "· builtin-tool-call {" in shell.good(*words)
+        assert "oslo" not in shell.good(*words)
+        assert "oslo" in shell.good(*words, "--full").replace("\n", "").replace(" ", "")
+
+
 def test_show_writes_a_page(shell: Shell) -> None:
     one = shell.said("Oslo?")
     file = shell.folder / "page.html"
