@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
+from operator import sub
 
 import pytest
 
@@ -114,14 +115,14 @@ async def test_what_stays_due_is_poked_again_and_later_each_time(opened: Log) ->
     run = await piece.trigger(opened, 2)
     other = await whole.trigger(opened, 2)
     worker = EngineWorker(opened, [piece], engine, queues=["gpu"], again="30ms")
-    assert await worker.look() == 1
-    assert await worker.look() == 0
+    clock, times_s = asyncio.get_running_loop().time, list[float]()
     async with asyncio.timeout(20):
-        for count in (1, 1, 1):
-            while not await worker.look():
-                await asyncio.sleep(0.002)
-            assert count == 1
+        while len(times_s) < 4:
+            now_s = clock()
+            times_s += [now_s] * await worker.look()
+            await asyncio.sleep(0.002)
     assert engine.poked == [(run.id, "gpu")] * 4
+    assert all(gap > least for gap, least in zip(map(sub, times_s[1:], times_s), (0.029, 0.059, 0.119), strict=False))
     assert other.id not in dict(engine.poked)
 
 
