@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -30,6 +31,9 @@ from eventsource.request import Request
 from projections import CONTEXT, project
 from projections.context import parts
 from refold import Log
+
+UNSEEN = re.compile(r"[\u200b-\u200d\ufeff\u200e\u200f]|<!--.*?-->", re.DOTALL)
+"""What shows nothing: a text of nothing else is taken for an empty one."""
 
 
 class Said(NamedTuple):
@@ -163,7 +167,7 @@ def _conversation(messages: Sequence[Message]) -> Conversation:
     for message in messages:
         if isinstance(message, AssistantMessage):
             order = {call.id: place for place, call in enumerate(message.tool_calls)}
-            if not message.text.strip() and not message.tool_calls:
+            if not UNSEEN.sub("", message.text).strip() and not message.tool_calls:
                 continue
         begin = len(told)
         if isinstance(message, ToolResultMessage):

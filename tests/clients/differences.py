@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from projections.pairing import NO_RESULT
 
-from .compare import Conversation, Exchange, Said, begun, conversation
+from .compare import UNSEEN, Conversation, Exchange, Said, begun, conversation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class Difference:
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
     becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
     again: only what says the same as what comes before it. unanswered: only a call that has no result, and what
-    stands for that. by_chance: it holds in stories that chance makes alone.
+    stands for that. bare: only an exchange in which the model is offered no tool. as_one: the texts of an answer are
+    one, before its calls, without what shows nothing. by_chance: it holds in stories that chance makes alone.
     """
 
     program: str = ""
@@ -35,6 +37,8 @@ class Difference:
     call: str = ""
     again: bool = False
     unanswered: bool = False
+    bare: bool = False
+    as_one: bool = False
     by_chance: bool = False
     why: str
 
@@ -119,6 +123,14 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         program="claude-code",
         where="both",
+        kind="prompt",
+        text=r"\[Request interrupted by user for tool use\]$",
+        by_chance=True,
+        why="behind parallel calls it is sent once, as the session is resumed, which goes on before it",
+    ),
+    Difference(
+        program="claude-code",
+        where="both",
         kind="call|failed",
         unanswered=True,
         why="a call that was interrupted stays in the file, if there was time to write it, and is not sent again",
@@ -153,6 +165,45 @@ DIFFERENCES: Sequence[Difference] = (
         text="<turn_aborted>",
         by_chance=True,
         why="what it says of an interruption is written at once, and sent if the session goes on",
+    ),
+    Difference(
+        program="codex",
+        where="both",
+        kind="call|failed",
+        unanswered=True,
+        by_chance=True,
+        why="a sub-agent that is interrupted as its answer ends has no time to write down what was called",
+    ),
+    Difference(
+        program="gemini",
+        where="both",
+        kind="reply",
+        as_one=True,
+        by_chance=True,
+        why="it keeps what an answer says as one text, without spaces around it and signs that nobody sees",
+    ),
+    Difference(
+        program="gemini",
+        where="both",
+        kind="thought",
+        by_chance=True,
+        why="it sends no thought again, so that of a session which is resumed no request holds one",
+    ),
+    Difference(
+        program="gemini",
+        where="wire",
+        kind="prompt",
+        text=r"\[System: You previously (generated thoughts but failed|returned an empty response)",
+        by_chance=True,
+        why="where an answer says nothing it asks again, and keeps neither",
+    ),
+    Difference(
+        program="gemini",
+        where="question",
+        text="",
+        bare=True,
+        by_chance=True,
+        why="its tools that look into the web ask a model of their own",
     ),
     Difference(
         program="gemini",
@@ -240,6 +291,8 @@ class Table:
     def _is_question(self, exchange: Exchange) -> bool:
         prompts = [one.text for one in conversation(Exchange(exchange.request, None)) if one.kind == "prompt"]
         for row in self.rows:
+            if row.bare and exchange.request.tools:
+                continue
             if row.where == "question" and prompts and re.match(row.text, prompts[-1]):
                 self.used[row] += 1
                 return True
@@ -247,20 +300,34 @@ class Table:
 
     def _apply(self, where: str, said: Conversation) -> Conversation:
         rows = [row for row in self.rows if row.where in (where, "both")]
-        drops = [row for row in rows if row.becomes is None and not row.unanswered and not row.again]
+        said = _as_one(said) if any(row.as_one for row in rows) else said
+        drops = [row for row in rows if row.becomes is None and not (row.unanswered or row.again or row.as_one)]
         results = [one for one in said if one.kind in ("result", "failed") and one.text != NO_RESULT]
         answered = {one.call for one in results if not any(_found(row, one) for row in drops)}
         kept: list[Said] = []
         for one in said:
             left: Said | None = one
             for row in rows:
-                if left is None or (row.unanswered and one.call in answered) or (row.again and left not in kept[-1:]):
+                if left is None or row.as_one:
+                    continue
+                if (row.unanswered and one.call in answered) or (row.again and left not in kept[-1:]):
                     continue
                 if found := _found(row, left):
                     self.used[row] += 1
                     left = _left(row, left, found)
             kept += [left] if left is not None else []
         return tuple(kept)
+
+
+def _as_one(said: Conversation) -> Conversation:
+    """Join the texts of each answer, before its calls, and leave out what shows nothing."""
+    told: list[Said] = []
+    for answers, group in groupby(said, key=lambda one: one.kind in ("reply", "thought", "call")):
+        parts = list(group)
+        text = UNSEEN.sub("", "".join(one.text for one in parts if one.kind == "reply")).strip()
+        told += [Said("reply", text)] if answers and text else []
+        told += [one for one in parts if one.kind != "reply"]
+    return tuple(told)
 
 
 def _found(row: Difference, said: Said) -> re.Match[str] | None:

@@ -56,11 +56,24 @@ class GeminiLine(Line, frozen=True, kw_only=True):
 class Turn:
     """A message that was in force: the entry it began with and its last, and what was told of it.
 
-    `tail`: the last record that stands beside it. `is_context`: it is what the program tells its model at the
-    beginning, which it tells anew, in other words, whenever it goes on.
+    `called`: the ids of its calls; `answered`: those of the calls whose results it gives. `tail`: the last record that
+    stands beside it. `is_context`: it is what the program tells its model at the beginning, which it tells anew, in
+    other words, whenever it goes on.
     """
 
-    __slots__ = ("answered", "before", "body", "depth", "digest", "first", "id", "is_context", "name", "tail")
+    __slots__ = (
+        "answered",
+        "before",
+        "body",
+        "called",
+        "depth",
+        "digest",
+        "first",
+        "id",
+        "is_context",
+        "name",
+        "tail",
+    )
 
     def __init__(self, before: Turn | None, name: str, message: Fields) -> None:
         self.before, self.is_context = before, _is_context(message)
@@ -68,12 +81,13 @@ class Turn:
         self.first = self.name = self.tail = name
         self.id = text_of(message.get("id"))
         self.tell(message, message)
-        self.answered: set[str] = answered_in(message)
+        self.answered = answered_in(message) | _ids_of(responses_of(message) or ())
 
     def tell(self, record: Fields, whole: Fields) -> None:
         """Take note of the latest record of the message, and of what the message says."""
         self.body = _ENCODER.encode(record)
         self.digest = _digest(whole)
+        self.called = _ids_of(calls_of(whole))
 
     @property
     def message(self) -> Fields:
@@ -252,14 +266,15 @@ class _Conversation:
         self._ids[turn.id] = turn
 
     def _is_told(self, path: Sequence[Turn], message: Fields) -> bool:
-        """Return whether a message only gives results that stand beside their calls already."""
+        """Return whether a message only gives results that stand there already, beside their calls or by themselves."""
         responses = responses_of(message)
         if responses is None:
             return False
-        ids = {text_of(one.get("id")) for one in responses}
+        answered: set[str] = set()
         for turn in path[max(self._base, len(path) - _NEAR) :]:
-            ids -= turn.answered
-        return not ids
+            answered -= turn.called  # an id may come again
+            answered |= turn.answered
+        return _ids_of(responses) <= answered
 
     def _upsert(self, line: Line, turn: Turn, whole: Fields) -> Iterator[GeminiLine]:
         """Take a message that is there: it is completed, or another one stands in its place."""
@@ -352,6 +367,10 @@ def _without(line: Line, count: int) -> Line:
 def _behind(path: Sequence[Turn]) -> str:
     """Return the entry that what follows a path stands behind."""
     return next((turn.first for turn in reversed(path) if not turn.is_context), "")
+
+
+def _ids_of(calls: Sequence[Fields]) -> set[str]:
+    return {text_of(one.get("id")) for one in calls}
 
 
 def _is_context(message: Fields) -> bool:

@@ -140,6 +140,19 @@ async def test_results_that_are_told_once_more_in_a_message_are_not_said_again(l
         assert await back(other, report.session) == open_call
 
 
+async def test_results_that_messages_give_twice_are_said_once_and_an_id_may_come_again(tmp_path: Path) -> None:
+    called = [{"functionCall": {"id": "x", "name": "run", "args": {"command": "ls"}}}]
+    answered = [message(name, "user", [response("x", "done")]) for name in ("b_response", "r", "e_response", "s")]
+    first, again = message("b", "gemini", called), message("e", "gemini", called)
+    # as a session that began with a command (`/nothing`) is written when it is resumed: without what was asked
+    resumed = put_list(first, *answered[:2], asked("d", "again"), again, *answered[2:])
+    async with open_store() as log:
+        report = await put(log, tmp_path, META, resumed, answer("f", "Done."))
+        assert report.kept == ()
+        assert await words(log, report.session) == ["→x", "←x", "again", "→x", "←x", "Done."]
+        assert await back(log, report.session) == [META, resumed, *(await back(log, report.session))[2:]]
+
+
 async def test_what_is_taken_back_becomes_a_fork(log: EventLog, tmp_path: Path) -> None:
     records = [
         *(META, asked("a", "one"), answer("b", "First."), asked("c", "two"), answer("d", "Second.")),
