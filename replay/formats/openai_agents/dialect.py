@@ -107,7 +107,7 @@ class OpenAIAgentsDialect:
             plain = fields.get("role") == "user" and isinstance(text, str)
             said = UserMessage(content=text_of(text)) if plain else read_said(fields)
             return _told(MessageAdopt(message=said, origin=origin, sent_at_us=at_us or 0), at_us, text)
-        what = "that is encrypted" if fields.get("__enc__") == 1 else "that is neither a message nor a result"
+        what = "with encrypted content" if fields.get("__enc__") == 1 else "with neither a message nor a result"
         return Told(at_us=at_us, unclear=(what,))
 
     def _read_answer(

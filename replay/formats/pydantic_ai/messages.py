@@ -57,7 +57,11 @@ def read_part(part: Fields) -> UserMessage | ToolResultMessage | None:
         case {"part_kind": "user-prompt", "content": str(text)}:
             return UserMessage(content=text)
         case {"part_kind": "user-prompt", "content": list(content)}:
-            return UserMessage(content=tuple(map(_read_shown, content)))
+            return UserMessage(content=tuple(_read_shown(one) for one in content if not _is_mark(one)))
+        case {"part_kind": "speech" | "compaction"} if spoken := _spoken(part):
+            return UserMessage(content=spoken)
+        case {"part_kind": "instruction-delta"}:
+            return UserMessage(content=_instruction(part), raw=to_json({"role": "system"}))
         case {"part_kind": "system-prompt", "content": str(text)}:
             return UserMessage(content=text, raw=to_json({"role": "system"}))
         case {"part_kind": "tool-return"}:
@@ -112,6 +116,25 @@ def _read_content(content: object) -> tuple[UserContent, ...]:
     )
 
 
+def _spoken(part: Fields) -> str:
+    """Return what was spoken (that there was audio, where nobody wrote it down), or the words of a summary."""
+    said = text_of(part.get("transcript")) or text_of(part.get("content"))
+    return said or ("[speech: kept as it came]" if part.get("audio") is not None else "")
+
+
+def _instruction(part: Fields) -> str:
+    """Write what the model is told of an instruction that was changed or withdrawn."""
+    said = part.get("content")
+    words = said if isinstance(said, str) else "This context has been withdrawn."
+    name = text_of(part.get("id"))
+    return f"<pyai:context{f' id={json.dumps(name)}' if name else ''}>\n{words}\n</pyai:context>"
+
+
+def _is_mark(value: object) -> bool:
+    """Return whether a part of a prompt says nothing: it only marks how far the provider may keep it."""
+    return fields_of(value).get("kind") == "cache-point"
+
+
 def _is_file(value: object) -> bool:
     return "media_type" in fields_of(value) or text_of(fields_of(value).get("kind")).endswith("-url")
 
@@ -124,11 +147,12 @@ def _read_shown(value: object) -> UserContent:
         case {"kind": "binary", "data": str(data), "media_type": str(media)} if media.startswith("image/"):
             rest = {name: one for name, one in fields_of(value).items() if name not in ("kind", "data", "media_type")}
             return ImageContent(data=data.translate(_STANDARD), media_type=media, raw=to_json(rest))
-        case {"kind": "text-content", "content": str(text)}:
+        case {"kind": "text-content" | "structured-content", "content": str(text)}:
             return TextContent(text=text, raw=to_json({"part": value}))
         case _:
-            kind = text_of(fields_of(value).get("kind")) or "part"
-            return TextContent(text=f"[{kind}: kept as it came]", raw=to_json({"part": value}))
+            kind, url = (text_of(fields_of(value).get(name)) for name in ("kind", "url"))
+            link = f" {url}" if url and not url.startswith("data:") else ""
+            return TextContent(text=f"[{kind or 'part'}{link}: kept as it came]", raw=to_json({"part": value}))
 
 
 _STANDARD = str.maketrans("-_", "+/")  # Pydantic writes bytes in the alphabet of URLs
@@ -168,7 +192,7 @@ def read_answer(fields: Fields) -> AssistantMessage:
         usage=_read_usage(fields_of(fields.get("usage"))),
         provider=text_of(fields.get("provider_name")),
         model=text_of(fields.get("model_name")),
-        response_id=text_of(fields.get("provider_response_id")),
+        response_id=text_of(fields.get("provider_response_id")) or text_of(fields.get("vendor_id")),
     )
 
 
@@ -190,6 +214,8 @@ def _read_reply(part: Fields) -> AssistantContent:
     match part:
         case {"part_kind": "text", "content": str(text)}:
             return TextContent(text=text)
+        case {"part_kind": "speech"} if spoken := _spoken(part):
+            return TextContent(text=spoken)
         case {"part_kind": "thinking", "content": str(text)}:
             signature = text_of(part.get("signature"))
             if part.get("id") == _REDACTED and not text:

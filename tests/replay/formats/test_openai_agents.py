@@ -191,7 +191,7 @@ async def test_rows_that_are_no_items_are_named_and_encrypted_ones_are_kept(log:
     deep = b'{"role":"user","content":' + b"[" * 900 + b"]" * 900 + b"}"
     report = await import_file(log, str(chat(tmp_path / "a.db", [*said, deep])))
     assert [note.number for note in report.lost] == [2, 3, 4, 6]
-    assert [(note.number, note.problem) for note in report.kept] == [(5, "1 record that is encrypted")]
+    assert [(note.number, note.problem) for note in report.kept] == [(5, "1 record with encrypted content")]
     assert await texts(log, report.session) == ["one"]
 
 
@@ -287,7 +287,7 @@ async def test_whatever_rows_hold_is_kept_whole(tmp_path: Path, items: list[Item
 
 async def test_items_that_are_neither_messages_nor_results_are_kept_and_named(log: EventLog, tmp_path: Path) -> None:
     report = await import_file(log, str(chat(tmp_path / "a.db", [{"role": "user", "content": "hi"}, {"x": 1}])))
-    assert [note.problem for note in report.kept] == ["1 record that is neither a message nor a result"]
+    assert [note.problem for note in report.kept] == ["1 record with neither a message nor a result"]
     for name in ("openai-agents", "openai-agents-branches"):
         report = await import_file(log, str(fixture(tmp_path, name)))
         assert not any(one.kept for one in (report, *report.others))

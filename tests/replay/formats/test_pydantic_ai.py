@@ -16,6 +16,7 @@ from eventsource.events import ConfigChange, MessageAdopt
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 from eventsource.machine.evolve import fold
+from eventsource.message_text import role_of, text_of
 from eventsource.messages import (
     AssistantMessage,
     ImageContent,
@@ -298,3 +299,32 @@ async def test_parts_that_are_not_known_are_kept_and_named(log: EventLog, tmp_pa
 @pytest.mark.parametrize("name", NAMES)
 async def test_nothing_of_what_the_library_writes_is_not_understood(log: EventLog, name: str) -> None:
     assert (await import_file(log, str(FIXTURES / f"{name}.json"))).kept == ()
+
+
+async def test_what_was_spoken_summed_up_or_instructed_anew_is_said_and_marks_are_not(
+    log: EventLog, tmp_path: Path
+) -> None:
+    state = {"kind": "structured-content", "value": {"page": 3}, "tag": "state", "content": "<state>3</state>"}
+    link = {"kind": "image-url", "url": "https://example.com/a.png"}
+    parts = [
+        {"part_kind": "user-prompt", "content": ["Look.", state, link, {"kind": "cache-point", "ttl": "5m"}]},
+        {"part_kind": "speech", "speaker": "user", "transcript": "And here?"},
+        {"part_kind": "compaction", "content": "They talked of Oslo."},
+        {"part_kind": "instruction-delta", "id": "agent", "content": "Be brief."},
+        {"part_kind": "instruction-delta", "id": "agent", "content": None},
+        {"part_kind": "speech", "speaker": "user", "transcript": None, "audio": {"kind": "binary", "data": ""}},
+    ]
+    spoken = {"part_kind": "speech", "speaker": "assistant", "transcript": "I hear you."}
+    records = [{"kind": "request", "parts": parts}, {"kind": "response", "parts": [spoken], "vendor_id": "r1"}]
+    report = await put(log, tmp_path, records)
+    said = await messages(log, report.session)
+    assert [text_of(one) for one in said] == [
+        "Look.\n<state>3</state>\n[image-url https://example.com/a.png: kept as it came]",
+        *("And here?", "They talked of Oslo."),
+        '<pyai:context id="agent">\nBe brief.\n</pyai:context>',
+        '<pyai:context id="agent">\nThis context has been withdrawn.\n</pyai:context>',
+        *("[speech: kept as it came]", "I hear you."),
+    ]
+    assert [role_of(one) for one in said if isinstance(one, UserMessage)] == [*["user"] * 3, *["system"] * 2, "user"]
+    assert isinstance(said[-1], AssistantMessage)
+    assert (said[-1].response_id, report.kept, await back(log, report.session)) == ("r1", (), records)
