@@ -173,10 +173,12 @@ class ClaudeCodeDialect:
             self._commands.add(text_of(attachment.get("prompt")))
 
     def _watch(self, fields: Fields) -> None:
-        """Count the records at the end that are of one answer without a reason why it stopped."""
+        """Count the records at the end that are of one answer, which may go on: each may say why it stopped."""
         message = fields_of(fields.get("message"))
         answer = text_of(message.get("id")) if fields.get("type") == "assistant" else ""
-        if not answer or message.get("stop_reason"):
+        if not answer and self._tail and _answers(fields):  # the first call may be done before the last is written
+            self._tail += 1
+        elif not answer:
             self._tail, self._tail_of = 0, ""
         elif answer == self._tail_of:
             self._tail += 1
@@ -244,7 +246,7 @@ class ClaudeCodeDialect:
 
     @property
     def unfinished(self) -> int:
-        """How many of the last records are of an answer that may go on: they say no reason why it stopped.
+        """How many of the last records are of an answer that may go on: nothing follows it yet.
 
         All of them, until one says which session that is: what it is known by would be another one then.
         """

@@ -35,9 +35,10 @@ _TYPES = frozenset(
             "fork-context-ref",
         ),
         *("marble-origami-commit", "marble-origami-snapshot", "marble-origami-reset"),
+        *("api-request", "api-request-shape", "api-request-blob", "tools-used", "cost-state", "atis-latch"),
     )
 )
-"""Types that Claude Code writes: those that 2.1.197 reads, and what older ones wrote."""
+"""Types that Claude Code writes: those that 2.1.332 writes and 2.1.197 reads, and what older ones wrote."""
 _NEWEST = 2  # version of Claude Code: what stands before its first point
 
 

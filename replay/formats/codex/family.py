@@ -57,12 +57,14 @@ def begins(first: Line | None) -> Begins:
     fields = first.fields if first is not None else {}
     meta = payload_of(fields) if kind_of(fields) == "session_meta" else {}
     upto = meta.get(UPTO)
-    is_agent = meta.get("thread_source") == "subagent" or "subagent" in fields_of(meta.get("source"))
+    source = fields_of(meta.get("source"))
+    is_agent = meta.get("thread_source") == "subagent" or "subagent" in source
+    spawned_by = fields_of(fields_of(source.get("subagent")).get("thread_spawn"))  # all that 0.98 to 0.130 say of it
     return Begins(
         session=text_of(meta.get("id")),
         forked_from=text_of(meta.get("forked_from_id")),
         upto=upto if type(upto) is int and upto > 0 else 0,
-        begun_by=text_of(meta.get("parent_thread_id")) if is_agent else "",
+        begun_by=text_of(meta.get("parent_thread_id") or spawned_by.get("parent_thread_id")) if is_agent else "",
     )
 
 

@@ -368,6 +368,35 @@ async def test_what_is_written_beside_the_conversation_parts_nothing_however_the
     assert (await back(log, report.session)) == records
 
 
+async def test_an_answer_grows_into_one_message_though_each_of_its_records_says_why_it_stopped(
+    log: EventLog, tmp_path: Path
+) -> None:
+    said = [
+        answer("a1", "p", "m", text("Both.")),
+        answer("a2", "a1", "m", call("x")),
+        answer("a3", "a2", "m", call("y")),
+    ]
+    for one in said:
+        one["message"]["stop_reason"] = "tool_use"
+    calls = [*said[:2], result("r1", "a2", "x"), said[2], result("r2", "a3", "y")]
+    records = [prompt("p", None, "look"), *calls, prompt("q", "r2", "thanks")]
+    path, session = tmp_path / "s.jsonl", ""
+    for end in range(1, len(records) + 1):
+        _write(path, records[:end])
+        session = (await import_file(log, str(path), growing=True)).session
+    assert [one.id for one in await log.sessions()] == [session]
+    assert await back(log, session) == records
+
+
+async def test_what_claude_code_keeps_of_its_requests_is_known_and_stays_beside(log: EventLog, tmp_path: Path) -> None:
+    kinds = ("api-request", "api-request-shape", "api-request-blob", "tools-used", "cost-state", "atis-latch")
+    kept = [{"type": kind, "sessionId": "s"} for kind in kinds]
+    records = [prompt("p", None, "look"), *kept, answer("a", "p", "m", text("Done."))]
+    report = await put(log, tmp_path, *records)
+    assert (report.kept, len(report.branches)) == ((), 1)
+    assert await back(log, report.session) == records
+
+
 async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_what_is_said_becomes_a_fork(
     log: EventLog, tmp_path: Path
 ) -> None:

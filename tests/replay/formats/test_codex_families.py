@@ -262,6 +262,18 @@ async def test_a_fork_given_to_codex_is_a_session_without_another(
     assert [one["ordinal"] for one in (first, *rest)] == [0, 1, 2, 3, 4]
 
 
+async def test_a_sub_agent_whose_parent_stands_in_its_source_alone_is_a_child(
+    log: EventLog, tmp_path: Path, names: list[str]
+) -> None:
+    spawn = {"thread_spawn": {"parent_thread_id": names[0], "depth": 1}}
+    write(tmp_path, [meta(names[1], source={"subagent": spawn}), said("dig"), said("Dug.", "assistant")])
+    answer = json.dumps({"agent_id": names[1]})
+    main = write(tmp_path, [meta(names[0]), said("send one"), called("c"), output("c", answer)])
+    report = await imported(log, main)
+    (child,) = report.children
+    assert (await log.info(child.session)).started_by == report.session
+
+
 async def test_why_names_of_each_message_the_file_that_it_came_from(tmp_path: Path, forks: list[Path]) -> None:
     async with open_log(tmp_path / "log.db") as log:
         report = await imported(log.store, forks[1])
