@@ -167,14 +167,6 @@ DIFFERENCES: Sequence[Difference] = (
         why="what it says of an interruption is written at once, and sent if the session goes on",
     ),
     Difference(
-        program="codex",
-        where="both",
-        kind="call|failed",
-        unanswered=True,
-        by_chance=True,
-        why="a sub-agent that is interrupted as its answer ends has no time to write down what was called",
-    ),
-    Difference(
         program="gemini",
         where="both",
         kind="reply",

@@ -26,7 +26,7 @@ from .running import Ran
 from .test_clients import AT_ONCE, differences
 from .wild import wild
 
-SEEDS: Mapping[str, Sequence[int]] = {"claude-code": (0, 2), "codex": (0, 3), "pi": (4, 5), "gemini": (6,)}
+SEEDS: Mapping[str, Sequence[int]] = {"claude-code": (0, 2), "codex": (0, 3), "pi": (4, 5), "gemini": (4, 6)}
 WANTED = os.environ.get("REFOLD_WILD", "")
 """Other seeds, as `FIRST:COUNT`: `REFOLD_WILD=100:50 pytest tests/clients/test_wild.py -k codex`."""
 WRITERS: Mapping[str, Callable[[EventLog, str], AsyncIterator[bytes]]] = {
