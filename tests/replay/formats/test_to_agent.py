@@ -425,8 +425,8 @@ async def test_what_a_person_or_a_tool_said_of_what_was_edited_is_not_shown_by_c
 
     told = [
         record("session_meta", id="0199-old", timestamp=time, cwd="/work", originator="codex", cli_version="0.100.0"),
-        item(type="message", role="user", content=[{"type": "input_text", "text": "my key is 123"}]),
-        record("event_msg", type="user_message", message="my key is 123"),
+        item(type="message", role="user", content=[{"type": "input_text", "text": "my key is hunter-two"}]),
+        record("event_msg", type="user_message", message="my key is hunter-two"),
         item(type="function_call", name="shell", arguments="{}", call_id="c1"),
         record("event_msg", type="exec_command_end", call_id="c1", stdout="secret"),
         item(type="function_call_output", call_id="c1", output="secret"),
@@ -443,7 +443,7 @@ async def test_what_a_person_or_a_tool_said_of_what_was_edited_is_not_shown_by_c
     await log.append(session, [(AT_US, edit) for edit in edits])
     given = await give(log, session, "codex", tmp_path)
     text = content(given)
-    assert not any(word in text for word in ("123", "secret", "0199-old", "thread_rolled_back"))
+    assert not any(word in text for word in ("hunter-two", "secret", "0199-old", "thread_rolled_back"))
     assert text.count("my key is safe") == 2
     assert text.count(given.id) == 2
 
