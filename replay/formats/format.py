@@ -44,7 +44,8 @@ class SourceFork(msgspec.Struct, frozen=True, kw_only=True):
 
     `name`: what the source calls it. `dialect`: reads the records of both. `whole`: makes a reader of them, given the
     records of the session that is `missing`, whose file is not there (empty: none is). `written`: finds those in a log;
-    None: it does not have them. `lacks`: what its own records lack without those before them; empty: nothing.
+    None: it does not have them. `lacks`: what its own records lack without those before them; empty: nothing. `beside`:
+    given the same as `whole`, what is kept with the fork, to write its file (None: nothing).
     """
 
     name: str
@@ -53,6 +54,7 @@ class SourceFork(msgspec.Struct, frozen=True, kw_only=True):
     missing: str
     written: Callable[[EventLog, str], Awaitable[Records | None]]
     lacks: str = ""
+    beside: Callable[[Records | None], Fields] | None = None
 
 
 class SourceSession(msgspec.Struct, frozen=True, kw_only=True):

@@ -114,13 +114,14 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What the log has of a file already.
 
     `main`: the branch that is the file's session. `fork`: what the source calls that, if it was forked from another
-    file's; it may not be there yet, and will then be the first branch that is new.
+    file's; it may not be there yet, and will then be the first branch that is new. `beside`: what is kept with that.
     """
 
     branches: tuple[KnownBranch, ...] = ()
     entries: KnownEntries = msgspec.field(default_factory=KnownEntries)
     main: int = 0
     fork: str = ""
+    beside: Fields = msgspec.field(default_factory=dict)
 
     @property
     def is_there(self) -> bool:
@@ -450,7 +451,8 @@ class Planner:
         branch = self._open[self.branch_of[number]] = _Branch(self.branch_of[number], fork_seq + 1, state)
         yield OpenBranch(branch=branch.number, parent=above, fork_seq=fork_seq, at_us=at_us)
         known = self._known
-        said = {"file": self._file, "session": known.fork} if known.fork and branch.number == known.main else {}
+        is_fork = known.fork and branch.number == known.main
+        said = {"file": self._file, "session": known.fork, **known.beside} if is_fork else {}
         branch.add(at_us, Custom(kind=self.kinds.branch, data=to_json(said)))
         branch.first = branch.head + 1
 

@@ -178,6 +178,8 @@ class Reading:
         if again:
             return cls(whole, first, None, "")
         known = await find_known(log, f"{format_}:{first.dialect.session}", Kinds(format_), fork=fork.name)
+        if known is not None and not known.is_there and fork.beside is not None:
+            known = msgspec.structs.replace(known, beside=await asyncio.to_thread(fork.beside, base))
         return cls(whole, first, known, key) if known is not None else None
 
     @property

@@ -199,6 +199,7 @@ class Walk:
         self._state, self._view = PathState(), CONTEXT.initial
         self._ids = _CallIds()
         self.header: Fields = parent.header if parent is not None else {}
+        self.branch: Fields = {}  # what is said where it begins
         if parent is not None:
             self._state, self._view = parent.at(info.fork_seq)
             self.entries = parent.before(info.fork_seq)
@@ -361,6 +362,8 @@ class Walk:
             self._place(_numbers(lines))
         elif isinstance(lines, list):  # release 0.1 said it where the branch begins
             self._numbers = _numbers(lines)
+        if kind == self._kinds.branch:
+            self.branch = data
         if kind == self._kinds.session and isinstance(header, dict):
             self.header = self._dialect.header = header
 

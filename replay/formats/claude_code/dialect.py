@@ -25,6 +25,7 @@ from eventsource.messages import (
     UserMessage,
 )
 from eventsource.models.prices import priced
+from eventsource.values import ToolSpec
 
 from ..dialect import InContext, PathState, Seqs, Told
 from ..fields import fields_of, list_of, text_of
@@ -38,6 +39,7 @@ from .messages import (
     PROVIDER,
     read_answer,
     read_result,
+    read_shape,
     read_shown,
     write_answer,
     write_result,
@@ -48,6 +50,7 @@ from .unclear import unclear_in
 FORMAT = "claude-code"
 WITHIN = "within"
 """Says of a sub-agent's session that it stands in the file of the one that began it."""
+_SHAPES = 16  # system prompts with tools that are remembered: a request names its own
 _NEAR = 5_000  # records of answers and results that are remembered, to find what hangs from them
 _CARRIED = (
     *("isSidechain", "userType", "cwd", "sessionId", "version", "gitBranch", "slug", "entrypoint", "agentId"),
@@ -125,6 +128,7 @@ class ClaudeCodeDialect:
         self._typed = self._command = ""
         self._tail, self._tail_of = 0, ""
         self._unnamed = 0
+        self._shapes: OrderedDict[str, tuple[str, tuple[ToolSpec, ...]]] = OrderedDict()
 
     def place(self, line: Line) -> Placing | None:
         """Say where a record belongs."""
@@ -374,6 +378,12 @@ class ClaudeCodeDialect:
                 return [Label(text=title)]
             case {"type": "ai-title", "aiTitle": str(title)} if title and not self._named:
                 return [Label(text=title)]
+            case {"type": "api-request-shape", "shapeHash": str(shape), "shape": dict(said)}:
+                self._shapes[shape] = read_shape(said)
+                if len(self._shapes) > _SHAPES:
+                    self._shapes.popitem(last=False)
+            case {"type": "api-request", "shapeHash": str(shape)} if shape in self._shapes:
+                return _changed(*self._shapes[shape], state)
             case _:
                 pass
         return []
@@ -476,6 +486,17 @@ def _write_said(messages: Sequence[object]) -> dict[str, object]:
             said = write_user(message)
             blocks.extend([{"type": "text", "text": said}] if isinstance(said, str) else said)
     return {"message": {"role": "user", "content": blocks}, **details}
+
+
+def _changed(prompt: str, tools: tuple[ToolSpec, ...], state: PathState) -> list[Event]:
+    """Return what a request has of system prompt and tools that was not in force."""
+    offered = bytes(msgspec.json.encode(tools)).decode()
+    before = state.settings
+    new_prompt, new_tools = prompt != before.get("prompt", ""), offered != before.get("tools", "[]")
+    if not new_prompt and not new_tools:
+        return []
+    state.settings = {**before, "prompt": prompt, "tools": offered}
+    return [ConfigChange(system_prompt=prompt if new_prompt else None, tools=tools if new_tools else None)]
 
 
 def _adopt(message: UserMessage, origin: Origin, at_us: int | None) -> MessageAdopt:

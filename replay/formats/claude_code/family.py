@@ -8,29 +8,25 @@ the last compaction is copied: then it is one that has the record of that compac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache, partial
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
 
-from ..fields import fields_of, text_of
+from ..fields import text_of
 from ..format import Records, SourceFork, lines_of
-from ..jsonl import Findings, Line
+from ..jsonl import Fields, Findings, Line
 from ..written import written_before
+from .copies import copies_of, found_in, is_compaction
 from .dialect import FORMAT, ClaudeCodeDialect, is_record
 from .write import claude_code_parts
 
-_ENCODER = msgspec.json.Encoder(order="sorted")
 _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AGENT = "agent-"  # how the files of sub-agents are called
-_OF_THE_SESSION = frozenset({"sessionId", "slug"})
 _FIRST = 100  # records among which the first one with a name stands
 _LOOKED = 10_000  # files whose beginnings are remembered
 _LIMIT = 100  # sessions in one line
@@ -65,7 +61,7 @@ def _begins_of(path: Path, changed_ns: int, size: int) -> _Begins:
         time = time or text_of(line.fields.get("timestamp"))
         name = text_of(line.fields.get("uuid"))
         if name:
-            shortened = _is_compaction(line)
+            shortened = is_compaction(line)
             break
     return _Begins(session, name if _NAME.fullmatch(name) else "", time, shortened)
 
@@ -138,15 +134,23 @@ def fork_of(path: Path, own: Records) -> SourceFork | None:
     if not session or path.stem.startswith(_AGENT):
         return None
 
-    def whole(base: Records | None) -> Records:
-        """Join the files, the first one first, or what the log has in their place."""
+    def before(base: Records | None) -> Records | None:
+        """Join the files before it, the first one first, or take what the log has in their place."""
         for one in reversed(line[1:]):
             read = lines_of(one, is_record)
             base = read if base is None else _joined(read, base)
+        return base
+
+    def whole(base: Records | None) -> Records:
+        base = before(base)
         return own if base is None else _joined(own, base)
 
+    def beside(base: Records | None) -> Fields:
+        base = before(base)
+        return {} if base is None else copies_of(own, base, session)
+
     dialect, missing = partial(ClaudeCodeDialect, fork=session), "" if len(line) > 1 else session
-    return SourceFork(name=session, dialect=dialect, whole=whole, missing=missing, written=_written)
+    return SourceFork(name=session, dialect=dialect, whole=whole, missing=missing, written=_written, beside=beside)
 
 
 async def _written(log: EventLog, session: str) -> Records | None:
@@ -155,39 +159,12 @@ async def _written(log: EventLog, session: str) -> Records | None:
 
 def _joined(own: Records, base: Records) -> Records:
     """Make a reader of a session's records behind those that it copied, which are read where they stood first."""
-    named = (line for line in own(Findings()) if text_of(line.fields.get("uuid")))
-    again = _is_compaction(next(named, None))  # what such a copy keeps is linked anew, and its usage is gone
-    told = {
-        text_of(line.fields.get("uuid")): (place, _said(line, linked=not again))
-        for place, line in enumerate(base(Findings()), 1)
-    }
-    taken = 0
-    there: set[str] = set()
-    for line in own(Findings()):
-        name = text_of(line.fields.get("uuid"))
-        place, said = told.get(name, (0, b"")) if name else (0, b"")
-        if name and said != _said(line, linked=not again):
-            break  # it says something else from here on, whatever it calls that
-        if name:
-            taken = max(taken, place)
-            there.add(name)
-    return partial(_read, own, base, taken, there) if there else own
+    found = found_in(own, base)
+    taken = max((line.number for line in found.values()), default=0)
+    return partial(_read, own, base, taken, frozenset(found)) if found else own
 
 
-def _said(line: Line, *, linked: bool) -> bytes:
-    """Digest a record without what is of its session, and where that counts with what it follows and what it cost."""
-    kept = {name: value for name, value in line.fields.items() if name not in _OF_THE_SESSION}
-    if not linked:
-        kept["parentUuid"] = None
-        kept["message"] = {name: value for name, value in fields_of(kept.get("message")).items() if name != "usage"}
-    return blake2b(_ENCODER.encode(kept), digest_size=16).digest()
-
-
-def _is_compaction(line: Line | None) -> bool:
-    return line is not None and line.fields.get("subtype") == "compact_boundary"
-
-
-def _read(own: Records, base: Records, taken: int, there: set[str], findings: Findings) -> Iterator[Line]:
+def _read(own: Records, base: Records, taken: int, there: Set[str], findings: Findings) -> Iterator[Line]:
     yield from islice(base(Findings()), taken)
     waiting: list[Line] | None = []  # what stands beside the conversation belongs behind where it parts
     for line in own(findings):

@@ -26,6 +26,7 @@ from eventsource.messages import (
     UserContent,
     UserMessage,
 )
+from eventsource.values import ToolSpec
 
 from ..differences import same
 from ..fields import fields_of, list_of, text_of
@@ -189,6 +190,18 @@ def read_shown(content: object) -> tuple[UserContent, ...]:
     """Read the texts and images of a message or a result; other blocks stay beside it."""
     blocks = (read_block(block) for block in _blocks(content))
     return tuple(block for block in blocks if isinstance(block, TextContent | ImageContent))
+
+
+def read_shape(shape: Fields) -> tuple[str, tuple[ToolSpec, ...]]:
+    """Read the system prompt and the tools of a request, as the proxy reads them; a server's own tools are left out."""
+    system = shape.get("system")
+    blocks = [text_of(fields_of(block).get("text")) for block in list_of(system)]
+    tools = tuple(
+        ToolSpec(name=text_of(one["name"]), description=text_of(one.get("description")), schema=to_json(schema))
+        for one in map(fields_of, list_of(shape.get("tools")))
+        if text_of(one.get("name")) and isinstance(schema := one.get("input_schema"), dict)
+    )
+    return text_of(system) or "\n".join(blocks), tools
 
 
 def write_shown(content: Sequence[UserContent]) -> str | list[dict[str, object]]:

@@ -35,7 +35,10 @@ _TYPES = frozenset(
             "fork-context-ref",
         ),
         *("marble-origami-commit", "marble-origami-snapshot", "marble-origami-reset"),
-        *("api-request", "api-request-shape", "api-request-blob", "tools-used", "cost-state", "atis-latch"),
+        *("api-request", "api-request-shape", "api-request-blob", "api-request-resumed", "tools-used", "cost-state"),
+        *("atis-latch", "file-history-delta", "continued-in", "derived-from", "history-suppression", "memory-mode"),
+        *("artifact-comment-monitor", "artifact-autoreact-ledger", "data-flow-records", "data-flow-incomplete"),
+        *("session-owner", "dev-mods", "observer-ref", "resume-head-vouch", "repl-mode", "hybrid-organization"),
     )
 )
 """Types that Claude Code writes: those that 2.1.332 writes and 2.1.197 reads, and what older ones wrote."""

@@ -397,6 +397,34 @@ async def test_what_claude_code_keeps_of_its_requests_is_known_and_stays_beside(
     assert await back(log, report.session) == records
 
 
+async def test_the_system_prompt_and_the_tools_of_a_request_are_known_where_claude_code_keeps_them(
+    log: EventLog, tmp_path: Path
+) -> None:
+    def shape(name: str, *texts: str, tools: Sequence[object] = ()) -> Record:
+        said = {"system": [{"type": "text", "text": one} for one in texts], "tools": list(tools)}
+        return {"type": "api-request-shape", "sessionId": "s", "shapeHash": name, "shape": said}
+
+    def request(name: str) -> Record:
+        return {"type": "api-request", "sessionId": "s", "shapeHash": name}
+
+    look = {"name": "Look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}
+    records = [
+        *(prompt("p", None, "look"), shape("one", "You look.", "Here.", tools=[look, {"name": "web_search"}])),
+        *(request("one"), answer("a", "p", "m", text("Done.")), prompt("q", "a", "more"), request("one")),
+        *(answer("b", "q", "n", text("More.")), prompt("r", "b", "else"), shape("two", "You rest."), request("two")),
+        *(answer("c", "r", "o", text("Else.")), prompt("t", "c", "again"), request("one"), request("unknown")),
+        answer("d", "t", "v", text("Again.")),
+    ]
+    session = (await put(log, tmp_path, *records)).session
+    changes = [
+        (one.event.system_prompt, [tool.name for tool in one.event.tools or ()])
+        for one in await log.read(session, limit=100)
+        if isinstance(one.event, ConfigChange) and one.event.model is None
+    ]
+    assert changes == [("You look.\nHere.", ["Look"]), ("You rest.", []), ("You look.\nHere.", ["Look"])]
+    assert await back(log, session) == records
+
+
 async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_what_is_said_becomes_a_fork(
     log: EventLog, tmp_path: Path
 ) -> None:

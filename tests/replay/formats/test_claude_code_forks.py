@@ -114,6 +114,26 @@ async def test_the_copy_of_an_answer_whose_first_call_was_done_before_its_last_w
     assert await back(log, report.session) == own
 
 
+async def test_copies_have_other_ids_of_prompts_and_requests_and_are_written_as_they_were_read(
+    log: EventLog, tmp_path: Path
+) -> None:
+    first = [{**one, "promptId": "p1"} if one["type"] == "user" else one for one in ONE]
+    marks = {"user": {"promptId": "p2", "slug": "calm"}, "assistant": {"requestSessionId": FIRST}}
+    second = [{**one, **marks.get(one["type"], {})} for one in copied(first[:3], SECOND)]
+    own = [queued(SECOND, 10), *second, prompt("u3", "a1", "aside", SECOND, 11, promptId="p3")]
+    third = [{**one, "promptId": "p4"} if one["type"] == "user" else one for one in copied(own, THIRD)]
+    last = [queued(THIRD, 20), *third, prompt("u4", "u3", "further", THIRD, 21)]
+    for one in (first, own):
+        write(tmp_path, one)
+    report = await imported(log, write(tmp_path, last))
+    assert await words(log, report.session) == ["one", "aside", "further"]
+    info = await log.info(report.session)
+    assert (info.input_tokens, info.inherited_input_tokens) == (5, 5)
+    assert info.parent
+    assert await back(log, info.parent) == own
+    assert await back(log, report.session) == last
+
+
 async def test_a_fork_of_a_shortened_session_copies_what_is_behind_the_compaction(
     log: EventLog, tmp_path: Path
 ) -> None:
