@@ -54,6 +54,7 @@ async def import_file(
     dry: bool = False,
     growing: bool = False,
     without: Collection[str] = (),
+    only_said: bool = False,
     warm: WarmFiles | None = None,
 ) -> ImportReport:
     """Write the sessions of a file into the log; of those that were imported before, only what is new.
@@ -66,6 +67,7 @@ async def import_file(
         dry: write nothing, and say what would be written.
         growing: somebody writes the file: what may not have come whole is left for the next time.
         without: sources of sessions that are left out (`ImportReport.source`).
+        only_said: leave out a new session in which nothing was said.
         warm: what was kept of files that are imported again and again, as they grow: only what is new is read.
 
     Returns: what was done of the file's first session, with those of the others.
@@ -92,6 +94,7 @@ async def import_file(
         dry=dry,
         growing=growing,
         without=without,
+        only_said=only_said,
         warm=None if again or dry else warm,
     )
     return msgspec.structs.replace(first, others=(*others, *earlier))

@@ -33,6 +33,7 @@ async def import_sessions(
     dry: bool = False,
     growing: bool = False,
     without: Collection[str] = (),
+    only_said: bool = False,
     warm: WarmFiles | None = None,
 ) -> tuple[ImportReport, ...]:
     """Write what the log does not have yet of a file's sessions and their children: each new one all or nothing.
@@ -46,6 +47,7 @@ async def import_sessions(
         dry: write nothing, and say what would be written.
         growing: somebody writes the file: an answer at its end that may not have come whole is left for later.
         without: sources of sessions that are left out, as if they were there.
+        only_said: leave out a new session in which nothing was said.
         warm: what was kept of files that were imported before, and is kept of these.
 
     Returns: what was done of each session that has an entry, with what was done of its children that have one.
@@ -76,8 +78,9 @@ async def import_sessions(
         if not reading.outline.parents:
             is_begun |= reading.left > 0
             continue
-        if reading.source in without:
-            reports.append(reading.left_out(path))
+        silent = only_said and not reading.session and not children and reading.outline.is_silent
+        if silent or reading.source in without:
+            reports.append(reading.left_out(path, silent=silent))
             continue
         new = f"{session}-{len(reports) + 1}" if session and reports else session or random_id()
         made = reading.session or new

@@ -127,6 +127,11 @@ class Outline:
             chained.append(int.from_bytes(blake2b(said, digest_size=8).digest()))
         return chained
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no entry is part of the conversation."""
+        return not any(self._speaks)
+
     def speaks(self, number: int) -> bool:
         """Return whether an entry is part of the conversation."""
         return bool(self._speaks[number])

@@ -238,8 +238,8 @@ class Reading:
         named = planner.title or await writing.title()
         return writing.report(self._first, path, title=named)
 
-    def left_out(self, path: str) -> ImportReport:
-        """Say that nothing was done."""
+    def left_out(self, path: str, *, silent: bool = False) -> ImportReport:
+        """Say that nothing was done. `silent`: since nothing was said there."""
         dialect = self.dialect
         return ImportReport(
             path=path,
@@ -252,6 +252,7 @@ class Reading:
             messages=0,
             source=self.source,
             known=True,
+            silent=silent,
         )
 
     async def keep(self) -> bool:

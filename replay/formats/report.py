@@ -22,9 +22,9 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `source`: what the session is found by again: its format and its own name there. `entries`, `messages`: how many are
     new. `known`: the session was there from an earlier import; `branches` are then those that something was added to,
-    and none if there was nothing new. `read`: how many of its records were read for it. `left`: records at the end that
-    wait for what follows them. `children`: what was done of the sub-agents' sessions. `others`: of the file's further
-    sessions.
+    and none if there was nothing new. `read`: how many of its records were read for it. `left`: records at the end
+    that wait for what follows them. `silent`: nothing was said in it, and it was left out. `children`: what was done
+    of the sub-agents' sessions. `others`: of the file's further sessions.
     """
 
     path: str
@@ -39,6 +39,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     known: bool = False
     read: int = 0
     left: int = 0
+    silent: bool = False
     recovered: tuple[LineNote, ...] = ()
     lost: tuple[LineNote, ...] = ()
     kept: tuple[LineNote, ...] = ()

@@ -97,6 +97,7 @@ class Importing:
         self._done: list[object] = []
         self._rows: list[tuple[str, ...]] = []
         self._same = self._new = 0
+        self._silent: dict[Path, set[str]] = {}
         self.sessions: dict[Path, dict[str, str]] = {}
         """The sessions that each file became, by their sources."""
         self.gone: set[str] = set()
@@ -133,6 +134,7 @@ class Importing:
                     dry=self._dry,
                     growing=growing,
                     without=self.gone | elsewhere,
+                    only_said=not alone,
                     warm=warm,
                 )
         except (RefoldError, OSError) as error:
@@ -141,7 +143,11 @@ class Importing:
             self._fail(path, error)
             return
         whole = [msgspec.structs.replace(report, others=()), *report.others]
-        reports = [one for one in whole if one.source not in elsewhere]
+        reports = [one for one in whole if one.source not in elsewhere and not one.silent]
+        if silent := {one.source for one in whole if one.silent}:
+            self._silent[file.path] = silent
+        else:
+            self._silent.pop(file.path, None)
         self.sessions[file.path] = {one.source: one.session for one in reports if one.session}
         new = [one for one in reports if alone or one.branches or not one.known]
         if self._dry:
@@ -169,7 +175,9 @@ class Importing:
             self._screen.table(("changed", "title", "would be imported", "file"), self._rows)
         if self._same:
             self._screen.note((f"{count(self._same, 'session')} imported before, with nothing new", "dim"))
-        if not self._done and not self._awaited:
+        if silent := sum(map(len, self._silent.values())):
+            self._screen.note((f"{count(silent, 'session')} in which nothing was said, left out", "dim"))
+        if not self._done and not silent and not self._awaited:
             self._screen.note(("no session file was found", "yellow"))
         if self._new and not self._dry and self._advises:
             print_next(self._screen, self._screen.command("ls"))

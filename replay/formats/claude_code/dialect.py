@@ -65,7 +65,7 @@ _AGENT = re.compile(r"agentId: (\w+) ")  # begins the text that Claude Code adds
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # characters that names and ids of calls may not have
 _NAME_CHARS = 128
 _MODEL = ModelRef(api=API, provider=PROVIDER, model="")
-_TAGS = ("<local-command", "<bash-", "<system-reminder>", "[Request interrupted")
+_TAGS = ("<local-command", "<bash-", "<system-reminder>", "<task-notification>", "[Request interrupted")
 
 
 def is_record(fields: Fields) -> bool:

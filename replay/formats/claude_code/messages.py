@@ -77,7 +77,10 @@ def read_answer(records: Sequence[Fields]) -> AssistantMessage:
         stop = "error"
         error = " ".join(block.text for block in content if isinstance(block, TextContent)) or "an error of the API"
     elif any(fields.get("isAbortedMidStream") is True for fields in records):
-        stop = "aborted"
+        if any(fields.get("isVirtual") is True for fields in records):
+            stop = "aborted"
+        else:
+            reason = reason or "aborted"  # the model is told what it had said
     last = messages[-1]
     usages = [message["usage"] for message in messages if isinstance(message.get("usage"), dict)]
     return AssistantMessage(

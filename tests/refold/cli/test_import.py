@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import IO
+from uuid import UUID
 
 import pytest
 
@@ -93,6 +94,22 @@ def test_a_folder_is_read_without_what_is_no_session_in_it(shell: Shell) -> None
     assert isinstance(done, list)
     assert sorted(one["title"] for one in done) == ["First", "Second"]
     assert [len(one["children"]) for one in done if one["title"] == "First"] == [1]
+
+
+def test_sessions_of_a_folder_in_which_nothing_was_said_are_left_out_and_counted(shell: Shell) -> None:
+    folder = shell.folder / "kept"
+    folder.mkdir()
+    name, other = (str(UUID(int=number)) for number in (1, 2))
+    said = {"type": "user", "uuid": str(UUID(int=3)), "parentUuid": None, "sessionId": other}
+    silent = {"type": "summary", "summary": "The lamp", "leafUuid": said["uuid"]}
+    spoken = said | {"message": {"role": "user", "content": "hello"}}
+    (folder / f"{name}.jsonl").write_text(json.dumps(silent) + "\n")
+    (folder / f"{other}.jsonl").write_text(json.dumps(spoken) + "\n")
+    for dry in (["--dry-run"], []):
+        run = shell("import", str(folder), *dry)
+        assert "1 session in which nothing was said, left out" in run.stderr
+    assert [one["title"] for one in json.loads(shell.good("ls", "--json"))] == ["hello"]
+    assert "0 messages" in shell("import", str(folder / f"{name}.jsonl")).stderr
 
 
 def test_old_files_are_left_out_when_a_time_is_given(shell: Shell) -> None:

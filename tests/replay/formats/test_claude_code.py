@@ -425,6 +425,27 @@ async def test_the_system_prompt_and_the_tools_of_a_request_are_known_where_clau
     assert await back(log, session) == records
 
 
+async def test_what_an_answer_had_said_when_it_was_cut_is_told_to_the_model_unless_it_was_only_shown(
+    log: EventLog, tmp_path: Path
+) -> None:
+    cut = [
+        {**answer(name, "p", name, text(said)), "isAbortedMidStream": True} for name, said in (("a", "I"), ("b", "We"))
+    ]
+    records = [
+        prompt("p", None, "look"),
+        cut[0],
+        prompt("q", "a", "well?"),
+        {**cut[1], "parentUuid": "q", "isVirtual": True},
+    ]
+    session = (await put(log, tmp_path, *records)).session
+    view = project(CONTEXT, await log.read(session, limit=100))
+    assert [whole_text(part.message) for part in parts(view)] == ["look", "I", "well?"]
+    answers = [one.message for one in history(view) if isinstance(one.message, AssistantMessage)]
+    stops = [(one.stop_reason, one.raw_stop_reason) for one in answers]
+    assert stops == [("stop", "aborted"), ("aborted", "")]
+    assert await back(log, session) == records
+
+
 async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_what_is_said_becomes_a_fork(
     log: EventLog, tmp_path: Path
 ) -> None:
