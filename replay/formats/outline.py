@@ -24,7 +24,7 @@ class Placing(msgspec.Struct, frozen=True, kw_only=True):
     `name`: what others name it by (empty: nobody does). `after`: the name of the entry that it follows (None: of none,
     it begins anew; unset: the one before it in the file). `key`: what the records of one entry have in common: it is a
     further record of the latest such entry, unless `begins`. `speaks`: it is part of the conversation; a branch where
-    nothing is said is none.
+    nothing is said is none. `anew`: it needs what stands before it, so that a file that grew by it is read anew.
     """
 
     name: str = ""
@@ -32,6 +32,7 @@ class Placing(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     begins: bool = True
     speaks: bool = True
+    anew: bool = False
 
 
 class Outline:

@@ -68,6 +68,7 @@ class FirstPass:
         for line in records.behind(place, first, self.findings):
             placing = self._place(line)
             if placing is not None:
+                goes_on &= not placing.anew
                 self._waiting.append((line, placing))
                 goes_on &= self._add_all_but(self.dialect.unfinished if growing else 0, planned)
         return goes_on and self._add_all_but(self.dialect.unfinished if growing else 0, planned)

@@ -1,4 +1,7 @@
-"""Sessions of pi: JSON Lines in versions 1, 2 and 3, a tree of entries, compactions, branch summaries, labels."""
+"""Sessions of pi: JSON Lines in versions 1, 2 and 3, a tree of entries, compactions, branch summaries, labels.
+
+Since pi 1.0 what the system says is messages too, and an entry can change what the model reads of an earlier one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from hashlib import sha256
 import msgspec
 
 from eventsource.codec import to_json
-from eventsource.events import ConfigChange, ContextEdit, Event, Label, MessageAdopt, MetadataSet, ModelRef
+from eventsource.events import Compaction, ConfigChange, ContextEdit, Event, Label, MessageAdopt, MetadataSet, ModelRef
 from eventsource.messages import AssistantMessage, Message, ProviderContent, ToolResultMessage
 from eventsource.models.options import ThinkingLevel
 
@@ -19,17 +22,19 @@ from ..outline import Placing
 from ..times import read_time
 from ..to_agent import bare
 from .entries import origin_of, read_entry, with_call, write_entry
+from .prompt import NOTHING, changed, patched
 
 FORMAT = "pi"
 _VERSIONS = (1, 2, 3)
 _TYPES = frozenset(
     (
         *("message", "model_change", "thinking_level_change", "compaction", "branch_summary", "custom"),
-        *("custom_message", "label", "session_info"),
+        *("custom_message", "label", "session_info", "context_edit", "usage"),
     )
 )
-_ROLES = ("user", "assistant", "toolResult", "bashExecution", "hookMessage", "custom")
+_ROLES = ("system", "user", "assistant", "toolResult", "bashExecution", "hookMessage", "custom")
 _LEVELS: tuple[str, ...] = ThinkingLevel.__args__  # type: ignore[attr-defined]  # a Literal has its values there
+_EDITS_NOTHING = ("with a change of what is nowhere before it or sent to no model",)
 _APIS = {"anthropic": "anthropic-messages", "google": "google-generative-ai", "openai": "openai-responses"}
 """Wire protocol of a vendor, for a model that was chosen and never answered."""
 
@@ -71,6 +76,7 @@ class PiDialect:
         self._readable: list[str | None] = []  # what pi counts lines by: the name of the entry on each that is whole
         self._entries = 0
         self._apis: dict[tuple[str, str], str] = {}
+        self._edited: dict[str, Fields] = {}  # entries that others change what the model reads of; empty: not read yet
 
     @property
     def version(self) -> int:
@@ -105,7 +111,10 @@ class PiDialect:
             self._apis[str(message.get("provider")), str(message.get("model"))] = str(message.get("api", ""))
         if self._is_own_header(fields):
             return Placing(speaks=False)
-        return Placing(name=name, after=self._after(fields))
+        edits = fields.get("type") == "context_edit"
+        if edits:
+            self._edited[text_of(fields.get("targetId"))] = {}
+        return Placing(name=name, after=self._after(fields), anew=edits)
 
     def _is_own_header(self, fields: Fields) -> bool:
         return bool(self._fork) and fields.get("type") == "session" and fields.get("id") == self._fork
@@ -135,11 +144,18 @@ class PiDialect:
         at_us = read_time(fields.get("timestamp"))
         if self._is_own_header(fields):
             return Told(at_us=None, after=tuple(one for one in _where(fields) if one not in _where(self.header)))
+        before, after = list[Event](), list[Event]()
+        if name in self._edited:
+            self._edited[name] = fields
         event = read_entry(fields, origin_of(self._fork or self.session, name), self._kept(fields, seqs))
-        if event is None:
-            before, after = [], self._settings(fields, state)
+        if fields.get("type") == "context_edit":
+            after = self._edit(fields, seqs)
+        elif event is None:
+            after = self._settings(fields, state)
         else:
-            before, after = self._answered(event, state), []
+            before = self._answered(event, state)
+            if isinstance(event, Compaction) and isinstance(told := fields.get("systemMessage"), dict):
+                after = self._told(patched(NOTHING, told), state)
             if isinstance(event, MessageAdopt) and isinstance(event.message, ToolResultMessage):
                 found = state.call(event.message.tool_call_id)
                 event = with_call(event, found[0] if found is not None else None)
@@ -149,8 +165,21 @@ class PiDialect:
             before=tuple(before),
             after=tuple(after),
             label=_label(fields),
-            unclear=tuple(self._unclear(fields)),
+            unclear=tuple(self._unclear(fields)) if after or fields.get("type") != "context_edit" else _EDITS_NOTHING,
         )
+
+    def _edit(self, fields: Fields, seqs: Seqs) -> list[Event]:
+        """Return what changes what the model reads of an entry before it; nothing if that is not there."""
+        target, given = text_of(fields.get("targetId")), fields.get("replacement")
+        edited, seq = self._edited.get(target, {}), seqs.message_seq(target)
+        if isinstance(given, dict) and "content" in given:
+            edited = _with_content(edited, given["content"])
+        elif given is not None:
+            return []
+        event = read_entry(edited, origin_of(self._fork or self.session, target), 0)
+        if not seq or not isinstance(event, MessageAdopt):
+            return []
+        return [ContextEdit(message_seq=seq, replacement=event.message if given is not None else None)]
 
     def _unclear(self, fields: Fields) -> Iterator[str]:
         """Say what is not understood of an entry."""
@@ -183,7 +212,7 @@ class PiDialect:
     def write(self, events: Sequence[InContext], at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
         """Write an entry as far as the log says it by itself."""
         event = events[0]
-        if isinstance(event, ContextEdit):  # pi has none, and `read` makes none
+        if isinstance(event, ContextEdit):  # its entry is kept whole, and it stands behind that
             return []
         fields = write_entry(event, at_us)
         if self.version > 1:
@@ -220,8 +249,16 @@ class PiDialect:
                 return [ConfigChange(options=to_json({"thinking": level}))]
             case {"type": "session_info", "name": str(title)} if title:
                 return [Label(text=title)]
+            case {"type": "message", "message": dict(message)}:
+                return self._told(patched(state.settings.get("system", NOTHING), message), state)
             case _:
                 return []
+
+    def _told(self, now: str, state: PathState) -> list[Event]:
+        """Return what the system says otherwise than before."""
+        before = state.settings.get("system", NOTHING)
+        state.settings = {**state.settings, "system": now}
+        return [*changed(before, now)]
 
     def _answered(self, event: InContext, state: PathState) -> list[Event]:
         """Return the model that answered, where it is not the one in force."""
@@ -241,6 +278,16 @@ def _model(ref: ModelRef, state: PathState) -> list[Event]:
     changed = ref != state.model
     state.model = ref
     return [ConfigChange(model=ref)] if changed else []
+
+
+def _with_content(entry: Fields, content: object) -> Fields:
+    """Return a message's entry with another content; only a person's can be one text."""
+    message = entry.get("message")
+    if not isinstance(message, dict):
+        return {**entry, "content": content}
+    if isinstance(content, str) and message.get("role") in ("assistant", "toolResult"):
+        content = [{"type": "text", "text": content}]
+    return {**entry, "message": {**message, "content": content}}
 
 
 def _label(fields: Fields) -> tuple[str, str] | None:

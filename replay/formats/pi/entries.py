@@ -23,6 +23,8 @@ def read_entry(fields: Fields, origin: Origin, kept_seq: int) -> MessageAdopt | 
     `kept_seq`: where the entry lies that a compaction keeps first (0: it keeps nothing).
     """
     match fields:
+        case {"type": "message", "message": {"role": "system"}}:
+            return None  # a change of the configuration
         case {"type": "message", "message": dict(message)} if isinstance(message.get("role"), str):
             read, sent_at_us = read_message(message)
             return MessageAdopt(message=read, origin=origin, sent_at_us=sent_at_us)

@@ -105,6 +105,8 @@ def _path(walk: Walk, given: int) -> Iterator[Fields]:
     for entry in entries:
         if entry.records[0].get("type") == "label" and entry.records[0].get("targetId") not in names:
             continue
+        if entry.records[0].get("type") == "context_edit":  # what it changed is written as the model reads it
+            continue
         for place, one in enumerate(entry.records):
             record = dict(_entry(entries, entry, one, given, VERSION))
             if isinstance(entry.event, Compaction) and record.get("firstKeptEntryId") not in names:
