@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import click
 import msgspec
 
@@ -16,6 +18,7 @@ from eventsource.messages import (
     ToolResultMessage,
     UserMessage,
 )
+from eventsource.models.own_tools import own_tools
 from eventsource.request import Request, request_sha256
 from projections import text_of
 from projections.transcript import own_blocks
@@ -69,7 +72,7 @@ def _print_request(screen: Screen, request: Request, *, full: bool) -> None:
     )
     if from_json(request.options):
         screen.line(("options  ", "dim"), msgspec.json.encode(request.options).decode())
-    for tool in request.tools:
+    for tool in chain(request.tools, own_tools(request.options)):
         screen.line(("tool     ", "dim"), tool.name, (f"  {shorten(tool.description, 80)}", "dim"))
     if request.system_prompt:
         screen.line(("system", "dim"))

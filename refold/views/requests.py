@@ -12,6 +12,7 @@ import msgspec
 
 from eventsource.events import Inserted, ModelRef, SeqRange
 from eventsource.messages import AssistantMessage, Message
+from eventsource.models.own_tools import own_tools
 from eventsource.request import Request
 from projections.compaction import message_tokens
 from projections.context import UNKNOWN_MODEL, ContextView, Entry, edits_in_force, is_failed
@@ -222,7 +223,7 @@ def request_head(at: At) -> RequestHead:
         parts=tuple(_config_line(part, content) for part, content in one.sources.config_parts(head)),
         tools=tuple(
             SentTool(name=tool.name, description=tool.description, schema=tool.schema, called=tool.name in called)
-            for tool in head.tools
+            for tool in chain(head.tools, own_tools(head.options))
         ),
         messages=len(one),
         tokens=tokens,

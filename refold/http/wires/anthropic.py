@@ -233,12 +233,8 @@ def read_request(body: Mapping[str, object], provider: str = "anthropic") -> Req
     )
 
 
-_FUNCTION = {"type", "name", "description", "input_schema", "strict", "eager_input_streaming"}
-"""Fields of a function that have a name here, or that say how its arguments come and not what it is."""
-
-
 def _is_function(tool: JsonObject) -> bool:
-    return "input_schema" in tool and tool.get("type", "custom") == "custom" and set(without(tool)) <= _FUNCTION
+    return "input_schema" in tool and set(without(tool)) <= {"name", "description", "input_schema"}
 
 
 def _read_choice(extra: JsonObject, options: JsonObject) -> None:

@@ -69,14 +69,6 @@ def test_unknown_fields_of_a_tool_are_kept_and_sent_again(api: str) -> None:
     assert again["tools"] == body["tools"]
 
 
-def test_a_tool_is_one_however_its_arguments_are_to_come() -> None:
-    plain = {"name": "far", "description": "Far.", "input_schema": SCHEMA}
-    written = {**plain, "type": "custom", "strict": True, "eager_input_streaming": True}
-    one, other = (WIRES["anthropic-messages"].read("/", {"tools": [tool]}, "").request for tool in (plain, written))
-    assert [tool.name for tool in one.tools] == ["far"]
-    assert (one.tools, one.options) == (other.tools, other.options)
-
-
 def _fields(request: Any) -> dict[str, Any]:
     return {name: getattr(request, name) for name in request.__struct_fields__}
 

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
+from eventsource.codec import to_json
 from eventsource.envelope import Recorded
-from eventsource.events import ModelRequest
+from eventsource.events import ConfigChange, ModelRequest, ToolSpec
 from eventsource.messages import UserMessage
 from projections.compaction import message_tokens
 from refold import Log
@@ -116,6 +117,16 @@ async def test_the_head_says_which_tools_the_answer_called() -> None:
     asks, says = request_head(await index.at(session.id, 10)), request_head(await index.at(session.id, 22))
     assert [(tool.name, tool.called) for tool in asks.tools] == [("weather", True)]
     assert [(tool.name, tool.called) for tool in says.tools] == [("weather", False)]
+
+
+async def test_tools_in_a_providers_own_words_are_listed_behind_the_others() -> None:
+    log = CountingLog()
+    own = {"extra_body": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}}
+    look = ToolSpec(name="look", schema=to_json({"type": "object"}))
+    await log.create("s")
+    await log.append("s", [(1, ConfigChange(tools=(look,), options=to_json(own)))])
+    head = request_head(await SessionIndex(log).at("s", None))
+    assert [tool.name for tool in head.tools] == ["look", "web_search"]
 
 
 async def test_a_window_of_a_long_context_looks_at_the_window() -> None:

@@ -170,7 +170,7 @@ function Parts({ session, head }: { session: OpenSession; head: RequestHead }) {
   };
   return (
     <div class="parts scrolls" ref={box} onScroll={onScroll} tabIndex={0} aria-label="Parts of the request">
-      {head.parts.filter((part) => part.source !== "nobody" || part.text).map((part) => (part.what === "tools" ? <ToolsPart key={part.what} part={part} tools={head.tools} most={most} /> : <Part key={part.what} session={session} head={head} part={part} most={most} />))}
+      {head.parts.filter((part) => part.source !== "nobody" || part.text || (part.what === "tools" && head.tools.length)).map((part) => (part.what === "tools" ? <ToolsPart key={part.what} part={part} tools={head.tools} most={most} /> : <Part key={part.what} session={session} head={head} part={part} most={most} />))}
       {listed !== null && listed.first > 0 && (
         <div class="part-gap">
           <button type="button" class="link" onClick={() => void grow()}>
