@@ -148,6 +148,10 @@ def _files(folder: str, pattern: str = "*.jsonl") -> list[bytes]:
     return _text(*sorted((DATA / folder).glob(pattern)))
 
 
+def _made(pattern: str) -> list[bytes]:
+    return _text(*sorted(FIXTURES.glob(pattern)))
+
+
 def _lines_of(*contents: bytes) -> list[list[Record]]:
     return [data.splitlines(keepends=True) for data in contents]
 
@@ -245,10 +249,13 @@ def _corpora() -> dict[str, Corpus]:
     events = _lines_of(*_files("openhands-v1", "*.jsonl"), *_files("openhands-v1", "*/events.jsonl"))
     return {
         "claude-code": Corpus(
-            form="claude-code", samples=_lines_of(*_files("claude-code")), sound=_sound("claude-code"), write=lines
+            form="claude-code",
+            samples=_lines_of(*_files("claude-code"), *_made("claude-code-*/*.jsonl")),
+            sound=_sound("claude-code"),
+            write=lines,
         ),
         "codex": Corpus(form="codex", samples=_lines_of(*_files("codex")), sound=_sound("codex"), write=lines),
-        "pi": Corpus(form="pi", samples=_lines_of(*_files("pi")), write=lines),
+        "pi": Corpus(form="pi", samples=_lines_of(*_files("pi"), *_made("pi-*.jsonl")), write=lines),
         "gemini": Corpus(form="gemini", samples=[_each(one) for one in told], write=lines),
         "gemini document": Corpus(form="gemini", samples=_frames(gemini, "messages"), write=framed("messages")),
         "opencode": Corpus(form="opencode", samples=[_opencode()], write=opencode_rows),
