@@ -70,6 +70,14 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         program="claude-code",
+        where="file",
+        kind="system",
+        text="<task-notification>",
+        by_chance=True,
+        why="that a sub-agent ended in the background is told in a reminder",
+    ),
+    Difference(
+        program="claude-code",
         where="wire",
         kind="prompt",
         text=r"<system-reminder>.*</system-reminder>\s*$",

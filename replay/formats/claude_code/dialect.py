@@ -64,6 +64,7 @@ _NAMES = UUID("5a4b44f8-1ff4-4a8e-9a35-6c2b0c9b8b11")  # what is recorded here i
 _AGENT = re.compile(r"agentId: (\w+) ")  # begins the text that Claude Code adds to what a sub-agent answered
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # characters that names and ids of calls may not have
 _NAME_CHARS = 128
+_NOTICE: msgspec.Raw = to_json({"role": "system"})  # what the program says in its own name
 _MODEL = ModelRef(api=API, provider=PROVIDER, model="")
 _TAGS = ("<local-command", "<bash-", "<system-reminder>", "<task-notification>", "[Request interrupted")
 
@@ -346,8 +347,9 @@ class ClaudeCodeDialect:
         if not self._typed and fields.get("isMeta") is not True and (not self._fork or self._is_own(fields)):
             typed, command = _words(content)
             self._typed, self._command = typed, self._command or command
+        raw = _NOTICE if fields_of(fields.get("origin")).get("kind") == "task-notification" else msgspec.UNSET
         if isinstance(content, str):
-            return _said(UserMessage(content=content), origin, at_us)
+            return _said(UserMessage(content=content, raw=raw), origin, at_us)
         details = fields.get("toolUseResult", msgspec.UNSET)
         events: list[InContext] = []
         for block in list_of(content):
@@ -355,7 +357,7 @@ class ClaudeCodeDialect:
                 events.append(self._read_result(fields_of(block), details, origin, at_us, state, len(events)))
         shown = read_shown(content)
         if shown or not events:
-            events.append(_adopt(UserMessage(content=shown), origin, at_us))
+            events.append(_adopt(UserMessage(content=shown, raw=raw), origin, at_us))
         return Told(at_us=at_us, events=tuple(events))
 
     def _read_result(

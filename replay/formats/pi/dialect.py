@@ -12,7 +12,7 @@ import msgspec
 
 from eventsource.codec import to_json
 from eventsource.events import Compaction, ConfigChange, ContextEdit, Event, Label, MessageAdopt, MetadataSet, ModelRef
-from eventsource.messages import AssistantMessage, Message, ProviderContent, ToolResultMessage
+from eventsource.messages import AssistantMessage, Message, ProviderContent, ToolResultMessage, UserMessage
 from eventsource.models.options import ThinkingLevel
 
 from ..dialect import InContext, PathState, Seqs, Told
@@ -233,7 +233,9 @@ class PiDialect:
         return msgspec.structs.replace(said, content=kept)
 
     def write_new(self, event: InContext, at_us: int, name: str, state: PathState) -> list[dict[str, object]]:
-        """Write the record of an entry that was recorded here."""
+        """Write the record of an entry that was recorded here; what its message has of another API stays here."""
+        if isinstance(event, MessageAdopt) and isinstance(event.message, UserMessage):
+            event = msgspec.structs.replace(event, message=bare(event.message))
         return self.write([event], at_us, name, state)
 
     def passed(self, records: Sequence[Fields], name: str, state: PathState) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from eventsource.events import Compaction, ConfigChange, Custom, MessageAdopt, ModelRef
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
-from eventsource.message_text import whole_text
+from eventsource.message_text import role_of, whole_text
 from eventsource.messages import AssistantMessage, Message, ToolResultMessage, UserMessage
 from projections import CONTEXT, history, parts, project
 from replay.formats import ImportReport, detect, import_file
@@ -444,6 +444,22 @@ async def test_what_an_answer_had_said_when_it_was_cut_is_told_to_the_model_unle
     stops = [(one.stop_reason, one.raw_stop_reason) for one in answers]
     assert stops == [("stop", "aborted"), ("aborted", "")]
     assert await back(log, session) == records
+
+
+async def test_that_a_sub_agent_has_ended_is_said_by_the_program_and_by_no_person(
+    log: EventLog, tmp_path: Path
+) -> None:
+    ended = "<task-notification>\n<status>completed</status>\n</task-notification>"
+    notice = {**prompt("n", "a", ended), "origin": {"kind": "task-notification"}}
+    records = [notice | {"parentUuid": None}, prompt("p", "n", "look"), answer("a", "p", "m", text("Done."))]
+    report = await put(log, tmp_path, *records)
+    assert report.title == "look"
+    view = project(CONTEXT, await log.read(report.session))
+    said = [
+        (role_of(one.message), whole_text(one.message)) for one in history(view) if isinstance(one.message, UserMessage)
+    ]
+    assert said == [("system", ended), ("user", "look")]
+    assert await back(log, report.session) == records
 
 
 async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_what_is_said_becomes_a_fork(

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eventsource.events import ConfigChange
+from eventsource.codec import to_json
+from eventsource.events import ConfigChange, MessageAdopt, Origin
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
 from eventsource.machine.evolve import fold
 from eventsource.message_text import whole_text
+from eventsource.messages import UserMessage
 from projections import CONTEXT, parts, project
 from replay.formats import ImportReport, WarmFiles, import_file
 from replay.formats.pi.write import TO_PI, export_pi
@@ -140,6 +142,13 @@ async def test_what_is_given_to_pi_reads_as_it_was_edited_last(log: EventLog, tm
     async with open_store() as other:
         copied = (await import_file(other, str(given.path))).session
         assert await read(other, copied) == await read(log, session)
+
+
+async def test_what_a_program_said_is_no_system_message_of_pi(log: EventLog, tmp_path: Path) -> None:
+    session = (await log.create()).id
+    notice = UserMessage(content="All is done.", raw=to_json({"role": "system"}))
+    await log.append(session, [(1, MessageAdopt(message=notice, origin=Origin(source="elsewhere")))])
+    assert [one["message"]["role"] for one in (await back(log, session))[1:]] == ["user"]
 
 
 def _content(path: Path) -> str:
