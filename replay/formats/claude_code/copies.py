@@ -26,6 +26,7 @@ _SAYS = (
 )
 """Fields by which a copy is told: others are of the session that it stands in, and more in each version."""
 _ENCODER = msgspec.json.Encoder(order="sorted")
+_MOST = 1_000  # differences that are kept; a fork whose copies have more is written with what they are copies of
 COPIES = "copies"
 """The name under which it is kept where the fork begins."""
 
@@ -36,8 +37,9 @@ def copies_of(own: Records, base: Records, session: str) -> Fields:
     Args:
         session: what the fork is called, which is not compared.
 
-    Returns: nothing if they do not stand there one behind the other; else `copies`: the first one's name, the
-        differences that there are, and which of these each copy has, as pairs of a place in that list and a count.
+    Returns: nothing if they do not stand there one behind the other, or differ in too many ways; else `copies`: the
+        first one's name, the differences that there are, and which of these each copy has, as pairs of a place in that
+        list and a count.
     """
     copies = {name: line.fields for name, line in found_in(own, base).items()}
     first = next(iter(copies), "")
@@ -51,6 +53,8 @@ def copies_of(own: Records, base: Records, session: str) -> Fields:
         if name != line.fields["uuid"]:
             return {}
         kind = kinds.setdefault(bytes(to_json(difference(copy, {**line.fields, "sessionId": session}))), len(kinds))
+        if len(kinds) > _MOST:
+            return {}
         if each and each[-2] == kind:
             each[-1] += 1
         else:

@@ -134,6 +134,20 @@ async def test_copies_have_other_ids_of_prompts_and_requests_and_are_written_as_
     assert await back(log, report.session) == last
 
 
+async def test_copies_that_differ_each_in_its_own_way_are_written_as_what_they_are_copies_of(
+    log: EventLog, tmp_path: Path
+) -> None:
+    names = [f"u{number}" for number in range(1_100)]
+    first = [prompt(name, before, "on") for before, name in zip([None, *names], names, strict=False)]
+    second = [{**one, "promptId": str(number)} for number, one in enumerate(copied(first, SECOND))]
+    own = [queued(SECOND, 10), *second, prompt("v", names[-1], "aside", SECOND, 11)]
+    write(tmp_path, [queued(FIRST, 0), *first])
+    report = await imported(log, write(tmp_path, own))
+    assert (await log.info(report.session)).parent
+    written = await back(log, report.session)
+    assert [{**one, "promptId": ""} for one in written[1:-1]] == [{**one, "promptId": ""} for one in second]
+
+
 async def test_a_fork_of_a_shortened_session_copies_what_is_behind_the_compaction(
     log: EventLog, tmp_path: Path
 ) -> None:
