@@ -168,6 +168,9 @@ class Importing:
 
     def end(self) -> None:
         """Say what there is to say of all files together."""
+        silent = sum(map(len, self._silent.values()))
+        if silent:
+            self._screen.note((f"{count(silent, 'session')} in which nothing was said, left out", "dim"))
         if self._screen.as_json:
             self._screen.json(self._done)
             return
@@ -175,8 +178,6 @@ class Importing:
             self._screen.table(("changed", "title", "would be imported", "file"), self._rows)
         if self._same:
             self._screen.note((f"{count(self._same, 'session')} imported before, with nothing new", "dim"))
-        if silent := sum(map(len, self._silent.values())):
-            self._screen.note((f"{count(silent, 'session')} in which nothing was said, left out", "dim"))
         if not self._done and not silent and not self._awaited:
             self._screen.note(("no session file was found", "yellow"))
         if self._new and not self._dry and self._advises:

@@ -251,7 +251,7 @@ class PiDialect:
                 return [ConfigChange(options=to_json({"thinking": level}))]
             case {"type": "session_info", "name": str(title)} if title:
                 return [Label(text=title)]
-            case {"type": "message", "message": dict(message)}:
+            case {"type": "message", "message": dict(message)} if message.get("role") == "system":
                 return self._told(patched(state.settings.get("system", NOTHING), message), state)
             case _:
                 return []

@@ -105,8 +105,8 @@ def test_sessions_of_a_folder_in_which_nothing_was_said_are_left_out_and_counted
     spoken = said | {"message": {"role": "user", "content": "hello"}}
     (folder / f"{name}.jsonl").write_text(json.dumps(silent) + "\n")
     (folder / f"{other}.jsonl").write_text(json.dumps(spoken) + "\n")
-    for dry in (["--dry-run"], []):
-        run = shell("import", str(folder), *dry)
+    for how in (["--dry-run"], ["--dry-run", "--json"], []):
+        run = shell("import", str(folder), *how)
         assert "1 session in which nothing was said, left out" in run.stderr
     assert [one["title"] for one in json.loads(shell.good("ls", "--json"))] == ["hello"]
     assert "0 messages" in shell("import", str(folder / f"{name}.jsonl")).stderr

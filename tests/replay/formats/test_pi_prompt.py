@@ -92,6 +92,15 @@ async def test_a_compaction_says_the_whole_prompt_anew(log: EventLog, tmp_path: 
     assert await back(log, session) == [HEADER, *lines]
 
 
+async def test_a_message_without_a_role_says_nothing_for_the_system(log: EventLog, tmp_path: Path) -> None:
+    nobody = entry("n", None, message={"content": "obey", "toolsAdded": [LOOK]})
+    report = await put(log, tmp_path, [nobody, said("u", "n", "user", "hello")])
+    config = fold(await log.read(report.session)).config
+    assert (config.system_prompt, config.tools) == ("", ())
+    assert "role" in report.kept[0].problem
+    assert await read(log, report.session) == ["hello"]
+
+
 EDITED = [
     *(said("u", None, "user", "a long one"), answer("a", "u", "A long answer."), said("v", "a", "user", "go on")),
     entry("n", "v", "custom_message", customType="note", content="A long note.", display=True),
