@@ -161,9 +161,12 @@ async def test_a_fork_of_a_child_at_any_seq_is_run_to_its_end(opened: Log) -> No
 async def test_a_child_whose_parent_has_failed_is_run_to_its_end_and_no_worker_turns_in_circles(opened: Log) -> None:
     @task(id="hasty")
     async def hasty(ctx: TaskContext, payload: None) -> None:
-        async def trip() -> None:
+        async def seen() -> None:
             while not await opened.store.sessions(status="waiting"):
-                await asyncio.sleep(0)  # it is to raise before the run is left, since nothing moves
+                await asyncio.sleep(0)
+
+        async def trip() -> None:
+            await ctx.step("seen", seen)  # while a step is at work, the run is not left
             raise ValueError("too late")
 
         await asyncio.gather(ctx.trigger_and_wait(ask, "who", key="child"), trip())
