@@ -160,7 +160,7 @@ class Bench:
 
     async def until(self, found: Callable[[Sequence[Event]], bool]) -> None:
         """Wait until the log holds something."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             known: list[Event] = []
             async for recorded in self.store.follow(self.id):
                 known.append(recorded.event)

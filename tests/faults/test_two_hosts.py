@@ -188,7 +188,7 @@ async def test_what_a_machine_had_whose_network_is_cut_goes_on_at_another(
         crew.start(*near)
         await began(tmp_path, 2, timeout_s=90)
         if engine == "log":
-            assert time.monotonic() - cut_s < 20  # the lease is two seconds; a process takes its time to start
+            assert time.monotonic() - cut_s < 60  # the lease is two seconds; a process takes its time to start
         (tmp_path / "go").touch()
         run = await done(run)
         assert run.result == "done"

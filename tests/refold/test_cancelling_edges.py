@@ -134,7 +134,7 @@ async def test_a_wait_with_a_limit(times: int) -> None:
 async def body_of(url: str) -> None:
     asked = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "Rain?"}]}
     path = f"{url}/v1/chat/completions"
-    async with httpx.AsyncClient(timeout=10) as client, client.stream("POST", path, json=asked) as response:
+    async with httpx.AsyncClient(timeout=60) as client, client.stream("POST", path, json=asked) as response:
         async for _ in response.aiter_raw():
             pass
 

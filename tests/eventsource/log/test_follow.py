@@ -45,7 +45,7 @@ def notifier() -> Notifier:
 
 
 async def some(reader: AsyncIterator[Recorded], count: int) -> list[int]:
-    return [(await asyncio.wait_for(anext(reader), 5)).seq for _ in range(count)]
+    return [(await asyncio.wait_for(anext(reader), 60)).seq for _ in range(count)]
 
 
 async def changed(
@@ -56,7 +56,7 @@ async def changed(
     await asyncio.sleep(0)
     shelf.kept = list(kept)
     notifier.notify("oslo")
-    return await asyncio.wait_for(following, 5)
+    return await asyncio.wait_for(following, 60)
 
 
 async def test_a_reader_gets_what_is_there_and_then_what_comes(notifier: Notifier) -> None:

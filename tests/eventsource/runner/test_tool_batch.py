@@ -284,7 +284,7 @@ async def test_when_the_time_of_grace_is_over_a_tool_is_given_up() -> None:
 
     bench = Bench(scripted([call("deaf")], "never said"), tools=[deaf], grace_s=0.03)
     began = asyncio.get_running_loop().time()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert ends(await played(bench)) == [(0, "Tool execution was aborted", True)]
     assert asyncio.get_running_loop().time() - began >= 0.03
 

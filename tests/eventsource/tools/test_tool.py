@@ -308,7 +308,7 @@ async def test_a_plain_function_runs_in_a_thread_with_the_callers_variables() ->
 
 
 async def test_plain_functions_run_at_once() -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     def meet() -> str:
         both.wait()

@@ -186,7 +186,7 @@ async def test_every_call_has_a_time_limit(code: str, capfd: pytest.CaptureFixtu
         began_s = time.monotonic()
         assert [tool.spec.timeout_us for tool in tools] == [1_000_000]
         assert await Caller(tools).bad("t") == "Tool execution timed out after 1 s"
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 60
     assert capfd.readouterr().err == ""
 
 
@@ -236,6 +236,6 @@ async def test_a_server_that_never_begins_is_one_sentence(code: str, capfd: pyte
     with pytest.raises(McpServerError) as caught:
         async with mcp_tools([sys.executable, "-c", code], connect_s=2):
             pass
-    assert time.monotonic() - began_s < 20
+    assert time.monotonic() - began_s < 60
     assert str(caught.value).isprintable()
     assert capfd.readouterr().err == ""

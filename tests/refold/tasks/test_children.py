@@ -327,7 +327,7 @@ async def test_a_childs_stream_and_metadata_are_seen_from_the_root(opened: Log) 
     run = await root.run(opened)
     assert run.metadata == {"progress": 0.5}
     seen: list[tuple[str, str]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for session, recorded in run.session.follow_tree():
             if isinstance(recorded.event, StreamUpdate | MetadataSet):
                 seen.append((session, recorded.event.name))

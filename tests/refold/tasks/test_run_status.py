@@ -37,7 +37,7 @@ def desk(key: str, *, then: str = "") -> Task[None, object]:
 
 async def drained(opened: Log, *tasks: Task[None, object]) -> Worker:
     worker = Worker(opened, tasks)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await worker.drain()
     return worker
 
@@ -187,7 +187,7 @@ async def test_a_report_says_when_and_how_long_and_which_step_and_attempt(opened
     await again.trigger(opened)
     told: list[WorkerReport] = []
     worker = Worker(opened, [again], tell=told.append)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(told) < 2:
             await worker.drain()
     assert [(one.step, one.attempt, one.status) for one in told] == [("look", 1, "waiting"), ("look", 2, "done")]

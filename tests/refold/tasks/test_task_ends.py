@@ -75,7 +75,7 @@ async def reached(session: Session, phase: Phase) -> None:
 async def drained(log: Log, *tasks: AnyTask) -> list[WorkerReport]:
     """Work until nothing is due, in time."""
     told: list[WorkerReport] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await Worker(log, tasks, tell=told.append).drain()
     return told
 

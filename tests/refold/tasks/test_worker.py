@@ -122,7 +122,7 @@ async def test_a_fork_of_a_child_is_run_like_any_other_and_tells_no_parent(opene
     head = (await run.session.info()).head
     fork = await child.fork()
     await fork.append([Resume(why="wait")])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await worker.drain()
         (wait,) = (await load_run(fork)).waits
         await fork.decide(wait, "other")
@@ -150,7 +150,7 @@ async def test_a_fork_of_a_child_at_any_seq_is_run_to_its_end(opened: Log) -> No
     for seq in range(1, (await child.info()).head):
         fork = await child.fork(at=seq)
         await fork.append([Resume(why="wait")])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await Worker(opened, tasks).drain()
         made = await load_run(fork)
         assert made.status in ("done", "error"), seq
@@ -260,7 +260,7 @@ async def test_what_takes_longer_than_the_grace_is_handed_back_as_it_is(opened: 
     working = asyncio.create_task(worker.run())
     await began.wait()
     worker.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await working
     assert (await run.session.info()).owner == ""
     assert await opened.store.due() == (run.id,)

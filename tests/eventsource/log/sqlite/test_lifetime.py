@@ -69,7 +69,7 @@ async def left_following(path: Path) -> None:
         waiting = asyncio.ensure_future(anext(log.follow(session)))
         await asyncio.sleep(0.001)
     with pytest.raises(StoreError, match="was closed"):
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
 
 
 async def refused(path: Path) -> None:
@@ -284,7 +284,7 @@ async def test_a_loop_that_cancels_everything_leaves_a_log_that_closes(path: Pat
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
     await asyncio.wait(appends)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head = (await log.info("s")).head
         assert await log.append("s", [(9, Custom(kind="x"))], expected=head) == head + 1
         await log.close()
@@ -308,6 +308,6 @@ def test_a_log_is_used_in_one_loop_after_another(path: Path) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert asyncio.run(asyncio.wait_for(rest(), 10)) == 2
+        assert asyncio.run(asyncio.wait_for(rest(), 60)) == 2
         del left
         gc.collect()
