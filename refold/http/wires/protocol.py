@@ -28,6 +28,7 @@ STATUS_KINDS: Mapping[int, str] = {
     529: "overloaded_error",
 }
 """What Anthropic and OpenAI call an error of a status; any other is an `api_error`."""
+_LINE_ENDS = "\x85\u2028\u2029"  # JSON escapes the others
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,13 +113,20 @@ class Spelled:
 
 
 def server_sent(objects: Iterable[JsonObject], *, named: bool) -> bytes:
-    """Write objects as server-sent events, named by their `type` or not."""
+    """Write objects as server-sent events, named by their `type` or not; each stands on one line for every client."""
     lines = []
     for value in objects:
         if named:
             lines.append(f"event: {text_of(value, 'type')}\n".encode())
-        lines.append(b"data: " + bytes(to_json(value)) + b"\n\n")
+        lines.append(b"data: " + _escaped_line_ends(bytes(to_json(value))) + b"\n\n")
     return b"".join(lines)
+
+
+def _escaped_line_ends(data: bytes) -> bytes:
+    """Escape what some clients take for the end of a line; Google's for JavaScript does so, and asks again."""
+    for sign in _LINE_ENDS if not data.isascii() else "":
+        data = data.replace(sign.encode(), f"\\u{ord(sign):04x}".encode())
+    return data
 
 
 def read_body(body: bytes) -> JsonObject | None:

@@ -256,10 +256,9 @@ def _read_result(call: Fields) -> CallResult:
     call_id = text_of(call.get("id"))
     given = call.get("result")
     parts = [{"functionResponse": {"response": {"output": given}}}] if isinstance(given, str) else as_parts(given)
-    responses = [fields_of(part.get("functionResponse")) for part in parts]
-    own = [part for part, said in zip(parts, responses, strict=True) if not said or said.get("id") in (call_id, None)]
-    shown = [one for part in (own or parts) for one in _told(part)]
-    failed = call.get("status") in _FAILED or any("error" in fields_of(said.get("response")) for said in responses)
+    own = _own_parts(parts, call_id) or parts
+    shown = [one for part in own for one in _told(part)]
+    failed = call.get("status") in _FAILED or any("error" in fields_of(_response(part).get("response")) for part in own)
     told = {name: call[name] for name in _TOLD if name in call}
     return CallResult(
         message=ToolResultMessage(
@@ -274,6 +273,21 @@ def _read_result(call: Fields) -> CallResult:
     )
 
 
+def _own_parts(parts: Sequence[Fields], call_id: str) -> list[Fields]:
+    """Leave out the results of other calls, which stand beside a call's own once a session was resumed."""
+    own: list[Fields] = []
+    is_own = True
+    for part in parts:
+        if "functionResponse" in part:
+            is_own = _response(part).get("id") in (call_id, None)
+        own += [part] if is_own else []  # an image stands behind the result that it is of
+    return own
+
+
+def _response(part: Fields) -> Fields:
+    return fields_of(part.get("functionResponse"))
+
+
 def read_response(response: Fields) -> ToolResultMessage:
     """Read a result that stands in a message of its own."""
     return ToolResultMessage(
@@ -286,7 +300,7 @@ def read_response(response: Fields) -> ToolResultMessage:
 
 def _told(part: Fields) -> Sequence[UserContent]:
     """Read a part of a result: what it puts out, or the object that it is."""
-    response = fields_of(part.get("functionResponse")).get("response")
+    response = _response(part).get("response")
     if "functionResponse" not in part:
         return _shown([part])
     told = fields_of(response)

@@ -152,6 +152,18 @@ def test_signatures_and_opaque_blocks_come_back_over_their_own_protocol() -> Non
 
 
 @pytest.mark.parametrize("api", APIS)
+def test_a_stream_has_no_line_ends_that_only_some_clients_know(api: str) -> None:
+    message = AssistantMessage(content=(TextContent(text="a\x85b\u2028c\u2029d é"),), stop_reason="stop")
+    wire, question = WIRES[api], asked(api, "events")
+    answerer = wire.answerer(question, message)
+    told = [*map(answerer.update, as_updates(message)), answerer.end(message)]
+    written = b"".join(wire.frame(objects, "events", first=False) for objects in told if objects).decode()
+    assert "é" in written
+    assert written.splitlines() == written.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    assert read_back(api, "events", message).text == message.text
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_a_failure_ends_a_stream_with_its_words(api: str) -> None:
     message = AssistantMessage(content=(TextContent(text="so far"),), stop_reason="error", error="overloaded")
     read = read_back(api, "events", message)

@@ -13,7 +13,15 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from eventsource.events import Compaction, MessageAdopt, MessageEnd, Origin
 from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
-from eventsource.messages import AssistantMessage, ImageContent, Message, ToolCall, ToolResultMessage, UserMessage
+from eventsource.messages import (
+    AssistantMessage,
+    ImageContent,
+    Message,
+    TextContent,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
 from projections import CONTEXT, USAGE, history, parts, project
 from projections.pairing import NO_RESULT
 from refold import Agent, open_log, tool
@@ -126,6 +134,20 @@ async def test_a_result_names_its_call(log: EventLog, tmp_path: Path) -> None:
     answers = [one.seq for one in adopted if isinstance(one.event.message, AssistantMessage)]  # type: ignore[union-attr]  # chosen above
     places = [one.event.call for one in adopted]  # type: ignore[union-attr]  # chosen above
     assert [(one.message_seq, one.content_index) for one in places if one] == [(answers[0], 1), (answers[0], 2)]
+
+
+async def test_a_call_has_its_own_result_where_those_of_others_stand_with_it(log: EventLog, tmp_path: Path) -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "aW1n"}}
+    given = [response("x", "done"), image, response("y", "no such file", "error")]  # as a resumed session has it
+    calls = call("x", result=given), call("y", result=given, status="error")
+    report = await put(log, tmp_path, META, asked("a", "look"), answer("b", "", *calls), answer("c", "Done."))
+    adopted = [one.event for one in await log.read(report.session) if isinstance(one.event, MessageAdopt)]
+    results = [one.message for one in adopted if isinstance(one.message, ToolResultMessage)]
+    told = TextContent(text="done"), ImageContent(data="aW1n", media_type="image/png")
+    assert [(one.content, one.is_error) for one in results] == [
+        (told, False),
+        ((TextContent(text="no such file"),), True),
+    ]
 
 
 async def test_results_that_are_told_once_more_in_a_message_are_not_said_again(log: EventLog, tmp_path: Path) -> None:
