@@ -9,12 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Literal
 
 from projections.pairing import NO_RESULT
 
 from .compare import UNSEEN, Conversation, Exchange, Said, begun, conversation
+
+_ANSWERS = ("reply", "thought", "call")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,9 @@ class Difference:
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
     becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
     again: only what says the same as what comes before it. unanswered: only a call that has no result, and what
-    stands for that. bare: only an exchange in which the model is offered no tool. as_one: the texts of an answer are
-    one, before its calls, without what shows nothing. by_chance: it holds in stories that chance makes alone.
+    stands for that. last: only what an answer says that nothing follows. bare: only an exchange in which the model is
+    offered no tool. as_one: the texts of an answer are one, before its calls, without what shows nothing. by_chance: it
+    holds in stories that chance makes alone.
     """
 
     program: str = ""
@@ -37,6 +40,7 @@ class Difference:
     call: str = ""
     again: bool = False
     unanswered: bool = False
+    last: bool = False
     bare: bool = False
     as_one: bool = False
     by_chance: bool = False
@@ -139,6 +143,15 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         program="claude-code",
         where="both",
+        kind="call",
+        text=r"Task (\{.*)",
+        becomes=r"Agent \1",
+        by_chance=True,
+        why="a tool that is called by its old name has that in the file, and its new one in the next request",
+    ),
+    Difference(
+        program="claude-code",
+        where="both",
         kind="call|failed",
         unanswered=True,
         why="a call that was interrupted stays in the file, if there was time to write it, and is not sent again",
@@ -173,6 +186,14 @@ DIFFERENCES: Sequence[Difference] = (
         text="<turn_aborted>",
         by_chance=True,
         why="what it says of an interruption is written at once, and sent if the session goes on",
+    ),
+    Difference(
+        program="codex",
+        where="wire",
+        kind="call",
+        last=True,
+        by_chance=True,
+        why="when a session ends its sub-agents are interrupted: what an answer calls just then is not written down",
     ),
     Difference(
         program="gemini",
@@ -229,6 +250,14 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         program="gemini",
+        where="wire",
+        kind="failed",
+        text=r"Unauthorized tool call: '[^']*' is not available to this agent\.$",
+        by_chance=True,
+        why="of a call that a sub-agent may not make the result alone is kept; without its call it is sent to no model",
+    ),
+    Difference(
+        program="gemini",
         where="question",
         text="(Generate a new|Critically evaluate the) <state_snapshot>",
         why="how it asks for a summary is not kept, but the summary is",
@@ -276,13 +305,17 @@ class Table:
         return [self._apply("wire", conversation(exchange)) for exchange in asked]
 
     def begun(self, exchanges: Sequence[Exchange]) -> list[Conversation]:
-        """Read what may be kept of answers that failed, and what was said before a question that is not."""
+        """Read what may be kept: of answers that failed, what was said before a question that is not, and calls.
+
+        The results of these are in no request with them where the context is shortened between.
+        """
         kept = [one for exchange in exchanges for one in begun(exchange)]
         for exchange in filter(self._is_question, exchanges):
             asked = conversation(Exchange(exchange.request, None))
             last = max(place for place, one in enumerate(asked) if one.kind == "prompt")
             kept.append(asked[:last])
-        return [self._apply("wire", one) for one in kept]
+        called = [self._apply("wire", conversation(exchange), calls_stay=True) for exchange in exchanges]
+        return called + [self._apply("wire", one) for one in kept]
 
     def file(self, contexts: Sequence[Conversation]) -> list[Conversation]:
         """Read the account of the file."""
@@ -298,19 +331,25 @@ class Table:
                 return True
         return False
 
-    def _apply(self, where: str, said: Conversation) -> Conversation:
+    def _apply(self, where: str, said: Conversation, *, calls_stay: bool = False) -> Conversation:
+        """Apply the rows; `calls_stay`: those of the last answer, which nothing has followed yet."""
         rows = [row for row in self.rows if row.where in (where, "both")]
         said = _as_one(said) if any(row.as_one for row in rows) else said
-        drops = [row for row in rows if row.becomes is None and not (row.unanswered or row.again or row.as_one)]
-        results = [one for one in said if one.kind in ("result", "failed") and one.text != NO_RESULT]
-        answered = {one.call for one in results if not any(_found(row, one) for row in drops)}
+        drops = [
+            row for row in rows if row.becomes is None and not (row.unanswered or row.last or row.again or row.as_one)
+        ]
+        answered = _answered(said, drops)
+        end = len(said) - sum(1 for _ in takewhile(lambda one: one.kind in _ANSWERS, reversed(said)))
+        answered |= set(range(end, len(said))) if calls_stay else set()
         kept: list[Said] = []
-        for one in said:
+        for place, one in enumerate(said):
             left: Said | None = one
             for row in rows:
                 if left is None or row.as_one:
                     continue
-                if (row.unanswered and one.call in answered) or (row.again and left not in kept[-1:]):
+                if (row.unanswered and place in answered) or (row.again and left not in kept[-1:]):
+                    continue
+                if row.last and (place < end or calls_stay):
                     continue
                 if found := _found(row, left):
                     self.used[row] += 1
@@ -319,10 +358,21 @@ class Table:
         return tuple(kept)
 
 
+def _answered(said: Conversation, drops: Sequence[Difference]) -> set[int]:
+    """Find the places of results that are left, and of their calls; an id may come again."""
+    found, calls = set[int](), dict[str, set[int]]()
+    for place, one in enumerate(said):
+        if one.kind == "call":
+            calls[one.call] = {place} | calls.get(one.call, set()) - found
+        elif one.kind in ("result", "failed") and one.text != NO_RESULT and not any(_found(row, one) for row in drops):
+            found |= {place} | calls.get(one.call, set())
+    return found
+
+
 def _as_one(said: Conversation) -> Conversation:
     """Join the texts of each answer, before its calls, and leave out what shows nothing."""
     told: list[Said] = []
-    for answers, group in groupby(said, key=lambda one: one.kind in ("reply", "thought", "call")):
+    for answers, group in groupby(said, key=lambda one: one.kind in _ANSWERS):
         parts = list(group)
         text = UNSEEN.sub("", "".join(one.text for one in parts if one.kind == "reply")).strip()
         told += [Said("reply", text)] if answers and text else []

@@ -223,14 +223,15 @@ class _Conversation:
 
     def _add(self, line: Line, whole: Fields) -> GeminiLine:
         """Take a message that stands behind the last one."""
-        told = self._told(line)
+        told, gives = self._told(line), any("functionResponse" in part for part in parts_of(whole))
+        message = _untold(whole, self._answered(self._path)) if gives else whole
         turn = Turn(self._path[-1] if self._path else None, told.name, whole)
         turn.body = _ENCODER.encode(fields_of(line.fields.get(AGAIN)) or line.fields)
         self._remember(turn)
         self._path.append(turn)
         self._last = turn
         return msgspec.structs.replace(
-            told, speaks=True, message=whole, first=told.name, counts=self._counts(turn.id, whole)
+            told, speaks=True, message=message, first=told.name, counts=self._counts(turn.id, whole)
         )
 
     def _remember(self, turn: Turn) -> None:
@@ -268,13 +269,15 @@ class _Conversation:
     def _is_told(self, path: Sequence[Turn], message: Fields) -> bool:
         """Return whether a message only gives results that stand there already, beside their calls or by themselves."""
         responses = responses_of(message)
-        if responses is None:
-            return False
+        return responses is not None and _ids_of(responses) <= self._answered(path)
+
+    def _answered(self, path: Sequence[Turn]) -> set[str]:
+        """Return the ids of calls whose results stand in a path."""
         answered: set[str] = set()
         for turn in path[max(self._base, len(path) - _NEAR) :]:
             answered -= turn.called  # an id may come again
             answered |= turn.answered
-        return _ids_of(responses) <= answered
+        return answered
 
     def _upsert(self, line: Line, turn: Turn, whole: Fields) -> Iterator[GeminiLine]:
         """Take a message that is there: it is completed, or another one stands in its place."""
@@ -362,6 +365,21 @@ def _without(line: Line, count: int) -> Line:
     messages = list_of(inner.get("messages"))
     inner["messages"] = messages[: len(messages) - count]
     return Line(line.number, {**fields, "$set": inner} if "$set" in fields else fields)
+
+
+def _untold(message: Fields, answered: set[str]) -> Fields:
+    """Leave out the results of a message that stand there already, before it or in it, and the images behind them."""
+    parts, kept = parts_of(message), list[Fields]()
+    is_told, seen = False, answered - {""}
+    for part in parts:
+        if "functionResponse" in part:
+            call_id = text_of(fields_of(part["functionResponse"]).get("id"))
+            is_told = call_id in seen
+            seen |= {call_id} - {""}
+        elif "inlineData" not in part:
+            is_told = False
+        kept += [part] if not is_told else []
+    return {**message, "content": kept} if len(kept) < len(parts) else message
 
 
 def _behind(path: Sequence[Turn]) -> str:

@@ -162,6 +162,23 @@ async def test_results_that_are_told_once_more_in_a_message_are_not_said_again(l
         assert await back(other, report.session) == open_call
 
 
+async def test_of_results_that_are_told_once_more_beside_a_new_one_that_one_is_said(
+    log: EventLog, tmp_path: Path
+) -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "aW1n"}}
+    refused = response("z", "Unauthorized tool call: 'z' is not available to this agent.", "error")
+    told = message("r", "user", [response("x", "done"), image, refused, refused, {"text": "and"}, image])
+    given = call("x", result=[response("x", "done"), image])
+    records = [META, asked("a", "look"), answer("b", "", given), told, answer("c", "Done.")]
+    report = await put(log, tmp_path, *records)
+    assert [note.problem for note in report.kept] == ["1 record with a result of a call that is nowhere before it"]
+    adopted = [one.event.message for one in await log.read(report.session) if isinstance(one.event, MessageAdopt)]
+    assert [one.tool_call_id for one in adopted if isinstance(one, ToolResultMessage)] == ["x", "z"]
+    shown = TextContent(text="and"), ImageContent(data="aW1n", media_type="image/png")
+    assert [one.content for one in adopted if isinstance(one, UserMessage)][1:] == [shown]
+    assert await back(log, report.session) == records
+
+
 async def test_results_that_messages_give_twice_are_said_once_and_an_id_may_come_again(tmp_path: Path) -> None:
     called = [{"functionCall": {"id": "x", "name": "run", "args": {"command": "ls"}}}]
     answered = [message(name, "user", [response("x", "done")]) for name in ("b_response", "r", "e_response", "s")]
