@@ -27,9 +27,9 @@ class Difference:
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
     becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
     again: only what says the same as what comes before it. unanswered: only a call that has no result, and what
-    stands for that. last: only what an answer says that nothing follows. bare: only an exchange in which the model is
-    offered no tool. as_one: the texts of an answer are one, before its calls, without what shows nothing. by_chance: it
-    holds in stories that chance makes alone.
+    stands for that. last: only where nothing else follows. bare: only an exchange in which a model is offered no tool.
+    as_one: the texts of an answer are one, before its calls, without what shows nothing. by_chance: it holds in stories
+    that chance makes alone.
     """
 
     program: str = ""
@@ -349,7 +349,7 @@ class Table:
                     continue
                 if (row.unanswered and place in answered) or (row.again and left not in kept[-1:]):
                     continue
-                if row.last and (place < end or calls_stay):
+                if row.last and (calls_stay or not all(_found(row, other) for other in said[place:])):
                     continue
                 if found := _found(row, left):
                     self.used[row] += 1
