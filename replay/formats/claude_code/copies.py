@@ -6,27 +6,20 @@ one of a few differences, so that each is kept once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
-from itertools import dropwhile
-
-import msgspec
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import dropwhile, pairwise
 
 from eventsource.codec import from_json, to_json
 
-from ..differences import difference, restore
+from ..differences import difference, restore, same
 from ..fields import fields_of, list_of, text_of
 from ..format import Records
-from ..jsonl import Fields, Findings, Line
+from ..jsonl import Fields, Findings
+from .alike import Copy, blocks_of, found_in
 
-_SAYS = (
-    *("type", "subtype", "uuid", "parentUuid", "logicalParentUuid", "timestamp", "isSidechain", "message", "content"),
-    *("toolUseResult", "attachment", "isMeta", "isVisibleInTranscriptOnly", "isCompactSummary", "isApiErrorMessage"),
-    *("isAbortedMidStream", "compactMetadata", "agentId"),
-)
-"""Fields by which a copy is told: others are of the session that it stands in, and more in each version."""
-_ENCODER = msgspec.json.Encoder(order="sorted")
 _MOST = 1_000  # differences that are kept; a fork whose copies have more is written with what they are copies of
+_WHOLE = -1  # in the place of a block: a copy has the content as it stands
+_PARENTS = ("parentUuid", "logicalParentUuid")
 COPIES = "copies"
 """The name under which it is kept where the fork begins."""
 
@@ -37,90 +30,114 @@ def copies_of(own: Records, base: Records, session: str) -> Fields:
     Args:
         session: what the fork is called, which is not compared.
 
-    Returns: nothing if they do not stand there one behind the other, or differ in too many ways; else `copies`: the
-        first one's name, the differences that there are, and which of these each copy has, as pairs of a place in that
-        list and a count.
+    Returns: nothing if they differ in too many ways or not at all; else `copies`: the differences that there are, and
+        which of these each copy has, as pairs of a place in that list and a count. If the copies stand as what they are
+        copies of does, one behind the other under the same names, the first one's name; else of each its name, that of
+        what it is a copy of, and which block of that it has.
     """
-    copies = {name: line.fields for name, line in found_in(own, base).items()}
-    first = next(iter(copies), "")
-    kinds: dict[bytes, int] = {}
-    each: list[int] = []
-    names = iter(copies.items())
-    for line in _behind(base, first):
-        name, copy = next(names, ("", {}))
-        if not name:
-            break
-        if name != line.fields["uuid"]:
-            return {}
-        kind = kinds.setdefault(bytes(to_json(difference(copy, {**line.fields, "sessionId": session}))), len(kinds))
-        if len(kinds) > _MOST:
-            return {}
-        if each and each[-2] == kind:
-            each[-1] += 1
-        else:
-            each += [kind, 1]
-    if not any(one != b"{}" for one in kinds):
+    copies = found_in(own, base).found
+    if not copies:
         return {}
-    return {COPIES: {"first": first, "differences": [from_json(one) for one in kinds], "each": each}}
+    plain = _stand_alike(copies, base)
+    kinds: dict[bytes, int] = {}
+    kind_of: dict[str, int] = {}
+    parts: dict[str, int] = {}
+    waiting = _by_what_they_copy(copies)
+    for line in base(Findings()):
+        for before, name in waiting.get(text_of(line.fields.get("uuid")), ()):
+            copy = copies[name]
+            part = parts[name] = _part(line.fields, copy)
+            made = {**line.fields, "sessionId": session} if plain else _made(line.fields, session, name, before, part)
+            kind_of[name] = kinds.setdefault(bytes(to_json(difference(copy.fields, made))), len(kinds))
+            if len(kinds) > _MOST:
+                return {}
+    if plain and not any(one != b"{}" for one in kinds):
+        return {}
+    standing = {"first": next(iter(copies))} if plain else {"of": [[one, copies[one].of, parts[one]] for one in copies]}
+    each = _runs([kind_of[name] for name in copies])
+    return {COPIES: {**standing, "differences": [from_json(one) for one in kinds], "each": each}}
 
 
-def _behind(base: Records, first: str) -> Iterator[Line]:
-    """Give the records that have a name, from the first copied one on."""
-    named = (line for line in base(Findings()) if text_of(line.fields.get("uuid")))
-    return dropwhile(lambda line: line.fields["uuid"] != first, named)
+def _stand_alike(copies: Mapping[str, Copy], base: Records) -> bool:
+    """Return whether copies stand as what they are copies of, under the same names and with the same blocks."""
+    first = next(iter(copies))
+    named = (line.fields for line in base(Findings()) if text_of(line.fields.get("uuid")))
+    behind = dropwhile(lambda fields: fields["uuid"] != first, named)
+    return all(
+        name == (fields := next(behind, {})).get("uuid") and _part(fields, copy) == _WHOLE
+        for name, copy in copies.items()
+    )
 
 
-def found_in(own: Records, base: Records) -> Mapping[str, Line]:
-    """Find the records at the beginning of a fork that are copies of what it goes on from, by their names in order.
-
-    Each with the number that what it is a copy of has there, from 1.
-    """
-    again = _is_shortened(own)
-    told = {
-        text_of(line.fields.get("uuid")): (place, _said(line, linked=not again))
-        for place, line in enumerate(base(Findings()), 1)
-    }
-    found: dict[str, Line] = {}
-    for line in own(Findings()):
-        name = text_of(line.fields.get("uuid"))
-        place, said = told.get(name, (0, b"")) if name else (0, b"")
-        if name and said != _said(line, linked=not again):
-            break  # it says something else from here on, whatever it calls that
-        if name:
-            found[name] = Line(place, line.fields)
+def _by_what_they_copy(copies: Mapping[str, Copy]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Give copies by what they are copies of, each behind the one before it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for before, name in pairwise(["", *copies]):
+        found.setdefault(copies[name].of, []).append((before, name))
     return found
 
 
-def _said(line: Line, *, linked: bool) -> bytes:
-    """Digest what a record says, and where that counts with what it follows and what it cost."""
-    kept = {name: line.fields[name] for name in _SAYS if name in line.fields}
-    if not linked:
-        kept["parentUuid"] = None
-        kept["message"] = {name: value for name, value in fields_of(kept.get("message")).items() if name != "usage"}
-    return blake2b(_ENCODER.encode(kept), digest_size=16).digest()
+def _part(fields: Fields, copy: Copy) -> int:
+    content = fields_of(fields.get("message")).get("content")
+    return _WHOLE if same(content, fields_of(copy.fields.get("message")).get("content")) else copy.part
 
 
-def _is_shortened(own: Records) -> bool:
-    """Return whether copies stand behind a compaction: what that keeps is linked anew, and its usage is gone."""
-    return is_compaction(next((line for line in own(Findings()) if text_of(line.fields.get("uuid"))), None))
+def _made(fields: Fields, session: str, name: str, before: str, part: int) -> Fields:
+    """Make a copy of a record as old versions do: one block of it, behind the copy before it."""
+    message = fields_of(fields.get("message"))
+    made = {**fields, "sessionId": session, "uuid": name, "parentUuid": before or None}
+    return made if part == _WHOLE else {**made, "message": {**message, "content": blocks_of(fields)[part : part + 1]}}
 
 
-def is_compaction(line: Line | None) -> bool:
-    """Return whether a record is the boundary of a compaction."""
-    return line is not None and line.fields.get("subtype") == "compact_boundary"
+def _runs(numbers: Iterable[int]) -> list[int]:
+    runs: list[int] = []
+    for number in numbers:
+        if runs and runs[-2] == number:
+            runs[-1] += 1
+        else:
+            runs += [number, 1]
+    return runs
 
 
 def copied_as(records: Iterable[Fields], session: str, kept: Fields) -> Iterator[Mapping[str, object]]:
     """Write the records that a fork inherits as it copied them: those with a name, as what is kept says of them."""
-    differences, first = list_of(kept.get("differences")), text_of(kept.get("first"))
     each = [one for one in list_of(kept.get("each")) if isinstance(one, int)]
     kinds = (kind for kind, count in zip(each[::2], each[1::2], strict=False) for _ in range(count))
-    begun = not first
-    for one in records:
-        if "uuid" not in one:
-            continue
-        begun |= one["uuid"] == first
-        if begun:
-            kind = next(kinds, -1)
-            found = fields_of(differences[kind]) if 0 <= kind < len(differences) else {}
-            yield restore({**one, "sessionId": session}, found)
+    differences = dict(enumerate(map(fields_of, list_of(kept.get("differences")))))
+    if "of" in kept:
+        made = _made_again({text_of(one.get("uuid")): one for one in records}, session, _standing(kept))
+    else:
+        named = (one for one in records if "uuid" in one)
+        first = text_of(kept.get("first"))
+        behind = dropwhile(lambda one: first not in ("", one["uuid"]), named)
+        made = ({**one, "sessionId": session} for one in behind)
+    for one in made:
+        found = differences.get(next(kinds, -1), {})
+        if one:
+            yield restore(one, found)
+
+
+def _made_again(
+    records: Mapping[str, Fields], session: str, standing: Sequence[tuple[str, str, int]]
+) -> Iterator[Fields]:
+    before = ""
+    for name, of, part in standing:
+        yield _made(records[of], session, name, before, part) if of in records else {}
+        before = name
+
+
+def _standing(kept: Fields) -> list[tuple[str, str, int]]:
+    """Read the copies' names, those of what they are copies of, and the blocks."""
+    found = [one for one in list_of(kept.get("of")) if isinstance(one, list) and len(one) == len(Copy._fields)]
+    return [(text_of(name), text_of(of), part if isinstance(part, int) else _WHOLE) for name, of, part in found]
+
+
+def named_as(record: Fields, names: Mapping[str, str]) -> Fields:
+    """Let a record follow what it follows under another name."""
+    found = {key: names[parent] for key in _PARENTS if (parent := text_of(record.get(key))) in names}
+    return {**record, **found} if found else record
+
+
+def copies_by_what_they_copy(kept: Fields) -> Mapping[str, str]:
+    """Read what copies are called, by what they are copies of: of several the last one."""
+    return {of: name for name, of, _ in _standing(kept) if name != of}

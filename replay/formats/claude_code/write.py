@@ -17,7 +17,7 @@ from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
 from ..to_agent import Copied, NewSession, ToAgent
 from ..walk import Walk, WrittenEntry, in_file_order, walk_copy, walk_family
-from .copies import COPIES, copied_as
+from .copies import COPIES, copied_as, copies_by_what_they_copy, named_as
 from .dialect import WITHIN, ClaudeCodeDialect
 
 _CHILDREN = 100_000
@@ -48,9 +48,11 @@ def _with_copies(walk: Walk, records: Sequence[Fields]) -> Iterator[Fields]:
     session = walk.info.source.partition(":")[2]
     lines = sorted(line for entry in walk.own() for line in entry.lines)
     first = next((place for place, line in enumerate(lines, 1) if line != place), len(lines) + 1) - 1
+    kept = fields_of(walk.branch.get(COPIES))
+    names = copies_by_what_they_copy(kept)
     yield from records[:first] if walk.inherited else ()
-    yield from copied_as(_as_they_stood(walk.entries[: walk.inherited]), session, fields_of(walk.branch.get(COPIES)))
-    yield from records[first:] if walk.inherited else records
+    yield from copied_as(_as_they_stood(walk.entries[: walk.inherited]), session, kept)
+    yield from (named_as(one, names) for one in (records[first:] if walk.inherited else records))
 
 
 def _as_they_stood(entries: Sequence[WrittenEntry]) -> Iterator[Fields]:
