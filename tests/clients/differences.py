@@ -5,16 +5,18 @@ Each is a rule about any conversation; one that no story needs fails the tests.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby, takewhile
 from typing import Literal
 
 from projections.pairing import NO_RESULT
 
-from .compare import UNSEEN, Conversation, Exchange, Said, begun, conversation
+from .compare import UNSEEN, Conversation, Exchange, Said, begun, conversation, headless
 
 _ANSWERS = ("reply", "thought", "call")
 
@@ -26,10 +28,10 @@ class Difference:
     program: whose it is; empty: of each. where: in which account; `question`: a whole exchange, known by what is asked
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
     becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
-    again: only what says the same as what comes before it. unanswered: only a call that has no result, and what
+    again: only a result that says the same as the one before it. unanswered: only a call that has no result, and what
     stands for that. last: only where nothing else follows. bare: only an exchange in which a model is offered no tool.
-    as_one: the texts of an answer are one, before its calls, without what shows nothing. by_chance: it holds in stories
-    that chance makes alone.
+    as_one: the texts of an answer are one, before its calls, without what shows nothing. calls_last: the calls of an
+    answer stand behind its texts. by_chance: it holds in stories that chance makes alone.
     """
 
     program: str = ""
@@ -43,6 +45,7 @@ class Difference:
     last: bool = False
     bare: bool = False
     as_one: bool = False
+    calls_last: bool = False
     by_chance: bool = False
     why: str
 
@@ -78,7 +81,15 @@ DIFFERENCES: Sequence[Difference] = (
         kind="system",
         text="<task-notification>",
         by_chance=True,
-        why="that a sub-agent ended in the background is told in a reminder",
+        why="that something ended in the background is told in a reminder, or as if a person said it",
+    ),
+    Difference(
+        program="claude-code",
+        where="wire",
+        kind="prompt",
+        text="<task-notification>",
+        by_chance=True,
+        why="that something ended in the background is told in a reminder, or as if a person said it",
     ),
     Difference(
         program="claude-code",
@@ -148,6 +159,14 @@ DIFFERENCES: Sequence[Difference] = (
         becomes=r"Agent \1",
         by_chance=True,
         why="a tool that is called by its old name has that in the file, and its new one in the next request",
+    ),
+    Difference(
+        program="claude-code",
+        where="both",
+        kind="reply",
+        calls_last=True,
+        by_chance=True,
+        why="where a tool is done before the answer ends, what is said behind its call may be sent before that",
     ),
     Difference(
         program="claude-code",
@@ -299,23 +318,25 @@ class Table:
         self.rows = [row for row in rows if row.program in ("", program) and (by_chance or not row.by_chance)]
         self.used = Counter[Difference]()
 
-    def wire(self, exchanges: Sequence[Exchange]) -> list[Conversation]:
-        """Read the account of the wire."""
-        asked = [exchange for exchange in exchanges if not self._is_question(exchange)]
-        return [self._apply("wire", conversation(exchange)) for exchange in asked]
+    def wire(self, exchanges: Sequence[Exchange], file: Sequence[Conversation]) -> list[Conversation]:
+        """Read the account of the wire; what an answer calls at its end stands as it does in the file, if it does."""
+        asked = [conversation(exchange) for exchange in exchanges if not self._is_question(exchange)]
+        return [self._called(said, file) or self._apply("wire", said) for said in asked]
+
+    def _called(self, said: Conversation, file: Sequence[Conversation]) -> Conversation | None:
+        """Find the file's account of a conversation that calls may end whose results are in no request with them."""
+        whole = self._apply("wire", said, calls_stay=True)
+        forms, _ = headless([whole, tuple(map(_as_javascript, whole))])
+        return next((one for one in forms if any(other[: len(one)] == one for other in file)), None)
 
     def begun(self, exchanges: Sequence[Exchange]) -> list[Conversation]:
-        """Read what may be kept: of answers that failed, what was said before a question that is not, and calls.
-
-        The results of these are in no request with them where the context is shortened between.
-        """
+        """Read what may be kept of answers that failed, and what was said before a question that is not."""
         kept = [one for exchange in exchanges for one in begun(exchange)]
         for exchange in filter(self._is_question, exchanges):
             asked = conversation(Exchange(exchange.request, None))
             last = max(place for place, one in enumerate(asked) if one.kind == "prompt")
             kept.append(asked[:last])
-        called = [self._apply("wire", conversation(exchange), calls_stay=True) for exchange in exchanges]
-        return called + [self._apply("wire", one) for one in kept]
+        return [self._apply("wire", one) for one in kept]
 
     def file(self, contexts: Sequence[Conversation]) -> list[Conversation]:
         """Read the account of the file."""
@@ -335,19 +356,19 @@ class Table:
         """Apply the rows; `calls_stay`: those of the last answer, which nothing has followed yet."""
         rows = [row for row in self.rows if row.where in (where, "both")]
         said = _as_one(said) if any(row.as_one for row in rows) else said
-        drops = [
-            row for row in rows if row.becomes is None and not (row.unanswered or row.last or row.again or row.as_one)
-        ]
-        answered = _answered(said, drops)
+        said = _calls_last(said) if any(row.calls_last for row in rows) else said
+        rows = [row for row in rows if not (row.as_one or row.calls_last)]
+        drops = [row for row in rows if row.becomes is None and not (row.unanswered or row.last or row.again)]
+        answered, repeated = _answered(said, drops), _repeated(said)
         end = len(said) - sum(1 for _ in takewhile(lambda one: one.kind in _ANSWERS, reversed(said)))
         answered |= set(range(end, len(said))) if calls_stay else set()
         kept: list[Said] = []
         for place, one in enumerate(said):
             left: Said | None = one
             for row in rows:
-                if left is None or row.as_one:
+                if left is None:
                     continue
-                if (row.unanswered and place in answered) or (row.again and left not in kept[-1:]):
+                if (row.unanswered and place in answered) or (row.again and place not in repeated):
                     continue
                 if row.last and (calls_stay or not all(_found(row, other) for other in said[place:])):
                     continue
@@ -369,6 +390,33 @@ def _answered(said: Conversation, drops: Sequence[Difference]) -> set[int]:
     return found
 
 
+def _as_javascript(said: Said) -> Said:
+    """Write the numbers of a call as a program in JavaScript reads them."""
+    name, _, arguments = said.text.partition(" ")
+    try:
+        whole = json.loads(arguments, parse_int=_number, parse_float=_number) if said.kind == "call" else None
+    except ValueError:
+        return said
+    return said if whole is None else said._replace(text=f"{name} {json.dumps(whole, sort_keys=True)}")
+
+
+def _number(text: str) -> float:
+    number = Decimal(repr(float(text)))
+    return int(number) if number == int(number) else float(text)
+
+
+def _repeated(said: Conversation) -> set[int]:
+    """Find the places of results that say the same as the one before them, and of their pictures."""
+    found = set[int]()
+    for place, one in enumerate(said):
+        if one.kind in ("result", "failed"):
+            shown = takewhile(lambda other: other.kind == "picture", said[place + 1 :])
+            size = 1 + sum(1 for _ in shown)
+            if said[max(0, place - size) : place] == said[place : place + size]:
+                found |= set(range(place, place + size))
+    return found
+
+
 def _as_one(said: Conversation) -> Conversation:
     """Join the texts of each answer, before its calls, and leave out what shows nothing."""
     told: list[Said] = []
@@ -377,6 +425,14 @@ def _as_one(said: Conversation) -> Conversation:
         text = UNSEEN.sub("", "".join(one.text for one in parts if one.kind == "reply")).strip()
         told += [Said("reply", text)] if answers and text else []
         told += [one for one in parts if one.kind != "reply"]
+    return tuple(told)
+
+
+def _calls_last(said: Conversation) -> Conversation:
+    """Put the calls of each answer behind what it says."""
+    told: list[Said] = []
+    for answers, group in groupby(said, key=lambda one: one.kind in _ANSWERS):
+        told += sorted(group, key=lambda one: answers and one.kind == "call")
     return tuple(told)
 
 

@@ -49,9 +49,9 @@ async def differences(program: Program, story: Story, table: Table, ran: Ran) ->
         asked, recorded = await exchanges(log), await log.store.sessions(limit=1_000)
     async with open_log(ran.home.with_name("import.db")) as log:
         reports = [await import_file(log.store, str(file)) for file in ran.files]
-        wire, _ = headless(table.wire(asked))
-        begun, _ = headless(table.begun(asked))
         file, heads = headless(table.file(await contexts(log)))
+        wire, _ = headless(table.wire(asked, file))
+        begun, _ = headless(table.begun(asked))
         wire += [one for one in begun if any(other[: len(one)] == one for other in file)]
         roots = [one for one in await log.store.sessions(limit=1_000) if one.parent is None and not one.started_by]
     prompts = [one.request.system_prompt for one in asked]

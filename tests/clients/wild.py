@@ -120,6 +120,8 @@ class Wild:
             turns.append(Turn(prompt=prompt, resume=resume, fork=fork, aborted=abort, image=picture))
             if self.program.compacts and chance.random() < 0.12:
                 turns += [Turn(prompt=self.program.compacts, resume=True)] * chance.choice([1, 1, 2])
+        if turns[-1].prompt == self.program.compacts:  # what is left shows where it is sent
+            turns.append(Turn(prompt=PROMPTS[0].replace("{mark}", f"turn-{number + 1}:"), resume=True))
         return turns
 
     def _prompt(self, number: int) -> str:

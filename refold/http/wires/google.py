@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
+import msgspec
+
 from eventsource.codec import clean_text, to_json
 from eventsource.events import MessageUpdate, ModelRef, ToolSpec
 from eventsource.messages import (
@@ -238,18 +240,26 @@ def _messages(content: JsonObject) -> list[Message]:
     parts = [_spelled(part) for part in objects(content.get("parts"))]
     if content.get("role") == "model":
         return [AssistantMessage(content=tuple(map(_answered, parts)))]
-    results = [_spelled(inner(part, "functionResponse")) for part in parts if "functionResponse" in part]
-    rest = tuple(_user(part) for part in parts if "functionResponse" not in part)
-    return [*map(_result, results), *([UserMessage(content=rest)] if rest else [])]
+    results, rest = list[ToolResultMessage](), list[UserContent]()
+    for part in parts:
+        if "functionResponse" in part:
+            results.append(_result(_spelled(inner(part, "functionResponse"))))
+            continue
+        said = _user(part)
+        if results and not rest and isinstance(said, ImageContent):  # it stands behind the result that it is of
+            results[-1] = msgspec.structs.replace(results[-1], content=(*results[-1].content, said))
+        else:
+            rest.append(said)
+    return [*results, *([UserMessage(content=tuple(rest))] if rest else [])]
 
 
-def _result(part: JsonObject) -> Message:
+def _result(part: JsonObject) -> ToolResultMessage:
     response = inner(part, "response")
     failed = "error" in response
     said = next((response[name] for name in ("error", *_OUTPUTS) if name in response), response)
-    text = TextContent(text=clean_text(string(said)))
+    content = TextContent(text=clean_text(string(said))), *(_user(_spelled(one)) for one in objects(part.get("parts")))
     return ToolResultMessage(
-        tool_call_id=text_of(part, "id"), tool_name=text_of(part, "name"), content=(text,), is_error=failed
+        tool_call_id=text_of(part, "id"), tool_name=text_of(part, "name"), content=content, is_error=failed
     )
 
 

@@ -66,7 +66,8 @@ _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # characters that names and ids of cal
 _NAME_CHARS = 128
 _NOTICE: msgspec.Raw = to_json({"role": "system"})  # what the program says in its own name
 _MODEL = ModelRef(api=API, provider=PROVIDER, model="")
-_TAGS = ("<local-command", "<bash-", "<system-reminder>", "<task-notification>", "[Request interrupted")
+_NOTIFIES = "task-notification"
+_TAGS = ("<local-command", "<bash-", "<system-reminder>", f"<{_NOTIFIES}>", "[Request interrupted")
 
 
 def is_record(fields: Fields) -> bool:
@@ -302,11 +303,13 @@ class ClaudeCodeDialect:
             case {"type": "user", "message": dict(message)} if fields.get("isVisibleInTranscriptOnly") is not True:
                 return self._read_user(fields, message, origin, at_us, state)
             case {"type": "attachment", "attachment": {"type": "queued_command", "prompt": str(text)}} if text:
-                return _said(UserMessage(content=text), origin, at_us)
+                own = fields_of(fields["attachment"]).get("commandMode") == _NOTIFIES
+                return _said(UserMessage(content=text, raw=_NOTICE if own else msgspec.UNSET), origin, at_us)
             case {"subtype": "local_command", "content": str(text), "uuid": str(own)} if own in self._heard:
                 return _said(UserMessage(content=text), origin, at_us)
             case {"type": "queue-operation", "content": str(text)} if self._steers(fields):
-                return _said(UserMessage(content=text), origin, at_us)
+                own = text.startswith(f"<{_NOTIFIES}>")
+                return _said(UserMessage(content=text, raw=_NOTICE if own else msgspec.UNSET), origin, at_us)
             case _:
                 return Told(at_us=at_us, after=tuple(self._beside(fields, state)))
 
@@ -347,7 +350,7 @@ class ClaudeCodeDialect:
         if not self._typed and fields.get("isMeta") is not True and (not self._fork or self._is_own(fields)):
             typed, command = _words(content)
             self._typed, self._command = typed, self._command or command
-        raw = _NOTICE if fields_of(fields.get("origin")).get("kind") == "task-notification" else msgspec.UNSET
+        raw = _NOTICE if fields_of(fields.get("origin")).get("kind") == _NOTIFIES else msgspec.UNSET
         if isinstance(content, str):
             return _said(UserMessage(content=content, raw=raw), origin, at_us)
         details = fields.get("toolUseResult", msgspec.UNSET)

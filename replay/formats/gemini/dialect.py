@@ -49,9 +49,8 @@ from .messages import (
     PROVIDER,
     CallResult,
     as_parts,
-    parts_of,
     read_answer,
-    read_response,
+    read_responses,
     read_results,
     read_user,
     role_of,
@@ -201,15 +200,12 @@ class GeminiDialect:
 
     def _read_user(self, message: Fields, origin: Origin, at_us: int | None, state: PathState) -> list[InContext]:
         """Read what a person said, or results that stand in no call."""
-        parts = parts_of(message)
+        results, others = read_responses(message)
         events: list[InContext] = []
-        for part in parts:
-            if "functionResponse" in part:
-                result = read_response(fields_of(part["functionResponse"]))
-                call = state.call(result.tool_call_id)
-                answered = CallResult(message=result, at_us=at_us)
-                events.append(self._adopt(answered, origin, call[0] if call is not None else None, at_us))
-        others = [part for part in parts if "functionResponse" not in part]
+        for result in results:
+            call = state.call(result.tool_call_id)
+            answered = CallResult(message=result, at_us=at_us)
+            events.append(self._adopt(answered, origin, call[0] if call is not None else None, at_us))
         if others or not events:
             said = read_user(message if not events else {"content": others})
             events.append(MessageAdopt(message=said, origin=origin, sent_at_us=at_us or 0))

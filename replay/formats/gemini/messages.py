@@ -288,24 +288,38 @@ def _response(part: Fields) -> Fields:
     return fields_of(part.get("functionResponse"))
 
 
-def read_response(response: Fields) -> ToolResultMessage:
-    """Read a result that stands in a message of its own."""
-    return ToolResultMessage(
-        tool_call_id=text_of(response.get("id")),
-        tool_name=text_of(response.get("name")),
-        content=tuple(_told({"functionResponse": response})),
-        is_error="error" in fields_of(response.get("response")),
-    )
+def read_responses(message: Fields) -> tuple[list[ToolResultMessage], list[Fields]]:
+    """Read the results that stand in a message of their own, with the images behind each.
+
+    Returns: these, and the parts that are left.
+    """
+    found, rest = list[ToolResultMessage](), list[Fields]()
+    for part in parts_of(message):
+        response = _response(part)
+        if "functionResponse" in part:
+            result = ToolResultMessage(
+                tool_call_id=text_of(response.get("id")),
+                tool_name=text_of(response.get("name")),
+                content=tuple(_told(part)),
+                is_error="error" in fields_of(response.get("response")),
+            )
+            found.append(result)
+        elif found and not rest and "inlineData" in part:
+            found[-1] = msgspec.structs.replace(found[-1], content=(*found[-1].content, *_shown([part])))
+        else:
+            rest.append(part)
+    return found, rest
 
 
 def _told(part: Fields) -> Sequence[UserContent]:
-    """Read a part of a result: what it puts out, or the object that it is."""
+    """Read a part of a result: what it puts out, or the object that it is, and the images within."""
     response = _response(part).get("response")
     if "functionResponse" not in part:
         return _shown([part])
     told = fields_of(response)
     said = next((told[name] for name in ("output", "error") if name in told), response)
-    return [TextContent(text=said if isinstance(said, str) else bytes(to_json(said)).decode())]
+    text = TextContent(text=said if isinstance(said, str) else bytes(to_json(said)).decode())
+    return [text, *_shown(as_parts(_response(part).get("parts")))]
 
 
 def write_call(call: ToolCall, result: ToolResultMessage | None, at_us: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ import pytest
 
 from eventsource.codec import read_object
 from eventsource.events import ModelRef
-from eventsource.messages import AssistantMessage, UserMessage
+from eventsource.messages import AssistantMessage, ImageContent, TextContent, ToolResultMessage, UserMessage
 from eventsource.models.catalog import find_codec
 from eventsource.models.wire import inner
 from refold.http.wires.routes import WIRES
@@ -97,3 +97,21 @@ def test_arguments_that_are_no_object_stay_what_they_are() -> None:
     (answer,) = WIRES["anthropic-messages"].read("/", {"messages": messages}, "").request.messages
     assert isinstance(answer, AssistantMessage)
     assert [call.arguments for call in answer.tool_calls] == ["[]", '""', "0", "{}", "{}"]
+
+
+def test_an_image_of_google_belongs_to_the_result_that_it_stands_behind_or_in() -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "aW1n"}}
+    made, seen = ({"id": one, "name": "t", "response": {"output": one}} for one in ("x1", "x2"))
+    within = {**seen, "parts": [image]}  # as Gemini 3 takes it
+    contents = [
+        {"role": "user", "parts": [{"functionResponse": made}, image, {"functionResponse": within}]},
+        {"role": "user", "parts": [{"functionResponse": made}, {"text": "And this?"}, image]},
+    ]
+    _, path, _ = CASES["google-generative-ai"]
+    first, second, alone, asked = WIRES["google-generative-ai"].read(path, {"contents": contents}, "").request.messages
+    shown = ImageContent(data="aW1n", media_type="image/png")
+    said = [TextContent(text=text) for text in ("x1", "x2", "And this?")]
+    told = [one.content for one in (first, second, alone) if isinstance(one, ToolResultMessage)]
+    assert told == [(said[0], shown), (said[1], shown), (said[0],)]
+    assert isinstance(asked, UserMessage)
+    assert asked.content == (said[2], shown)

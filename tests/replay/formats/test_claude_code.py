@@ -462,6 +462,24 @@ async def test_that_a_sub_agent_has_ended_is_said_by_the_program_and_by_no_perso
     assert await back(log, report.session) == records
 
 
+async def test_that_something_has_ended_is_said_by_the_program_also_while_the_agent_works(
+    log: EventLog, tmp_path: Path
+) -> None:
+    ended = "<task-notification>\n<status>completed</status>\n</task-notification>"
+    mode = {"commandMode": "task-notification"}
+    attached = record("q", "b", "attachment", attachment={"type": "queued_command", "prompt": ended, **mode})
+    typed = record(
+        "t", "q", "attachment", attachment={"type": "queued_command", "prompt": "And?", "commandMode": "prompt"}
+    )
+    removed = {"type": "queue-operation", "operation": "remove", "content": f"{ended}2", "sessionId": SESSION}
+    report = await put(log, tmp_path, *BATCH, attached, typed, removed)
+    view = project(CONTEXT, await log.read(report.session))
+    said = [
+        (role_of(one.message), whole_text(one.message)) for one in history(view) if isinstance(one.message, UserMessage)
+    ]
+    assert said[1:] == [("system", ended), ("user", "And?"), ("system", f"{ended}2")]
+
+
 async def test_what_hangs_beside_a_session_that_was_gone_on_with_here_waits_and_what_is_said_becomes_a_fork(
     log: EventLog, tmp_path: Path
 ) -> None:

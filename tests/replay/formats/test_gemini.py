@@ -150,6 +150,20 @@ async def test_a_call_has_its_own_result_where_those_of_others_stand_with_it(log
     ]
 
 
+async def test_an_image_belongs_to_the_result_before_it_or_that_it_stands_in(log: EventLog, tmp_path: Path) -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "aW1n"}}
+    within = {"functionResponse": {**response("y", "two")["functionResponse"], "parts": [image]}}  # of Gemini 3
+    told = message("r", "user", [response("x", "one"), image, within, {"text": "and"}, image])
+    records = [META, asked("a", "look"), answer("b", "", call("x", None), call("y", None)), told]
+    report = await put(log, tmp_path, *records)
+    adopted = [one.event.message for one in await log.read(report.session) if isinstance(one.event, MessageAdopt)]
+    shown = ImageContent(data="aW1n", media_type="image/png")
+    results = [one.content for one in adopted if isinstance(one, ToolResultMessage)]
+    assert results == [(TextContent(text="one"), shown), (TextContent(text="two"), shown)]
+    assert [one.content for one in adopted if isinstance(one, UserMessage)][1:] == [(TextContent(text="and"), shown)]
+    assert await back(log, report.session) == records
+
+
 async def test_results_that_are_told_once_more_in_a_message_are_not_said_again(log: EventLog, tmp_path: Path) -> None:
     told = message("r", "user", [response("x", "done")])
     records = [META, asked("a", "look"), answer("b", "", call("x")), told, answer("c", "Done.")]
