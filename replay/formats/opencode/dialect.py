@@ -6,20 +6,38 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from eventsource.codec import to_json
+from eventsource.codec import from_json, to_json
 from eventsource.events import Compaction, ConfigChange, Event, Label, MessageAdopt, MetadataSet, ModelRef, Origin
 from eventsource.first_words import title_of
 from eventsource.messages import AssistantMessage, ToolCall, ToolResultMessage, UserMessage
 from eventsource.models.prices import priced
 
 from ..dialect import InContext, PathState, Seqs, Told
-from ..fields import fields_of, text_of
+from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields, Line
 from ..outline import Placing
-from .messages import Step, api_of, is_said, read_ms, read_steps, read_user, unclear_in, write_said, write_user
+from .messages import (
+    Step,
+    api_of,
+    folder_of,
+    is_said,
+    read_ms,
+    read_steps,
+    read_user,
+    unclear_in,
+    write_said,
+    write_user,
+)
 
 FORMAT = "opencode"
+_SYSTEM = "system prompt"  # the setting in which the last one is kept; no message is called so
 _LATER = ("summary",)  # of what a person said opencode adds this once the answer is there
+
+
+def _is_early_summary(info: Fields) -> bool:
+    """Return whether a message is a summary of the first versions: it is the first one that the model is sent then."""
+    ended = fields_of(info.get("time")).get("completed") is not None
+    return info.get("summary") is True and "system" in info and "finish" not in info and ended and not info.get("error")
 
 
 class MessageLine(Line, frozen=True, kw_only=True):
@@ -85,7 +103,7 @@ class OpencodeDialect:
         self.began_us = read_ms(fields_of(info.get("time")).get("created"))
         self.begun: set[str] = set()
         self._children, self._info = children, info
-        self._typed = ""
+        self._typed = self._folder = ""
         self._last: str | None = None
         self._tail: str | None = None
         self._records = 0
@@ -106,6 +124,7 @@ class OpencodeDialect:
         if info.get("role") == "user" and not self._typed:
             own = [part for part in map(fields_of, line.parts) if part.get("synthetic") is not True]
             self._typed = title_of(" ".join(text_of(part.get("text")) for part in own))
+        self._folder = self._folder or folder_of(info)
         if info.get("role") == "assistant":
             self.begun |= {child for step in read_steps(info, line.parts) for _, _, child in step.results} - {""}
         named = text_of(info.get("id")) or name
@@ -124,7 +143,7 @@ class OpencodeDialect:
 
     def opening(self) -> Sequence[Event]:
         """Return the agent and its folder, by which sessions are found."""
-        folder = text_of(self._info.get("directory"))
+        folder = text_of(self._info.get("directory")) or self._folder
         named = [("agent", FORMAT), *([("folder", folder)] if folder else [])]
         return [MetadataSet(name=name, value=to_json(value)) for name, value in named]
 
@@ -165,13 +184,26 @@ class OpencodeDialect:
         if model and ref != state.model:
             state.model = ref
             before.append(ConfigChange(model=ref))
+        before += self._prompted(info, state)
         ended = read_ms(fields_of(info.get("time")).get("completed"))
         events: list[InContext] = []
         steps = read_steps(info, line.parts)
         for place, step in enumerate(steps):
             events += self._adopt(step, ref, origin, at_us, ended if place == len(steps) - 1 else None, new=seqs.is_new)
+        if _is_early_summary(info):
+            summary = Compaction(summary="\n".join(step.answer.text for step in steps), silent=True)
+            return Told(at_us=at_us, events=(summary, *events), before=tuple(before))
         compaction = self._compaction(info, steps, state, seqs)
         return Told(at_us=at_us, events=(*events, *compaction), before=tuple(before))
+
+    def _prompted(self, info: Fields, state: PathState) -> Iterator[Event]:
+        """Return the system prompt that an answer says it was asked with (until 1.0), if it is a new one."""
+        texts = [text for text in map(text_of, list_of(info.get("system"))) if text]
+        held = bytes(to_json(texts)).decode()
+        if not texts or info.get("summary") is True or state.settings.get(_SYSTEM) == held:
+            return
+        state.settings = {**state.settings, _SYSTEM: held}
+        yield ConfigChange(system_prompt="\n\n".join(texts))
 
     def _adopt(
         self, step: Step, ref: ModelRef, origin: Origin, at_us: int | None, ended: int | None, *, new: bool
@@ -204,6 +236,8 @@ class OpencodeDialect:
             return [{"info": info, "parts": write_user(first)}]
         if state.model is not None:
             info |= {"providerID": state.model.provider, "modelID": state.model.model}
+        if _SYSTEM in state.settings:
+            info["system"] = from_json(msgspec.Raw(state.settings[_SYSTEM].encode()))
         results = {
             one.message.tool_call_id: (one.message, one.sent_at_us)
             for one in adopted

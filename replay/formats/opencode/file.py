@@ -1,4 +1,7 @@
-"""Sessions of opencode where it keeps them: in files of JSON beside each other (until 1.1), or in a database."""
+"""Sessions of opencode where it keeps them: in files of JSON beside each other (until 1.1), or in a database.
+
+Until 0.5 each project has a folder of such files, in which the parts of a message lie below its session.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from ..format import Format, Head, Home, SourceSession, unreadable
 from ..jsonl import Fields, Findings, Line, each_record
 from ..sqlite_file import MAGIC, columns_of, log_of, opened
 from .dialect import FORMAT, OpencodeDialect, lines_of_messages
-from .messages import read_ms
+from .early import is_early, read_early
+from .messages import folder_of, read_ms
 
 _RUNS_S = 600.0  # an answer that has not ended and was changed since may go on
 _TABLES = ("session", "message", "part")
@@ -30,15 +34,18 @@ _Messages = Callable[[Findings], Iterator[_Said]]
 
 def _is_session(fields: Fields) -> bool:
     match fields:
-        case {"id": str(), "title": str(), "time": dict(time)} if "created" in time:
-            return "projectID" in fields or "directory" in fields
+        case {"id": str(name), "title": str(), "time": dict(time)} if "created" in time:
+            by_project = "projectID" in fields or "directory" in fields
+            return by_project or (name.startswith("ses_") and "version" in fields)
         case _:
             return False
 
 
 def _is_message(fields: Fields) -> bool:
     """Return whether a document is a message, which lies beside its session's file and is imported with that."""
-    return fields.get("role") in ("user", "assistant") and isinstance(fields.get("sessionID"), str) and "time" in fields
+    if fields.get("role") not in ("user", "assistant"):
+        return False
+    return is_early(fields) or (isinstance(fields.get("sessionID"), str) and "time" in fields)
 
 
 def _is_export(fields: Fields) -> bool:
@@ -214,7 +221,12 @@ def _of_files(path: Path, session: Fields) -> list[SourceSession]:
 
 
 def _of_file(path: Path, info: Fields, name: str = "") -> SourceSession:
-    return _source(info, partial(_kept, path.parents[2], text_of(info.get("id"))), name, path if name else None)
+    return _source(info, partial(_kept, _storage(path), text_of(info.get("id"))), name, path if name else None)
+
+
+def _storage(path: Path) -> Path:
+    """Return the folder of a session's file below which messages and parts lie."""
+    return path.parents[1] if path.parent.name == "info" else path.parents[2]
 
 
 def _document(path: Path) -> Fields:
@@ -234,10 +246,14 @@ def _kept(storage: Path, session: str, findings: Findings) -> Iterator[_Said]:
     for path in _files(storage / "message", session):
         info = _read_file(path, findings)
         if info is not None:
-            found.append((read_ms(fields_of(info.get("time")).get("created")) or 0, path, info, _changed(path)))
+            times = fields_of(info.get("time") or fields_of(info.get("metadata")).get("time"))
+            found.append((read_ms(times.get("created")) or 0, path, info, _changed(path)))
     for _, _, info, changed_s in sorted(found, key=lambda one: one[:2]):
+        if is_early(info):
+            yield *read_early(info), changed_s
+            continue
         parts: list[object] = []
-        for path in _files(storage / "part", text_of(info.get("id"))):
+        for path in _parts(storage, session, text_of(info.get("id"))):
             part = _read_file(path, findings)
             changed_s = max(changed_s, _changed(path))
             if part is not None:
@@ -245,8 +261,14 @@ def _kept(storage: Path, session: str, findings: Findings) -> Iterator[_Said]:
         yield info, parts, changed_s
 
 
-def _files(folder: Path, name: str) -> list[Path]:
-    return sorted((folder / name).glob("*.json")) if name and "/" not in name and name not in (".", "..") else []
+def _parts(storage: Path, session: str, message: str) -> list[Path]:
+    return _files(storage / "part", message) or _files(storage / "part", session, message)
+
+
+def _files(folder: Path, *names: str) -> list[Path]:
+    if any(not name or "/" in name or name in (".", "..") for name in names):
+        return []
+    return sorted(folder.joinpath(*names).glob("*.json"))
 
 
 def _changed(path: Path) -> float:
@@ -283,13 +305,19 @@ def _beside(path: Path) -> Iterable[Path]:
     """Find what is written when a session goes on: the log of a database, or the files of messages and parts."""
     if path.suffix != ".json":
         return [log_of(path)] if log_of(path).exists() else []
-    storage = path.parent.parent.parent
+    storage = _storage(path)
     messages = _files(storage / "message", path.stem)
-    return [*messages, *(part for one in messages[-2:] for part in _files(storage / "part", one.stem))]
+    return [*messages, *(part for one in messages[-2:] for part in _parts(storage, path.stem, one.stem))]
 
 
 def _folder(head: Head) -> str:
-    return text_of(head.document.get("directory")) or text_of(fields_of(head.document.get("info")).get("directory"))
+    fields = head.document
+    told = text_of(fields.get("directory")) or text_of(fields_of(fields.get("info")).get("directory"))
+    if told or head.path.parent.name != "info":
+        return told
+    messages = map(_document, _files(_storage(head.path) / "message", text_of(fields.get("id"))))
+    infos = (read_early(one)[0] if is_early(one) else one for one in messages)
+    return next(filter(None, map(folder_of, infos)), "")
 
 
 def _folders(path: Path) -> Mapping[str, str]:
@@ -303,7 +331,8 @@ def _folders(path: Path) -> Mapping[str, str]:
 
 def _home(environment: Mapping[str, str]) -> Home:
     data = Path(environment.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
-    return Home(data / "opencode", "opencode*.db", ("storage/session/*/*.json",))
+    files = ("storage/session/*/*.json", "project/*/storage/session/info/*.json")
+    return Home(data / "opencode", "opencode*.db", files)
 
 
 OPENCODE = Format(

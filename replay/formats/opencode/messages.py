@@ -59,6 +59,11 @@ def api_of(provider: str) -> str:
     return _APIS.get(provider, "openai-completions")
 
 
+def folder_of(info: Fields) -> str:
+    """Return the folder in which a message was answered."""
+    return text_of(fields_of(info.get("path")).get("cwd"))
+
+
 def is_said(part: object, *, by_user: bool) -> bool:
     """Return whether a part is content of its message; others stand beside it."""
     kind = text_of(fields_of(part).get("type"))
