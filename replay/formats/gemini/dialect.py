@@ -67,7 +67,10 @@ FORMAT = "gemini"
 _MODEL = ModelRef(api=API, provider=PROVIDER, model="")
 LIST = "list"
 """Says in the header of a document which of its members holds the messages (empty: it is a single message)."""
-_OWN_WORDS = ("<session_context>", "<hook_context>", "<state_snapshot>", "/")  # begin what no person wrote
+WHOLE = "[]"
+"""Stands there for a document that is a list of messages."""
+_SETS_UP = ("This is the Gemini CLI.", "Okay, just setting up the context")  # begin what stands before a conversation
+_OWN_WORDS = ("<session_context>", *_SETS_UP, "<hook_context>", "<state_snapshot>", "/")  # begin what no person wrote
 KEPT = "$kept"
 """Holds the first seq that a compaction keeps, beside its summary, until the list of messages is written."""
 RESULT = "$result"
@@ -83,14 +86,17 @@ class GeminiDialect:
         children: sessions of sub-agents by their ids.
         header: of a document, its members without the messages.
         folder: where the agent worked, as its own folders say.
+        session: what the file calls the session, if its records do not.
     """
 
     format = FORMAT
     version = 1
 
-    def __init__(self, children: Mapping[str, str], *, header: Fields | None = None, folder: str = "") -> None:
+    def __init__(
+        self, children: Mapping[str, str], *, header: Fields | None = None, folder: str = "", session: str = ""
+    ) -> None:
         self.header: Fields = header or {}
-        self.session = ""
+        self.session = session
         self.began_us: int | None = None
         self._children, self._folder, self._told_folder = children, folder, ""
         self._title = self._typed = ""

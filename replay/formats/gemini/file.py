@@ -15,7 +15,8 @@ from ..document import document_of
 from ..fields import fields_of, list_of, text_of
 from ..format import Format, Head, Home, Records, SourceSession, head_of, lines_of
 from ..jsonl import Fields, Findings, Line
-from .dialect import FORMAT, LIST, GeminiDialect
+from .contents import is_content, name_of
+from .dialect import FORMAT, LIST, WHOLE, GeminiDialect
 from .messages import role_of
 from .reading import is_message, told_lines, told_messages
 from .write import IDS, ROOT, TO_GEMINI, grown_messages
@@ -41,9 +42,10 @@ def _is_document(fields: Fields) -> bool:
         case {"sessionId": str(), "projectHash": str()}:
             return True
         case {"messages": list(items)} | {"history": list(items)}:
-            return any(one.get("type") == "gemini" or one.get("role") == "gemini" for one in map(fields_of, items))
+            said = list(map(fields_of, items))
+            return any("gemini" in (one.get("type"), one.get("role")) or is_content(one) for one in said)
         case _:
-            return _is_message(fields) and fields.get("type") == "gemini"
+            return is_content(fields) or (_is_message(fields) and fields.get("type") == "gemini")
 
 
 def _fits(head: Head) -> bool:
@@ -86,14 +88,18 @@ def _document(path: Path, folder: str, name: str) -> SourceSession:
     document = document_of(path)
     fields = fields_of(document.value)
     where = next((one for one in _LISTS if isinstance(fields.get(one), list)), "")
-    if not where and not is_message(fields):
-        raise TranscriptError(str(path), "holds no messages of Gemini CLI")
     messages: Sequence[object] = list_of(fields[where]) if where else [fields]
+    if isinstance(document.value, list):
+        where, messages = WHOLE, document.value
+    said = list(map(fields_of, messages))
+    if where in ("", WHOLE) and not any(is_message(one) or is_content(one) for one in said):
+        raise TranscriptError(str(path), "holds no messages of Gemini CLI")
     around = {name: value for name, value in fields.items() if name != where} if where else {}
+    session = text_of(around.get("sessionId")) or name_of(said)
     read = document.records(messages)
 
     def dialect(children: Mapping[str, str]) -> GeminiDialect:
-        return GeminiDialect(children, header={"document": around, LIST: where}, folder=folder)
+        return GeminiDialect(children, header={"document": around, LIST: where}, folder=folder, session=session)
 
     def records(findings: Findings) -> Iterator[Line]:
         return told_messages(read(findings))
@@ -197,7 +203,7 @@ def _home(environment: Mapping[str, str]) -> Home:
 
 GEMINI = Format(
     name=FORMAT,
-    what="session files of Gemini CLI (session-*.json and .jsonl)",
+    what="session files of Gemini CLI (session-*.json and .jsonl, checkpoint-*.json)",
     fits=_fits,
     sessions=_sessions,
     owner=_owner,

@@ -269,7 +269,7 @@ class _Conversation:
     def _is_told(self, path: Sequence[Turn], message: Fields) -> bool:
         """Return whether a message only gives results that stand there already, beside their calls or by themselves."""
         responses = responses_of(message)
-        return responses is not None and _ids_of(responses) <= self._answered(path)
+        return responses is not None and _ids_of(responses) <= self._answered(path) - {""}
 
     def _answered(self, path: Sequence[Turn]) -> set[str]:
         """Return the ids of calls whose results stand in a path."""

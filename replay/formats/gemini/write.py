@@ -24,7 +24,8 @@ from ..jsonl import Fields, Line
 from ..times import write_time
 from ..to_agent import Copied, NewSession, ToAgent
 from ..walk import Instead, Walk, WrittenEntry, read_instead, walk_copy, walk_family, walk_lineage
-from .dialect import KEPT, LIST, NAMES, RESULT, GeminiDialect
+from .contents import as_contents, as_message, is_content
+from .dialect import KEPT, LIST, NAMES, RESULT, WHOLE, GeminiDialect
 from .messages import answered_in, responses_of, write_response
 from .reading import AGAIN, ITEM, LATER, completes, in_force, is_message
 
@@ -82,11 +83,11 @@ async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:
     time = write_time(new.at_us)
     first: dict[str, object] = {"sessionId": new.id, "projectHash": _project(new.folder)}
     first |= {"startTime": time, "lastUpdated": time, "kind": "main"}
-    messages = _in_place(walk.entries, read_instead(view))
+    messages = _in_place(walk.entries, read_instead(view), new.at_us)
     return Copied(b"".join(_line(record) for record in (first, *messages)), view)
 
 
-def _in_place(entries: Sequence[WrittenEntry], instead: Instead) -> list[dict[str, object]]:
+def _in_place(entries: Sequence[WrittenEntry], instead: Instead, at_us: int) -> list[dict[str, object]]:
     """Return the messages of a copy, each once: what completes one that reads otherwise now would say what it was."""
     changed = set(_changed(entries, instead))
     said: dict[str, dict[str, object]] = {}
@@ -94,6 +95,7 @@ def _in_place(entries: Sequence[WrittenEntry], instead: Instead) -> list[dict[st
         names: set[str] = set()
         for record in entry.records:
             message = dict(fields_of(record.get(AGAIN)) or _message(record))
+            message = as_message(message, entry.name, at_us) if is_content(message) else message
             if fields_of(record.get("$set")).get("messages") == [] or KEPT in record:
                 said = {}
             if _answers(list(islice(reversed(said.values()), _NEAR))[::-1], record) or not is_message(message):
@@ -184,7 +186,10 @@ def _document(walk: Walk) -> bytes:
                 messages.append(_message(record))
     where = text_of(walk.header.get(LIST))
     around = fields_of(walk.header.get("document"))
-    value: object = {**around, where: messages} if where else messages[0] if len(messages) == 1 else messages
+    if any(map(is_content, messages)):
+        messages = [one for message in messages for one in ([message] if is_content(message) else as_contents(message))]
+    value: object = {**around, where: messages} if where not in ("", WHOLE) else messages
+    value = messages[0] if not where and len(messages) == 1 else value
     return escaped_json(json.dumps(value, ensure_ascii=False, indent=2)).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""Files that newer versions of the agents wrote say more than those that are recorded: it is read, and written back."""
+"""Files that other versions of the agents wrote say more than those that are recorded: it is read, and written back."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eventsource.events import ConfigChange
+from eventsource.events import ConfigChange, MessageAdopt, Origin
 from eventsource.log.protocol import EventLog
 from eventsource.machine.evolve import fold
 from eventsource.message_text import whole_text
+from eventsource.messages import AssistantMessage, TextContent, ToolCall, ToolResultMessage
 from projections import CONTEXT, parts, project
 from replay.formats import import_file
 from replay.formats.claude_code.write import claude_code_parts
+from replay.formats.gemini.write import gemini_parts
 from replay.formats.pi.write import export_pi
 
 from .first_class import check_first_class
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PI = FIXTURES / "pi-1.6.0.jsonl"
+CHECKPOINT = FIXTURES / "gemini-checkpoint-0.30.1.json"
 FIRST, FORK = sorted(FIXTURES.glob("claude-code-2.1.332/*.jsonl"))
 
 
@@ -53,3 +56,45 @@ async def test_a_session_of_claude_code_2_1_332_and_its_fork(log: EventLog, tmp_
         assert len(changes) == 1
     assert (report.kept, report.lost) == ((), ())
     await check_first_class(FORK, tmp_path)
+
+
+async def _checkpoint(log: EventLog, session: str) -> Any:
+    return json.loads(b"".join([part async for part in gemini_parts(log, session)]))
+
+
+async def test_a_session_that_gemini_cli_saved_with_chat_save(log: EventLog, tmp_path: Path) -> None:
+    report = await import_file(log, str(CHECKPOINT))
+    assert (report.format, report.title, report.kept, report.lost) == ("gemini", "Run two commands", (), ())
+    assert (await log.info(report.session)).folder == "/home/someone/osprey"
+    context = parts(project(CONTEXT, await log.read(report.session)))
+    results = [one.message for one in context if isinstance(one.message, ToolResultMessage)]
+    assert [(one.tool_call_id, one.is_error) for one in results] == [
+        *(("call_1_2", False), ("call_1_3", False), ("call_2_0", True), ("call_3_0", False)),
+    ]
+    assert await _checkpoint(log, report.session) == json.loads(CHECKPOINT.read_text())
+    await check_first_class(CHECKPOINT, tmp_path)
+
+
+async def test_a_saved_session_is_the_same_whether_it_is_a_list_or_has_grown_and_is_written_as_it_was(
+    log: EventLog, tmp_path: Path
+) -> None:
+    history = json.loads(CHECKPOINT.read_text())["history"]
+    path = tmp_path / "checkpoint-one.json"  # as the first versions wrote it
+    path.write_text(json.dumps(history[:-1]))
+    first = await import_file(log, str(path))
+    grown = [*history, {"role": "user", "parts": [{"text": "And now?"}]}, {"role": "model", "parts": [{"text": "No."}]}]
+    path.write_text(json.dumps(grown))
+    again = await import_file(log, str(path))
+    assert (again.session, again.known, again.kept, again.lost) == (first.session, True, (), ())
+    assert [branch.session for branch in again.branches] == [first.session]
+    assert await _checkpoint(log, first.session) == grown
+    asked = AssistantMessage(content=(ToolCall(id="x", name="run", arguments="{}"),), stop_reason="tool_use")
+    given = ToolResultMessage(tool_call_id="x", tool_name="run", content=(TextContent(text="done"),))
+    origin = Origin(source="test", session="s", entry="e")
+    for message in (asked, given):
+        await log.append(first.session, [(1, MessageAdopt(message=message, origin=origin))])
+    told = (await _checkpoint(log, first.session))[len(grown) :]
+    assert told == [
+        {"role": "model", "parts": [{"functionCall": {"id": "x", "name": "run", "args": {}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"id": "x", "name": "run", "response": {"output": "done"}}}]},
+    ]

@@ -345,6 +345,16 @@ async def test_an_edited_result_of_gemini_is_told_nowhere_as_it_was(log: EventLo
     assert await read_file(given, "gemini") == await read(log, session)
 
 
+async def test_a_session_that_gemini_cli_saved_is_given_back_whole(log: EventLog, tmp_path: Path) -> None:
+    saved = Path(__file__).parent / "fixtures" / "gemini-checkpoint-0.30.1.json"
+    session = (await import_file(log, str(saved))).session
+    given = await give(log, session, "gemini", tmp_path)
+    _, *messages = lines(given)
+    assert [one["type"] for one in messages] == ["user", "user", *["gemini", "user"] * 3, "gemini"]
+    assert len({one["id"] for one in messages}) == len(messages)
+    assert await read_file(given, "gemini") == await read(log, session)
+
+
 def _put(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(one) + "\n" for one in records))
 
