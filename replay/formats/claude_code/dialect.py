@@ -58,6 +58,7 @@ _CARRIED = (
 )
 """Fields that a record has like the one before it."""
 _SYNTHETIC = "<synthetic>"
+_COPIES_ANEW = ("1.", "2.0.")  # versions whose copies have new names: what is asked may be one until it is answered
 _COMMAND = re.compile(r"<command-name>([^<]*)</command-name>")
 _ARGUMENTS = re.compile(r"<command-args>([^<]*)</command-args>")
 _NAMES = UUID("5a4b44f8-1ff4-4a8e-9a35-6c2b0c9b8b11")  # what is recorded here is named within this, by where it lies
@@ -129,7 +130,7 @@ class ClaudeCodeDialect:
         self._named = False
         self._typed = self._command = ""
         self._tail, self._tail_of = 0, ""
-        self._unnamed = 0
+        self._begun, self._unbegun = False, 0
         self._shapes: OrderedDict[str, tuple[str, tuple[ToolSpec, ...]]] = OrderedDict()
 
     def place(self, line: Line) -> Placing | None:
@@ -137,7 +138,6 @@ class ClaudeCodeDialect:
         fields = line.fields
         self._meet(fields)
         self._watch(fields)
-        self._unnamed += not self.session
         name = text_of(fields.get("uuid"))
         if not name:
             return Placing(speaks=False)
@@ -179,10 +179,17 @@ class ClaudeCodeDialect:
             self._commands.add(text_of(attachment.get("prompt")))
 
     def _watch(self, fields: Fields) -> None:
-        """Count the records at the end that are of one answer, which may go on: each may say why it stopped."""
+        """Count the records at the end that are of one answer, which may go on: each may say why it stopped.
+
+        And those before any, which do not tell yet whether a session goes on from another one.
+        """
         message = fields_of(fields.get("message"))
         answer = text_of(message.get("id")) if fields.get("type") == "assistant" else ""
-        if not answer and self._tail and _answers(fields):  # the first call may be done before the last is written
+        copies = text_of(fields.get("version")).startswith(_COPIES_ANEW) or fields.get("type") == "summary"
+        self._begun |= bool(self.session and fields.get("uuid") and (answer or not copies))
+        self._unbegun += not self._begun
+        done = self._tail and _answers(fields)  # the first call may be done before the last is written
+        if not answer and (done or copies):
             self._tail += 1
         elif not answer:
             self._tail, self._tail_of = 0, ""
@@ -254,9 +261,10 @@ class ClaudeCodeDialect:
     def unfinished(self) -> int:
         """How many of the last records are of an answer that may go on: nothing follows it yet.
 
-        All of them, until one says which session that is: what it is known by would be another one then.
+        All of them, until one says which session that is, and whether it goes on from another one: what it is known by
+        would be another one then.
         """
-        return self._tail if self.session else self._unnamed
+        return self._tail if self._begun else self._unbegun
 
     @property
     def first_words(self) -> str:

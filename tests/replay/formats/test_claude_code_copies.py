@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from eventsource.errors import TranscriptError
+from eventsource.log import open_store
 from eventsource.log.protocol import EventLog
+from eventsource.message_text import whole_text
 from eventsource.messages import ToolResultMessage
 from projections import CONTEXT, history, project
 from replay.formats import import_file
+from replay.formats.claude_code.family import files_before
 
 from .first_class import check_first_class
 from .test_claude_code_forks import (
@@ -67,6 +73,36 @@ async def test_a_copy_of_an_old_version_is_a_session_like_any_other(version: str
     for path in files_of(version):
         await check_first_class(path, tmp_path)
         (tmp_path / "first-class.db").unlink()
+
+
+async def shapes(log: EventLog) -> dict[str, tuple[str, list[str], int]]:
+    """Say of each session from which one it goes on, what it says, and what it cost."""
+    found = {}
+    for info in await log.sessions():
+        view = project(CONTEXT, await log.read(info.id))
+        above = (await log.info(info.parent)).source if info.parent else ""
+        said = [whole_text(one.message) for one in history(view) if one.message is not None]
+        found[info.source or info.id] = (above, said, info.input_tokens - info.inherited_input_tokens)
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_copy_that_grows_record_by_record_is_the_fork_that_it_is_at_once(version: str, tmp_path: Path) -> None:
+    for number, path in enumerate(files_of(version)):
+        copy = Path(shutil.copytree(path.parent, tmp_path / str(number))) / path.name
+        async with open_store() as log:
+            for before in files_before(path):
+                await import_file(log, str(before))
+            lines = path.read_bytes().splitlines(keepends=True)
+            for count in range(1, len(lines) + 1):
+                copy.write_bytes(b"".join(lines[:count]))
+                with suppress(TranscriptError):  # nothing of it is finished yet
+                    await import_file(log, str(copy), growing=True, only_said=True)
+            await import_file(log, str(copy))
+            grown = await shapes(log)
+        async with open_store() as log:
+            await import_file(log, str(path))
+            assert grown == await shapes(log)
 
 
 def copies_as_1_0(records: Sequence[Record], session: str, at: int) -> list[Record]:
