@@ -46,14 +46,23 @@ class MessageLine(Line, frozen=True, kw_only=True):
     parts: tuple[object, ...] = ()
 
 
-def lines_of_messages(messages: Iterable[tuple[Fields, Sequence[object]]], title: str) -> Iterator[Line]:
+def lines_of_messages(
+    messages: Iterable[tuple[Fields, Sequence[object]]], title: str, fork: tuple[int, str] = (0, "")
+) -> Iterator[Line]:
     """Make records of a session's title, and of each message: what it says, and what stands or comes beside it.
 
     What opencode changes after a message came is a record of its own, so that the message stays what it was.
+
+    Args:
+        fork: how many messages are of the session that it goes on from, whose title that is; and its own title.
     """
+    (inherited, own_title), parted = fork, False
     if title:
         yield Line(0, {"title": title})
     for number, (info, parts) in enumerate(messages, 1):
+        if own_title and number == inherited + 2:  # behind where it parts, with all that is beside its first message
+            yield Line(0, {"title": own_title})
+            own_title = ""
         by_user = info.get("role") == "user"
         later = {name: info[name] for name in _LATER if by_user and name in info}
         own = {name: value for name, value in info.items() if name not in later}
@@ -68,6 +77,9 @@ def lines_of_messages(messages: Iterable[tuple[Fields, Sequence[object]]], title
             yield Line(
                 number, {"id": info.get("id"), "later": {**later, **({"pruned": _times(pruned)} if pruned else {})}}
             )
+        parted = number > inherited
+    if own_title and parted:
+        yield Line(0, {"title": own_title})
 
 
 def _without_pruning(part: object) -> object:
@@ -90,19 +102,20 @@ class OpencodeDialect:
 
     Args:
         children: sessions of sub-agents by their ids.
-        info: what is said of the whole session.
+        info: what is said of the whole session; of a fork, of the one that it goes on from.
+        fork: the session that goes on from another one, whose messages come first; empty: it goes on from none.
     """
 
     format = FORMAT
     version = 1
     unfinished = 0  # an answer that may go on is not read
 
-    def __init__(self, children: Mapping[str, str], info: Fields) -> None:
+    def __init__(self, children: Mapping[str, str], info: Fields, fork: str = "") -> None:
         self.header: Fields = {name: value for name, value in info.items() if name != "title"}
         self.session = text_of(info.get("id"))
         self.began_us = read_ms(fields_of(info.get("time")).get("created"))
         self.begun: set[str] = set()
-        self._children, self._info = children, info
+        self._children, self._info, self._fork = children, info, fork
         self._typed = self._folder = ""
         self._last: str | None = None
         self._tail: str | None = None
@@ -160,7 +173,7 @@ class OpencodeDialect:
     def _told(self, line: MessageLine, name: str, state: PathState, seqs: Seqs) -> Told:
         info = fields_of(line.fields.get("info"))
         at_us = read_ms(fields_of(info.get("time")).get("created"))
-        origin = Origin(source=FORMAT, session=self.session, entry=name)
+        origin = Origin(source=FORMAT, session=self._fork or self.session, entry=name)
         match info.get("role"):
             case "user":
                 said = MessageAdopt(message=read_user(line.parts), origin=origin, sent_at_us=at_us or 0)

@@ -8,28 +8,29 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from eventsource.errors import TranscriptError
+from eventsource.log.protocol import EventLog
 
 from ..document import Records, document_of
 from ..fields import fields_of, list_of, text_of
-from ..format import Format, Head, Home, SourceSession, unreadable
+from ..format import Format, Head, Home, SourceFork, SourceSession, unreadable
 from ..jsonl import Fields, Findings, Line, each_record
 from ..sqlite_file import MAGIC, columns_of, log_of, opened
 from .dialect import FORMAT, OpencodeDialect, lines_of_messages
 from .early import is_early, read_early
+from .family import Messages, Said, begin_alike, joined, lines_of_forks
 from .messages import folder_of, read_ms
 
 _RUNS_S = 600.0  # an answer that has not ended and was changed since may go on
 _TABLES = ("session", "message", "part")
 _COLUMNS = {"id", "session_id", "time_created", "data"}
 _JSON = ("summary_diffs", "revert", "permission", "model", "metadata")  # columns of a session that hold JSON
-_Said = tuple[Fields, Sequence[object], float]
-"""A message, its parts, and when either was changed last, in seconds."""
-_Messages = Callable[[Findings], Iterator[_Said]]
 
 
 def _is_session(fields: Fields) -> bool:
@@ -86,7 +87,7 @@ def _sessions(path: Path, *, growing: bool) -> Iterator[SourceSession]:
     return iter(_of_files(path, fields))
 
 
-def _source(info: Fields, messages: _Messages, name: str = "", path: Path | None = None) -> SourceSession:
+def _source(info: Fields, messages: Messages, name: str = "", path: Path | None = None) -> SourceSession:
     """Make a session; `name`: it is a sub-agent's."""
     title = text_of(info.get("title"))
 
@@ -99,9 +100,9 @@ def _source(info: Fields, messages: _Messages, name: str = "", path: Path | None
     )
 
 
-def _ended(messages: Iterable[_Said], findings: Findings) -> Iterator[tuple[Fields, Sequence[object]]]:
+def _ended(messages: Iterable[Said], findings: Findings) -> Iterator[tuple[Fields, Sequence[object]]]:
     """Leave out an answer at the end that may go on."""
-    waiting: _Said | None = None
+    waiting: Said | None = None
     for one in messages:
         if waiting is not None:
             yield waiting[:2]
@@ -116,7 +117,7 @@ def _ended(messages: Iterable[_Said], findings: Findings) -> Iterator[tuple[Fiel
     yield info, parts
 
 
-def _exported(records: Records, findings: Findings) -> Iterator[_Said]:
+def _exported(records: Records, findings: Findings) -> Iterator[Said]:
     """Read the messages of what `opencode export` wrote."""
     for line in records(findings):
         yield fields_of(line.fields.get("info")), list_of(line.fields.get("parts")), 0.0
@@ -150,8 +151,41 @@ def _of_store(path: Path) -> list[SourceSession]:
     """Find the sessions of a database, those that were begun last first."""
     with opened(path) as connection:
         rows = _rows(connection, "SELECT * FROM session ORDER BY time_created DESC, id DESC")
-    infos = [_session_of(row) for row in rows]
-    return [_source(info, partial(_stored, path, text_of(info.get("id"))), name) for info, name in _families(infos)]
+        infos = [_session_of(row) for row in rows]
+        lines = lines_of_forks(connection, infos)
+    own = {text_of(info.get("id")): (info, partial(_stored, path, text_of(info.get("id")))) for info in infos}
+    found: list[SourceSession] = []
+    for info, name in _families(sorted(infos, key=lambda one: len(lines.get(text_of(one.get("id")), ())))):
+        messages = own[text_of(info.get("id"))][1]
+        line = [own[one] for one in lines.get(text_of(info.get("id")), ())]
+        fork = _fork(info, messages, line) if line and begin_alike(messages, line[0][1]) else None
+        found.append(msgspec.structs.replace(_source(info, messages, name), fork=fork))
+    return found
+
+
+def _fork(info: Fields, own: Messages, line: Sequence[tuple[Fields, Messages]]) -> SourceFork:
+    """Describe a session that goes on from others, the first one first."""
+    (first, base), *others = line
+    session, titles = text_of(info.get("id")), (text_of(first.get("title")), text_of(info.get("title")))
+
+    def records(findings: Findings) -> Iterator[Line]:
+        before = base
+        for _, messages in others:
+            before, _ = joined(messages, before)
+        whole, taken = joined(own, before)
+        return lines_of_messages(_ended(whole(findings), findings), titles[0], fork=(taken, titles[1]))
+
+    return SourceFork(
+        name=session,
+        dialect=partial(OpencodeDialect, info=first, fork=session),
+        whole=lambda _: records,
+        missing="",
+        written=_nowhere,
+    )
+
+
+async def _nowhere(log: EventLog, session: str) -> None:
+    """Find what a fork goes on from in a log: nowhere, since it is in the same database."""
 
 
 def _rows(connection: sqlite3.Connection, query: str, *values: str) -> list[dict[str, object]]:
@@ -175,7 +209,7 @@ def _value(text: object) -> object:
         return None
 
 
-def _stored(path: Path, session: str, findings: Findings) -> Iterator[_Said]:
+def _stored(path: Path, session: str, findings: Findings) -> Iterator[Said]:
     """Read the messages of a session in a database."""
     with opened(path) as connection:
         query = "SELECT * FROM message WHERE session_id = ? ORDER BY time_created, id"
@@ -240,7 +274,7 @@ def _siblings(path: Path) -> list[Path]:
     return [one for one in sorted(path.parent.glob("*.json")) if one != path]
 
 
-def _kept(storage: Path, session: str, findings: Findings) -> Iterator[_Said]:
+def _kept(storage: Path, session: str, findings: Findings) -> Iterator[Said]:
     """Read the messages of a session that lie in files, with their parts, which lie in others."""
     found: list[tuple[int, Path, Fields, float]] = []
     for path in _files(storage / "message", session):

@@ -162,6 +162,67 @@ async def test_a_store_that_grows_adds_what_is_new_though_opencode_changes_what_
     assert (await log.info(report.session)).title == "Title or summary 1"
 
 
+def forked(count: int, own: list[str], session: str = "ses_fork", base: str = MAIN, rows: Any = ROWS) -> Any:
+    """Add a copy of a session's first messages, as `opencode run --fork` makes it, and prompts of its own."""
+    rows = json.loads(json.dumps(rows))
+    (row,) = (one for one in rows["session"] if one["id"] == base)
+    begun = max(one["time_created"] for one in rows["message"]) + 1
+    rows["session"].append({**row, "id": session, "title": f"{row['title']} (fork #1)", "time_created": begun})
+    copied = [one for one in rows["message"] if one["session_id"] == base][:count]
+    for place, one in enumerate(copied):
+        name = f"msg_{session}{place:02}"
+        data = {**one["data"], **({"parentID": f"msg_{session}00"} if "parentID" in one["data"] else {})}
+        rows["message"].append({**one, "id": name, "session_id": session, "data": data})
+        for part in [part for part in rows["part"] if part["message_id"] == one["id"]]:
+            rows["part"].append({**part, "id": f"{part['id']}{session}", "message_id": name, "session_id": session})
+    for place, words in enumerate(own, count):
+        name, times = f"msg_{session}{place:02}", {"time_created": begun + place, "time_updated": begun + place}
+        data = {"role": "user", "time": {"created": begun + place}}
+        rows["message"].append({"id": name, "session_id": session, "data": data, **times})
+        part = {"id": f"prt_{name}", "message_id": name, "session_id": session, "data": {"type": "text", "text": words}}
+        rows["part"].append({**part, **times})
+    return json.loads(json.dumps(rows))  # so that no copy shares anything
+
+
+async def _by_source(log: EventLog) -> dict[str, Any]:
+    return {one.source.removeprefix("opencode:"): one for one in await log.sessions()}
+
+
+async def test_a_fork_of_opencode_is_a_fork_and_its_tokens_count_once(log: EventLog, tmp_path: Path) -> None:
+    path = tmp_path / "opencode.db"
+    report = await import_file(log, str(store(path, forked(4, ["Another way", "And on"]))))
+    main, fork = (await _by_source(log))[MAIN], (await _by_source(log))["ses_fork"]
+    assert (main.id, fork.parent, fork.title) == (report.session, main.id, f"{main.title} (fork #1)")
+    own = [one.event for one in await log.read(fork.id, after=fork.fork_seq, limit=1_000)]
+    assert [one.origin.session for one in own if isinstance(one, MessageAdopt)] == ["ses_fork"] * 2
+    assert await words(log, fork.id) == [*TOLD[:6], "Another way", "And on"]
+    assert await words(log, main.id) == TOLD
+    assert not (await import_file(log, str(path))).branches
+    rows = forked(6, ["Third"], session="ses_again", base="ses_fork", rows=forked(4, ["Another way", "And on", "Now"]))
+    await import_file(log, str(store(path, rows)))
+    third = (await _by_source(log))["ses_again"]
+    assert (third.parent, len(await log.sessions())) == (fork.id, 4)
+    assert await words(log, third.id) == [*TOLD[:6], "Another way", "And on", "Third"]
+    assert (await words(log, fork.id))[6:] == ["Another way", "And on", "Now"]
+
+
+async def test_a_fork_that_says_nothing_of_its_own_yet_is_one_once_it_does(log: EventLog, tmp_path: Path) -> None:
+    path = store(tmp_path / "opencode.db", forked(len(ROWS["message"]), []))
+    await import_file(log, str(path))
+    assert "ses_fork" not in await _by_source(log)
+    await import_file(log, str(store(path, forked(4, ["Another way"]))))
+    assert await words(log, (await _by_source(log))["ses_fork"].id) == [*TOLD[:6], "Another way"]
+
+
+async def test_sessions_that_were_begun_at_the_same_time_are_no_forks(log: EventLog, tmp_path: Path) -> None:
+    rows = forked(4, ["Another way"])
+    (said,) = (one for one in rows["part"] if one["message_id"] == "msg_ses_fork00")
+    said["data"]["text"] = "Something else"
+    await import_file(log, str(store(tmp_path / "opencode.db", rows)))
+    other = (await _by_source(log))["ses_fork"]
+    assert (other.parent, await words(log, other.id)) == (None, ["Something else", *TOLD[1:6], "Another way"])
+
+
 async def test_a_message_by_itself_is_imported_with_its_session_alone(log: EventLog, tmp_path: Path) -> None:
     path = tmp_path / "message.json"
     _write(path, {"id": "m", "role": "user", "sessionID": "s", "time": {"created": 1}})
