@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +77,7 @@ def change(records: list[Record], chance: random.Random) -> None:
         if places:
             holder, key = chance.choice(places)
             other, name = chance.choice(places)
-            holder[key] = chance.choice([*VALUES, deepcopy(other[name])])
+            holder[key] = chance.choice([*VALUES, _copied(other[name])])
 
 
 def rename(records: list[Record], chance: random.Random) -> None:
@@ -111,10 +110,24 @@ def _opened(records: list[Record], chance: random.Random) -> Iterator[Any]:
             yield None
             return
         yield value
-        records[at] = encoded(value) + b"\n"
+        with suppress(RecursionError):  # too deep to be written: it stays as it was
+            records[at] = encoded(value) + b"\n"
     else:
-        records[at] = value = deepcopy(record)
+        records[at] = value = _copied(record)
         yield value
+
+
+def _copied(value: Any) -> Any:
+    """Copy a value, however deep."""
+    whole = [value]
+    waiting: list[tuple[Any, Any]] = [(whole, 0)]
+    while waiting:
+        holder, key = waiting.pop()
+        one = holder[key]
+        if isinstance(one, dict | list):
+            holder[key] = one = one.copy()
+            waiting += [(one, inner) for inner in (one if isinstance(one, dict) else range(len(one)))]
+    return whole[0]
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
