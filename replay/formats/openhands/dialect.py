@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from eventsource.codec import to_json
+from eventsource.codec import read_object, to_json
 from eventsource.events import Compaction, ConfigChange, Event, MessageAdopt, MetadataSet, Origin, ToolSpec
 from eventsource.first_words import first_words
 from eventsource.messages import AssistantMessage, CustomMessage, TextContent, ToolResultMessage, Usage, UserMessage
@@ -22,7 +22,7 @@ from ..model_names import model_of
 from ..outline import Placing
 from ..times import read_time, write_time
 from .events import answer_of, forgotten, kind_of, name_of, summary_of, unclear
-from .messages import read_answer, read_result, read_said, read_system, read_usage
+from .messages import read_answer, read_result, read_said, read_system, read_usage, without_ending
 
 FORMAT = "openhands"
 _ROOT = "__root__"  # the parent of an event that begins anew
@@ -38,6 +38,7 @@ class OpenHandsDialect:
         header: what is kept beside the events.
         name: what the conversation is called (empty: it does not say).
         label: what it was about, before the first words.
+        title: what it is called, in place of the first words.
     """
 
     format = FORMAT
@@ -45,9 +46,15 @@ class OpenHandsDialect:
     unfinished = 0
 
     def __init__(
-        self, children: Mapping[str, str], *, header: Fields | None = None, name: str = "", label: str = ""
+        self,
+        children: Mapping[str, str],
+        *,
+        header: Fields | None = None,
+        name: str = "",
+        label: str = "",
+        title: str = "",
     ) -> None:
-        self._children, self._label = children, label
+        self._children, self._label, self._title = children, label, title
         self.begun = frozenset(children)
         self.header: Fields = header or {}
         self.session = name
@@ -70,7 +77,9 @@ class OpenHandsDialect:
 
     @property
     def first_words(self) -> str:
-        """What it was about, and what a person said first."""
+        """What it is called, or what it was about and what a person said first."""
+        if self._title:
+            return self._title
         return f"{self._label}: {self._words}" if self._label and self._words else self._label or self._words
 
     def place(self, line: Line) -> Placing | None:
@@ -240,6 +249,8 @@ class OpenHandsDialect:
         parts = [TextContent(text=content)] if isinstance(content, str) else content
         texts = [{"type": "text", "text": part.text} for part in parts if isinstance(part, TextContent)]
         if isinstance(message, ToolResultMessage):
+            details = {} if isinstance(message.details, msgspec.UnsetType) else read_object(message.details)
+            texts = [{**one, "text": without_ending(one["text"], details)} for one in texts]
             return [{"content": texts[0]["text"] if texts else "", "observation": {"content": texts}}]
         return [{"args": {"content": texts[0]["text"] if texts else ""}, "llm_message": {"content": texts}}]
 

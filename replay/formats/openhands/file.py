@@ -24,6 +24,7 @@ from .dialect import FORMAT, OpenHandsDialect
 from .events import flat, is_v0, is_v1, kind_of, name_of
 
 STATE = "base_state.json"
+METADATA = "metadata.json"
 _EVENT_FILE = re.compile(r"event-(\d{5,})-[0-9a-fA-F-]{8,}\.json|(\d+)\.json")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 Records = Callable[[Findings], Iterator[Line]]
@@ -144,6 +145,7 @@ def _conversation(path: Path) -> SourceSession:
     folder = path.parent if path.name == STATE else path.parent.parent
     state = folder / STATE
     value = fields_of(document_of(state).value) if state.is_file() else {}
+    told = {} if value else _metadata(folder)
     files = _event_files(folder / "events")
     name = text_of(value.get("id")) or folder.name
 
@@ -159,9 +161,17 @@ def _conversation(path: Path) -> SourceSession:
             else:
                 findings.lose(number, f"{file.name} holds no event", "")
 
-    return SourceSession(
-        dialect=partial(OpenHandsDialect, header={"state": value} if value else {}, name=name), records=read
-    )
+    header = {"state": value} if value else {"metadata": told} if told else {}
+    title = text_of(told.get("title"))
+    return SourceSession(dialect=partial(OpenHandsDialect, header=header, name=name, title=title), records=read)
+
+
+def _metadata(folder: Path) -> Fields:
+    """Read what version 0 keeps beside the events of a conversation; empty when there is none, or it cannot be read."""
+    try:
+        return fields_of(document_of(folder / METADATA).value)
+    except TranscriptError:
+        return {}
 
 
 def _owner(path: Path) -> Path | None:
@@ -185,8 +195,10 @@ def _folder(head: Head) -> str:
 
 
 def _home(environment: Mapping[str, str]) -> Home:
-    kept = environment.get("OPENHANDS_CONVERSATIONS_DIR") or "~/.openhands/conversations"
-    return Home(Path(kept).expanduser(), f"*/{STATE}")
+    kept = environment.get("OPENHANDS_CONVERSATIONS_DIR")
+    if kept:
+        return Home(Path(kept).expanduser(), f"*/{STATE}")
+    return Home(Path("~/.openhands").expanduser(), f"conversations/*/{STATE}", ("sessions/*/events/0.json",))
 
 
 OPENHANDS = Format(

@@ -28,6 +28,7 @@ from ..numbers import read_count
 from .events import answer_of, name_of
 
 _STOPS: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
+_UNKNOWN = -1  # the exit code of a command that has not ended
 _NOT_ARGUMENTS = ("thought", "is_confirmed", "action_risk", "keep_prompt", "action", "source", "security_risk")
 
 
@@ -178,6 +179,7 @@ def read_result(fields: Fields, call_id: str, tool: str) -> ToolResultMessage:
     if isinstance(fields.get("kind"), str):
         observation = fields_of(fields.get("observation"))
         parts = _parts(observation.get("content")) or _parts(observation.get("output"))
+        parts = _with_ending(parts, fields_of(observation.get("metadata")))
         parts += _parts(fields.get("extended_content"))
         failed = observation.get("is_error") is True
         rest = {name: value for name, value in observation.items() if name not in ("content", "output")}
@@ -189,7 +191,7 @@ def read_result(fields: Fields, call_id: str, tool: str) -> ToolResultMessage:
             parts, failed = (TextContent(text=f"Action rejected: {reason}"),), True
         tool = text_of(fields.get("tool_name")) or tool
     else:
-        parts = _parts(fields.get("content"))
+        parts = _with_ending(_parts(fields.get("content")), fields_of(fields_of(fields.get("extras")).get("metadata")))
         failed = fields.get("success") is False or fields.get("observation") in ("error", "user_rejected")
         details = fields.get("extras", msgspec.UNSET)
         tool = text_of(fields_of(fields.get("tool_call_metadata")).get("function_name")) or tool
@@ -200,6 +202,35 @@ def read_result(fields: Fields, call_id: str, tool: str) -> ToolResultMessage:
         details=details if isinstance(details, msgspec.UnsetType) else to_json(details),
         is_error=failed,
     )
+
+
+def _with_ending(parts: tuple[UserContent, ...], metadata: Fields) -> tuple[UserContent, ...]:
+    """Add to what a command put out how OpenHands tells its model that it ended, and where."""
+    ending, texts = _ending(metadata), [part.text for part in parts if isinstance(part, TextContent)]
+    if not ending or len(texts) != len(parts):
+        return parts
+    return (TextContent(text=f"{text_of(metadata.get('prefix'))}{''.join(texts)}{ending}"),)
+
+
+def without_ending(text: str, details: Fields) -> str:
+    """Take off again what was added to the output of a command, by the details of its result."""
+    metadata = fields_of(details.get("metadata"))
+    ending = _ending(metadata)
+    return text.removeprefix(text_of(metadata.get("prefix"))).removesuffix(ending) if ending else text
+
+
+def _ending(metadata: Fields) -> str:
+    """Return how the end of a command is told, as both versions tell it; empty for what is no command."""
+    code = metadata.get("exit_code")
+    if type(code) is not int or "suffix" not in metadata:
+        return ""
+    told = (
+        ("Current working directory: ", text_of(metadata.get("working_dir"))),
+        ("Python interpreter: ", text_of(metadata.get("py_interpreter_path"))),
+        ("Command finished with exit code ", str(code) if code != _UNKNOWN else ""),
+    )
+    lines = (f"\n[{what}{value}]" for what, value in told if value)
+    return text_of(metadata.get("suffix")) + "".join(lines)
 
 
 def read_usage(raw: Fields) -> Usage:

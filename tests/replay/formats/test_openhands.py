@@ -171,6 +171,48 @@ async def test_tokens_of_all_calls_so_far_are_those_of_each(log: EventLog, tmp_p
     assert [one and (one.input_tokens, one.output_tokens) for one in used] == [(10, 2), (15, 3)]
 
 
+@pytest.mark.parametrize("version", [0, 1])
+async def test_a_command_ends_as_the_model_was_told(log: EventLog, tmp_path: Path, version: int) -> None:
+    metadata = {"exit_code": 3, "working_dir": "/w", "py_interpreter_path": "/py", "prefix": "[Below]\n"}
+    metadata["suffix"] = "\n[The command completed with exit code 3.]"
+    told = "[Below]\na.txt\n[The command completed with exit code 3.]\n[Current working directory: /w]"
+    told += "\n[Python interpreter: /py]\n[Command finished with exit code 3]"
+    if version == 1:
+        records = [said("u", "go"), acted("a", "c", "r"), observed("o", "c", "a.txt"), acted("b", "d", "s")]
+        records.append(observed("p", "d", "Still at it"))
+        records[2]["observation"] |= {"metadata": metadata, "kind": "TerminalObservation"}
+        records[4]["observation"] |= {"metadata": {**metadata, "exit_code": -1, "working_dir": None, "suffix": "..."}}
+        told_last = "[Below]\nStill at it...\n[Python interpreter: /py]"
+    else:
+        records = list(V0)
+        place = next(n for n, one in enumerate(records) if one.get("observation") == "run")
+        records[place] = {**records[place], "content": "a.txt", "extras": {"command": "ls", "metadata": metadata}}
+        told_last = told
+    report = await put(log, tmp_path, *records, name="events.jsonl" if version else "trajectory.json")
+    results = [one for one in await messages(log, report.session) if isinstance(one, ToolResultMessage)]
+    assert {told, told_last} <= set(map(words, results))
+    assert await back(log, report.session) == records
+
+
+async def test_a_conversation_of_version_0_is_found_and_called_as_it_says(
+    log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ".openhands" / "sessions" / "abc"
+    for one in V0:
+        _write(folder / "events" / f"{one['id']}.json", json.dumps(one))
+    _write(folder / "metadata.json", json.dumps({"conversation_id": "abc", "title": "Looking around"}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _, found = Finder().kept_by("openhands", {})
+    (file,) = (one for one in found if isinstance(one, FoundFile))
+    assert file.path == folder / "events" / "0.json"
+    report = await import_file(log, str(file.path))
+    assert ((await log.info(report.session)).title, report.kept) == ("Looking around", ())
+    assert await back(log, report.session) == V0
+    _write(folder / "metadata.json", "{")
+    async with open_store() as other:
+        assert (await other.info((await import_file(other, str(file.path))).session)).title == "look"
+
+
 async def test_an_error_and_a_rejection_are_results_that_failed(log: EventLog, tmp_path: Path) -> None:
     events = [
         *(said("u", "look"), acted("a1", "x", "r1"), acted("a2", "y", "r1")),
