@@ -28,10 +28,10 @@ class Difference:
     program: whose it is; empty: of each. where: in which account; `question`: a whole exchange, known by what is asked
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
     becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
-    again: only a result that says the same as the one before it. unanswered: only a call that has no result, and what
-    stands for that. last: only where nothing else follows. bare: only an exchange in which a model is offered no tool.
-    as_one: the texts of an answer are one, before its calls, without what shows nothing. calls_last: the calls of an
-    answer stand behind its texts. by_chance: it holds in stories that chance makes alone.
+    unanswered: only a call that has no result, and what stands for that. last: only where nothing else follows. bare:
+    only an exchange in which a model is offered no tool. as_one: the texts of an answer are one, before its calls,
+    without what shows nothing. calls_last: the calls of an answer stand behind its texts.
+    by_chance: it holds in stories that chance makes alone.
     """
 
     program: str = ""
@@ -40,7 +40,6 @@ class Difference:
     text: str = ""
     becomes: str | None = None
     call: str = ""
-    again: bool = False
     unanswered: bool = False
     last: bool = False
     bare: bool = False
@@ -289,12 +288,6 @@ DIFFERENCES: Sequence[Difference] = (
         why="what the last call of a sub-agent gives is never sent",
     ),
     Difference(
-        program="gemini",
-        where="wire",
-        again=True,
-        why="a session that is resumed sends each result twice: it stands in its file with the call, and as a message",
-    ),
-    Difference(
         program="pi",
         where="question",
         text="<conversation>",
@@ -358,8 +351,8 @@ class Table:
         said = _as_one(said) if any(row.as_one for row in rows) else said
         said = _calls_last(said) if any(row.calls_last for row in rows) else said
         rows = [row for row in rows if not (row.as_one or row.calls_last)]
-        drops = [row for row in rows if row.becomes is None and not (row.unanswered or row.last or row.again)]
-        answered, repeated = _answered(said, drops), _repeated(said)
+        drops = [row for row in rows if row.becomes is None and not (row.unanswered or row.last)]
+        answered = _answered(said, drops)
         end = len(said) - sum(1 for _ in takewhile(lambda one: one.kind in _ANSWERS, reversed(said)))
         answered |= set(range(end, len(said))) if calls_stay else set()
         kept: list[Said] = []
@@ -368,7 +361,7 @@ class Table:
             for row in rows:
                 if left is None:
                     continue
-                if (row.unanswered and place in answered) or (row.again and place not in repeated):
+                if row.unanswered and place in answered:
                     continue
                 if row.last and (calls_stay or not all(_found(row, other) for other in said[place:])):
                     continue
@@ -403,18 +396,6 @@ def _as_javascript(said: Said) -> Said:
 def _number(text: str) -> float:
     number = Decimal(repr(float(text)))
     return int(number) if number == int(number) else float(text)
-
-
-def _repeated(said: Conversation) -> set[int]:
-    """Find the places of results that say the same as the one before them, and of their pictures."""
-    found = set[int]()
-    for place, one in enumerate(said):
-        if one.kind in ("result", "failed"):
-            shown = takewhile(lambda other: other.kind == "picture", said[place + 1 :])
-            size = 1 + sum(1 for _ in shown)
-            if said[max(0, place - size) : place] == said[place : place + size]:
-                found |= set(range(place, place + size))
-    return found
 
 
 def _as_one(said: Conversation) -> Conversation:

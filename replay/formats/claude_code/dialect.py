@@ -146,8 +146,8 @@ class ClaudeCodeDialect:
         parent = fields["parentUuid"]
         after = parent if isinstance(parent, str) else None
         if fields.get("subtype") == "compact_boundary":
-            logical = fields.get("logicalParentUuid")
-            self._keep(fields_of(fields.get("compactMetadata")))
+            logical, last = fields.get("logicalParentUuid"), self._keep(fields_of(fields.get("compactMetadata")))
+            logical = last if last and logical in self._locals else logical
             return Placing(name=name, after=logical if isinstance(logical, str) else msgspec.UNSET)
         match fields:
             case {"type": "assistant", "message": dict(message)}:
@@ -236,13 +236,19 @@ class ClaudeCodeDialect:
         last = batch.tail if batch is not None else after
         return self._kept.get(last or "", last)
 
-    def _keep(self, compaction: Fields) -> None:
-        """Take note of what a compaction keeps: what is said behind that is said behind the summary."""
+    def _keep(self, compaction: Fields) -> str:
+        """Take note of what a compaction keeps: what is said behind that is said behind the summary.
+
+        Returns: the last message of it that was said.
+        """
         kept = fields_of(compaction.get("preservedSegment"))
         tail, summary = text_of(kept.get("tailUuid")), text_of(kept.get("anchorUuid"))
-        batch = self._batches.get(tail)
-        if tail and summary:
-            self._kept[tail] = self._kept[batch.tail if batch is not None else tail] = summary
+        uuids = map(text_of, list_of(fields_of(compaction.get("preservedMessages")).get("uuids")))
+        said = [one for one in uuids if one and one not in self._locals]  # what a command put out may be named last
+        for last in {tail, *said[-1:]} if tail and summary else ():
+            batch = self._batches.get(last)
+            self._kept[last] = self._kept[batch.tail if batch is not None else last] = summary
+        return said[-1] if said else ""
 
     def _remember(self, name: str, batch: _Batch) -> None:
         self._batches[name] = batch

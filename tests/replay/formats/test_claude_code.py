@@ -157,6 +157,31 @@ async def test_what_hangs_from_the_last_message_that_a_compaction_keeps_is_said_
     assert await back(log, report.session) == records
 
 
+async def test_what_a_command_put_out_may_be_named_last_of_what_a_compaction_keeps(
+    log: EventLog, tmp_path: Path
+) -> None:
+    output = "<local-command-stdout>Not enough messages to compact.</local-command-stdout>"
+    put_out = record("l", "b", "system", subtype="local_command", content=output)
+    kept = {
+        "preservedSegment": {"headUuid": "e", "anchorUuid": "s", "tailUuid": "l"},
+        "preservedMessages": {"anchorUuid": "s", "uuids": ["e", "l"]},
+    }
+    records = [
+        prompt("a", None, "one"),
+        answer("b", "a", "m1", text("One.")),
+        put_out,
+        answer("e", "b", "m2", text("No response requested.")),
+        record("c", None, "system", subtype="compact_boundary", logicalParentUuid="l", compactMetadata=kept),
+        prompt("s", "c", "so far", isCompactSummary=True),
+        prompt("d", "e", "two"),
+    ]
+    report = await put(log, tmp_path, *records)
+    sent = [whole_text(part.message) for part in parts(project(CONTEXT, await log.read(report.session, limit=99)))]
+    assert ("so far" in sent[0], sent[-2:]) == (True, ["No response requested.", "two"])
+    assert "one" not in sent
+    assert await back(log, report.session) == records
+
+
 async def test_a_compaction_stands_for_what_was_said_before_but_for_what_it_keeps(
     log: EventLog, tmp_path: Path
 ) -> None:
