@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from itertools import islice
 from uuid import uuid5
 
 import msgspec
 
-from ..fields import fields_of, list_of
+from ..fields import fields_of, list_of, text_of
 from ..jsonl import Fields
 from ..times import write_time
-from .dialect import NAMES
+from .dialect import NAMES, SETS_UP
 from .messages import as_parts, parts_of, role_of
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
-_BEGINS = 2  # messages of a person that tell one session from another: the program's own are the same for a day
+_OTHERS = {"type", "kind"}  # what parts of other programs have that are called so
 
 
 def is_content(fields: Fields) -> bool:
     """Return whether an object is such a message."""
-    own = isinstance(fields.get("parts"), list) and not {"id", "type", "kind"} & fields.keys()
-    return own and fields.get("role") in ("user", "model")
+    parts = fields.get("parts")
+    if fields.get("role") not in ("user", "model") or not isinstance(parts, list) or {"id", *_OTHERS} & fields.keys():
+        return False
+    return all(isinstance(one, dict) and not _OTHERS & one.keys() for one in parts)
 
 
 def name_of(messages: Sequence[Fields]) -> str:
-    """Name a session by how it begins; empty if its messages are no such."""
-    said = (place for place, one in enumerate(messages, 1) if is_content(one) and role_of(one) == "user")
-    end = next(islice(said, _BEGINS - 1, None), len(messages))
-    if not all(map(is_content, messages[:end])):
+    """Name a session by how it begins, up to what a person said first; empty if its messages are no such."""
+    end = next((place for place, one in enumerate(messages, 1) if _is_asked(one)), len(messages))
+    if not messages or not all(map(is_content, messages[:end])):
         return ""
     return blake2b(_ENCODER.encode(messages[:end]), digest_size=8).hexdigest()
+
+
+def _is_asked(message: Fields) -> bool:
+    texts = [text_of(part.get("text")) for part in parts_of(message)] if role_of(message) == "user" else []
+    return any(text and not text.startswith(SETS_UP) for text in texts)
 
 
 def as_message(content: Fields, name: str, at_us: int) -> dict[str, object]:

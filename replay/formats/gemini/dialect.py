@@ -69,8 +69,9 @@ LIST = "list"
 """Says in the header of a document which of its members holds the messages (empty: it is a single message)."""
 WHOLE = "[]"
 """Stands there for a document that is a list of messages."""
-_SETS_UP = ("This is the Gemini CLI.", "Okay, just setting up the context")  # begin what stands before a conversation
-_OWN_WORDS = ("<session_context>", *_SETS_UP, "<hook_context>", "<state_snapshot>", "/")  # begin what no person wrote
+SETS_UP = ("<session_context>", "This is the Gemini CLI.", "Okay, just setting up the context")
+"""Begins what Gemini CLI tells its model before a conversation."""
+_OWN_WORDS = (*SETS_UP, "<hook_context>", "<state_snapshot>", "/")  # begin what no person wrote
 KEPT = "$kept"
 """Holds the first seq that a compaction keeps, beside its summary, until the list of messages is written."""
 RESULT = "$result"

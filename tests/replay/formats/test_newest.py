@@ -12,7 +12,7 @@ from eventsource.machine.evolve import fold
 from eventsource.message_text import whole_text
 from eventsource.messages import AssistantMessage, TextContent, ToolCall, ToolResultMessage
 from projections import CONTEXT, parts, project
-from replay.formats import import_file
+from replay.formats import detect, import_file
 from replay.formats.claude_code.write import claude_code_parts
 from replay.formats.gemini.write import gemini_parts
 from replay.formats.pi.write import export_pi
@@ -80,7 +80,7 @@ async def test_a_saved_session_is_the_same_whether_it_is_a_list_or_has_grown_and
 ) -> None:
     history = json.loads(CHECKPOINT.read_text())["history"]
     path = tmp_path / "checkpoint-one.json"  # as the first versions wrote it
-    path.write_text(json.dumps(history[:-1]))
+    path.write_text(json.dumps(history[:3]))
     first = await import_file(log, str(path))
     grown = [*history, {"role": "user", "parts": [{"text": "And now?"}]}, {"role": "model", "parts": [{"text": "No."}]}]
     path.write_text(json.dumps(grown))
@@ -98,3 +98,12 @@ async def test_a_saved_session_is_the_same_whether_it_is_a_list_or_has_grown_and
         {"role": "model", "parts": [{"functionCall": {"id": "x", "name": "run", "args": {}}}]},
         {"role": "user", "parts": [{"functionResponse": {"id": "x", "name": "run", "response": {"output": "done"}}}]},
     ]
+
+
+async def test_messages_of_others_that_have_roles_and_parts_are_none_of_google(tmp_path: Path) -> None:
+    path = tmp_path / "messages.json"
+    for part in ({"kind": "text", "text": "hi"}, {"type": "text", "text": "hi"}):
+        path.write_text(json.dumps([{"role": "user", "parts": [part], "messageId": "m"}]))
+        assert detect(str(path)) != "gemini"
+    path.write_text(json.dumps([{"role": "user", "parts": [{"text": "hi"}]}]))
+    assert detect(str(path)) == "gemini"
