@@ -27,11 +27,11 @@ class Difference:
 
     program: whose it is; empty: of each. where: in which account; `question`: a whole exchange, known by what is asked
     last, that is not in the file. kind: of what is said, a pattern of all of it. text: a pattern at its beginning.
-    becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left.
-    unanswered: only a call that has no result, and what stands for that. last: only where nothing else follows. bare:
-    only an exchange in which a model is offered no tool. as_one: the texts of an answer are one, before its calls,
-    without what shows nothing. calls_last: the calls of an answer stand behind its texts.
-    by_chance: it holds in stories that chance makes alone.
+    becomes: what is left of it; None: nothing. call: a pattern of a call's id, of which the last group is left. begins:
+    only in a conversation whose first text has this pattern. unanswered: only a call that has no result, and what
+    stands for that. last: only where nothing else follows. bare: only an exchange in which a model is offered no tool.
+    as_one: the texts of an answer are one, before its calls, without what shows nothing. calls_last: the calls of an
+    answer stand behind its texts. by_chance: it holds in stories that chance makes alone.
     """
 
     program: str = ""
@@ -40,6 +40,7 @@ class Difference:
     text: str = ""
     becomes: str | None = None
     call: str = ""
+    begins: str = ""
     unanswered: bool = False
     last: bool = False
     bare: bool = False
@@ -276,6 +277,14 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         program="gemini",
+        where="file",
+        kind="picture",
+        begins=r"turn-\d+: dig$",
+        by_chance=True,
+        why="a picture that a tool gives a sub-agent stands with its call, and is not sent",
+    ),
+    Difference(
+        program="gemini",
         where="question",
         text="(Generate a new|Critically evaluate the) <state_snapshot>",
         why="how it asks for a summary is not kept, but the summary is",
@@ -347,7 +356,8 @@ class Table:
 
     def _apply(self, where: str, said: Conversation, *, calls_stay: bool = False) -> Conversation:
         """Apply the rows; `calls_stay`: those of the last answer, which nothing has followed yet."""
-        rows = [row for row in self.rows if row.where in (where, "both")]
+        first = said[0].text if said else ""
+        rows = [row for row in self.rows if row.where in (where, "both") and re.match(row.begins, first)]
         said = _as_one(said) if any(row.as_one for row in rows) else said
         said = _calls_last(said) if any(row.calls_last for row in rows) else said
         rows = [row for row in rows if not (row.as_one or row.calls_last)]
