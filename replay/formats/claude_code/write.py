@@ -24,6 +24,8 @@ _CHILDREN = 100_000
 _VERSION = "2.1.0"  # of Claude Code, whose records new ones are like
 _NAMES = UUID("0d6a3b5e-6f0a-4f9b-8f7c-1d5d1d3c2b8e")  # records that would have one name are named within this
 _FOLDER_CHARS = 200  # of a project's folder; what is longer is cut, and ends with a hash
+_FOLLOWED = ("user", "assistant", "system", "attachment")
+"""Records through which a conversation is followed back; 2.0 loses what stands before one of `progress` (2.1)."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -68,7 +70,7 @@ def _as_they_stood(entries: Sequence[WrittenEntry]) -> Iterator[Fields]:
 
 
 async def _copy(log: EventLog, session: str, new: NewSession) -> Copied:
-    """Write a session with what it inherits as one path: each record hangs from the one before it."""
+    """Write a session with what it inherits as one path: each record hangs from the one before it that is followed."""
     walk, view = await walk_copy(log, session, ClaudeCodeDialect({}))
     return Copied(b"".join(map(_line, _path(walk.entries, new))), view)
 
@@ -105,7 +107,8 @@ def _path(entries: Sequence[WrittenEntry], new: NewSession) -> Iterator[Fields]:
                 fields["compactMetadata"] = _kept_by(fields_of(fields["compactMetadata"]), kept)
         else:
             fields["parentUuid"] = last
-        last = uuid
+        if record.get("type") in _FOLLOWED:
+            last = uuid
         yield fields
 
 

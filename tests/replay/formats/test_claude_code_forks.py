@@ -80,6 +80,10 @@ def write(folder: Path, records: Sequence[Record]) -> Path:
     return path
 
 
+def read(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 async def imported(log: EventLog, path: Path) -> ImportReport:
     return await import_file(log, str(path))
 
@@ -287,6 +291,21 @@ async def test_what_a_command_put_out_that_no_model_was_told_is_not_told_by_a_co
     given = await hand_over(log, report.session, "claude-code", TO_CLAUDE_CODE, folder="/", environment=kept, at_us=1)
     async with open_store() as other:
         assert await words(other, (await imported(other, Path(given.path))).session) == ["one", "two"]
+
+
+async def test_a_copy_goes_on_through_records_that_every_version_follows(log: EventLog, tmp_path: Path) -> None:
+    """2.0 knows none of `progress`, and loses all that stands before it."""
+    runs = record("x", "a1", "progress", FIRST, 2, data={"type": "bash_progress"}, toolUseID="bash-progress-0")
+    further = {**ONE[3], "parentUuid": uuid("x")}
+    report = await imported(log, write(tmp_path, [*ONE[:3], runs, further, answer("a2", "u2", "m2", "Two.", at=3)]))
+    kept = {"CLAUDE_CONFIG_DIR": str(tmp_path / "home")}
+    given = await hand_over(log, report.session, "claude-code", TO_CLAUDE_CODE, folder="/", environment=kept, at_us=1)
+    follows = {one["uuid"]: one["parentUuid"] for one in read(Path(given.path)) if "uuid" in one}
+    path = [uuid("a2")]
+    while (above := follows[path[-1]]) is not None:
+        path.append(above)
+    assert path == [uuid(name) for name in ("a2", "u2", "a1", "u1")]
+    assert follows[uuid("x")] == uuid("a1")
 
 
 async def test_a_fork_is_a_session_like_any_other(files: list[Path], tmp_path: Path) -> None:
