@@ -34,10 +34,14 @@ _SYSTEM = "system prompt"  # the setting in which the last one is kept; no messa
 _LATER = ("summary",)  # of what a person said opencode adds this once the answer is there
 
 
-def _is_early_summary(info: Fields) -> bool:
-    """Return whether a message is a summary of the first versions: it is the first one that the model is sent then."""
-    ended = fields_of(info.get("time")).get("completed") is not None
-    return info.get("summary") is True and "system" in info and "finish" not in info and ended and not info.get("error")
+def _is_early_summary(info: Fields, state: PathState) -> bool:
+    """Return whether a message is a summary that nobody asked for in a message of their own (until 1.0).
+
+    It is the first one that the model is sent then.
+    """
+    ended = fields_of(info.get("time")).get("completed") is not None and not info.get("error")
+    asked = text_of(info.get("parentID")) in state.settings
+    return info.get("summary") is True and ended and "finish" not in info and not asked
 
 
 class MessageLine(Line, frozen=True, kw_only=True):
@@ -203,7 +207,7 @@ class OpencodeDialect:
         steps = read_steps(info, line.parts)
         for place, step in enumerate(steps):
             events += self._adopt(step, ref, origin, at_us, ended if place == len(steps) - 1 else None, new=seqs.is_new)
-        if _is_early_summary(info):
+        if _is_early_summary(info, state):
             summary = Compaction(summary="\n".join(step.answer.text for step in steps), silent=True)
             return Told(at_us=at_us, events=(summary, *events), before=tuple(before))
         compaction = self._compaction(info, steps, state, seqs)

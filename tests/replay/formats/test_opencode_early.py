@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from eventsource.events import Compaction
 from eventsource.log.protocol import EventLog
 from eventsource.machine.evolve import fold
@@ -114,16 +116,25 @@ async def test_a_session_of_version_0_5(log: EventLog, tmp_path: Path) -> None:
     assert (await words(log, child.session), report.kept, report.lost) == (["Dig"], (), ())
 
 
-async def test_a_summary_of_version_0_5_is_the_first_that_the_model_reads(log: EventLog, tmp_path: Path) -> None:
-    before = await import_file(log, str(project_of(tmp_path, FIRST)))
-    report = await import_file(log, str(project_of(tmp_path, [*FIRST, *SUMMARY])))
+def _without_system(messages: list[tuple[Record, list[Record]]]) -> list[tuple[Record, list[Record]]]:
+    return [({name: value for name, value in info.items() if name != "system"}, told) for info, told in messages]
+
+
+@pytest.mark.parametrize("version", ["0.5", "1.0.61"])
+async def test_a_summary_that_nobody_asked_for_is_the_first_that_the_model_reads(
+    log: EventLog, tmp_path: Path, version: str
+) -> None:
+    whole = [*FIRST, *SUMMARY] if version == "0.5" else _without_system([*FIRST, *SUMMARY])
+    before = await import_file(log, str(project_of(tmp_path, whole[: len(FIRST)])))
+    report = await import_file(log, str(project_of(tmp_path, whole)))
     assert (report.session, report.messages) == (before.session, 3)
     recorded = await log.read(report.session, limit=1_000)
     assert [one.event.summary for one in recorded if isinstance(one.event, Compaction)] == ["One file was seen."]
     read = [part.message for part in parts(project(CONTEXT, recorded))]
     assert [getattr(one, "text", "") or one.content[0].text for one in read] == ["One file was seen.", "Go on", "On."]  # type: ignore[union-attr]  # messages with texts
-    assert fold(recorded).config.system_prompt == "You are opencode.\n\nHere is the folder: /w"
-    assert not (await import_file(log, str(project_of(tmp_path, [*FIRST, *SUMMARY])))).branches
+    prompt = "You are opencode.\n\nHere is the folder: /w" if version == "0.5" else ""
+    assert fold(recorded).config.system_prompt == prompt
+    assert not (await import_file(log, str(project_of(tmp_path, whole)))).branches
 
 
 async def test_projects_of_version_0_5_are_found_by_their_folders(tmp_path: Path) -> None:
