@@ -120,7 +120,7 @@ class _There:
 
     def __init__(self, base: Records, *, usage: bool) -> None:
         self.named: dict[str, _Stands] = {}
-        self._begin: dict[bytes, list[str]] = {}
+        self._behind: dict[str, list[_Stands]] = {}
         self._followed: set[str] = set()
         for place, line in enumerate(base(Findings()), 1):
             name, parent = text_of(line.fields.get("uuid")), text_of(line.fields.get("parentUuid"))
@@ -131,8 +131,8 @@ class _There:
             speaks = line.fields.get("type") in _SPEAK and bool(kinds)
             passed = not speaks or all(kind in _BATCH for kind in kinds)
             asks = speaks and line.fields.get("type") == "user" and "tool_result" not in kinds
-            self.named[name] = _Stands(place, name, parent, words, passed, answer_of(line.fields), asks)
-            self._begin.setdefault(words[0], []).append(name)
+            one = self.named[name] = _Stands(place, name, parent, words, passed, answer_of(line.fields), asks)
+            self._behind.setdefault(parent, []).append(one)
             if speaks:
                 self._followed.add(parent)
 
@@ -141,9 +141,14 @@ class _There:
         if name in self.named:
             one = self.named[name]
             return one if not linked or self._is_behind(one, after) else None
-        fitting = [self.named[other] for other in self._begin.get(words[0], ())]
-        behind = [one for one in fitting if one.words[: len(words)] == words and self._is_behind(one, after)]
-        return max(behind, key=lambda one: (one.name in self._followed, one.place), default=None)
+        nearest = self._behind.get(after, ()) if after is not None else ()
+        while nearest:
+            fitting = [one for one in nearest if one.words[: len(words)] == words]
+            if fitting:
+                return max(fitting, key=lambda one: (one.name in self._followed, one.place))
+            passed = [one for one in nearest if one.passed]
+            nearest = [one for above in passed for one in self._behind.get(above.name, ()) if one.place > above.place]
+        return None
 
     def _is_behind(self, one: _Stands, after: str | None) -> bool:
         """Return whether a record follows another one, but for what copies lack."""
