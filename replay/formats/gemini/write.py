@@ -178,16 +178,19 @@ def _metadata(info: SessionInfo) -> dict[str, object]:
 def _document(walk: Walk) -> bytes:
     """Write a session as the document that it came from."""
     messages: list[dict[str, object]] = []
+    made = set[int]()  # places of messages that the document did not hold
     for entry in walk.entries:
         for record in entry.records:
             if LATER in record and messages:
                 messages[-1] = _message(record)
             elif not _answers(messages, record):
+                made |= set() if entry.lines else {len(messages)}
                 messages.append(_message(record))
     where = text_of(walk.header.get(LIST))
     around = fields_of(walk.header.get("document"))
     if any(map(is_content, messages)):
-        messages = [one for message in messages for one in ([message] if is_content(message) else as_contents(message))]
+        told = (as_contents(one) if place in made else [one] for place, one in enumerate(messages))
+        messages = [one for each in told for one in each]
     value: object = {**around, where: messages} if where not in ("", WHOLE) else messages
     value = messages[0] if not where and len(messages) == 1 else value
     return escaped_json(json.dumps(value, ensure_ascii=False, indent=2)).encode() + b"\n"

@@ -10,7 +10,7 @@ from eventsource.events import ConfigChange, MessageAdopt, Origin
 from eventsource.log.protocol import EventLog
 from eventsource.machine.evolve import fold
 from eventsource.message_text import whole_text
-from eventsource.messages import AssistantMessage, TextContent, ToolCall, ToolResultMessage
+from eventsource.messages import AssistantMessage, TextContent, ToolCall, ToolResultMessage, UserMessage
 from projections import CONTEXT, parts, project
 from replay.formats import detect, import_file
 from replay.formats.claude_code.write import claude_code_parts
@@ -98,6 +98,22 @@ async def test_a_saved_session_is_the_same_whether_it_is_a_list_or_has_grown_and
         {"role": "model", "parts": [{"functionCall": {"id": "x", "name": "run", "args": {}}}]},
         {"role": "user", "parts": [{"functionResponse": {"id": "x", "name": "run", "response": {"output": "done"}}}]},
     ]
+
+
+async def test_what_a_saved_session_holds_that_is_no_message_of_google_stays_as_it_was(
+    log: EventLog, tmp_path: Path
+) -> None:
+    asked = {"role": "user", "parts": [{"text": "Where?"}], "ts": 7}
+    said = {"history": [asked, {"role": "gemini", "parts": [{"text": "There."}], "ts": 9}]}
+    path = tmp_path / "checkpoint-one.json"
+    path.write_text(json.dumps(said))
+    report = await import_file(log, str(path))
+    assert await _checkpoint(log, report.session) == said
+    prompt = UserMessage(content=(TextContent(text="And then?"),))
+    origin = Origin(source="test", session="s", entry="e")
+    await log.append(report.session, [(1, MessageAdopt(message=prompt, origin=origin))])
+    grown = [*said["history"], {"role": "user", "parts": [{"text": "And then?"}]}]
+    assert await _checkpoint(log, report.session) == {"history": grown}
 
 
 async def test_messages_of_others_that_have_roles_and_parts_are_none_of_google(tmp_path: Path) -> None:
