@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from .jsonl import Fields
 
 _SHOWN = 40
+_LONGEST_NAME = 240
+"""Bytes of what a file is called, before its suffix: file systems take 255 with that."""
 
 
 def fields_of(value: object) -> Fields:
@@ -22,6 +24,15 @@ def list_of(value: object) -> Sequence[object]:
 def text_of(value: object) -> str:
     """Return a text; of anything else an empty one."""
     return value if isinstance(value, str) else ""
+
+
+def is_file_name(text: str) -> bool:
+    """Return whether a file or folder beside another one can be called so: a text of a file may be anything."""
+    return (
+        text not in ("", ".", "..")
+        and not {"/", "\\", "\0"} & set(text)
+        and len(text.encode("utf-8", "surrogatepass")) <= _LONGEST_NAME
+    )
 
 
 def unknown_type(kind: object) -> str:

@@ -258,6 +258,11 @@ def _corpora() -> dict[str, Corpus]:
         "pi": Corpus(form="pi", samples=_lines_of(*_files("pi"), *_made("pi-*.jsonl")), write=lines),
         "gemini": Corpus(form="gemini", samples=[_each(one) for one in told], write=lines),
         "gemini document": Corpus(form="gemini", samples=_frames(gemini, "messages"), write=framed("messages")),
+        "gemini checkpoint": Corpus(
+            form="gemini",
+            samples=_frames([json.loads(one) for one in _made("gemini-checkpoint-*.json")], "history"),
+            write=framed("history"),
+        ),
         "opencode": Corpus(form="opencode", samples=[_opencode()], write=opencode_rows),
         "opencode export": Corpus(form="opencode", samples=_frames([exported], "messages"), write=framed("messages")),
         "openai-agents": Corpus(form="openai-agents", samples=[_ROWS], write=agents_rows),

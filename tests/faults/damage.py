@@ -167,7 +167,7 @@ def damaged(name: str, number: int, folder: Path, *, largest: int) -> Path:
         if records := [one for one in records if one != b""]:
             _damage(records, chance, in_lines=in_lines)
     path = corpus.write(folder / f"damaged{_SUFFIX.get(corpus.form, '.jsonl')}", records)
-    if not in_lines and chance.random() < 0.3:
+    if not in_lines and chance.random() < 0.3 and path.stat().st_size:
         _damage_bytes(path, chance)
     return path
 

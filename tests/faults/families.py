@@ -1,13 +1,18 @@
-"""Families of session files that name each other, or copy each other: forks, and sub-agents."""
+"""Sessions of several files: those that name each other, or copy each other, and those of a file for each message."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
+
+from tests.replay.formats.opencode_store import ROWS
+from tests.replay.formats.test_opencode import spread
+from tests.replay.formats.test_opencode_early import FIRST, SUMMARY, first_project_of, project_of
 
 from .corpora import Corpus, Record, encoded, pairs
 
@@ -36,6 +41,39 @@ def beside(prefix: str) -> Any:
 def _empty(path: Path) -> Path:
     path.write_bytes(b"")
     return path
+
+
+def spread_out(path: Path, records: Sequence[Record]) -> Path:
+    """Write a file for each record, which is its place and its value. Returns: the one of the session."""
+    folder = path.with_name("spread")
+    shutil.rmtree(folder, ignore_errors=True)
+    session = _empty(path)
+    for name, value in pairs(records):
+        if name in _PLACES:
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(encoded(value))
+            session = place if name in _SESSIONS else session
+    return session
+
+
+def _opencode() -> Iterator[tuple[str, list[Record]]]:
+    """Give the place of a session's own file and all its files, as versions 0.1, 0.5 and 1.0 keep them."""
+    with TemporaryDirectory() as made:
+        first, second, third = (Path(made) / version for version in ("0.1", "0.5", "1.0"))
+        wrote = {
+            first: first_project_of(first),
+            second: project_of(second, [*FIRST, *SUMMARY]),
+            third: spread(third / "storage", ROWS),
+        }
+        for folder, session in wrote.items():
+            files = sorted(one for one in folder.rglob("*") if one.is_file())
+            told = [[str(one.relative_to(made)), json.loads(one.read_bytes())] for one in files]
+            yield str(session.relative_to(made)), told
+
+
+_SESSIONS = dict(_opencode())
+_PLACES = {name for files in _SESSIONS.values() for name, _ in files}
 
 
 def _told(*files: Sequence[Fields]) -> list[Record]:
@@ -112,5 +150,6 @@ FAMILIES = {
     "codex family": Corpus(form="codex", samples=[_codex()], write=beside("rollout-x-")),
     "claude-code family": Corpus(form="claude-code", samples=[_claude_code()], write=beside("")),
     "pi family": Corpus(form="pi", samples=[_pi()], write=beside("")),
+    "opencode files": Corpus(form="opencode", samples=list(_SESSIONS.values()), write=spread_out),
 }
 """By their names; each is damaged as one."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from ..fields import text_of
+from ..fields import is_file_name, text_of
 from ..format import Format, Head, Home, SourceSession, lines_of, unreadable
 from ..jsonl import Findings
 from .dialect import FORMAT, ClaudeCodeDialect, is_claude_code, is_record
@@ -65,8 +65,12 @@ def _owner(path: Path) -> Path | None:
     """Return the file of the session that began a sub-agent, if it is there."""
     if not path.stem.startswith(_AGENT):
         return None
-    within = path.parent.name == "subagents"
-    main = path.parent.parent.with_suffix(".jsonl") if within else path.with_name(f"{_session_of(path)}.jsonl")
+    if path.parent.name == "subagents":
+        main = path.parent.parent.with_suffix(".jsonl")
+    elif is_file_name(session := _session_of(path)):
+        main = path.with_name(f"{session}.jsonl")
+    else:
+        return None
     return main if main.is_file() else None
 
 

@@ -12,7 +12,7 @@ from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
 
 from ..document import document_of
-from ..fields import fields_of, list_of, text_of
+from ..fields import fields_of, is_file_name, list_of, text_of
 from ..format import Format, Head, Home, Records, SourceSession, head_of, lines_of
 from ..jsonl import Fields, Findings, Line
 from .contents import is_content, name_of
@@ -120,7 +120,7 @@ def _document(path: Path, folder: str, name: str) -> SourceSession:
 def _children(path: Path) -> list[Path]:
     """Find the files of a session's sub-agents: they lie in a folder that is called as the session."""
     session = _session_of(path)
-    if not session or "/" in session or session in (".", "..") or path.parent.name != "chats":
+    if not is_file_name(session) or path.parent.name != "chats":
         return []
     return sorted(one for one in (path.parent / session).glob("*.json*") if one.suffix in (".json", ".jsonl"))
 

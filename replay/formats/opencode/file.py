@@ -18,7 +18,7 @@ from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
 
 from ..document import Records, document_of
-from ..fields import fields_of, list_of, text_of
+from ..fields import fields_of, is_file_name, list_of, text_of
 from ..format import Format, Head, Home, SourceFork, SourceSession, unreadable
 from ..jsonl import Fields, Findings, Line, each_record
 from ..sqlite_file import MAGIC, columns_of, log_of, opened
@@ -300,7 +300,7 @@ def _parts(storage: Path, session: str, message: str) -> list[Path]:
 
 
 def _files(folder: Path, *names: str) -> list[Path]:
-    if any(not name or "/" in name or name in (".", "..") for name in names):
+    if not all(map(is_file_name, names)):
         return []
     return sorted(folder.joinpath(*names).glob("*.json"))
 

@@ -159,7 +159,8 @@ def _invoked(call: str, tool: str, result: str | None) -> Record:
     }
 
 
-async def test_messages_of_version_0_1_have_their_parts_within_them(log: EventLog, tmp_path: Path) -> None:
+def first_project_of(home: Path) -> Path:
+    """Write a session as version 0.1 does. Returns: its file."""
     ran = {"title": "ls", "time": {"start": AT, "end": AT + 5}}
     failed = {"error": True, "message": "no shell", **ran}
     answered = {"system": SYSTEM, "path": {"cwd": "/w", "root": "/w"}, "cost": 0.01, "tokens": TOKENS}
@@ -179,11 +180,16 @@ async def test_messages_of_version_0_1_have_their_parts_within_them(log: EventLo
         _early(3, "user", [{"type": "text", "text": "More"}]),
         _early(4, "assistant", [], assistant=answered, error=stopped),
     ]
-    folder = tmp_path / "project" / "w" / "storage" / "session"
+    folder = home / "project" / "w" / "storage" / "session"
     _write(folder / "info" / f"{SESSION}.json", _session(SESSION, "0.1.174"))
     for one in messages:
         _write(folder / "message" / SESSION / f"{one['id']}.json", one)
-    report = await import_file(log, str(folder / "info" / f"{SESSION}.json"))
+    return folder / "info" / f"{SESSION}.json"
+
+
+async def test_messages_of_version_0_1_have_their_parts_within_them(log: EventLog, tmp_path: Path) -> None:
+    path = first_project_of(tmp_path)
+    report = await import_file(log, str(path))
     assert await words(log, report.session) == [
         *("Look[image]", "I look.", "→bash", "→bash", "→bash", "←bash", "←bash!", "Done.", "More", "It broke")
     ]
@@ -192,7 +198,5 @@ async def test_messages_of_version_0_1_have_their_parts_within_them(log: EventLo
     assert (usage.input_tokens, usage.cost_microusd) == (200, 20_000)
     assert fold(recorded).config.system_prompt == "You are opencode.\n\nHere is the folder: /w"
     assert ((await log.info(report.session)).folder, report.kept, report.lost) == ("/w", (), ())
-    assert detect(str(folder / "message" / SESSION / "msg_1.json")) == "opencode"
-    assert [one.path for one in Finder().among([tmp_path]) if isinstance(one, FoundFile)] == [
-        folder / "info" / f"{SESSION}.json"
-    ]
+    assert detect(str(path.parents[1] / "message" / SESSION / "msg_1.json")) == "opencode"
+    assert [one.path for one in Finder().among([tmp_path]) if isinstance(one, FoundFile)] == [path]
