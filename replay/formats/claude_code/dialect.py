@@ -57,7 +57,7 @@ _CARRIED = (
     *("permissionMode", "sessionKind"),
 )
 """Fields that a record has like the one before it."""
-_SYNTHETIC = "<synthetic>"
+SYNTHETIC = "<synthetic>"
 _COPIES_ANEW = ("1.", "2.0.")  # versions whose copies have new names: what is asked may be one until it is answered
 _COMMAND = re.compile(r"<command-name>([^<]*)</command-name>")
 _ARGUMENTS = re.compile(r"<command-args>([^<]*)</command-args>")
@@ -334,7 +334,7 @@ class ClaudeCodeDialect:
         times = [read_time(fields.get("timestamp")) for fields in records]
         ended = next((time for time in reversed(times) if time is not None), at_us)
         before: list[Event] = []
-        if message.model and message.model != _SYNTHETIC:
+        if message.model and message.model != SYNTHETIC:
             ref = ModelRef(api=API, provider=PROVIDER, model=message.model)
             if ref != state.model:
                 state.model = ref

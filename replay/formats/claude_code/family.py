@@ -20,13 +20,13 @@ import msgspec
 from eventsource.errors import TranscriptError
 from eventsource.log.protocol import EventLog
 
-from ..fields import text_of
+from ..fields import fields_of, text_of
 from ..format import Records, SourceFork, lines_of
 from ..jsonl import Fields, Findings, Line
 from ..written import written_before
 from .alike import answer_of, came_at_once, found_in, is_compaction
 from .copies import copies_of, named_as
-from .dialect import FORMAT, ClaudeCodeDialect, is_record
+from .dialect import FORMAT, SYNTHETIC, ClaudeCodeDialect, is_record
 from .side_chains import SideChains, main_of
 from .write import claude_code_parts
 
@@ -41,7 +41,7 @@ class _Begins(NamedTuple):
     """How a file begins: its session, the name of its first record that has one, and when it was begun.
 
     `shortened`: that record is of a compaction. `answer`: what the provider calls the first answer. `again`: that came
-    at once, as copies do.
+    at once, as copies do. `by_model`: a model gave it; what the program says in its place comes at once, too.
     """
 
     session: str = ""
@@ -50,6 +50,7 @@ class _Begins(NamedTuple):
     shortened: bool = False
     answer: str = ""
     again: bool = False
+    by_model: bool = False
 
 
 def _begins(path: Path) -> _Begins:
@@ -73,8 +74,8 @@ def _begins_of(path: Path, changed_ns: int, size: int) -> _Begins:
         if line.fields.get("isSidechain") is True:
             continue
         if answer := answer_of(line.fields):
-            again = came_at_once(line.fields, before)
-            return _Begins(session, _named(name), time, shortened, answer, again)
+            by_model = fields_of(line.fields.get("message")).get("model") != SYNTHETIC
+            return _Begins(session, _named(name), time, shortened, answer, came_at_once(line.fields, before), by_model)
         before = line.fields if "uuid" in line.fields else before
     return _Begins(session, _named(name), time, shortened)
 
@@ -97,7 +98,8 @@ def _original(path: Path) -> Path | None:
         return earlier[0]
     if not earlier and own.again:
         earlier = _earlier(beside.get(own.answer, ()), own, path)
-    if not earlier and own.again:  # behind a compaction, whose first answer stands further down in the other one
+    if not earlier and own.again and own.by_model:
+        # behind a compaction, whose first answer stands further down in the other one
         others = (one for same in beside.values() for one in same)
         earlier = [one for one in _earlier(others, own, path) if _holds(one, own.answer)]
     most, found = max(((_shared(path, one), one) for one in earlier), key=lambda one: one[0], default=(0, None))

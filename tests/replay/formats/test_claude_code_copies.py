@@ -257,3 +257,23 @@ async def test_a_copy_without_a_call_of_several_inherits_all_of_them(log: EventL
     view = project(CONTEXT, await log.read(report.session))
     assert len([one for one in history(view) if isinstance(one.message, ToolResultMessage)]) == 2
     assert await back(log, report.session) == own
+
+
+async def test_sessions_that_failed_at_once_are_not_looked_for_in_each_other(
+    log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the program says in place of an answer takes no time, and no copy need be looked for behind it."""
+    for number, session in enumerate((THIRD, SECOND, FIRST)):
+        said = answer(f"a{number}", f"u{number}", f"own-{number}", "Invalid API key", session, number)
+        said["message"]["model"] = "<synthetic>"
+        last = write(tmp_path, [prompt(f"u{number}", None, "hi", session, number), said])
+    looked = list[Path]()
+    whole = Path.read_bytes
+
+    def noted(path: Path) -> bytes:
+        looked.append(path)
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    report = await imported(log, last)
+    assert ((await log.info(report.session)).parent, [one for one in looked if one != last]) == (None, [])
