@@ -105,7 +105,7 @@ class Reader:
     async def run_the_fork(self) -> None:
         """*Fork and run*: the answer streams in, in a session of its own."""
         await self.page.get_by_role("button", name="Fork and run").click()
-        await self.page.locator("#reader", has_text="Mended in src/cart/wait.ts").wait_for(timeout=20_000)
+        await self.page.locator("#reader", has_text="Mended in src/cart/wait.ts").wait_for()
         await settled(self.page)
 
     async def compare_both_endings(self) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, Route, expect
 
 from refold import Log
 from refold.http import serving_log
@@ -22,8 +24,12 @@ PAGE = Path(__file__).parents[2] / "refold" / "http" / "page" / "index.html"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _VIOLATIONS = """addEventListener("securitypolicyviolation", (event) =>
   tellTheTest(`${event.violatedDirective} forbids ${event.blockedURI} ${event.sample}`))"""
+LATE_S = float(os.environ.get("REFOLD_LATE_S", "0"))
+"""How late a request of the page may be, by chance: what a test does not wait for is found so."""
 _WITHOUT_ORIGIN = ("data:", "blob:", "about:")
-expect.set_options(timeout=20_000)  # on a machine that does much else, too
+PATIENCE_S = 60
+"""How long the page may take for anything, on a machine that does much else."""
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 def lacks(what: str) -> NoReturn:
@@ -91,13 +97,23 @@ class Watched:
 
     async def sees(self, text: str) -> None:
         """Wait until a text is to be seen."""
-        await self.page.get_by_text(text).first.wait_for(state="visible", timeout=20_000)
+        await self.page.get_by_text(text).first.wait_for(state="visible")
+
+
+async def _late(route: Route) -> None:
+    """Let a request wait for a while by chance, each as long as REFOLD_LATE_S at most."""
+    await asyncio.sleep(random.uniform(0, LATE_S))
+    with suppress(Error):  # the page has given it up, or is gone
+        await route.fallback()
 
 
 @asynccontextmanager
 async def tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[Watched]:
     """Open a tab of its own; what went wrong in it fails the test at the end. `options`: of the browser's context."""
     context: BrowserContext = await browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+    context.set_default_timeout(1000 * PATIENCE_S)
+    if LATE_S:
+        await context.route("**/api/**", _late)
     watched = Watched(await context.new_page(), url)
     try:
         await watched.watch()

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.async_api import Page
 
-from tests.ui.looking import Watched
+from tests.ui.looking import PATIENCE_S, Watched
 
 _READ = """() => {
   const selected = document.querySelector(".row.is-selected");
@@ -22,7 +22,7 @@ _READ = """() => {
     view: document.querySelector(".tabs [aria-selected=true]")?.id.replace("tab-", ""),
     follows: document.querySelector(".foot .at-end")?.textContent.startsWith("following") &&
       !document.querySelector(".foot .at-end").textContent.includes("off"),
-    isBusy: [...document.querySelectorAll(".is-old, .is-late")]
+    isBusy: [...document.querySelectorAll(".is-old, .is-late, [aria-busy=true]")]
       .some((one) => one.getBoundingClientRect().top < innerHeight - 30),
   };
 }"""
@@ -56,7 +56,7 @@ async def shown(watched: Watched) -> Shown:
 
 async def settled(page: Page) -> None:
     """Wait until nothing is awaited any more."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await page.evaluate(_READ))["isBusy"]:
             await asyncio.sleep(0.01)
 
@@ -64,7 +64,7 @@ async def settled(page: Page) -> None:
 async def opened(watched: Watched, path: str) -> Shown:
     """Open a session's page, and wait for its list."""
     await watched.open(path)
-    await watched.page.wait_for_selector(".row.is-selected", timeout=20_000)
+    await watched.page.wait_for_selector(".row.is-selected")
     return await shown(watched)
 
 

@@ -126,6 +126,7 @@ async def test_the_focus_is_seen_wherever_tab_leads_and_comes_back_from_dialogs(
 ) -> None:
     watched, session = looked
     await opened(watched, f"/s/{session.id}?at=25")
+    await settled(watched.page)
     names: list[str] = []
     for _ in range(40):
         await watched.page.keyboard.press("Tab")

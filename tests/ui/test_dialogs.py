@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
+from eventsource.errors import MissingModelError
 from eventsource.events import QueuePush, WaitEnd
+from eventsource.machine.state import State
 from eventsource.messages import UserMessage
 from eventsource.models.scripted.script import stall
 from projections import text_of
 from refold import Agent, Log, Request, Session, ToolResultMessage, open_log, tool
-from refold.testing import Answer, ScriptedModel, call, scripted
+from refold.testing import Answer, ScriptedModel, call, fail, scripted
 from tests.ui.looking import Watched, looking
 
 
@@ -176,10 +178,9 @@ async def test_a_message_is_edited_in_a_fork_and_the_original_stays(browser: Bro
             await expect(preview.locator("ins")).to_have_text([" long", "Bob"])
             await expect(dialog(watched)).to_contain_text("refold continue last --agent MODULE:NAME")
             await dialog(watched).get_by_role("button", name="Fork", exact=True).click()
-            await expect(page).to_have_url(
-                f"{watched.url}/s/{await forked(log, session)}?view=diff&pin={session.id}:{(await session.info()).head}"
-            )
-            branch = await log.find(await forked(log, session))
+            fork, head = await seen_fork(page, log, session), (await session.info()).head
+            await expect(page).to_have_url(f"{watched.url}/s/{fork}?view=diff&pin={session.id}:{head}")
+            branch = await log.find(fork)
             assert (await session.info()).digest == before
             assert (await branch.state()).config.system_prompt == "Be long."
             await Agent(scripted("Bob knows."), tools=[mail]).resume(branch)
@@ -277,8 +278,9 @@ async def test_a_fork_does_with_calls_already_made_what_was_chosen(browser: Brow
                 await expect(page.get_by_role("banner")).to_contain_text("waiting")
                 await page.keyboard.press("D")
                 await expect(form).to_contain_text("charge")
+                await expect(form.get_by_role("checkbox", name="Then go on with the run")).to_be_checked()
                 await form.get_by_role("button", name="Take what it came to before").click()
-                await agent.resume(branch)
+                await watched.sees("Decided: adopt. The run goes on.")
             await watched.sees("Charged.")
         assert len(charged) == made
         said = [text_of(one.message) for one in await branch.messages() if one.message.role == "tool_result"]
@@ -321,6 +323,56 @@ async def test_a_call_is_approved_with_other_arguments_and_who_comes_later_is_to
         await agent.resume(session)
         results = [one.message for one in await session.messages() if one.message.role == "tool_result"]
         assert [one.content[0].text for one in results] == ["90 given back for 17", "5 given back for 18"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("who", "says"),
+    [
+        ("none", "refund may run. To go on: refold continue"),
+        ("unasked", "refund may run. To go on: refold continue"),
+        ("lost", "refund may run. The run does not go on here: session"),
+    ],
+)
+async def test_a_decision_stands_where_the_page_does_not_go_on_with_the_run(
+    browser: Browser, who: str, says: str
+) -> None:
+    async with open_log() as log:
+        session = await log.session("support")
+        agent: Agent[object] = Agent(scripted([call("refund", {"order": "17", "amount": 5})], "Done."), tools=[refund])
+        await agent.run("Refund it.", session=session)
+
+        def choose(name: str, state: State) -> tuple[Agent[object], object]:
+            raise MissingModelError(name, "its model is not here")
+
+        async with looking(browser, log, choose=None if who == "none" else choose) as watched:
+            page, form = watched.page, dialog(watched)
+            await opened(watched, session)
+            await page.keyboard.press("D")
+            goes_on = form.get_by_role("checkbox", name="Then go on with the run")
+            await expect(form).to_contain_text("Arguments of refund")
+            if who == "none":
+                await expect(goes_on).to_have_count(0)
+            else:
+                await goes_on.set_checked(who == "lost")
+            with watched.allowing("409"):
+                await form.get_by_role("button", name="Approve", exact=True).click()
+                await watched.sees(says)
+        assert not [one for one in await session.messages() if one.message.role == "tool_result"]
+        assert (await agent.resume(session)).text == "Done."
+
+
+async def test_a_run_that_stopped_is_gone_on_with_by_a_command(browser: Browser) -> None:
+    async with open_log() as log:
+        session = await log.session("coats")
+        await Agent(scripted(fail("no answer"))).run("Do I need a coat?", session=session)
+        agent: Agent[object] = Agent(scripted("Take one."))
+        for choose, says in ((None, "This server runs no agents"), (lambda name, state: (agent, None), "Take one.")):
+            async with looking(browser, log, choose=choose) as watched:
+                await opened(watched, session)
+                await watched.asks("Control+k")
+                await watched.page.keyboard.type("go on with")
+                await watched.page.keyboard.press("Enter")
+                await watched.sees(says)
 
 
 async def test_who_decides_a_moment_too_late_reads_what_was_decided_and_keeps_the_words(browser: Browser) -> None:

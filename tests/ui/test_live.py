@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -17,7 +17,7 @@ from playwright.async_api import Browser
 from eventsource.models.scripted.script import pause
 from refold import Agent, open_log
 from refold.testing import scripted
-from tests.ui.looking import TOKEN, Watched, looking, tab
+from tests.ui.looking import PATIENCE_S, TOKEN, Watched, looking, tab
 from tests.ui.on_page import opened, press, settled, shown
 
 _WRITER = """
@@ -74,6 +74,18 @@ async def rows_of(watched: Watched) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: int(row["id"].removeprefix("row-")))
 
 
+async def shows_again(watched: Watched, rows: list[dict[str, Any]]) -> None:
+    """Load the page again, and wait until it shows just these rows at the end of its list."""
+    await watched.page.reload()
+    await watched.page.wait_for_selector(".row.is-selected")
+    found: list[dict[str, Any]] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := await rows_of(watched)) != rows:
+                await asyncio.sleep(0.05)
+    assert found == rows
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def path(tmp_path: Path) -> Path:
     async with open_log(tmp_path / "runs.db") as log:
@@ -100,10 +112,7 @@ async def test_ten_thousand_events_of_another_process_are_what_a_reload_shows(br
             assert await watched.page.evaluate("document.querySelectorAll('*').length") < 1_500
             asked = len([one for one in watched.asked if "/live" in one.url])
             assert asked == 1  # one stream, however much happens
-            await watched.page.reload()
-            await watched.page.wait_for_selector(f".minimap[aria-valuemax='{head}']")
-            await watched.page.wait_for_selector(".row.is-selected")
-            assert await rows_of(watched) == live
+            await shows_again(watched, live)
 
 
 async def test_a_server_that_is_killed_and_comes_back_is_found_again_and_nothing_is_missing(
@@ -122,12 +131,9 @@ async def test_a_server_that_is_killed_and_comes_back_is_found_again_and_nothing
                     async with served(path, int(url.rpartition(":")[2])):
                         assert await asyncio.wait_for(process.wait(), 120) == 0
                         head = (await session.info()).head
-                        await watched.page.wait_for_selector(f".minimap[aria-valuemax='{head}']", timeout=30_000)
-                        live = await rows_of(watched)
-                        await watched.page.reload()
                         await watched.page.wait_for_selector(f".minimap[aria-valuemax='{head}']")
-                        await watched.page.wait_for_selector(".row.is-selected")
-                        assert await rows_of(watched) == live
+                        live = await rows_of(watched)
+                        await shows_again(watched, live)
 
 
 @asynccontextmanager

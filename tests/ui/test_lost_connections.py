@@ -13,7 +13,7 @@ from refold import Agent, Log, Session, open_log
 from refold.http import serving_log
 from refold.http.server import listening
 from refold.testing import scripted
-from tests.ui.looking import TOKEN, looking, tab
+from tests.ui.looking import PATIENCE_S, TOKEN, looking, tab
 from tests.ui.on_page import opened, press, shown
 
 AWAY = "The server does not answer: is `refold ui` still running?"
@@ -56,7 +56,7 @@ async def test_every_first_answer_is_lost_and_all_is_drawn_and_nothing_is_said(
             with watched.allowing("Failed to load resource: net::ERR_CONNECTION_ABORTED"):
                 await watched.open(path.replace("coats", session.id))
                 await watched.sees({"/": "coats", "/store": str(tmp_path)}.get(path, "coat 4?"))
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     while len(losing.lost) < 2:
                         await asyncio.sleep(0.01)
                 assert await watched.page.get_by_text("does not answer").count() == 0

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Response
 
 from refold import open_log
 from refold.http import Exchange, serving
-from tests.ui.looking import TOKEN, looking
+from tests.ui.looking import PATIENCE_S, TOKEN, looking
 from tests.ui.test_opening import fill
 
 HELPERS = """
@@ -90,7 +90,7 @@ async def test_another_origin_gets_nothing_and_changes_nothing(name: str, browse
         other.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - it must be a function
         declared = "".join(f"const {key} = {json.dumps(value)};" for key, value in names.items())
         attack = f"try {{ return {ATTACKS[name]}; }} catch {{ return ''; }}"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert await other.evaluate(f"async () => {{ {declared} {HELPERS} {attack} }}") == ""
         assert (await session.info()).head == head
         framed = [await one.content() for one in other.frames if one.url.startswith(watched.url)]

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from refold import Agent, Log, open_log, tool
 from refold.testing import call, scripted
-from tests.ui.looking import TOKEN, Watched, looking
+from tests.ui.looking import PATIENCE_S, TOKEN, Watched, looking
 
 HOSTILE = "<img src=x onerror=alert(1)> \u202egnorw\u202c <script>alert(2)</script>"
 MANY = 350
@@ -159,7 +159,7 @@ async def test_of_many_sessions_only_those_in_sight_are_elements_and_all_are_rea
             await watched.open("/?sort=created")
             await watched.sees(f"session {MANY - 1:03}")
             assert await page.evaluate("document.querySelectorAll('*').length") < 1_500
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while "session 000" not in await titles(page):
                     await page.keyboard.press("End")
             assert await page.evaluate("document.querySelectorAll('*').length") < 1_500

@@ -27,7 +27,7 @@ from refold import (
     tool,
 )
 from refold.testing import call, scripted
-from tests.ui.looking import Watched, looking
+from tests.ui.looking import PATIENCE_S, Watched, looking
 
 SWEEPS = 5  # over a list, in which a slow machine may draw a line too late
 MOST_NODES = 1_500
@@ -143,7 +143,7 @@ async def test_raw_follows_what_comes(browser: Browser, tmp_path: Path) -> None:
         await watched.open(f"/s/{session.id}?view=raw")
         await expect(line(watched, (await session.info()).head)).to_be_visible()
         await Agent(scripted("It has stopped raining.")).run("And now?", session=session)
-        await expect(line(watched, (await session.info()).head)).to_be_visible(timeout=10_000)
+        await expect(line(watched, (await session.info()).head)).to_be_visible()
         await watched.page.evaluate("document.querySelector('.windowed').scrollTop = 0")
         await expect(line(watched, 1)).to_be_visible()
         await Agent(scripted("Still dry.")).run("And now?", session=session)
@@ -205,13 +205,12 @@ async def test_a_diff_of_thousands_of_messages_draws_what_is_in_sight(browser: B
             await watched.open(f"/s/{sides[1].id}?view=diff&pin={sides[0].id}:1")
             await watched.sees("question 0")
             most = 0
-            for _ in range(400):
-                most = max(most, await nodes(watched))
-                if await watched.page.get_by_text("The end of both.").is_visible():
-                    break
-                await watched.page.evaluate("document.querySelector('.windowed').scrollTop += 1500")
-                await painted(watched)
-            await watched.sees("The end of both.")
+            async with asyncio.timeout(PATIENCE_S):
+                while not await watched.page.get_by_text("The end of both.").is_visible():
+                    most = max(most, await nodes(watched))
+                    await watched.page.evaluate("document.querySelector('.windowed').scrollTop += 1500")
+                    await painted(watched)
+            most = max(most, await nodes(watched))
             assert most < MOST_NODES
             pages = [one for one in watched.asked if "/api/diff/pairs" in one.url]
             assert len(pages) <= 2_000 / 50 + 2

@@ -17,7 +17,7 @@ from eventsource.models.scripted.rules import Rule, ScriptEntry, rule
 from eventsource.models.scripted.script import Item, call
 from tests.clients.programs import CLAUDE_CODE
 from tests.clients.running import provided
-from tests.ui.looking import origin, tab
+from tests.ui.looking import PATIENCE_S, origin, tab
 from tests.ui.on_page import press
 from tests.ui.test_live import rows_of
 from tests.ui.test_opening import refold_ui
@@ -135,7 +135,7 @@ async def test_claude_code_is_watched_while_it_works(browser: Browser, tmp_path:
         assert agent.stdin is not None
         agent.stdin.close()
         await agent.wait()
-        async with tab(browser, watched.url) as other, asyncio.timeout(20):
+        async with tab(browser, watched.url) as other, asyncio.timeout(PATIENCE_S):
             await other.page.goto(f"{page.url}#token={address.split('#token=')[1]}")
             await other.page.wait_for_selector(".row.is-selected")
             while await rows_of(watched) != await rows_of(other):  # what was written last is still to come

@@ -126,8 +126,13 @@ function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait
   const [reason, setReason] = useState("");
   const [error, setError] = useState("");
   const [isBusy, setBusy] = useState(false);
+  const [goesOn, setGoesOn] = useState(true);
+  const server = useAnswer(ask("GET /api/server")).answer;
   useEffect(() => setError(""), [text, reason]);
   const read = readJson(text);
+  const head = session.head.value;
+  const isLeft = head !== null && head.stands.status !== "running" && head.info.task === ""; // nobody goes on with it by itself
+  const canGoOn = isLeft && server?.runs === true;
   const isChanged = isApproval && text !== written;
   const isObject = "value" in read && typeof read.value === "object" && read.value !== null && !Array.isArray(read.value);
   const decide = async (body: Omit<DecisionBody, "wait" | "decided_by">, done: string) => {
@@ -138,7 +143,8 @@ function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait
       await post("POST /api/sessions/{session}/decide", { session: session.id }, { wait: `${wait.session}:${wait.key}`, decided_by: BY, ...body });
       decided.add(name);
       closeDialog();
-      tell(done);
+      if (canGoOn && goesOn) await goOn(session.id, done);
+      else tell(isLeft ? `${done} To go on: refold continue ${session.id} --agent MODULE:NAME` : done);
       await session.refresh().finally(() => {
         decided.delete(name);
         deciding.delete(name);
@@ -198,6 +204,11 @@ function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait
             <textarea class="field mono" rows={3} autoFocus spellcheck={false} readOnly={isOver} placeholder='any JSON, else a text: true, {"rows": 3}, yes' value={text} onInput={(event) => setText(event.currentTarget.value)} />
           </label>
         )}
+        {canGoOn && !isOver && (
+          <label class="check">
+            <input type="checkbox" checked={goesOn} onChange={(event) => setGoesOn(event.currentTarget.checked)} /> Then go on with the run
+          </label>
+        )}
         {wait.reason === "inbox" && <p>A message to the task ends it.</p>}
         {wait.reason === "child" && <p>It ends when its child {wait.child} does; {wait.queue ? `a worker of queue ${wait.queue}` : "a worker"} runs that.</p>}
       </div>
@@ -238,6 +249,16 @@ function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait
       </Actions>}
     </form>
   );
+}
+
+/** Goes on with a run that waited. What was decided stands, also where that cannot be done. */
+async function goOn(session: string, done: string): Promise<void> {
+  try {
+    await post("POST /api/sessions/{session}/resume", { session }, {});
+    tell(`${done} The run goes on.`);
+  } catch (problem) {
+    tell(`${done} The run does not go on here: ${wordsOf(problem)}`, true);
+  }
 }
 
 function Asked({ wait, session }: { wait: Waiting; session: OpenSession }) {

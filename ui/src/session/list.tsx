@@ -233,6 +233,7 @@ function ListRow({ session, number, row, isSelected }: { session: OpenSession; n
       class={`row${isSelected ? " is-selected" : ""}${isAway ? " is-away" : ""}`}
       role="option"
       aria-selected={isSelected}
+      aria-busy={found === null || undefined}
       style={{ top: `${number * ROW_PX}px` }}
       title={titleOf(now)}
       onClick={() => goToRow(row)}
