@@ -21,6 +21,7 @@ from refold import Agent, Log, Session, open_log
 from refold.client import Client, ClientError, ClientSession
 from refold.client.connection import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from refold.http import serving_log
+from tests.temporal import free_port
 
 from .cutting import CuttingProxy
 from .served import TOKEN
@@ -126,7 +127,7 @@ async def test_a_tree_with_three_writers_is_followed_over_200_cuts(tmp_path: Pat
 
 
 @asynccontextmanager
-async def serving_process(path: Path, port: int = 0) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def serving_process(path: Path, port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run `refold serve` in a process of its own; give it and its address, once it listens."""
     words = ["-c", "from refold.cli import main; main()", "--db", str(path), "serve", "--port", str(port)]
     process = await asyncio.create_subprocess_exec(
@@ -147,11 +148,11 @@ async def serving_process(path: Path, port: int = 0) -> AsyncIterator[tuple[asyn
 
 @pytest.mark.slow
 async def test_a_server_is_killed_and_started_again_and_who_watches_misses_nothing(tmp_path: Path) -> None:
-    path, got, told = tmp_path / "log.db", list[Recorded](), list[str]()
+    path, got, told, port = tmp_path / "log.db", list[Recorded](), list[str](), free_port()
     async with open_log(path) as log:
         session = await log.session("oslo")
         await session.label("before")
-        async with serving_process(path) as (process, url):
+        async with serving_process(path, port) as (process, url):
             client = Client(url, TOKEN, tell=told.append, pause=lambda seconds: asyncio.sleep(min(seconds, 0.02)))
             events = (await client.find(session.id)).follow()
             got.append(await anext(events))
@@ -159,13 +160,14 @@ async def test_a_server_is_killed_and_started_again_and_who_watches_misses_nothi
             await process.wait()
             await session.label("nobody serves")
         coming = asyncio.ensure_future(anext(events))
-        async with serving_process(path, int(url.rpartition(":")[2])):
+        while not any("no server answers there" in one for one in told):
+            await asyncio.sleep(0.01)
+        async with serving_process(path, port):
             got.append(await coming)
             await session.label("after")
             got.append(await anext(events))
         await client.close()
         assert got == await everything(log, session.id)
-    assert any("no server answers there" in one for one in told)
     assert TOKEN not in "".join(told)
 
 

@@ -166,30 +166,39 @@ async def test_a_history_stays_small_however_often_a_session_is_ticked(server: T
 
 
 async def test_temporal_begins_no_more_ticks_in_a_second_than_asked(server: TemporalServer) -> None:
-    engine, times, stopping = await engine_of(server, "rate=5"), list[float](), asyncio.Event()
-    clock = asyncio.get_running_loop().time
+    """By its own clock: a worker may be late, and then makes several at once."""
+    engine, ticked, stopping = await engine_of(server, "rate=5"), list[str](), asyncio.Event()
+    names = [f"rated-{number}" for number in range(20)]
 
     async def tick(session: str) -> Tick:
-        times.append(clock())
+        ticked.append(session)
         return Tick(ended=True)
 
     async with asyncio.timeout(60):
         serving = asyncio.create_task(
             engine.serve(tick, queues=["rated"], concurrency=20, grace_s=1, stopping=stopping)
         )
-        for number in range(20):
-            await engine.poke(f"rated-{number}", "rated")
-        while len(times) < 20:
-            await asyncio.sleep(0.02)
+        for name in names:
+            await engine.poke(name, "rated")
+        for name in names:
+            await engine.client.get_workflow_handle(workflow_id(name)).result()
         stopping.set()
         await serving
-    assert times[-1] - times[0] > 2
+    assert sorted(ticked) == sorted(names)
+    begun = [
+        event.event_time.ToDatetime()
+        for name in names
+        for event in (await history_of(engine, name)).events
+        if event.HasField("activity_task_started_event_attributes")
+    ]
+    assert len(begun) == 20
+    assert (max(begun) - min(begun)).total_seconds() > 2
 
 
 # --------------------------------------------------------------------------- what fails
 
 
-QUEUES = "queue=default&queue=squares&heartbeat=1s"
+QUEUES = "queue=default&queue=squares&heartbeat=5s"  # longer than a busy machine lets a worker stand still
 
 
 async def took_over(log: Log, run: TaskRun) -> None:
@@ -252,7 +261,7 @@ async def test_what_a_worker_had_that_is_away_is_taken_over_and_back_it_works_on
 @pytest.mark.faults
 async def test_with_a_worker_that_is_away_goes_what_it_had_just_asked_for(server: TemporalServer) -> None:
     """Besides its ticks one more of a queue, and one step: with more open questions, more sessions would wait."""
-    near = await engine_of(server, "heartbeat=1s")
+    near = await engine_of(server, "heartbeat=5s")
     there, here, back = asyncio.Queue[str](), list[str](), asyncio.Event()
     known, new = [f"known-{number}" for number in range(6)], [f"new-{number}" for number in range(3)]
 
@@ -283,7 +292,7 @@ async def test_with_a_worker_that_is_away_goes_what_it_had_just_asked_for(server
     assert sum(attempts) == 2 * len(known) + len(new) + 1
     missed = [missed_step(events) for events in histories.values()]
     assert len([begun for begun, _ in missed if begun]) <= 2
-    assert max(after_s for begun, after_s in missed if not begun) < 6
+    assert max(after_s for begun, after_s in missed if not begun) < 9  # by Temporal's own custom it is 10
 
 
 def missed_step(events: Sequence[HistoryEvent]) -> tuple[bool, float]:

@@ -122,7 +122,7 @@ async def test_calls_of_a_batch_run_at_once(caller: Caller, tmp_path: Path) -> N
 
 
 async def test_a_server_that_dies_is_an_error_result_and_is_started_again_at_the_next_call() -> None:
-    async with mcp_tools(STDIO) as tools:
+    async with mcp_tools(STDIO, connect_s=120) as tools:  # so long no new connection is made in the end
         caller = Caller(tools)
         for _ in range(2):
             assert (await caller.bad("die")).startswith(Path(sys.executable).name)
@@ -183,7 +183,7 @@ async def test_a_program_inherits_little_and_what_it_is_given_stays_secret(monke
 )
 async def test_a_server_that_cannot_be_used_is_one_sentence(server: str | Sequence[str], says: str) -> None:
     with pytest.raises(McpServerError) as caught:
-        async with mcp_tools(server, env={"TOKEN": "planted-0123456789"}, connect_s=1 if "-c" in server else 20):
+        async with mcp_tools(server, env={"TOKEN": "planted-0123456789"}, connect_s=1 if "-c" in server else 60):
             pass
     assert says in str(caught.value)
     assert "planted" not in str(caught.value)

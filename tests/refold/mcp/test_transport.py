@@ -14,14 +14,23 @@ from pathlib import Path
 
 import pytest
 
+from eventsource.background import running
 from eventsource.codec import from_json
 from refold.mcp import McpServerError, mcp_tools
 from refold.mcp.stdio import MESSAGE_BYTES
+from tests.loop_clock import put_forward
 from tests.refold.calling import Caller
 from tests.refold.mcp.test_faults import PLAIN, SERVER, one, server
+from tests.temporal import free_port
 
 pytestmark = pytest.mark.slow
 TOO_LONG = f"it sent a message of more than {MESSAGE_BYTES:,} bytes"
+
+
+async def _made(path: Path) -> None:
+    """Wait until a program has made a file."""
+    while not path.exists():  # noqa: ASYNC240  it takes no time
+        await asyncio.sleep(0.01)
 
 
 def living(number: int) -> bool:
@@ -88,11 +97,17 @@ async def test_numbers_that_json_does_not_have_are_spelled_as_in_any_tools_resul
 async def test_a_server_that_closes_a_stream_and_lives_on_is_ended_and_started_again(end: int, tmp_path: Path) -> None:
     code = f"""if not os.path.exists('note'):
   open('note', 'w').write(str(os.getpid()))
-  os.close({end}); time.sleep(99)"""
-    async with mcp_tools(one(code), cwd=tmp_path, call_s=2 if end == 0 else 60) as tools:
+  os.close({end}); open('closed', 'w').close(); time.sleep(99)"""
+    async with mcp_tools(one(code), cwd=tmp_path, call_s=60) as tools:
         caller = Caller(tools)
-        assert await caller.bad("t")
         if end == 0:  # that is seen when something is written to it
+            calling = asyncio.create_task(caller.bad("t"))
+            await _made(tmp_path / "closed")
+            caller.stop.set()
+            assert "aborted" in await calling
+            caller.stop.clear()
+            await caller.outcome("t")  # an error, unless it was told before that the call is given up
+        else:
             assert await caller.bad("t")
         assert await caller.good("t") == "called t"
         assert not living(int((tmp_path / "note").read_text()))
@@ -128,8 +143,11 @@ print(os.getpid(), file=open('started', 'a'))
     "ignores", ["", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"]
 )
 async def test_nothing_that_a_server_has_started_is_left_when_it_is_closed(ignores: str, tmp_path: Path) -> None:
-    async with mcp_tools(one(STARTS + ignores), cwd=tmp_path, call_s=1 if ignores else 60) as tools:
-        await Caller(tools).outcome("t")
+    code = f"{STARTS}open('all', 'w').close()\n{ignores}"
+    async with mcp_tools(one(code), cwd=tmp_path) as tools, running(Caller(tools).outcome("t")) as (calling,):
+        await _made(tmp_path / "all")
+        if not ignores:
+            await calling
     numbers = [int(number) for number in (tmp_path / "started").read_text().split()]
     assert len(numbers) == 4
     assert [number for number in numbers if living(number)] == []
@@ -223,14 +241,14 @@ def station(port: int = 0, **how: object) -> Iterator[int]:
 
 async def test_a_server_that_speaks_http_may_be_stopped_and_started_again() -> None:
     async with AsyncExitStack() as stack:
-        with station() as port:
-            tools = await stack.enter_async_context(mcp_tools(f"http://127.0.0.1:{port}/mcp", connect_s=1))
+        with station(free_port()) as port:
+            tools = await stack.enter_async_context(mcp_tools(f"http://127.0.0.1:{port}/mcp"))
             caller = Caller(tools)
             assert await caller.good("t") == "called in first"
         for _ in range(4):  # it is down: errors in words, of a few new connections and then of none
             assert f"127.0.0.1:{port}" in await caller.bad("t")
         assert "new connections in a row were of no use; the next is made in" in await caller.bad("t")
-        await asyncio.sleep(1)
+        put_forward(30)  # for which no connection is made
         with station(port, session="second"):
             assert await caller.good("t") == "called in second"
         with station(port, session="third"):  # nobody called while it was down: it does not know the session

@@ -128,7 +128,7 @@ async def test_no_more_run_at_once_than_the_limit_in_all_workers_together(two: t
 
     runs = [await slow.trigger(two[0]) for _ in range(7)]
     workers = [Worker(log, [slow], limits={"gpu": 3}, look="5ms") for log in two]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         working = [asyncio.create_task(worker.run()) for worker in workers]
         while now < 3:
             await asyncio.sleep(0.001)
@@ -203,7 +203,7 @@ async def test_a_worker_of_both_queues_needs_one_place_only(opened: Log) -> None
     """The parent gives its own up while its child is run."""
     run = await book.trigger(opened, "Oslo")
     worker = Worker(opened, [book, draw], concurrency=1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (run := await run.refresh()).status != "done":
             await worker.drain()
     assert run.result == "Oslo: a picture of Oslo"
@@ -286,7 +286,7 @@ async def test_a_child_elsewhere_counts_what_the_tree_has_used(two: tuple[Log, L
 
     run = await limited.trigger(two[0])
     at_home, elsewhere = Worker(two[0], [limited], queues=["default"]), Worker(two[1], [asks], queues=["gpu"])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (run := await run.refresh()).status not in ("done", "error"):
             await at_home.drain()
             await elsewhere.drain()
@@ -298,7 +298,7 @@ async def test_a_child_elsewhere_counts_what_the_tree_has_used(two: tuple[Log, L
 
 async def test_by_hand_a_parent_waits_for_a_worker_of_its_child(two: tuple[Log, Log]) -> None:
     worker = Worker(two[1], [draw], queues=["gpu"], look="5ms")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         working = asyncio.create_task(worker.run())
         run = await book.trigger_and_wait(two[0], "Oslo")
         worker.stop()

@@ -16,6 +16,7 @@ from eventsource.log.protocol import EventLog
 from eventsource.models.scripted import scripted
 from refold import Log
 from refold.tasks import NoTaskError, PathError, StepError, TaskContext, TaskPayloadError, TaskRun, runs, task
+from tests.loop_clock import put_forward
 from tests.refold.hands import Clock, events_of, verified
 
 
@@ -241,16 +242,29 @@ async def test_a_task_that_keeps_failing_ends_with_its_error(opened: Log) -> Non
     assert (await run.session.info()).status == "failed"
 
 
-async def test_an_attempt_that_works_too_long_is_ended(opened: Log) -> None:
-    @task(id="slow", max_duration="400ms", retries=3)
-    async def slow(ctx: TaskContext, payload: None) -> None:
-        await ctx.sleep("410ms")
-        await ctx.step("work", asyncio.sleep, 60)
+async def test_an_attempt_that_works_too_long_is_ended_and_what_it_waits_does_not_count(
+    log: EventLog, clock: Clock
+) -> None:
+    begun = asyncio.Event()
 
-    run = await slow.trigger_and_wait(opened)
+    async def work() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    @task(id="slow", max_duration="1h", retries=3)
+    async def slow(ctx: TaskContext, payload: None) -> None:
+        await ctx.sleep("2h")
+        await ctx.step("work", work)
+
+    run = await slow.run(Log(log, clock=clock))
+    clock.now_us += 7_200_000_000
+    working = asyncio.create_task(slow.resume(run.session))
+    await begun.wait()
+    put_forward(3_600)
+    run = await working
     assert run.status == "error"
     assert "longer" in run.error
-    assert run.steps == {"work": 1}
+    assert (run.steps, run.attempt) == ({"work": 1}, 1)
 
 
 async def test_the_clock_and_chance_say_the_same_again(opened: Log) -> None:

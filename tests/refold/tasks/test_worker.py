@@ -174,7 +174,7 @@ async def test_a_child_whose_parent_has_failed_is_run_to_its_end_and_no_worker_t
     run = await hasty.trigger(opened)
     told: list[WorkerReport] = []
     worker = Worker(opened, [ask, hasty], tell=told.append)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await worker.drain()
         assert (await run.refresh()).status == "error"
         child = await opened.session((await run.refresh()).children["child"])
@@ -196,19 +196,25 @@ async def test_a_session_of_another_workers_task_is_left_to_it(opened: Log) -> N
 
 
 async def test_no_more_sessions_run_at_once_than_allowed(opened: Log) -> None:
-    now = most = 0
+    now, most, go_on = 0, 0, asyncio.Event()
 
     @task(id="count")
     async def count(ctx: TaskContext, payload: None) -> None:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await ctx.step("work", asyncio.sleep, 0.01)
+        await ctx.step("work", go_on.wait, returns=bool)
         now -= 1
 
     for _ in range(6):
         await count.trigger(opened)
-    await Worker(opened, [count], concurrency=2).drain()
+    worker = Worker(opened, [count], concurrency=2)
+    assert await worker.look() == 2
+    while now < 2:
+        await asyncio.sleep(0.001)
+    assert await worker.look() == 0
+    go_on.set()
+    await worker.drain()
     assert most == 2
 
 
@@ -392,11 +398,14 @@ async def test_whatever_a_step_or_a_task_raises_is_that_runs_error(opened: Log) 
 
 
 async def test_a_step_that_never_returns_ends_with_its_tasks_time(opened: Log) -> None:
+    ended = threading.Event()
+
     @task(id="hangs", max_duration="50ms")
     async def hangs(ctx: TaskContext, payload: None) -> None:
-        await ctx.step("hangs", lambda: threading.Event().wait(1))
+        await ctx.step("hangs", ended.wait)
 
     run = await hangs.run(opened)
+    ended.set()
     assert (run.status, run.error) == ("error", "it worked longer than 50 ms")
 
 

@@ -17,6 +17,7 @@ import pytest
 from refold.toolset import shell_tool
 from refold.toolset.processes import MARK
 from refold.toolset.supervisor import marked_processes
+from tests.loop_clock import put_forward
 from tests.refold.calling import Caller, text_of
 
 pytestmark = [
@@ -86,7 +87,7 @@ async def test_nothing_is_left_when_a_command_is_done(start: str, caller: Caller
 @pytest.mark.parametrize("how", ["time", "abort", "cancel"])
 async def test_nothing_is_left_when_a_command_is_ended(how: str, start: str, caller: Caller, tmp_path: Path) -> None:
     running = asyncio.create_task(
-        caller.outcome("bash", command=STARTS[start] + WAIT + "echo begun; sleep 99", timeout_s=2)
+        caller.outcome("bash", command=STARTS[start] + WAIT + "echo begun; sleep 99", timeout_s=600)
     )
     while not caller.reported:
         await asyncio.sleep(0.01)
@@ -97,6 +98,8 @@ async def test_nothing_is_left_when_a_command_is_ended(how: str, start: str, cal
     else:
         if how == "abort":
             caller.stop.set()
+        else:
+            put_forward(600)
         assert ("not done after" if how == "time" else "aborted") in text_of((await running).result)
     assert _gone(tmp_path)
 
@@ -127,14 +130,25 @@ async def test_a_command_that_turns_on_its_supervisor_ends_as_a_whole(
     how: str, caller: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refold.toolset.processes._SUPERVISED_S", 0.5)
-    await caller.bad("bash", command=f"setsid sleep 99 & echo $! >number; kill -{how} $PPID; sleep 99", timeout_s=1)
+    command = f"setsid sleep 99 & echo $! >number; kill -{how} $PPID; echo turned; sleep 99"
+    running = asyncio.create_task(caller.bad("bash", command=command, timeout_s=600))
+    while not (caller.reported or running.done()):
+        await asyncio.sleep(0.01)
+    put_forward(600)
+    await running
     async with asyncio.timeout(60):
         while not _gone(tmp_path):  # killed, and somebody else's to reap
             await asyncio.sleep(0.01)
 
 
 async def test_what_starts_ever_more_is_ended(caller: Caller, tmp_path: Path) -> None:
-    await caller.bad("bash", command="echo 1 >number; while :; do setsid sh -c 'sleep 9 & sleep 9' & done", timeout_s=1)
+    command = "echo 1 >number; echo begun; while :; do setsid sh -c 'sleep 9 & sleep 9' & done"
+    running = asyncio.create_task(caller.bad("bash", command=command, timeout_s=600))
+    while not caller.reported:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)  # so that there are many
+    put_forward(600)
+    await running
     assert _gone(tmp_path)
 
 
