@@ -23,7 +23,7 @@ from .programs import Program, Turn
 
 Answers: TypeAlias = Sequence[ScriptEntry] | Callable[[Request], Answer]
 """A script: a list, or a function that makes each answer of the request."""
-LIMIT_S = 90
+LIMIT_S = 300
 """A program that is not done then is ended, and the test fails."""
 STARTED = "started"
 """The file that a command makes which is to be interrupted."""

@@ -24,7 +24,7 @@ class Terminal:
             cwd=str(folder),
             encoding="utf-8",
             dimensions=(40, 120),
-            timeout=30,
+            timeout=60,
         )
 
     def sees(self, text: str) -> None:

@@ -106,8 +106,9 @@ async def test_who_follows_a_session_or_its_tree(tmp_path: Path, stored: str, ti
                         return
 
         async def check(where: str) -> None:
-            await asyncio.sleep(0.05)  # the store stops listening a moment after the last one has left
-            assert not getattr(log.store, "_notifier").has_waiting, where  # noqa: B009 - what must be empty is not public
+            async with asyncio.timeout(60):  # the store stops listening a moment after the last one has left
+                while getattr(log.store, "_notifier").has_waiting:  # noqa: B009 - what must be empty is not public
+                    await asyncio.sleep(0.001)
 
         for work in (follow, tree):
             await at_each_tick(times, work, check)
@@ -162,9 +163,12 @@ async def test_a_proxy_its_recording_and_its_client(tmp_path: Path, stored: str,
             async with proxying(recorder, Upstreams([upstream.url])) as proxy, serving(proxy, grace_s=1) as running:
                 await body_of(running.url)
 
+        before = tasks_but_watchers()
+
         async def check(where: str) -> None:
-            for _ in range(50):  # the upstream sees a little later that its client has left
-                await asyncio.sleep(0)
+            async with asyncio.timeout(60):  # the upstream sees a little later that its client has left
+                while tasks_but_watchers() - before - {asyncio.current_task()}:
+                    await asyncio.sleep(0.001)
             for info in await log.list():
                 assert info.owner == "", where
                 found = await log.find(info.id)

@@ -179,7 +179,7 @@ async def test_a_run_that_nobody_holds_is_interrupted_in_show_and_ls(tmp_path: P
     shell = Shell(tmp_path)
     async with open_log(path) as log:
         session = (await log.session("it")).id
-        lease = await log.store.claim(session)
+        lease = await log.store.claim(session, ttl_us=600_000_000)
         push = QueuePush(queue="prompt", message=UserMessage(content="Go."))
         await log.store.append(session, [(1, push), (1, AgentStart())])
         assert "running" in await asyncio.to_thread(shell.good, "show", "it")

@@ -185,7 +185,7 @@ def test_what_is_written_to_a_file_that_is_followed_is_imported_and_a_deleted_se
             wait_for(process.stderr, "does not come back")
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(10)
+            process.wait(60)
     assert shell("ls", "--json").stdout.strip() == "[]"
 
 

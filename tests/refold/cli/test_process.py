@@ -37,7 +37,7 @@ def start(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
 
 def run(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:
     process = start(environment, *words)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -51,14 +51,14 @@ def streaming(environment: Mapping[str, str], session: str) -> subprocess.Popen[
     """Start a run and wait until it has begun to answer."""
     process = start(environment, "run", "go", "-m", "scripted:stalls.json", "--session", session)
     assert process.stdout is not None
-    assert process.stdout.read(4) == "One "
+    assert process.stdout.read(8) == "One two "
     return process
 
 
 def test_ctrl_c_aborts_a_run_keeps_its_session_and_says_how_to_go_on(environment: Mapping[str, str]) -> None:
     process = streaming(environment, "cut")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Next: refold continue " in err
     assert "Traceback" not in err
@@ -70,7 +70,7 @@ def test_ctrl_c_aborts_a_run_keeps_its_session_and_says_how_to_go_on(environment
 def test_a_killed_run_is_unfinished_and_continues(environment: Mapping[str, str]) -> None:
     process = streaming(environment, "killed")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert "killed" in asked(environment, "ls", "--open")[1]
     code, out, err = run(environment, "continue", "killed", "-m", "scripted")
     assert (code, out.startswith("(scripted)")) == (0, True)
@@ -84,7 +84,7 @@ def test_another_terminal_is_refused_and_can_abort(environment: Mapping[str, str
     assert (code, "is being run by" in err) == (5, True)
     assert asked(environment, "delete", "busy", "--yes")[0] == 5
     assert run(environment, "abort", "busy")[0] == 0
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 130
 
 
@@ -99,7 +99,7 @@ def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...], environment: M
     assert process.stderr is not None
     process.stdout.read(5)
     process.stdout.close()
-    assert (process.wait(timeout=30), "Error" in process.stderr.read()) == (0, False)
+    assert (process.wait(timeout=60), "Error" in process.stderr.read()) == (0, False)
     process.stderr.close()
     assert asked(environment, "ls", "--open", "--json")[1].split() == ["[]"]
 
@@ -142,7 +142,7 @@ def in_a_terminal(environment: Mapping[str, str], *words: str) -> str:
     except OSError:  # how a terminal says that the other side is gone
         pass
     os.close(ours)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     return shown.decode()
 
 

@@ -114,7 +114,7 @@ def test_a_signal_reaches_the_agent_and_says_how_it_ended(shell: Shell, home: Pa
         while run.poll() is None and not (tmp_path / "began").exists():
             time.sleep(0.02)
         run.send_signal(signal.SIGTERM)
-        assert run.wait(20) == 128 + signal.SIGTERM
+        assert run.wait(60) == 128 + signal.SIGTERM
 
 
 def test_a_program_that_is_not_there_is_one_sentence(shell: Shell, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ class Page:
         self.process, parts = process, urlsplit(printed)
         self.path, self.token = parts.path, parts.fragment.removeprefix("token=")
         self.url, self.port = f"{parts.scheme}://{parts.netloc}", parts.port
-        self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=20)
+        self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=60)
 
 
 @contextmanager
@@ -72,13 +72,13 @@ def test_the_printed_address_is_all_that_is_needed_and_a_restart_keeps_it(tmp_pa
         with page(tmp_path, "--port", "0") as shown:
             assert shown.path == "/"
             assert shown.client.get("/api/sessions").json()["sessions"] == []
-            assert httpx.get(f"{shown.url}/api/sessions").status_code == 401
-            document = httpx.get(shown.url)
+            assert httpx.get(f"{shown.url}/api/sessions", timeout=60).status_code == 401
+            document = httpx.get(shown.url, timeout=60)
             assert document.headers["content-type"].startswith("text/html")
             assert shown.token not in document.text
             tokens.append(shown.token)
             shown.process.send_signal(signal.SIGINT)
-            assert shown.process.wait(20) == 0
+            assert shown.process.wait(60) == 0
     assert tokens[0] == tokens[1]
     assert len(tokens[0]) >= 43  # 256 bits
     assert stat.S_IMODE((tmp_path / "runs.db-token").stat().st_mode) == 0o600
@@ -138,8 +138,8 @@ def test_a_browser_is_started_with_a_link_that_holds_no_token_and_works_once(tmp
         terminal.sees("Ctrl-C ends it")
         token, link = (tmp_path / "runs.db-token").read_text().strip(), asked.read_text().strip()
         assert token not in link
-        assert httpx.head(link).status_code == 404  # whoever only looks does not use it up
-        opened, again = httpx.get(link), httpx.get(link)
+        assert httpx.head(link, timeout=60).status_code == 404  # whoever only looks does not use it up
+        opened, again = httpx.get(link, timeout=60), httpx.get(link, timeout=60)
         assert opened.status_code == 303
         assert re.fullmatch(rf"/s/[^/#]+#token={token}", opened.headers["location"])
         assert opened.headers["cache-control"] == "no-store"

@@ -434,9 +434,9 @@ async def test_an_answer_is_not_held_back_until_the_one_before_it_is_acknowledge
     async with setup() as (log, client):
         session, took = await client.find((await log.session("oslo")).id), list[float]()
         for _ in range(50):
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             await session.cursor()
-            took.append(time.perf_counter() - began)
+            took.append(time.perf_counter() - began - (time.process_time() - worked))
     assert min(took[-20:]) < 0.035, "each waits 40 ms for an acknowledgement that the client delays"
 
 

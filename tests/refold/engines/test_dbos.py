@@ -57,7 +57,7 @@ async def test_what_a_killed_executor_had_is_taken_up_by_its_name_alone(tmp_path
             assert (await log.verify()).ok
             for process in running[1:]:
                 process.terminate()
-                assert process.wait(30) == 0
+                assert process.wait(60) == 0
     finally:
         for process in running:
             process.kill()

@@ -250,7 +250,7 @@ async def test_what_a_worker_had_that_is_away_is_taken_over_and_back_it_works_on
             to_log.mend()
             to_engine.mend()
             other.send_signal(signal.SIGTERM)
-            assert other.wait(30) == 0
+            assert other.wait(60) == 0
             assert (await ended(await conversations.held.trigger(log, None))).result == "done"  # by the first
             assert first.poll() is None
             assert len((tmp_path / "began").read_text().split()) == 3
@@ -339,7 +339,7 @@ async def test_a_server_that_is_killed_and_restarted_goes_on(log: Log, tmp_path:
         for process in crew.running:
             assert process.poll() is None, "a worker ended with the server"
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
 
 # --------------------------------------------------------------------------- addresses

@@ -41,5 +41,5 @@ async def served_page(log: Log, *, choose: Chooser | None = None, read_only: boo
     """Serve a log, and open a page on it."""
     async with serving_log(log, token=TOKEN, choose=choose, read_only=read_only) as running:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=60) as client:
             yield Page(client)

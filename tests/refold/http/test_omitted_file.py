@@ -93,7 +93,7 @@ async def test_the_server_writes_such_a_file_too() -> None:
     session = await secretive(store)
     async with serving_log(log, token=TOKEN) as running:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=60) as client:
             path = f"/api/sessions/{session.id}/file"
             refused = await client.get(path, params={"omit": "results,secrets"})
             assert refused.status_code == 422

@@ -77,7 +77,10 @@ async def test_the_client_gets_the_same_bytes_with_and_without_the_proxy(behavio
     ]
     behaviours = [behaviour] * len(asked)
     headers = {"accept-encoding": "gzip, deflate"}
-    async with serving(script(ANSWERS, *behaviours)) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with (
+        serving(script(ANSWERS, *behaviours)) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         direct = [await raw(client, path, body, headers) for path, body in asked]
     async with proxied(script(ANSWERS, *behaviours)) as setup:
         through = [await raw(setup.client, path, body, headers) for path, body in asked]
@@ -322,7 +325,7 @@ async def test_a_client_that_leaves_ends_the_upstreams_answer_and_the_run() -> N
             pieces = response.aiter_raw()
             while b"Half" not in await anext(pieces):
                 pass
-        await asyncio.wait_for(left.wait(), 30)
+        await asyncio.wait_for(left.wait(), 60)
         session = await setup.only()
         (entry,) = [e for e in await session.history() if isinstance(e.message, AssistantMessage)]
         assert isinstance(entry.message, AssistantMessage)
@@ -335,7 +338,7 @@ async def test_an_upstream_that_cannot_be_reached_is_said_in_the_protocols_words
     async with open_log() as log:
         recorder = ProxyRecorder(log, lose=lambda what: None)
         async with proxying(recorder, Upstreams(["http://127.0.0.1:9"])) as answering, serving(answering) as running:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=60) as client:
                 answer = await client.post(f"{running.url}/v1/messages", json=BODIES["/v1/messages"])
             assert answer.status_code == 502
             assert answer.json()["error"]["message"].startswith(
@@ -505,10 +508,10 @@ def test_the_command_makes_a_log_of_a_client(tmp_path: Path) -> None:
     before, url = start("proxy", "--db", "log.db", "--upstream", upstream)
     with behind, before:
         try:
-            answer = httpx.post(f"{url}/v1/responses", json={"model": "m", "input": "Hi"})
+            answer = httpx.post(f"{url}/v1/responses", json={"model": "m", "input": "Hi"}, timeout=60)
             assert answer.json()["output"][0]["content"][0]["text"] == "Hello."
             before.send_signal(signal.SIGTERM)
-            assert before.wait(10) == 0
+            assert before.wait(60) == 0
             assert before.stderr is not None
             assert "1 exchange on record, 0 lost" in before.stderr.read()
         finally:
@@ -575,7 +578,7 @@ async def test_after_the_proxy_was_killed_inside_an_answer_the_session_goes_on(t
             body = {"model": "m", "messages": MESSAGES, "stream": True}
             async with (
                 open_log(path) as log,
-                httpx.AsyncClient() as client,
+                httpx.AsyncClient(timeout=60) as client,
                 client.stream("POST", f"{url}/v1/chat/completions", json=body) as response,
             ):
                 pieces = response.aiter_raw()

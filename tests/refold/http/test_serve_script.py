@@ -228,7 +228,7 @@ async def test_a_stalled_answer_ends_by_the_clients_own_limits(answer: Answer, b
 async def test_a_cut_after_some_bytes_gives_exactly_these() -> None:
     async with (
         served("a" * 1_000, behaviours=[Behaviour(cut_after_bytes=300)]) as (url, _),
-        httpx.AsyncClient() as client,
+        httpx.AsyncClient(timeout=60) as client,
     ):
         body = {"model": "x", "stream": True, "messages": [{"role": "user", "content": "?"}]}
         read = b""
@@ -242,7 +242,10 @@ async def test_a_cut_after_some_bytes_gives_exactly_these() -> None:
 
 @pytest.mark.slow
 async def test_what_fails_before_it_begins_is_an_http_error_in_the_protocols_words() -> None:
-    async with served([fail("no disk")], [retry("slow down")], "x") as (url, _), httpx.AsyncClient() as client:
+    async with (
+        served([fail("no disk")], [retry("slow down")], "x") as (url, _),
+        httpx.AsyncClient(timeout=60) as client,
+    ):
         answers = [await client.post(f"{url}/v1/responses", json={"model": "m", "input": "?"}) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [500, 429, 200, 200]
         assert answers[0].json()["error"]["message"] == "no disk"
@@ -326,7 +329,7 @@ async def test_rules_answer_over_every_protocol_streamed_and_whole(api: str, *, 
         (("The sky?",), "", "look", False),
         (("The sky?",), "", "see", False),
     ]
-    async with serving(ScriptServer(script)) as running, httpx.AsyncClient(base_url=running.url) as client:
+    async with serving(ScriptServer(script)) as running, httpx.AsyncClient(base_url=running.url, timeout=60) as client:
         for (said, system, tool, schema), word in zip(requests, WORDS, strict=True):
             path, body = asks(api, *said, system=system, tool=tool, schema=schema, stream=stream)
             answer = await client.post(path, json=body)
@@ -338,7 +341,7 @@ async def test_a_function_makes_each_answer_of_the_request_and_calls_have_ids_of
     def answer(request: Request) -> Answer:
         return [f"{len(request.messages)} said.", call("look")]
 
-    async with serving(ScriptServer(answer)) as running, httpx.AsyncClient(base_url=running.url) as client:
+    async with serving(ScriptServer(answer)) as running, httpx.AsyncClient(base_url=running.url, timeout=60) as client:
         talk: list[dict[str, object]] = [{"role": "user", "content": "Go"}]
         for _ in range(2):
             asked = await client.post("/v1/chat/completions", json={"model": "m", "messages": talk})
@@ -368,7 +371,7 @@ def test_who_lets_others_in_is_told_so(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.slow
 async def test_a_server_that_stops_does_not_wait_for_who_stalls() -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         async with serving(ScriptServer([["Half ", stall()]]), grace_s=1) as running:
             body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "?"}]}
             stream = client.stream("POST", f"{running.url}/v1/messages", json=body)
@@ -421,10 +424,10 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
             body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-            said = httpx.post(f"{url}/v1/chat/completions", json=body).json()
+            said = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60).json()
             assert said["choices"][0]["message"]["content"] == "hello"
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -25,7 +25,7 @@ class Setup:
 
     def __init__(self, log: Log, url: str, told: list[str]) -> None:
         self.log, self.url, self.told = log, url, told
-        self.client = httpx.AsyncClient(base_url=url, timeout=30, headers=HEADERS)
+        self.client = httpx.AsyncClient(base_url=url, timeout=60, headers=HEADERS)
 
     async def get(self, path: str, status: int = 200, **query: Any) -> Any:
         """Ask for something; give the JSON of the answer."""

@@ -37,7 +37,7 @@ async def with_page(log: Log, folder: Path, **headers: str) -> AsyncIterator[htt
     api = Api(Served(log, TOKEN), (*ROUTES, *PAGE), page=folder)
     async with (
         serving(api.answer, limits=LIMITS, refusal=refusal) as running,
-        httpx.AsyncClient(base_url=running.url, headers=headers, trust_env=False) as client,
+        httpx.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=60) as client,
     ):
         yield client
 

@@ -68,12 +68,12 @@ class Server:
 
     def __enter__(self) -> Server:
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join(30)
+        self._thread.join(60)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -127,6 +127,6 @@ def test_whatever_the_document_allows_is_answered_as_it_says(operation: Any, ser
             case.headers.pop("Accept", None)
         if "wait" in (case.query or {}):
             return
-        case.call_and_validate(base_url=server.url, checks=CHECKS, timeout=20)
+        case.call_and_validate(base_url=server.url, checks=CHECKS, timeout=60)
 
     ask()

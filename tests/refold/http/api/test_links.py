@@ -40,7 +40,7 @@ def stranger() -> Any:
     """Give a client that bears nothing."""
 
     def make(setup: Setup) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=setup.url, timeout=30)
+        return httpx.AsyncClient(base_url=setup.url, timeout=60)
 
     return make
 

@@ -7,6 +7,7 @@ import random
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from eventsource.models.scripted import scripted
 from refold import Agent, Session, open_log
 from refold.http import serving_log
 from refold.http.api import event_stream, hub as hubs
+from refold.http.api.event_stream import EventStream
 from refold.http.api.hub import Hub
 from refold.tasks import TaskContext, task
 
@@ -180,7 +182,14 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_others_are_not(monkeyp
 
 
 async def test_a_connection_that_takes_nothing_is_cut_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, send_all = asyncio.Event(), EventStream._send
+
+    async def sent_all(stream: EventStream, *given: Any) -> None:
+        await send_all(stream, *given)
+        cut.set()
+
     monkeypatch.setattr(event_stream, "SEND_S", 0.1)
+    monkeypatch.setattr(EventStream, "_send", sent_all)
     async with served() as setup:
         session = await setup.log.session("a")
         for _ in range(60):
@@ -193,9 +202,11 @@ async def test_a_connection_that_takes_nothing_is_cut_and_comes_back(monkeypatch
             f"GET /v1/sessions/a/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
             f"authorization: Bearer {TOKEN}\r\n\r\n".encode()
         )
-        await asyncio.sleep(1)  # for what it is cut after, and more
+        async with asyncio.timeout(60):
+            await cut.wait()
+        monkeypatch.undo()
         sent = b""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while piece := await reader.read(65_536):
                 sent += piece
         writer.close()

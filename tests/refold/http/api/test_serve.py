@@ -63,11 +63,14 @@ def test_the_token_is_kept_for_its_owner_alone_and_by_a_restart(tmp_path: Path) 
     for _ in range(2):
         with serve(tmp_path, "--port", "0") as (url, process):
             tokens.append(headers(tmp_path))
-            assert httpx.get(f"{url}/v1/sessions").status_code == 401
-            assert httpx.get(f"{url}/v1/sessions", headers=tokens[-1]).json() == {"sessions": [], "next": None}
-            assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
+            assert httpx.get(f"{url}/v1/sessions", timeout=60).status_code == 401
+            assert httpx.get(f"{url}/v1/sessions", headers=tokens[-1], timeout=60).json() == {
+                "sessions": [],
+                "next": None,
+            }
+            assert httpx.get(f"{url}/healthz", timeout=60).json() == {"status": "ok"}
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
     assert tokens[0] == tokens[1]
     path = tmp_path / "runs.db-token"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -82,7 +85,7 @@ def test_the_token_is_kept_for_its_owner_alone_and_by_a_restart(tmp_path: Path) 
 @pytest.mark.slow
 def test_a_token_of_ones_own_comes_from_the_environment_and_is_needed_where_others_reach(tmp_path: Path) -> None:
     with serve(tmp_path, "--port", "0", REFOLD_TOKEN=TOKEN) as (url, _):
-        assert httpx.get(f"{url}/v1/sessions", headers=HEADERS).status_code == 200
+        assert httpx.get(f"{url}/v1/sessions", headers=HEADERS, timeout=60).status_code == 200
         assert not (tmp_path / "runs.db-token").exists()
     env = {name: value for name, value in os.environ.items() if name != "REFOLD_TOKEN"}
     for words, more in (
@@ -103,7 +106,7 @@ def test_a_unix_socket_is_its_owners_alone(tmp_path: Path, tmp_path_factory: pyt
         with serve(tmp_path, "--socket", "s.sock") as (url, process):
             assert url == f"unix://{tmp_path / 's.sock'}"
             assert stat.S_IMODE((tmp_path / "s.sock").stat().st_mode) == 0o600
-            with httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))) as client:
+            with httpx.Client(timeout=60, transport=httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))) as client:
                 asked = client.get("http://localhost/v1/sessions", headers=headers(tmp_path))
                 assert asked.status_code == 200
             process.kill()
@@ -133,7 +136,7 @@ async def test_a_server_that_is_killed_in_an_answer_is_started_again_and_the_wat
                     return
 
     with serve(tmp_path, *words) as (url, process):
-        async with httpx.AsyncClient(base_url=url, headers=headers(tmp_path), timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, headers=headers(tmp_path), timeout=60) as client:
             await client.post("/v1/sessions", json={"title": "rain"})
             begun = await client.post("/v1/sessions/rain/run", json={"prompt": "Rain?"})
             assert begun.status_code == 202
@@ -142,7 +145,7 @@ async def test_a_server_that_is_killed_in_an_answer_is_started_again_and_the_wat
             process.wait()
     (tmp_path / "again").touch()
     with serve(tmp_path, *words) as (url, process):
-        async with httpx.AsyncClient(base_url=url, headers=headers(tmp_path), timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, headers=headers(tmp_path), timeout=60) as client:
             row = (await client.get("/v1/sessions/rain")).json()
             assert row["stands"]["status"] == "interrupted"
             watching = asyncio.create_task(watch(client, "agent_end"))
