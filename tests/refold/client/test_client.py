@@ -176,7 +176,7 @@ async def test_a_session_is_forked_and_a_message_edited() -> None:
         assert (await fork.info()).fork_seq == 5
         prompt = (await session.messages())[0].seq
         edited = await there.edit(prompt, "Do I need gloves?")
-        run = await edited.resume(wait_s=30)
+        run = await edited.resume(wait_s=60)
         assert isinstance(run, RunAnswer)
         assert "Do I need gloves?" in str(await (await log.find(edited.id)).messages())
         with pytest.raises(UnknownLabelError):
@@ -227,7 +227,7 @@ async def test_of_many_messages_all_are_listed_as_they_were_at_one_seq() -> None
 async def test_a_run_is_begun_and_waited_for() -> None:
     async with setup() as (_, client):
         there = await client.session("oslo")
-        ended = await there.run("Do I need a coat?", key="k", wait_s=30)
+        ended = await there.run("Do I need a coat?", key="k", wait_s=60)
         assert isinstance(ended, RunAnswer)
         assert (ended.status, ended.text) == ("done", "Take a coat.")
         again = await there.run("Do I need a coat?", key="k")

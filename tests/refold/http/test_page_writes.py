@@ -248,9 +248,9 @@ async def test_a_page_of_a_server_that_may_run_runs() -> None:
         return Agent(ScriptedModel([ASKS, "Rain."]), tools=agent().tools), None
 
     async with served_page(log, choose=choose) as page:
-        done = await page.post(f"/sessions/{session.id}/run", {"prompt": "Well?"}, wait=10)
+        done = await page.post(f"/sessions/{session.id}/run", {"prompt": "Well?"}, wait=60)
         assert (done["status"], done["text"]) == ("done", "Rain.")
-        again = await page.post(f"/sessions/{session.id}/resume", {}, wait=10)
+        again = await page.post(f"/sessions/{session.id}/resume", {}, wait=60)
         assert again["status"] == "done"
 
 

@@ -54,9 +54,9 @@ async def test_the_same_key_makes_the_same_session_fork_and_prompt_once() -> Non
         first = await setup.post("/v1/sessions", {"title": "a"}, 201, idempotency_key="k")
         again = await setup.post("/v1/sessions", {"title": "a"}, 201, idempotency_key="k")
         assert first["id"] == again["id"]
-        run = await setup.post("/v1/sessions/a/run?wait=20", {"prompt": "Hi"}, 200, idempotency_key="p")
+        run = await setup.post("/v1/sessions/a/run?wait=60", {"prompt": "Hi"}, 200, idempotency_key="p")
         assert (run["text"], run["status"]) == ("Hello.", "done")
-        twice = await setup.post("/v1/sessions/a/run?wait=20", {"prompt": "Hi"}, 200, idempotency_key="p")
+        twice = await setup.post("/v1/sessions/a/run?wait=60", {"prompt": "Hi"}, 200, idempotency_key="p")
         assert twice["head"] == run["head"] == (await setup.get("/v1/sessions/a"))["head"]
         forks = [
             (await setup.post("/v1/sessions/a/forks", {"at": 3}, 201, idempotency_key="f"))["id"] for _ in range(2)
@@ -176,7 +176,7 @@ async def test_a_run_goes_on_when_its_request_was_answered() -> None:
             if recorded.event.type == "agent_end":
                 break
         assert begun["head"] == 1
-        done = await setup.post("/v1/sessions/a/run?wait=20", {"prompt": [{"role": "user", "content": "And?"}]})
+        done = await setup.post("/v1/sessions/a/run?wait=60", {"prompt": [{"role": "user", "content": "And?"}]})
         assert done["text"] == "Two."
 
 
@@ -199,7 +199,7 @@ async def test_a_session_that_runs_is_not_run_twice() -> None:
         again = await setup.post("/v1/sessions/a/run", {"prompt": "Go."}, 202, idempotency_key="first")
         assert again["head"] == 1
         let.set()
-        done = await setup.post("/v1/sessions/a/run?wait=20", {"prompt": "Go."}, idempotency_key="first")
+        done = await setup.post("/v1/sessions/a/run?wait=60", {"prompt": "Go."}, idempotency_key="first")
         assert done["text"] == "Done."
 
 
@@ -213,20 +213,20 @@ async def test_a_run_that_cannot_begin_puts_nothing_on_record() -> None:
 async def test_a_failed_answer_is_gone_on_from() -> None:
     async with served(answers=[[fail("overloaded")], "Here."]) as setup:
         await setup.post("/v1/sessions", {"title": "a"}, 201)
-        failed = await setup.post("/v1/sessions/a/run?wait=20", {"prompt": "Hi"})
+        failed = await setup.post("/v1/sessions/a/run?wait=60", {"prompt": "Hi"})
         assert (failed["status"], failed["error"]) == ("error", "overloaded")
-        assert (await setup.post("/v1/sessions/a/resume?wait=20"))["text"] == "Here."
+        assert (await setup.post("/v1/sessions/a/resume?wait=60"))["text"] == "Here."
 
 
 async def test_a_fork_says_something_else_in_a_messages_place() -> None:
     async with served(answers=["One.", "Two."]) as setup:
         await setup.post("/v1/sessions", {"title": "a"}, 201)
-        await setup.post("/v1/sessions/a/run?wait=20", {"prompt": "Hi"})
+        await setup.post("/v1/sessions/a/run?wait=60", {"prompt": "Hi"})
         session = await setup.log.session("a")
         name = (await session.messages())[0].seq
         fork = await setup.post("/v1/sessions/a/forks", {"before": name, "edit": "Bye", "title": "b"}, 201)
         assert (fork["parent"], fork["status"]) == (session.id, "queued")
-        assert (await setup.post("/v1/sessions/b/resume?wait=20"))["text"] == "Two."
+        assert (await setup.post("/v1/sessions/b/resume?wait=60"))["text"] == "Two."
         request = (await setup.get("/v1/sessions/b/request"))["request"]
         assert request["messages"][0]["content"] == "Bye"
         await setup.post("/v1/sessions/a/forks", {"before": name, "at": 3}, 422)

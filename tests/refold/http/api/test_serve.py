@@ -149,7 +149,7 @@ async def test_a_server_that_is_killed_in_an_answer_is_started_again_and_the_wat
             row = (await client.get("/v1/sessions/rain")).json()
             assert row["stands"]["status"] == "interrupted"
             watching = asyncio.create_task(watch(client, "agent_end"))
-            resumed = await client.post("/v1/sessions/rain/resume?wait=20", json={})
+            resumed = await client.post("/v1/sessions/rain/resume?wait=60", json={})
             assert resumed.json()["text"] == "It rains."
             await watching
     async with open_log(tmp_path / "runs.db") as log:
