@@ -16,7 +16,7 @@ from playwright.async_api import Browser
 
 from eventsource.models.scripted.script import pause
 from refold import Agent, open_log
-from refold.testing import scripted
+from refold.testing import ScriptedModel, scripted
 from tests.ui.looking import PATIENCE_S, TOKEN, Watched, looking, tab
 from tests.ui.on_page import opened, press, settled, shown
 
@@ -160,18 +160,27 @@ async def test_an_answer_grows_with_its_tokens_and_a_selection_that_stands_is_le
     async with open_log(path) as log:
         session = await log.session("live")
         await Agent(scripted("First.")).run("Begin.", session=session)
-        words = [piece for n in range(60) for piece in (f"word{n} ", pause(25))]
+        seen, grown = asyncio.Event(), asyncio.Event()
+        gates = iter((seen, grown))
+
+        async def until_then(_: float) -> None:
+            await next(gates).wait()
+
+        words = [f"word{n} " for n in range(60)]
+        model = ScriptedModel([[*words[:20], pause(1), *words[20:], pause(1), "and so on."]], sleep=until_then)
         async with looking(browser, log) as watched:
             await opened(watched, f"/s/{session.id}")
-            running = asyncio.create_task(Agent(scripted(words)).run("Go on.", session=session))
+            running = asyncio.create_task(Agent(model).run("Go on.", session=session))
             said = watched.page.locator(".message.is-open .said")
             await said.wait_for()
             first = await said.inner_text()
+            seen.set()
             await watched.page.wait_for_function(
                 f"() => document.querySelector('.message.is-open .said')?.innerText.length > {len(first) + 20}"
             )
             assert (await said.inner_text()).startswith(first.rstrip())
             stood = await press(watched, "k", "k")
+            grown.set()
             await running
             run = await Agent(scripted("More of it.")).run("And then?", session=session)
             await watched.page.get_by_role("button", name="new").wait_for()
