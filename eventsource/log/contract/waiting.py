@@ -12,7 +12,7 @@ from ...events import Event, Label
 from ..protocol import EventLog
 from .histories import refused, streamed, timed
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 _LABEL: list[tuple[int, Event]] = [(1, Label(text="a title"))]
 
 

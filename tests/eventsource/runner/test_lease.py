@@ -13,7 +13,9 @@ from eventsource.envelope import Lease
 from eventsource.errors import FencedError, LeaseHeldError, StoreError
 from eventsource.log import MemoryLog, open_store, utc_now_us
 from eventsource.log.protocol import EventLog
+from eventsource.runner import lease as lease_module
 from eventsource.runner.lease import hold
+from tests.running import in_no_time
 
 ROOT = Path(__file__).parents[3]
 SESSION = "oslo"
@@ -78,22 +80,43 @@ async def test_a_cancellation_while_the_session_is_given_back_changes_nothing(st
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_lease_is_renewed_before_it_is_over(store: EventLog) -> None:
-    async with hold(store, SESSION, ttl_us=1_500_000):
+async def test_a_lease_is_renewed_in_time(store: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "_RENEWALS", 600)  # ten times a second: none is over on a slow machine
+    async with hold(store, SESSION, ttl_us=60_000_000):
         first = (await store.info(SESSION)).expires_at_us
         async with asyncio.timeout(60):
-            while (await store.info(SESSION)).expires_at_us < first + 1_500_000:
+            while (await store.info(SESSION)).expires_at_us < first + 1_000_000:
                 await asyncio.sleep(0.01)
         with pytest.raises(LeaseHeldError):
             await store.claim(SESSION)
 
 
-async def test_a_lease_that_was_lost_is_said_at_once(store: EventLog) -> None:
+@in_no_time
+async def test_a_lease_is_never_over_while_it_is_held() -> None:
+    loop = asyncio.get_running_loop()
+    log = MemoryLog(clock=lambda: int(loop.time() * 1_000_000), new_id=lambda: SESSION)
+    await log.create(SESSION)
+    async with hold(log, SESSION):
+        for _ in range(300):
+            await asyncio.sleep(1)
+            with pytest.raises(LeaseHeldError):
+                await log.claim(SESSION)
+
+
+async def test_a_lease_that_was_lost_is_said_at_once(store: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[FencedError] = []
+    taken, renew = asyncio.Event(), store.renew
+
+    async def later(lease: Lease, *, ttl_us: int) -> Lease:
+        await taken.wait()  # else a renewal may come between a release and a claim
+        return await renew(lease, ttl_us=ttl_us)
+
+    monkeypatch.setattr(store, "renew", later)
     async with hold(store, SESSION, ttl_us=60_000, lost=told.append) as held:
         held.check()
         await store.release(held.lease)
         other = await store.claim(SESSION)
+        taken.set()
         async with asyncio.timeout(60):
             while not told:
                 await asyncio.sleep(0.01)
@@ -114,6 +137,7 @@ class Refusing(MemoryLog):
         return await super().renew(lease, ttl_us=ttl_us)
 
 
+@in_no_time
 async def test_a_renewal_that_the_store_refuses_is_tried_again() -> None:
     log = Refusing(clock=utc_now_us, new_id=lambda: SESSION)
     await log.create(SESSION)

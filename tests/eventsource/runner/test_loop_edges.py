@@ -49,7 +49,7 @@ from eventsource.tools.tool import tool
 from projections.context import ContextView
 from refold.context_fold import CONTEXT
 from replay.replay import replay
-from tests.running import Appending, Bench, has, once, scripted
+from tests.running import Appending, Bench, has, in_no_time, once, scripted
 from tests.stories import CALLED
 
 PROMPT = QueuePush(queue="prompt", message=UserMessage(content="Do I need a coat?"))
@@ -200,7 +200,7 @@ async def test_a_stream_that_ignores_its_cancellation_is_left_after_a_few_times_
     await sound(bench)
 
 
-@pytest.mark.slow
+@in_no_time
 async def test_a_callback_that_does_not_answer_is_left_after_the_grace_of_its_program() -> None:
     asked = asyncio.Event()
 
@@ -217,7 +217,7 @@ async def test_a_callback_that_does_not_answer_is_left_after_the_grace_of_its_pr
     await sound(bench)
 
 
-@pytest.mark.slow
+@in_no_time
 async def test_an_abort_by_a_tool_stays_known_to_it_when_a_look_at_the_log_comes_back_without_it() -> None:
     bench, held, seen = Bench(None, grace_s=5), list[str](), list[bool]()
     looking, released, read_log = asyncio.Event(), asyncio.Event(), bench.store.read
@@ -281,6 +281,7 @@ async def test_what_comes_before_a_callback_is_asked_is_delivered_before_it_is()
     assert sum(isinstance(e, AgentStart) for e in events) == 1
 
 
+@in_no_time
 async def test_what_comes_while_a_callback_is_asked_is_not_folded_under_it() -> None:
     bench, asked = Bench(scripted("One.", "Two.")), list[int]()
 
@@ -346,13 +347,14 @@ async def test_a_wait_whose_time_is_over_ends_once_there_is_nothing_else_to_do()
     assert texts(events)[-1] == "Done."
 
 
+@in_no_time
 async def test_a_time_to_wait_for_is_a_time_of_the_programs_clock() -> None:
     bench = Bench(scripted([retry("busy", not_before_us=1_000_000_020_000)], "Rain."))
     loop = await bench.loop(PROMPT)
     loop.program = replace(loop.program, clock=lambda: 1_000_000_000_000)
     began = asyncio.get_running_loop().time()
     assert await asyncio.wait_for(loop.run(), 30) == Stop("stop")
-    assert asyncio.get_running_loop().time() - began >= 0.02
+    assert asyncio.get_running_loop().time() - began == pytest.approx(0.02)
 
 
 # ---- what a run may end with ----

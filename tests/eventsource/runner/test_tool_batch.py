@@ -28,7 +28,7 @@ from eventsource.tools.context import ToolContext
 from eventsource.tools.tool import Tool, tool
 from replay.replay import replay
 from tests.interpreter import calls_without_result
-from tests.running import Bench, has, once, scripted
+from tests.running import Bench, has, in_no_time, once, scripted
 
 BLOCKED = "Not on a Sunday."
 
@@ -248,6 +248,7 @@ async def test_steering_that_came_before_the_starts_is_heeded_and_nothing_has_ru
     assert [e.refused for e in events if isinstance(e, ToolExecutionStart)] == ["aborted"]
 
 
+@in_no_time
 async def test_a_tool_that_heeds_the_signal_ends_in_its_own_words() -> None:
     @tool
     async def polite(context: ToolContext) -> str:
@@ -260,6 +261,7 @@ async def test_a_tool_that_heeds_the_signal_ends_in_its_own_words() -> None:
     assert ends(await played(bench)) == [(0, "stopped half way", False)]
 
 
+@in_no_time
 async def test_an_aborted_tool_has_its_time_of_grace_to_tidy_up() -> None:
     @tool
     async def tidy(context: ToolContext) -> str:
@@ -274,6 +276,7 @@ async def test_an_aborted_tool_has_its_time_of_grace_to_tidy_up() -> None:
     assert ends(await played(bench)) == [(0, "tidied up", False)]
 
 
+@in_no_time
 async def test_when_the_time_of_grace_is_over_a_tool_is_given_up() -> None:
     @tool
     async def deaf() -> str:
@@ -286,7 +289,7 @@ async def test_when_the_time_of_grace_is_over_a_tool_is_given_up() -> None:
     began = asyncio.get_running_loop().time()
     async with asyncio.timeout(60):
         assert ends(await played(bench)) == [(0, "Tool execution was aborted", True)]
-    assert asyncio.get_running_loop().time() - began >= 0.03
+    assert asyncio.get_running_loop().time() - began == pytest.approx(0.03)
 
 
 async def test_a_tool_in_a_thread_that_heeds_nothing_is_given_up() -> None:
@@ -296,13 +299,15 @@ async def test_a_tool_in_a_thread_that_heeds_nothing_is_given_up() -> None:
     def deaf() -> str:
         """Hear nothing."""
         loop.call_soon_threadsafe(bench.signal.set)
-        go.wait(5)
+        go.wait()
         return "late"
 
     loop = asyncio.get_running_loop()
     bench = Bench(scripted([call("deaf")], "never said"), tools=[deaf])
-    events = await played(bench)
-    go.set()
+    try:
+        events = await played(bench)
+    finally:
+        go.set()
     said = "Tool execution was aborted; it is still running and its result will be dropped"
     assert ends(events) == [(0, said, True)]
     assert len(await bench.events()) == len(events)
@@ -382,28 +387,32 @@ async def waiting() -> str:
     return ""
 
 
-@tool(timeout=0.02)
-def hanging() -> str:
-    """Hang in a thread."""
-    threading.Event().wait(0.5)
-    return "too late"
-
-
-@tool(timeout="20ms")
-async def stubborn() -> str:
-    """Ignore being cancelled, for a while."""
-    for _ in range(10):
-        try:
-            await asyncio.sleep(0.05)
-        except asyncio.CancelledError:
-            continue
-    return "too late"
-
-
 async def test_a_tool_that_takes_longer_than_it_may_ends_as_timed_out() -> None:
+    over, go = asyncio.Event(), threading.Event()
+
+    @tool(timeout=0.02)
+    def hanging() -> str:
+        """Hang in a thread."""
+        go.wait()
+        return "too late"
+
+    @tool(timeout="20ms")
+    async def stubborn() -> str:
+        """Ignore being cancelled."""
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                continue
+        return "too late"
+
     calls = [call("waiting"), call("hanging"), call("stubborn"), call("read")]
     bench = Bench(scripted(calls, "Done."), tools=[waiting, hanging, stubborn, read])
-    found = {index: (text, is_error) for index, text, is_error in ends(await played(bench))}
+    try:
+        found = {index: (text, is_error) for index, text, is_error in ends(await played(bench))}
+    finally:
+        go.set()
+        over.set()
     late = "Tool execution timed out after 20 ms"
     assert found[0] == (late, True)
     assert found[1] == found[2] == (f"{late}, still running; its result will be dropped", True)
@@ -426,6 +435,7 @@ async def test_a_tool_knows_when_its_time_is_over_and_that_it_is() -> None:
     assert known[0].cancelled
 
 
+@in_no_time
 async def test_a_tool_that_aborts_its_own_run_sees_it_at_once() -> None:
     seen: list[bool] = []
 
@@ -443,6 +453,7 @@ async def test_a_tool_that_aborts_its_own_run_sees_it_at_once() -> None:
     assert has(AbortRequest)(events)
 
 
+@in_no_time
 async def test_a_tool_that_ignores_an_abort_is_given_up_and_said_to_run() -> None:
     @tool
     async def ignores() -> str:

@@ -375,7 +375,7 @@ async def test_cancelling_leaves_a_thread_behind_whose_reports_and_result_are_dr
 
     def hangs(context: ToolContext[Deps]) -> str:
         loop.call_soon_threadsafe(begun.set)
-        go.wait(10)
+        go.wait(60)
         context.update("late")
         loop.call_soon_threadsafe(over.set)
         return "late"
@@ -394,7 +394,7 @@ def test_a_thread_that_outlives_its_event_loop_bothers_nobody() -> None:
     go, over = threading.Event(), threading.Event()
 
     def hangs(context: ToolContext[Deps]) -> str:
-        go.wait(10)
+        go.wait(60)
         context.update("late")
         over.set()
         return "late"
@@ -406,7 +406,7 @@ def test_a_thread_that_outlives_its_event_loop_bothers_nobody() -> None:
 
     asyncio.run(give_up())
     go.set()
-    assert over.wait(10)
+    assert over.wait(60)
 
 
 async def test_a_tool_that_was_cancelled_by_what_it_waits_for_fails_and_the_run_goes_on() -> None:

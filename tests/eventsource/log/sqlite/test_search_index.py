@@ -44,6 +44,12 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be taken in before it is searched for, however slow the machine; a test may set the timer."""
+    monkeypatch.setattr(indexing, "AFTER_S", 3_600.0)
+
+
 def said(text: str) -> list[tuple[int, QueuePush]]:
     return [(1, QueuePush(queue="inbox", message=UserMessage(content=text)))]
 

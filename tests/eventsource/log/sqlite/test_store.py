@@ -197,7 +197,7 @@ async def test_a_follower_hears_of_what_another_opened_log_appends(path: Path) -
         await asyncio.sleep(0.1)
         assert not heard.done()
         await other.append(session, LABEL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert (await heard).seq == 1
         await following.aclose()  # type: ignore[attr-defined]  # it is a generator
 
