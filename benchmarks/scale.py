@@ -261,7 +261,7 @@ async def _stream(place: str, sessions: int, pace_s: float, seconds: float) -> d
             nonlocal count
             await asyncio.sleep(chance.uniform(0, min(pace_s, seconds)))
             head, number = 0, 0
-            while time.perf_counter() < until_s:
+            while not number or time.perf_counter() < until_s:
                 parts = [part for append in exchange(head, number=number) for part in flushed(append, _FLUSH)]
                 for events, durable in parts:
                     sent = time.perf_counter()

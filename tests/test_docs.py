@@ -84,7 +84,7 @@ def without_make(script: str) -> str:
 def run_shell(script: str, folder: Path) -> str:
     """Run a script where the page's other blocks ran; give what it printed, both streams together."""
     command = ["bash", "-euo", "pipefail", "-c", without_make(script)]
-    run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400)
     assert run.returncode == 0, f"exit code {run.returncode}:\n{run.stdout}"
     return run.stdout
 

@@ -75,7 +75,7 @@ class Checkout:
         environment = {name: value for name, value in os.environ.items() if name != "REFOLD_SKIP_UI_BUILD"}
         environment |= {"PYTHONPATH": str(self._node), **more}
         return subprocess.run(
-            [sys.executable, *command], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120
+            [sys.executable, *command], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400
         )
 
     def asked(self) -> list[str]:

@@ -135,7 +135,7 @@ class World:
             "PYTHONPATH": str(ROOT),  # what a user may have set; nothing of it counts
         }
         command = [PYTHON, self.project / "requirements" / "install.py", self.environment, self.list]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
 
     @property
     def environment(self) -> Path:
@@ -277,7 +277,7 @@ def test_make_demo_works_from_an_empty_environment(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     assert run.returncode == 0, run.stderr
     assert "refold replay" in run.stdout

@@ -13,17 +13,23 @@ from .script import SESSION
 
 
 async def contend(path: str, name: str, events: int) -> None:
-    """Append at the expected head, again after each conflict; say how many conflicts there were."""
+    """Append at the expected head, again after each conflict; say how many conflicts there were.
+
+    It begins at a line, with the head that was read before it: of those who begin together one is not refused.
+    """
     conflicts = 0
     async with open_store(path) as log:
+        head = (await log.info(SESSION)).head
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
         for number in range(events):
             while True:
-                head = (await log.info(SESSION)).head
                 try:
-                    await log.append(SESSION, [(utc_now_us(), Custom(kind=f"{name}:{number}"))], expected=head)
+                    head = await log.append(SESSION, [(utc_now_us(), Custom(kind=f"{name}:{number}"))], expected=head)
                     break
                 except (ConflictError, StoreError):
                     conflicts += 1
+                    head = (await log.info(SESSION)).head
     print(conflicts, flush=True)
 
 

@@ -108,7 +108,7 @@ def start(folder: Path, *, kill_after: int = 0) -> subprocess.Popen[str]:
 def run_child(folder: Path, *, kill_after: int = 0) -> int:
     """Run the program in a process to its end. Returns: the exit code."""
     with start(folder, kill_after=kill_after) as child:
-        child.communicate(timeout=60)
+        child.communicate(timeout=240)
         return child.returncode
 
 

@@ -101,7 +101,7 @@ async def labelling(log: EventLog, tasks: int) -> AsyncIterator[None]:
 async def test_a_run_ends_beside_tasks_that_append_without_a_pause(tmp_path: Path) -> None:
     async with open_store(tmp_path / "log.db") as log:
         await log.create(SESSION)
-        async with asyncio.timeout(60), labelling(log, 3):
+        async with asyncio.timeout(240), labelling(log, 3):
             session = Session(core.SessionHandle(log, SESSION, clock=lambda: 1))
             run = await talker(0).run("go", session=session)
         assert await assert_whole(log, run) > 10
@@ -123,10 +123,10 @@ async def test_a_run_ends_beside_processes_that_append_without_a_pause(tmp_path:
             for other in others:
                 assert other.stdout is not None
                 assert await asyncio.to_thread(other.stdout.readline) == "ready\n"
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(240):
                 session = Session(core.SessionHandle(log, SESSION, clock=lambda: 1))
                 run = await talker(0).run("go", session=session)
         finally:
-            said = [other.communicate("stop\n", timeout=30)[0] for other in others]
+            said = [other.communicate("stop\n", timeout=120)[0] for other in others]
         assert said == ["done\n", "done\n"]
         assert await assert_whole(log, run) > 10

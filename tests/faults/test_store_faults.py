@@ -109,7 +109,7 @@ async def test_a_failing_disk_is_told_of_and_loses_and_doubles_nothing(kind: str
         path.parent.mkdir()
         shutil.copy(start, path)
         child = appender(path, {**faults, "FAULT_AT": str(number)})
-        output, problem = child.communicate(timeout=60)
+        output, problem = child.communicate(timeout=240)
         assert child.returncode == 0 or "StoreError" in problem, problem  # the fault may strike while the log is opened
         return path, output if child.returncode == 0 else output + "refused"
 
@@ -220,8 +220,11 @@ async def test_eight_writers_contend_and_followers_see_every_event_once(tmp_path
         await log.create(SESSION)
         follower = asyncio.create_task(follow(log, writers * events))
         children = [contender("contend", str(path), str(n), str(events)) for n in range(writers)]
-        outputs = await asyncio.gather(*(asyncio.to_thread(child.communicate) for child in children))
-        seen = await asyncio.wait_for(follower, 30)
+        for child in children:
+            assert child.stdout is not None
+            assert await asyncio.to_thread(child.stdout.readline) == "ready\n"
+        outputs = await asyncio.gather(*(asyncio.to_thread(child.communicate, "go\n") for child in children))
+        seen = await asyncio.wait_for(follower, 60)
         stored = [r async for r in read_all(log, SESSION)]
         assert [r.seq for r in stored] == list(range(1, writers * events + 1))
         kinds = [r.event.kind for r in stored if isinstance(r.event, Custom)]
@@ -230,7 +233,7 @@ async def test_eight_writers_contend_and_followers_see_every_event_once(tmp_path
             mine = [kind for kind in kinds if kind.startswith(f"{n}:")]
             assert mine == [f"{n}:{i}" for i in range(events)]
         assert seen == stored
-        assert sum(int(out) for out, _ in outputs) > 0, "nobody ever lost"
+        assert sum(int(out) for out, _ in outputs) >= writers - 1, "of those who begin together, all but one lose"
         assert (await log.verify()).findings == ()
 
 

@@ -51,7 +51,7 @@ async def test_a_runs_start_its_end_and_what_fails_are_logged_with_session_and_s
 
 @pytest.mark.slow
 def test_nothing_is_printed_by_a_program_that_sets_no_logging_up() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
     assert (done.stdout, done.stderr) == ("error\n", "")
 
 

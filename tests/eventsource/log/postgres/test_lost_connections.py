@@ -52,7 +52,7 @@ def end_connections(url: str) -> int:
     name = str(conninfo_to_dict(url)["application_name"])
     other = url.replace("application_name=", "application_name=not_")
     with psycopg.connect(other, autocommit=True) as server:
-        sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+        sql = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = %s"
         return len(server.execute(sql, (name,)).fetchall())
 
 
@@ -94,7 +94,7 @@ async def test_an_owner_whose_connection_was_lost_is_somebody_else(url: str) -> 
 async def test_whoever_waits_is_woken_after_the_connection_came_back(url: str) -> None:
     async with open_store(url) as log, open_store(url.replace("application_name=", "application_name=other_")) as other:
         session = (await log.create()).id
-        waiting = asyncio.ensure_future(log.wait(session, 0, 30))
+        waiting = asyncio.ensure_future(log.wait(session, 0, 60))
         await asyncio.sleep(0.1)
         end_connections(url)
         await other.append(session, LABEL)
@@ -226,7 +226,7 @@ async def test_each_connection_may_end_at_any_moment_alone(url: str) -> None:
                     async for recorded in log.follow(session, after=len(seen)):
                         seen.append(recorded.seq)
 
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(240), asyncio.TaskGroup() as group:  # twenty connections end, one after the other
             following = group.create_task(follow())
             ending = group.create_task(asyncio.to_thread(ender.work))
             try:

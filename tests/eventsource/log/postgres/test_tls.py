@@ -133,7 +133,7 @@ async def test_every_connection_of_a_log_is_as_its_url_asks(place: str, certific
         url = server.url(sslmode="verify-full", sslrootcert=str(certificate))
         async with open_store(url) as log, open_store(url) as other:
             session = (await log.create()).id
-            waiting = asyncio.ensure_future(other.wait(session, 0, 30))
+            waiting = asyncio.ensure_future(other.wait(session, 0, 60))
             lease = await log.claim(session)
             await log.append(session, LABEL, epoch=lease.epoch)
             assert await waiting

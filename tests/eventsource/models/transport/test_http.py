@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from email.utils import formatdate
 
 import httpx
@@ -455,6 +456,14 @@ async def serving(answer: bytes) -> AsyncIterator[tuple[str, list[int]]]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
 
 
+@contextmanager
+def refusing() -> Iterator[str]:
+    """Keep a port at which nobody listens, and nobody else may."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{kept.getsockname()[1]}"
+
+
 async def test_a_real_connection_is_used_again_and_closed_with_the_loop() -> None:
     body = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(WHOLE), WHOLE)
     async with serving(body) as (url, connections):
@@ -468,10 +477,9 @@ async def test_a_real_connection_is_used_again_and_closed_with_the_loop() -> Non
 
 
 async def test_a_refused_connection_is_offered_for_a_retry() -> None:
-    async with serving(b"") as (url, _):
-        pass
-    asked = model("anthropic:claude", base_url=url, api_key=KEY)
-    (offered,) = await ask(asked)
+    with refusing() as url:
+        asked = model("anthropic:claude", base_url=url, api_key=KEY)
+        (offered,) = await ask(asked)
     assert isinstance(offered, StreamRetry)
     assert "ConnectError" in offered.cause
     assert offered.cause.endswith(f"(calling {url.removeprefix('http://')})")
@@ -479,11 +487,10 @@ async def test_a_refused_connection_is_offered_for_a_retry() -> None:
 
 
 async def test_a_proxy_that_cannot_be_reached_is_named_without_its_password() -> None:
-    async with serving(b"") as (url, _):
-        pass
-    proxy = url.replace("://", "://me:hidden@")
-    asked = model("mine:m", base_url="http://host/v1", proxy=proxy, api_key=KEY, max_attempts=1)
-    last = (await ask(asked))[-1]
+    with refusing() as url:
+        proxy = url.replace("://", "://me:hidden@")
+        asked = model("mine:m", base_url="http://host/v1", proxy=proxy, api_key=KEY, max_attempts=1)
+        last = (await ask(asked))[-1]
     assert isinstance(last, StreamEnd)
     assert last.message.error.endswith(f"(calling host by the proxy {url.removeprefix('http://')})")
     assert "hidden" not in last.message.error
