@@ -11,7 +11,7 @@ import weakref
 from pathlib import Path
 
 from ...errors import StoreError
-from .database_files import DatabaseFiles
+from .database_files import DatabaseFiles, identity_text
 
 _OPEN: weakref.WeakSet[FileLock] = weakref.WeakSet()
 _WAIT_S = 0.0002
@@ -70,6 +70,12 @@ class FileLock:
         """Let the file say something else."""
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text.encode(), 0)
+
+    @property
+    def identity(self) -> str:
+        """Device and inode of the file, in one word."""
+        mine = os.fstat(self._fd)
+        return identity_text((mine.st_dev, mine.st_ino))
 
     def is_file(self) -> bool:
         """Return whether the path still names the locked file."""
@@ -210,12 +216,15 @@ class WriterLock:
         return self._lock
 
     def read(self) -> str:
-        """Read the note that the last writer has left in the lock's file."""
-        return self._open().read()
+        """Read the note that the last writer has left in the lock's file; empty where this is a copy of that file."""
+        lock = self._open()
+        database, wal, own = (*lock.read().split(), "", "", "")[:3]
+        return f"{database} {wal}" if database and own in ("", lock.identity) else ""  # 0.1 did not say whose it is
 
     def write(self, note: str) -> None:
         """Leave a note for the next who opens the log."""
-        self._open().write(note)
+        lock = self._open()
+        lock.write(f"{note} {lock.identity}")
 
     def close(self) -> None:
         """Close the lock's file; it stays, for the next one."""

@@ -263,6 +263,29 @@ async def test_files_that_were_copied_together_after_a_crash_open(path: Path) ->
     assert await heads(copied / path.name) == {"s": 1}
 
 
+async def test_what_is_noted_in_a_copied_file_counts_for_nothing(path: Path) -> None:
+    """An inode that was given back names another file soon, which the note does not mean."""
+    async with open_store(path) as log:
+        await log.create("s")
+    with Child(path) as child:
+        assert child.append() == 1
+        child.kill()
+    noted, wal_now = path.with_name("log.db-lock"), wal(path).stat()
+    note = f"1:1 {wal_now.st_dev}:{wal_now.st_ino}"
+    noted.write_text(note)  # as 0.1 left it
+    with pytest.raises(StoreError, match="put in the place of another"):
+        async with open_store(path):
+            pass
+    own = noted.stat()
+    noted.write_text(f"{note} {own.st_dev}:{own.st_ino}")
+    with pytest.raises(StoreError, match="put in the place of another"):
+        async with open_store(path):
+            pass
+    noted.write_text(f"{note} {own.st_dev}:{own.st_ino + 1}")
+    assert await heads(path) == {"s": 1}
+    assert noted.read_text().split()[2] == f"{own.st_dev}:{own.st_ino}"
+
+
 @pytest.mark.parametrize("kind", ["symlink", "folder", "relative", "dots"])
 async def test_a_lease_is_seen_by_whatever_name(
     path: Path, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
