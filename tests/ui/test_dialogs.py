@@ -361,6 +361,23 @@ async def test_a_decision_stands_where_the_page_does_not_go_on_with_the_run(
         assert (await agent.resume(session)).text == "Done."
 
 
+async def test_a_session_that_another_one_began_is_left_to_that(browser: Browser) -> None:
+    async with open_log() as log:
+        began = await log.session("main")
+        session = await log.find((await log.store.create("child", started_by=began.id)).id)
+        agent: Agent[object] = Agent(scripted([call("refund", {"order": "17", "amount": 5})], "Done."), tools=[refund])
+        await agent.run("Refund it.", session=session)
+        async with looking(browser, log, choose=lambda name, state: (agent, None)) as watched:
+            await opened(watched, session)
+            await watched.page.keyboard.press("D")
+            await dialog(watched).get_by_role("button", name="Approve", exact=True).click()
+            told = watched.page.get_by_text("refund may run.")
+            await expect(told.first).to_be_visible()
+            assert "go on" not in await told.first.inner_text()
+        assert (await session.info()).status != "running"
+        assert not [one for one in await session.messages() if one.message.role == "tool_result"]
+
+
 async def test_a_run_that_stopped_is_gone_on_with_by_a_command(browser: Browser) -> None:
     async with open_log() as log:
         session = await log.session("coats")

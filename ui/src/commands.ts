@@ -6,6 +6,7 @@ import { dialog } from "./dialogs/dialogs";
 import { whole } from "./format";
 import { isPlaying, setSpeed, togglePlay } from "./playing";
 import { VIEWS, type View, go, hrefOf, place, select, selection } from "./selection";
+import { goOn } from "./session/go_on";
 import { goToRow, goToSeq, open, stepRow } from "./session/open";
 import { ERROR } from "./session/rows";
 import { remember, settings } from "./settings";
@@ -161,19 +162,6 @@ async function abort(): Promise<void> {
   });
 }
 
-async function goOn(): Promise<void> {
-  const one = open.peek();
-  if (one === null) return;
-  await attempt(async () => {
-    if (!(await getKept(ask("GET /api/server"))).runs) {
-      tell(`This server runs no agents. In a terminal: refold continue ${one.id} --agent MODULE:NAME`, true);
-      return;
-    }
-    await post("POST /api/sessions/{session}/resume", { session: one.id }, {});
-    tell("The run goes on.");
-  });
-}
-
 /** Closes what is open: a dialog, a search, a pin, then the session. */
 function out(): void {
   const now = selection.peek();
@@ -244,7 +232,10 @@ export const COMMANDS: readonly Command[] = [
     else dialog.value = { name: "decide", key: wait.key };
   }, canWrite),
   command("run", "do", "r", "Say something to the agent, and run", () => (dialog.value = { name: "say", how: "run" }), canWrite),
-  command("resume", "do", "", "Go on with the run from where it stopped", () => void goOn(), canWrite),
+  command("resume", "do", "", "Go on with the run from where it stopped", () => {
+    const one = open.peek();
+    if (one !== null) void goOn(one.id);
+  }, canWrite),
   command("steer", "do", "s", "Steer the run under way", () => (dialog.value = { name: "say", how: "steer" }), canWrite),
   command("abort", "do", "", "Ask the run under way to end", () => void abort(), canWrite),
   command("copy-link", "do", "y", "Copy a link to this", copyLink, () => true),

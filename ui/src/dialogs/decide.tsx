@@ -8,6 +8,7 @@ import type { DecisionBody, Json, Waiting } from "../api/types";
 import { moment } from "../format";
 import { Sign } from "../parts/signs";
 import { JsonText, Line } from "../parts/text";
+import { goOn, goOnWords } from "../session/go_on";
 import type { OpenSession } from "../session/open";
 import { waitWords } from "../sessions/wait_words";
 import { closeDialog, dialog } from "./dialogs";
@@ -131,7 +132,8 @@ function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait
   useEffect(() => setError(""), [text, reason]);
   const read = readJson(text);
   const head = session.head.value;
-  const isLeft = head !== null && head.stands.status !== "running" && head.info.task === ""; // nobody goes on with it by itself
+  // a worker goes on with a task by itself, and whoever began another session with that
+  const isLeft = head !== null && head.stands.status !== "running" && !head.info.task && !head.info.started_by;
   const canGoOn = isLeft && server?.runs === true;
   const isChanged = isApproval && text !== written;
   const isObject = "value" in read && typeof read.value === "object" && read.value !== null && !Array.isArray(read.value);
@@ -143,12 +145,12 @@ function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait
       await post("POST /api/sessions/{session}/decide", { session: session.id }, { wait: `${wait.session}:${wait.key}`, decided_by: BY, ...body });
       decided.add(name);
       closeDialog();
-      if (canGoOn && goesOn) await goOn(session.id, done);
-      else tell(isLeft ? `${done} To go on: refold continue ${session.id} --agent MODULE:NAME` : done);
+      tell(isLeft && !goesOn ? `${done} ${goOnWords(session.id)}` : done);
       await session.refresh().finally(() => {
         decided.delete(name);
         deciding.delete(name);
       });
+      if (isLeft && goesOn) await goOn(session.id, done); // when all is read that was there before
     } catch (problem) {
       deciding.delete(name);
       setError(problem instanceof ApiError && problem.status === 409 ? `It was decided meanwhile: ${problem.message}` : wordsOf(problem));
@@ -249,16 +251,6 @@ function Decision({ session, wait, isOver, waits }: { session: OpenSession; wait
       </Actions>}
     </form>
   );
-}
-
-/** Goes on with a run that waited. What was decided stands, also where that cannot be done. */
-async function goOn(session: string, done: string): Promise<void> {
-  try {
-    await post("POST /api/sessions/{session}/resume", { session }, {});
-    tell(`${done} The run goes on.`);
-  } catch (problem) {
-    tell(`${done} The run does not go on here: ${wordsOf(problem)}`, true);
-  }
 }
 
 function Asked({ wait, session }: { wait: Waiting; session: OpenSession }) {
