@@ -12,7 +12,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from eventsource.models.scripted.script import pause
 from refold import Agent, open_log
@@ -191,3 +191,34 @@ async def test_an_answer_grows_with_its_tokens_and_a_selection_that_stands_is_le
             assert (await press(watched)).follows
             await watched.page.locator(".message", has_text=run.text.strip()).wait_for()
             assert await said.count() == 0
+
+
+async def test_rows_that_are_read_anew_take_nothing_back_of_what_was_told_meanwhile(
+    browser: Browser, path: Path
+) -> None:
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        read.set()
+        await go_on.wait()
+        await route.fulfill(response=answer)
+
+    async with open_log(path) as log:
+        session = await log.session("live")
+        await Agent(scripted("First.")).run("Begin.", session=session)
+        async with looking(browser, log) as watched:
+            await opened(watched, f"/s/{session.id}")
+            await watched.page.route("**/rows?partial=true", hold)
+            await watched.asks("b")  # when a bookmark is set the rows are read anew
+            await watched.page.keyboard.type("here")
+            await watched.page.keyboard.press("Enter")
+            await read.wait()
+            await Agent(scripted("Second.")).run("Go on.", session=session)
+            second = watched.page.locator(".row", has_text="Second.")
+            await second.wait_for()
+            async with watched.page.expect_response("**/rows?partial=true"):
+                go_on.set()
+            await rows_of(watched)
+            assert await second.count() == 1
+            assert (await shown(watched)).last == (await session.info()).head

@@ -39,6 +39,8 @@ export class OpenSession {
   /** The seq that answers are asked for: the selected one, a moment late while the head is followed. */
   readonly calm = signal(0);
   private readonly previews = new Map<number, Map<number, Row>>();
+  /** What was told while rows are read anew, for each reading: the answer may be older. */
+  private readonly loading = new Set<LiveBatch[]>();
   private readonly asking = new Map<number, AbortController>();
   /** Rows that were told while the words of their page were asked for, with the seq up to which they are told. */
   private readonly meanwhile = new Map<number, [number, Row][]>();
@@ -133,10 +135,12 @@ export class OpenSession {
   private async loadIndexed(): Promise<boolean> {
     const names = { session: this.id };
     const query = theSource().isArchive ? undefined : { partial: true };
+    const told: LiveBatch[] = [];
+    this.loading.add(told);
     const [head, columns] = await Promise.all([
       getPatiently(ask("GET /api/sessions/{session}", names, query), this.stop.signal),
       getPatiently(ask("GET /api/sessions/{session}/rows", names, query), this.stop.signal),
-    ]);
+    ]).finally(() => this.loading.delete(told));
     this.rows.load(columns);
     this.previews.clear();
     batch(() => {
@@ -148,6 +152,9 @@ export class OpenSession {
       this.changes.value++;
       this.error.value = "";
     });
+    const unseen = this.unseen.peek();
+    for (const one of told) if (!one.reload && one.seq > this.last.peek()) await this.take(one); // it is newer than what was answered
+    this.unseen.value = unseen; // in which these are already
     return this.indexing.value === 1;
   }
 
@@ -197,6 +204,7 @@ export class OpenSession {
   }
 
   private async take(told: LiveBatch): Promise<void> {
+    for (const one of this.loading) one.push(told);
     const before = this.last.peek();
     const many = this.rows.length;
     if (told.reload || !this.rows.take(told.rows, told.seq)) {
